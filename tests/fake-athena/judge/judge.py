@@ -1,0 +1,464 @@
+"""Judges a running fake Athena with boto3 and with the service model that botocore ships.
+
+Usage: judge.py URL
+
+Each answer that boto3 gets is compared, raw, with the model; see `Recorder`. Each check below is a function
+whose name says what holds.
+"""
+
+import json
+import sys
+import traceback
+import urllib.error
+import urllib.request
+import uuid
+
+import boto3
+import botocore.exceptions
+from botocore.config import Config
+
+import service_model
+
+# The members that an answer must have: the model itself marks none.
+MUST = {
+    "StartSession": ["SessionId", "State"],
+    "GetSession": ["SessionId", "WorkGroup", "EngineVersion", "EngineConfiguration", "SessionConfiguration",
+                   "Status.State", "Status.StartDateTime", "Status.LastModifiedDateTime",
+                   "Statistics.DpuExecutionInMillis"],
+    "GetSessionStatus": ["SessionId", "Status.State", "Status.StartDateTime", "Status.LastModifiedDateTime"],
+    "ListSessions": ["Sessions", "Sessions[].SessionId", "Sessions[].EngineVersion.EffectiveEngineVersion",
+                     "Sessions[].Status.State", "Sessions[].Status.StartDateTime"],
+    "TerminateSession": ["State"],
+    "TagResource": [],
+    "UntagResource": [],
+    "ListTagsForResource": ["Tags", "Tags[].Key", "Tags[].Value"],
+    "GetWorkGroup": ["WorkGroup.Name", "WorkGroup.State", "WorkGroup.Configuration.EngineVersion"],
+    "ListWorkGroups": ["WorkGroups", "WorkGroups[].Name", "WorkGroups[].State"],
+    "StartCalculationExecution": ["CalculationExecutionId", "State"],
+    "GetCalculationExecution": ["CalculationExecutionId", "SessionId", "Status.State", "Status.SubmissionDateTime",
+                                "Statistics.DpuExecutionInMillis"],
+    "GetCalculationExecutionStatus": ["Status.State", "Status.SubmissionDateTime"],
+    "GetCalculationExecutionCode": ["CodeBlock"],
+    "ListCalculationExecutions": ["Calculations", "Calculations[].CalculationExecutionId",
+                                  "Calculations[].Status.State"],
+    "StopCalculationExecution": ["State"],
+}
+ERROR_MUST = {
+    "InvalidRequestException": ["Message", "AthenaErrorCode"],
+    "ResourceNotFoundException": ["Message", "ResourceName"],
+    "TooManyRequestsException": ["Message", "Reason"],
+    "InternalServerException": ["Message"],
+    "SessionAlreadyExistsException": ["Message"],
+}
+
+UNDECLARED = ["ThrottlingException", "AccessDeniedException", "ExpiredTokenException"]
+
+REGION, ACCOUNT, GROUP = "eu-west-1", "123456789012", "spark-team-a"
+ENGINE = {"CoordinatorDpuSize": 1, "MaxConcurrentDpus": 20, "DefaultExecutorDpuSize": 1,
+          "SparkProperties": {"spark.sql.shuffle.partitions": "8"},
+          "Classifications": [{"Name": "spark-defaults", "Properties": {"a": "b"}}]}
+
+
+class Recorder:
+    """Keeps boto3's answers as they came over the wire."""
+
+    def __init__(self, client):
+        self.model = client.meta.service_model
+        self.answers = []
+        client.meta.events.register("before-parse.athena.*", self.keep)
+
+    def keep(self, operation_model, response_dict, **_):
+        self.answers.append((operation_model.name, response_dict["status_code"], dict(response_dict["headers"]),
+                             json.loads(response_dict["body"])))
+
+    def good(self):
+        return [(name, body) for name, status, _, body in self.answers if status == 200]
+
+    def problems(self):
+        found = []
+        for name, status, headers, body in self.answers:
+            what = self.answer_problems(name, body) if status == 200 else self.error_problems(name, status, body)
+            lower = {key.lower(): value for key, value in headers.items()}
+            if lower.get("content-type") != "application/x-amz-json-1.1":
+                what.append(f"content type {lower.get('content-type')}")
+            what += [f"no header {header}" for header in ("x-amzn-requestid", "date") if header not in lower]
+            found += [f"{name}, {status}: {line}" for line in what]
+        return found
+
+    def answer_problems(self, name, body):
+        shape = self.model.operation_model(name).output_shape
+        return service_model.problems(shape, body) + service_model.missing(body, MUST[name])
+
+    def error_problems(self, name, status, body):
+        code = body.get("__type", "")
+        declared = {shape.name: shape for shape in self.model.operation_model(name).error_shapes}
+        rest = {key: value for key, value in body.items() if key != "__type"}
+        # What Athena sends undeclared has the members of InternalServerException, which each operation declares.
+        shape = declared.get("InternalServerException" if code in UNDECLARED else code)
+        if shape is None:
+            return [f"undeclared error {body}"]
+        found = service_model.problems(shape, rest) + service_model.missing(rest, ERROR_MUST.get(code, ["Message"]))
+        wanted = 500 if code == "InternalServerException" else 400
+        return found if status == wanted else found + [f"{code} with HTTP status {status}"]
+
+
+class Judge:
+    def __init__(self, url):
+        self.url = url
+        self.athena = self.client("athena")
+        self.recorder = Recorder(self.athena)
+
+    def client(self, service, **more):
+        credentials = {"aws_access_key_id": "AKIAFAKE", "aws_secret_access_key": "fake"} | more
+        config = Config(retries={"total_max_attempts": 1}, read_timeout=2, parameter_validation=False)
+        return boto3.client(service, endpoint_url=self.url, region_name=REGION, config=config, **credentials)
+
+    def control(self, method, path, body=None):
+        request = urllib.request.Request(f"{self.url}/_fake/{path}", method=method,
+                                         data=None if body is None else json.dumps(body).encode())
+        with urllib.request.urlopen(request) as answer:
+            return json.load(answer)
+
+    def reset(self):
+        self.control("DELETE", "faults")
+        for session in self.control("GET", "sessions"):
+            self.control("DELETE", f"sessions/{session['id']}")
+        self.control("PATCH", "config", {"creating": "0s", "terminating": "0s", "calculation": "0s", "quotas": {},
+                                         "not_found": "invalid_request", "skew": "0s", "page_limit": 100})
+
+    def start(self, **more):
+        return self.athena.start_session(WorkGroup=GROUP, EngineConfiguration=ENGINE, **more)["SessionId"]
+
+    def state(self, session):
+        return self.athena.get_session_status(SessionId=session)["Status"]["State"]
+
+    def arn(self, session):
+        return f"arn:aws:athena:{REGION}:{ACCOUNT}:workgroup/{GROUP}/session/{session}"
+
+    def raw(self, operation, body):
+        headers = {"X-Amz-Target": f"AmazonAthena.{operation}", "Content-Type": "application/x-amz-json-1.1"}
+        request = urllib.request.Request(self.url, data=json.dumps(body).encode(), headers=headers)
+        try:
+            with urllib.request.urlopen(request) as answer:
+                return answer.status, json.load(answer)
+        except urllib.error.HTTPError as error:
+            return error.code, json.load(error)
+
+    def refused(self, exception, call, **arguments):
+        """Calls, expects that exception, and returns its answer."""
+        try:
+            call(**arguments)
+        except getattr(self.athena.exceptions, exception) as error:
+            return error.response
+        raise AssertionError(f"no {exception}")
+
+
+def a_session_goes_through_its_states(judge):
+    judge.control("PATCH", "config", {"creating": "never", "terminating": "never"})
+    started = judge.athena.start_session(
+        WorkGroup=GROUP, EngineConfiguration=ENGINE, Description="nightly", SessionIdleTimeoutInMinutes=30,
+        ExecutionRole=f"arn:aws:iam::{ACCOUNT}:role/spark", NotebookVersion="Athena notebook version 1",
+        MonitoringConfiguration={"S3LoggingConfiguration": {"Enabled": True, "LogLocation": "s3://bucket/logs"}},
+        Tags=[{"Key": "team", "Value": "a"}], CopyWorkGroupTags=True, ClientRequestToken=str(uuid.uuid4()))
+    session = started["SessionId"]
+    assert started["State"] == "CREATING"
+    for state in ("CREATED", "IDLE", "BUSY", "DEGRADED"):
+        judge.control("POST", f"sessions/{session}/state", {"state": state})
+        answer = judge.athena.get_session(SessionId=session)
+        assert answer["Status"]["State"] == state
+        assert ("IdleSinceDateTime" in answer["Status"]) == (state == "IDLE")
+    assert answer["Description"] == "nightly" and answer["EngineConfiguration"] == ENGINE
+    assert answer["SessionConfiguration"]["SessionIdleTimeoutInMinutes"] == 30
+    assert answer["MonitoringConfiguration"]["S3LoggingConfiguration"]["LogLocation"] == "s3://bucket/logs"
+    assert judge.athena.terminate_session(SessionId=session)["State"] == "TERMINATING"
+    judge.control("POST", f"sessions/{session}/state", {"state": "TERMINATED"})
+    status = judge.athena.get_session_status(SessionId=session)["Status"]
+    assert status["State"] == "TERMINATED" and status["EndDateTime"] >= status["StartDateTime"]
+
+
+def an_ended_session_says_why_and_ends_only_once(judge):
+    session = judge.start()
+    assert judge.athena.terminate_session(SessionId=session)["State"] == "TERMINATED"
+    status = judge.athena.get_session_status(SessionId=session)["Status"]
+    assert status["StateChangeReason"] == "Session was terminated per request"
+    assert judge.athena.terminate_session(SessionId=session)["State"] == "TERMINATED"
+    assert judge.athena.get_session_status(SessionId=session)["Status"] == status
+
+
+def pages_lead_through_all_sessions_newest_first(judge):
+    ids = [judge.start(Description=f"number {number}") for number in range(7)]
+    assert [len(ids) for ids in list_pages(judge, MaxResults=3)] == [3, 3, 1]
+    assert sum(list_pages(judge, MaxResults=3), []) == ids[::-1]
+    assert sum(list_pages(judge), []) == ids[::-1]
+
+
+def list_pages(judge, **filters):
+    answer = judge.athena.list_sessions(WorkGroup=GROUP, **filters)
+    pages = [[session["SessionId"] for session in answer["Sessions"]]]
+    while "NextToken" in answer:
+        answer = judge.athena.list_sessions(WorkGroup=GROUP, NextToken=answer["NextToken"], **filters)
+        pages.append([session["SessionId"] for session in answer["Sessions"]])
+    return pages
+
+
+def a_filter_lists_one_state_and_no_filter_lists_the_active_ones(judge):
+    states = judge.athena.meta.service_model.shape_for("SessionState").enum
+    ids = {state: judge.control("POST", "sessions", {"state": state, "work_group": GROUP})["id"] for state in states}
+    for state in states:
+        assert list_pages(judge, StateFilter=state) == [[ids[state]]], state
+    active = {ids[state] for state in ("CREATING", "CREATED", "IDLE", "BUSY")}
+    assert set(list_pages(judge)[0]) == active
+
+
+def a_token_starts_one_session(judge):
+    token = str(uuid.uuid4())
+    first = judge.start(ClientRequestToken=token)
+    assert judge.start(ClientRequestToken=token) == first
+    judge.refused("InvalidRequestException", judge.start, ClientRequestToken=token, Description="another")
+    assert list_pages(judge) == [[first]]
+
+
+def tags_are_kept_and_removed(judge):
+    session = judge.start(Tags=[{"Key": "team", "Value": "a"}])
+    for arn in (judge.arn(session), judge.arn(session).split("/session/")[0]):
+        judge.athena.tag_resource(ResourceARN=arn, Tags=[{"Key": "keep", "Value": ""}, {"Key": "x", "Value": "y"}])
+        judge.athena.untag_resource(ResourceARN=arn, TagKeys=["x"])
+        tags = judge.athena.list_tags_for_resource(ResourceARN=arn)["Tags"]
+        assert {"Key": "keep", "Value": ""} in tags and not any(tag["Key"] == "x" for tag in tags)
+    gone = judge.arn("gone")
+    answer = judge.refused("ResourceNotFoundException", judge.athena.list_tags_for_resource, ResourceARN=gone)
+    assert answer["ResourceName"] == gone
+
+
+def work_groups_are_listed_and_described(judge):
+    names = [group["Name"] for group in judge.athena.list_work_groups()["WorkGroups"]]
+    assert GROUP in names
+    first = judge.athena.list_work_groups(MaxResults=1)
+    assert [group["Name"] for group in first["WorkGroups"]] == names[:1]
+    second = judge.athena.list_work_groups(MaxResults=1, NextToken=first["NextToken"])
+    assert [group["Name"] for group in second["WorkGroups"]] == names[1:2]
+    assert judge.athena.get_work_group(WorkGroup=GROUP)["WorkGroup"]["Name"] == GROUP
+
+
+def a_calculation_keeps_its_session_busy(judge):
+    session = judge.start()
+    athena = judge.athena
+    judge.control("PATCH", "config", {"calculation": "1h"})
+    calculation = athena.start_calculation_execution(SessionId=session, CodeBlock="1", Description="d")
+    calculation = calculation["CalculationExecutionId"]
+    assert judge.state(session) == "BUSY"
+    judge.refused("InvalidRequestException", athena.start_calculation_execution, SessionId=session, CodeBlock="2")
+    assert athena.get_calculation_execution(CalculationExecutionId=calculation)["Status"]["State"] == "RUNNING"
+    assert athena.get_calculation_execution_code(CalculationExecutionId=calculation)["CodeBlock"] == "1"
+    assert athena.stop_calculation_execution(CalculationExecutionId=calculation)["State"] == "CANCELED"
+    assert judge.state(session) == "IDLE"
+    judge.control("PATCH", "config", {"calculation": "0s"})
+    done = athena.start_calculation_execution(SessionId=session, CodeBlock="2")["CalculationExecutionId"]
+    status = athena.get_calculation_execution_status(CalculationExecutionId=done)["Status"]
+    assert status["State"] == "COMPLETED" and "CompletionDateTime" in status
+    assert "Result" in athena.get_calculation_execution(CalculationExecutionId=done)
+    listed = athena.list_calculation_executions(SessionId=session)["Calculations"]
+    assert [item["CalculationExecutionId"] for item in listed] == [done, calculation]
+    only = athena.list_calculation_executions(SessionId=session, StateFilter="CANCELED")["Calculations"]
+    assert [item["CalculationExecutionId"] for item in only] == [calculation]
+
+
+def a_calculation_dies_with_its_session(judge):
+    session = judge.start()
+    judge.control("PATCH", "config", {"calculation": "1h"})
+    answer = judge.athena.start_calculation_execution(SessionId=session, CodeBlock="1")
+    judge.athena.terminate_session(SessionId=session)
+    status = judge.athena.get_calculation_execution_status(CalculationExecutionId=answer["CalculationExecutionId"])
+    assert status["Status"]["State"] == "FAILED"
+
+
+def what_does_not_exist_is_an_invalid_request_or_not_found(judge):
+    look = judge.athena.get_session_status
+    answer = judge.refused("InvalidRequestException", look, SessionId="gone")
+    assert "gone" in answer["Error"]["Message"] and answer["AthenaErrorCode"]
+    judge.control("PATCH", "config", {"not_found": "resource_not_found"})
+    assert judge.refused("ResourceNotFoundException", look, SessionId="gone")["ResourceName"] == "gone"
+    answer = judge.refused("InvalidRequestException", judge.athena.list_sessions, WorkGroup="gone")
+    assert answer["Error"]["Message"] == "WorkGroup gone is not found."
+
+
+def each_declared_error_can_be_scripted(judge):
+    for name in MUST:
+        for shape in judge.athena.meta.service_model.operation_model(name).error_shapes:
+            status = 500 if shape.name == "InternalServerException" else 400
+            error = {"code": shape.name, "message": "as scripted", "status": status}
+            judge.control("POST", "faults", {"kind": {"error": error}, "operation": name, "times": 1})
+            method = getattr(judge.athena, botocore.xform_name(name))
+            answer = judge.refused(shape.name, method)
+            assert answer["Error"]["Message"] == "as scripted"
+
+
+def undeclared_errors_arrive_with_their_code(judge):
+    session = judge.start()
+    for code in UNDECLARED:
+        error = {"code": code, "message": "as scripted"}
+        judge.control("POST", "faults", {"kind": {"error": error}, "times": 1})
+        assert client_error(judge.athena.terminate_session, SessionId=session) == code
+    assert judge.state(session) == "IDLE"
+
+
+def a_quota_throttles(judge):
+    session = judge.start()
+    judge.control("PATCH", "config", {"quotas": {"TerminateSession": {"rate": 0.001, "burst": 1}}})
+    judge.athena.terminate_session(SessionId=session)
+    assert client_error(judge.athena.terminate_session, SessionId=session) == "ThrottlingException"
+
+
+def client_error(call, **arguments):
+    try:
+        call(**arguments)
+    except botocore.exceptions.ClientError as error:
+        return error.response["Error"]["Code"]
+    raise AssertionError("no error")
+
+
+def a_cut_connection_and_silence_are_no_answers(judge):
+    session = judge.start()
+    fails = {"cut": botocore.exceptions.ConnectionClosedError, "hang": botocore.exceptions.ReadTimeoutError}
+    for kind, expected in fails.items():
+        judge.control("POST", "faults", {"kind": kind, "times": 1})
+        try:
+            judge.state(session)
+        except expected:
+            continue
+        raise AssertionError(f"{kind} was answered")
+
+
+def a_role_is_assumed_and_its_credentials_expire(judge):
+    sts = judge.client("sts")
+    assert sts.get_caller_identity()["Account"] == ACCOUNT
+    role = "arn:aws:iam::999999999999:role/team/operator"
+    answer = sts.assume_role(RoleArn=role, RoleSessionName="judge", DurationSeconds=900)
+    keys = answer["Credentials"]
+    more = {"aws_access_key_id": keys["AccessKeyId"], "aws_session_token": keys["SessionToken"]}
+    identity = judge.client("sts", **more).get_caller_identity()
+    assert identity["Account"] == "999999999999"
+    assert identity["Arn"] == answer["AssumedRoleUser"]["Arn"]
+    assert identity["Arn"] == "arn:aws:sts::999999999999:assumed-role/operator/judge"
+    other = judge.client("athena", **more)
+    session = judge.start()
+    assert client_error(other.get_session, SessionId=session) == "InvalidRequestException"
+    judge.control("PATCH", "config", {"skew": "20m"})
+    assert client_error(other.list_work_groups) == "ExpiredTokenException"
+    assert client_error(sts.assume_role, RoleArn="x", RoleSessionName="judge") == "ValidationError"
+
+
+def the_control_tells_of_calls_and_sessions_and_refuses_nonsense(judge):
+    session = judge.start(Description="seen")
+    judge.control("DELETE", "calls")
+    judge.control("POST", "faults", {"kind": {"delay": "10ms"}, "operation": "TerminateSession"})
+    assert len(judge.control("GET", "faults")) == 1
+    judge.athena.terminate_session(SessionId=session)
+    call, = judge.control("GET", "calls")
+    assert (call["operation"], call["session"], call["outcome"]) == ("TerminateSession", session, "200")
+    assert call["effect"] and call["access_key"] == "AKIAFAKE" and "Boto3" in call["user_agent"]
+    seen = judge.control("GET", f"sessions/{session}")
+    assert seen["state"] == "TERMINATED" and seen["input"]["Description"] == "seen"
+    for method, path, body, status in [
+        ("GET", "sessions/gone", None, 404), ("DELETE", "sessions/gone", None, 404),
+        ("POST", "sessions/gone/state", {"state": "IDLE"}, 404), ("GET", "surprise", None, 404),
+        ("POST", "faults", {"kind": "surprise"}, 400), ("PATCH", "config", {"creating": "soon"}, 400),
+        ("PATCH", "config", {"surprise": 1}, 400), ("POST", "sessions", {"surprise": 1}, 400),
+    ]:
+        try:
+            judge.control(method, path, body)
+        except urllib.error.HTTPError as error:
+            assert error.code == status and "\n" not in json.load(error)["error"], (path, error.code)
+            continue
+        raise AssertionError(f"{method} {path} was accepted")
+
+
+def inputs_beyond_the_limits_are_refused(judge):
+    tried = 0
+    for name in MUST:
+        shape = judge.athena.meta.service_model.operation_model(name).input_shape
+        for good in (service_model.sample(shape), service_model.sample(shape, optional=False)):
+            for what, broken in service_model.violations(shape, good):
+                status, answer = judge.raw(name, broken)
+                tried += 1
+                code = answer.get("__type")
+                assert status == 400 and code in ("InvalidRequestException", "SerializationException"), (name, what)
+                words = answer["Message"]
+                assert "validation error" in words or "must be" in words, (name, what, words)
+    assert tried > 200, tried
+
+
+def inputs_at_the_limits_are_accepted(judge):
+    tried = 0
+    for name in MUST:
+        shape = judge.athena.meta.service_model.operation_model(name).input_shape
+        for edge in service_model.edges(shape, service_model.sample(shape)):
+            _, answer = judge.raw(name, edge)
+            tried += 1
+            words = answer.get("Message", "")
+            assert "validation error" not in words and "must be" not in words, (name, words[:300])
+    assert tried > 50, tried
+
+
+def answers_keep_to_the_model(judge):
+    """After all the others: judges what they have recorded."""
+    found = judge.recorder.problems()
+    assert not found, "\n".join(found[:20])
+    unseen = set(MUST) - {name for name, _ in judge.recorder.good()}
+    assert not unseen, f"no answer of {unseen}"
+
+
+def the_comparison_sees_each_mutant(judge):
+    """The proof that `answers_keep_to_the_model` can fail."""
+    tried = 0
+    latest = {(name, tuple(sorted(body))): body for name, body in judge.recorder.good()}
+    for (name, _), body in latest.items():
+        shape = judge.athena.meta.service_model.operation_model(name).output_shape
+        broken = [mutant for mutant in service_model.mutants(shape, body) if mutant[1] != body]
+        dropped = ((f"without {path}", service_model.without(body, path.split("."))) for path in MUST[name])
+        for what, mutant in broken + [(what, mutant) for what, mutant in dropped if mutant is not None]:
+            tried += 1
+            assert judge.recorder.answer_problems(name, mutant), f"{name}: not seen: {what}"
+    errors = {body["__type"]: (name, status, body) for name, status, _, body in judge.recorder.answers if status != 200}
+    for code in [*ERROR_MUST, *UNDECLARED]:
+        name, status, body = errors[code]
+        mutants = [{key: value for key, value in body.items() if key != lost} for lost in body]
+        mutants += [body | {"Surprise": 1}, body | {"__type": "Surprise"}, body | {"Message": 7}]
+        for mutant in mutants:
+            tried += 1
+            assert judge.recorder.error_problems(name, status, mutant), f"{code}: not seen: {mutant}"
+        assert judge.recorder.error_problems(name, 418, body), f"{code}: HTTP status not seen"
+    assert tried > 500, tried
+
+
+CHECKS = [
+    a_session_goes_through_its_states, an_ended_session_says_why_and_ends_only_once,
+    pages_lead_through_all_sessions_newest_first, a_filter_lists_one_state_and_no_filter_lists_the_active_ones,
+    a_token_starts_one_session, tags_are_kept_and_removed, work_groups_are_listed_and_described,
+    a_calculation_keeps_its_session_busy, a_calculation_dies_with_its_session,
+    what_does_not_exist_is_an_invalid_request_or_not_found, each_declared_error_can_be_scripted,
+    undeclared_errors_arrive_with_their_code, a_quota_throttles, a_cut_connection_and_silence_are_no_answers,
+    a_role_is_assumed_and_its_credentials_expire,
+    the_control_tells_of_calls_and_sessions_and_refuses_nonsense, inputs_beyond_the_limits_are_refused,
+    inputs_at_the_limits_are_accepted, answers_keep_to_the_model, the_comparison_sees_each_mutant,
+]
+
+
+def main():
+    if len(sys.argv) != 2:
+        sys.exit("usage: judge.py URL")
+    judge = Judge(sys.argv[1])
+    failed = 0
+    for check in CHECKS:
+        judge.reset()
+        try:
+            check(judge)
+            print(f"ok    {check.__name__}")
+        except Exception:  # one check's failure must not hide the others
+            failed += 1
+            print(f"FAIL  {check.__name__}\n{traceback.format_exc()}")
+    sys.exit(f"{failed} of {len(CHECKS)} checks failed" if failed else 0)
+
+
+if __name__ == "__main__":
+    main()
