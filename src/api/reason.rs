@@ -1,0 +1,157 @@
+//! Where an object stands, in one word: the one table from which conditions, pace and events follow.
+
+use std::fmt;
+
+macro_rules! reasons {
+    ($($(#[doc = $meaning:literal])+ $reason:ident: $active:ident, $standing:ident, $pace:ident, $warns:literal;)+) => {
+        /// Where an [`AthenaSession`](super::session::AthenaSession) stands. It is the `reason` of the
+        /// conditions `Ready`, `Reconciling` and `Stalled`, and the column REASON.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Reason {
+            $($(#[doc = $meaning])+ $reason,)+
+        }
+
+        impl Reason {
+            /// The table.
+            pub const TABLE: &[Row] = &[
+                $(Row {
+                    reason: Self::$reason,
+                    word: stringify!($reason),
+                    meaning: concat!($($meaning),+),
+                    active: Tristate::$active,
+                    standing: Standing::$standing,
+                    pace: Pace::$pace,
+                    warns: $warns,
+                },)+
+            ];
+        }
+    };
+}
+
+reasons! {
+    // Reason: Active, standing, pace, whether it is a Warning event.
+
+    /// Athena is starting the session.
+    Starting: False, Reconciling, Fast, false;
+    /// The session takes calculations.
+    Running: True, Ready, Slow, false;
+    /// The session has no healthy coordinators; it is billed all the same.
+    Degraded: False, NotReady, Slow, true;
+    /// Athena names a state that this operator doesn't know.
+    StateUnknown: Unknown, Reconciling, Slow, true;
+    /// The session is being ended.
+    Terminating: False, Reconciling, Fast, false;
+    /// The end takes longer than it should.
+    TerminationOverdue: False, Stalled, Slow, true;
+    /// The session has ended.
+    Ended: False, Ready, Never, false;
+    /// The session failed, and nobody had asked for its end.
+    Failed: False, Stalled, Never, true;
+    /// Athena doesn't know the session.
+    SessionNotFound: False, Stalled, Slow, true;
+    /// The operator's AWS account isn't the one that the session was seen in.
+    WrongAccount: Unknown, Stalled, Slow, true;
+    /// The operator's Region isn't the one that the session was seen in.
+    WrongRegion: Unknown, Stalled, Slow, true;
+    /// The operator can't tell which AWS account it works in.
+    AccountUnknown: Unknown, Reconciling, Fast, false;
+    /// AWS refuses the operator.
+    AccessDenied: Unknown, Stalled, Slow, true;
+    /// Athena refuses the request.
+    Invalid: Unknown, Stalled, Slow, true;
+    /// The operator has no AWS credentials or no Region.
+    AwsNotConfigured: Unknown, Stalled, BackOff, true;
+    /// Athena asks for fewer calls.
+    Throttled: Unknown, Reconciling, BackOff, false;
+    /// Athena doesn't answer, or answers with an error of its own.
+    AthenaUnavailable: Unknown, Reconciling, BackOff, true;
+}
+
+/// The three values of a condition's status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tristate {
+    /// The condition holds.
+    True,
+    /// It doesn't.
+    False,
+    /// It can't be told.
+    Unknown,
+}
+
+/// How far an object is what its spec asks, in the terms of kstatus.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// `Ready` is True: it is as its spec asks.
+    Ready,
+    /// `Ready` is False, and the operator can't change that.
+    NotReady,
+    /// `Reconciling` is True: the operator is at work on it.
+    Reconciling,
+    /// `Stalled` is True: it can't go on without a person. It is retried all the same.
+    Stalled,
+}
+
+/// When an object that stands so is looked at again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// Something is changing: after `--poll-interval-changing`.
+    Fast,
+    /// Nothing is expected to change soon: after `--poll-interval`.
+    Slow,
+    /// After a wait that doubles each time, from `--backoff-min` to `--backoff-max`.
+    BackOff,
+    /// Not again: an end is final.
+    Never,
+}
+
+/// A row of the table.
+#[derive(Clone, Copy, Debug)]
+pub struct Row {
+    /// The row's key.
+    pub reason: Reason,
+    /// The word, as users read it.
+    pub word: &'static str,
+    /// The sentence, as the docs have it.
+    pub meaning: &'static str,
+    /// Condition `Active`, as long as no end is asked for; afterwards it is False.
+    pub active: Tristate,
+    /// Conditions `Ready`, `Reconciling` and `Stalled`.
+    pub standing: Standing,
+    /// When it is looked at again.
+    pub pace: Pace,
+    /// Whether a Warning event tells, once, that an object has come to stand so.
+    pub warns: bool,
+}
+
+impl Reason {
+    /// This reason's row.
+    #[must_use]
+    pub const fn row(self) -> &'static Row {
+        &Self::TABLE[self as usize]
+    }
+
+    /// The word, as users read it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        self.row().word
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_row_contradicts_itself() {
+        for row in Reason::TABLE {
+            assert!(row.active != Tristate::True || row.standing == Standing::Ready, "{}: active, not ready", row.word);
+            assert!(row.warns || row.standing != Standing::Stalled, "{}: stalled in silence", row.word);
+        }
+    }
+}

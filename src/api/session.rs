@@ -1,0 +1,195 @@
+//! The kind `AthenaSession`.
+//!
+//! Doc comments on fields are what `kubectl explain` prints.
+
+#![allow(clippy::duplicated_attributes, reason = "each printer column has its own type and priority")]
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// What is asked for: which session this object stands for, and when and how its end is wanted.
+#[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[kube(
+    group = "athena-operator.dev",
+    version = "v1alpha1",
+    kind = "AthenaSession",
+    doc = "An AthenaSession stands for one session of Amazon Athena for Apache Spark, as a Pod \
+           stands for one run. Delete it, or set spec.terminate, and the operator ends the session \
+           and waits until Athena says that it has ended; only then does the object go.",
+    namespaced,
+    status = "AthenaSessionStatus",
+    derive = "PartialEq",
+    shortname = "ats",
+    category = "athena",
+    printcolumn(
+        name = "State",
+        type_ = "string",
+        json_path = ".status.state",
+        description = "Athena's word for the session's state"
+    ),
+    printcolumn(
+        name = "Active",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Active")].status"#,
+        description = "whether the session takes calculations"
+    ),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].reason"#,
+        description = "where the object stands"
+    ),
+    printcolumn(
+        name = "WorkGroup",
+        type_ = "string",
+        json_path = ".status.workGroup",
+        description = "the Athena work group of the session"
+    ),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(
+        name = "Session",
+        type_ = "string",
+        json_path = ".spec.sessionId",
+        description = "the session's id in Athena",
+        priority = "1"
+    ),
+    printcolumn(
+        name = "Idle since",
+        type_ = "date",
+        json_path = ".status.idleSince",
+        description = "how long the session has had nothing to do",
+        priority = "1"
+    ),
+    printcolumn(
+        name = "Started",
+        type_ = "date",
+        json_path = ".status.startedAt",
+        description = "how long ago Athena started the session",
+        priority = "1"
+    )
+)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("self.sessionId == oldSelf.sessionId")
+        .message("sessionId can't change: an AthenaSession stands for one session; create another AthenaSession for another session")
+        .field_path(".sessionId")
+)]
+pub struct AthenaSessionSpec {
+    /// The id of the session in Athena, 1 to 256 characters, as StartSession returned it. It can't
+    /// change. The session must be in the operator's AWS account and Region.
+    #[schemars(length(min = 1, max = 256))]
+    pub session_id: String,
+
+    /// Set to true to end the session and keep this object as its record. It can't be undone, since
+    /// an ended session can't be brought back: create another AthenaSession for another session.
+    /// Default: false.
+    #[serde(default)]
+    #[x_kube(validation = Rule::new("self || !oldSelf")
+        .message("terminate can't be taken back, nor removed: the session is being ended, and an ended session can't be brought back"))]
+    pub terminate: bool,
+
+    /// What deleting this object does to the session. `Terminate`: the session is ended, and the
+    /// object goes when Athena says that it has. `Retain`: the object goes at once and the session
+    /// is left as it is, running and billed. It may change at any time; set to Retain while a
+    /// deletion hangs, it lets the object go. It doesn't undo `terminate`. Default: Terminate.
+    #[serde(default)]
+    pub deletion_policy: DeletionPolicy,
+}
+
+/// What deleting an [`AthenaSession`] does to its session.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum DeletionPolicy {
+    /// The session is ended first.
+    #[default]
+    Terminate,
+    /// The session is left alone.
+    Retain,
+}
+
+/// What the operator last recorded. It is a record, not an authority: what it says is seen from
+/// Athena before it counts.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AthenaSessionStatus {
+    /// The metadata.generation that this status was made from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+
+    /// The id of the session in Athena, once Athena has shown the session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_id: Option<String>,
+
+    /// Athena's word for the session's state: CREATING, CREATED, IDLE, BUSY, TERMINATING,
+    /// TERMINATED, DEGRADED or FAILED. On an object that is being deleted it stays what it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<String>,
+
+    /// Athena's explanation of the last change of state.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state_change_reason: Option<String>,
+
+    /// The Athena work group that the session runs in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub work_group: Option<String>,
+
+    /// The AWS Region that the session was seen in. In another Region nothing is called.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+
+    /// The AWS account that the session was seen in. With another account nothing is called.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account_id: Option<String>,
+
+    /// When Athena started the session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Time>,
+
+    /// Since when the session has been idle; absent while it isn't.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle_since: Option<Time>,
+
+    /// When the session ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<Time>,
+
+    /// When the end of the session was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub termination_requested_at: Option<Time>,
+
+    /// Why the operator ends the session: ObjectDeleted or RequestedBySpec.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub termination_reason: Option<TerminationReason>,
+
+    /// What the session's calculations used, in milliseconds of one DPU: Athena's figure at its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dpu_execution_millis: Option<i64>,
+
+    /// Active: the session takes calculations, and no end is asked for. Terminated: it has ended.
+    /// Ready: the object is as its spec asks. Reconciling and Stalled are there only while they are
+    /// true: the operator is at work, or can't go on without a person.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
+    pub conditions: Vec<Condition>,
+}
+
+/// Why the operator ends a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum TerminationReason {
+    /// The object was deleted, with `deletionPolicy: Terminate`.
+    ObjectDeleted,
+    /// `spec.terminate` is true.
+    RequestedBySpec,
+}
+
+impl TerminationReason {
+    /// The word as status, conditions and logs show it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ObjectDeleted => "ObjectDeleted",
+            Self::RequestedBySpec => "RequestedBySpec",
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! Athena, as the operator sees it.
+
+pub mod aws;
+pub mod port;

@@ -1,0 +1,180 @@
+//! What Athena can tell and be told, without the AWS SDK: the words that deciding uses.
+//!
+//! Source: the Amazon Athena API reference, version 2017-05-18. There is no trait here, since
+//! there is one implementation ([`super::aws`]); tests run against a server that speaks the protocol.
+
+use std::fmt;
+
+use jiff::Timestamp;
+
+/// A session's state.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum SessionState {
+    /// Being started, acquiring resources.
+    Creating,
+    /// Started.
+    Created,
+    /// Accepts a calculation.
+    Idle,
+    /// Runs a calculation.
+    Busy,
+    /// Shutting down.
+    Terminating,
+    /// No longer running.
+    Terminated,
+    /// No healthy coordinators; billed all the same.
+    Degraded,
+    /// No longer running, due to a failure.
+    Failed,
+    /// A state that this operator doesn't know: not ended.
+    Unknown(String),
+}
+
+impl SessionState {
+    /// The eight states that Athena documents.
+    pub const KNOWN: [Self; 8] = [
+        Self::Creating,
+        Self::Created,
+        Self::Idle,
+        Self::Busy,
+        Self::Terminating,
+        Self::Terminated,
+        Self::Degraded,
+        Self::Failed,
+    ];
+
+    /// Whether nothing runs any more. An end is final.
+    #[must_use]
+    pub fn is_ended(&self) -> bool {
+        matches!(self, Self::Terminated | Self::Failed)
+    }
+
+    /// Athena's word.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Creating => "CREATING",
+            Self::Created => "CREATED",
+            Self::Idle => "IDLE",
+            Self::Busy => "BUSY",
+            Self::Terminating => "TERMINATING",
+            Self::Terminated => "TERMINATED",
+            Self::Degraded => "DEGRADED",
+            Self::Failed => "FAILED",
+            Self::Unknown(word) => word,
+        }
+    }
+}
+
+impl From<&str> for SessionState {
+    fn from(word: &str) -> Self {
+        let known = Self::KNOWN.into_iter().find(|state| state.as_str() == word);
+        known.unwrap_or_else(|| Self::Unknown(word.to_owned()))
+    }
+}
+
+impl fmt::Display for SessionState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Athena's `SessionStatus`: what GetSessionStatus, GetSession and ListSessions say of a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionStatus {
+    /// The state.
+    pub state: SessionState,
+    /// Why it changed last.
+    pub state_change_reason: Option<String>,
+    /// When the session was started.
+    pub started_at: Option<Timestamp>,
+    /// Since when it is idle; absent while it isn't.
+    pub idle_since: Option<Timestamp>,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+}
+
+/// What GetSession says beyond the status.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Session {
+    /// The status.
+    pub status: SessionStatus,
+    /// The session's work group.
+    pub work_group: Option<String>,
+    /// `Statistics.DpuExecutionInMillis`.
+    pub dpu_execution_millis: Option<i64>,
+}
+
+/// The operations that the operator calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Operation {
+    /// Reads a session, with its work group and statistics.
+    GetSession,
+    /// Reads a session's status.
+    GetSessionStatus,
+    /// Reads a work group's sessions.
+    ListSessions,
+    /// Ends a session. It is safe to repeat: on a session that is ended or TERMINATING it succeeds
+    /// and does nothing.
+    TerminateSession,
+}
+
+impl Operation {
+    /// The operation's name in the API and in IAM (`athena:NAME`).
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::GetSession => "GetSession",
+            Self::GetSessionStatus => "GetSessionStatus",
+            Self::ListSessions => "ListSessions",
+            Self::TerminateSession => "TerminateSession",
+        }
+    }
+}
+
+impl fmt::Display for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What a failed call means. Told by the error's code, since most real ones aren't declared by the
+/// operations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ErrorClass {
+    /// InvalidRequest or ResourceNotFound: perhaps the session doesn't exist, perhaps the request
+    /// is wrong, perhaps another resource is missing. By itself it proves nothing.
+    NotFoundOrInvalid,
+    /// Too many calls. The call had no effect.
+    Throttled,
+    /// No rights, or no valid credentials. The call had no effect.
+    Denied,
+    /// Refused for another reason. The call had no effect.
+    Invalid,
+    /// No Region or no credentials to call with. Nothing was sent.
+    NotConfigured,
+    /// No answer, or an error on Athena's side: the call may have had its effect.
+    Unavailable,
+}
+
+impl ErrorClass {
+    /// Every class, for tests that are exhaustive.
+    pub const ALL: [Self; 6] =
+        [Self::NotFoundOrInvalid, Self::Throttled, Self::Denied, Self::Invalid, Self::NotConfigured, Self::Unavailable];
+}
+
+/// A call that failed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{operation}: {code}: {message}")]
+pub struct CallError {
+    /// What was tried.
+    pub operation: Operation,
+    /// What it means.
+    pub class: ErrorClass,
+    /// The error's code, or a word of our own where nothing was answered.
+    pub code: String,
+    /// The error's message, on one line and of bounded length.
+    pub message: String,
+    /// AWS's id of the request, for their support.
+    pub request_id: Option<String>,
+}

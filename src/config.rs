@@ -1,0 +1,149 @@
+//! The command line: each flag, its environment variable, default and unit.
+
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::session::knowledge::Timing;
+
+/// A Kubernetes operator that ends Amazon Athena for Apache Spark sessions, and waits until Athena
+/// says that they have ended.
+#[derive(Debug, Parser)]
+#[command(version, about, max_term_width = 100)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What the program can do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Runs the operator until SIGTERM or Ctrl-C.
+    ///
+    /// The cluster comes from KUBECONFIG or ~/.kube/config, or from the Pod that it runs in. AWS
+    /// credentials and Region come from the default chain of the AWS SDKs (AWS_REGION, AWS_PROFILE,
+    /// AWS_ENDPOINT_URL_ATHENA, web identity, Pod Identity, …).
+    Run(Run),
+    /// Prints the CustomResourceDefinitions as YAML, for `kubectl apply -f -`.
+    Crds,
+}
+
+/// What `run` can be told. Durations are written as Go writes them: 90s, 1m30s, 500ms.
+#[derive(Clone, Debug, Args)]
+pub struct Run {
+    /// Watch only this namespace; may be given several times [default: all namespaces]
+    #[arg(
+        long = "watch-namespace",
+        env = "ATHENA_OPERATOR_WATCH_NAMESPACE",
+        value_name = "NAMESPACE",
+        value_delimiter = ','
+    )]
+    pub watch_namespaces: Vec<String>,
+
+    /// How log lines look, on stderr; RUST_LOG says which are written
+    #[arg(long, env = "ATHENA_OPERATOR_LOG_FORMAT", value_enum, default_value_t = LogFormat::Pretty)]
+    pub log_format: LogFormat,
+
+    /// Between two looks at a session that isn't changing, and between retries that need a person
+    #[arg(long, env = "ATHENA_OPERATOR_POLL_INTERVAL", value_name = "DURATION", default_value = "60s", value_parser = duration)]
+    pub poll_interval: Duration,
+
+    /// Between two looks at a session that is starting or ending
+    #[arg(long, env = "ATHENA_OPERATOR_POLL_INTERVAL_CHANGING", value_name = "DURATION", default_value = "2s", value_parser = duration)]
+    pub poll_interval_changing: Duration,
+
+    /// After an accepted TerminateSession that had no effect, until it is called again
+    #[arg(long, env = "ATHENA_OPERATOR_TERMINATE_AGAIN_AFTER", value_name = "DURATION", default_value = "60s", value_parser = duration)]
+    pub terminate_again_after: Duration,
+
+    /// After an end was asked for and not reached, until it is reported as TerminationOverdue
+    #[arg(long, env = "ATHENA_OPERATOR_TERMINATION_OVERDUE_AFTER", value_name = "DURATION", default_value = "15m", value_parser = duration)]
+    pub termination_overdue_after: Duration,
+
+    /// Between the two answers that prove that a session once seen doesn't exist any more
+    #[arg(long, env = "ATHENA_OPERATOR_CONFIRM_ABSENCE_AFTER", value_name = "DURATION", default_value = "60s", value_parser = duration)]
+    pub confirm_absence_after: Duration,
+
+    /// The first wait after a failure of Athena or of the API server; it doubles with each further one
+    #[arg(long, env = "ATHENA_OPERATOR_BACKOFF_MIN", value_name = "DURATION", default_value = "1s", value_parser = duration)]
+    pub backoff_min: Duration,
+
+    /// The longest such wait
+    #[arg(long, env = "ATHENA_OPERATOR_BACKOFF_MAX", value_name = "DURATION", default_value = "5m", value_parser = duration)]
+    pub backoff_max: Duration,
+
+    /// The deadline of each call to AWS
+    #[arg(long, env = "ATHENA_OPERATOR_AWS_TIMEOUT", value_name = "DURATION", default_value = "10s", value_parser = duration)]
+    pub aws_timeout: Duration,
+
+    /// The deadline of each request to the Kubernetes API server, watches apart
+    #[arg(long, env = "ATHENA_OPERATOR_KUBERNETES_TIMEOUT", value_name = "DURATION", default_value = "10s", value_parser = duration)]
+    pub kubernetes_timeout: Duration,
+}
+
+impl Run {
+    /// The intervals that deciding uses.
+    #[must_use]
+    pub fn timing(&self) -> Timing {
+        Timing {
+            changing: self.poll_interval_changing,
+            steady: self.poll_interval,
+            confirm_absence: self.confirm_absence_after,
+            recall: self.terminate_again_after,
+            overdue: self.termination_overdue_after,
+            backoff_min: self.backoff_min,
+            backoff_max: self.backoff_max,
+        }
+    }
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Pretty,
+    /// One JSON object a line.
+    Json,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let refused = || format!("write a duration above zero, such as 90s, 1m30s or 500ms, not {text:?}");
+    // Longer numbers could overflow, where kube's parser panics.
+    let parsed: kube::core::Duration =
+        if text.len() > 16 { return Err(refused()) } else { text.parse().map_err(|_| refused())? };
+    let duration = Duration::from(parsed);
+    if parsed.is_negative() || duration.is_zero() { Err(refused()) } else { Ok(duration) }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn each_flag_has_an_environment_variable_of_its_name() {
+        let mut command = Cli::command();
+        command.build();
+        let run = command.find_subcommand("run").expect("there is a command run");
+        for flag in run.get_arguments().filter(|flag| !["help", "version"].contains(&flag.get_id().as_str())) {
+            let long = flag.get_long().expect("a long name");
+            let variable = format!("ATHENA_OPERATOR_{}", long.replace('-', "_").to_uppercase());
+            assert_eq!(flag.get_env().and_then(|name| name.to_str()), Some(variable.as_str()));
+        }
+    }
+
+    #[test]
+    fn durations_are_gos_and_above_zero() {
+        assert_eq!(duration("1m30s"), Ok(Duration::from_secs(90)));
+        for refused in ["", "0", "0s", "-1s", "1d", "60", "soon", "99999999999999999999h"] {
+            assert!(duration(refused).is_err(), "{refused:?} was taken");
+        }
+    }
+}

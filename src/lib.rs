@@ -1,0 +1,13 @@
+//! athena-session-operator: a Kubernetes operator that ends Amazon Athena for Apache Spark sessions,
+//! and waits until Athena says that they have ended.
+//!
+//! ARCHITECTURE.md has the map. The library exists for the program and its tests.
+
+pub mod api;
+pub mod athena;
+pub mod config;
+pub mod events;
+pub mod run;
+pub mod session;
+pub mod telemetry;
+pub mod text;

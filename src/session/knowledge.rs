@@ -1,0 +1,212 @@
+//! What this process has learned from Athena about one object's session. Pure: answers and the time
+//! come in, nothing is asked.
+//!
+//! It is not saved: after a restart all of it is learned again, and deciding is right without it.
+
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+
+use crate::athena::port::{CallError, ErrorClass, Operation, Session, SessionState, SessionStatus};
+
+/// The moment of a decision.
+#[derive(Clone, Copy, Debug)]
+pub struct Now {
+    /// For what is recorded and compared with Athena's and Kubernetes' times.
+    pub wall: Timestamp,
+    /// For every wait: it doesn't jump when somebody sets the clock.
+    pub tick: Instant,
+}
+
+/// Every interval that deciding uses. The command line gives the defaults.
+#[derive(Clone, Copy, Debug)]
+pub struct Timing {
+    /// Between two looks at a session that is changing.
+    pub changing: Duration,
+    /// Between two looks at a session that isn't, and between retries that need a person.
+    pub steady: Duration,
+    /// Between the two answers that prove that a session once seen is absent.
+    pub confirm_absence: Duration,
+    /// After an accepted TerminateSession without effect, until it is called again.
+    pub recall: Duration,
+    /// After the end was asked for, until it is reported as overdue.
+    pub overdue: Duration,
+    /// The first wait after Athena could not answer.
+    pub backoff_min: Duration,
+    /// The longest such wait.
+    pub backoff_max: Duration,
+}
+
+/// What is known of one session.
+#[derive(Clone, Debug, Default)]
+pub struct Knowledge {
+    /// Athena's last word that showed the session.
+    pub seen: Option<Seen>,
+    /// The work group, from GetSession.
+    pub work_group: Option<String>,
+    /// The statistics, from GetSession.
+    pub dpu_execution_millis: Option<i64>,
+    /// Whether GetSession has answered, and whether it did so after the end.
+    pub described: Described,
+    /// Answers that the session doesn't exist, since it was seen last.
+    pub absence: Option<Absence>,
+    /// When Athena last accepted our TerminateSession.
+    pub accepted_at: Option<Instant>,
+    /// When the session was first seen TERMINATING.
+    pub terminating_since: Option<Timestamp>,
+    /// The call that fails at present.
+    pub trouble: Option<Trouble>,
+}
+
+/// A positive answer.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// What Athena said.
+    pub status: SessionStatus,
+    /// When.
+    pub at: Instant,
+    /// A TerminateSession has been sent since and nothing is known of its effect.
+    pub doubtful: bool,
+}
+
+/// Which GetSession is still wanted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Described {
+    /// None has answered.
+    #[default]
+    No,
+    /// One has.
+    Yes,
+    /// One has since the session ended: its statistics are final.
+    AfterEnd,
+}
+
+/// Answers that the session doesn't exist. They prove nothing singly.
+#[derive(Clone, Debug)]
+pub struct Absence {
+    /// The first one.
+    pub first: Instant,
+    /// The last one.
+    pub last: Instant,
+    /// The last one's words.
+    pub error: CallError,
+    /// When its work group's sessions were listed in every state, completely, without it.
+    pub unlisted_at: Option<Instant>,
+}
+
+/// A call that fails.
+#[derive(Clone, Debug)]
+pub struct Trouble {
+    /// The last failure.
+    pub error: CallError,
+    /// How many in a row.
+    pub attempts: u32,
+    /// No call for this object before.
+    pub retry_at: Instant,
+}
+
+impl Knowledge {
+    /// The session's last known state.
+    #[must_use]
+    pub fn state(&self) -> Option<&SessionState> {
+        self.seen.as_ref().map(|seen| &seen.status.state)
+    }
+
+    /// GetSession answered.
+    pub fn described(&mut self, session: Session, now: Now) {
+        let ended = session.status.state.is_ended();
+        self.described = if ended { Described::AfterEnd } else { Described::Yes };
+        self.work_group = session.work_group.or(self.work_group.take());
+        self.dpu_execution_millis = session.dpu_execution_millis.or(self.dpu_execution_millis);
+        self.succeeded(Operation::GetSession);
+        self.looked(session.status, now);
+    }
+
+    /// GetSessionStatus answered.
+    pub fn looked(&mut self, status: SessionStatus, now: Now) {
+        self.succeeded(Operation::GetSessionStatus);
+        self.saw(status, now);
+    }
+
+    /// A complete listing of the session's work group, in every state, found it, or didn't.
+    pub fn searched(&mut self, found: Option<SessionStatus>, now: Now, timing: &Timing) {
+        self.succeeded(Operation::ListSessions);
+        match (found, self.absence.take()) {
+            (None, absence) => {
+                self.absence = absence.map(|absence| Absence { unlisted_at: Some(now.tick), ..absence });
+            }
+            (Some(status), absence) => {
+                self.saw(status, now);
+                // It exists, so the answer that said otherwise was a refusal of something else.
+                if let Some(absence) = absence {
+                    self.fail(absence.error, now, timing, 1.0);
+                    // That is told; it doesn't hold up the end of a session that has just been seen.
+                    if let Some(trouble) = &mut self.trouble {
+                        trouble.retry_at = now.tick;
+                    }
+                }
+            }
+        }
+    }
+
+    /// TerminateSession was accepted.
+    pub fn terminate_accepted(&mut self, state: Option<SessionState>, now: Now) {
+        self.succeeded(Operation::TerminateSession);
+        self.accepted_at = Some(now.tick);
+        if let (Some(state), Some(seen)) = (state, &self.seen) {
+            let status = SessionStatus { state, ..seen.status.clone() };
+            self.saw(status, now);
+        }
+    }
+
+    /// A call failed. `jitter`, from 0 to 1, spreads the retries of many objects.
+    pub fn failed(&mut self, error: CallError, now: Now, timing: &Timing, jitter: f64) {
+        let reading = matches!(error.operation, Operation::GetSession | Operation::GetSessionStatus);
+        if reading && error.class == ErrorClass::NotFoundOrInvalid {
+            self.succeeded(error.operation);
+            let first = self.absence.as_ref().map_or(now.tick, |absence| absence.first);
+            let unlisted_at = self.absence.as_ref().and_then(|absence| absence.unlisted_at);
+            self.absence = Some(Absence { first, last: now.tick, error, unlisted_at });
+            return;
+        }
+        let unclear = matches!(error.class, ErrorClass::Unavailable | ErrorClass::NotFoundOrInvalid);
+        if let (Operation::TerminateSession, true, Some(seen)) = (error.operation, unclear, &mut self.seen) {
+            seen.doubtful = true;
+        }
+        self.fail(error, now, timing, jitter);
+    }
+
+    fn saw(&mut self, status: SessionStatus, now: Now) {
+        self.absence = None;
+        if self.state().is_some_and(SessionState::is_ended) && !status.state.is_ended() {
+            // An end is final: this answer is older than the one that is known.
+            return;
+        }
+        if status.state == SessionState::Terminating || status.state.is_ended() {
+            self.succeeded(Operation::TerminateSession);
+        }
+        if status.state == SessionState::Terminating {
+            self.terminating_since.get_or_insert(now.wall);
+        }
+        self.seen = Some(Seen { status, at: now.tick, doubtful: false });
+    }
+
+    fn succeeded(&mut self, operation: Operation) {
+        self.trouble.take_if(|trouble| trouble.error.operation == operation);
+    }
+
+    fn fail(&mut self, error: CallError, now: Now, timing: &Timing, jitter: f64) {
+        // Another operation that fails in the same way is the same trouble.
+        let is_same = |before: &CallError| before.operation == error.operation || before.class == error.class;
+        let before = self.trouble.take().filter(|trouble| is_same(&trouble.error));
+        let attempts = before.map_or(1, |trouble| trouble.attempts.saturating_add(1));
+        let wait = match error.class {
+            ErrorClass::Denied | ErrorClass::Invalid | ErrorClass::NotFoundOrInvalid => timing.steady,
+            ErrorClass::Throttled | ErrorClass::Unavailable | ErrorClass::NotConfigured => {
+                let doubled = timing.backoff_min.saturating_mul(1 << (attempts - 1).min(20));
+                doubled.min(timing.backoff_max).mul_f64(0.5 + jitter.clamp(0.0, 1.0) / 2.0)
+            }
+        };
+        self.trouble = Some(Trouble { error, attempts, retry_at: now.tick + wait });
+    }
+}

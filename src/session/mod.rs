@@ -1,0 +1,7 @@
+//! What the operator does for one `AthenaSession`: watch → decide → act → status.
+
+pub mod act;
+pub mod controller;
+pub mod decide;
+pub mod knowledge;
+pub mod status;

@@ -1,0 +1,45 @@
+//! Text for people: on one line, and of bounded length.
+
+use std::error::Error;
+
+/// Messages end up in conditions and events, which have limits.
+const MOST_BYTES: usize = 400;
+
+/// An error with its causes.
+#[must_use]
+pub fn chain(error: &dyn Error) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let text = error.to_string();
+        // Some errors repeat their cause.
+        if !line.contains(&text) {
+            line = format!("{line}: {text}");
+        }
+        cause = error.source();
+    }
+    one_line(&line)
+}
+
+/// White space folded, and no longer than fits.
+#[must_use]
+pub fn one_line(text: &str) -> String {
+    let mut line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    if line.len() > MOST_BYTES {
+        line.truncate(line.floor_char_boundary(MOST_BYTES));
+        line.push('…');
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_text_is_cut_between_characters() {
+        let line = one_line(&format!("a\n\tb {}", "ü".repeat(MOST_BYTES)));
+        assert!(line.starts_with("a b ü") && line.ends_with("ü…"));
+        assert!(line.len() <= MOST_BYTES + '…'.len_utf8());
+    }
+}
