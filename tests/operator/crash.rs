@@ -1,0 +1,118 @@
+//! The crash sweep: the operator is killed at each of its requests, before and after it takes effect,
+//! and started again. Whatever happens, the session is ended, by one call, and the object goes.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use fake_athena::Config;
+use futures::stream::{FuturesUnordered, StreamExt};
+use serde_json::json;
+use tokio::time::timeout;
+
+use crate::proxy::{Key, Script, When, before_api_server, before_athena};
+use crate::world::{OPERATOR_ACCOUNT, OPERATOR_NAMESPACE, PATIENCE, Start, World};
+
+/// Runs side by side.
+const AT_ONCE: usize = 6;
+/// A request that occurs more often than this is polling: its later occurrences are like the third.
+const OCCURRENCES: u32 = 3;
+
+#[derive(Clone, Copy, PartialEq)]
+enum End {
+    Deleted,
+    TerminatedThenDeleted,
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_at_any_request_of_a_deletion_leaves_nothing_running_and_nothing_hanging() {
+    sweep(End::Deleted).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_at_any_request_of_spec_terminate_leaves_nothing_running_and_nothing_hanging() {
+    sweep(End::TerminatedThenDeleted).await;
+}
+
+async fn sweep(end: End) {
+    let mut known = HashSet::new();
+    let mut waiting = VecDeque::from([None]);
+    let mut running = FuturesUnordered::new();
+    let mut struck = 0;
+    loop {
+        while running.len() < AT_ONCE
+            && let Some(strike) = waiting.pop_front()
+        {
+            running.push(run(end, strike));
+        }
+        let Some((strike, was_struck, seen)) = running.next().await else { break };
+        struck += usize::from(was_struck);
+        assert!(strike.is_some() || !was_struck);
+        // What was seen for the first time is struck in a run of its own.
+        for key in seen.into_iter().filter(|key| key.occurrence <= OCCURRENCES) {
+            if known.insert(key.clone()) {
+                waiting.push_back(Some((key.clone(), When::Before)));
+                waiting.push_back(Some((key, When::After)));
+            }
+        }
+    }
+    let requests = ["PATCH", "PUT", "AmazonAthena.GetSession", "AmazonAthena.TerminateSession", "GET (watch)"];
+    for request in requests {
+        assert!(known.iter().any(|key| key.request.starts_with(request)), "{request} was never seen in {known:?}");
+    }
+    assert!(struck >= 2 * requests.len(), "only {struck} kills");
+}
+
+/// One life of a session, with the operator killed at `strike`. Returns whether it was, and all requests.
+async fn run(end: End, strike: Option<(Key, When)>) -> (Option<(Key, When)>, bool, Vec<Key>) {
+    let world = World::with(Config { terminating: Some(Duration::from_millis(300)), ..Config::default() }).await;
+    let script = Arc::new(Script::default());
+    if let Some((key, when)) = strike.clone() {
+        script.strike_at(key, when);
+    }
+    let id = world.declare("crash", "IDLE").await;
+    let scenario = async {
+        start(&world, &script).await;
+        world.until_reason("crash", "Running").await;
+        if end == End::TerminatedThenDeleted {
+            world.edit("crash", json!({"terminate": true})).await;
+            world.until_reason("crash", "Ended").await;
+        }
+        world.delete("crash").await;
+        world.until_gone("crash").await;
+    };
+    let killer = async {
+        script.struck().await;
+        world.kill_operator();
+        start(&world, &script).await;
+        std::future::pending::<()>().await;
+    };
+    let outcome = timeout(PATIENCE, async {
+        tokio::select! {
+            () = scenario => {}
+            () = killer => {}
+        }
+    })
+    .await;
+    assert!(outcome.is_ok(), "hangs after a kill at {strike:?}");
+    let was_struck = strike.is_some() && script.is_spent();
+    assert_eq!(world.athena_session(&id).state, "TERMINATED", "killed at {strike:?}");
+    assert_eq!(world.terminations(&id), 1, "killed at {strike:?}");
+    (strike, was_struck, script.seen())
+}
+
+async fn start(world: &World, script: &Arc<Script>) {
+    let kubernetes = before_api_server(world.plane, script, &world.namespace).await;
+    let athena = before_athena(&world.athena.url(), script, &world.namespace).await;
+    let token = world.plane.service_account_token(OPERATOR_NAMESPACE, OPERATOR_ACCOUNT).await.unwrap();
+    let kubeconfig = world.plane.kubeconfig_for_token_at(&kubernetes, &token).unwrap();
+    world
+        .start_operator_with(Start {
+            kubeconfig: Some(kubeconfig),
+            athena_url: Some(athena),
+            // Only what was asked for: no looks in between that a fast machine has and a slow one hasn't.
+            arguments: vec!["--poll-interval=60s".to_owned()],
+            ..Start::default()
+        })
+        .await;
+}

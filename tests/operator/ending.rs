@@ -1,0 +1,259 @@
+//! Ending: by deletion, by `spec.terminate`, from each state, under faults of Athena.
+
+use std::time::Duration;
+
+use fake_athena::{Config, Fault};
+use serde_json::json;
+use tokio::time::sleep;
+
+use crate::world::{World, condition, eventually, has_finalizer};
+
+#[tokio::test]
+async fn deleting_the_object_ends_the_session_and_then_the_object_goes() {
+    let world = World::new().await;
+    world.start_operator().await;
+    let id = world.declare("report", "IDLE").await;
+    let adopted = world.until_reason("report", "Running").await;
+    assert!(has_finalizer(&adopted));
+    let status = adopted.status.clone().unwrap();
+    assert_eq!(status.session_id.as_deref(), Some(id.as_str()));
+    assert_eq!(status.state.as_deref(), Some("IDLE"));
+    assert_eq!(status.work_group.as_deref(), Some("primary"));
+    assert_eq!(status.region.as_deref(), Some("eu-west-1"));
+    assert_eq!(status.account_id.as_deref(), Some("123456789012"));
+    assert!(status.started_at.is_some());
+    assert_eq!(condition(&adopted, "Active").unwrap().0, "True");
+    assert_eq!(condition(&adopted, "Terminated").unwrap().0, "False");
+    assert_eq!(condition(&adopted, "Reconciling"), None);
+    world.until_event("report", "Normal Adopted").await;
+
+    world.delete("report").await;
+    let ending = world
+        .until("report", "its end is recorded", |object| condition(object, "Active").is_some_and(|it| it.0 == "False"))
+        .await;
+    assert_eq!(condition(&ending, "Reconciling").unwrap().1, "Terminating");
+    assert!(condition(&ending, "Ready").unwrap().2.contains("deletionPolicy: Retain"), "the way out is told");
+    world.until_gone("report").await;
+    assert_eq!(world.athena_session(&id).state, "TERMINATED");
+    assert_eq!(world.terminations(&id), 1);
+    world.until_event("report", "Normal Terminating").await;
+    world.until_event("report", "Normal Terminated").await;
+
+    let writes = world.writes();
+    assert_eq!(writes.len(), 4, "two to adopt, two to end: {writes:?}");
+    assert!(!world.log().contains("planted-secret"));
+}
+
+/// Bug 1: a finalizer that was removed before the machine was gone.
+#[tokio::test]
+async fn the_finalizer_stays_as_long_as_athena_says_terminating() {
+    let world = World::with(Config { terminating: None, ..Config::default() }).await;
+    world.start_operator().await;
+    let id = world.declare("slow", "IDLE").await;
+    world.until_reason("slow", "Running").await;
+    world.delete("slow").await;
+    let looks = || world.athena.calls_of("GetSessionStatus", Some(&id));
+    eventually("TerminateSession is called", || async { (world.terminations(&id) > 0).then_some(()) }).await;
+    let before = looks();
+    eventually("ten looks", || async {
+        let object = world.get("slow").await.expect("the object is there as long as the session is");
+        assert!(has_finalizer(&object));
+        (looks() >= before + 10).then_some(())
+    })
+    .await;
+    assert_eq!(world.terminations(&id), 1);
+    world.athena.set_state(&id, "TERMINATED");
+    world.until_gone("slow").await;
+}
+
+/// Bug 2: a finalizer that came too late.
+#[tokio::test]
+async fn a_deletion_in_the_second_of_the_apply_ends_the_session_though_athena_is_away() {
+    let world = World::new().await;
+    world.athena.fault(Fault::cut());
+    world
+        .start_operator_with(crate::world::Start {
+            environment: vec![("AWS_ENDPOINT_URL_STS", world.athena.url())],
+            ..Default::default()
+        })
+        .await;
+    let id = world.declare("brief", "IDLE").await;
+    world.until("brief", "the finalizer is there", has_finalizer).await;
+    world.delete("brief").await;
+    world.until_reason("brief", "AthenaUnavailable").await;
+    assert_eq!(world.athena_session(&id).state, "IDLE");
+    world.athena.clear_faults();
+    world.until_gone("brief").await;
+    assert_eq!(world.athena_session(&id).state, "TERMINATED");
+    assert_eq!(world.terminations(&id), 1);
+}
+
+#[tokio::test]
+async fn spec_terminate_ends_the_session_and_the_object_stays_as_its_record() {
+    let world = World::new().await;
+    world.start_operator().await;
+    let id = world.declare("record", "BUSY").await;
+    world.until_reason("record", "Running").await;
+    world.edit("record", json!({"terminate": true})).await;
+    let ended = world.until_reason("record", "Ended").await;
+    assert_eq!(world.athena_session(&id).state, "TERMINATED");
+    let status = ended.status.clone().unwrap();
+    assert_eq!(status.state.as_deref(), Some("TERMINATED"));
+    assert!(status.ended_at.is_some() && status.termination_requested_at.is_some());
+    assert!(status.dpu_execution_millis.is_some(), "the session's figures are kept");
+    assert_eq!(condition(&ended, "Terminated").unwrap().1, "RequestedBySpec");
+    assert_eq!(condition(&ended, "Ready").unwrap().0, "True");
+    assert_eq!(condition(&ended, "Active").unwrap().0, "False");
+    assert_eq!(world.terminations(&id), 1);
+
+    // What has ended is asked about no more, and goes at once.
+    let calls = world.athena.calls().len();
+    sleep(Duration::from_secs(3)).await;
+    assert_eq!(world.athena.calls().len(), calls);
+    world.delete("record").await;
+    world.until_gone("record").await;
+    assert_eq!(world.athena.calls().len(), calls);
+}
+
+#[tokio::test]
+async fn a_session_in_any_state_is_ended_with_one_call_and_with_none_where_it_is_ending() {
+    let world = World::new().await;
+    for state in
+        ["CREATING", "CREATED", "IDLE", "BUSY", "DEGRADED", "HIBERNATED", "TERMINATING", "TERMINATED", "FAILED"]
+    {
+        let id = world.declare(&state.to_lowercase(), state).await;
+        if state == "TERMINATING" {
+            world.athena.set_state(&id, state);
+        }
+    }
+    world.start_operator().await;
+    let reasons = [
+        ("creating", "Starting", 1),
+        ("created", "Starting", 1),
+        ("idle", "Running", 1),
+        ("busy", "Running", 1),
+        ("degraded", "Degraded", 1),
+        ("hibernated", "StateUnknown", 1),
+        ("terminating", "Terminating", 0),
+        ("terminated", "Ended", 0),
+        ("failed", "Failed", 0),
+    ];
+    let check = reasons.map(|(name, reason, calls)| {
+        let world = &world;
+        async move {
+            let object = world.until_reason(name, reason).await;
+            let id = &object.spec.session_id;
+            world.delete(name).await;
+            if name == "terminating" {
+                world.athena.set_state(id, "TERMINATED");
+            }
+            world.until_gone(name).await;
+            let state = world.athena_session(id).state;
+            assert!(state == "TERMINATED" || state == "FAILED", "{name} is {state}");
+            assert_eq!(world.terminations(id), calls, "{name}");
+        }
+    });
+    futures::future::join_all(check).await;
+}
+
+#[tokio::test]
+async fn a_session_that_fails_while_it_is_ended_counts_as_ended() {
+    let world = World::with(Config { terminate_ends_in: "FAILED".to_owned(), ..Config::default() }).await;
+    world.start_operator().await;
+    let id = world.declare("doomed", "IDLE").await;
+    world.until_reason("doomed", "Running").await;
+    world.delete("doomed").await;
+    world.until_gone("doomed").await;
+    assert_eq!(world.athena_session(&id).state, "FAILED");
+}
+
+#[tokio::test]
+async fn a_session_that_ends_by_itself_is_recorded() {
+    let world = World::new().await;
+    world.start_operator().await;
+    let ends = world.declare("ends", "IDLE").await;
+    let fails = world.declare("fails", "IDLE").await;
+    world.until_reason("ends", "Running").await;
+    world.until_reason("fails", "Running").await;
+    world.athena.set_state(&ends, "TERMINATED");
+    world.athena.set_state(&fails, "FAILED");
+    let ended = world.until_reason("ends", "Ended").await;
+    assert_eq!(condition(&ended, "Terminated").unwrap().1, "EndedElsewhere");
+    assert_eq!(condition(&ended, "Ready").unwrap().0, "True");
+    let failed = world.until_reason("fails", "Failed").await;
+    assert_eq!(condition(&failed, "Terminated").unwrap().1, "Failed");
+    assert_eq!(condition(&failed, "Stalled").unwrap().0, "True");
+    world.until_event("fails", "Warning Failed").await;
+    assert_eq!(world.terminations(&ends) + world.terminations(&fails), 0);
+}
+
+#[tokio::test]
+async fn an_accepted_end_without_effect_is_asked_for_again() {
+    let world = World::new().await;
+    world.athena.fault(Fault::no_effect().on("TerminateSession").times(2));
+    world.start_operator().await;
+    let id = world.declare("deaf", "IDLE").await;
+    world.until_reason("deaf", "Running").await;
+    world.delete("deaf").await;
+    world.until_gone("deaf").await;
+    assert_eq!(world.athena_session(&id).state, "TERMINATED");
+    assert_eq!(world.terminations(&id), 3);
+}
+
+#[tokio::test]
+async fn an_end_that_takes_too_long_is_reported_and_still_looked_at() {
+    let world = World::with(Config { terminating: None, ..Config::default() }).await;
+    world
+        .start_operator_with(crate::world::Start {
+            arguments: vec!["--termination-overdue-after=1s".to_owned()],
+            ..Default::default()
+        })
+        .await;
+    let id = world.declare("stuck", "IDLE").await;
+    world.until_reason("stuck", "Running").await;
+    world.delete("stuck").await;
+    let overdue = world.until_reason("stuck", "TerminationOverdue").await;
+    assert_eq!(condition(&overdue, "Stalled").unwrap().0, "True");
+    world.until_event("stuck", "Warning TerminationOverdue").await;
+    world.athena.set_state(&id, "TERMINATED");
+    world.until_gone("stuck").await;
+    assert_eq!(world.terminations(&id), 1);
+}
+
+#[tokio::test]
+async fn an_answer_that_is_cut_after_the_effect_leads_to_a_look_not_to_a_second_call() {
+    let world = World::new().await;
+    world.athena.fault(Fault::cut().after_effect().on("TerminateSession").times(1));
+    world.start_operator().await;
+    let id = world.declare("cut", "IDLE").await;
+    world.until_reason("cut", "Running").await;
+    world.delete("cut").await;
+    world.until_gone("cut").await;
+    assert_eq!(world.terminations(&id), 1);
+}
+
+#[tokio::test]
+async fn throttling_is_waited_out() {
+    let world = World::with(Config {
+        quotas: [("TerminateSession".to_owned(), "4/2".parse().unwrap())].into(),
+        ..Config::default()
+    })
+    .await;
+    world.start_operator().await;
+    let mut ids = Vec::new();
+    for number in 0..20 {
+        ids.push(world.declare(&format!("many-{number}"), "IDLE").await);
+    }
+    for number in 0..20 {
+        world.until_reason(&format!("many-{number}"), "Running").await;
+    }
+    for number in 0..20 {
+        world.delete(&format!("many-{number}")).await;
+    }
+    for number in 0..20 {
+        world.until_gone(&format!("many-{number}")).await;
+    }
+    let throttled = world.athena.calls().iter().filter(|call| call.outcome.contains("Throttling")).count();
+    assert!(throttled > 0, "the quota was never met");
+    assert!(ids.iter().all(|id| world.athena_session(id).state == "TERMINATED"));
+}

@@ -1,0 +1,16 @@
+//! The real program against a real control plane and, over HTTP, the fake Athena. One file a theme;
+//! the tests wait side by side, each in a namespace of its own, with an operator and an Athena of its own.
+
+#![allow(clippy::unwrap_used, reason = "a test that can't go on should say where")]
+
+mod absence;
+mod api_server;
+mod crash;
+mod ending;
+mod install;
+mod kind;
+mod process;
+mod proxy;
+mod refusals;
+mod retain;
+mod world;

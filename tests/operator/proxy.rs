@@ -1,0 +1,171 @@
+//! A proxy in front of the API server or of Athena that knows each request by name, and can hold it,
+//! or end the operator before or after it takes effect.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{Request, StatusCode};
+use axum::response::Response;
+use control_plane::ControlPlane;
+use kube::Client;
+use kube::config::{AuthInfo, KubeConfigOptions, Kubeconfig};
+use tokio::sync::{Notify, watch};
+
+const MOST_BYTES: usize = 1 << 20;
+
+/// A request, known again in another run: what it does, and which one of its kind it is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Key {
+    pub request: String,
+    pub occurrence: u32,
+}
+
+/// When to strike, seen from the request's effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum When {
+    Before,
+    After,
+}
+
+/// What the proxies of one test share.
+#[derive(Default)]
+pub struct Script {
+    counts: Mutex<HashMap<String, u32>>,
+    seen: Mutex<Vec<Key>>,
+    strike: Mutex<Option<(Key, When)>>,
+    struck: Notify,
+    hold: Mutex<Option<Hold>>,
+}
+
+/// Holds requests until it is released.
+#[derive(Clone)]
+pub struct Hold {
+    request: String,
+    arrived: Arc<Notify>,
+    released: watch::Receiver<bool>,
+}
+
+impl Hold {
+    /// Returns once a request is held.
+    pub async fn arrived(&self) {
+        self.arrived.notified().await;
+    }
+}
+
+impl Script {
+    /// Every request so far.
+    pub fn seen(&self) -> Vec<Key> {
+        self.seen.lock().unwrap().clone()
+    }
+
+    /// At this request, once, [`Script::struck`] returns, and the request is never answered.
+    pub fn strike_at(&self, key: Key, when: When) {
+        *self.strike.lock().unwrap() = Some((key, when));
+    }
+
+    /// Returns at the strike.
+    pub async fn struck(&self) {
+        self.struck.notified().await;
+    }
+
+    /// Whether the strike has been, or none was set.
+    pub fn is_spent(&self) -> bool {
+        self.strike.lock().unwrap().is_none()
+    }
+
+    /// Holds the requests of this name until true is sent.
+    pub fn hold(&self, request: &str) -> (Hold, watch::Sender<bool>) {
+        let (release, released) = watch::channel(false);
+        let hold = Hold { request: request.to_owned(), arrived: Arc::default(), released };
+        *self.hold.lock().unwrap() = Some(hold.clone());
+        (hold, release)
+    }
+
+    fn arrives(&self, request: String) -> (Key, Option<When>) {
+        let mut counts = self.counts.lock().unwrap();
+        let occurrence = *counts.entry(request.clone()).and_modify(|count| *count += 1).or_insert(1);
+        let key = Key { request, occurrence };
+        self.seen.lock().unwrap().push(key.clone());
+        let strike = self.strike.lock().unwrap().take_if(|(at, _)| *at == key);
+        (key, strike.map(|(_, when)| when))
+    }
+}
+
+struct Proxy {
+    upstream: Client,
+    script: Arc<Script>,
+    namespace: String,
+}
+
+/// Starts a proxy in front of the API server; returns its URL.
+pub async fn before_api_server(plane: &ControlPlane, script: &Arc<Script>, namespace: &str) -> String {
+    let kubeconfig = Kubeconfig::read_from(plane.admin_kubeconfig()).unwrap();
+    let mut config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
+    // Who asks is told by the operator's own token.
+    config.auth_info = AuthInfo::default();
+    start(config, script, namespace).await
+}
+
+/// Starts a proxy in front of an Athena; returns its URL.
+pub async fn before_athena(url: &str, script: &Arc<Script>, namespace: &str) -> String {
+    start(kube::Config::new(url.parse().unwrap()), script, namespace).await
+}
+
+async fn start(config: kube::Config, script: &Arc<Script>, namespace: &str) -> String {
+    let upstream = Client::try_from(config).unwrap();
+    let proxy = Proxy { upstream, script: Arc::clone(script), namespace: namespace.to_owned() };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let router = Router::new().fallback(pass).with_state(Arc::new(proxy));
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    url
+}
+
+async fn pass(State(proxy): State<Arc<Proxy>>, request: Request<Body>) -> Response {
+    let name = proxy.name_of(&request);
+    let (_, strike) = proxy.script.arrives(name.clone());
+    let hold = proxy.script.hold.lock().unwrap().clone().filter(|hold| hold.request == name);
+    if let Some(mut hold) = hold {
+        hold.arrived.notify_one();
+        let _ = hold.released.wait_for(|released| *released).await;
+    }
+    if strike == Some(When::Before) {
+        return proxy.strike().await;
+    }
+    let (head, body) = request.into_parts();
+    let body = axum::body::to_bytes(body, MOST_BYTES).await.unwrap();
+    let answer = proxy.upstream.send(Request::from_parts(head, body.into())).await;
+    if strike == Some(When::After) {
+        return proxy.strike().await;
+    }
+    match answer {
+        Ok(answer) => answer.map(Body::new),
+        Err(error) => {
+            let answer = Response::builder().status(StatusCode::BAD_GATEWAY);
+            answer.body(Body::from(error.to_string())).unwrap()
+        }
+    }
+}
+
+impl Proxy {
+    /// Nothing is answered: by then the operator is dead.
+    async fn strike(&self) -> Response {
+        self.script.struck.notify_one();
+        std::future::pending().await
+    }
+
+    /// The same in each run: without names that differ from run to run.
+    fn name_of(&self, request: &Request<Body>) -> String {
+        if let Some(target) = request.headers().get("x-amz-target") {
+            return target.to_str().unwrap().to_owned();
+        }
+        let path = request.uri().path().replace(&self.namespace, "NAMESPACE");
+        let path =
+            path.split_once("/events").map_or(path.as_str(), |(before, _)| &path[..before.len() + "/events".len()]);
+        let watch = request.uri().query().is_some_and(|query| query.contains("watch=true"));
+        format!("{}{} {path}", request.method(), if watch { " (watch)" } else { "" })
+    }
+}
