@@ -9,7 +9,7 @@ use crate::session::knowledge::Timing;
 /// A Kubernetes operator that ends Amazon Athena for Apache Spark sessions, and waits until Athena
 /// says that they have ended.
 #[derive(Debug, Parser)]
-#[command(version, about, max_term_width = 100)]
+#[command(version, max_term_width = 100)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]

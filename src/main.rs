@@ -2,11 +2,10 @@
 
 use std::process::ExitCode;
 
-use athena_session_operator::api::session::AthenaSession;
+use athena_session_operator::api;
 use athena_session_operator::config::{Cli, Command};
 use athena_session_operator::{run, telemetry};
 use clap::Parser;
-use kube::CustomResourceExt;
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
@@ -26,7 +25,7 @@ fn main() -> ExitCode {
 }
 
 fn crds() -> Result<(), String> {
-    let yaml = serde_saphyr::to_string(&AthenaSession::crd()).map_err(|error| error.to_string())?;
+    let yaml = serde_saphyr::to_string(&api::crd()).map_err(|error| error.to_string())?;
     print!("{yaml}");
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! `run`: from start-up to shutdown.
 
+use std::error::Error as _;
 use std::time::Duration;
 
 use futures::future::join_all;
@@ -26,6 +27,10 @@ const SHUTDOWN: Duration = Duration::from_secs(4);
 
 /// The longest wait between two attempts to reach the API server at start-up.
 const MOST_WAIT: Duration = Duration::from_secs(30);
+
+/// A watch is renewed within 290 s, so a connection that is silent for longer is dead. Without this the
+/// list that a watch starts with could hang on it for ever, and no deletion would be seen.
+const MOST_SILENCE: Duration = Duration::from_secs(295);
 
 /// Why the operator can't start. Anything that may pass by itself is waited for instead.
 #[derive(Debug, Error)]
@@ -69,9 +74,9 @@ pub async fn run(options: config::Run) -> Result<(), StartError> {
 }
 
 async fn operate(options: &config::Run, mut stop: watch::Receiver<bool>) -> Result<(), StartError> {
-    let client = client().await?;
+    let (client, api_server) = connect().await?;
     tokio::select! {
-        () = wait_for_kind(&client, options) => {}
+        () = wait_for_kind(&client, &api_server, options) => {}
         _ = stop.wait_for(|stop| *stop) => return Ok(()),
     }
     let athena = Athena::from_environment(options.aws_timeout).await;
@@ -102,9 +107,16 @@ async fn operate(options: &config::Run, mut stop: watch::Receiver<bool>) -> Resu
     Ok(())
 }
 
-async fn client() -> Result<Client, StartError> {
-    let config = kube::Config::infer().await.map_err(|error| StartError::NoCluster(chain(&error)))?;
-    Client::try_from(config).map_err(|error| StartError::Client(Box::new(error)))
+/// The client, and the API server's address.
+async fn connect() -> Result<(Client, String), StartError> {
+    let mut config = kube::Config::infer().await.map_err(|error| {
+        // What it says of Pods is no use where this isn't one.
+        StartError::NoCluster(error.source().map_or_else(|| chain(&error), chain))
+    })?;
+    config.read_timeout = Some(MOST_SILENCE);
+    let address = config.cluster_url.to_string();
+    let client = Client::try_from(config).map_err(|error| StartError::Client(Box::new(error)))?;
+    Ok((client, address))
 }
 
 fn apis<K>(client: &Client, namespaces: &[String]) -> Vec<Api<K>>
@@ -119,11 +131,11 @@ where
 }
 
 /// Waits until the API server answers and knows the kind, with few requests.
-async fn wait_for_kind(client: &Client, options: &config::Run) {
+async fn wait_for_kind(client: &Client, api_server: &str, options: &config::Run) {
     let mut told = None;
     let mut wait = options.backoff_min;
     for api in apis::<PartialObjectMeta<AthenaSession>>(client, &options.watch_namespaces) {
-        while let Err(problem) = try_kind(&api, options.kubernetes_timeout).await {
+        while let Err(problem) = try_kind(&api, api_server, options.kubernetes_timeout).await {
             if told.as_ref() != Some(&problem) {
                 warn!("{problem}; waiting for it");
                 told = Some(problem);
@@ -134,7 +146,11 @@ async fn wait_for_kind(client: &Client, options: &config::Run) {
     }
 }
 
-async fn try_kind(api: &Api<PartialObjectMeta<AthenaSession>>, deadline: Duration) -> Result<(), String> {
+async fn try_kind(
+    api: &Api<PartialObjectMeta<AthenaSession>>,
+    api_server: &str,
+    deadline: Duration,
+) -> Result<(), String> {
     match timeout(deadline, api.list_metadata(&ListParams::default().limit(1))).await {
         Ok(Ok(_)) => Ok(()),
         Ok(Err(kube::Error::Api(status))) if status.code == 404 => Err(format!(
@@ -146,8 +162,11 @@ async fn try_kind(api: &Api<PartialObjectMeta<AthenaSession>>, deadline: Duratio
             "the operator may not list AthenaSessions: apply the RBAC rules of deploy/ ({})",
             status.message
         )),
-        Ok(Err(error)) => Err(format!("the Kubernetes API server can't be used: {}", chain(&error))),
-        Err(_) => Err(format!("the Kubernetes API server gave no answer within {deadline:?}")),
+        Ok(Err(error)) => {
+            let why = error.source().map_or_else(|| chain(&error), chain);
+            Err(format!("the Kubernetes API server {api_server} can't be used: {why}"))
+        }
+        Err(_) => Err(format!("the Kubernetes API server {api_server} gave no answer within {deadline:?}")),
     }
 }
 

@@ -158,9 +158,7 @@ pub fn verdict(view: &View<'_>) -> Option<Verdict> {
     }
     let evidence = view.evidence();
     let is_final = evidence == Evidence::Ended || evidence == Evidence::Absent && view.once_seen();
-    if !is_final
-        && let Some(trouble) = view.knowledge.trouble.as_ref().filter(|trouble| is_told(trouble))
-    {
+    if !is_final && let Some(trouble) = view.knowledge.trouble.as_ref().filter(|trouble| is_told(trouble)) {
         return Some(trouble_verdict(view, trouble));
     }
     match evidence {

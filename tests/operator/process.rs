@@ -55,7 +55,7 @@ async fn an_api_server_that_is_away_is_told_once_and_waited_for() {
     let nobody = world.plane.kubeconfig_for_token_at("http://127.0.0.1:1", "token").unwrap();
     world.start_operator_with(Start { kubeconfig: Some(nobody), ..Start::default() }).await;
     eventually("the absent API server is told", || async {
-        world.log().contains("the Kubernetes API server can't be used").then_some(())
+        world.log().contains("the Kubernetes API server http://127.0.0.1:1/ can't be used").then_some(())
     })
     .await;
     sleep(Duration::from_secs(2)).await;
