@@ -1,0 +1,64 @@
+# `make` alone says what there is.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.PHONY: help demo playground test lint docs docs-table crds build kubernetes need-rust need-go need-python
+
+# One folder, and one choice of packages in every cargo command: each crate is compiled once.
+export CARGO_TARGET_DIR ?= $(CURDIR)/target
+programs := $(CARGO_TARGET_DIR)/debug
+
+# $(call need,name,command that prints its version,oldest version,what it is for)
+define need
+	@found=$$( ($(2)) 2>/dev/null | grep -Eo '[0-9]+(\.[0-9]+)+' | head -n 1 ); \
+	awk -v found="$$found" -v oldest=$(3) 'BEGIN { \
+		split(found, f, "."); split(oldest, o, "."); \
+		for (i = 1; i <= 3; i++) if (f[i] + 0 != o[i] + 0) exit f[i] + 0 < o[i] + 0 }' || { \
+	echo "$(1) $${found:-was not found}: install $(1) $(3) or newer, $(4)" >&2; exit 1; }
+endef
+
+help: ## Says what there is
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: kubernetes ## Shows the operator end sessions: a real Kubernetes API server, a fake Athena; half a minute once built
+	@$(programs)/examples/demo
+
+playground: kubernetes ## The same stage, left running until Ctrl-C for you to play on
+	@$(programs)/examples/demo --playground
+
+test: need-python kubernetes ## Runs every test
+	cargo test --workspace
+
+lint: need-rust ## Checks format, clippy's lints, and the licences of all dependencies
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	@if cargo deny --version >/dev/null 2>&1; then cargo deny --locked check licenses bans sources; \
+	else echo "cargo deny was left out: cargo install --locked cargo-deny gets it, in some minutes"; fi
+
+docs: need-rust ## Makes the documentation of the code
+	cargo doc --workspace --no-deps
+
+crds: build ## Writes crds/ anew, after a change of src/api/
+	$(programs)/athena-session-operator crds > crds/athenasessions.yaml.new
+	mv crds/athenasessions.yaml.new crds/athenasessions.yaml
+
+docs-table: need-rust ## Writes the table of docs/conditions.md anew, after a change of src/api/reason.rs
+	UPDATE_DOCS=1 cargo test --workspace --test operator table_of_reasons
+
+build: need-rust ## Builds the operator, the fake Athena and the demo
+	cargo build --workspace --bins --examples
+
+# Built once, and kept in target/control-plane; CONTROL_PLANE names a program to use instead.
+kubernetes: need-go build
+	@$(programs)/control-plane build >/dev/null
+
+need-rust:
+	$(call need,Rust,rustc --version,1.94.1,which builds the operator)
+
+need-go:
+ifndef CONTROL_PLANE
+	$(call need,Go,go version,1.26,which builds the Kubernetes control plane)
+endif
+
+need-python:
+	$(call need,Python,python3 --version,3.9,which tests the fake Athena with boto3)

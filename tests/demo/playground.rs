@@ -1,0 +1,67 @@
+//! The stage, left standing for somebody to play on.
+
+use std::time::Duration;
+
+use crate::stage::Stage;
+use crate::{Outcome, screen};
+
+/// Declares the examples, says how to go on from another terminal, and waits.
+pub async fn open(stage: &mut Stage) -> Outcome {
+    stage.kubectl(&["apply", "-f", "deploy/examples"]).await?;
+    stage.kubectl(&["wait", "--for=condition=Active", "ats", "--all", "--timeout=60s"]).await?;
+    stage.kubectl(&["get", "ats"]).await?;
+    let athena = stage.athena.url();
+    screen::chapter("Yours, until Ctrl-C. Paste this in another terminal");
+    screen::tell(&format!("export KUBECONFIG='{}'", stage.control_plane.admin_kubeconfig().display()));
+    if let Some(program) = own_kubectl()? {
+        screen::tell(&format!("kubectl() {{ {program} \"$@\"; }}"));
+    }
+    screen::tell(&format!("ATHENA={athena}"));
+    screen::chapter("and then, as you like");
+    for (typed, why) in [
+        ("kubectl get ats -o wide", "what Kubernetes knows"),
+        ("kubectl delete ats forgotten-notebook", "ends that session, and waits for its end"),
+        (
+            "kubectl patch ats nightly-report --type merge --patch '{\"spec\":{\"terminate\":true}}'",
+            "ends that one, and keeps the object",
+        ),
+        ("kubectl describe ats nightly-report", "conditions and events"),
+        ("kubectl explain ats.spec", "what may be written"),
+        ("curl -s $ATHENA/_fake/sessions", "what Athena knows, in JSON"),
+        ("curl -s $ATHENA/_fake/calls", "what Athena was asked"),
+        (
+            "curl -s $ATHENA/_fake/sessions --data '{\"work_group\": \"spark-team-a\", \"state\": \"IDLE\", \"age\": \"2h\"}'",
+            "another session that somebody forgot; prints its id …",
+        ),
+        (
+            "sed 's/name: .*/name: mine/; s/sessionId: .*/sessionId: ID/' deploy/examples/adopt.yaml | kubectl apply -f -",
+            "… which a manifest may name: put it in place of ID",
+        ),
+        (
+            "curl -s $ATHENA/_fake/faults --data '{\"kind\": {\"error\": {\"code\": \"AccessDeniedException\", \"message\": \"no\"}}}'",
+            "Athena refuses everything …",
+        ),
+        ("curl -s -X DELETE $ATHENA/_fake/faults", "… and is well again"),
+    ] {
+        screen::note(&format!("\n# {why}"));
+        screen::tell(typed);
+    }
+    screen::note("\n# what the operator does");
+    screen::tell(&format!("tail -f {}", stage.operator_log().display()));
+    screen::tell("");
+    while stage.operator_runs() {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    Err("the operator has ended by itself".to_owned())
+}
+
+/// The kubectl to use where none is installed.
+fn own_kubectl() -> Outcome<Option<String>> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    if std::env::split_paths(&path).any(|folder| folder.join("kubectl").is_file()) {
+        return Ok(None);
+    }
+    let kubectl = control_plane::kubectl().map_err(|error| error.to_string())?;
+    let words = std::iter::once(kubectl.get_program()).chain(kubectl.get_args());
+    Ok(Some(words.map(|word| format!("'{}'", word.display())).collect::<Vec<_>>().join(" ")))
+}

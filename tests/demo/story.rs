@@ -1,0 +1,185 @@
+//! The story: sessions that somebody forgot, ended by `kubectl delete` and by `spec.terminate`. What
+//! each scene shows is also checked.
+
+use std::time::Duration;
+
+use crate::stage::{NOTEBOOK, REPORT, SANDBOX, Stage, UNDECLARED};
+use crate::{Outcome, screen};
+
+/// Plays all of it.
+pub async fn play(stage: &mut Stage) -> Outcome {
+    forgotten(stage);
+    declared(stage).await?;
+    deleted(stage).await?;
+    terminated(stage).await?;
+    retained(stage).await?;
+    audited(stage)?;
+    untouched(stage)?;
+    check(stage.operator_runs(), || "the operator has ended by itself".to_owned())
+}
+
+fn forgotten(stage: &Stage) {
+    screen::chapter("Athena bills these sessions for as long as they live, and everybody has gone home");
+    show_sessions(stage, &[NOTEBOOK, REPORT, SANDBOX, UNDECLARED]);
+}
+
+async fn declared(stage: &Stage) -> Outcome {
+    screen::chapter("Three of them become Kubernetes objects");
+    stage.kubectl(&["apply", "-f", "deploy/examples"]).await?;
+    stage.kubectl(&["wait", "--for=condition=Active", "ats", "--all", "--timeout=60s"]).await?;
+    let table = stage.kubectl(&["get", "ats"]).await?;
+    for name in ["forgotten-notebook", "nightly-report", "shared-sandbox"] {
+        check(table.contains(name), || format!("kubectl get ats doesn't show {name}"))?;
+    }
+    for (name, state) in [("forgotten-notebook", "IDLE"), ("nightly-report", "BUSY"), ("shared-sandbox", "IDLE")] {
+        let recorded = field(stage, name, "{.status.state}").await?;
+        check(recorded == state, || format!("the status of {name} says {recorded}, not {state}"))?;
+    }
+    Ok(())
+}
+
+async fn deleted(stage: &Stage) -> Outcome {
+    const OBJECT: &str = "ats/forgotten-notebook";
+    screen::chapter("kubectl delete ends a session; --wait=false, to look at it meanwhile");
+    stage.kubectl(&["delete", OBJECT, "--wait=false"]).await?;
+    stage.kubectl(&["wait", "--for=condition=Reconciling", OBJECT, "--timeout=30s"]).await?;
+    stage.kubectl(&["describe", OBJECT]).await?;
+    expect_state(stage, NOTEBOOK, "TERMINATING", "and its object is held until it has ended")?;
+    screen::good("The session is shutting down, and the object stays until Athena says that it has ended.");
+
+    stage.kubectl(&["wait", "--for=delete", OBJECT, "--timeout=60s"]).await?;
+    // Asked first: an object that went too early would find it TERMINATING.
+    expect_state(stage, NOTEBOOK, "TERMINATED", "before its object goes")?;
+    let gone = stage.kubectl_refused(&["get", OBJECT]).await?;
+    check(gone.contains("NotFound"), || format!("{OBJECT} should be gone: {}", gone.trim()))?;
+    events(stage, "forgotten-notebook", &["Adopted", "Terminating", "Terminated"]).await?;
+    show_calls(stage, NOTEBOOK);
+    expect_one_end(stage, NOTEBOOK)?;
+    screen::good("The object went after the session, which one TerminateSession ended.");
+    Ok(())
+}
+
+async fn terminated(stage: &Stage) -> Outcome {
+    const OBJECT: &str = "ats/nightly-report";
+    screen::chapter("spec.terminate ends a session and keeps the object as its record");
+    stage.kubectl(&["patch", OBJECT, "--type=merge", "-p", r#"{"spec":{"terminate":true}}"#]).await?;
+    stage.kubectl(&["wait", "--for=condition=Terminated", OBJECT, "--timeout=60s"]).await?;
+    expect_state(stage, REPORT, "TERMINATED", "once the object says Terminated")?;
+    await_events(stage, "nightly-report", &["Adopted", "Terminating", "Terminated"]).await?;
+    stage.kubectl(&["describe", OBJECT]).await?;
+    let reason = field(stage, "nightly-report", r#"{.status.conditions[?(@.type=="Terminated")].reason}"#).await?;
+    check(reason == "RequestedBySpec", || format!("the condition Terminated of {OBJECT} names {reason}"))?;
+    show_calls(stage, REPORT);
+    expect_one_end(stage, REPORT)?;
+
+    screen::tell("\nIt can't be undone, and kubectl says why:");
+    let refused =
+        stage.kubectl_refused(&["patch", OBJECT, "--type=merge", "-p", r#"{"spec":{"terminate":false}}"#]).await?;
+    check(refused.contains("can't be taken back"), || format!("the refusal doesn't say why: {}", refused.trim()))
+}
+
+async fn retained(stage: &Stage) -> Outcome {
+    const OBJECT: &str = "ats/shared-sandbox";
+    screen::chapter("deletionPolicy: Retain leaves the session as it is");
+    stage.kubectl(&["delete", OBJECT]).await?;
+    events(stage, "shared-sandbox", &["Adopted", "Retained"]).await?;
+    expect_state(stage, SANDBOX, "IDLE", "after its object was deleted with Retain")?;
+    check(stage.athena.calls_of("TerminateSession", Some(SANDBOX)) == 0, || format!("{SANDBOX} was to be retained"))?;
+    screen::good("The object went at once, and the session runs on.");
+    Ok(())
+}
+
+fn audited(stage: &Stage) -> Outcome {
+    screen::chapter("The operator logs each call that changes something in AWS, and on whose behalf");
+    let log = stage.read_operator_log();
+    let audit: Vec<&str> = log.lines().filter(|line| line.contains("TerminateSession")).collect();
+    for line in &audit {
+        screen::tell(line);
+    }
+    check(audit.len() == 2, || format!("the operator's log has {} lines about TerminateSession, not 2", audit.len()))
+}
+
+fn untouched(stage: &Stage) -> Outcome {
+    screen::chapter("In the end");
+    show_sessions(stage, &[NOTEBOOK, REPORT, SANDBOX, UNDECLARED]);
+    expect_state(stage, UNDECLARED, "IDLE", "as no object names it")?;
+    let calls = stage.athena.calls().into_iter().filter(|call| call.session.as_deref() == Some(UNDECLARED)).count();
+    check(calls == 0, || format!("no object names {UNDECLARED}, and Athena got {calls} calls about it"))
+}
+
+async fn events(stage: &Stage, name: &str, expected: &[&str]) -> Outcome {
+    await_events(stage, name, expected).await?;
+    stage.kubectl(&["events", "--for", &format!("athenasession/{name}")]).await.map(|_| ())
+}
+
+/// Events come a moment after what they tell: they are off the critical path.
+async fn await_events(stage: &Stage, name: &str, expected: &[&str]) -> Outcome {
+    let of = format!("athenasession/{name}");
+    let mut missing = None;
+    for _ in 0..50 {
+        let output = stage.ask(&["events", "--for", &of]).await?;
+        let printed = String::from_utf8_lossy(&output.stdout);
+        missing = expected.iter().find(|reason| !printed.contains(&format!(" {reason} ")));
+        if missing.is_none() {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    Err(format!("no event {} about {name}", missing.unwrap_or(&"")))
+}
+
+async fn field(stage: &Stage, name: &str, path: &str) -> Outcome<String> {
+    let output = stage.ask(&["get", "ats", name, "-o", &format!("jsonpath={path}")]).await?;
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+fn show_sessions(stage: &Stage, ids: &[&str]) {
+    screen::tell("\nAthena's sessions:");
+    let mut rows = vec![["SESSION", "WORK GROUP", "STATE", "STARTED", "DESCRIPTION"].map(str::to_owned).to_vec()];
+    for session in ids.iter().filter_map(|id| stage.athena.session(id)) {
+        let hours = stage.athena.now().duration_since(session.started_at).as_hours();
+        rows.push(vec![
+            session.id,
+            session.work_group,
+            session.state,
+            format!("{hours} h ago"),
+            session.description.unwrap_or_default(),
+        ]);
+    }
+    screen::table(&rows);
+}
+
+/// What Athena was asked about one session; the same call again and again is one row.
+fn show_calls(stage: &Stage, id: &str) {
+    screen::tell(&format!("\nWhat Athena saw of session {id}:"));
+    let mut rows: Vec<(String, String, String, usize)> = vec![];
+    for call in stage.athena.calls().into_iter().filter(|call| call.session.as_deref() == Some(id)) {
+        match rows.last_mut() {
+            Some((_, operation, outcome, times)) if *operation == call.operation && *outcome == call.outcome => {
+                *times += 1;
+            }
+            _ => rows.push((call.at.strftime("%H:%M:%S").to_string(), call.operation, call.outcome, 1)),
+        }
+    }
+    let head = ["UTC", "CALL", "ANSWER", "TIMES"].map(str::to_owned).to_vec();
+    let rows = rows.into_iter().map(|(at, operation, outcome, times)| vec![at, operation, outcome, times.to_string()]);
+    screen::table(&std::iter::once(head).chain(rows).collect::<Vec<_>>());
+    if let Some(session) = stage.athena.session(id) {
+        let ended = session.ended_at.map_or_else(String::new, |at| format!(" since {}", at.strftime("%H:%M:%S")));
+        screen::tell(&format!("The session is {}{ended}.", session.state));
+    }
+}
+
+fn expect_state(stage: &Stage, id: &str, expected: &str, when: &str) -> Outcome {
+    let state = stage.athena.session(id).map_or_else(|| "unknown".to_owned(), |session| session.state);
+    check(state == expected, || format!("session {id} is {state} in Athena; it must be {expected} {when}"))
+}
+
+fn expect_one_end(stage: &Stage, id: &str) -> Outcome {
+    let calls = stage.athena.calls_of("TerminateSession", Some(id));
+    check(calls == 1, || format!("Athena got {calls} calls of TerminateSession for {id}, not 1"))
+}
+
+fn check(holds: bool, problem: impl FnOnce() -> String) -> Outcome {
+    if holds { Ok(()) } else { Err(problem()) }
+}
