@@ -72,16 +72,22 @@ impl Supervisor {
         &self.folder
     }
 
-    /// The first component that has ended by itself. The shell hasn't waited for it, so it is a
-    /// zombie; where there is no /proc to tell, the deadline of the start has to do.
+    /// The first component that has ended by itself: a zombie, or gone already where the shell is one
+    /// that looks after its children at once. Without a /proc to tell, the start's deadline has to do.
     pub(crate) fn ended(&self) -> Option<&'static str> {
         COMPONENTS.into_iter().find(|name| {
             let Ok(pid) = fs::read_to_string(self.folder.join(format!("{name}.pid"))) else {
                 return false;
             };
-            // The state follows the command in parentheses, which may hold any character.
-            fs::read_to_string(format!("/proc/{}/stat", pid.trim()))
-                .is_ok_and(|stat| stat.rsplit(") ").next().is_some_and(|s| s.starts_with('Z')))
+            // The shell may be just about to write it.
+            if pid.trim().is_empty() {
+                return false;
+            }
+            match fs::read_to_string(format!("/proc/{}/stat", pid.trim())) {
+                // The state follows the command in parentheses, which may hold any character.
+                Ok(stat) => stat.rsplit(") ").next().is_some_and(|state| state.starts_with('Z')),
+                Err(_) => Path::new("/proc/self/stat").exists(),
+            }
         })
     }
 

@@ -46,21 +46,31 @@ fn all_gone(processes: &[String], folder: &Path) {
 }
 
 /// Another process that holds a control plane, in a process group of its own.
-fn holder(temporary: &Path) -> Child {
-    Command::new(env!("CARGO_BIN_EXE_control-plane"))
+struct Holder(Child);
+
+impl Drop for Holder {
+    /// After a test that failed.
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn holder(temporary: &Path) -> Holder {
+    let holder = Command::new(env!("CARGO_BIN_EXE_control-plane"))
         .arg("run")
         .env("CONTROL_PLANE", control_plane::program().unwrap())
         .env("TMPDIR", temporary)
         .stdout(Stdio::piped())
         .process_group(0)
-        .spawn()
-        .unwrap()
+        .spawn();
+    Holder(holder.unwrap())
 }
 
 /// The folder of the holder's control plane, once that serves.
-fn serving(holder: &mut Child) -> PathBuf {
+fn serving(holder: &mut Holder) -> PathBuf {
     let mut line = String::new();
-    BufReader::new(holder.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    BufReader::new(holder.0.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
     let kubeconfig = line.trim().strip_prefix("export KUBECONFIG='").and_then(|line| line.strip_suffix('\''));
     Path::new(kubeconfig.unwrap()).parent().unwrap().to_owned()
 }
@@ -90,8 +100,8 @@ fn a_control_plane_ends_when_its_holder_is_killed_with_its_process_group() {
     let folder = serving(&mut holder);
     let processes = processes(&folder);
     assert!(processes.iter().all(|pid| runs(pid)));
-    kill("KILL", &format!("-{}", holder.id()));
-    holder.wait().unwrap();
+    kill("KILL", &format!("-{}", holder.0.id()));
+    holder.0.wait().unwrap();
     all_gone(&processes, &folder);
 }
 
@@ -109,8 +119,8 @@ fn a_control_plane_ends_when_its_holder_is_killed_while_it_starts() {
     });
     let folder = folder().unwrap();
     let processes = processes(&folder);
-    kill("KILL", &holder.id().to_string());
-    holder.wait().unwrap();
+    kill("KILL", &holder.0.id().to_string());
+    holder.0.wait().unwrap();
     assert_eq!(processes.len(), 3, "it hadn't served yet");
     all_gone(&processes, &folder);
 }
@@ -121,8 +131,8 @@ fn a_control_plane_ends_when_its_holder_is_asked_to_end() {
     let mut holder = holder(temporary.path());
     let folder = serving(&mut holder);
     let processes = processes(&folder);
-    kill("TERM", &holder.id().to_string());
-    assert!(holder.wait().unwrap().success());
+    kill("TERM", &holder.0.id().to_string());
+    assert!(holder.0.wait().unwrap().success());
     assert!(!processes.iter().any(|pid| runs(pid)));
     assert!(!folder.exists());
 }
@@ -135,7 +145,7 @@ fn the_components_end_when_their_supervisor_is_asked_to_end() {
     let processes = processes(&folder);
     kill("TERM", processes.last().unwrap());
     eventually("the folder goes", || !folder.exists());
-    kill("TERM", &holder.id().to_string());
-    holder.wait().unwrap();
+    kill("TERM", &holder.0.id().to_string());
+    holder.0.wait().unwrap();
     all_gone(&processes, &folder);
 }

@@ -1,0 +1,116 @@
+//! Objects, answers and moments to decide on.
+
+use std::sync::LazyLock;
+use std::time::{Duration, Instant};
+
+use athena_session_operator::api::FINALIZER;
+use athena_session_operator::api::session::{AthenaSession, AthenaSessionSpec, AthenaSessionStatus, DeletionPolicy};
+use athena_session_operator::athena::port::{CallError, ErrorClass, Operation, SessionState, SessionStatus};
+use athena_session_operator::session::decide::{Account, Scope};
+use athena_session_operator::session::knowledge::{Now, Timing};
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+
+pub const SESSION: &str = "11111111-2222-3333-4444-555555555555";
+pub const WORK_GROUP: &str = "team-a-spark";
+pub const HOME: &str = "111111111111";
+pub const ELSEWHERE: &str = "999999999999";
+pub const REGION: &str = "eu-west-1";
+
+/// The defaults of the command line.
+pub const TIMING: Timing = Timing {
+    changing: Duration::from_secs(2),
+    steady: Duration::from_secs(60),
+    confirm_absence: Duration::from_secs(60),
+    recall: Duration::from_secs(60),
+    overdue: Duration::from_secs(15 * 60),
+    backoff_min: Duration::from_secs(1),
+    backoff_max: Duration::from_secs(5 * 60),
+};
+
+pub const fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+pub const fn minutes(minutes: u64) -> Duration {
+    Duration::from_secs(minutes * 60)
+}
+
+/// The moment so long after the story began. It began a day after the clocks did, so that a test
+/// can speak of what was before.
+pub fn at(elapsed: Duration) -> Now {
+    const START: i64 = 1_800_000_000;
+    static BEGAN: LazyLock<Instant> = LazyLock::new(|| Instant::now() + Duration::from_secs(86_400));
+    Now { wall: Timestamp::from_second(START).unwrap() + elapsed, tick: *BEGAN + elapsed }
+}
+
+pub fn time(elapsed: Duration) -> Time {
+    Time(Timestamp::from_second(at(elapsed).wall.as_second()).unwrap())
+}
+
+pub fn home() -> Scope {
+    Scope { region: Some(REGION.to_owned()), account: Account::Known(HOME.to_owned()) }
+}
+
+pub fn elsewhere() -> Scope {
+    Scope { account: Account::Known(ELSEWHERE.to_owned()), ..home() }
+}
+
+pub fn spec() -> AthenaSessionSpec {
+    AthenaSessionSpec { session_id: SESSION.to_owned(), terminate: false, deletion_policy: DeletionPolicy::Terminate }
+}
+
+/// An object with our finalizer and no status.
+pub fn object() -> AthenaSession {
+    let mut object = AthenaSession::new("nightly", spec());
+    object.metadata.namespace = Some("team-a".to_owned());
+    object.metadata.uid = Some("uid-1".to_owned());
+    object.metadata.resource_version = Some("1".to_owned());
+    object.metadata.generation = Some(1);
+    object.metadata.finalizers = Some(vec![FINALIZER.to_owned()]);
+    object
+}
+
+/// What a status says of a session that was seen before, by an earlier process perhaps.
+pub fn recorded_as(state: &SessionState) -> AthenaSessionStatus {
+    AthenaSessionStatus {
+        observed_generation: Some(1),
+        session_id: Some(SESSION.to_owned()),
+        state: Some(state.as_str().to_owned()),
+        work_group: Some(WORK_GROUP.to_owned()),
+        region: Some(REGION.to_owned()),
+        account_id: Some(HOME.to_owned()),
+        ..AthenaSessionStatus::default()
+    }
+}
+
+pub fn status(state: &SessionState) -> SessionStatus {
+    SessionStatus {
+        state: state.clone(),
+        state_change_reason: None,
+        started_at: Some(at(Duration::ZERO).wall),
+        idle_since: None,
+        ended_at: None,
+    }
+}
+
+pub fn error(operation: Operation, class: ErrorClass) -> CallError {
+    let (code, message) = match class {
+        ErrorClass::NotFoundOrInvalid => ("InvalidRequestException", "Session does not exist"),
+        ErrorClass::Throttled => ("ThrottlingException", "Rate exceeded"),
+        ErrorClass::Denied => ("AccessDeniedException", "not authorized"),
+        ErrorClass::Invalid => ("ValidationException", "malformed"),
+        ErrorClass::NotConfigured => ("NoCredentials", "no usable AWS credentials"),
+        ErrorClass::Unavailable => ("InternalServerException", "try again"),
+    };
+    CallError { operation, class, code: code.to_owned(), message: message.to_owned(), request_id: None }
+}
+
+/// The eight documented states and one that nobody has heard of.
+pub fn states() -> impl Iterator<Item = SessionState> {
+    SessionState::KNOWN.into_iter().chain([SessionState::Unknown("HIBERNATING".to_owned())])
+}
+
+pub fn condition<'a>(status: &'a AthenaSessionStatus, type_: &str) -> Option<&'a Condition> {
+    status.conditions.iter().find(|condition| condition.type_ == type_)
+}

@@ -1,0 +1,92 @@
+//! S7: a forged status buys nothing: it ends no session and lets no object go.
+
+use athena_session_operator::athena::port::{Operation, SessionState};
+
+use crate::fixtures::{condition, minutes};
+use crate::world::{Event, Forgery, World};
+
+const FORGERIES: [Forgery; 7] = [
+    Forgery::Emptied,
+    Forgery::Ended,
+    Forgery::OtherSession,
+    Forgery::OtherWorkGroup,
+    Forgery::OtherRegion,
+    Forgery::OtherAccount,
+    Forgery::EndRequested,
+];
+
+#[test]
+fn a_forged_status_ends_no_session() {
+    for forgery in FORGERIES {
+        for restarted in [false, true] {
+            let mut world = World::adopted(SessionState::Idle);
+            world.event(&Event::Forge(forgery));
+            if restarted {
+                world.event(&Event::Restart);
+            }
+            world.run_for(minutes(10));
+            assert_eq!(world.count(Operation::TerminateSession), 0, "{forgery:?}");
+            assert_eq!(world.session, Some(SessionState::Idle));
+        }
+    }
+}
+
+#[test]
+fn a_forged_status_lets_no_object_go() {
+    for forgery in FORGERIES {
+        for restarted in [false, true] {
+            let mut world = World::adopted(SessionState::Idle);
+            world.terminating_for = None;
+            world.event(&Event::Forge(forgery));
+            if restarted {
+                world.event(&Event::Restart);
+            }
+            world.event(&Event::Delete);
+            world.run_for(minutes(10));
+            assert!(world.object.is_some(), "{forgery:?}");
+            assert_eq!(world.breach, None, "{forgery:?}");
+        }
+    }
+}
+
+#[test]
+fn a_forged_status_doesnt_keep_a_session_alive_that_this_process_has_seen() {
+    for forgery in FORGERIES {
+        let mut world = World::adopted(SessionState::Idle);
+        world.event(&Event::Forge(forgery));
+        world.event(&Event::Delete);
+        world.run_for(minutes(10));
+        assert!(world.object.is_none(), "{forgery:?}");
+        assert_eq!(world.session, Some(SessionState::Terminated), "{forgery:?}");
+    }
+}
+
+#[test]
+fn a_forged_status_is_put_right() {
+    for forgery in FORGERIES {
+        let mut world = World::adopted(SessionState::Idle);
+        let mut before = world.recorded().clone();
+        world.event(&Event::Forge(forgery));
+        world.run_for(minutes(2));
+        let mut after = world.recorded().clone();
+        // When the end was asked for isn't Athena's to say; without an intent nothing follows from it.
+        (before.termination_requested_at, after.termination_requested_at) = (None, None);
+        for condition in before.conditions.iter_mut().chain(&mut after.conditions) {
+            condition.last_transition_time = crate::fixtures::time(minutes(0));
+        }
+        assert_eq!(after, before, "{forgery:?}");
+    }
+}
+
+#[test]
+fn a_forged_place_stops_every_call_of_the_next_process_and_says_so() {
+    for (forgery, reason) in [(Forgery::OtherRegion, "WrongRegion"), (Forgery::OtherAccount, "WrongAccount")] {
+        let mut world = World::adopted(SessionState::Idle);
+        world.event(&Event::Forge(forgery));
+        world.event(&Event::Restart);
+        world.forget_the_past();
+        world.run_for(minutes(10));
+        assert!(world.calls.is_empty());
+        assert_eq!(condition(world.recorded(), "Stalled").unwrap().reason, reason);
+    }
+}

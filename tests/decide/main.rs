@@ -1,0 +1,21 @@
+//! The pure core (decide, knowledge, status), without Kubernetes, Athena or a clock.
+//!
+//! - [`table`]: one decision for every combination of what can be known and asked, against the
+//!   design's rules; and a table to read.
+//! - [`ending`], [`absence`], [`trouble`], [`record`], [`forged`]: sequences, one to a test, in a
+//!   simulated [`world`].
+//! - [`properties`]: what must hold (S1, S2, S4, L1, L2) in thousands of random worlds. A failure prints the
+//!   smallest story that shows it; PROPTEST_CASES sets how many are tried.
+
+#![allow(missing_docs, reason = "the tests' names say what they show")]
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+mod absence;
+mod ending;
+mod fixtures;
+mod forged;
+mod properties;
+mod record;
+mod table;
+mod trouble;
+mod world;

@@ -1,0 +1,261 @@
+//! Random stories. Whatever people, Athena, the API server and crashes do, in whatever order:
+//!
+//! - S1, S2, S4 hold at each step ([`World::breach`]), and a pass comes to an end;
+//! - L1: once all answer again, each end that is asked for is reached, and the object goes;
+//! - L2: then nothing is written any more, and Athena is asked no more than the polling budget.
+
+use std::time::Duration;
+
+use athena_session_operator::api::FINALIZER;
+use athena_session_operator::api::session::{AthenaSessionSpec, DeletionPolicy};
+use athena_session_operator::athena::port::{ErrorClass, Operation, SessionState};
+use kube::ResourceExt;
+use proptest::prelude::*;
+
+use crate::fixtures::{TIMING, condition, elsewhere, home, minutes, seconds, spec};
+use crate::world::{Event, Fault, Forgery, World};
+
+/// A line of a story.
+#[derive(Clone, Debug)]
+enum Line {
+    /// The operator works for so long.
+    Run(Duration),
+    /// One pass, and this happens after so many of its steps.
+    Ambush(u8, Event),
+    Event(Event),
+    /// The watch stands still, or goes on.
+    Freeze(bool),
+    /// The operator starts again with another account's credentials, works, and gets its own back.
+    Astray(Duration),
+}
+
+#[derive(Clone, Debug)]
+struct Story {
+    session: Option<SessionState>,
+    terminating_for: u64,
+    finalizer: bool,
+    foreign_finalizer: bool,
+    faults: Vec<Fault>,
+    lines: Vec<Line>,
+}
+
+fn state() -> impl Strategy<Value = SessionState> {
+    prop_oneof![
+        prop::sample::select(SessionState::KNOWN.to_vec()),
+        Just(SessionState::Unknown("HIBERNATING".to_owned())),
+    ]
+}
+
+fn policy() -> impl Strategy<Value = DeletionPolicy> {
+    prop_oneof![3 => Just(DeletionPolicy::Terminate), 1 => Just(DeletionPolicy::Retain)]
+}
+
+fn new_spec() -> impl Strategy<Value = AthenaSessionSpec> {
+    let id = prop_oneof![3 => Just(spec().session_id), 1 => Just("never-started".to_owned())];
+    (id, policy(), prop::bool::weighted(0.2)).prop_map(|(session_id, deletion_policy, terminate)| AthenaSessionSpec {
+        session_id,
+        terminate,
+        deletion_policy,
+    })
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    use Forgery::*;
+    let forgery = [Emptied, Ended, OtherSession, OtherWorkGroup, OtherRegion, OtherAccount, EndRequested];
+    prop_oneof![
+        4 => Just(Event::Delete),
+        2 => Just(Event::SetTerminate),
+        2 => policy().prop_map(Event::SetPolicy),
+        2 => new_spec().prop_map(Event::Create),
+        2 => prop::sample::select(forgery.to_vec()).prop_map(Event::Forge),
+        3 => Just(Event::Restart),
+        2 => state().prop_map(Event::Becomes),
+        1 => Just(Event::Forgets),
+        2 => (1..4u8, any::<bool>()).prop_map(|(requests, late)| Event::ApiServerFails { requests, late }),
+    ]
+}
+
+fn line() -> impl Strategy<Value = Line> {
+    let long = prop_oneof![Just(1), Just(5), Just(61), Just(130), Just(1000)].prop_map(seconds);
+    prop_oneof![
+        5 => long.clone().prop_map(Line::Run),
+        4 => (1..6u8, event()).prop_map(|(steps, event)| Line::Ambush(steps, event)),
+        5 => event().prop_map(Line::Event),
+        2 => any::<bool>().prop_map(Line::Freeze),
+        1 => long.prop_map(Line::Astray),
+    ]
+}
+
+fn fault() -> impl Strategy<Value = Fault> {
+    prop_oneof![
+        3 => Just(Fault::None),
+        1 => Just(Fault::CutAfter),
+        1 => Just(Fault::NoEffect),
+        2 => Just(Fault::Fails(ErrorClass::NotFoundOrInvalid)),
+        3 => prop::sample::select(ErrorClass::ALL.to_vec()).prop_map(Fault::Fails),
+    ]
+}
+
+fn story() -> impl Strategy<Value = Story> {
+    let parts = (
+        prop::option::weighted(0.9, state()),
+        prop::sample::select(vec![0, 5, 90, 1200]),
+        prop::bool::weighted(0.8),
+        prop::bool::weighted(0.1),
+        prop::collection::vec(fault(), 0..24),
+        prop::collection::vec(line(), 0..16),
+    );
+    parts.prop_map(|(session, terminating_for, finalizer, foreign_finalizer, faults, lines)| Story {
+        session,
+        terminating_for,
+        finalizer,
+        foreign_finalizer,
+        faults,
+        lines,
+    })
+}
+
+fn told(story: &Story) -> World {
+    let mut world = World::with(story.session.as_ref().map(|_| SessionState::Idle));
+    world.terminating_for = Some(seconds(story.terminating_for));
+    if let Some(state) = &story.session {
+        world.event(&Event::Becomes(state.clone()));
+    }
+    world.faults = story.faults.iter().copied().collect();
+    if let Some(object) = &mut world.object {
+        let ours = story.finalizer.then(|| FINALIZER.to_owned());
+        let foreign = story.foreign_finalizer.then(|| "example.com/other".to_owned());
+        object.metadata.finalizers = Some(foreign.into_iter().chain(ours).collect());
+    }
+    for line in &story.lines {
+        match line {
+            Line::Run(long) => world.run_for(*long),
+            Line::Ambush(steps, event) => {
+                world.ambush.push((*steps, event.clone()));
+                world.pass();
+            }
+            Line::Event(event) => world.event(event),
+            Line::Freeze(frozen) => world.cache_frozen = *frozen,
+            Line::Astray(long) => {
+                // Only what was recorded here can be told from what never was.
+                let recorded = world.object.as_ref().and_then(|object| object.status.as_ref());
+                if recorded.is_some_and(|it| it.account_id == recorded_account()) && world.ambush.is_empty() {
+                    world.event(&Event::Restart);
+                    world.scope = elsewhere();
+                    world.run_for(*long);
+                    world.event(&Event::Restart);
+                    world.scope = home();
+                }
+            }
+        }
+        if world.breach.is_some() {
+            break;
+        }
+    }
+    world
+}
+
+fn recorded_account() -> Option<String> {
+    Some(crate::fixtures::HOME.to_owned())
+}
+
+/// All answer again, and the record names the right place.
+fn heal(world: &mut World) {
+    world.faults.clear();
+    world.ambush.clear();
+    world.cache_frozen = false;
+    world.event(&Event::ApiServerFails { requests: 0, late: false });
+    if let Some(status) = world.object.as_mut().and_then(|object| object.status.as_mut()) {
+        let right = crate::fixtures::recorded_as(&SessionState::Idle);
+        status.region = status.region.take().and(right.region);
+        status.account_id = status.account_id.take().and(right.account_id);
+        status.work_group = status.work_group.take().and(right.work_group);
+        if status.work_group.is_none() {
+            // Athena never shows a session without its work group: such a state is forged.
+            status.state = None;
+        }
+    }
+}
+
+/// What L1 promises of the object as it stands.
+fn is_settled(world: &World) -> bool {
+    let Some(object) = &world.object else { return true };
+    let ours = object.finalizers().iter().any(|name| name == FINALIZER);
+    if object.metadata.deletion_timestamp.is_some() {
+        return !ours;
+    }
+    if !ours {
+        return false;
+    }
+    let Some(status) = &object.status else { return false };
+    let never_there = world.session.is_none() || object.spec.session_id != spec().session_id;
+    let is_true = |type_| condition(status, type_).is_some_and(|condition| condition.status == "True");
+    !object.spec.terminate || is_true("Terminated") || never_there && is_true("Stalled")
+}
+
+/// What can be in the way of the end, one after the other: the longest retry, the confirmation of an
+/// absence, an accepted call without effect, and the end itself.
+fn patience(story: &Story) -> Duration {
+    TIMING.backoff_max
+        + TIMING.confirm_absence * 2
+        + TIMING.recall * 2
+        + TIMING.steady * 4
+        + seconds(story.terminating_for)
+        + minutes(20)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(3000),
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn whatever_happens_what_must_hold_holds(story in story()) {
+        let mut world = told(&story);
+        prop_assert_eq!(&world.breach, &None, "{}", world.told());
+
+        heal(&mut world);
+        world.forget_the_past();
+        let until = world.elapsed + patience(&story);
+        let settled = world.run_until(until, is_settled);
+        prop_assert_eq!(&world.breach, &None, "{}", world.told());
+        prop_assert!(settled, "L1: {:#?}\n{:?}\n{}", world.object, world.session, world.told());
+        prop_assert!(world.writes.len() <= 6, "{} writes to settle: {}", world.writes.len(), world.told());
+        if world.object.as_ref().is_none_or(|object| object.metadata.deletion_timestamp.is_some()) {
+            prop_assert!(world.count(Operation::TerminateSession) <= 1 + usize::from(story.terminating_for > 60));
+        }
+
+        // An end without a record of when it began counts as overdue from when it is seen.
+        world.run_for(TIMING.overdue + seconds(story.terminating_for) + minutes(5));
+        world.forget_the_past();
+        world.run_for(minutes(5));
+        prop_assert_eq!(&world.breach, &None);
+        prop_assert!(world.writes.is_empty(), "L2: {:#?}", world.writes);
+        let fast = matches!(world.session, Some(SessionState::Creating | SessionState::Created | SessionState::Terminating));
+        let budget = minutes(5).as_secs() / if fast { TIMING.changing } else { TIMING.steady }.as_secs() + 1;
+        prop_assert!(world.calls.len() as u64 <= budget, "{} calls: {}", world.calls.len(), world.told());
+    }
+
+    /// Without faults, whatever state the session is in when it is deleted.
+    #[test]
+    fn an_undisturbed_deletion_takes_two_writes_and_at_most_one_terminate_session(
+        state in state(), terminating_for in 0..600u64, known_for in 0..200u64,
+    ) {
+        let mut world = World::with(Some(SessionState::Idle));
+        world.terminating_for = Some(seconds(terminating_for));
+        world.event(&Event::Becomes(state));
+        world.run_for(seconds(known_for) + Duration::from_millis(500));
+        let was = world.session.clone().unwrap();
+        world.forget_the_past();
+        world.event(&Event::Delete);
+        let until = world.elapsed + seconds(terminating_for) + minutes(2);
+        let gone = world.run_until(until, |world| world.object.is_none());
+        prop_assert_eq!(&world.breach, &None);
+        prop_assert!(gone, "{}", world.told());
+        let calls = world.count(Operation::TerminateSession);
+        prop_assert_eq!(calls, usize::from(!was.is_ended() && was != SessionState::Terminating));
+        prop_assert!(world.writes.len() <= 2, "{}", world.told());
+    }
+}

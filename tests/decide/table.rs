@@ -1,0 +1,392 @@
+//! Every combination of what can be known, recorded and asked: one decision each.
+//!
+//! The rules below are the design's sentences. Each says when exactly one kind of step is taken, so
+//! that together they leave `decide` no freedom; none follows its structure.
+
+use athena_session_operator::api::FINALIZER;
+use athena_session_operator::api::session::{AthenaSession, DeletionPolicy};
+use athena_session_operator::athena::port::{ErrorClass, Operation, SessionState};
+use athena_session_operator::session::decide::{Account, Scope, Step, View, decide};
+use athena_session_operator::session::knowledge::{Absence, Described, Knowledge, Seen, Trouble};
+
+use crate::fixtures::{
+    REGION, TIMING, WORK_GROUP, at, elsewhere, error, home, minutes, object, recorded_as, seconds, states, status, time,
+};
+use crate::world::{Event, World};
+
+/// How the session stands.
+#[derive(Clone, Debug, PartialEq)]
+enum Stands {
+    /// This process has seen it so.
+    Seen(SessionState, History),
+    /// Athena hasn't answered this process; an earlier one recorded it, or none did.
+    Unasked { recorded: bool },
+    /// One answer that it doesn't exist; this long ago.
+    MissingOnce { once_seen: bool, ago: u64 },
+    /// Two such answers, far enough apart, and no listing yet.
+    Unlisted { work_group: bool },
+    /// Proven absent.
+    Absent { once_seen: bool },
+}
+
+/// What happened since it was seen.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum History {
+    /// It was seen a moment ago.
+    Current,
+    /// It was seen too long ago to act on.
+    Old,
+    /// TerminateSession was accepted a moment ago.
+    Accepted,
+    /// TerminateSession was accepted, and it was seen `recall` later.
+    WithoutEffect,
+    /// TerminateSession was sent and its answer was lost.
+    Doubtful,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Asked {
+    Nothing,
+    Terminate,
+    Deleted,
+    DeletedRetain,
+    TerminateDeleted,
+    TerminateDeletedRetain,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Finalizers {
+    None,
+    Ours,
+    Foreign,
+    Both,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Place {
+    Home,
+    OtherAccount,
+    OtherRegion,
+    AccountUnknown,
+}
+
+#[derive(Clone, Debug)]
+struct Row {
+    stands: Stands,
+    asked: Asked,
+    finalizers: Finalizers,
+    /// The last call failed so; whether it may be tried again by now.
+    error: Option<(ErrorClass, bool)>,
+    /// The reason of the end is recorded.
+    recorded: bool,
+    fresh: bool,
+    place: Place,
+}
+
+const ASKED: [Asked; 6] = {
+    use Asked::*;
+    [Nothing, Terminate, Deleted, DeletedRetain, TerminateDeleted, TerminateDeletedRetain]
+};
+
+const NOW: std::time::Duration = minutes(100);
+
+fn standings() -> Vec<Stands> {
+    use History::*;
+    let mut all = Vec::new();
+    for state in states() {
+        for history in [Current, Old, Accepted, WithoutEffect, Doubtful] {
+            all.push(Stands::Seen(state.clone(), history));
+        }
+    }
+    for once_seen in [true, false] {
+        all.push(Stands::Unasked { recorded: once_seen });
+        all.push(Stands::Absent { once_seen });
+        all.push(Stands::MissingOnce { once_seen, ago: 1 });
+        all.push(Stands::MissingOnce { once_seen, ago: 61 });
+    }
+    all.push(Stands::Unlisted { work_group: true });
+    all.push(Stands::Unlisted { work_group: false });
+    all
+}
+
+fn rows() -> impl Iterator<Item = Row> {
+    let mut errors = vec![None];
+    errors.extend(ErrorClass::ALL.into_iter().flat_map(|class| [Some((class, false)), Some((class, true))]));
+    let both = [false, true];
+    standings().into_iter().flat_map(move |stands| {
+        let mut rows = Vec::new();
+        for asked in ASKED {
+            for finalizers in [Finalizers::None, Finalizers::Ours, Finalizers::Foreign, Finalizers::Both] {
+                for &error in &errors {
+                    for recorded in both {
+                        for fresh in both {
+                            for place in [Place::Home, Place::OtherAccount, Place::OtherRegion, Place::AccountUnknown] {
+                                let stands = stands.clone();
+                                rows.push(Row { stands, asked, finalizers, error, recorded, fresh, place });
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        rows
+    })
+}
+
+impl Row {
+    fn object(&self) -> AthenaSession {
+        use Asked::*;
+        let mut object = object();
+        object.metadata.finalizers = match self.finalizers {
+            Finalizers::None => None,
+            Finalizers::Ours => Some(vec![FINALIZER.to_owned()]),
+            Finalizers::Foreign => Some(vec!["example.com/other".to_owned()]),
+            Finalizers::Both => Some(vec!["example.com/other".to_owned(), FINALIZER.to_owned()]),
+        };
+        object.spec.terminate = matches!(self.asked, Terminate | TerminateDeleted | TerminateDeletedRetain);
+        if !matches!(self.asked, Nothing | Terminate) {
+            object.metadata.deletion_timestamp = Some(time(NOW));
+        }
+        if matches!(self.asked, DeletedRetain | TerminateDeletedRetain) {
+            object.spec.deletion_policy = DeletionPolicy::Retain;
+        }
+        if self.once_seen() {
+            object.status = Some(recorded_as(&SessionState::Idle));
+        }
+        if self.stands == (Stands::Unlisted { work_group: false }) {
+            object.status.as_mut().unwrap().work_group = None;
+        }
+        if self.recorded {
+            object.status.get_or_insert_default().termination_requested_at = Some(time(NOW));
+        }
+        object
+    }
+
+    fn knowledge(&self) -> Knowledge {
+        let mut knowledge = Knowledge::default();
+        let tick = |before| at(NOW - before).tick;
+        let missing = |first, last, unlisted: Option<_>| {
+            let error = error(Operation::GetSessionStatus, ErrorClass::NotFoundOrInvalid);
+            Some(Absence { first: tick(first), last: tick(last), error, unlisted_at: unlisted.map(tick) })
+        };
+        match &self.stands {
+            Stands::Unasked { .. } => {}
+            Stands::Seen(state, history) => {
+                let (seen, accepted) = match history {
+                    History::Current | History::Doubtful => (seconds(1), None),
+                    History::Old => (seconds(61), None),
+                    History::Accepted => (seconds(1), Some(seconds(3))),
+                    History::WithoutEffect => (seconds(1), Some(seconds(61))),
+                };
+                let doubtful = *history == History::Doubtful;
+                knowledge.seen = Some(Seen { status: status(state), at: tick(seen), doubtful });
+                knowledge.accepted_at = accepted.map(tick);
+                knowledge.work_group = Some(WORK_GROUP.to_owned());
+                knowledge.described = Described::Yes;
+            }
+            Stands::MissingOnce { ago, .. } => knowledge.absence = missing(seconds(*ago), seconds(*ago), None),
+            Stands::Unlisted { .. } => knowledge.absence = missing(seconds(70), seconds(5), None),
+            Stands::Absent { .. } => knowledge.absence = missing(seconds(70), seconds(5), Some(seconds(4))),
+        }
+        knowledge.trouble = self.error.map(|(class, again)| Trouble {
+            error: error(Operation::TerminateSession, class),
+            attempts: 3,
+            retry_at: if again { at(NOW).tick } else { at(NOW + seconds(30)).tick },
+        });
+        knowledge
+    }
+
+    fn scope(&self) -> Scope {
+        match self.place {
+            Place::Home => home(),
+            Place::OtherAccount => elsewhere(),
+            Place::OtherRegion => Scope { region: Some("us-east-1".to_owned()), ..home() },
+            Place::AccountUnknown => {
+                Scope { region: Some(REGION.to_owned()), account: Account::Unknown("no answer".to_owned()) }
+            }
+        }
+    }
+
+    // The words of the rules.
+
+    fn ours(&self) -> bool {
+        matches!(self.finalizers, Finalizers::Ours | Finalizers::Both)
+    }
+
+    fn deleted(&self) -> bool {
+        !matches!(self.asked, Asked::Nothing | Asked::Terminate)
+    }
+
+    fn retained(&self) -> bool {
+        matches!(self.asked, Asked::DeletedRetain | Asked::TerminateDeletedRetain)
+    }
+
+    fn end_wanted(&self) -> bool {
+        !matches!(self.asked, Asked::Nothing | Asked::DeletedRetain)
+    }
+
+    fn once_seen(&self) -> bool {
+        match self.stands {
+            Stands::Seen(..) | Stands::Unlisted { .. } => true,
+            Stands::Unasked { recorded } => recorded,
+            Stands::MissingOnce { once_seen, .. } | Stands::Absent { once_seen } => once_seen,
+        }
+    }
+
+    fn ended(&self) -> bool {
+        matches!(&self.stands, Stands::Seen(SessionState::Terminated | SessionState::Failed, _))
+    }
+
+    fn absent(&self) -> bool {
+        matches!(self.stands, Stands::Absent { .. })
+    }
+
+    fn alive(&self) -> bool {
+        matches!(self.stands, Stands::Seen(..)) && !self.ended()
+    }
+
+    /// S4. Where this process has seen the session, its record can't say otherwise.
+    fn in_the_wrong_place(&self) -> bool {
+        self.place != Place::Home && self.once_seen() && !matches!(self.stands, Stands::Seen(..))
+    }
+
+    /// "No call for this object before."
+    fn must_not_call(&self) -> bool {
+        matches!(self.error, Some((_, false)))
+    }
+
+    /// Whether nothing is in the way of a call for this object.
+    fn may_call(&self) -> bool {
+        self.ours() && !self.retained() && !self.in_the_wrong_place() && !self.must_not_call()
+    }
+
+    /// TerminateSession would be right, if the object still asks for it.
+    fn ready_to_terminate(&self) -> bool {
+        let Stands::Seen(state, history) = &self.stands else { return false };
+        let due = matches!(history, History::Current | History::WithoutEffect);
+        self.may_call() && self.end_wanted() && self.alive() && *state != SessionState::Terminating && due
+    }
+}
+
+fn step(row: &Row, object: &AthenaSession, fresh: bool) -> Step {
+    let (knowledge, scope) = (row.knowledge(), row.scope());
+    decide(&View { object, fresh, knowledge: &knowledge, scope: &scope, timing: &TIMING, now: at(NOW) })
+}
+
+/// Each rule: its sentence, when the step is right, and whether this is the step.
+#[rustfmt::skip]
+fn rules(row: &Row, step: &Step) -> Vec<(&'static str, bool, bool)> {
+    let is_call = matches!(step, Step::Describe | Step::Look | Step::Search { .. } | Step::Terminate { .. });
+    let intent_write = matches!(step, Step::WriteStatus { status, .. } if status.termination_requested_at.is_some());
+    let never_described = matches!(row.stands, Stands::Unasked { .. });
+    let ready = row.ready_to_terminate();
+    vec![
+        ("the finalizer is added to what is wanted and hasn't got it, and to nothing else",
+            !row.ours() && !row.deleted(), *step == Step::AddFinalizer),
+        ("without our finalizer there is nothing else to do",
+            !row.ours() && row.deleted(), !row.ours() && *step == Step::Wait(None)),
+        ("S2: the finalizer goes from what is deleted, on Retain, an end or a proven absence, and on nothing else",
+            row.ours() && row.deleted() && (row.retained() || !row.in_the_wrong_place() && (row.ended() || row.absent())),
+            matches!(step, Step::LetGo { .. })),
+        ("S1: TerminateSession where the end is asked for, by a fresh copy, and recorded, of a session that is active",
+            ready && row.recorded && row.fresh, matches!(step, Step::Terminate { .. })),
+        ("a cached copy is read again before TerminateSession",
+            ready && row.recorded && !row.fresh, *step == Step::Refresh),
+        ("why is recorded before TerminateSession",
+            ready && !row.recorded, ready && intent_write),
+        ("GetSession is asked first, and for an ended session's last figures",
+            row.may_call() && (never_described || row.ended() && !row.deleted()
+                || matches!(row.stands, Stands::MissingOnce { ago: 61, .. })),
+            *step == Step::Describe),
+        ("what is doubtful or old is looked at before it is ended; nothing else is due for a look",
+            row.may_call() && match &row.stands {
+                Stands::Seen(_, history) => row.alive() && (*history == History::Old || row.end_wanted() && *history == History::Doubtful),
+                _ => false,
+            },
+            *step == Step::Look),
+        ("a session that was seen once is searched for before it counts as absent",
+            row.may_call() && row.stands == (Stands::Unlisted { work_group: true }), matches!(step, Step::Search { .. })),
+        ("S4, and the retry's wait: no call",
+            !is_call || row.may_call(), true),
+    ]
+}
+
+#[test]
+fn every_row_follows_the_rules_of_the_design() {
+    let mut count = 0;
+    for row in rows() {
+        let taken = step(&row, &row.object(), row.fresh);
+        for (rule, right, is) in rules(&row, &taken) {
+            assert_eq!(right, is, "{rule}\n{row:#?}\ntook {taken:?}");
+        }
+        count += 1;
+    }
+    assert!(count > 200_000, "only {count} rows");
+}
+
+/// L2. It is also the reason that a pass comes to an end.
+#[test]
+fn no_row_writes_the_same_status_twice() {
+    for row in rows().filter(Row::ours) {
+        let mut object = row.object();
+        let first = step(&row, &object, row.fresh);
+        let Step::WriteStatus { status, .. } = first else { continue };
+        object.status = Some(*status);
+        let second = step(&row, &object, true);
+        assert!(!matches!(second, Step::WriteStatus { .. }), "{row:#?}\nfirst {object:#?}\nthen {second:?}");
+    }
+}
+
+/// Nobody waits for nothing: what isn't settled is come back to.
+#[test]
+fn every_row_that_waits_for_nothing_is_settled() {
+    for row in rows().filter(Row::ours) {
+        if step(&row, &row.object(), row.fresh) == Step::Wait(None) {
+            let settled = row.ended() || row.absent();
+            assert!(settled && !row.deleted(), "{row:#?} is never come back to");
+        }
+    }
+}
+
+/// The pass in which a session is first seen, step by step. TerminateSession answers TERMINATING.
+#[test]
+fn what_is_done_at_the_first_sight_of_each_state() {
+    let table = "
+              kept                          terminate                               deleted                                 deleted, Retain
+CREATING      Describe Write Wait(2s)       Describe Write Terminate Write Wait(2s) Describe Write Terminate Wait(2s)       LetGo
+CREATED       Describe Write Wait(2s)       Describe Write Terminate Write Wait(2s) Describe Write Terminate Wait(2s)       LetGo
+IDLE          Describe Write Wait(60s)      Describe Write Terminate Write Wait(2s) Describe Write Terminate Wait(2s)       LetGo
+BUSY          Describe Write Wait(60s)      Describe Write Terminate Write Wait(2s) Describe Write Terminate Wait(2s)       LetGo
+TERMINATING   Describe Write Wait(2s)       Describe Write Wait(2s)                 Describe Write Wait(2s)                 LetGo
+TERMINATED    Describe Write Wait           Describe Write Wait                     Describe LetGo                          LetGo
+DEGRADED      Describe Write Wait(60s)      Describe Write Terminate Write Wait(2s) Describe Write Terminate Wait(2s)       LetGo
+FAILED        Describe Write Wait           Describe Write Wait                     Describe LetGo                          LetGo
+HIBERNATING   Describe Write Wait(60s)      Describe Write Terminate Write Wait(2s) Describe Write Terminate Wait(2s)       LetGo
+no session    Describe Write Wait(2s)       Describe Write Wait(2s)                 Describe Write Wait(2s)                 LetGo
+";
+    let asked = [
+        vec![],
+        vec![Event::SetTerminate],
+        vec![Event::Delete],
+        vec![Event::SetPolicy(DeletionPolicy::Retain), Event::Delete],
+    ];
+    for line in table.lines().filter(|line| !line.is_empty()).skip(1) {
+        let cells = cells(line);
+        let session = (cells[0] != "no session").then(|| SessionState::from(cells[0]));
+        for (events, expected) in asked.iter().zip(&cells[1..]) {
+            let mut world = World::with(session.clone());
+            events.iter().for_each(|event| world.event(event));
+            world.pass();
+            assert_eq!(world.told(), *expected, "{} after {events:?}", cells[0]);
+        }
+    }
+}
+
+/// The cells of a line, by the columns of the head.
+fn cells(line: &str) -> [&str; 5] {
+    const COLUMNS: [usize; 5] = [0, 14, 44, 84, 124];
+    std::array::from_fn(|index| {
+        let end = COLUMNS.get(index + 1).copied().unwrap_or(line.len());
+        line[COLUMNS[index]..end].trim()
+    })
+}

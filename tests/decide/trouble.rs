@@ -1,0 +1,200 @@
+//! What errors do: how soon a call is made again, and what is told of it.
+
+use std::time::Duration;
+
+use athena_session_operator::athena::port::{ErrorClass, Operation, SessionState};
+use athena_session_operator::session::knowledge::Knowledge;
+
+use crate::fixtures::{TIMING, at, condition, error, minutes, seconds, status};
+use crate::world::{Event, Fault, World};
+
+const LOOK: Operation = Operation::GetSessionStatus;
+const ALL: [Operation; 4] =
+    [Operation::GetSession, Operation::GetSessionStatus, Operation::ListSessions, Operation::TerminateSession];
+
+fn out(world: &mut World, class: ErrorClass) {
+    world.outages = ALL.map(|operation| (operation, class)).into();
+}
+
+/// The waits after so many failures in a row.
+fn waits(class: ErrorClass, jitter: f64, failures: usize) -> Vec<Duration> {
+    let mut knowledge = Knowledge::default();
+    let wait = |_| {
+        knowledge.failed(error(LOOK, class), at(Duration::ZERO), &TIMING, jitter);
+        knowledge.trouble.as_ref().unwrap().retry_at - at(Duration::ZERO).tick
+    };
+    (0..failures).map(wait).collect()
+}
+
+#[test]
+fn back_off_doubles_from_the_least_wait_to_the_longest() {
+    for class in [ErrorClass::Throttled, ErrorClass::Unavailable, ErrorClass::NotConfigured] {
+        let expected = [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300].map(seconds);
+        assert_eq!(waits(class, 1.0, 11), expected, "{class:?}");
+    }
+    assert_eq!(*waits(ErrorClass::Throttled, 1.0, 100).last().unwrap(), TIMING.backoff_max, "and never overflows");
+}
+
+#[test]
+fn jitter_takes_up_to_half_of_the_wait_away() {
+    let whole = waits(ErrorClass::Unavailable, 1.0, 11);
+    let half = waits(ErrorClass::Unavailable, 0.0, 11);
+    let between = waits(ErrorClass::Unavailable, 0.5, 11);
+    for index in 0..whole.len() {
+        assert_eq!(half[index] * 2, whole[index]);
+        assert!(half[index] < between[index] && between[index] < whole[index]);
+    }
+    for wild in [-3.0, 7.0] {
+        let wait = waits(ErrorClass::Unavailable, wild, 1)[0];
+        assert!((TIMING.backoff_min / 2..=TIMING.backoff_min).contains(&wait));
+    }
+}
+
+#[test]
+fn what_needs_a_person_is_tried_again_slowly() {
+    for class in [ErrorClass::Denied, ErrorClass::Invalid] {
+        assert_eq!(waits(class, 0.0, 3), [TIMING.steady; 3]);
+    }
+}
+
+#[test]
+fn no_call_is_made_before_its_time() {
+    for class in [ErrorClass::Throttled, ErrorClass::Unavailable, ErrorClass::Denied] {
+        let mut world = World::with(Some(SessionState::Idle));
+        out(&mut world, class);
+        for _ in 0..20 {
+            world.pass();
+            let retry = world.knowledge.trouble.as_ref().unwrap().retry_at - at(world.elapsed).tick;
+            world.forget_the_past();
+            world.wait(retry - Duration::from_millis(1));
+            world.pass();
+            assert!(world.calls.is_empty(), "{class:?}: called before its time");
+            world.wait(Duration::from_millis(1));
+        }
+    }
+}
+
+#[test]
+fn an_answer_ends_the_back_off() {
+    let mut knowledge = Knowledge::default();
+    for _ in 0..5 {
+        knowledge.failed(error(LOOK, ErrorClass::Unavailable), at(Duration::ZERO), &TIMING, 1.0);
+    }
+    knowledge.looked(status(&SessionState::Idle), at(Duration::ZERO));
+    assert!(knowledge.trouble.is_none());
+}
+
+#[test]
+fn passing_trouble_is_told_from_the_third_failure_on() {
+    for (class, reason) in [(ErrorClass::Throttled, "Throttled"), (ErrorClass::Unavailable, "AthenaUnavailable")] {
+        let mut world = World::adopted(SessionState::Idle);
+        out(&mut world, class);
+        world.run_until(minutes(5), |world| world.calls.len() == 2);
+        assert!(world.writes.is_empty(), "told too early");
+        world.run_until(minutes(5), |world| world.calls.len() == 3);
+        assert_eq!(condition(world.recorded(), "Ready").unwrap().reason, reason);
+        assert_eq!(condition(world.recorded(), "Reconciling").unwrap().status, "True");
+    }
+}
+
+#[test]
+fn what_needs_a_person_is_told_at_once() {
+    for (class, reason) in [
+        (ErrorClass::Denied, "AccessDenied"),
+        (ErrorClass::Invalid, "Invalid"),
+        (ErrorClass::NotConfigured, "AwsNotConfigured"),
+    ] {
+        let mut world = World::with(Some(SessionState::Idle));
+        out(&mut world, class);
+        world.pass();
+        let stalled = condition(world.recorded(), "Stalled").unwrap();
+        assert_eq!((stalled.reason.as_str(), stalled.status.as_str()), (reason, "True"));
+        assert_eq!(condition(world.recorded(), "Active").unwrap().status, "Unknown");
+    }
+}
+
+#[test]
+fn trouble_is_written_once_and_not_at_each_retry() {
+    // NotFoundOrInvalid isn't trouble but an answer; see absence.rs.
+    for class in ErrorClass::ALL.into_iter().filter(|class| *class != ErrorClass::NotFoundOrInvalid) {
+        for events in [vec![], vec![Event::SetTerminate], vec![Event::Delete]] {
+            let mut world = World::with(Some(SessionState::Idle));
+            out(&mut world, class);
+            events.iter().for_each(|event| world.event(event));
+            world.run_for(minutes(600));
+            assert_eq!(world.writes.len(), 1, "{class:?} after {events:?}: {:?}", reasons(&world));
+        }
+    }
+}
+
+#[test]
+fn one_outage_is_one_warning() {
+    // Athena goes away in the middle of an end, when TerminateSession and looks fail in turn.
+    for class in [ErrorClass::Throttled, ErrorClass::Unavailable] {
+        let mut world = World::adopted(SessionState::Idle);
+        out(&mut world, class);
+        world.event(&Event::SetTerminate);
+        world.run_for(minutes(600));
+        let mut reasons = reasons(&world);
+        assert!(reasons.len() <= 3, "{class:?}: {reasons:?}");
+        reasons.dedup();
+        assert_eq!(reasons.len(), 2, "{class:?}: {reasons:?}");
+    }
+}
+
+#[test]
+fn calls_that_fail_by_turns_back_off_as_well() {
+    // Of TerminateSession the answer is lost each time; of the looks in between every other one is.
+    let mut world = World::adopted(SessionState::Idle);
+    let fails = Fault::Fails(ErrorClass::Unavailable);
+    world.faults = std::iter::repeat_n([fails, fails, Fault::None], 10_000).flatten().collect();
+    world.event(&Event::Delete);
+    world.run_for(minutes(60));
+    assert!(world.calls.len() < 300, "{} calls in an hour of nothing but failures", world.calls.len());
+}
+
+#[test]
+fn an_outage_costs_few_calls() {
+    for class in [ErrorClass::Throttled, ErrorClass::Unavailable] {
+        let mut world = World::adopted(SessionState::Idle);
+        out(&mut world, class);
+        world.event(&Event::Delete);
+        world.run_for(minutes(60));
+        assert!(world.calls.len() < 40, "{class:?}: {} calls in an hour", world.calls.len());
+    }
+}
+
+#[test]
+fn a_refused_end_is_told_and_goes_on_when_it_is_allowed() {
+    let mut world = World::adopted(SessionState::Idle);
+    world.outages.push((Operation::TerminateSession, ErrorClass::Denied));
+    world.event(&Event::SetTerminate);
+    world.run_for(minutes(10));
+    let ready = condition(world.recorded(), "Ready").unwrap();
+    assert_eq!(ready.reason, "AccessDenied");
+    assert!(ready.message.contains("athena:TerminateSession"), "{}", ready.message);
+    assert_eq!(condition(world.recorded(), "Active").unwrap().status, "False", "an end is asked for");
+    world.outages.clear();
+    world.run_for(minutes(3));
+    assert_eq!(condition(world.recorded(), "Ready").unwrap().reason, "Ended");
+}
+
+#[test]
+fn the_message_says_what_was_tried_what_was_said_and_what_to_do() {
+    let mut world = World::with(Some(SessionState::Idle));
+    out(&mut world, ErrorClass::Denied);
+    world.pass();
+    let message = &condition(world.recorded(), "Ready").unwrap().message;
+    for part in ["GetSession", "AccessDeniedException", "not authorized", "Allow the operator's AWS identity", "60s"] {
+        assert!(message.contains(part), "{part:?} isn't in {message:?}");
+    }
+}
+
+fn reasons(world: &World) -> Vec<String> {
+    use athena_session_operator::session::decide::Step;
+    let reason = |step: &Step| match step {
+        Step::WriteStatus { status, .. } => condition(status, "Ready").map(|ready| ready.reason.clone()),
+        _ => None,
+    };
+    world.writes.iter().filter_map(|(_, step)| reason(step)).collect()
+}

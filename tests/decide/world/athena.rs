@@ -1,0 +1,129 @@
+//! Athena's side: one session, and what happens to the calls. What must hold of calls is checked here.
+
+use std::time::Duration;
+
+use athena_session_operator::api::FINALIZER;
+use athena_session_operator::api::session::{AthenaSession, DeletionPolicy};
+use athena_session_operator::athena::port::{CallError, ErrorClass, Operation, Session, SessionState, SessionStatus};
+use athena_session_operator::session::decide::{Account, Step};
+use kube::ResourceExt;
+
+use super::{Fault, World};
+use crate::fixtures::{HOME, SESSION, TIMING, WORK_GROUP, at, error, status};
+
+impl World {
+    pub(super) fn call(&mut self, object: &AthenaSession, step: &Step) {
+        let operation = match step {
+            Step::Describe => Operation::GetSession,
+            Step::Look => Operation::GetSessionStatus,
+            Step::Search { .. } => Operation::ListSessions,
+            Step::Terminate { .. } => Operation::TerminateSession,
+            _ => unreachable!("{step:?} is no call"),
+        };
+        self.calls.push((self.elapsed, operation));
+        self.check_call(object, operation);
+        let outage = self.outages.iter().find(|(of, _)| *of == operation).map(|(_, class)| *class);
+        let answer = match outage {
+            Some(class) => Err(class),
+            None => {
+                let fault = self.faults.pop_front().unwrap_or(Fault::None);
+                self.answer(operation, step, fault, object)
+            }
+        };
+        let now = at(self.elapsed);
+        if let Err(class) = answer {
+            let jitter = f64::from(u8::try_from(self.calls.len() % 8).unwrap()) / 7.0;
+            let error: CallError = error(operation, class);
+            self.knowledge.failed(error, now, &TIMING, jitter);
+        }
+    }
+
+    /// S1 and S4, at each call.
+    fn check_call(&mut self, object: &AthenaSession, operation: Operation) {
+        if !object.finalizers().iter().any(|name| name == FINALIZER) {
+            self.breach(format!("{operation} without our finalizer"));
+        }
+        let recorded = object.status.as_ref().and_then(|status| status.account_id.as_deref());
+        if self.knowledge.seen.is_none()
+            && let (Some(recorded), Account::Known(account)) = (recorded, &self.scope.account)
+            && recorded != account
+        {
+            self.breach(format!("S4: {operation} in account {account}, recorded is {recorded}"));
+        }
+        if operation != Operation::TerminateSession {
+            return;
+        }
+        let asks = |object: &AthenaSession| {
+            let deleted = object.metadata.deletion_timestamp.is_some();
+            object.spec.terminate || deleted && object.spec.deletion_policy == DeletionPolicy::Terminate
+        };
+        match &self.read {
+            Some(read) if read.uid() != object.uid() => self.breach("S1: another object asks for the end".to_owned()),
+            Some(read) if asks(read) => {
+                if read.status.as_ref().is_none_or(|status| status.termination_requested_at.is_none()) {
+                    self.breach("TerminateSession before its reason was recorded".to_owned());
+                }
+            }
+            Some(_) => self.breach("S1: TerminateSession, and nobody asks for it".to_owned()),
+            None => self.breach("S1: TerminateSession by a cached object alone".to_owned()),
+        }
+        let last_word = self.knowledge.state();
+        if last_word.is_none_or(|state| state.is_ended() || *state == SessionState::Terminating) {
+            self.breach(format!("TerminateSession where Athena's last word is {last_word:?}"));
+        }
+    }
+
+    fn answer(
+        &mut self,
+        operation: Operation,
+        step: &Step,
+        fault: Fault,
+        object: &AthenaSession,
+    ) -> Result<(), ErrorClass> {
+        if let Fault::Fails(class) = fault
+            && (class != ErrorClass::NotFoundOrInvalid || self.may_seem_missing(operation, object))
+        {
+            return Err(class);
+        }
+        let here = self.scope.account == Account::Known(HOME.to_owned()) && object.spec.session_id == SESSION;
+        let session = self.session.clone().filter(|_| here);
+        let answer: Option<SessionStatus> = session.as_ref().map(status);
+        let now = at(self.elapsed);
+        if operation == Operation::TerminateSession && session.is_some() && fault != Fault::NoEffect {
+            let active = session.as_ref().is_some_and(|state| !state.is_ended() && *state != SessionState::Terminating);
+            if active {
+                let next = if self.terminating_for == Some(Duration::ZERO) {
+                    SessionState::Terminated
+                } else {
+                    SessionState::Terminating
+                };
+                self.become_state(next);
+            }
+        }
+        if fault == Fault::CutAfter {
+            return Err(ErrorClass::Unavailable);
+        }
+        let knowledge = &mut self.knowledge;
+        match (step, answer) {
+            (Step::Search { work_group }, found) => {
+                knowledge.searched(found.filter(|_| work_group == WORK_GROUP), now, &TIMING);
+            }
+            (_, None) => return Err(ErrorClass::NotFoundOrInvalid),
+            (Step::Describe, Some(status)) => {
+                let work_group = Some(WORK_GROUP.to_owned());
+                knowledge.described(Session { status, work_group, dpu_execution_millis: Some(7) }, now);
+            }
+            (Step::Look, Some(status)) => knowledge.looked(status, now),
+            _ => knowledge.terminate_accepted(self.session.clone(), now),
+        }
+        Ok(())
+    }
+
+    /// A passing "does not exist" is told apart from the truth only by what was recorded: an
+    /// object without a record, or with a forged work group, can't be protected from it.
+    fn may_seem_missing(&self, operation: Operation, object: &AthenaSession) -> bool {
+        let recorded = object.status.as_ref();
+        let known = recorded.is_some_and(|it| it.state.is_some() && it.work_group.as_deref() == Some(WORK_GROUP));
+        known && operation != Operation::ListSessions
+    }
+}

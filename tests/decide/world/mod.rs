@@ -1,0 +1,327 @@
+//! A small world: one name at an API server, one session at Athena, and an operator that takes the
+//! steps that `decide` names ([`operator`]). Time passes only when it is told to.
+//!
+//! It watches the operator: the first breach of what must hold is kept in [`World::breach`].
+
+mod athena;
+mod operator;
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use athena_session_operator::api::FINALIZER;
+use athena_session_operator::api::session::{AthenaSession, AthenaSessionSpec, AthenaSessionStatus, DeletionPolicy};
+use athena_session_operator::athena::port::{ErrorClass, Operation, SessionState};
+use athena_session_operator::session::decide::{Scope, Step};
+use athena_session_operator::session::knowledge::Knowledge;
+use kube::ResourceExt;
+
+pub use self::operator::word;
+use crate::fixtures::{SESSION, home, object, seconds, time};
+
+/// What happens to one call to Athena.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Nothing: it is answered.
+    None,
+    /// It fails, without an effect.
+    Fails(ErrorClass),
+    /// It has its effect, and the answer is lost.
+    CutAfter,
+    /// TerminateSession is accepted and does nothing.
+    NoEffect,
+}
+
+/// What others do.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    Delete,
+    SetTerminate,
+    SetPolicy(DeletionPolicy),
+    /// Create the name again, once it is free.
+    Create(AthenaSessionSpec),
+    Forge(Forgery),
+    /// The operator is killed and started again.
+    Restart,
+    /// The session changes by itself.
+    Becomes(SessionState),
+    /// Athena no longer knows the session, if it has ended.
+    Forgets,
+    /// This many requests to the API server fail; with `late`, after their effect.
+    ApiServerFails {
+        requests: u8,
+        late: bool,
+    },
+}
+
+/// Lies in a status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Forgery {
+    Emptied,
+    Ended,
+    OtherSession,
+    OtherWorkGroup,
+    OtherRegion,
+    OtherAccount,
+    EndRequested,
+}
+
+enum Answer {
+    Object(Box<AthenaSession>),
+    Conflict,
+    Gone,
+    Failed,
+}
+
+pub struct World {
+    pub elapsed: Duration,
+    pub scope: Scope,
+    /// The object at the API server.
+    pub object: Option<AthenaSession>,
+    /// The object as the operator's watch shows it.
+    pub cache: Option<AthenaSession>,
+    /// The watch stands still.
+    pub cache_frozen: bool,
+    pub knowledge: Knowledge,
+    knowledge_of: Option<String>,
+    /// The session's state; None: it doesn't exist, or no longer.
+    pub session: Option<SessionState>,
+    /// How long it is TERMINATING; None: for ever.
+    pub terminating_for: Option<Duration>,
+    terminated_at: Option<Duration>,
+    /// The fates of the next calls; later ones are answered.
+    pub faults: VecDeque<Fault>,
+    /// The fate of every call of these operations.
+    pub outages: Vec<(Operation, ErrorClass)>,
+    /// What happens after so many further steps of the operator.
+    pub ambush: Vec<(u8, Event)>,
+    api_server_fails: (u8, bool),
+    versions: u64,
+    killed: bool,
+    /// What the operator did, in order.
+    pub steps: Vec<Step>,
+    pub calls: Vec<(Duration, Operation)>,
+    /// Writes that the API server took from the operator.
+    pub writes: Vec<(Duration, Step)>,
+    /// The newest copy that the API server gave in this pass.
+    read: Option<AthenaSession>,
+    /// The first breach of what must hold.
+    pub breach: Option<String>,
+}
+
+impl World {
+    /// The object and its finalizer are there; the operator has just been started.
+    pub fn with(session: Option<SessionState>) -> Self {
+        Self {
+            elapsed: Duration::ZERO,
+            scope: home(),
+            object: Some(object()),
+            cache: None,
+            cache_frozen: false,
+            knowledge: Knowledge::default(),
+            knowledge_of: None,
+            session,
+            terminating_for: Some(seconds(5)),
+            terminated_at: None,
+            faults: VecDeque::new(),
+            outages: Vec::new(),
+            ambush: Vec::new(),
+            api_server_fails: (0, false),
+            versions: 1,
+            killed: false,
+            steps: Vec::new(),
+            calls: Vec::new(),
+            writes: Vec::new(),
+            read: None,
+            breach: None,
+        }
+    }
+
+    /// An adopted session, as the operator knows it a while later.
+    pub fn adopted(state: SessionState) -> Self {
+        let mut world = Self::with(Some(state));
+        world.run_for(seconds(1));
+        world.forget_the_past();
+        world
+    }
+
+    pub fn forget_the_past(&mut self) {
+        self.steps.clear();
+        self.calls.clear();
+        self.writes.clear();
+    }
+
+    pub fn recorded(&self) -> &AthenaSessionStatus {
+        self.object.as_ref().unwrap().status.as_ref().unwrap()
+    }
+
+    pub fn count(&self, operation: Operation) -> usize {
+        self.calls.iter().filter(|(_, called)| *called == operation).count()
+    }
+
+    /// The operator's steps, in words.
+    pub fn told(&self) -> String {
+        self.steps.iter().map(word).collect::<Vec<_>>().join(" ")
+    }
+
+    pub fn event(&mut self, event: &Event) {
+        match event {
+            Event::Delete => self.edit(|object, now| {
+                if object.metadata.deletion_timestamp.is_none() {
+                    object.metadata.deletion_timestamp = Some(time(now));
+                    object.metadata.generation = object.metadata.generation.map(|generation| generation + 1);
+                }
+            }),
+            Event::SetTerminate => self.edit(|object, _| {
+                object.spec.terminate = true;
+                object.metadata.generation = object.metadata.generation.map(|generation| generation + 1);
+            }),
+            Event::SetPolicy(policy) => self.edit(|object, _| {
+                object.spec.deletion_policy = *policy;
+                object.metadata.generation = object.metadata.generation.map(|generation| generation + 1);
+            }),
+            Event::Create(spec) => {
+                if self.object.is_none() {
+                    let mut new = AthenaSession { spec: spec.clone(), ..object() };
+                    new.metadata.finalizers = None;
+                    new.metadata.uid = Some(format!("uid-{}", self.versions + 1));
+                    self.store(new);
+                }
+            }
+            Event::Forge(forgery) => self.edit(|object, now| forge(object, *forgery, now)),
+            Event::Restart => {
+                self.knowledge = Knowledge::default();
+                self.killed = true;
+            }
+            Event::Becomes(state) => {
+                if self.session.as_ref().is_some_and(|now| !now.is_ended()) {
+                    self.become_state(state.clone());
+                }
+            }
+            Event::Forgets => {
+                if self.session.as_ref().is_some_and(SessionState::is_ended) {
+                    self.session = None;
+                }
+            }
+            Event::ApiServerFails { requests, late } => self.api_server_fails = (*requests, *late),
+        }
+    }
+
+    fn edit(&mut self, change: impl FnOnce(&mut AthenaSession, Duration)) {
+        if let Some(mut object) = self.object.clone() {
+            change(&mut object, self.elapsed);
+            self.store(object);
+        }
+    }
+
+    fn store(&mut self, mut object: AthenaSession) {
+        self.versions += 1;
+        object.metadata.resource_version = Some(self.versions.to_string());
+        let gone = object.metadata.deletion_timestamp.is_some() && object.finalizers().is_empty();
+        self.object = (!gone).then_some(object);
+    }
+
+    pub fn wait(&mut self, long: Duration) {
+        self.elapsed += long;
+        if self.terminated_at.is_some_and(|at| at <= self.elapsed) {
+            self.terminated_at = None;
+            self.session = Some(SessionState::Terminated);
+        }
+    }
+
+    fn become_state(&mut self, state: SessionState) {
+        self.terminated_at = None;
+        if state == SessionState::Terminating {
+            self.terminated_at = self.terminating_for.map(|long| self.elapsed + long);
+        }
+        self.session = Some(state);
+    }
+
+    fn get(&mut self) -> Answer {
+        if self.api_server_fails(false) {
+            return Answer::Failed;
+        }
+        self.read.clone_from(&self.object);
+        self.object.clone().map_or(Answer::Gone, |object| Answer::Object(Box::new(object)))
+    }
+
+    /// Whether this request fails; one with an effect may fail before it or after it.
+    fn api_server_fails(&mut self, after: bool) -> bool {
+        let (requests, late) = self.api_server_fails;
+        let fails = requests > 0 && late == after;
+        if fails {
+            self.api_server_fails.0 -= 1;
+        }
+        fails
+    }
+
+    /// A write to exactly the copy that was decided on.
+    fn write(&mut self, decided_on: &AthenaSession, step: &Step) -> Answer {
+        if self.api_server_fails(false) {
+            return Answer::Failed;
+        }
+        let Some(current) = self.object.clone() else { return Answer::Gone };
+        if current.uid() != decided_on.uid() || current.resource_version() != decided_on.resource_version() {
+            return Answer::Conflict;
+        }
+        let mut new = current.clone();
+        let deleted = new.metadata.deletion_timestamp.is_some();
+        let finalizers = new.metadata.finalizers.get_or_insert_default();
+        match step {
+            Step::AddFinalizer => {
+                finalizers.push(FINALIZER.to_owned());
+                if deleted {
+                    self.breach("bug 9: finalizer added to an object that is being deleted".to_owned());
+                }
+            }
+            Step::LetGo { .. } => {
+                finalizers.retain(|name| name != FINALIZER);
+                if !deleted {
+                    self.breach("finalizer taken off an object that is wanted".to_owned());
+                }
+                let retain = new.spec.deletion_policy == DeletionPolicy::Retain;
+                let ours = new.spec.session_id == SESSION;
+                if !retain && ours && self.session.as_ref().is_some_and(|state| !state.is_ended()) {
+                    self.breach(format!("S2: finalizer removed while the session is {:?}", self.session));
+                }
+            }
+            Step::WriteStatus { status, .. } => {
+                if new.status.as_ref() == Some(&**status) {
+                    self.breach("L2: a status was written that was there".to_owned());
+                }
+                new.status = Some((**status).clone());
+            }
+            _ => unreachable!("{step:?} is no write"),
+        }
+        self.writes.push((self.elapsed, step.clone()));
+        self.store(new.clone());
+        new.metadata.resource_version = Some(self.versions.to_string());
+        self.read = Some(new.clone());
+        if self.api_server_fails(true) { Answer::Failed } else { Answer::Object(Box::new(new)) }
+    }
+
+    fn breach(&mut self, what: String) {
+        self.breach.get_or_insert(what);
+    }
+}
+
+fn forge(object: &mut AthenaSession, forgery: Forgery, now: Duration) {
+    let status = object.status.get_or_insert_default();
+    match forgery {
+        Forgery::Emptied => *status = AthenaSessionStatus::default(),
+        Forgery::Ended => {
+            status.state = Some("TERMINATED".to_owned());
+            status.ended_at = Some(time(now));
+            for condition in &mut status.conditions {
+                if condition.type_ == "Terminated" {
+                    condition.status = "True".to_owned();
+                }
+            }
+        }
+        Forgery::OtherSession => status.session_id = Some("another".to_owned()),
+        Forgery::OtherWorkGroup => status.work_group = Some("another".to_owned()),
+        Forgery::OtherRegion => status.region = Some("us-east-1".to_owned()),
+        Forgery::OtherAccount => status.account_id = Some("000000000000".to_owned()),
+        Forgery::EndRequested => status.termination_requested_at = Some(time(now)),
+    }
+}

@@ -1,0 +1,152 @@
+//! The operator's side: takes the steps that `decide` names, as `src/session/act.rs` does.
+
+use std::time::Duration;
+
+use athena_session_operator::api::session::AthenaSession;
+use athena_session_operator::session::decide::{Step, View, decide};
+use athena_session_operator::session::knowledge::Knowledge;
+use kube::ResourceExt;
+
+use super::{Answer, World};
+use crate::fixtures::{TIMING, at, seconds};
+
+/// As in act.rs.
+const MOST_STEPS: usize = 24;
+/// What each request takes.
+const REQUEST: Duration = Duration::from_millis(20);
+
+/// How a pass ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    Wait(Option<Duration>),
+    /// Ours no more, or gone.
+    Done,
+    /// Given up: the API server failed, or the operator was killed.
+    Broken,
+}
+
+impl World {
+    /// Passes, each when the last one said, and after each change of the object, as a controller
+    /// runs them.
+    pub fn run_for(&mut self, long: Duration) {
+        let until = self.elapsed + long;
+        self.run_until(until, |_| false);
+    }
+
+    /// The same, until something holds, for this long at the most. Says whether it came to hold.
+    pub fn run_until(&mut self, until: Duration, done: impl Fn(&Self) -> bool) -> bool {
+        let mut broken: u32 = 0;
+        while self.elapsed < until {
+            if done(self) {
+                return true;
+            }
+            let version = self.versions;
+            let next = match self.pass() {
+                Outcome::Wait(after) => {
+                    broken = 0;
+                    after.unwrap_or(until)
+                }
+                Outcome::Done => until,
+                Outcome::Broken => {
+                    broken += 1;
+                    seconds(1) * broken
+                }
+            };
+            let changed = self.versions != version;
+            self.wait(if changed { REQUEST } else { next.min(until - self.elapsed.min(until)) });
+        }
+        done(self)
+    }
+
+    /// One pass over the object.
+    pub fn pass(&mut self) -> Outcome {
+        if !self.cache_frozen {
+            self.cache = self.object.clone();
+        }
+        self.read = None;
+        self.killed = false;
+        let Some(cached) = self.cache.clone() else { return Outcome::Done };
+        if self.knowledge_of != cached.uid() {
+            self.knowledge = Knowledge::default();
+            self.knowledge_of = cached.uid();
+        }
+        let outcome = self.steps_for(&cached);
+        if outcome == Outcome::Done || self.killed {
+            self.knowledge = Knowledge::default();
+        }
+        outcome
+    }
+
+    fn steps_for(&mut self, cached: &AthenaSession) -> Outcome {
+        let mut object = cached.clone();
+        let mut fresh = false;
+        for _ in 0..MOST_STEPS {
+            let now = at(self.elapsed);
+            let (knowledge, scope) = (&self.knowledge, &self.scope);
+            let step = decide(&View { object: &object, fresh, knowledge, scope, timing: &TIMING, now });
+            self.steps.push(step.clone());
+            if let Step::Wait(after) = step {
+                return Outcome::Wait(after);
+            }
+            self.wait(REQUEST);
+            let answer = match &step {
+                Step::LetGo { .. } => match self.write(&object, &step) {
+                    Answer::Object(_) | Answer::Gone => return Outcome::Done,
+                    answer => answer,
+                },
+                Step::AddFinalizer | Step::WriteStatus { .. } => self.write(&object, &step),
+                Step::Refresh => self.get(),
+                _ => {
+                    self.call(&object, &step);
+                    self.spring();
+                    if self.killed {
+                        return Outcome::Broken;
+                    }
+                    continue;
+                }
+            };
+            self.spring();
+            let answer = if let Answer::Conflict = answer { self.get() } else { answer };
+            match answer {
+                _ if self.killed => return Outcome::Broken,
+                Answer::Failed => return Outcome::Broken,
+                Answer::Object(answered) if answered.uid() == cached.uid() => {
+                    object = *answered;
+                    fresh = true;
+                }
+                Answer::Object(_) | Answer::Conflict | Answer::Gone => return Outcome::Done,
+            }
+        }
+        self.breach(format!("not settled after {MOST_STEPS} steps: {}", self.told()));
+        Outcome::Broken
+    }
+
+    /// Whatever was to happen after this step.
+    fn spring(&mut self) {
+        for (steps, _) in &mut self.ambush {
+            *steps = steps.saturating_sub(1);
+        }
+        let (due, later): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.ambush).into_iter().partition(|(steps, _)| *steps == 0);
+        self.ambush = later;
+        for (_, event) in due {
+            self.event(&event);
+        }
+    }
+}
+
+/// A step in a word.
+pub fn word(step: &Step) -> String {
+    match step {
+        Step::AddFinalizer => "AddFinalizer".to_owned(),
+        Step::Refresh => "Refresh".to_owned(),
+        Step::Describe => "Describe".to_owned(),
+        Step::Look => "Look".to_owned(),
+        Step::Search { .. } => "Search".to_owned(),
+        Step::Terminate { .. } => "Terminate".to_owned(),
+        Step::WriteStatus { .. } => "Write".to_owned(),
+        Step::LetGo { .. } => "LetGo".to_owned(),
+        Step::Wait(None) => "Wait".to_owned(),
+        Step::Wait(Some(after)) => format!("Wait({}s)", after.as_secs_f64().round()),
+    }
+}
