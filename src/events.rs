@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tracing::{debug, warn};
 
-use crate::session::status::{Notice, Severity};
+use crate::session::notice::{Notice, Severity};
 
 const QUEUE: usize = 1_000;
 /// The API server refuses notes of more than 1 kB.

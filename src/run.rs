@@ -19,7 +19,7 @@ use crate::config;
 use crate::events::Events;
 use crate::session::act::Shell;
 use crate::session::controller;
-use crate::session::decide::{Account, Scope};
+use crate::session::view::{Account, Scope};
 use crate::text::chain;
 
 /// Running passes get so long to finish at shutdown. What is abandoned then is as after a crash, safe.

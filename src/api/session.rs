@@ -154,7 +154,7 @@ pub struct AthenaSessionStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<Time>,
 
-    /// When the end of the session was asked for.
+    /// When the operator took up that the end of the session is asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub termination_requested_at: Option<Time>,
 

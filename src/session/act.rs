@@ -15,9 +15,10 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
-use super::decide::{Scope, Step, View, decide};
+use super::decide::{Step, decide};
 use super::knowledge::{Knowledge, Now, Timing};
-use super::status::Notice;
+use super::notice::Notice;
+use super::view::{Scope, View};
 use crate::api::FINALIZER;
 use crate::api::session::{AthenaSession, AthenaSessionStatus, TerminationReason};
 use crate::athena::aws::Athena;

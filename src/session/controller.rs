@@ -17,7 +17,7 @@ use tracing::{error, info, warn};
 
 use super::act::{Outcome, Shell};
 use super::knowledge::Knowledge;
-use super::status::Notice;
+use super::notice::Notice;
 use crate::api::session::AthenaSession;
 
 /// A guard against one unreadable object, which would otherwise stop the watch of all.

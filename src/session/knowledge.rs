@@ -52,10 +52,13 @@ pub struct Knowledge {
     pub absence: Option<Absence>,
     /// When Athena last accepted our TerminateSession.
     pub accepted_at: Option<Instant>,
-    /// When the session was first seen TERMINATING.
-    pub terminating_since: Option<Timestamp>,
-    /// The call that fails at present.
+    /// When there was the first sign of an end under way: an accepted call, or TERMINATING.
+    pub ending_since: Option<Timestamp>,
+    /// The call that fails at present, of those that read.
     pub trouble: Option<Trouble>,
+    /// TerminateSession, if it fails at present. It has a back-off of its own, since looks that succeed
+    /// in between don't make it any better.
+    pub end_trouble: Option<Trouble>,
 }
 
 /// A positive answer.
@@ -101,7 +104,7 @@ pub struct Trouble {
     pub error: CallError,
     /// How many in a row.
     pub attempts: u32,
-    /// No call for this object before.
+    /// No such call for this object before.
     pub retry_at: Instant,
 }
 
@@ -140,10 +143,6 @@ impl Knowledge {
                 // It exists, so the answer that said otherwise was a refusal of something else.
                 if let Some(absence) = absence {
                     self.fail(absence.error, now, timing, 1.0);
-                    // That is told; it doesn't hold up the end of a session that has just been seen.
-                    if let Some(trouble) = &mut self.trouble {
-                        trouble.retry_at = now.tick;
-                    }
                 }
             }
         }
@@ -153,6 +152,7 @@ impl Knowledge {
     pub fn terminate_accepted(&mut self, state: Option<SessionState>, now: Now) {
         self.succeeded(Operation::TerminateSession);
         self.accepted_at = Some(now.tick);
+        self.ending_since.get_or_insert(now.wall);
         if let (Some(state), Some(seen)) = (state, &self.seen) {
             let status = SessionStatus { state, ..seen.status.clone() };
             self.saw(status, now);
@@ -186,19 +186,27 @@ impl Knowledge {
             self.succeeded(Operation::TerminateSession);
         }
         if status.state == SessionState::Terminating {
-            self.terminating_since.get_or_insert(now.wall);
+            self.ending_since.get_or_insert(now.wall);
         }
         self.seen = Some(Seen { status, at: now.tick, doubtful: false });
     }
 
     fn succeeded(&mut self, operation: Operation) {
-        self.trouble.take_if(|trouble| trouble.error.operation == operation);
+        self.trouble_of(operation).take_if(|trouble| trouble.error.operation == operation);
+    }
+
+    fn trouble_of(&mut self, operation: Operation) -> &mut Option<Trouble> {
+        match operation {
+            Operation::TerminateSession => &mut self.end_trouble,
+            _ => &mut self.trouble,
+        }
     }
 
     fn fail(&mut self, error: CallError, now: Now, timing: &Timing, jitter: f64) {
+        let trouble = self.trouble_of(error.operation);
         // Another operation that fails in the same way is the same trouble.
         let is_same = |before: &CallError| before.operation == error.operation || before.class == error.class;
-        let before = self.trouble.take().filter(|trouble| is_same(&trouble.error));
+        let before = trouble.take().filter(|trouble| is_same(&trouble.error));
         let attempts = before.map_or(1, |trouble| trouble.attempts.saturating_add(1));
         let wait = match error.class {
             ErrorClass::Denied | ErrorClass::Invalid | ErrorClass::NotFoundOrInvalid => timing.steady,
@@ -207,6 +215,6 @@ impl Knowledge {
                 doubled.min(timing.backoff_max).mul_f64(0.5 + jitter.clamp(0.0, 1.0) / 2.0)
             }
         };
-        self.trouble = Some(Trouble { error, attempts, retry_at: now.tick + wait });
+        *trouble = Some(Trouble { error, attempts, retry_at: now.tick + wait });
     }
 }

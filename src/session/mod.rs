@@ -4,4 +4,7 @@ pub mod act;
 pub mod controller;
 pub mod decide;
 pub mod knowledge;
+pub mod notice;
 pub mod status;
+pub mod verdict;
+pub mod view;

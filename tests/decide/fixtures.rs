@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use athena_session_operator::api::FINALIZER;
 use athena_session_operator::api::session::{AthenaSession, AthenaSessionSpec, AthenaSessionStatus, DeletionPolicy};
 use athena_session_operator::athena::port::{CallError, ErrorClass, Operation, SessionState, SessionStatus};
-use athena_session_operator::session::decide::{Account, Scope};
 use athena_session_operator::session::knowledge::{Now, Timing};
+use athena_session_operator::session::view::{Account, Scope};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 

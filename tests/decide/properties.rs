@@ -170,7 +170,7 @@ fn heal(world: &mut World) {
         status.region = status.region.take().and(right.region);
         status.account_id = status.account_id.take().and(right.account_id);
         status.work_group = status.work_group.take().and(right.work_group);
-        if status.work_group.is_none() {
+        if status.work_group.is_none() || status.account_id.is_none() {
             // Athena never shows a session without its work group: such a state is forged.
             status.state = None;
         }

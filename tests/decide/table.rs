@@ -6,8 +6,9 @@
 use athena_session_operator::api::FINALIZER;
 use athena_session_operator::api::session::{AthenaSession, DeletionPolicy};
 use athena_session_operator::athena::port::{ErrorClass, Operation, SessionState};
-use athena_session_operator::session::decide::{Account, Scope, Step, View, decide};
+use athena_session_operator::session::decide::{Step, decide};
 use athena_session_operator::session::knowledge::{Absence, Described, Knowledge, Seen, Trouble};
+use athena_session_operator::session::view::{Account, Scope, View};
 
 use crate::fixtures::{
     REGION, TIMING, WORK_GROUP, at, elsewhere, error, home, minutes, object, recorded_as, seconds, states, status, time,
@@ -76,7 +77,7 @@ struct Row {
     asked: Asked,
     finalizers: Finalizers,
     /// The last call failed so; whether it may be tried again by now.
-    error: Option<(ErrorClass, bool)>,
+    error: Option<(Operation, ErrorClass, bool)>,
     /// The reason of the end is recorded.
     recorded: bool,
     fresh: bool,
@@ -111,7 +112,10 @@ fn standings() -> Vec<Stands> {
 
 fn rows() -> impl Iterator<Item = Row> {
     let mut errors = vec![None];
-    errors.extend(ErrorClass::ALL.into_iter().flat_map(|class| [Some((class, false)), Some((class, true))]));
+    for operation in [Operation::GetSessionStatus, Operation::TerminateSession] {
+        let both = ErrorClass::ALL.into_iter().flat_map(|class| [(operation, class, false), (operation, class, true)]);
+        errors.extend(both.map(Some));
+    }
     let both = [false, true];
     standings().into_iter().flat_map(move |stands| {
         let mut rows = Vec::new();
@@ -188,11 +192,14 @@ impl Row {
             Stands::Unlisted { .. } => knowledge.absence = missing(seconds(70), seconds(5), None),
             Stands::Absent { .. } => knowledge.absence = missing(seconds(70), seconds(5), Some(seconds(4))),
         }
-        knowledge.trouble = self.error.map(|(class, again)| Trouble {
-            error: error(Operation::TerminateSession, class),
-            attempts: 3,
-            retry_at: if again { at(NOW).tick } else { at(NOW + seconds(30)).tick },
-        });
+        if let Some((operation, class, again)) = self.error {
+            let retry_at = if again { at(NOW).tick } else { at(NOW + seconds(30)).tick };
+            let trouble = Some(Trouble { error: error(operation, class), attempts: 3, retry_at });
+            match operation {
+                Operation::TerminateSession => knowledge.end_trouble = trouble,
+                _ => knowledge.trouble = trouble,
+            }
+        }
         knowledge
     }
 
@@ -250,21 +257,25 @@ impl Row {
         self.place != Place::Home && self.once_seen() && !matches!(self.stands, Stands::Seen(..))
     }
 
-    /// "No call for this object before."
-    fn must_not_call(&self) -> bool {
-        matches!(self.error, Some((_, false)))
+    /// Whether nothing is in the way of a call that reads.
+    fn may_read(&self) -> bool {
+        self.may_call() && !matches!(self.error, Some((Operation::GetSessionStatus, _, false)))
     }
 
-    /// Whether nothing is in the way of a call for this object.
+    /// Whether nothing is in the way of TerminateSession.
+    fn may_end(&self) -> bool {
+        self.may_call() && !matches!(self.error, Some((Operation::TerminateSession, _, false)))
+    }
+
     fn may_call(&self) -> bool {
-        self.ours() && !self.retained() && !self.in_the_wrong_place() && !self.must_not_call()
+        self.ours() && !self.retained() && !self.in_the_wrong_place()
     }
 
     /// TerminateSession would be right, if the object still asks for it.
     fn ready_to_terminate(&self) -> bool {
         let Stands::Seen(state, history) = &self.stands else { return false };
         let due = matches!(history, History::Current | History::WithoutEffect);
-        self.may_call() && self.end_wanted() && self.alive() && *state != SessionState::Terminating && due
+        self.may_end() && self.end_wanted() && self.alive() && *state != SessionState::Terminating && due
     }
 }
 
@@ -295,19 +306,19 @@ fn rules(row: &Row, step: &Step) -> Vec<(&'static str, bool, bool)> {
         ("why is recorded before TerminateSession",
             ready && !row.recorded, ready && intent_write),
         ("GetSession is asked first, and for an ended session's last figures",
-            row.may_call() && (never_described || row.ended() && !row.deleted()
+            row.may_read() && (never_described || row.ended() && !row.deleted()
                 || matches!(row.stands, Stands::MissingOnce { ago: 61, .. })),
             *step == Step::Describe),
         ("what is doubtful or old is looked at before it is ended; nothing else is due for a look",
-            row.may_call() && match &row.stands {
+            row.may_read() && match &row.stands {
                 Stands::Seen(_, history) => row.alive() && (*history == History::Old || row.end_wanted() && *history == History::Doubtful),
                 _ => false,
             },
             *step == Step::Look),
         ("a session that was seen once is searched for before it counts as absent",
-            row.may_call() && row.stands == (Stands::Unlisted { work_group: true }), matches!(step, Step::Search { .. })),
+            row.may_read() && row.stands == (Stands::Unlisted { work_group: true }), matches!(step, Step::Search { .. })),
         ("S4, and the retry's wait: no call",
-            !is_call || row.may_call(), true),
+            !is_call || if matches!(step, Step::Terminate { .. }) { row.may_end() } else { row.may_read() }, true),
     ]
 }
 

@@ -5,7 +5,8 @@ use std::time::Duration;
 use athena_session_operator::api::FINALIZER;
 use athena_session_operator::api::session::{AthenaSession, DeletionPolicy};
 use athena_session_operator::athena::port::{CallError, ErrorClass, Operation, Session, SessionState, SessionStatus};
-use athena_session_operator::session::decide::{Account, Step};
+use athena_session_operator::session::decide::Step;
+use athena_session_operator::session::view::Account;
 use kube::ResourceExt;
 
 use super::{Fault, World};

@@ -12,8 +12,9 @@ use std::time::Duration;
 use athena_session_operator::api::FINALIZER;
 use athena_session_operator::api::session::{AthenaSession, AthenaSessionSpec, AthenaSessionStatus, DeletionPolicy};
 use athena_session_operator::athena::port::{ErrorClass, Operation, SessionState};
-use athena_session_operator::session::decide::{Scope, Step};
+use athena_session_operator::session::decide::Step;
 use athena_session_operator::session::knowledge::Knowledge;
+use athena_session_operator::session::view::Scope;
 use kube::ResourceExt;
 
 pub use self::operator::word;

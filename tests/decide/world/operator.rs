@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use athena_session_operator::api::session::AthenaSession;
-use athena_session_operator::session::decide::{Step, View, decide};
+use athena_session_operator::session::decide::{Step, decide};
 use athena_session_operator::session::knowledge::Knowledge;
+use athena_session_operator::session::view::View;
 use kube::ResourceExt;
 
 use super::{Answer, World};

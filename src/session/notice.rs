@@ -1,0 +1,107 @@
+//! What people are told once, as events. PURE.
+
+use super::verdict::{Verdict, place};
+use super::view::{Evidence, View};
+use crate::api::reason::Reason;
+use crate::api::session::{AthenaSessionStatus, TerminationReason};
+use crate::athena::port::SessionState;
+
+/// An event's type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    /// What was asked for happened.
+    Normal,
+    /// A person should look.
+    Warning,
+}
+
+/// Something to tell people once: a Kubernetes Event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// Its type.
+    pub severity: Severity,
+    /// Its reason, in PascalCase.
+    pub reason: &'static str,
+    /// Its text.
+    pub note: String,
+}
+
+impl Notice {
+    /// What was asked for happened.
+    #[must_use]
+    pub fn normal(reason: &'static str, note: String) -> Self {
+        Self { severity: Severity::Normal, reason, note }
+    }
+
+    /// A person should look.
+    #[must_use]
+    pub fn warning(reason: &'static str, note: String) -> Self {
+        Self { severity: Severity::Warning, reason, note }
+    }
+}
+
+/// What to tell once this status is written.
+#[must_use]
+pub fn of_status(view: &View<'_>, status: &AthenaSessionStatus, verdict: &Verdict) -> Vec<Notice> {
+    let mut notices = Vec::new();
+    let id = &view.object.spec.session_id;
+    let recorded = view.recorded();
+    if status.session_id.is_some() && recorded.is_none_or(|recorded| recorded.session_id.is_none()) {
+        let state = status.state.as_deref().unwrap_or("unknown");
+        let work_group = status.work_group.as_deref().unwrap_or("unknown");
+        notices.push(Notice::normal("Adopted", format!("Session {id} of work group {work_group} is {state}")));
+    }
+    if verdict.reason == Reason::Ended && view.recorded_terminated().is_none() {
+        notices.push(Notice::normal("Terminated", verdict.message.clone()));
+    }
+    let before = view.recorded_condition("Ready").map(|ready| ready.reason.as_str());
+    if verdict.reason.row().warns && before != Some(verdict.reason.as_str()) {
+        notices.push(Notice::warning(verdict.reason.as_str(), verdict.message.clone()));
+    }
+    notices
+}
+
+/// What to tell when the object goes because its session has ended, or never was.
+#[must_use]
+pub fn farewell(view: &View<'_>) -> Option<Notice> {
+    let id = &view.object.spec.session_id;
+    if view.recorded_terminated().is_some() {
+        return None;
+    }
+    Some(match view.evidence() {
+        Evidence::Absent if !view.once_seen() => Notice::warning(
+            Reason::SessionNotFound.as_str(),
+            format!("Athena has never shown session {id} {}: there was nothing to end", place(view)),
+        ),
+        Evidence::Absent => Notice::normal(
+            "Terminated",
+            format!("Athena no longer knows session {id}, and its work group doesn't list it: it is gone"),
+        ),
+        _ => {
+            let state = view.knowledge.state().map_or("ended", SessionState::as_str);
+            let why = view.recorded().and_then(|status| status.termination_reason);
+            let why = why.map_or("EndedElsewhere", TerminationReason::as_str);
+            Notice::normal("Terminated", format!("Session {id} is {state} ({why}): the object goes"))
+        }
+    })
+}
+
+/// What to tell when the object goes and its session is left alone.
+#[must_use]
+pub fn retained(view: &View<'_>) -> Option<Notice> {
+    if view.recorded_terminated().is_some() || view.evidence() == Evidence::Ended {
+        return None;
+    }
+    let id = &view.object.spec.session_id;
+    Some(if view.intent().is_some() {
+        Notice::warning(
+            "EndNotReached",
+            format!(
+                "The object goes since deletionPolicy is Retain, before the end that spec.terminate asked for was \
+                 reached: session {id} may still be running, and billed"
+            ),
+        )
+    } else {
+        Notice::normal("Retained", format!("Session {id} is left as it is: deletionPolicy is Retain"))
+    })
+}

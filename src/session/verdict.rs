@@ -1,0 +1,265 @@
+//! Where an object stands, and the sentence that says so. PURE.
+
+use std::time::Duration;
+
+use super::knowledge::Trouble;
+use super::view::{Account, Evidence, Proof, View};
+use crate::api::reason::Reason;
+use crate::api::session::{DeletionPolicy, TerminationReason};
+use crate::athena::port::{ErrorClass, SessionState};
+
+/// Passing trouble is told from this failure in a row on.
+const TOLD_AFTER: u32 = 3;
+
+/// Where the object stands, and the sentence that explains it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// In a word.
+    pub reason: Reason,
+    /// In a sentence that stays the same as long as nothing changes.
+    pub message: String,
+}
+
+/// An account or Region other than the one recorded, where nothing may be called.
+///
+/// A session that this process saw itself needs no record: the record may be forged.
+#[must_use]
+pub fn scope_problem(view: &View<'_>) -> Option<Verdict> {
+    let recorded = view.recorded().filter(|_| view.knowledge.seen.is_none())?;
+    let (reason, message) = match (&recorded.region, &view.scope.region, &recorded.account_id, &view.scope.account) {
+        (Some(then), Some(now), _, _) if then != now => (
+            Reason::WrongRegion,
+            format!(
+                "The session was seen in Region {then}, and the operator works in {now}: it calls nothing. Run it with AWS_REGION={then}."
+            ),
+        ),
+        (_, _, Some(then), Account::Known(now)) if then != now => (
+            Reason::WrongAccount,
+            format!(
+                "The session was seen in AWS account {then}, and the operator works in {now}: it calls nothing. Run it with credentials of {then}."
+            ),
+        ),
+        (_, _, Some(then), Account::Unknown(why)) => (
+            Reason::AccountUnknown,
+            format!(
+                "The session was seen in AWS account {then}, and the operator can't tell which account it works in: it calls nothing until STS answers GetCallerIdentity. {why}"
+            ),
+        ),
+        _ => return None,
+    };
+    Some(Verdict { reason, message: with_way_out(view, message) })
+}
+
+/// Where the object stands. None while nothing is known that would be worth a write.
+#[must_use]
+pub fn verdict(view: &View<'_>) -> Option<Verdict> {
+    let evidence = view.evidence();
+    let is_final = evidence == Evidence::Ended || evidence == Evidence::Absent && view.once_seen();
+    kept_end(view, &evidence)
+        .or_else(|| scope_problem(view))
+        .or_else(|| if is_final { None } else { trouble(view) })
+        .or_else(|| standing(view, &evidence))
+}
+
+fn standing(view: &View<'_>, evidence: &Evidence<'_>) -> Option<Verdict> {
+    match evidence {
+        Evidence::None | Evidence::Missing(Proof::Listing { .. }) => None,
+        Evidence::Missing(Proof::AnotherLook { .. }) => (!view.once_seen()).then(|| not_found(view)),
+        Evidence::Missing(Proof::NotToBeHad) => Some(not_found(view)),
+        Evidence::Absent if view.once_seen() && view.intent().is_some() => Some(ended(view)),
+        Evidence::Absent => Some(not_found(view)),
+        Evidence::Ended => Some(ended(view)),
+        Evidence::Alive(state) => Some(alive(view, state)),
+    }
+}
+
+/// The record of an end outlives the process that saw it, and Athena's memory of the session. Only a
+/// session that is seen to live takes it back; of one that is being deleted it must be seen again.
+fn kept_end(view: &View<'_>, evidence: &Evidence<'_>) -> Option<Verdict> {
+    let seen_anew = matches!(evidence, Evidence::Alive(_) | Evidence::Ended);
+    if seen_anew || view.is_deleted() {
+        return None;
+    }
+    view.recorded_terminated()?;
+    let ready = view.recorded_condition("Ready")?;
+    match Reason::from_word(&ready.reason)? {
+        Reason::SessionNotFound if view.intent().is_some() => Some(ended(view)),
+        reason @ (Reason::Ended | Reason::Failed | Reason::SessionNotFound) => {
+            Some(Verdict { reason, message: ready.message.clone() })
+        }
+        _ => None,
+    }
+}
+
+fn trouble(view: &View<'_>) -> Option<Verdict> {
+    // That of the end first: it is what somebody waits for.
+    let knowledge = view.knowledge;
+    let told = [&knowledge.end_trouble, &knowledge.trouble].into_iter().flatten().find(|trouble| is_told(trouble))?;
+    Some(trouble_verdict(view, told))
+}
+
+fn is_told(trouble: &Trouble) -> bool {
+    match trouble.error.class {
+        ErrorClass::Throttled | ErrorClass::Unavailable => trouble.attempts >= TOLD_AFTER,
+        _ => true,
+    }
+}
+
+fn trouble_verdict(view: &View<'_>, trouble: &Trouble) -> Verdict {
+    let error = &trouble.error;
+    let operation = error.operation;
+    let steady = view.timing.steady;
+    let max = view.timing.backoff_max;
+    let (reason, advice) = match error.class {
+        ErrorClass::Denied => (
+            Reason::AccessDenied,
+            format!(
+                "Allow the operator's AWS identity athena:{operation}, or renew its credentials. Tried again every {steady:?}."
+            ),
+        ),
+        ErrorClass::Invalid | ErrorClass::NotFoundOrInvalid => {
+            (Reason::Invalid, format!("Tried again every {steady:?}."))
+        }
+        ErrorClass::NotConfigured => (
+            Reason::AwsNotConfigured,
+            format!(
+                "Give the operator AWS credentials and a Region (AWS_REGION). Tried again, at the latest every {max:?}."
+            ),
+        ),
+        ErrorClass::Throttled => {
+            (Reason::Throttled, format!("Athena asks for fewer calls. Tried again, at the latest every {max:?}."))
+        }
+        ErrorClass::Unavailable => (
+            Reason::AthenaUnavailable,
+            format!("Athena gave no usable answer. Tried again, at the latest every {max:?}."),
+        ),
+    };
+    Verdict { reason, message: with_way_out(view, format!("{error}. {advice}")) }
+}
+
+fn not_found(view: &View<'_>) -> Verdict {
+    let id = &view.object.spec.session_id;
+    let place = place(view);
+    let said = view.knowledge.absence.as_ref().map_or_else(String::new, |absence| format!(" ({})", absence.error));
+    let steady = view.timing.steady;
+    let message = match (view.once_seen(), view.work_group()) {
+        (false, _) => format!(
+            "Athena doesn't know session {id} {place}{said}. Check spec.sessionId, and the account and Region of the \
+             operator. Looked for again every {steady:?}."
+        ),
+        (true, Some(work_group)) if view.evidence() == Evidence::Absent => format!(
+            "Athena no longer knows session {id} {place}, and work group {work_group} doesn't list it in any \
+             state{said}: it is gone. Delete this object."
+        ),
+        (true, _) => format!(
+            "Athena no longer knows session {id} {place}{said}, and its work group or account wasn't recorded, so that it can't be \
+             proven to be gone. Looked for again every {steady:?}."
+        ),
+    };
+    Verdict { reason: Reason::SessionNotFound, message: with_way_out(view, message) }
+}
+
+fn ended(view: &View<'_>) -> Verdict {
+    let asked = view.recorded().filter(|_| view.intent().is_some()).and_then(|status| status.termination_reason);
+    let last_word = view.knowledge.seen.as_ref().map(|seen| &seen.status);
+    let status = last_word.filter(|status| status.state.is_ended());
+    let said = status.and_then(|status| status.state_change_reason.as_deref());
+    let said = said.map_or_else(String::new, |said| format!(": {said}"));
+    let (reason, message) = match (status.map(|status| &status.state), asked) {
+        (Some(SessionState::Failed), None) => (
+            Reason::Failed,
+            format!("The session FAILED{said}. Nothing runs any more. Delete this object; start another session."),
+        ),
+        (Some(state), Some(asked)) => {
+            (Reason::Ended, format!("The session is {state}, as asked ({}).", asked.as_str()))
+        }
+        (Some(state), None) => (Reason::Ended, format!("The session is {state}; this operator didn't end it{said}.")),
+        (None, _) => (
+            Reason::Ended,
+            "Athena no longer knows the session, and its work group doesn't list it: it is gone.".to_owned(),
+        ),
+    };
+    Verdict { reason, message }
+}
+
+fn alive(view: &View<'_>, state: &SessionState) -> Verdict {
+    if is_overdue(view, state) {
+        return overdue(view, state);
+    }
+    let (reason, message) = match (view.intent(), state) {
+        (Some(TerminationReason::ObjectDeleted), _) => (
+            Reason::Terminating,
+            with_way_out(view, "The object was deleted: the session is being ended, and the object goes when Athena says that it has.".to_owned()),
+        ),
+        (Some(TerminationReason::RequestedBySpec), _) => (
+            Reason::Terminating,
+            with_way_out(view, "spec.terminate is true: the session is being ended, and Athena is asked until it says that it has.".to_owned()),
+        ),
+        (None, SessionState::Terminating) => (
+            Reason::Terminating,
+            "The session is being ended, not by this operator. Athena is asked until it says that it has.".to_owned(),
+        ),
+        (None, SessionState::Creating | SessionState::Created) => {
+            (Reason::Starting, "Athena is starting the session.".to_owned())
+        }
+        (None, SessionState::Degraded) => (
+            Reason::Degraded,
+            "The session has no healthy coordinators, and is billed all the same: end it (delete this object, or set spec.terminate).".to_owned(),
+        ),
+        (None, SessionState::Unknown(word)) => (
+            Reason::StateUnknown,
+            format!("Athena says {word}, which this operator doesn't know: it counts as running. Look for a newer version of the operator."),
+        ),
+        (None, _) => (
+            Reason::Running,
+            "The session is up. It is ended when this object is deleted (unless deletionPolicy is Retain) or spec.terminate is set.".to_owned(),
+        ),
+    };
+    Verdict { reason, message }
+}
+
+/// Counted from the first sign, to this process, that the end is under way; of a session that was
+/// TERMINATING by then, from when the end was asked for.
+fn is_overdue(view: &View<'_>, state: &SessionState) -> bool {
+    let under_way = view.intent().is_some() || *state == SessionState::Terminating;
+    let told =
+        view.recorded_condition("Ready").is_some_and(|ready| ready.reason == Reason::TerminationOverdue.as_str());
+    let asked_at = view.recorded().and_then(|status| status.termination_requested_at.as_ref()).map(|time| time.0);
+    let asked_at = asked_at.filter(|_| *state == SessionState::Terminating && view.knowledge.accepted_at.is_none());
+    let since = [view.knowledge.ending_since, asked_at].into_iter().flatten().min();
+    let is_due = since.is_some_and(|since| {
+        let overdue = Duration::try_from(view.now.wall.duration_since(since));
+        overdue.is_ok_and(|elapsed| elapsed >= view.timing.overdue)
+    });
+    under_way && (told || is_due)
+}
+
+fn overdue(view: &View<'_>, state: &SessionState) -> Verdict {
+    let id = &view.object.spec.session_id;
+    let (overdue, steady) = (view.timing.overdue, view.timing.steady);
+    let message = format!(
+        "The session has been ending for more than {overdue:?}, and Athena still says {state}. It is looked at every \
+         {steady:?}, and asked again to end while it is active. If it stays so, ask AWS support about session {id}."
+    );
+    Verdict { reason: Reason::TerminationOverdue, message: with_way_out(view, message) }
+}
+
+/// A deletion that hangs has a way out, and whoever reads why it hangs should read that too.
+fn with_way_out(view: &View<'_>, message: String) -> String {
+    if view.is_deleted() && view.object.spec.deletion_policy == DeletionPolicy::Terminate {
+        format!(
+            "{message} To let the object go at once and leave the session as it is, set spec.deletionPolicy: Retain."
+        )
+    } else {
+        message
+    }
+}
+
+/// Where calls to Athena go.
+pub(super) fn place(view: &View<'_>) -> String {
+    let region = view.scope.region.as_deref().unwrap_or("unknown");
+    match &view.scope.account {
+        Account::Known(account) => format!("in account {account}, Region {region}"),
+        Account::Unknown(_) => format!("in Region {region}"),
+    }
+}

@@ -1,0 +1,165 @@
+//! What a decision depends on, and how the session stands by it. PURE.
+
+use std::time::{Duration, Instant};
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+
+use super::knowledge::{Absence, Knowledge, Now, Timing};
+use crate::api::session::{AthenaSession, AthenaSessionStatus, DeletionPolicy, TerminationReason};
+use crate::athena::port::SessionState;
+
+/// Everything that a decision depends on.
+#[derive(Clone, Copy)]
+pub struct View<'a> {
+    /// The object.
+    pub object: &'a AthenaSession,
+    /// The API server gave this copy in this very pass: it isn't a cached one.
+    pub fresh: bool,
+    /// What is known of its session.
+    pub knowledge: &'a Knowledge,
+    /// Where calls to Athena would go.
+    pub scope: &'a Scope,
+    /// The intervals.
+    pub timing: &'a Timing,
+    /// The moment.
+    pub now: Now,
+}
+
+/// The AWS account and Region that calls go to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scope {
+    /// The Region; None when none is configured.
+    pub region: Option<String>,
+    /// The account.
+    pub account: Account,
+}
+
+/// The AWS account that calls go to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Account {
+    /// As STS said.
+    Known(String),
+    /// STS hasn't said; why.
+    Unknown(String),
+}
+
+impl View<'_> {
+    /// Whether the object is being deleted.
+    #[must_use]
+    pub fn is_deleted(&self) -> bool {
+        self.object.metadata.deletion_timestamp.is_some()
+    }
+
+    /// Why the session is to be ended, if it is. It follows from the object's metadata and spec
+    /// alone: what its status says asks for nothing.
+    #[must_use]
+    pub fn intent(&self) -> Option<TerminationReason> {
+        let spec = &self.object.spec;
+        if spec.terminate {
+            Some(TerminationReason::RequestedBySpec)
+        } else if self.is_deleted() && spec.deletion_policy == DeletionPolicy::Terminate {
+            Some(TerminationReason::ObjectDeleted)
+        } else {
+            None
+        }
+    }
+
+    /// The object's last recorded status.
+    #[must_use]
+    pub fn recorded(&self) -> Option<&AthenaSessionStatus> {
+        self.object.status.as_ref()
+    }
+
+    /// The session's work group: from Athena, or else as Athena said it to an earlier process.
+    #[must_use]
+    pub fn work_group(&self) -> Option<&str> {
+        let recorded = self.recorded().and_then(|status| status.work_group.as_deref());
+        self.knowledge.work_group.as_deref().or(recorded)
+    }
+
+    /// Whether Athena has ever shown the session, to this process or to an earlier one.
+    #[must_use]
+    pub fn once_seen(&self) -> bool {
+        self.knowledge.seen.is_some() || self.recorded().is_some_and(|status| status.state.is_some())
+    }
+
+    /// How the session stands, as far as it is known.
+    #[must_use]
+    pub fn evidence(&self) -> Evidence<'_> {
+        match (self.knowledge.state(), &self.knowledge.absence) {
+            // An end is final, also when Athena has forgotten the session since.
+            (Some(state), _) if state.is_ended() => Evidence::Ended,
+            (_, Some(absence)) => match self.missing_proof(absence) {
+                None => Evidence::Absent,
+                Some(proof) => Evidence::Missing(proof),
+            },
+            (Some(state), None) => Evidence::Alive(state),
+            (None, None) => Evidence::None,
+        }
+    }
+
+    fn missing_proof(&self, absence: &Absence) -> Option<Proof> {
+        let apart = if self.once_seen() { self.timing.confirm_absence } else { self.timing.changing };
+        if absence.last.duration_since(absence.first) < apart {
+            return Some(Proof::AnotherLook { after: apart });
+        }
+        // Of a session that was never seen no work group is known that could be listed.
+        if !self.once_seen() || absence.unlisted_at.is_some_and(|at| at >= absence.first + apart) {
+            return None;
+        }
+        // Without the account that it was seen in, this one may be another.
+        let here = self.knowledge.seen.is_some() || self.recorded().is_some_and(|status| status.account_id.is_some());
+        let work_group = self.work_group().filter(|_| here);
+        Some(work_group.map_or(Proof::NotToBeHad, |name| Proof::Listing { work_group: name.to_owned() }))
+    }
+
+    /// A condition of the recorded status.
+    #[must_use]
+    pub fn recorded_condition(&self, type_: &str) -> Option<&Condition> {
+        self.recorded()?.conditions.iter().find(|condition| condition.type_ == type_)
+    }
+
+    /// The condition `Terminated`, where it is recorded as True.
+    #[must_use]
+    pub fn recorded_terminated(&self) -> Option<&Condition> {
+        self.recorded_condition("Terminated").filter(|condition| condition.status == "True")
+    }
+
+    /// How long from now until a moment; zero where it has passed.
+    #[must_use]
+    pub fn until(&self, moment: Instant) -> Duration {
+        moment.saturating_duration_since(self.now.tick)
+    }
+}
+
+/// How a session stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Evidence<'a> {
+    /// Athena hasn't been asked, or hasn't answered.
+    None,
+    /// Not ended.
+    Alive(&'a SessionState),
+    /// TERMINATED or FAILED.
+    Ended,
+    /// Athena says that it doesn't exist, and this is still wanted before it is believed.
+    Missing(Proof),
+    /// It doesn't exist.
+    Absent,
+}
+
+/// What is wanted before a session counts as absent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// The same answer again, so long after the first.
+    AnotherLook {
+        /// How long.
+        after: Duration,
+    },
+    /// A complete listing of its work group.
+    Listing {
+        /// The work group.
+        work_group: String,
+    },
+    /// A listing of its work group, where that or the account that it was seen in isn't known.
+    NotToBeHad,
+}
