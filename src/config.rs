@@ -1,5 +1,6 @@
 //! The command line: each flag, its environment variable, default and unit.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -57,7 +58,7 @@ pub struct Run {
     #[arg(long, env = "ATHENA_OPERATOR_TERMINATE_AGAIN_AFTER", value_name = "DURATION", default_value = "60s", value_parser = duration)]
     pub terminate_again_after: Duration,
 
-    /// After an end was asked for and not reached, until it is reported as TerminationOverdue
+    /// After the first sign that an end is under way, until it is reported as TerminationOverdue
     #[arg(long, env = "ATHENA_OPERATOR_TERMINATION_OVERDUE_AFTER", value_name = "DURATION", default_value = "15m", value_parser = duration)]
     pub termination_overdue_after: Duration,
 
@@ -80,9 +81,33 @@ pub struct Run {
     /// The deadline of each request to the Kubernetes API server, watches apart
     #[arg(long, env = "ATHENA_OPERATOR_KUBERNETES_TIMEOUT", value_name = "DURATION", default_value = "10s", value_parser = duration)]
     pub kubernetes_timeout: Duration,
+
+    /// The life of each watch, in whole seconds: then it is renewed, and given up where nothing comes any more
+    #[arg(long, env = "ATHENA_OPERATOR_WATCH_TIMEOUT", value_name = "DURATION", default_value = "60s", value_parser = duration)]
+    pub watch_timeout: Duration,
 }
 
 impl Run {
+    /// The namespaces to watch, each once; None means all of them.
+    ///
+    /// # Errors
+    /// Where only empty names are given: a comma too many must not mean all namespaces.
+    pub fn namespaces(&self) -> Result<Option<BTreeSet<&str>>, String> {
+        let named: BTreeSet<_> =
+            self.watch_namespaces.iter().map(|name| name.trim()).filter(|name| !name.is_empty()).collect();
+        match (self.watch_namespaces.len(), named.is_empty()) {
+            // An empty variable, as a manifest may set it, is none.
+            (0 | 1, true) => Ok(None),
+            (_, true) => {
+                Err("--watch-namespace has only empty names: name a namespace, or leave it out to watch all".to_owned())
+            }
+            (_, false) => match named.iter().find(|name| !is_label(name)) {
+                Some(wrong) => Err(format!("--watch-namespace: {wrong:?} can't be the name of a namespace")),
+                None => Ok(Some(named)),
+            },
+        }
+    }
+
     /// The intervals that deciding uses.
     #[must_use]
     pub fn timing(&self) -> Timing {
@@ -96,6 +121,12 @@ impl Run {
             backoff_max: self.backoff_max,
         }
     }
+}
+
+/// Whether it is a DNS label (RFC 1123), as the name of each namespace is.
+fn is_label(name: &str) -> bool {
+    let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    name.len() <= 63 && name.bytes().all(inner) && !name.starts_with('-') && !name.ends_with('-')
 }
 
 /// How log lines look.
@@ -136,6 +167,22 @@ mod tests {
             let long = flag.get_long().expect("a long name");
             let variable = format!("ATHENA_OPERATOR_{}", long.replace('-', "_").to_uppercase());
             assert_eq!(flag.get_env().and_then(|name| name.to_str()), Some(variable.as_str()));
+        }
+    }
+
+    #[test]
+    fn a_comma_too_many_never_means_all_namespaces() {
+        let namespaces = |given: &str| {
+            let cli = Cli::parse_from(["operator", "run", "--watch-namespace", given]);
+            let Command::Run(run) = cli.command else { panic!("not run") };
+            run.namespaces().map(|names| names.map(|names| names.into_iter().map(str::to_owned).collect::<Vec<_>>()))
+        };
+        let team_a = Ok(Some(vec!["team-a".to_owned()]));
+        assert_eq!(namespaces("team-a,"), team_a);
+        assert_eq!(namespaces("team-a, team-a"), team_a);
+        assert_eq!(namespaces(""), Ok(None));
+        for refused in [",", "Team_A", "../x", "-a"] {
+            assert!(namespaces(&format!("{refused},")).is_err(), "{refused:?} was taken");
         }
     }
 

@@ -11,6 +11,7 @@ use tokio::time::timeout;
 use tracing::{debug, warn};
 
 use crate::session::notice::{Notice, Severity};
+use crate::text::kubernetes;
 
 const QUEUE: usize = 1_000;
 /// The API server refuses notes of more than 1 kB.
@@ -46,7 +47,9 @@ async fn publish(client: kube::Client, deadline: Duration, mut notices: mpsc::Re
         let event = event(notice);
         let failure = match timeout(deadline, recorder.publish(&event, &about)).await {
             Ok(Ok(())) => continue,
-            Ok(Err(error)) => error.to_string(),
+            // A namespace that is being deleted takes no events: that is no news.
+            Ok(Err(kube::Error::Api(status))) if status.message.contains("because it is being terminated") => continue,
+            Ok(Err(error)) => kubernetes(&error),
             Err(_) => format!("no answer within {deadline:?}"),
         };
         // Where events are forbidden each one is: one line is enough.

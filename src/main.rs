@@ -1,11 +1,13 @@
 //! The command line.
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use athena_session_operator::api;
-use athena_session_operator::config::{Cli, Command};
+use athena_session_operator::config::{self, Cli, Command};
 use athena_session_operator::{run, telemetry};
 use clap::Parser;
+use tokio::runtime::Runtime;
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
@@ -26,11 +28,13 @@ fn main() -> ExitCode {
 
 fn crds() -> Result<(), String> {
     let yaml = serde_saphyr::to_string(&api::crd()).map_err(|error| error.to_string())?;
-    print!("{yaml}");
-    Ok(())
+    std::io::stdout().write_all(yaml.as_bytes()).map_err(|error| format!("the CRDs can't be written: {error}"))
 }
 
-#[tokio::main]
-async fn start(options: athena_session_operator::config::Run) -> Result<(), String> {
-    run::run(options).await.map_err(|error| error.to_string())
+fn start(options: config::Run) -> Result<(), String> {
+    let runtime = Runtime::new().map_err(|error| format!("no threads to run on: {error}"))?;
+    let outcome = runtime.block_on(run::run(options));
+    // A name server that doesn't answer would hold up the end otherwise.
+    runtime.shutdown_background();
+    outcome.map_err(|error| error.to_string())
 }

@@ -1,6 +1,8 @@
 //! `run`: from start-up to shutdown.
 
+use std::collections::BTreeSet;
 use std::error::Error as _;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
@@ -15,12 +17,12 @@ use tracing::{info, warn};
 
 use crate::api::session::AthenaSession;
 use crate::athena::aws::Athena;
+use crate::athena::identity::Identity;
 use crate::config;
 use crate::events::Events;
 use crate::session::act::Shell;
 use crate::session::controller;
-use crate::session::view::{Account, Scope};
-use crate::text::chain;
+use crate::text::{chain, kubernetes};
 
 /// Running passes get so long to finish at shutdown. What is abandoned then is as after a crash, safe.
 const SHUTDOWN: Duration = Duration::from_secs(4);
@@ -28,18 +30,29 @@ const SHUTDOWN: Duration = Duration::from_secs(4);
 /// The longest wait between two attempts to reach the API server at start-up.
 const MOST_WAIT: Duration = Duration::from_secs(30);
 
-/// A watch is renewed within 290 s, so a connection that is silent for longer is dead. Without this the
-/// list that a watch starts with could hang on it for ever, and no deletion would be seen.
-const MOST_SILENCE: Duration = Duration::from_secs(295);
+/// A connection may be silent for so much longer than a watch lives; then it is dead. Without this a
+/// list or a watch could hang on it for ever, and no deletion would be seen.
+const SILENCE_MARGIN: Duration = Duration::from_secs(5);
 
 /// Why the operator can't start. Anything that may pass by itself is waited for instead.
 #[derive(Debug, Error)]
 pub enum StartError {
-    /// There is no usable kubeconfig, and this isn't a Pod.
+    /// The kubeconfig that KUBECONFIG names is no use.
+    #[error("the kubeconfig {path} can't be used: {why}")]
+    Kubeconfig {
+        /// What KUBECONFIG says.
+        path: String,
+        /// Why.
+        why: String,
+    },
+    /// There is no kubeconfig, and this isn't a Pod.
     #[error(
         "no way to a Kubernetes cluster: set KUBECONFIG to a kubeconfig file, or run in a Pod with a ServiceAccount ({0})"
     )]
     NoCluster(String),
+    /// The settings contradict themselves.
+    #[error("{0}")]
+    Settings(String),
     /// The kubeconfig can't be used.
     #[error("the kubeconfig can't be used: {0}")]
     Client(#[source] Box<kube::Error>),
@@ -74,33 +87,35 @@ pub async fn run(options: config::Run) -> Result<(), StartError> {
 }
 
 async fn operate(options: &config::Run, mut stop: watch::Receiver<bool>) -> Result<(), StartError> {
-    let (client, api_server) = connect().await?;
+    let namespaces = options.namespaces().map_err(StartError::Settings)?;
+    let (client, api_server) = connect(options.watch_timeout).await?;
     tokio::select! {
-        () = wait_for_kind(&client, &api_server, options) => {}
+        () = wait_for_kind(&client, namespaces.as_ref(), &api_server, options) => {}
         _ = stop.wait_for(|stop| *stop) => return Ok(()),
     }
     let athena = Athena::from_environment(options.aws_timeout).await;
-    let scope = tokio::select! {
-        scope = learn_scope(athena.clone(), options) => scope,
+    let identity = tokio::select! {
+        identity = Identity::learn(athena.clone()) => Arc::new(identity),
         _ = stop.wait_for(|stop| *stop) => return Ok(()),
     };
+    let (asking, interval, min) = (Arc::clone(&identity), options.poll_interval, options.backoff_min);
+    tokio::spawn(async move { asking.keep(interval, min).await });
     let events = Events::start(client.clone(), options.kubernetes_timeout);
-    let controllers = apis(&client, &options.watch_namespaces).into_iter().map(|api| {
+    let controllers = apis(&client, namespaces.as_ref()).into_iter().map(|api| {
         let shell = Shell {
             client: client.clone(),
             athena: athena.clone(),
-            scope: scope.clone(),
+            identity: Arc::clone(&identity),
             events: events.clone(),
             timing: options.timing(),
             deadline: options.kubernetes_timeout,
         };
-        controller::run(api, shell, stop.clone())
+        controller::run(api, shell, options.watch_timeout, stop.clone())
     });
     info!(
         version = env!("CARGO_PKG_VERSION"),
         region = athena.region().unwrap_or("none"),
-        namespaces =
-            if options.watch_namespaces.is_empty() { "all".to_owned() } else { options.watch_namespaces.join(",") },
+        namespaces = namespaces.map_or_else(|| "all".to_owned(), |names| Vec::from_iter(names).join(",")),
         "watching AthenaSessions"
     );
     join_all(controllers).await;
@@ -108,33 +123,39 @@ async fn operate(options: &config::Run, mut stop: watch::Receiver<bool>) -> Resu
 }
 
 /// The client, and the API server's address.
-async fn connect() -> Result<(Client, String), StartError> {
+async fn connect(watch_timeout: Duration) -> Result<(Client, String), StartError> {
     let mut config = kube::Config::infer().await.map_err(|error| {
         // What it says of Pods is no use where this isn't one.
-        StartError::NoCluster(error.source().map_or_else(|| chain(&error), chain))
+        let why = error.source().map_or_else(|| chain(&error), chain);
+        // Behind the arrow comes an excerpt of the file, which may hold a token.
+        let why = why.split(" -->").next().unwrap_or_default().to_owned();
+        match std::env::var("KUBECONFIG").ok().filter(|path| !path.is_empty()) {
+            Some(path) => StartError::Kubeconfig { path, why },
+            None => StartError::NoCluster(why),
+        }
     })?;
-    config.read_timeout = Some(MOST_SILENCE);
+    config.read_timeout = Some(watch_timeout + SILENCE_MARGIN);
+    config.reset_reader_on_write = true;
     let address = config.cluster_url.to_string();
     let client = Client::try_from(config).map_err(|error| StartError::Client(Box::new(error)))?;
     Ok((client, address))
 }
 
-fn apis<K>(client: &Client, namespaces: &[String]) -> Vec<Api<K>>
+fn apis<K>(client: &Client, namespaces: Option<&BTreeSet<&str>>) -> Vec<Api<K>>
 where
     K: kube::Resource<DynamicType = (), Scope = NamespaceResourceScope>,
 {
-    if namespaces.is_empty() {
-        vec![Api::all(client.clone())]
-    } else {
-        namespaces.iter().map(|namespace| Api::namespaced(client.clone(), namespace)).collect()
+    match namespaces {
+        None => vec![Api::all(client.clone())],
+        Some(names) => names.iter().map(|name| Api::namespaced(client.clone(), name)).collect(),
     }
 }
 
 /// Waits until the API server answers and knows the kind, with few requests.
-async fn wait_for_kind(client: &Client, api_server: &str, options: &config::Run) {
+async fn wait_for_kind(client: &Client, namespaces: Option<&BTreeSet<&str>>, api_server: &str, options: &config::Run) {
     let mut told = None;
     let mut wait = options.backoff_min;
-    for api in apis::<PartialObjectMeta<AthenaSession>>(client, &options.watch_namespaces) {
+    for api in apis::<PartialObjectMeta<AthenaSession>>(client, namespaces) {
         while let Err(problem) = try_kind(&api, api_server, options.kubernetes_timeout).await {
             if told.as_ref() != Some(&problem) {
                 warn!("{problem}; waiting for it");
@@ -162,38 +183,11 @@ async fn try_kind(
             "the operator may not list AthenaSessions: apply the RBAC rules of deploy/ ({})",
             status.message
         )),
-        Ok(Err(error)) => {
-            let why = error.source().map_or_else(|| chain(&error), chain);
-            Err(format!("the Kubernetes API server {api_server} can't be used: {why}"))
-        }
+        Ok(Err(kube::Error::Api(status))) if status.code == 401 => Err(format!(
+            "the Kubernetes API server {api_server} doesn't accept the operator's credentials: renew those in the \
+             kubeconfig, or the ServiceAccount's token"
+        )),
+        Ok(Err(error)) => Err(format!("the Kubernetes API server {api_server} can't be used: {}", kubernetes(&error))),
         Err(_) => Err(format!("the Kubernetes API server {api_server} gave no answer within {deadline:?}")),
-    }
-}
-
-/// Asks once which account calls go to, and goes on asking beside the work if that isn't answered.
-async fn learn_scope(athena: Athena, options: &config::Run) -> watch::Receiver<Scope> {
-    let region = athena.region().map(str::to_owned);
-    let account = match athena.account().await {
-        Ok(account) => Account::Known(account),
-        Err(why) => Account::Unknown(why),
-    };
-    let (sender, receiver) = watch::channel(Scope { region, account: account.clone() });
-    if let Account::Unknown(why) = account {
-        warn!(why, "the AWS account isn't known; it is asked for again");
-        tokio::spawn(ask_for_account(athena, sender, options.backoff_min, options.backoff_max));
-    }
-    receiver
-}
-
-async fn ask_for_account(athena: Athena, scope: watch::Sender<Scope>, min: Duration, max: Duration) {
-    let mut wait = min;
-    loop {
-        sleep(wait).await;
-        wait = (wait * 2).min(max);
-        if let Ok(account) = athena.account().await {
-            info!(account, "the AWS account is known now");
-            scope.send_modify(|scope| scope.account = Account::Known(account));
-            return;
-        }
     }
 }

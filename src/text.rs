@@ -21,6 +21,16 @@ pub fn chain(error: &dyn Error) -> String {
     one_line(&line)
 }
 
+/// What Kubernetes said: the API server's message where it answered, the causes where it didn't.
+#[must_use]
+pub fn kubernetes(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => one_line(&format!("{} (HTTP {})", status.message, status.code)),
+        // The outer words only name a layer of the client.
+        error => error.source().map_or_else(|| chain(error), chain),
+    }
+}
+
 /// White space folded, and no longer than fits.
 #[must_use]
 pub fn one_line(text: &str) -> String {

@@ -7,7 +7,8 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// What is asked for: which session this object stands for, and when and how its end is wanted.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -80,6 +81,7 @@ pub struct AthenaSessionSpec {
     /// The id of the session in Athena, 1 to 256 characters, as StartSession returned it. It can't
     /// change. The session must be in the operator's AWS account and Region.
     #[schemars(length(min = 1, max = 256))]
+    #[x_kube(validation = Rule::new(r"!self.matches('\\s')").message("sessionId must not contain white space"))]
     pub session_id: String,
 
     /// Set to true to end the session and keep this object as its record. It can't be undone, since
@@ -143,23 +145,23 @@ pub struct AthenaSessionStatus {
     pub account_id: Option<String>,
 
     /// When Athena started the session.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "readable")]
     pub started_at: Option<Time>,
 
     /// Since when the session has been idle; absent while it isn't.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "readable")]
     pub idle_since: Option<Time>,
 
     /// When the session ended.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "readable")]
     pub ended_at: Option<Time>,
 
     /// When the operator took up that the end of the session is asked for.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "readable")]
     pub termination_requested_at: Option<Time>,
 
     /// Why the operator ends the session: ObjectDeleted or RequestedBySpec.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "readable")]
     pub termination_reason: Option<TerminationReason>,
 
     /// What the session's calculations used, in milliseconds of one DPU: Athena's figure at its end.
@@ -169,9 +171,20 @@ pub struct AthenaSessionStatus {
     /// Active: the session takes calculations, and no end is asked for. Terminated: it has ended.
     /// Ready: the object is as its spec asks. Reconciling and Stalled are there only while they are
     /// true: the operator is at work, or can't go on without a person.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "readable")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
+}
+
+/// The record of a newer version, or of somebody else, must not make the object unreadable, which could
+/// not even be deleted then: what can't be read counts as not recorded.
+fn readable<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: DeserializeOwned + Default,
+{
+    let value = serde_json::Value::deserialize(deserializer)?;
+    Ok(serde_json::from_value(value).unwrap_or_default())
 }
 
 /// Why the operator ends a session.

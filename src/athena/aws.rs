@@ -14,7 +14,7 @@ use aws_sdk_athena::primitives::DateTime;
 use aws_sdk_athena::types;
 use jiff::Timestamp;
 
-use super::port::{CallError, ErrorClass, Operation, Session, SessionState, SessionStatus};
+use super::port::{CallError, ErrorClass, Operation, Page, Session, SessionState, SessionStatus};
 use crate::text::{chain, one_line};
 
 /// Athena, in one account and Region.
@@ -59,20 +59,16 @@ impl Athena {
         self.region.as_deref()
     }
 
-    /// The account of the operator's identity.
+    /// STS's GetCallerIdentity: the account of the operator's credentials.
     ///
     /// # Errors
-    /// In one line, why STS's GetCallerIdentity didn't tell.
-    pub async fn account(&self) -> Result<String, String> {
-        if self.region.is_none() {
-            return Err(NO_REGION.to_owned());
-        }
-        let answer = self.sts.get_caller_identity().send().await;
-        let answer = answer.map_err(|error| {
-            let (_, code, message) = explain(&error);
-            format!("GetCallerIdentity: {code}: {message}")
-        })?;
-        answer.account.ok_or_else(|| "GetCallerIdentity: the answer names no account".to_owned())
+    /// As [`CallError`].
+    pub async fn account(&self) -> Result<String, CallError> {
+        const OPERATION: Operation = Operation::GetCallerIdentity;
+        self.require_region(OPERATION)?;
+        let answer = self.sts.get_caller_identity().send().await.map_err(|error| failure(OPERATION, &error))?;
+        let nobody = || own_error(OPERATION, ErrorClass::Unavailable, "NoAccount", "the answer names no account");
+        answer.account.map(|account| one_line(&account)).ok_or_else(nobody)
     }
 
     /// GetSession.
@@ -87,7 +83,7 @@ impl Athena {
         require_same(OPERATION, id, answer.session_id.as_deref())?;
         Ok(Session {
             status: session_status(OPERATION, answer.status)?,
-            work_group: answer.work_group,
+            work_group: answer.work_group.map(|name| one_line(&name)),
             dpu_execution_millis: answer.statistics.and_then(|statistics| statistics.dpu_execution_in_millis),
         })
     }
@@ -105,33 +101,29 @@ impl Athena {
         session_status(OPERATION, answer.status)
     }
 
-    /// Looks for a session in its work group: every page of ListSessions, for each known state and
-    /// once without a filter. None means that the listing was complete and lacks it.
+    /// ListSessions: a page of those in one state, or without a filter, and whether the session is on it.
     ///
     /// # Errors
-    /// As [`CallError`], for the first page that fails.
-    pub async fn find_session(&self, work_group: &str, id: &str) -> Result<Option<SessionStatus>, CallError> {
+    /// As [`CallError`].
+    pub async fn list_sessions(
+        &self,
+        work_group: &str,
+        filter: Option<&SessionState>,
+        token: Option<&str>,
+        id: &str,
+    ) -> Result<Page, CallError> {
         const OPERATION: Operation = Operation::ListSessions;
         self.require_region(OPERATION)?;
-        let filters = SessionState::KNOWN.iter().map(|state| Some(state.as_str().into())).chain([None]);
-        for filter in filters {
-            let mut next_token = None;
-            loop {
-                let request = self.athena.list_sessions().work_group(work_group).max_results(100);
-                let request = request.set_state_filter(Option::clone(&filter)).set_next_token(next_token);
-                let answer = request.send().await.map_err(|error| failure(OPERATION, &error))?;
-                let found =
-                    answer.sessions.unwrap_or_default().into_iter().find(|it| it.session_id.as_deref() == Some(id));
-                if let Some(summary) = found {
-                    return session_status(OPERATION, summary.status).map(Some);
-                }
-                next_token = answer.next_token;
-                if next_token.is_none() {
-                    break;
-                }
-            }
+        let request = self.athena.list_sessions().work_group(work_group).max_results(100);
+        let request = request.set_state_filter(filter.map(|state| state.as_str().into()));
+        let request = request.set_next_token(token.map(str::to_owned));
+        let answer = request.send().await.map_err(|error| failure(OPERATION, &error))?;
+        if answer.next_token.is_some() && answer.next_token.as_deref() == token {
+            return Err(own_error(OPERATION, ErrorClass::Unavailable, "SamePage", "the next page is the same one"));
         }
-        Ok(None)
+        let found = answer.sessions.unwrap_or_default().into_iter().find(|it| it.session_id.as_deref() == Some(id));
+        let found = found.map(|summary| session_status(OPERATION, summary.status)).transpose()?;
+        Ok(Page { found, next_token: answer.next_token })
     }
 
     /// TerminateSession. Safe to repeat: on a session that is ended or TERMINATING it does nothing.
@@ -143,10 +135,7 @@ impl Athena {
         self.require_region(OPERATION)?;
         let answer =
             self.athena.terminate_session().session_id(id).send().await.map_err(|error| failure(OPERATION, &error))?;
-        Ok(Accepted {
-            request_id: answer.request_id().map(str::to_owned),
-            state: answer.state.as_ref().map(|state| SessionState::from(state.as_str())),
-        })
+        Ok(Accepted { request_id: answer.request_id().map(str::to_owned), state: answer.state.as_ref().map(state) })
     }
 
     fn require_region(&self, operation: Operation) -> Result<(), CallError> {
@@ -157,18 +146,25 @@ impl Athena {
     }
 }
 
+const NO_CREDENTIALS: &str = "no AWS credentials were found: give the operator some, by EKS Pod Identity, web identity, a \
+     profile or AWS_ACCESS_KEY_ID";
 const NO_REGION: &str = "no AWS Region is configured: set AWS_REGION";
 
 fn session_status(operation: Operation, status: Option<types::SessionStatus>) -> Result<SessionStatus, CallError> {
     let unusable = || own_error(operation, ErrorClass::Unavailable, "NoState", "the answer names no state");
     let status = status.ok_or_else(unusable)?;
     Ok(SessionStatus {
-        state: status.state.as_ref().map(|state| SessionState::from(state.as_str())).ok_or_else(unusable)?,
+        state: status.state.as_ref().map(state).ok_or_else(unusable)?,
         state_change_reason: status.state_change_reason.map(|reason| one_line(&reason)),
         started_at: status.start_date_time.and_then(timestamp),
         idle_since: status.idle_since_date_time.and_then(timestamp),
         ended_at: status.end_date_time.and_then(timestamp),
     })
+}
+
+/// Of bounded length, as all text that comes in: what is written to the API server has limits.
+fn state(state: &types::SessionState) -> SessionState {
+    SessionState::from(one_line(state.as_str()).as_str())
 }
 
 fn timestamp(time: DateTime) -> Option<Timestamp> {
@@ -204,17 +200,28 @@ where
 {
     let status = error.raw_response().map(|response| response.status().as_u16());
     if let Some(code) = error.code() {
-        return (class_of(code, status), code.to_owned(), one_line(error.message().unwrap_or("no message")));
+        // To a wrong signature AWS answers with what was signed, the session's token among it.
+        let message = error.message().unwrap_or("no message");
+        let message = message.split("The Canonical String").next().unwrap_or(message);
+        return (class_of(code, status), one_line(code), one_line(message.trim_end().trim_end_matches('.')));
     }
     let (class, code, message) = match (credentials_error(error), error, status) {
         (Some(CredentialsError::CredentialsNotLoaded(_)), _, _) => {
-            (ErrorClass::NotConfigured, "NoCredentials", "no AWS credentials were found".to_owned())
+            (ErrorClass::NotConfigured, "NoCredentials", NO_CREDENTIALS.to_owned())
         }
         // A provider that didn't answer in time may do so later.
-        (Some(cause @ CredentialsError::ProviderTimedOut(_)), _, _) => {
-            (ErrorClass::Unavailable, "NoCredentials", chain(cause))
-        }
-        (Some(cause), _, _) => (ErrorClass::NotConfigured, "NoCredentials", chain(cause)),
+        (Some(CredentialsError::ProviderTimedOut(_)), _, _) => (
+            ErrorClass::Unavailable,
+            "NoCredentials",
+            "the provider of AWS credentials didn't answer in time".to_owned(),
+        ),
+        // Its own words may hold secrets: the output of a credential process, say.
+        (Some(_), _, _) => (
+            ErrorClass::NotConfigured,
+            "NoCredentials",
+            "the provider of AWS credentials failed; `aws sts get-caller-identity` in the operator's place says why"
+                .to_owned(),
+        ),
         (None, SdkError::TimeoutError(_), _) => {
             (ErrorClass::Unavailable, "Timeout", "no answer within --aws-timeout".to_owned())
         }
@@ -231,6 +238,9 @@ where
 fn class_of(code: &str, status: Option<u16>) -> ErrorClass {
     match code {
         "InvalidRequestException" | "ResourceNotFoundException" => ErrorClass::NotFoundOrInvalid,
+        "InternalServerException" | "InternalFailure" | "ServiceUnavailable" | "ServiceUnavailableException" => {
+            ErrorClass::Unavailable
+        }
         "ThrottlingException"
         | "Throttling"
         | "TooManyRequestsException"

@@ -1,4 +1,5 @@
 //! Athena, as the operator sees it.
 
 pub mod aws;
+pub mod identity;
 pub mod port;

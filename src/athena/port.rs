@@ -4,6 +4,7 @@
 //! there is one implementation ([`super::aws`]); tests run against a server that speaks the protocol.
 
 use std::fmt;
+use std::time::Instant;
 
 use jiff::Timestamp;
 
@@ -41,6 +42,20 @@ impl SessionState {
         Self::Terminated,
         Self::Degraded,
         Self::Failed,
+    ];
+
+    /// The filters of a listing that misses no session: each state, and once none at all, which shows
+    /// active ones of a state that this operator doesn't know.
+    pub const FILTERS: [Option<Self>; 9] = [
+        Some(Self::Creating),
+        Some(Self::Created),
+        Some(Self::Idle),
+        Some(Self::Busy),
+        Some(Self::Degraded),
+        Some(Self::Terminating),
+        Some(Self::Terminated),
+        Some(Self::Failed),
+        None,
     ];
 
     /// Whether nothing runs any more. An end is final.
@@ -105,6 +120,35 @@ pub struct Session {
     pub dpu_execution_millis: Option<i64>,
 }
 
+/// A page of ListSessions, as far as one session is concerned.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Page {
+    /// The session, if it is on this page.
+    pub found: Option<SessionStatus>,
+    /// Where the next page begins; None on the last one.
+    pub next_token: Option<String>,
+}
+
+/// The AWS account and Region that calls go to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scope {
+    /// The Region; None when none is configured.
+    pub region: Option<String>,
+    /// The account.
+    pub account: Account,
+    /// When STS last said so.
+    pub confirmed_at: Option<Instant>,
+}
+
+/// The AWS account that calls go to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Account {
+    /// As STS said.
+    Known(String),
+    /// STS hasn't said; why.
+    Unknown(String),
+}
+
 /// The operations that the operator calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Operation {
@@ -117,10 +161,12 @@ pub enum Operation {
     /// Ends a session. It is safe to repeat: on a session that is ended or TERMINATING it succeeds
     /// and does nothing.
     TerminateSession,
+    /// Tells the account that calls go to (STS).
+    GetCallerIdentity,
 }
 
 impl Operation {
-    /// The operation's name in the API and in IAM (`athena:NAME`).
+    /// The operation's name in the API.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -128,7 +174,15 @@ impl Operation {
             Self::GetSessionStatus => "GetSessionStatus",
             Self::ListSessions => "ListSessions",
             Self::TerminateSession => "TerminateSession",
+            Self::GetCallerIdentity => "GetCallerIdentity",
         }
+    }
+
+    /// The action that IAM must allow.
+    #[must_use]
+    pub fn iam_action(self) -> String {
+        let service = if self == Self::GetCallerIdentity { "sts" } else { "athena" };
+        format!("{service}:{self}")
     }
 }
 

@@ -2,6 +2,7 @@
 //! shell. What it learns goes into the object at hand and into [`Knowledge`]; it decides nothing.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -11,19 +12,20 @@ use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, Resource, ResourceExt};
 use serde_json::json;
 use thiserror::Error;
-use tokio::sync::watch;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
 use super::decide::{Step, decide};
 use super::knowledge::{Knowledge, Now, Timing};
 use super::notice::Notice;
-use super::view::{Scope, View};
+use super::view::View;
 use crate::api::FINALIZER;
 use crate::api::session::{AthenaSession, AthenaSessionStatus, TerminationReason};
 use crate::athena::aws::Athena;
-use crate::athena::port::CallError;
+use crate::athena::identity::Identity;
+use crate::athena::port::{CallError, Page, SessionState};
 use crate::events::Events;
+use crate::text::{kubernetes, one_line};
 
 /// More steps than any object needs in one pass; more would be a loop.
 const MOST_STEPS: usize = 24;
@@ -34,8 +36,8 @@ pub struct Shell {
     pub client: kube::Client,
     /// Athena.
     pub athena: Athena,
-    /// Where calls to Athena go, as known by now.
-    pub scope: watch::Receiver<Scope>,
+    /// Where calls to Athena go.
+    pub identity: Arc<Identity>,
     /// Where notices go.
     pub events: Events,
     /// The intervals.
@@ -57,12 +59,12 @@ pub enum Outcome {
 #[derive(Debug, Error)]
 pub enum PassError {
     /// The API server refused or couldn't be reached.
-    #[error("{doing}: {source}")]
+    #[error("{doing}: {why}")]
     Kubernetes {
         /// What was tried.
         doing: &'static str,
         /// What happened.
-        source: Box<kube::Error>,
+        why: String,
     },
     /// The API server didn't answer.
     #[error("{doing}: no answer from the API server within {deadline:?}")]
@@ -71,6 +73,12 @@ pub enum PassError {
         doing: &'static str,
         /// How long.
         deadline: Duration,
+    },
+    /// The API server refuses what isn't out of date: an admission policy, or a schema that was tightened.
+    #[error("{refusal}")]
+    Refused {
+        /// What was tried, and the API server's words.
+        refusal: String,
     },
     /// The object kept changing under our hands, or the program has a fault.
     #[error("not settled after {MOST_STEPS} steps, the last one {last:?}")]
@@ -83,8 +91,11 @@ pub enum PassError {
 /// What the API server says of the object after a request.
 enum Answer {
     Object(Box<AthenaSession>),
-    /// What we went by is old.
-    Conflict,
+    /// Refused, most probably since what we went by is old.
+    Conflict {
+        /// The API server's words.
+        refusal: String,
+    },
     Gone,
 }
 
@@ -106,7 +117,8 @@ impl Shell {
         let mut fresh = false;
         let mut last = Step::Wait(None);
         for _ in 0..MOST_STEPS {
-            let scope = self.scope.borrow().clone();
+            let scope = self.identity.scope();
+            knowledge.found(&object, now());
             let view = View { object: &object, fresh, knowledge, scope: &scope, timing: &self.timing, now: now() };
             let step = decide(&view);
             last = step.clone();
@@ -114,18 +126,34 @@ impl Shell {
                 Step::Wait(after) => return Ok(Outcome::Wait(after)),
                 Step::LetGo { notice } => match self.let_go(&object, notice).await? {
                     Answer::Object(_) | Answer::Gone => return Ok(Outcome::Gone),
-                    Answer::Conflict => Answer::Conflict,
+                    conflict @ Answer::Conflict { .. } => conflict,
                 },
-                Step::AddFinalizer => self.add_finalizer(&object).await?,
+                Step::AddFinalizer => {
+                    let answer = self.add_finalizer(&object).await?;
+                    knowledge.adopted_here |= matches!(answer, Answer::Object(_));
+                    answer
+                }
                 Step::Refresh => self.read(&object).await?,
-                Step::WriteStatus { status, notices } => self.write_status(&object, *status, notices).await?,
+                Step::WriteStatus { status, notices } => {
+                    let answer = self.write_status(&object, *status, notices).await?;
+                    if let Answer::Object(written) = &answer {
+                        knowledge.record.written(written.status.as_ref());
+                    }
+                    answer
+                }
                 step => {
                     self.call_athena(&object, knowledge, step).await;
                     continue;
                 }
             };
             let answer = match answer {
-                Answer::Conflict => self.read(&object).await?,
+                Answer::Conflict { refusal } => match self.read(&object).await? {
+                    // What we went by is not old: it was refused for another reason.
+                    Answer::Object(read) if read.resource_version() == object.resource_version() => {
+                        return Err(PassError::Refused { refusal });
+                    }
+                    answer => answer,
+                },
                 answer => answer,
             };
             match answer {
@@ -135,10 +163,14 @@ impl Shell {
                     fresh = true;
                 }
                 // Another object has taken the name: this one is gone.
-                Answer::Object(_) | Answer::Conflict | Answer::Gone => return Ok(Outcome::Gone),
+                Answer::Object(_) | Answer::Conflict { .. } | Answer::Gone => return Ok(Outcome::Gone),
             }
         }
-        Err(PassError::Unsettled { last: Box::new(last) })
+        match last {
+            // A long listing takes several passes, so that the object's changes are seen in between.
+            Step::Search { .. } => Ok(Outcome::Wait(Some(Duration::ZERO))),
+            last => Err(PassError::Unsettled { last: Box::new(last) }),
+        }
     }
 
     async fn call_athena(&self, object: &AthenaSession, knowledge: &mut Knowledge, step: Step) {
@@ -147,15 +179,23 @@ impl Shell {
             Step::Describe => self.athena.get_session(id).await.map(|session| knowledge.described(session, now())),
             Step::Look => self.athena.get_session_status(id).await.map(|status| knowledge.looked(status, now())),
             Step::Search { work_group } => {
-                let found = self.athena.find_session(&work_group, id).await;
-                found.map(|found| knowledge.searched(found, now(), &self.timing))
+                let page = self.next_page(&work_group, id, knowledge).await;
+                page.map(|page| knowledge.paged(page, now(), &self.timing))
             }
+            Step::Identify => self.identity.confirm().await.map(|()| knowledge.identified()),
             Step::Terminate { reason } => self.terminate(object, knowledge, reason).await,
             _ => Ok(()),
         };
-        if let Err(error) = outcome {
-            knowledge.failed(error, now(), &self.timing, fastrand::f64());
+        match outcome {
+            Ok(()) => knowledge.answered_in(&self.identity.scope().account),
+            Err(error) => knowledge.failed(error, now(), &self.timing, fastrand::f64()),
         }
+    }
+
+    async fn next_page(&self, work_group: &str, id: &str, knowledge: &Knowledge) -> Result<Page, CallError> {
+        let listing = knowledge.listing.clone().unwrap_or_default();
+        let filter = SessionState::FILTERS.get(listing.filter).and_then(Option::as_ref);
+        self.athena.list_sessions(work_group, filter, listing.next_token.as_deref(), id).await
     }
 
     async fn terminate(
@@ -193,7 +233,7 @@ impl Shell {
                     session,
                     reason = reason.as_str(),
                     answer = error.code,
-                    message = error.message,
+                    error = error.message,
                     aws_request_id = request_id,
                     "TerminateSession"
                 );
@@ -289,9 +329,11 @@ impl Shell {
             Err(_) => Err(PassError::Deadline { doing, deadline }),
             Ok(Ok(object)) => Ok(Answer::Object(Box::new(object))),
             // 422 is the answer to a JSON patch whose test fails.
-            Ok(Err(kube::Error::Api(status))) if status.code == 409 || status.code == 422 => Ok(Answer::Conflict),
+            Ok(Err(kube::Error::Api(status))) if status.code == 409 || status.code == 422 => {
+                Ok(Answer::Conflict { refusal: format!("{doing}: {}", one_line(&status.message)) })
+            }
             Ok(Err(kube::Error::Api(status))) if status.code == 404 => Ok(Answer::Gone),
-            Ok(Err(source)) => Err(PassError::Kubernetes { doing, source: Box::new(source) }),
+            Ok(Err(error)) => Err(PassError::Kubernetes { doing, why: kubernetes(&error) }),
         }
     }
 }

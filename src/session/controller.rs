@@ -13,12 +13,13 @@ use kube::runtime::controller::{Action, Config, Controller, Error as ControllerE
 use kube::runtime::watcher;
 use kube::{Api, Resource, ResourceExt};
 use tokio::sync::watch;
-use tracing::{error, info, warn};
+use tracing::{error, warn};
 
-use super::act::{Outcome, Shell};
+use super::act::{Outcome, PassError, Shell};
 use super::knowledge::Knowledge;
 use super::notice::Notice;
 use crate::api::session::AthenaSession;
+use crate::text::{chain, kubernetes};
 
 /// A guard against one unreadable object, which would otherwise stop the watch of all.
 type Guarded = DeserializeGuard<AthenaSession>;
@@ -32,7 +33,7 @@ const MOST_LAG: Duration = Duration::from_secs(10);
 /// What is kept of an object between its passes.
 #[derive(Default)]
 struct Memory {
-    uid: Option<String>,
+    about: Option<(Option<String>, String)>,
     knowledge: Knowledge,
     newest: Option<(String, Instant)>,
     failures: u32,
@@ -43,26 +44,29 @@ struct Context {
     memories: Mutex<HashMap<(String, String), Memory>>,
 }
 
-/// Watches the objects of `api` until `stop` says true, then lets running passes finish.
-pub async fn run(api: Api<Guarded>, shell: Shell, mut stop: watch::Receiver<bool>) {
+/// Watches the objects of `api` until `stop` says true, then lets running passes finish. Each watch is
+/// renewed after `watch_timeout`.
+pub async fn run(api: Api<Guarded>, shell: Shell, watch_timeout: Duration, mut stop: watch::Receiver<bool>) {
     let context = Arc::new(Context { shell, memories: Mutex::default() });
     let stopped = async move {
         // An error means that nobody can say stop any more, which says it too.
         let _ = stop.wait_for(|stop| *stop).await;
     };
     let mut told = Told::default();
-    Controller::new(api, watcher::Config::default())
+    let seconds = u32::try_from(watch_timeout.as_secs().max(1)).unwrap_or(u32::MAX);
+    Controller::new(api, watcher::Config::default().timeout(seconds))
         .with_config(Config::default().concurrency(CONCURRENCY))
         .graceful_shutdown_on(stopped)
         .run(reconcile, |_, never, _| match *never {}, Arc::clone(&context))
         .for_each(|result| {
             match result {
-                Ok(_) => told.well(),
+                Ok(_) => {}
                 Err(ControllerError::ObjectNotFound(object)) => {
                     let key = (object.namespace.unwrap_or_default(), object.name);
                     context.take(&key);
                 }
-                Err(error) => told.trouble(&error.to_string()),
+                Err(ControllerError::QueueError(error)) => told.trouble(&watch_problem(&error)),
+                Err(error) => told.trouble(&chain(&error)),
             }
             std::future::ready(())
         })
@@ -87,9 +91,10 @@ async fn reconcile(object: Arc<Guarded>, context: Arc<Context>) -> Result<Action
             return Ok(Action::await_change());
         }
     };
-    let uid = object.uid();
-    let mut memory = context.take(&key).filter(|memory| memory.uid == uid).unwrap_or_default();
-    memory.uid = uid;
+    // Its session, too: that it can't change is a rule of the CRD, which somebody may have replaced.
+    let about = Some((object.uid(), object.spec.session_id.clone()));
+    let mut memory = context.take(&key).filter(|memory| memory.about == about).unwrap_or_default();
+    memory.about = about;
 
     // A copy older than our own last write would only be refused: the watch brings the newer one.
     if memory.is_newer_than(object) {
@@ -103,13 +108,21 @@ async fn reconcile(object: Arc<Guarded>, context: Arc<Context>) -> Result<Action
         memory.newest = Some((version, Instant::now()));
     }
     let problem = match pass {
-        Ok(Ok(Outcome::Gone)) => return Ok(Action::await_change()),
+        // Something on the way may have said 404 for a moment, and no change would bring the object back
+        // here. One that is really gone is dropped without a request.
+        Ok(Ok(Outcome::Gone)) => return Ok(Action::requeue(context.shell.timing.steady)),
         Ok(Ok(Outcome::Wait(after))) => {
             memory.failures = 0;
             context.keep(key, memory);
             return Ok(after.map_or_else(Action::await_change, Action::requeue));
         }
-        Ok(Err(error)) => error.to_string(),
+        Ok(Err(error)) => {
+            if let (PassError::Refused { refusal }, 0) = (&error, memory.failures) {
+                let note = format!("The API server refuses the operator, which goes on trying: {refusal}");
+                context.shell.events.tell(object.object_ref(&()), Notice::warning("Refused", note));
+            }
+            error.to_string()
+        }
         Err(_) => {
             // What was learned half-way can't be trusted.
             memory.knowledge = Knowledge::default();
@@ -149,23 +162,26 @@ impl Context {
     }
 }
 
+fn watch_problem(error: &watcher::Error) -> String {
+    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<kube::Error>());
+    cause.map_or_else(|| chain(error), kubernetes)
+}
+
 /// Says a problem of the watch once, not at each retry.
 #[derive(Default)]
 struct Told {
-    problem: Option<String>,
+    last: Option<(String, Instant)>,
 }
 
 impl Told {
-    fn trouble(&mut self, problem: &str) {
-        if self.problem.as_deref() != Some(problem) {
-            warn!(problem, "the watch of AthenaSessions is broken; it is tried again, at the latest every 30 s");
-            self.problem = Some(problem.to_owned());
-        }
-    }
+    /// The same problem after so long is news again.
+    const NEWS_AGAIN: Duration = Duration::from_secs(600);
 
-    fn well(&mut self) {
-        if self.problem.take().is_some() {
-            info!("the watch of AthenaSessions works again");
+    fn trouble(&mut self, problem: &str) {
+        let told = self.last.as_ref().is_some_and(|(told, at)| told == problem && at.elapsed() < Self::NEWS_AGAIN);
+        if !told {
+            warn!(problem, "the watch of AthenaSessions is broken; it is tried again, at the latest every 30 s");
+            self.last = Some((problem.to_owned(), Instant::now()));
         }
     }
 }

@@ -20,7 +20,7 @@ use kube::ResourceExt;
 
 use super::knowledge::{Described, Seen, Trouble};
 use super::notice::{self, Notice};
-use super::view::{Evidence, Proof, View};
+use super::view::{Evidence, PASS, Proof, View};
 use super::{status, verdict};
 use crate::api::FINALIZER;
 use crate::api::reason::{Pace, Reason};
@@ -38,7 +38,9 @@ pub enum Step {
     Describe,
     /// Call GetSessionStatus.
     Look,
-    /// Call ListSessions for this work group, in every state, to the end.
+    /// Call GetCallerIdentity.
+    Identify,
+    /// Call ListSessions for this work group: the next page of a listing of every state.
     Search {
         /// The work group.
         work_group: String,
@@ -68,17 +70,45 @@ pub enum Step {
 #[must_use]
 pub fn decide(view: &View<'_>) -> Step {
     let step = pursue(view);
-    if let Step::Wait(_) = step
-        && view.object.finalizers().iter().any(|name| name == FINALIZER)
-        && let Some((status, notices)) = status::due(view)
-    {
-        return Step::WriteStatus { status: Box::new(status), notices };
+    let Step::Wait(after) = step else { return step };
+    if !is_held(view) {
+        return step;
     }
-    step
+    let Some((status, notices)) = status::due(view) else { return step };
+    match outdated(view) {
+        None => Step::WriteStatus { status: Box::new(status), notices },
+        Some(Step::Wait(Some(soon))) => Step::Wait(Some(after.map_or(soon, |after| after.min(soon)))),
+        Some(step) => step,
+    }
+}
+
+/// Whether our finalizer is on the object.
+fn is_held(view: &View<'_>) -> bool {
+    view.object.finalizers().iter().any(|name| name == FINALIZER)
+}
+
+/// What to do before a status that somebody else wrote is replaced. Another operator may have looked
+/// later than this one: two that write what each of them last knew would go on for ever.
+fn outdated(view: &View<'_>) -> Option<Step> {
+    let knowledge = view.knowledge;
+    let theirs = knowledge.record.others_wrote_at()?;
+    let seen = knowledge.seen.as_ref().map(|seen| seen.at);
+    let absence = knowledge.absence.as_ref().map(|absence| absence.last);
+    if view.evidence() == Evidence::Ended || seen.max(absence) >= Some(theirs) {
+        return None;
+    }
+    let patience = theirs + view.timing.steady;
+    let may_look = verdict::scope_problem(view).is_none() && knowledge.seen.is_some() && absence.is_none();
+    let look = if may_look { call(view, read(view)) } else { Step::Wait(Some(view.until(patience))) };
+    match look {
+        Step::Wait(_) if patience <= view.now.tick => None,
+        Step::Wait(_) => Some(Step::Wait(Some(view.until(patience)))),
+        look => Some(look),
+    }
 }
 
 fn pursue(view: &View<'_>) -> Step {
-    if !view.object.finalizers().iter().any(|name| name == FINALIZER) {
+    if !is_held(view) {
         return if view.is_deleted() { Step::Wait(None) } else { Step::AddFinalizer };
     }
     if view.is_deleted() && view.object.spec.deletion_policy == DeletionPolicy::Retain {
@@ -95,6 +125,8 @@ fn pursue(view: &View<'_>) -> Step {
         Evidence::Absent if view.once_seen() => Step::Wait(None),
         Evidence::Absent | Evidence::Missing(Proof::NotToBeHad) => look_for(view, view.timing.steady),
         Evidence::Missing(Proof::AnotherLook { after }) => look_for(view, after),
+        Evidence::Missing(Proof::FreshLook) => call(view, read(view)),
+        Evidence::Missing(Proof::Account) => call(view, Step::Identify),
         Evidence::Missing(Proof::Listing { work_group }) => search(view, work_group),
         Evidence::Alive(state) => match view.intent() {
             Some(reason) => end(view, state, reason),
@@ -132,9 +164,7 @@ fn end(view: &View<'_>, state: &SessionState, reason: TerminationReason) -> Step
 
 /// Whether the session may have ended by itself since it was seen, so that a look may save the call.
 fn is_old(view: &View<'_>, seen: &Seen) -> bool {
-    // A look must outlast the pass that it was made in, however short the intervals are set.
-    const SHORTEST: Duration = Duration::from_secs(10);
-    view.now.tick >= seen.at + view.timing.steady.max(SHORTEST)
+    view.now.tick >= seen.at + view.timing.steady.max(PASS)
 }
 
 /// Why is recorded first. That write, or a read where it stands already, also shows that the object

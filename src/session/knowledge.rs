@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use crate::athena::port::{CallError, ErrorClass, Operation, Session, SessionState, SessionStatus};
+use crate::api::session::{AthenaSession, AthenaSessionStatus};
+use crate::athena::port::{Account, CallError, ErrorClass, Operation, Page, Session, SessionState, SessionStatus};
 
 /// The moment of a decision.
 #[derive(Clone, Copy, Debug)]
@@ -44,12 +45,22 @@ pub struct Knowledge {
     pub seen: Option<Seen>,
     /// The work group, from GetSession.
     pub work_group: Option<String>,
+    /// The account that calls went to when the session was seen.
+    pub account: Option<String>,
+    /// Whether this process put the finalizer on the object, so that no earlier one has seen its session.
+    pub adopted_here: bool,
+    /// The recorded status as it was last found or written, to notice when somebody else writes it.
+    pub record: Record,
+    /// When the object was first found being deleted.
+    pub deleted_at: Option<Instant>,
     /// The statistics, from GetSession.
     pub dpu_execution_millis: Option<i64>,
     /// Whether GetSession has answered, and whether it did so after the end.
     pub described: Described,
     /// Answers that the session doesn't exist, since it was seen last.
     pub absence: Option<Absence>,
+    /// The listing of its work group that is under way.
+    pub listing: Option<Listing>,
     /// When Athena last accepted our TerminateSession.
     pub accepted_at: Option<Instant>,
     /// When there was the first sign of an end under way: an accepted call, or TERMINATING.
@@ -70,6 +81,50 @@ pub struct Seen {
     pub at: Instant,
     /// A TerminateSession has been sent since and nothing is known of its effect.
     pub doubtful: bool,
+}
+
+/// The recorded status, as far as it tells who wrote it.
+#[derive(Clone, Debug, Default)]
+pub struct Record {
+    status: Option<Option<AthenaSessionStatus>>,
+    others_wrote_at: Option<Instant>,
+}
+
+impl Record {
+    /// What is found at first is nobody's news.
+    fn found(&mut self, status: Option<&AthenaSessionStatus>, now: Now) {
+        if self.status.as_ref().is_some_and(|known| known.as_ref() != status) {
+            self.others_wrote_at = Some(now.tick);
+        }
+        self.status = Some(status.cloned());
+    }
+
+    /// This process recorded it.
+    pub fn written(&mut self, status: Option<&AthenaSessionStatus>) {
+        *self = Self { status: Some(status.cloned()), others_wrote_at: None };
+    }
+
+    /// When somebody else was found to have written what is recorded.
+    #[must_use]
+    pub fn others_wrote_at(&self) -> Option<Instant> {
+        self.others_wrote_at
+    }
+}
+
+/// How far a listing has come: page by page, through each filter, so that a long one is neither
+/// started anew after each failure nor keeps its object from everything else.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listing {
+    /// The place in [`SessionState::FILTERS`].
+    pub filter: usize,
+    /// Athena's token for the next page.
+    pub next_token: Option<String>,
+    pages: u32,
+}
+
+impl Listing {
+    /// More than Athena keeps; beyond it the tokens go in a circle.
+    const MOST_PAGES: u32 = 10_000;
 }
 
 /// Which GetSession is still wanted.
@@ -115,6 +170,14 @@ impl Knowledge {
         self.seen.as_ref().map(|seen| &seen.status.state)
     }
 
+    /// This is the object as it stands now.
+    pub fn found(&mut self, object: &AthenaSession, now: Now) {
+        self.record.found(object.status.as_ref(), now);
+        if object.metadata.deletion_timestamp.is_some() {
+            self.deleted_at.get_or_insert(now.tick);
+        }
+    }
+
     /// GetSession answered.
     pub fn described(&mut self, session: Session, now: Now) {
         let ended = session.status.state.is_ended();
@@ -131,9 +194,25 @@ impl Knowledge {
         self.saw(status, now);
     }
 
+    /// A page of the listing of the session's work group.
+    pub fn paged(&mut self, page: Page, now: Now, timing: &Timing) {
+        let mut listing = self.listing.take().unwrap_or_default();
+        listing.pages += 1;
+        if page.next_token.is_none() {
+            listing.filter += 1;
+        }
+        listing.next_token = page.next_token;
+        if page.found.is_some() || listing.filter >= SessionState::FILTERS.len() {
+            self.searched(page.found, now, timing);
+        } else if listing.pages < Listing::MOST_PAGES {
+            self.listing = Some(listing);
+        }
+    }
+
     /// A complete listing of the session's work group, in every state, found it, or didn't.
     pub fn searched(&mut self, found: Option<SessionStatus>, now: Now, timing: &Timing) {
         self.succeeded(Operation::ListSessions);
+        self.listing = None;
         match (found, self.absence.take()) {
             (None, absence) => {
                 self.absence = absence.map(|absence| Absence { unlisted_at: Some(now.tick), ..absence });
@@ -146,6 +225,18 @@ impl Knowledge {
                 }
             }
         }
+    }
+
+    /// The last call was answered, in this account as far as is known.
+    pub fn answered_in(&mut self, account: &Account) {
+        if let (Account::Known(account), Some(_)) = (account, &self.seen) {
+            self.account.get_or_insert_with(|| account.clone());
+        }
+    }
+
+    /// GetCallerIdentity answered.
+    pub fn identified(&mut self) {
+        self.succeeded(Operation::GetCallerIdentity);
     }
 
     /// TerminateSession was accepted.
@@ -169,6 +260,10 @@ impl Knowledge {
             self.absence = Some(Absence { first, last: now.tick, error, unlisted_at });
             return;
         }
+        if error.operation == Operation::ListSessions && error.class == ErrorClass::NotFoundOrInvalid {
+            // Its token may be too old: the next one starts anew.
+            self.listing = None;
+        }
         let unclear = matches!(error.class, ErrorClass::Unavailable | ErrorClass::NotFoundOrInvalid);
         if let (Operation::TerminateSession, true, Some(seen)) = (error.operation, unclear, &mut self.seen) {
             seen.doubtful = true;
@@ -178,6 +273,7 @@ impl Knowledge {
 
     fn saw(&mut self, status: SessionStatus, now: Now) {
         self.absence = None;
+        self.listing = None;
         if self.state().is_some_and(SessionState::is_ended) && !status.state.is_ended() {
             // An end is final: this answer is older than the one that is known.
             return;
@@ -207,7 +303,10 @@ impl Knowledge {
         // Another operation that fails in the same way is the same trouble.
         let is_same = |before: &CallError| before.operation == error.operation || before.class == error.class;
         let before = trouble.take().filter(|trouble| is_same(&trouble.error));
-        let attempts = before.map_or(1, |trouble| trouble.attempts.saturating_add(1));
+        let attempts = before.as_ref().map_or(1, |trouble| trouble.attempts.saturating_add(1));
+        // Some messages hold the time, and each new one would be a write: the first one stays.
+        let said = before.map(|trouble| trouble.error);
+        let error = said.filter(|said| said.operation == error.operation && said.code == error.code).unwrap_or(error);
         let wait = match error.class {
             ErrorClass::Denied | ErrorClass::Invalid | ErrorClass::NotFoundOrInvalid => timing.steady,
             ErrorClass::Throttled | ErrorClass::Unavailable | ErrorClass::NotConfigured => {

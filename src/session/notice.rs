@@ -93,6 +93,7 @@ pub fn retained(view: &View<'_>) -> Option<Notice> {
         return None;
     }
     let id = &view.object.spec.session_id;
+    let asked = view.recorded().is_some_and(|status| status.termination_requested_at.is_some());
     Some(if view.intent().is_some() {
         Notice::warning(
             "EndNotReached",
@@ -101,6 +102,11 @@ pub fn retained(view: &View<'_>) -> Option<Notice> {
                  reached: session {id} may still be running, and billed"
             ),
         )
+    } else if asked {
+        let note = format!(
+            "The object goes since deletionPolicy is Retain: the end of session {id}, which had been asked for, isn't waited for"
+        );
+        Notice::normal("Retained", note)
     } else {
         Notice::normal("Retained", format!("Session {id} is left as it is: deletionPolicy is Retain"))
     })

@@ -5,10 +5,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use super::notice::{self, Notice};
 use super::verdict::{Verdict, verdict};
-use super::view::{Account, Evidence, View};
+use super::view::{Evidence, View};
 use crate::api::reason::{Reason, Standing, Tristate};
 use crate::api::session::AthenaSessionStatus;
-use crate::athena::port::SessionState;
+use crate::athena::port::{Account, SessionState};
 
 /// The conditions that are written here; those of others are left as they are.
 const OURS: [&str; 5] = ["Active", "Terminated", "Ready", "Reconciling", "Stalled"];
@@ -17,20 +17,23 @@ const OURS: [&str; 5] = ["Active", "Terminated", "Ready", "Reconciling", "Stalle
 #[must_use]
 pub fn due(view: &View<'_>) -> Option<(AthenaSessionStatus, Vec<Notice>)> {
     let verdict = verdict(view)?;
-    let status = render(view, &verdict);
-    (view.recorded() != Some(&status)).then(|| {
+    // What is going is written to once, and then only if there is something to tell, or if it couldn't
+    // say by then that the session was seen, which absence depends on.
+    let recorded = view.recorded();
+    let is_told = recorded.is_some_and(|status| status.termination_requested_at.is_some() && status.state.is_some());
+    let news = render(view, &verdict, !(view.is_deleted() && is_told));
+    (recorded != Some(&news)).then(|| {
+        let status = render(view, &verdict, true);
         let notices = notice::of_status(view, &status, &verdict);
         (status, notices)
     })
 }
 
-fn render(view: &View<'_>, verdict: &Verdict) -> AthenaSessionStatus {
+fn render(view: &View<'_>, verdict: &Verdict, with_session: bool) -> AthenaSessionStatus {
     let mut status = view.recorded().cloned().unwrap_or_default();
     status.observed_generation = view.object.metadata.generation;
     let recorded_end = status.termination_requested_at.is_some();
-    // What is going is written to once, and then only if there is trouble to tell, or if it couldn't
-    // say by then that the session was seen, which absence depends on.
-    if !(view.is_deleted() && recorded_end && status.state.is_some()) {
+    if with_session {
         record_session(view, &mut status);
     }
     if view.intent().is_none() {
@@ -74,8 +77,14 @@ fn record_session(view: &View<'_>, status: &mut AthenaSessionStatus) {
 fn conditions(view: &View<'_>, verdict: &Verdict, status: &AthenaSessionStatus) -> Vec<Condition> {
     let row = verdict.reason.row();
     let state = status.state.as_deref();
-    let state_message = state
-        .map_or_else(|| "Athena hasn't shown the session.".to_owned(), |state| format!("Athena's last word: {state}."));
+    let state_message = match (state, view.evidence()) {
+        (Some(_), Evidence::Absent | Evidence::Missing(_) | Evidence::None) if view.recorded_terminated().is_some() => {
+            view.recorded_terminated().map(|kept| kept.message.clone()).unwrap_or_default()
+        }
+        (None, _) => "Athena hasn't shown the session.".to_owned(),
+        (Some(state), Evidence::Absent) => format!("Athena no longer knows the session; its last word was {state}."),
+        (Some(state), _) => format!("Athena's word when this was written: {state}."),
+    };
     let active = if view.intent().is_some() { Tristate::False } else { row.active };
     let ready = if row.standing == Standing::Ready { Tristate::True } else { Tristate::False };
     let terminated = terminated(view, verdict, status);

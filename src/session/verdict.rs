@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use super::knowledge::Trouble;
-use super::view::{Account, Evidence, Proof, View};
+use super::view::{Evidence, Proof, View};
 use crate::api::reason::Reason;
 use crate::api::session::{DeletionPolicy, TerminationReason};
-use crate::athena::port::{ErrorClass, SessionState};
+use crate::athena::port::{Account, ErrorClass, SessionState};
 
 /// Passing trouble is told from this failure in a row on.
 const TOLD_AFTER: u32 = 3;
@@ -20,13 +20,14 @@ pub struct Verdict {
     pub message: String,
 }
 
-/// An account or Region other than the one recorded, where nothing may be called.
+/// An account or Region other than the one that the session was seen in, where nothing may be called.
 ///
-/// A session that this process saw itself needs no record: the record may be forged.
+/// What this process saw itself needs no record: the record may be forged.
 #[must_use]
 pub fn scope_problem(view: &View<'_>) -> Option<Verdict> {
-    let recorded = view.recorded().filter(|_| view.knowledge.seen.is_none())?;
-    let (reason, message) = match (&recorded.region, &view.scope.region, &recorded.account_id, &view.scope.account) {
+    let recorded = view.recorded().filter(|_| view.knowledge.seen.is_none());
+    let region = recorded.and_then(|status| status.region.as_deref());
+    let (reason, message) = match (region, view.scope.region.as_deref(), view.account(), &view.scope.account) {
         (Some(then), Some(now), _, _) if then != now => (
             Reason::WrongRegion,
             format!(
@@ -42,7 +43,7 @@ pub fn scope_problem(view: &View<'_>) -> Option<Verdict> {
         (_, _, Some(then), Account::Unknown(why)) => (
             Reason::AccountUnknown,
             format!(
-                "The session was seen in AWS account {then}, and the operator can't tell which account it works in: it calls nothing until STS answers GetCallerIdentity. {why}"
+                "The session was seen in AWS account {then}, and the operator can't tell which account it works in: it calls nothing until STS answers GetCallerIdentity ({why})."
             ),
         ),
         _ => return None,
@@ -62,10 +63,19 @@ pub fn verdict(view: &View<'_>) -> Option<Verdict> {
 }
 
 fn standing(view: &View<'_>, evidence: &Evidence<'_>) -> Option<Verdict> {
+    let end_wanted = view.intent().is_some();
     match evidence {
-        Evidence::None | Evidence::Missing(Proof::Listing { .. }) => None,
-        Evidence::Missing(Proof::AnotherLook { .. }) => (!view.once_seen()).then(|| not_found(view)),
+        Evidence::None => end_wanted.then(|| ending(view, "Athena hasn't answered yet how the session stands.")),
         Evidence::Missing(Proof::NotToBeHad) => Some(not_found(view)),
+        Evidence::Missing(_) if !view.once_seen() => Some(not_found(view)),
+        Evidence::Missing(_) => end_wanted.then(|| {
+            let wait = view.timing.confirm_absence;
+            let sentence = format!(
+                "Athena says that the session doesn't exist. That counts when it says so again {wait:?} later, and \
+                 when its work group doesn't list it."
+            );
+            ending(view, &sentence)
+        }),
         Evidence::Absent if view.once_seen() && view.intent().is_some() => Some(ended(view)),
         Evidence::Absent => Some(not_found(view)),
         Evidence::Ended => Some(ended(view)),
@@ -94,7 +104,11 @@ fn kept_end(view: &View<'_>, evidence: &Evidence<'_>) -> Option<Verdict> {
 fn trouble(view: &View<'_>) -> Option<Verdict> {
     // That of the end first: it is what somebody waits for.
     let knowledge = view.knowledge;
-    let told = [&knowledge.end_trouble, &knowledge.trouble].into_iter().flatten().find(|trouble| is_told(trouble))?;
+    // A session that perhaps doesn't exist is looked at before that counts as trouble.
+    let in_doubt = knowledge.absence.is_some() || knowledge.seen.as_ref().is_some_and(|seen| seen.doubtful);
+    let end_trouble =
+        knowledge.end_trouble.as_ref().filter(|it| !(in_doubt && it.error.class == ErrorClass::NotFoundOrInvalid));
+    let told = [end_trouble, knowledge.trouble.as_ref()].into_iter().flatten().find(|trouble| is_told(trouble))?;
     Some(trouble_verdict(view, told))
 }
 
@@ -107,25 +121,21 @@ fn is_told(trouble: &Trouble) -> bool {
 
 fn trouble_verdict(view: &View<'_>, trouble: &Trouble) -> Verdict {
     let error = &trouble.error;
-    let operation = error.operation;
+    let action = error.operation.iam_action();
     let steady = view.timing.steady;
     let max = view.timing.backoff_max;
     let (reason, advice) = match error.class {
         ErrorClass::Denied => (
             Reason::AccessDenied,
             format!(
-                "Allow the operator's AWS identity athena:{operation}, or renew its credentials. Tried again every {steady:?}."
+                "Allow the operator's AWS identity {action}, or renew its credentials. Tried again every {steady:?}."
             ),
         ),
-        ErrorClass::Invalid | ErrorClass::NotFoundOrInvalid => {
-            (Reason::Invalid, format!("Tried again every {steady:?}."))
-        }
-        ErrorClass::NotConfigured => (
-            Reason::AwsNotConfigured,
-            format!(
-                "Give the operator AWS credentials and a Region (AWS_REGION). Tried again, at the latest every {max:?}."
-            ),
+        ErrorClass::Invalid | ErrorClass::NotFoundOrInvalid => (
+            Reason::Invalid,
+            format!("Athena refuses the request, for the reason it gives. Tried again every {steady:?}."),
         ),
+        ErrorClass::NotConfigured => (Reason::AwsNotConfigured, format!("Tried again, at the latest every {max:?}.")),
         ErrorClass::Throttled => {
             (Reason::Throttled, format!("Athena asks for fewer calls. Tried again, at the latest every {max:?}."))
         }
@@ -180,6 +190,13 @@ fn ended(view: &View<'_>) -> Verdict {
         ),
     };
     Verdict { reason, message }
+}
+
+/// An end that is asked for, and what is in its way.
+fn ending(view: &View<'_>, sentence: &str) -> Verdict {
+    let asked = if view.object.spec.terminate { "spec.terminate is true" } else { "The object was deleted" };
+    let message = format!("{asked}: the session is to be ended. {sentence}");
+    Verdict { reason: Reason::Terminating, message: with_way_out(view, message) }
 }
 
 fn alive(view: &View<'_>, state: &SessionState) -> Verdict {

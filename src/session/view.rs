@@ -6,7 +6,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::knowledge::{Absence, Knowledge, Now, Timing};
 use crate::api::session::{AthenaSession, AthenaSessionStatus, DeletionPolicy, TerminationReason};
-use crate::athena::port::SessionState;
+use crate::athena::port::{Account, Scope, SessionState};
+
+/// An answer counts as one of now for so long: longer than what a pass does between two answers.
+pub const PASS: Duration = Duration::from_secs(10);
 
 /// Everything that a decision depends on.
 #[derive(Clone, Copy)]
@@ -23,24 +26,6 @@ pub struct View<'a> {
     pub timing: &'a Timing,
     /// The moment.
     pub now: Now,
-}
-
-/// The AWS account and Region that calls go to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Scope {
-    /// The Region; None when none is configured.
-    pub region: Option<String>,
-    /// The account.
-    pub account: Account,
-}
-
-/// The AWS account that calls go to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Account {
-    /// As STS said.
-    Known(String),
-    /// STS hasn't said; why.
-    Unknown(String),
 }
 
 impl View<'_> {
@@ -98,19 +83,37 @@ impl View<'_> {
         }
     }
 
+    /// The account that the session was seen in, by this process or else by an earlier one.
+    #[must_use]
+    pub fn account(&self) -> Option<&str> {
+        let recorded = self.recorded().and_then(|status| status.account_id.as_deref());
+        let seen_here = self.knowledge.seen.is_some();
+        self.knowledge.account.as_deref().or(recorded.filter(|_| !seen_here))
+    }
+
     fn missing_proof(&self, absence: &Absence) -> Option<Proof> {
-        let apart = if self.once_seen() { self.timing.confirm_absence } else { self.timing.changing };
+        // What this process took on itself and never saw is no session that an earlier process saw.
+        let never_seen = !self.once_seen() && self.knowledge.adopted_here;
+        let apart = if never_seen { self.timing.changing } else { self.timing.confirm_absence };
         if absence.last.duration_since(absence.first) < apart {
             return Some(Proof::AnotherLook { after: apart });
         }
-        // Of a session that was never seen no work group is known that could be listed.
-        if !self.once_seen() || absence.unlisted_at.is_some_and(|at| at >= absence.first + apart) {
-            return None;
+        let mut newest = Some(absence.last);
+        if self.once_seen() {
+            let here = self.account().is_some_and(|then| self.scope.account == Account::Known(then.to_owned()));
+            let Some(work_group) = self.work_group().filter(|_| here) else { return Some(Proof::NotToBeHad) };
+            if absence.unlisted_at < newest {
+                return Some(Proof::Listing { work_group: work_group.to_owned() });
+            }
+            if self.scope.confirmed_at < newest {
+                return Some(Proof::Account);
+            }
+            newest = absence.unlisted_at.max(self.scope.confirmed_at);
         }
-        // Without the account that it was seen in, this one may be another.
-        let here = self.knowledge.seen.is_some() || self.recorded().is_some_and(|status| status.account_id.is_some());
-        let work_group = self.work_group().filter(|_| here);
-        Some(work_group.map_or(Proof::NotToBeHad, |name| Proof::Listing { work_group: name.to_owned() }))
+        // What is let go can't be taken back, and an answer from before the deletion may be over.
+        let is_old = newest.is_none_or(|newest| self.now.tick.duration_since(newest) > PASS);
+        let is_earlier = self.knowledge.deleted_at.is_some_and(|deleted| absence.last < deleted);
+        (self.is_deleted() && (is_old || is_earlier)).then_some(Proof::FreshLook)
     }
 
     /// A condition of the recorded status.
@@ -155,11 +158,15 @@ pub enum Proof {
         /// How long.
         after: Duration,
     },
-    /// A complete listing of its work group.
+    /// The same answer again, now.
+    FreshLook,
+    /// A complete listing of its work group, since the last answer.
     Listing {
         /// The work group.
         work_group: String,
     },
+    /// That these answers came from the account that it was seen in.
+    Account,
     /// A listing of its work group, where that or the account that it was seen in isn't known.
     NotToBeHad,
 }

@@ -39,7 +39,15 @@ fn a_session_once_seen_is_absent_after_two_answers_a_minute_apart_and_a_complete
     world.run_until(began + minutes(10), |world| world.object.is_none());
     assert!(world.object.is_none());
     let calls: Vec<_> = world.calls.iter().map(|(_, operation)| *operation).collect();
-    assert_eq!(calls, [Operation::GetSessionStatus, Operation::GetSessionStatus, Operation::ListSessions]);
+    assert_eq!(
+        calls,
+        [
+            Operation::GetSessionStatus,
+            Operation::GetSessionStatus,
+            Operation::ListSessions,
+            Operation::GetCallerIdentity
+        ]
+    );
     assert!(world.calls[1].0 - world.calls[0].0 >= TIMING.confirm_absence);
     assert!(world.elapsed - began < TIMING.confirm_absence + seconds(5));
 }

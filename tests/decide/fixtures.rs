@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use athena_session_operator::api::FINALIZER;
 use athena_session_operator::api::session::{AthenaSession, AthenaSessionSpec, AthenaSessionStatus, DeletionPolicy};
+use athena_session_operator::athena::port::{Account, Scope};
 use athena_session_operator::athena::port::{CallError, ErrorClass, Operation, SessionState, SessionStatus};
 use athena_session_operator::session::knowledge::{Now, Timing};
-use athena_session_operator::session::view::{Account, Scope};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
@@ -49,7 +49,7 @@ pub fn time(elapsed: Duration) -> Time {
 }
 
 pub fn home() -> Scope {
-    Scope { region: Some(REGION.to_owned()), account: Account::Known(HOME.to_owned()) }
+    Scope { region: Some(REGION.to_owned()), account: Account::Known(HOME.to_owned()), confirmed_at: None }
 }
 
 pub fn elsewhere() -> Scope {

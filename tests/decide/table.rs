@@ -5,13 +5,14 @@
 
 use athena_session_operator::api::FINALIZER;
 use athena_session_operator::api::session::{AthenaSession, DeletionPolicy};
+use athena_session_operator::athena::port::{Account, Scope};
 use athena_session_operator::athena::port::{ErrorClass, Operation, SessionState};
 use athena_session_operator::session::decide::{Step, decide};
 use athena_session_operator::session::knowledge::{Absence, Described, Knowledge, Seen, Trouble};
-use athena_session_operator::session::view::{Account, Scope, View};
+use athena_session_operator::session::view::View;
 
 use crate::fixtures::{
-    REGION, TIMING, WORK_GROUP, at, elsewhere, error, home, minutes, object, recorded_as, seconds, states, status, time,
+    TIMING, WORK_GROUP, at, elsewhere, error, home, minutes, object, recorded_as, seconds, states, status, time,
 };
 use crate::world::{Event, World};
 
@@ -26,8 +27,12 @@ enum Stands {
     MissingOnce { once_seen: bool, ago: u64 },
     /// Two such answers, far enough apart, and no listing yet.
     Unlisted { work_group: bool },
+    /// The same, and listed without it, in an account that hasn't been confirmed since.
+    Unidentified,
     /// Proven absent.
     Absent { once_seen: bool },
+    /// Proven absent, a while ago.
+    AbsentSince { once_seen: bool },
 }
 
 /// What happened since it was seen.
@@ -102,9 +107,11 @@ fn standings() -> Vec<Stands> {
     for once_seen in [true, false] {
         all.push(Stands::Unasked { recorded: once_seen });
         all.push(Stands::Absent { once_seen });
+        all.push(Stands::AbsentSince { once_seen });
         all.push(Stands::MissingOnce { once_seen, ago: 1 });
         all.push(Stands::MissingOnce { once_seen, ago: 61 });
     }
+    all.push(Stands::Unidentified);
     all.push(Stands::Unlisted { work_group: true });
     all.push(Stands::Unlisted { work_group: false });
     all
@@ -190,8 +197,11 @@ impl Row {
             }
             Stands::MissingOnce { ago, .. } => knowledge.absence = missing(seconds(*ago), seconds(*ago), None),
             Stands::Unlisted { .. } => knowledge.absence = missing(seconds(70), seconds(5), None),
+            Stands::Unidentified => knowledge.absence = missing(seconds(70), seconds(2), Some(seconds(1))),
             Stands::Absent { .. } => knowledge.absence = missing(seconds(70), seconds(5), Some(seconds(4))),
+            Stands::AbsentSince { .. } => knowledge.absence = missing(seconds(90), seconds(20), Some(seconds(19))),
         }
+        knowledge.adopted_here = !self.once_seen();
         if let Some((operation, class, again)) = self.error {
             let retry_at = if again { at(NOW).tick } else { at(NOW + seconds(30)).tick };
             let trouble = Some(Trouble { error: error(operation, class), attempts: 3, retry_at });
@@ -204,12 +214,14 @@ impl Row {
     }
 
     fn scope(&self) -> Scope {
+        let ago = if matches!(self.stands, Stands::AbsentSince { .. }) { seconds(18) } else { seconds(3) };
+        let home = Scope { confirmed_at: Some(at(NOW - ago).tick), ..home() };
         match self.place {
-            Place::Home => home(),
+            Place::Home => home,
             Place::OtherAccount => elsewhere(),
-            Place::OtherRegion => Scope { region: Some("us-east-1".to_owned()), ..home() },
+            Place::OtherRegion => Scope { region: Some("us-east-1".to_owned()), ..home },
             Place::AccountUnknown => {
-                Scope { region: Some(REGION.to_owned()), account: Account::Unknown("no answer".to_owned()) }
+                Scope { account: Account::Unknown("no answer".to_owned()), confirmed_at: None, ..home }
             }
         }
     }
@@ -234,9 +246,11 @@ impl Row {
 
     fn once_seen(&self) -> bool {
         match self.stands {
-            Stands::Seen(..) | Stands::Unlisted { .. } => true,
+            Stands::Seen(..) | Stands::Unlisted { .. } | Stands::Unidentified => true,
             Stands::Unasked { recorded } => recorded,
-            Stands::MissingOnce { once_seen, .. } | Stands::Absent { once_seen } => once_seen,
+            Stands::MissingOnce { once_seen, .. }
+            | Stands::Absent { once_seen }
+            | Stands::AbsentSince { once_seen } => once_seen,
         }
     }
 
@@ -307,7 +321,8 @@ fn rules(row: &Row, step: &Step) -> Vec<(&'static str, bool, bool)> {
             ready && !row.recorded, ready && intent_write),
         ("GetSession is asked first, and for an ended session's last figures",
             row.may_read() && (never_described || row.ended() && !row.deleted()
-                || matches!(row.stands, Stands::MissingOnce { ago: 61, .. })),
+                || matches!(row.stands, Stands::MissingOnce { ago: 61, .. })
+                || row.deleted() && matches!(row.stands, Stands::AbsentSince { .. })),
             *step == Step::Describe),
         ("what is doubtful or old is looked at before it is ended; nothing else is due for a look",
             row.may_read() && match &row.stands {
@@ -315,6 +330,8 @@ fn rules(row: &Row, step: &Step) -> Vec<(&'static str, bool, bool)> {
                 _ => false,
             },
             *step == Step::Look),
+        ("in which account it was searched for is made sure of before it counts as absent",
+            row.may_read() && row.stands == Stands::Unidentified, *step == Step::Identify),
         ("a session that was seen once is searched for before it counts as absent",
             row.may_read() && row.stands == (Stands::Unlisted { work_group: true }), matches!(step, Step::Search { .. })),
         ("S4, and the retry's wait: no call",

@@ -122,7 +122,10 @@ fn trouble_is_written_once_and_not_at_each_retry() {
             out(&mut world, class);
             events.iter().for_each(|event| world.event(event));
             world.run_for(minutes(600));
-            assert_eq!(world.writes.len(), 1, "{class:?} after {events:?}: {:?}", reasons(&world));
+            // That an end is asked for is written before passing trouble counts as trouble.
+            let passing = matches!(class, ErrorClass::Throttled | ErrorClass::Unavailable);
+            let writes = 1 + usize::from(passing && !events.is_empty());
+            assert_eq!(world.writes.len(), writes, "{class:?} after {events:?}: {:?}", reasons(&world));
         }
     }
 }

@@ -11,7 +11,7 @@ use serde_json::json;
 use tokio::time::timeout;
 
 use crate::proxy::{Key, Script, When, before_api_server, before_athena};
-use crate::world::{OPERATOR_ACCOUNT, OPERATOR_NAMESPACE, PATIENCE, Start, World};
+use crate::world::{OPERATOR_ACCOUNT, OPERATOR_NAMESPACE, PATIENCE, Start, World, condition};
 
 /// Runs side by side.
 const AT_ONCE: usize = 6;
@@ -76,7 +76,8 @@ async fn run(end: End, strike: Option<(Key, When)>) -> (Option<(Key, When)>, boo
         world.until_reason("crash", "Running").await;
         if end == End::TerminatedThenDeleted {
             world.edit("crash", json!({"terminate": true})).await;
-            world.until_reason("crash", "Ended").await;
+            let ended = world.until_reason("crash", "Ended").await;
+            assert_eq!(condition(&ended, "Terminated").unwrap().1, "RequestedBySpec", "killed at {strike:?}");
         }
         world.delete("crash").await;
         world.until_gone("crash").await;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use athena_session_operator::api::session::TerminationReason;
 use fake_athena::{Config, Fault};
 use serde_json::json;
 use tokio::time::sleep;
@@ -33,6 +34,9 @@ async fn deleting_the_object_ends_the_session_and_then_the_object_goes() {
         .await;
     assert_eq!(condition(&ending, "Reconciling").unwrap().1, "Terminating");
     assert!(condition(&ending, "Ready").unwrap().2.contains("deletionPolicy: Retain"), "the way out is told");
+    let status = ending.status.unwrap();
+    assert_eq!(status.termination_reason, Some(TerminationReason::ObjectDeleted));
+    assert!(status.termination_requested_at.is_some());
     world.until_gone("report").await;
     assert_eq!(world.athena_session(&id).state, "TERMINATED");
     assert_eq!(world.terminations(&id), 1);
@@ -81,6 +85,10 @@ async fn a_deletion_in_the_second_of_the_apply_ends_the_session_though_athena_is
     world.until("brief", "the finalizer is there", has_finalizer).await;
     world.delete("brief").await;
     world.until_reason("brief", "AthenaUnavailable").await;
+    let calls = || world.athena.calls_of("GetSession", Some(&id));
+    let before = calls();
+    eventually("five more tries", || async { (calls() >= before + 5).then_some(()) }).await;
+    assert!(has_finalizer(&world.get("brief").await.expect("nothing is known of the session")));
     assert_eq!(world.athena_session(&id).state, "IDLE");
     world.athena.clear_faults();
     world.until_gone("brief").await;
@@ -100,19 +108,24 @@ async fn spec_terminate_ends_the_session_and_the_object_stays_as_its_record() {
     let status = ended.status.clone().unwrap();
     assert_eq!(status.state.as_deref(), Some("TERMINATED"));
     assert!(status.ended_at.is_some() && status.termination_requested_at.is_some());
-    assert!(status.dpu_execution_millis.is_some(), "the session's figures are kept");
+    let session = world.athena_session(&id);
+    let lived = session.ended_at.unwrap().duration_since(session.started_at).as_millis();
+    assert_eq!(status.dpu_execution_millis.map(i128::from), Some(lived), "Athena's figure at the end");
+    assert_eq!(status.termination_reason, Some(TerminationReason::RequestedBySpec));
+    world.until_event("record", "Normal Terminated").await;
     assert_eq!(condition(&ended, "Terminated").unwrap().1, "RequestedBySpec");
     assert_eq!(condition(&ended, "Ready").unwrap().0, "True");
     assert_eq!(condition(&ended, "Active").unwrap().0, "False");
     assert_eq!(world.terminations(&id), 1);
 
     // What has ended is asked about no more, and goes at once.
-    let calls = world.athena.calls().len();
+    let calls = || world.athena.calls().iter().filter(|call| call.operation != "GetCallerIdentity").count();
+    let before = calls();
     sleep(Duration::from_secs(3)).await;
-    assert_eq!(world.athena.calls().len(), calls);
+    assert_eq!(calls(), before);
     world.delete("record").await;
     world.until_gone("record").await;
-    assert_eq!(world.athena.calls().len(), calls);
+    assert_eq!(calls(), before);
 }
 
 #[tokio::test]
@@ -198,6 +211,10 @@ async fn an_accepted_end_without_effect_is_asked_for_again() {
     world.until_gone("deaf").await;
     assert_eq!(world.athena_session(&id).state, "TERMINATED");
     assert_eq!(world.terminations(&id), 3);
+    let calls = world.athena.calls().into_iter().filter(|call| call.operation == "TerminateSession");
+    let at: Vec<_> = calls.map(|call| call.at).collect();
+    let apart = Duration::from_secs(1).try_into().unwrap();
+    assert!(at.windows(2).all(|pair| pair[1].duration_since(pair[0]) >= apart), "--terminate-again-after: {at:?}");
 }
 
 #[tokio::test]
@@ -255,5 +272,10 @@ async fn throttling_is_waited_out() {
     }
     let throttled = world.athena.calls().iter().filter(|call| call.outcome.contains("Throttling")).count();
     assert!(throttled > 0, "the quota was never met");
+    assert!(throttled < 400, "{throttled} calls too many: the wait doesn't grow");
+    for number in 0..20 {
+        let events = world.events(&format!("many-{number}")).await;
+        assert!(!events.iter().any(|event| event.starts_with("Warning")), "{events:?}");
+    }
     assert!(ids.iter().all(|id| world.athena_session(id).state == "TERMINATED"));
 }

@@ -56,6 +56,7 @@ async fn access_denied_to_end_it_is_told_and_retain_lets_it_go() {
     world.delete("mine").await;
     let stalled = world.until_reason("mine", "AccessDenied").await;
     assert!(condition(&stalled, "Stalled").unwrap().2.contains("athena:TerminateSession"));
+    assert_eq!(condition(&stalled, "Active").unwrap().0, "False", "its end is asked for");
     world.edit("mine", json!({"deletionPolicy": "Retain"})).await;
     world.until_gone("mine").await;
     assert_eq!(world.athena_session(&id).state, "IDLE");
@@ -114,7 +115,7 @@ async fn without_credentials_or_region_the_objects_say_so() {
     let no_credentials = vec![("AWS_ACCESS_KEY_ID", String::new()), ("AWS_SECRET_ACCESS_KEY", String::new())];
     world.start_operator_with(Start { environment: no_credentials, ..Start::default() }).await;
     let object = world.until_reason("bare", "AwsNotConfigured").await;
-    assert!(condition(&object, "Stalled").unwrap().2.contains("credentials"));
+    assert!(condition(&object, "Stalled").unwrap().2.contains("give the operator some"));
     world.kill_operator();
     world.start_operator_with(Start { environment: vec![("AWS_REGION", String::new())], ..Start::default() }).await;
     world
@@ -134,21 +135,25 @@ async fn a_forged_status_buys_nothing() {
     let world = World::new().await;
     let id = world.declare("forged", "IDLE").await;
     let other = world.session_in("IDLE");
-    world.forge_status(
-        "forged",
+    let forged = || {
         json!({
             "sessionId": other, "state": "TERMINATED", "workGroup": "spark-team-b", "endedAt": "2026-01-01T00:00:00Z",
             "terminationRequestedAt": "2026-01-01T00:00:00Z", "terminationReason": "ObjectDeleted",
             "conditions": [{"type": "Terminated", "status": "True", "reason": "ObjectDeleted", "message": "",
                             "lastTransitionTime": "2026-01-01T00:00:00Z"}],
-        }),
-    )
-    .await;
+        })
+    };
+    world.forge_status("forged", forged()).await;
     world.start_operator().await;
     world.until_reason("forged", "Running").await;
     assert_eq!(world.terminations(&id) + world.terminations(&other), 0);
+
+    world.kill_operator();
+    world.forge_status("forged", forged()).await;
     world.delete("forged").await;
+    world.start_operator().await;
     world.until_gone("forged").await;
     assert_eq!(world.athena_session(&id).state, "TERMINATED");
     assert_eq!(world.athena_session(&other).state, "IDLE");
+    assert!(world.athena.calls().iter().all(|call| call.session.as_deref() != Some(&other)), "it was asked about");
 }

@@ -26,7 +26,7 @@ pub const OPERATOR_ACCOUNT: &str = "athena-session-operator";
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Intervals short enough for tests; the order of events is that of the defaults.
-const BRISK: [(&str, &str); 8] = [
+const BRISK: [(&str, &str); 9] = [
     ("ATHENA_OPERATOR_POLL_INTERVAL", "1s"),
     ("ATHENA_OPERATOR_POLL_INTERVAL_CHANGING", "100ms"),
     ("ATHENA_OPERATOR_TERMINATE_AGAIN_AFTER", "1s"),
@@ -34,6 +34,7 @@ const BRISK: [(&str, &str); 8] = [
     ("ATHENA_OPERATOR_BACKOFF_MIN", "50ms"),
     ("ATHENA_OPERATOR_BACKOFF_MAX", "500ms"),
     ("ATHENA_OPERATOR_AWS_TIMEOUT", "3s"),
+    ("ATHENA_OPERATOR_WATCH_TIMEOUT", "5s"),
     ("ATHENA_OPERATOR_LOG_FORMAT", "json"),
 ];
 
@@ -122,9 +123,13 @@ impl World {
 
     /// SIGTERM, as the kubelet does it.
     pub async fn stop_operator(&self) -> (ExitStatus, Duration) {
+        self.stop_operator_by("-TERM").await
+    }
+
+    pub async fn stop_operator_by(&self, signal: &str) -> (ExitStatus, Duration) {
         let pid = self.operator().as_ref().expect("an operator runs").id().to_string();
         let asked = Instant::now();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
         let status = eventually("the operator exits", || async {
             self.operator().as_mut().and_then(|child| child.try_wait().unwrap())
         })
@@ -210,13 +215,17 @@ impl World {
         eventually(&format!("{name}: {what}"), || async { self.get(name).await.filter(|object| holds(object)) }).await
     }
 
-    /// The events about an object, as "Type Reason".
+    /// The events about an object, as "Type Reason"; one that was repeated is there so often.
     pub async fn events(&self, name: &str) -> Vec<String> {
         let events: Api<Event> = Api::namespaced(self.client.clone(), &self.namespace);
         let about = |event: &Event| event.regarding.as_ref().and_then(|it| it.name.as_deref()) == Some(name);
         let events = events.list(&ListParams::default()).await.unwrap().items;
-        let word = |event: Event| format!("{} {}", event.type_.unwrap_or_default(), event.reason.unwrap_or_default());
-        events.into_iter().filter(about).map(word).collect()
+        let words = |event: Event| {
+            let word = format!("{} {}", event.type_.unwrap_or_default(), event.reason.unwrap_or_default());
+            let times = event.series.map_or(1, |series| series.count);
+            std::iter::repeat_n(word, usize::try_from(times).unwrap())
+        };
+        events.into_iter().filter(about).flat_map(words).collect()
     }
 
     pub async fn until_event(&self, name: &str, event: &str) {

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use athena_session_operator::api::FINALIZER;
 use athena_session_operator::api::session::{AthenaSession, DeletionPolicy};
+use athena_session_operator::athena::port::Account;
 use athena_session_operator::athena::port::{CallError, ErrorClass, Operation, Session, SessionState, SessionStatus};
 use athena_session_operator::session::decide::Step;
-use athena_session_operator::session::view::Account;
 use kube::ResourceExt;
 
 use super::{Fault, World};
@@ -18,6 +18,7 @@ impl World {
             Step::Describe => Operation::GetSession,
             Step::Look => Operation::GetSessionStatus,
             Step::Search { .. } => Operation::ListSessions,
+            Step::Identify => Operation::GetCallerIdentity,
             Step::Terminate { .. } => Operation::TerminateSession,
             _ => unreachable!("{step:?} is no call"),
         };
@@ -36,6 +37,8 @@ impl World {
             let jitter = f64::from(u8::try_from(self.calls.len() % 8).unwrap()) / 7.0;
             let error: CallError = error(operation, class);
             self.knowledge.failed(error, now, &TIMING, jitter);
+        } else {
+            self.knowledge.answered_in(&self.scope.account);
         }
     }
 
@@ -106,6 +109,10 @@ impl World {
         }
         let knowledge = &mut self.knowledge;
         match (step, answer) {
+            (Step::Identify, _) => {
+                self.scope.confirmed_at = Some(now.tick);
+                knowledge.identified();
+            }
             (Step::Search { work_group }, found) => {
                 knowledge.searched(found.filter(|_| work_group == WORK_GROUP), now, &TIMING);
             }
@@ -125,6 +132,6 @@ impl World {
     fn may_seem_missing(&self, operation: Operation, object: &AthenaSession) -> bool {
         let recorded = object.status.as_ref();
         let known = recorded.is_some_and(|it| it.state.is_some() && it.work_group.as_deref() == Some(WORK_GROUP));
-        known && operation != Operation::ListSessions
+        known && !matches!(operation, Operation::ListSessions | Operation::GetCallerIdentity)
     }
 }

@@ -11,10 +11,10 @@ use std::time::Duration;
 
 use athena_session_operator::api::FINALIZER;
 use athena_session_operator::api::session::{AthenaSession, AthenaSessionSpec, AthenaSessionStatus, DeletionPolicy};
+use athena_session_operator::athena::port::Scope;
 use athena_session_operator::athena::port::{ErrorClass, Operation, SessionState};
 use athena_session_operator::session::decide::Step;
 use athena_session_operator::session::knowledge::Knowledge;
-use athena_session_operator::session::view::Scope;
 use kube::ResourceExt;
 
 pub use self::operator::word;
@@ -119,8 +119,9 @@ impl World {
             object: Some(object()),
             cache: None,
             cache_frozen: false,
-            knowledge: Knowledge::default(),
-            knowledge_of: None,
+            // This process has just put the finalizer on it.
+            knowledge: Knowledge { adopted_here: true, ..Knowledge::default() },
+            knowledge_of: object().metadata.uid,
             session,
             terminating_for: Some(seconds(5)),
             terminated_at: None,

@@ -83,6 +83,7 @@ impl World {
         let mut fresh = false;
         for _ in 0..MOST_STEPS {
             let now = at(self.elapsed);
+            self.knowledge.found(&object, now);
             let (knowledge, scope) = (&self.knowledge, &self.scope);
             let step = decide(&View { object: &object, fresh, knowledge, scope, timing: &TIMING, now });
             self.steps.push(step.clone());
@@ -95,7 +96,14 @@ impl World {
                     Answer::Object(_) | Answer::Gone => return Outcome::Done,
                     answer => answer,
                 },
-                Step::AddFinalizer | Step::WriteStatus { .. } => self.write(&object, &step),
+                Step::AddFinalizer | Step::WriteStatus { .. } => {
+                    let answer = self.write(&object, &step);
+                    if let Answer::Object(written) = &answer {
+                        self.knowledge.adopted_here |= step == Step::AddFinalizer;
+                        self.knowledge.record.written(written.status.as_ref());
+                    }
+                    answer
+                }
                 Step::Refresh => self.get(),
                 _ => {
                     self.call(&object, &step);
@@ -143,6 +151,7 @@ pub fn word(step: &Step) -> String {
         Step::Refresh => "Refresh".to_owned(),
         Step::Describe => "Describe".to_owned(),
         Step::Look => "Look".to_owned(),
+        Step::Identify => "Identify".to_owned(),
         Step::Search { .. } => "Search".to_owned(),
         Step::Terminate { .. } => "Terminate".to_owned(),
         Step::WriteStatus { .. } => "Write".to_owned(),
