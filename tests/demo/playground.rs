@@ -12,6 +12,7 @@ pub async fn open(stage: &mut Stage) -> Outcome {
     stage.kubectl(&["get", "ats"]).await?;
     let athena = stage.athena.url();
     screen::chapter("Yours, until Ctrl-C. Paste this in another terminal");
+    screen::tell(&format!("cd '{}'", env!("CARGO_MANIFEST_DIR")));
     screen::tell(&format!("export KUBECONFIG='{}'", stage.control_plane.admin_kubeconfig().display()));
     if let Some(program) = own_kubectl()? {
         screen::tell(&format!("kubectl() {{ {program} \"$@\"; }}"));
@@ -30,12 +31,12 @@ pub async fn open(stage: &mut Stage) -> Outcome {
         ("curl -s $ATHENA/_fake/sessions", "what Athena knows, in JSON"),
         ("curl -s $ATHENA/_fake/calls", "what Athena was asked"),
         (
-            "curl -s $ATHENA/_fake/sessions --data '{\"work_group\": \"spark-team-a\", \"state\": \"IDLE\", \"age\": \"2h\"}'",
-            "another session that somebody forgot; prints its id …",
+            "ID=$(curl -s $ATHENA/_fake/sessions --data '{\"work_group\": \"spark-team-a\", \"age\": \"2h\"}' | grep -Eo '[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}' | head -n 1)",
+            "another session that somebody forgot …",
         ),
         (
-            "sed 's/name: .*/name: mine/; s/sessionId: .*/sessionId: ID/' deploy/examples/adopt.yaml | kubectl apply -f -",
-            "… which a manifest may name: put it in place of ID",
+            "sed \"s/name: .*/name: mine/; s/sessionId: .*/sessionId: $ID/\" deploy/examples/adopt.yaml | kubectl apply -f -",
+            "… and an object for it",
         ),
         (
             "curl -s $ATHENA/_fake/faults --data '{\"kind\": {\"error\": {\"code\": \"AccessDeniedException\", \"message\": \"no\"}}}'",

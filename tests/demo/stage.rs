@@ -61,7 +61,11 @@ impl Stage {
         let log = std::fs::File::create(self.operator_log()).map_err(|error| format!("the operator's log: {error}"))?;
         let url = self.athena.url();
         screen::tell("\nNo node is here to run the Deployment: the operator runs as a process, as its ServiceAccount.");
-        screen::command(&format!("AWS_ENDPOINT_URL={url} AWS_REGION={REGION} athena-session-operator run"));
+        screen::command(&format!(
+            "KUBECONFIG={} AWS_ENDPOINT_URL={url} AWS_REGION={REGION} AWS_ACCESS_KEY_ID=demo AWS_SECRET_ACCESS_KEY=demo \
+             athena-session-operator run",
+            kubeconfig.display()
+        ));
         // Nothing of the user's own AWS settings: this must reach no real account.
         let operator = Command::new(program)
             .arg("run")

@@ -1,6 +1,6 @@
 //! What can go wrong.
 
-use std::io;
+use std::{io, path::PathBuf};
 
 /// Why there is no control plane, or why it didn't do what it was asked for.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +20,9 @@ pub enum Error {
         /// The oldest version that will do.
         needed: &'static str,
     },
+    /// CONTROL_PLANE names nothing that could be run.
+    #[error("CONTROL_PLANE names {}, which isn't a program", .0.display())]
+    NotAProgram(PathBuf),
     /// `go build` failed; with its messages.
     #[error("go build of the control plane failed:\n{0}")]
     Build(String),

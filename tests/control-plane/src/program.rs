@@ -29,7 +29,9 @@ const NEEDED_GO: &str = "1.26";
 /// Where there is no suitable Go, or its build fails.
 pub fn program() -> Result<PathBuf, Error> {
     if let Some(program) = env::var_os("CONTROL_PLANE") {
-        return Ok(program.into());
+        let program = PathBuf::from(program);
+        let is_path = program.components().count() > 1;
+        return if is_path && !program.is_file() { Err(Error::NotAProgram(program)) } else { Ok(program) };
     }
     let folder = build_folder()?;
     let program = folder.join(version_of_sources()).join("control-plane");

@@ -1,0 +1,34 @@
+//! Python environments with pinned packages, for the clients that judge or use the fake.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use tokio::process::Command;
+
+/// The Python of an environment with these requirements, made anew only when they have changed.
+pub async fn environment(name: &str, requirements: &Path) -> PathBuf {
+    let environment = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let python = environment.join("bin/python");
+    let installed = environment.join("installed.txt");
+    let wanted = fs::read_to_string(requirements).unwrap();
+    if fs::read_to_string(&installed).is_ok_and(|it| it == wanted) {
+        return python;
+    }
+    let mut command = Command::new("python3");
+    run(command.args(["-m", "venv", "--clear"]).arg(&environment)).await;
+    let mut command = Command::new(&python);
+    command.args(["-m", "pip", "install", "--quiet", "--requirement"]);
+    run(command.arg(requirements)).await;
+    fs::write(installed, wanted).unwrap();
+    python
+}
+
+/// Runs a program to its end, and returns what it wrote to stdout.
+///
+/// Panics with all that it wrote where it fails.
+pub async fn run(command: &mut Command) -> String {
+    let output = command.kill_on_drop(true).output().await.unwrap();
+    let (said, complained) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{command:?}: {}\n{said}{complained}", output.status);
+    said.into_owned()
+}
