@@ -162,7 +162,7 @@ async fn wait_for_kind(client: &Client, namespaces: Option<&BTreeSet<&str>>, api
                 told = Some(problem);
             }
             sleep(wait).await;
-            wait = (wait * 2).min(MOST_WAIT);
+            wait = wait.saturating_mul(2).min(MOST_WAIT);
         }
     }
 }

@@ -45,8 +45,12 @@ impl Identity {
         let before = self.scope().account;
         match answer {
             Ok(account) => {
-                if before != Account::Known(account.clone()) {
-                    info!(account, before = ?before, "the AWS account that calls go to");
+                match before {
+                    Account::Known(before) if before != account => {
+                        warn!(before, account, "calls go to another AWS account now");
+                    }
+                    Account::Known(_) => {}
+                    Account::Unknown(_) => info!(account, "calls go to this AWS account"),
                 }
                 self.scope.send_modify(|scope| {
                     scope.account = Account::Known(account);

@@ -3,6 +3,7 @@
 //!
 //! It is not saved: after a restart all of it is learned again, and deciding is right without it.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -86,22 +87,24 @@ pub struct Seen {
 /// The recorded status, as far as it tells who wrote it.
 #[derive(Clone, Debug, Default)]
 pub struct Record {
-    status: Option<Option<AthenaSessionStatus>>,
+    /// A fingerprint of what it says: of thousands of objects the whole would be much to keep.
+    status: Option<u64>,
     others_wrote_at: Option<Instant>,
 }
 
 impl Record {
     /// What is found at first is nobody's news.
     fn found(&mut self, status: Option<&AthenaSessionStatus>, now: Now) {
-        if self.status.as_ref().is_some_and(|known| known.as_ref() != status) {
+        let found = fingerprint(status);
+        if self.status.is_some_and(|known| known != found) {
             self.others_wrote_at = Some(now.tick);
         }
-        self.status = Some(status.cloned());
+        self.status = Some(found);
     }
 
     /// This process recorded it.
     pub fn written(&mut self, status: Option<&AthenaSessionStatus>) {
-        *self = Self { status: Some(status.cloned()), others_wrote_at: None };
+        *self = Self { status: Some(fingerprint(status)), others_wrote_at: None };
     }
 
     /// When somebody else was found to have written what is recorded.
@@ -109,6 +112,17 @@ impl Record {
     pub fn others_wrote_at(&self) -> Option<Instant> {
         self.others_wrote_at
     }
+}
+
+fn fingerprint(status: Option<&AthenaSessionStatus>) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    if let Some(status) = status {
+        (&status.state, &status.work_group, status.termination_reason.is_some()).hash(&mut hasher);
+        for condition in &status.conditions {
+            (&condition.type_, &condition.status, &condition.reason, &condition.message).hash(&mut hasher);
+        }
+    }
+    hasher.finish()
 }
 
 /// How far a listing has come: page by page, through each filter, so that a long one is neither
