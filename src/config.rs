@@ -173,7 +173,7 @@ mod tests {
     #[test]
     fn a_comma_too_many_never_means_all_namespaces() {
         let namespaces = |given: &str| {
-            let cli = Cli::parse_from(["operator", "run", "--watch-namespace", given]);
+            let cli = Cli::parse_from(["operator", "run", &format!("--watch-namespace={given}")]);
             let Command::Run(run) = cli.command else { panic!("not run") };
             run.namespaces().map(|names| names.map(|names| names.into_iter().map(str::to_owned).collect::<Vec<_>>()))
         };
