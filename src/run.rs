@@ -27,6 +27,9 @@ use crate::text::{chain, kubernetes};
 /// Running passes get so long to finish at shutdown. What is abandoned then is as after a crash, safe.
 const SHUTDOWN: Duration = Duration::from_secs(4);
 
+/// The start waits so long for STS, so that objects needn't say that their account isn't known.
+const STS_PATIENCE: Duration = Duration::from_secs(2);
+
 /// The longest wait between two attempts to reach the API server at start-up.
 const MOST_WAIT: Duration = Duration::from_secs(30);
 
@@ -94,12 +97,11 @@ async fn operate(options: &config::Run, mut stop: watch::Receiver<bool>) -> Resu
         _ = stop.wait_for(|stop| *stop) => return Ok(()),
     }
     let athena = Athena::from_environment(options.aws_timeout).await;
-    let identity = tokio::select! {
-        identity = Identity::learn(athena.clone()) => Arc::new(identity),
-        _ = stop.wait_for(|stop| *stop) => return Ok(()),
-    };
+    let identity = Arc::new(Identity::new(athena.clone()));
     let (asking, interval, min) = (Arc::clone(&identity), options.poll_interval, options.backoff_min);
     tokio::spawn(async move { asking.keep(interval, min).await });
+    // Later on whoever needs the account waits for it by himself.
+    let _ = timeout(STS_PATIENCE, identity.asked()).await;
     let events = Events::start(client.clone(), options.kubernetes_timeout);
     let controllers = apis(&client, namespaces.as_ref()).into_iter().map(|api| {
         let shell = Shell {

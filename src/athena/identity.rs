@@ -10,6 +10,8 @@ use tracing::{info, warn};
 use super::aws::Athena;
 use super::port::{Account, CallError, Scope};
 
+const UNASKED: &str = "GetCallerIdentity hasn't answered yet";
+
 /// The account and Region as last confirmed.
 #[derive(Debug)]
 pub struct Identity {
@@ -18,15 +20,19 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// Asks once. A failure isn't the end: see [`Identity::keep`].
-    pub async fn learn(athena: Athena) -> Self {
+    /// Nothing is asked yet: see [`Identity::keep`].
+    #[must_use]
+    pub fn new(athena: Athena) -> Self {
         let region = athena.region().map(str::to_owned);
-        let account = Account::Unknown("GetCallerIdentity hasn't been asked".to_owned());
-        let identity = Self { athena, scope: watch::Sender::new(Scope { region, account, confirmed_at: None }) };
-        if let Err(error) = identity.confirm().await {
-            warn!(%error, "the AWS account isn't known; it is asked for again");
-        }
-        identity
+        let account = Account::Unknown(UNASKED.to_owned());
+        Self { athena, scope: watch::Sender::new(Scope { region, account, confirmed_at: None }) }
+    }
+
+    /// Returns at the first answer or failure.
+    pub async fn asked(&self) {
+        // An error means that nobody asks any more.
+        let unasked = Account::Unknown(UNASKED.to_owned());
+        let _ = self.scope.subscribe().wait_for(|scope| scope.account != unasked).await;
     }
 
     /// The account and Region.
@@ -67,14 +73,20 @@ impl Identity {
         }
     }
 
-    /// Goes on asking: every `interval`, and, while no account is known, after a wait from `min` on
+    /// Asks now and again: every `interval`, and, while no account is known, after a wait from `min` on
     /// that doubles.
     pub async fn keep(&self, interval: Duration, min: Duration) {
         let mut wait = min;
+        let mut told = false;
         loop {
+            let answer = self.confirm().await;
             let known = matches!(self.scope().account, Account::Known(_));
+            if let (Err(error), false, false) = (&answer, known, told) {
+                warn!(%error, "the AWS account isn't known; it is asked for again and again");
+                told = true;
+            }
             sleep(if known { interval } else { wait.min(interval) }).await;
-            wait = if self.confirm().await.is_ok() { min } else { wait.saturating_mul(2) };
+            wait = if answer.is_ok() { min } else { wait.saturating_mul(2) };
         }
     }
 }
