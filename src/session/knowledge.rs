@@ -137,8 +137,8 @@ pub struct Listing {
 }
 
 impl Listing {
-    /// More than Athena keeps; beyond it the tokens go in a circle.
-    const MOST_PAGES: u32 = 10_000;
+    /// Two hundred thousand sessions; beyond it the tokens most probably go in a circle.
+    const MOST_PAGES: u32 = 2_000;
 }
 
 /// Which GetSession is still wanted.
@@ -220,6 +220,15 @@ impl Knowledge {
             self.searched(page.found, now, timing);
         } else if listing.pages < Listing::MOST_PAGES {
             self.listing = Some(listing);
+        } else {
+            let error = CallError {
+                operation: Operation::ListSessions,
+                class: ErrorClass::Unavailable,
+                code: "EndlessListing".to_owned(),
+                message: format!("no end after {} pages", listing.pages),
+                request_id: None,
+            };
+            self.fail(error, now, timing, 1.0);
         }
     }
 

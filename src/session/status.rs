@@ -69,9 +69,12 @@ fn record_session(view: &View<'_>, status: &mut AthenaSessionStatus) {
     }
     status.work_group = view.work_group().map(str::to_owned);
     status.region.clone_from(&view.scope.region);
-    if let Account::Known(account) = &view.scope.account {
-        status.account_id = Some(account.clone());
-    }
+    // Where it was seen, which isn't where calls go by now if the credentials have changed.
+    status.account_id = match (view.account(), &view.scope.account) {
+        (Some(account), _) => Some(account.to_owned()),
+        (None, Account::Known(account)) => Some(account.clone()),
+        (None, Account::Unknown(_)) => status.account_id.take(),
+    };
 }
 
 fn conditions(view: &View<'_>, verdict: &Verdict, status: &AthenaSessionStatus) -> Vec<Condition> {

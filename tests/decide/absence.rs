@@ -1,10 +1,11 @@
 //! When "does not exist" is believed.
 
-use athena_session_operator::athena::port::{ErrorClass, Operation, SessionState};
+use athena_session_operator::athena::port::{Account, ErrorClass, Operation, Page, Scope, Session, SessionState};
 use athena_session_operator::session::decide::Step;
+use athena_session_operator::session::knowledge::Knowledge;
 
-use crate::fixtures::{TIMING, condition, minutes, seconds};
-use crate::world::{Event, Fault, World};
+use crate::fixtures::{TIMING, WORK_GROUP, at, condition, elsewhere, home, minutes, seconds, status};
+use crate::world::{Event, Fault, Forgery, World};
 
 const MISSING: Fault = Fault::Fails(ErrorClass::NotFoundOrInvalid);
 const READS: [Operation; 2] = [Operation::GetSession, Operation::GetSessionStatus];
@@ -210,4 +211,74 @@ fn a_session_seen_only_after_its_deletion_was_recorded_isnt_taken_for_never_seen
     world.run_for(seconds(30));
     assert_eq!(world.breach, None);
     assert!(world.object.is_some(), "{}", world.told());
+}
+
+/// S2, S4: STS was denied when the session was seen, so no account is recorded that it could be absent from.
+#[test]
+fn absence_in_an_account_that_was_never_recorded_proves_nothing() {
+    let mut world = World::with(Some(SessionState::Idle));
+    world.scope = Scope { account: Account::Unknown("denied".to_owned()), ..home() };
+    world.knowledge.described(
+        Session {
+            status: status(&SessionState::Idle),
+            work_group: Some(WORK_GROUP.to_owned()),
+            dpu_execution_millis: None,
+        },
+        at(world.elapsed),
+    );
+    world.pass();
+    assert_eq!(world.recorded().account_id, None);
+    world.event(&Event::Restart);
+    world.scope = elsewhere();
+    world.event(&Event::Delete);
+    world.run_for(minutes(30));
+    assert_eq!(world.breach, None);
+    assert!(world.object.is_some(), "the finalizer went on evidence from another account");
+}
+
+/// S7: somebody emptied the status, which said that the session was seen, and the operator was restarted.
+#[test]
+fn an_emptied_status_doesnt_shorten_the_proof() {
+    let mut world = World::adopted(SessionState::Idle);
+    world.session = None;
+    world.event(&Event::Forge(Forgery::Emptied));
+    world.event(&Event::Restart);
+    world.event(&Event::Delete);
+    world.run_for(TIMING.confirm_absence - seconds(1));
+    assert!(world.object.is_some(), "{}", world.told());
+    world.run_for(minutes(2));
+    assert!(world.object.is_none());
+}
+
+/// L1: it may be back, and then there is something to end.
+#[test]
+fn while_a_listing_fails_the_session_is_still_looked_for() {
+    for class in ErrorClass::ALL {
+        let mut world = World::adopted(SessionState::Idle);
+        seems_missing(&mut world);
+        world.outages.push((Operation::ListSessions, class));
+        world.event(&Event::Delete);
+        world.wait(seconds(70));
+        world.run_for(minutes(10));
+        assert!(world.object.is_some() && world.count(Operation::ListSessions) > 0, "{class:?}");
+        world.outages.retain(|(operation, _)| *operation == Operation::ListSessions);
+        world.run_for(minutes(10));
+        assert_eq!(world.session, Some(SessionState::Terminated), "{class:?}: {}", world.told());
+        assert!(world.object.is_none(), "{class:?}");
+    }
+}
+
+#[test]
+fn a_listing_whose_tokens_go_in_a_circle_is_given_up_and_waited_after() {
+    let mut knowledge = Knowledge::default();
+    let mut pages = 0;
+    while knowledge.trouble.is_none() {
+        assert!(pages < 100_000, "no end");
+        let next_token = Some(if pages % 2 == 0 { "a" } else { "b" }.to_owned());
+        knowledge.paged(Page { found: None, next_token }, at(seconds(pages)), &TIMING);
+        pages += 1;
+    }
+    let trouble = knowledge.trouble.as_ref().unwrap();
+    assert!(trouble.retry_at > at(seconds(pages - 1)).tick, "{pages} more pages at once");
+    assert_eq!(knowledge.listing, None);
 }

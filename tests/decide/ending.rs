@@ -8,18 +8,11 @@ use jiff::Timestamp;
 use crate::fixtures::{TIMING, at, condition, minutes, object, seconds, spec};
 use crate::world::{Event, Fault, World, word};
 
-const GET: Operation = Operation::GetSession;
 const LOOK: Operation = Operation::GetSessionStatus;
 const TERMINATE: Operation = Operation::TerminateSession;
 
 fn words(world: &World) -> Vec<String> {
     world.writes.iter().map(|(_, step)| word(step)).collect()
-}
-
-/// What was told when the object went.
-fn farewell(world: &World) -> Option<&'static str> {
-    let (_, Step::LetGo { notice }) = world.writes.last().unwrap() else { panic!("{:?}", world.writes) };
-    notice.as_ref().map(|notice| notice.reason)
 }
 
 #[test]
@@ -150,50 +143,6 @@ fn a_cached_wish_that_was_taken_back_ends_nothing() {
     assert_eq!(world.session, Some(SessionState::Idle));
     assert_eq!(world.count(TERMINATE), 1, "the refused one");
     assert_eq!(world.breach, None);
-}
-
-#[test]
-fn retain_lets_a_hanging_deletion_go() {
-    // Bug 10: with no rights at all.
-    let mut world = World::adopted(SessionState::Idle);
-    for operation in [GET, LOOK, Operation::ListSessions, TERMINATE] {
-        world.outages.push((operation, ErrorClass::Denied));
-    }
-    world.event(&Event::Delete);
-    world.run_for(minutes(30));
-    let ready = condition(world.recorded(), "Ready").unwrap();
-    assert_eq!(ready.reason, "AccessDenied");
-    assert!(ready.message.contains("set spec.deletionPolicy: Retain"), "{}", ready.message);
-    world.event(&Event::SetPolicy(DeletionPolicy::Retain));
-    world.forget_the_past();
-    world.pass();
-    assert_eq!(world.told(), "LetGo");
-    assert_eq!(world.session, Some(SessionState::Idle));
-    assert_eq!(farewell(&world), Some("Retained"));
-}
-
-#[test]
-fn retain_lets_go_also_where_the_account_is_the_wrong_one() {
-    let mut world = World::adopted(SessionState::Idle);
-    world.event(&Event::Restart);
-    world.scope = crate::fixtures::elsewhere();
-    world.event(&Event::SetPolicy(DeletionPolicy::Retain));
-    world.event(&Event::Delete);
-    world.pass();
-    assert_eq!(world.told(), "LetGo");
-}
-
-#[test]
-fn terminate_holds_under_retain_until_the_object_is_deleted() {
-    let mut world = World::adopted(SessionState::Idle);
-    world.event(&Event::SetPolicy(DeletionPolicy::Retain));
-    world.event(&Event::SetTerminate);
-    world.pass();
-    assert_eq!(world.session, Some(SessionState::Terminating));
-    world.event(&Event::Delete);
-    world.pass();
-    assert!(world.object.is_none());
-    assert_eq!(farewell(&world), Some("EndNotReached"));
 }
 
 #[test]

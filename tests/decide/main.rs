@@ -2,7 +2,7 @@
 //!
 //! - [`table`]: one decision for every combination of what can be known and asked, against the
 //!   design's rules; and a table to read.
-//! - [`ending`], [`absence`], [`trouble`], [`record`], [`forged`]: sequences, one to a test, in a
+//! - [`ending`], [`retain`], [`absence`], [`trouble`], [`record`], [`forged`]: sequences, one to a test, in a
 //!   simulated [`world`].
 //! - [`properties`]: what must hold (S1, S2, S4, L1, L2) in thousands of random worlds. A failure prints the
 //!   smallest story that shows it; PROPTEST_CASES sets how many are tried.
@@ -16,6 +16,7 @@ mod fixtures;
 mod forged;
 mod properties;
 mod record;
+mod retain;
 mod table;
 mod trouble;
 mod world;

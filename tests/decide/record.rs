@@ -1,5 +1,6 @@
 //! What the status keeps, and what it doesn't lose.
 
+use athena_session_operator::api::session::AthenaSession;
 use athena_session_operator::athena::port::{ErrorClass, Operation, SessionState};
 use athena_session_operator::session::decide::Step;
 
@@ -172,4 +173,43 @@ fn a_change_of_the_spec_is_observed_also_where_athena_has_forgotten_the_session(
     world.event(&Event::SetTerminate);
     world.run_for(minutes(30));
     assert_eq!(world.recorded().observed_generation, Some(2), "kstatus waits for it");
+}
+
+/// L2: of two operators one has looked before the session changed, the other one after.
+#[test]
+fn two_operators_dont_write_over_each_other() {
+    let mut world = World::adopted(SessionState::Idle);
+    let mut other = world.knowledge.clone();
+    world.event(&Event::Becomes(SessionState::Busy));
+    other.looked(status(&SessionState::Busy), at(world.elapsed));
+    for _ in 0..50 {
+        std::mem::swap(&mut world.knowledge, &mut other);
+        world.pass();
+    }
+    assert!(world.writes.len() <= 2, "{}", world.told());
+    assert_eq!(world.recorded().state.as_deref(), Some("BUSY"));
+}
+
+/// S4: where calls go now isn't where the session was seen.
+#[test]
+fn another_account_is_told_and_not_recorded_as_the_sessions() {
+    for event in [None, Some(Event::Delete), Some(Event::SetTerminate)] {
+        let mut world = World::adopted(SessionState::Idle);
+        world.scope = elsewhere();
+        event.iter().for_each(|event| world.event(event));
+        world.run_for(minutes(10));
+        assert_eq!(condition(world.recorded(), "Stalled").unwrap().reason, "WrongAccount", "{event:?}");
+        assert_eq!(world.recorded().account_id.as_deref(), Some(HOME), "{event:?}");
+    }
+}
+
+/// After a rollback to this version, say: an object that can't be read could be neither ended nor let go.
+#[test]
+fn what_a_newer_operator_recorded_counts_as_not_recorded() {
+    let written = serde_json::json!({"apiVersion": "athena-operator.dev/v1alpha1", "kind": "AthenaSession",
+        "metadata": {"name": "a"}, "spec": {"sessionId": "s"},
+        "status": {"state": "IDLE", "terminationReason": "MaxLifetime", "endedAt": 5, "conditions": [{"type": 1}]}});
+    let status = serde_json::from_value::<AthenaSession>(written).unwrap().status.unwrap();
+    assert_eq!(status.state.as_deref(), Some("IDLE"));
+    assert_eq!((status.termination_reason, status.ended_at, status.conditions.len()), (None, None, 0));
 }

@@ -6,7 +6,9 @@ use fake_athena::{Config, Fault, NewSession, NotFound};
 use serde_json::json;
 use tokio::time::sleep;
 
-use crate::world::{World, condition, eventually, has_finalizer};
+use crate::launch::Start;
+use crate::proxy::{Meddle, Script, before_athena};
+use crate::world::{World, condition, eventually, has_finalizer, within};
 
 /// Bug 6: one transient NotFound that drops the claim while the machine lives.
 #[tokio::test]
@@ -100,4 +102,58 @@ async fn a_mistyped_id_is_told_and_its_object_goes_when_it_is_deleted() {
     world.delete("typo").await;
     world.until_gone("typo").await;
     assert_eq!(world.terminations("no-such-session"), 0);
+}
+
+/// S2: a refusal that is over says nothing about a deletion that comes later.
+#[tokio::test]
+async fn what_athena_denied_before_the_deletion_is_asked_again_after_it() {
+    let world = World::new().await;
+    world.athena.fault(Fault::error("InvalidRequestException", "Work group is disabled").on("GetSession").times(2));
+    world.start_operator_with(Start::with(&["--poll-interval=60s"])).await;
+    let id = world.declare("early", "IDLE").await;
+    world.until_reason("early", "SessionNotFound").await;
+    eventually("two refusals", || async { (world.athena.calls_of("GetSession", Some(&id)) >= 2).then_some(()) }).await;
+    sleep(Duration::from_secs(1)).await;
+    // From here on Athena answers well.
+    world.delete("early").await;
+    world.until_gone("early").await;
+    assert_eq!(world.athena_session(&id).state, "TERMINATED");
+}
+
+/// L1: a long history, at the rate that Athena allows: page by page, not from the first one again.
+#[tokio::test]
+async fn a_long_listing_that_is_throttled_comes_to_its_end() {
+    let quotas = [("ListSessions".to_owned(), "5/10".parse().unwrap())].into();
+    let world = World::with(Config { history: 3000, quotas, ..Config::default() }).await;
+    world.start_operator_with(Start::with(&["--backoff-min=1s", "--backoff-max=4s"])).await;
+    let id = world.declare("long", "IDLE").await;
+    world.until_reason("long", "Running").await;
+    world.athena.forget(&id);
+    world.delete("long").await;
+    let gone = within(Duration::from_secs(50), world.until_gone("long")).await;
+    let pages = world.athena.calls_of("ListSessions", None);
+    assert!(gone, "{pages} pages asked for in 50 s, where 38 make the whole list");
+    assert!(world.athena.calls().iter().any(|call| call.outcome.contains("Throttling")), "the quota was never met");
+}
+
+/// L2: a NextToken that leads nowhere.
+#[tokio::test]
+async fn a_listing_that_goes_in_a_circle_doesnt_spin_and_leaves_the_way_out_open() {
+    let world = World::new().await;
+    let script = Script::meddling(|request, _| {
+        let nowhere = || Meddle::Answer(200, json!({"Sessions": [], "NextToken": "again"}));
+        (request == "AmazonAthena.ListSessions").then(nowhere)
+    });
+    let athena_url = Some(before_athena(&world.athena.url(), &script, &world.namespace).await);
+    world.start_operator_with(Start { athena_url, ..Start::default() }).await;
+    let id = world.declare("circle", "IDLE").await;
+    world.until_reason("circle", "Running").await;
+    world.athena.forget(&id);
+    let pages = || script.count("AmazonAthena.ListSessions");
+    eventually("a listing", || async { (pages() > 0).then_some(()) }).await;
+    sleep(Duration::from_secs(5)).await;
+    assert!(pages() < 50, "{} pages in 5 s", pages());
+    world.delete("circle").await;
+    world.edit("circle", json!({"deletionPolicy": "Retain"})).await;
+    world.until_gone("circle").await;
 }

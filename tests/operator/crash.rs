@@ -10,8 +10,9 @@ use futures::stream::{FuturesUnordered, StreamExt};
 use serde_json::json;
 use tokio::time::timeout;
 
-use crate::proxy::{Key, Script, When, before_api_server, before_athena};
-use crate::world::{OPERATOR_ACCOUNT, OPERATOR_NAMESPACE, PATIENCE, Start, World, condition};
+use crate::launch::Start;
+use crate::proxy::{Key, Script, When, before_athena, kubeconfig_by_way_of};
+use crate::world::{PATIENCE, World, condition};
 
 /// Runs side by side.
 const AT_ONCE: usize = 6;
@@ -103,17 +104,8 @@ async fn run(end: End, strike: Option<(Key, When)>) -> (Option<(Key, When)>, boo
 }
 
 async fn start(world: &World, script: &Arc<Script>) {
-    let kubernetes = before_api_server(world.plane, script, &world.namespace).await;
-    let athena = before_athena(&world.athena.url(), script, &world.namespace).await;
-    let token = world.plane.service_account_token(OPERATOR_NAMESPACE, OPERATOR_ACCOUNT).await.unwrap();
-    let kubeconfig = world.plane.kubeconfig_for_token_at(&kubernetes, &token).unwrap();
-    world
-        .start_operator_with(Start {
-            kubeconfig: Some(kubeconfig),
-            athena_url: Some(athena),
-            // Only what was asked for: no looks in between that a fast machine has and a slow one hasn't.
-            arguments: vec!["--poll-interval=60s".to_owned()],
-            ..Start::default()
-        })
-        .await;
+    let kubeconfig = kubeconfig_by_way_of(script, world).await;
+    let athena_url = Some(before_athena(&world.athena.url(), script, &world.namespace).await);
+    // Only what was asked for: no looks in between that a fast machine has and a slow one hasn't.
+    world.start_operator_with(Start { kubeconfig, athena_url, ..Start::with(&["--poll-interval=60s"]) }).await;
 }

@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use athena_session_operator::api::session::TerminationReason;
-use fake_athena::{Config, Fault};
-use serde_json::json;
+use fake_athena::{Config, Fault, NewSession};
+use serde_json::{Value, json};
 use tokio::time::sleep;
 
+use crate::launch::Start;
+use crate::proxy::{Meddle, Script, before_athena};
 use crate::world::{World, condition, eventually, has_finalizer};
 
 #[tokio::test]
@@ -75,12 +77,8 @@ async fn the_finalizer_stays_as_long_as_athena_says_terminating() {
 async fn a_deletion_in_the_second_of_the_apply_ends_the_session_though_athena_is_away() {
     let world = World::new().await;
     world.athena.fault(Fault::cut());
-    world
-        .start_operator_with(crate::world::Start {
-            environment: vec![("AWS_ENDPOINT_URL_STS", world.athena.url())],
-            ..Default::default()
-        })
-        .await;
+    let environment = vec![("AWS_ENDPOINT_URL_STS", world.athena.url())];
+    world.start_operator_with(Start { environment, ..Start::default() }).await;
     let id = world.declare("brief", "IDLE").await;
     world.until("brief", "the finalizer is there", has_finalizer).await;
     world.delete("brief").await;
@@ -94,38 +92,6 @@ async fn a_deletion_in_the_second_of_the_apply_ends_the_session_though_athena_is
     world.until_gone("brief").await;
     assert_eq!(world.athena_session(&id).state, "TERMINATED");
     assert_eq!(world.terminations(&id), 1);
-}
-
-#[tokio::test]
-async fn spec_terminate_ends_the_session_and_the_object_stays_as_its_record() {
-    let world = World::new().await;
-    world.start_operator().await;
-    let id = world.declare("record", "BUSY").await;
-    world.until_reason("record", "Running").await;
-    world.edit("record", json!({"terminate": true})).await;
-    let ended = world.until_reason("record", "Ended").await;
-    assert_eq!(world.athena_session(&id).state, "TERMINATED");
-    let status = ended.status.clone().unwrap();
-    assert_eq!(status.state.as_deref(), Some("TERMINATED"));
-    assert!(status.ended_at.is_some() && status.termination_requested_at.is_some());
-    let session = world.athena_session(&id);
-    let lived = session.ended_at.unwrap().duration_since(session.started_at).as_millis();
-    assert_eq!(status.dpu_execution_millis.map(i128::from), Some(lived), "Athena's figure at the end");
-    assert_eq!(status.termination_reason, Some(TerminationReason::RequestedBySpec));
-    world.until_event("record", "Normal Terminated").await;
-    assert_eq!(condition(&ended, "Terminated").unwrap().1, "RequestedBySpec");
-    assert_eq!(condition(&ended, "Ready").unwrap().0, "True");
-    assert_eq!(condition(&ended, "Active").unwrap().0, "False");
-    assert_eq!(world.terminations(&id), 1);
-
-    // What has ended is asked about no more, and goes at once.
-    let calls = || world.athena.calls().iter().filter(|call| call.operation != "GetCallerIdentity").count();
-    let before = calls();
-    sleep(Duration::from_secs(3)).await;
-    assert_eq!(calls(), before);
-    world.delete("record").await;
-    world.until_gone("record").await;
-    assert_eq!(calls(), before);
 }
 
 #[tokio::test]
@@ -181,26 +147,6 @@ async fn a_session_that_fails_while_it_is_ended_counts_as_ended() {
 }
 
 #[tokio::test]
-async fn a_session_that_ends_by_itself_is_recorded() {
-    let world = World::new().await;
-    world.start_operator().await;
-    let ends = world.declare("ends", "IDLE").await;
-    let fails = world.declare("fails", "IDLE").await;
-    world.until_reason("ends", "Running").await;
-    world.until_reason("fails", "Running").await;
-    world.athena.set_state(&ends, "TERMINATED");
-    world.athena.set_state(&fails, "FAILED");
-    let ended = world.until_reason("ends", "Ended").await;
-    assert_eq!(condition(&ended, "Terminated").unwrap().1, "EndedElsewhere");
-    assert_eq!(condition(&ended, "Ready").unwrap().0, "True");
-    let failed = world.until_reason("fails", "Failed").await;
-    assert_eq!(condition(&failed, "Terminated").unwrap().1, "Failed");
-    assert_eq!(condition(&failed, "Stalled").unwrap().0, "True");
-    world.until_event("fails", "Warning Failed").await;
-    assert_eq!(world.terminations(&ends) + world.terminations(&fails), 0);
-}
-
-#[tokio::test]
 async fn an_accepted_end_without_effect_is_asked_for_again() {
     let world = World::new().await;
     world.athena.fault(Fault::no_effect().on("TerminateSession").times(2));
@@ -220,12 +166,7 @@ async fn an_accepted_end_without_effect_is_asked_for_again() {
 #[tokio::test]
 async fn an_end_that_takes_too_long_is_reported_and_still_looked_at() {
     let world = World::with(Config { terminating: None, ..Config::default() }).await;
-    world
-        .start_operator_with(crate::world::Start {
-            arguments: vec!["--termination-overdue-after=1s".to_owned()],
-            ..Default::default()
-        })
-        .await;
+    world.start_operator_with(Start::with(&["--termination-overdue-after=1s"])).await;
     let id = world.declare("stuck", "IDLE").await;
     world.until_reason("stuck", "Running").await;
     world.delete("stuck").await;
@@ -278,4 +219,55 @@ async fn throttling_is_waited_out() {
         assert!(!events.iter().any(|event| event.starts_with("Warning")), "{events:?}");
     }
     assert!(ids.iter().all(|id| world.athena_session(id).state == "TERMINATED"));
+}
+
+/// The operator was away for longer than --termination-overdue-after; the end itself takes a moment.
+#[tokio::test]
+async fn an_end_that_begins_after_a_downtime_isnt_overdue() {
+    let world = World::with(Config { terminating: Some(Duration::from_millis(1500)), ..Config::default() }).await;
+    let start = Start::with(&["--termination-overdue-after=4s"]);
+    world.start_operator_with(start.clone()).await;
+    world.declare("late", "IDLE").await;
+    world.until_reason("late", "Running").await;
+    world.kill_operator();
+    world.delete("late").await;
+    sleep(Duration::from_secs(6)).await;
+    world.start_operator_with(start).await;
+    world.until_gone("late").await;
+    world.until_event("late", "Normal Terminated").await;
+    let events = world.events("late").await;
+    assert!(!events.contains(&"Warning TerminationOverdue".to_owned()), "{events:?}");
+}
+
+#[tokio::test]
+async fn an_id_of_any_characters_is_taken_as_it_is() {
+    let world = World::new().await;
+    world.start_operator().await;
+    let id = "../a/b?c=d#\u{1F600}\u{1}%2e\"'{}$(id)".to_owned();
+    let id = world.athena.add_session(NewSession { id: Some(id), ..NewSession::default() });
+    world.create("weird", json!({"sessionId": id})).await;
+    world.until_reason("weird", "Running").await;
+    world.delete("weird").await;
+    world.until_gone("weird").await;
+    assert_eq!(world.athena_session(&id).state, "TERMINATED");
+}
+
+/// The API server takes no object of that size, and a status that can't be written holds up the end.
+#[tokio::test]
+async fn an_answer_of_megabytes_doesnt_hold_up_the_end() {
+    let world = World::new().await;
+    let script = Script::meddling(|request, body| {
+        request.starts_with("AmazonAthena.GetSession").then(|| {
+            let asked: Value = serde_json::from_str(body).unwrap();
+            let status = json!({"State": "X".repeat(3_000_000)});
+            Meddle::Answer(200, json!({"SessionId": asked["SessionId"], "WorkGroup": "primary", "Status": status}))
+        })
+    });
+    let athena_url = Some(before_athena(&world.athena.url(), &script, &world.namespace).await);
+    world.start_operator_with(Start { athena_url, ..Start::default() }).await;
+    let id = world.declare("huge", "IDLE").await;
+    world.until_reason("huge", "StateUnknown").await;
+    world.delete("huge").await;
+    world.until_gone("huge").await;
+    assert_eq!(world.athena_session(&id).state, "TERMINATED");
 }

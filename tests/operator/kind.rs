@@ -75,15 +75,22 @@ async fn what_cant_change_is_refused_at_apply_time_with_the_reason() {
 }
 
 #[tokio::test]
-async fn a_session_id_has_1_to_256_characters() {
+async fn a_session_id_has_1_to_256_characters_and_no_white_space() {
     let world = World::new().await;
-    for (id, taken) in [(String::new(), false), ("x".repeat(256), true), ("x".repeat(257), false)] {
+    let ids = [
+        (String::new(), false),
+        ("x".repeat(256), true),
+        ("x".repeat(257), false),
+        ("copied ".to_owned(), false),
+        ("two\nlines".to_owned(), false),
+    ];
+    for (number, (id, taken)) in ids.into_iter().enumerate() {
         let manifest = json!({
             "apiVersion": "athena-operator.dev/v1alpha1", "kind": "AthenaSession",
-            "metadata": {"name": format!("id-{}", id.len()), "namespace": world.namespace}, "spec": {"sessionId": id},
+            "metadata": {"name": format!("id-{number}"), "namespace": world.namespace}, "spec": {"sessionId": id},
         });
         let output = world.plane.kubectl_with(&["apply", "-f", "-"], &manifest.to_string()).await.unwrap();
-        assert_eq!(output.status.success(), taken, "{} characters", id.len());
+        assert_eq!(output.status.success(), taken, "{id:?}");
     }
 }
 

@@ -4,13 +4,23 @@
 #![allow(clippy::unwrap_used, reason = "a test that can't go on should say where")]
 
 mod absence;
+mod accounts;
 mod api_server;
+mod clients;
 mod crash;
 mod ending;
 mod install;
 mod kind;
+mod launch;
+mod load;
 mod process;
 mod proxy;
+mod races;
+mod record;
 mod refusals;
 mod retain;
+mod secrets;
+mod telling;
+mod two_operators;
+mod watching;
 mod world;

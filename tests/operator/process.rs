@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fake_athena::Fault;
-use serde_json::json;
 use tokio::time::sleep;
 
-use crate::proxy::{Script, before_api_server};
-use crate::world::{OPERATOR_ACCOUNT, OPERATOR_NAMESPACE, Start, World, eventually, operator_command};
+use crate::launch::{Start, operator_command};
+use crate::proxy::{Script, about};
+use crate::world::{World, eventually};
 
 #[test]
 fn without_a_cluster_one_line_says_what_to_do() {
@@ -41,7 +41,7 @@ fn help_shows_each_flag_with_its_variable_and_default() {
 #[tokio::test]
 async fn sigterm_ends_it_within_five_seconds_also_in_the_middle_of_a_call() {
     let world = World::new().await;
-    world.start_operator_with(Start { arguments: vec!["--aws-timeout=60s".to_owned()], ..Start::default() }).await;
+    world.start_operator_with(Start::with(&["--aws-timeout=60s"])).await;
     world.declare("hanging", "IDLE").await;
     world.until_reason("hanging", "Running").await;
     world.athena.fault(Fault::hang().on("TerminateSession"));
@@ -75,36 +75,14 @@ async fn a_call_to_athena_that_hangs_is_given_up_and_made_again() {
 async fn a_request_to_the_api_server_that_hangs_is_given_up_and_made_again() {
     let world = World::new().await;
     let script = Arc::new(Script::default());
-    let url = before_api_server(world.plane, &script, &world.namespace).await;
-    let token = world.plane.service_account_token(OPERATOR_NAMESPACE, OPERATOR_ACCOUNT).await.unwrap();
-    let kubeconfig = Some(world.plane.kubeconfig_for_token_at(&url, &token).unwrap());
-    let arguments = vec!["--kubernetes-timeout=500ms".to_owned()];
-    let path = "PUT /apis/athena-operator.dev/v1alpha1/namespaces/NAMESPACE/athenasessions/patient/status";
-    let (held, release) = script.hold(path);
-    world.start_operator_with(Start { kubeconfig, arguments, ..Start::default() }).await;
+    let (held, release) = script.hold(&about("PUT", "patient/status"));
+    world.start_operator_by_way_of(&script, &["--kubernetes-timeout=500ms"]).await;
     world.declare("patient", "IDLE").await;
     held.arrived().await;
     eventually("it is given up", || async { world.log().contains("no answer from the API server").then_some(()) })
         .await;
     release.send_replace(true);
     world.until_reason("patient", "Running").await;
-}
-
-#[tokio::test]
-async fn several_namespaces_can_be_watched() {
-    let world = World::new().await;
-    let second = format!("{}-second", world.namespace);
-    world.plane.kubectl_ok(&["create", "namespace", &second]).await;
-    let arguments = vec!["--watch-namespace".to_owned(), second.clone()];
-    world.start_operator_with(Start { arguments, ..Start::default() }).await;
-    world.declare("one", "IDLE").await;
-    let manifest = json!({
-        "apiVersion": "athena-operator.dev/v1alpha1", "kind": "AthenaSession",
-        "metadata": {"name": "two", "namespace": second}, "spec": {"sessionId": world.session_in("IDLE")},
-    });
-    world.plane.kubectl_with_ok(&["create", "-f", "-"], &manifest.to_string()).await;
-    world.until_reason("one", "Running").await;
-    world.plane.kubectl_ok(&["wait", "--for=condition=Active", "ats/two", "-n", &second, "--timeout=30s"]).await;
 }
 
 #[tokio::test]
@@ -124,22 +102,28 @@ async fn an_api_server_that_is_away_is_told_once_and_waited_for() {
 }
 
 #[tokio::test]
-async fn each_end_leaves_one_line_in_the_audit_trail() {
+async fn the_longest_settings_that_are_taken_work() {
+    const SETTINGS: [&str; 9] = [
+        "poll-interval",
+        "poll-interval-changing",
+        "terminate-again-after",
+        "termination-overdue-after",
+        "confirm-absence-after",
+        "backoff-min",
+        "backoff-max",
+        "aws-timeout",
+        "kubernetes-timeout",
+    ];
     let world = World::new().await;
-    world.start_operator().await;
-    let id = world.declare("audited", "IDLE").await;
-    let object = world.until_reason("audited", "Running").await;
-    world.delete("audited").await;
-    world.until_gone("audited").await;
-    let log = world.log();
-    let lines: Vec<_> = log.lines().filter(|line| line.contains("\"TerminateSession\"")).collect();
-    assert_eq!(lines.len(), 1, "{lines:?}");
-    let line: serde_json::Value = serde_json::from_str(lines[0]).unwrap();
-    assert_eq!(line["session"], id);
-    assert_eq!(line["namespace"], world.namespace);
-    assert_eq!(line["name"], "audited");
-    assert_eq!(line["uid"], object.metadata.uid.unwrap());
-    assert_eq!(line["reason"], "ObjectDeleted");
-    assert_eq!(line["answer"], "TERMINATING");
-    assert_ne!(line["aws_request_id"], "none");
+    let arguments = SETTINGS.map(|setting| format!("--{setting}=999999999999999h"));
+    world.start_operator_with(Start { arguments: arguments.into(), ..Start::default() }).await;
+    world.athena.fault(Fault::throttled().on("GetSession").times(1));
+    let waiting = world.declare("waiting", "IDLE").await;
+    eventually("a call", || async { (world.athena.calls_of("GetSession", Some(&waiting)) > 0).then_some(()) }).await;
+    let id = world.declare("long", "IDLE").await;
+    world.until_reason("long", "Running").await;
+    world.delete("long").await;
+    eventually("a call", || async { (world.terminations(&id) > 0).then_some(()) }).await;
+    sleep(Duration::from_secs(1)).await;
+    assert!(world.operator_runs() && !world.log().contains("panicked"), "{}", world.log());
 }

@@ -1,7 +1,8 @@
 //! A proxy in front of the API server or of Athena that knows each request by name, and can hold it,
-//! or end the operator before or after it takes effect.
+//! answer it in their place, or end the operator before or after it takes effect.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
@@ -10,9 +11,13 @@ use axum::extract::State;
 use axum::http::{Request, StatusCode};
 use axum::response::Response;
 use control_plane::ControlPlane;
+use futures::StreamExt;
 use kube::Client;
 use kube::config::{AuthInfo, KubeConfigOptions, Kubeconfig};
+use serde_json::{Value, json};
 use tokio::sync::{Notify, watch};
+
+use crate::world::{OPERATOR_ACCOUNT, OPERATOR_NAMESPACE, World};
 
 const MOST_BYTES: usize = 1 << 20;
 
@@ -30,9 +35,20 @@ pub enum When {
     After,
 }
 
+/// An answer that upstream didn't give.
+pub enum Meddle {
+    Never,
+    Answer(u16, Value),
+}
+
+/// Sees each request's name and body; None lets it through.
+type Meddler = Box<dyn Fn(&str, &str) -> Option<Meddle> + Send + Sync>;
+
 /// What the proxies of one test share.
 #[derive(Default)]
 pub struct Script {
+    meddler: Option<Meddler>,
+    paused: watch::Sender<bool>,
     counts: Mutex<HashMap<String, u32>>,
     seen: Mutex<Vec<Key>>,
     strike: Mutex<Option<(Key, When)>>,
@@ -56,6 +72,21 @@ impl Hold {
 }
 
 impl Script {
+    /// With somebody on the way who answers some requests himself.
+    pub fn meddling(meddler: impl Fn(&str, &str) -> Option<Meddle> + Send + Sync + 'static) -> Arc<Self> {
+        Arc::new(Self { meddler: Some(Box::new(meddler)), ..Self::default() })
+    }
+
+    /// Whether watches stand still: their connections live, and nothing comes.
+    pub fn pause_watches(&self, paused: bool) {
+        self.paused.send_replace(paused);
+    }
+
+    /// How many requests there were of this name.
+    pub fn count(&self, request: &str) -> usize {
+        self.counts.lock().unwrap().get(request).map_or(0, |count| *count as usize)
+    }
+
     /// Every request so far.
     pub fn seen(&self) -> Vec<Key> {
         self.seen.lock().unwrap().clone()
@@ -100,8 +131,28 @@ struct Proxy {
     namespace: String,
 }
 
+/// A kubeconfig of the operator's, by way of a proxy.
+pub async fn kubeconfig_by_way_of(script: &Arc<Script>, world: &World) -> Option<PathBuf> {
+    let url = before_api_server(world.plane, script, &world.namespace).await;
+    let token = world.plane.service_account_token(OPERATOR_NAMESPACE, OPERATOR_ACCOUNT).await.unwrap();
+    Some(world.plane.kubeconfig_for_token_at(&url, &token).unwrap())
+}
+
+/// The name of a request about an AthenaSession or its status, or about all of them.
+pub fn about(verb: &str, object: &str) -> String {
+    let path = "/apis/athena-operator.dev/v1alpha1/namespaces/NAMESPACE/athenasessions";
+    format!("{verb} {path}{}{object}", if object.is_empty() { "" } else { "/" })
+}
+
+/// A refusal of the API server's.
+pub fn refusal(code: u16, reason: &str, message: &str) -> Meddle {
+    let status = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "details": {}, "status": "Failure",
+                        "code": code, "reason": reason, "message": message});
+    Meddle::Answer(code, status)
+}
+
 /// Starts a proxy in front of the API server; returns its URL.
-pub async fn before_api_server(plane: &ControlPlane, script: &Arc<Script>, namespace: &str) -> String {
+async fn before_api_server(plane: &ControlPlane, script: &Arc<Script>, namespace: &str) -> String {
     let kubeconfig = Kubeconfig::read_from(plane.admin_kubeconfig()).unwrap();
     let mut config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
     // Who asks is told by the operator's own token.
@@ -137,17 +188,37 @@ async fn pass(State(proxy): State<Arc<Proxy>>, request: Request<Body>) -> Respon
     }
     let (head, body) = request.into_parts();
     let body = axum::body::to_bytes(body, MOST_BYTES).await.unwrap();
-    let answer = proxy.upstream.send(Request::from_parts(head, body.into())).await;
+    let meddler = proxy.script.meddler.as_ref();
+    match meddler.and_then(|meddler| meddler(&name, &String::from_utf8_lossy(&body))) {
+        Some(Meddle::Never) => return std::future::pending().await,
+        Some(Meddle::Answer(status, body)) => return answer(status, "application/json", body.to_string()),
+        None => {}
+    }
+    let answered = proxy.upstream.send(Request::from_parts(head, body.into())).await;
     if strike == Some(When::After) {
         return proxy.strike().await;
     }
-    match answer {
+    match answered {
+        Ok(answer) if name.contains(" (watch) ") => answer.map(|body| pausing(Body::new(body), &proxy.script)),
         Ok(answer) => answer.map(Body::new),
-        Err(error) => {
-            let answer = Response::builder().status(StatusCode::BAD_GATEWAY);
-            answer.body(Body::from(error.to_string())).unwrap()
-        }
+        Err(error) => answer(StatusCode::BAD_GATEWAY.as_u16(), "text/plain", error.to_string()),
     }
+}
+
+fn answer(status: u16, kind: &str, body: String) -> Response {
+    Response::builder().status(status).header("content-type", kind).body(Body::from(body)).unwrap()
+}
+
+/// Comes to a stop while watches are paused.
+fn pausing(body: Body, script: &Script) -> Body {
+    let paused = script.paused.subscribe();
+    Body::from_stream(body.into_data_stream().then(move |chunk| {
+        let mut paused = paused.clone();
+        async move {
+            let _ = paused.wait_for(|paused| !paused).await;
+            chunk
+        }
+    }))
 }
 
 impl Proxy {

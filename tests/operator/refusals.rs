@@ -1,12 +1,13 @@
-//! AWS says no: rights, credentials, account, Region.
+//! AWS says no: rights, credentials, words that change.
 
 use std::time::Duration;
 
-use fake_athena::Fault;
+use fake_athena::{Fault, NewSession};
 use serde_json::json;
 use tokio::time::sleep;
 
-use crate::world::{Start, World, condition, eventually};
+use crate::launch::Start;
+use crate::world::{World, condition, eventually};
 
 fn denied() -> Fault {
     Fault::error("AccessDeniedException", "User: arn:aws:sts::123456789012:assumed-role/operator is not authorized")
@@ -63,52 +64,6 @@ async fn access_denied_to_end_it_is_told_and_retain_lets_it_go() {
 }
 
 #[tokio::test]
-async fn with_another_account_or_region_than_recorded_nothing_is_called() {
-    let world = World::new().await;
-    world.start_operator().await;
-    let id = world.declare("elsewhere", "IDLE").await;
-    world.until_reason("elsewhere", "Running").await;
-    world.kill_operator();
-    world.athena.clear_calls();
-
-    world.athena.reconfigure(|config| config.account = "999999999999".to_owned());
-    world.start_operator().await;
-    world.until_reason("elsewhere", "WrongAccount").await;
-    world.kill_operator();
-    world.athena.reconfigure(|config| config.account = "123456789012".to_owned());
-
-    let environment = vec![("AWS_REGION", "us-east-1".to_owned())];
-    world.start_operator_with(Start { environment, ..Start::default() }).await;
-    world.until_reason("elsewhere", "WrongRegion").await;
-    world.delete("elsewhere").await;
-    sleep(Duration::from_secs(2)).await;
-    assert!(world.get("elsewhere").await.is_some());
-    world.kill_operator();
-    let calls = world.athena.calls();
-    assert!(calls.iter().all(|call| call.session.as_deref() != Some(&id)), "{calls:?}");
-
-    world.start_operator().await;
-    world.until_gone("elsewhere").await;
-    assert_eq!(world.athena_session(&id).state, "TERMINATED");
-}
-
-#[tokio::test]
-async fn while_the_account_cant_be_told_a_recorded_session_waits() {
-    let world = World::new().await;
-    world.start_operator().await;
-    let id = world.declare("unsure", "IDLE").await;
-    world.until_reason("unsure", "Running").await;
-    world.kill_operator();
-    world.athena.clear_calls();
-    world.athena.fault(Fault::internal().on("GetCallerIdentity"));
-    world.start_operator().await;
-    world.until_reason("unsure", "AccountUnknown").await;
-    assert!(world.athena.calls().iter().all(|call| call.session.as_deref() != Some(&id)));
-    world.athena.clear_faults();
-    world.until_reason("unsure", "Running").await;
-}
-
-#[tokio::test]
 async fn without_credentials_or_region_the_objects_say_so() {
     let world = World::new().await;
     let id = world.declare("bare", "IDLE").await;
@@ -156,4 +111,46 @@ async fn a_forged_status_buys_nothing() {
     assert_eq!(world.athena_session(&id).state, "TERMINATED");
     assert_eq!(world.athena_session(&other).state, "IDLE");
     assert!(world.athena.calls().iter().all(|call| call.session.as_deref() != Some(&other)), "it was asked about");
+}
+
+/// L2: of a clock that is wrong AWS says each time how wrong it is.
+#[tokio::test]
+async fn a_message_that_differs_each_time_is_written_once() {
+    let world = World::new().await;
+    for second in 10..60 {
+        let said = format!("Signature expired: 20261101T1200{second}Z is now earlier than 20261101T1210{second}Z");
+        world.athena.fault(Fault::error("InvalidSignatureException", said).on("GetSession").times(1));
+    }
+    world.start_operator().await;
+    let id = world.declare("skew", "IDLE").await;
+    world.until_reason("skew", "AccessDenied").await;
+    world.delete("skew").await;
+    sleep(Duration::from_secs(2)).await;
+    let calls = || world.athena.calls_of("GetSession", Some(&id));
+    let (writes, before) = (world.writes().len(), calls());
+    eventually("four more tries", || async { (calls() >= before + 4).then_some(()) }).await;
+    assert_eq!(world.writes().len(), writes);
+}
+
+/// L1: Athena doesn't list what is left of a work group that was deleted with its sessions, so that
+/// nothing proves that this one is gone: a person must say so.
+#[tokio::test]
+async fn a_work_group_that_went_with_its_sessions_is_told_and_retain_lets_the_object_go() {
+    let world = World::new().await;
+    world.start_operator().await;
+    let id =
+        world.athena.add_session(NewSession { work_group: Some("spark-team-a".to_owned()), ..NewSession::default() });
+    world.create("orphan", json!({"sessionId": id})).await;
+    world.until_reason("orphan", "Running").await;
+    world.athena.reconfigure(|config| config.work_groups.retain(|it| it.name != "spark-team-a"));
+    world.athena.forget(&id);
+    world.delete("orphan").await;
+    let told = world.until("orphan", "the way out is told", |object| {
+        condition(object, "Stalled").is_some_and(|it| it.2.contains("deletionPolicy: Retain"))
+    });
+    let object = told.await;
+    let message = condition(&object, "Stalled").unwrap().2;
+    assert!(message.contains("ListSessions"), "{message}");
+    world.edit("orphan", json!({"deletionPolicy": "Retain"})).await;
+    world.until_gone("orphan").await;
 }

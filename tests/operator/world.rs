@@ -1,10 +1,9 @@
-//! What each test starts from: a namespace, an Athena, and operators to start, stop and kill.
+//! What each test starts from: a namespace, an Athena, and an operator to start, stop and kill.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{ExitStatus, Output};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use athena_session_operator::api::FINALIZER;
@@ -16,7 +15,10 @@ use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
+
+use crate::launch::{Operator, Start};
+use crate::proxy::{Script, kubeconfig_by_way_of};
 
 /// As deploy/ names them.
 pub const OPERATOR_NAMESPACE: &str = "athena-session-operator";
@@ -25,35 +27,13 @@ pub const OPERATOR_ACCOUNT: &str = "athena-session-operator";
 /// A wait that no healthy run reaches.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Intervals short enough for tests; the order of events is that of the defaults.
-const BRISK: [(&str, &str); 9] = [
-    ("ATHENA_OPERATOR_POLL_INTERVAL", "1s"),
-    ("ATHENA_OPERATOR_POLL_INTERVAL_CHANGING", "100ms"),
-    ("ATHENA_OPERATOR_TERMINATE_AGAIN_AFTER", "1s"),
-    ("ATHENA_OPERATOR_CONFIRM_ABSENCE_AFTER", "1s"),
-    ("ATHENA_OPERATOR_BACKOFF_MIN", "50ms"),
-    ("ATHENA_OPERATOR_BACKOFF_MAX", "500ms"),
-    ("ATHENA_OPERATOR_AWS_TIMEOUT", "3s"),
-    ("ATHENA_OPERATOR_WATCH_TIMEOUT", "5s"),
-    ("ATHENA_OPERATOR_LOG_FORMAT", "json"),
-];
-
 pub struct World {
     pub plane: &'static ControlPlane,
     pub client: Client,
     pub athena: FakeAthena,
     pub namespace: String,
-    operator: Mutex<Option<Child>>,
-    logs: PathBuf,
-}
-
-/// How to start an operator, where the usual way isn't meant.
-#[derive(Clone, Default)]
-pub struct Start {
-    pub arguments: Vec<String>,
-    pub environment: Vec<(&'static str, String)>,
-    pub kubeconfig: Option<PathBuf>,
-    pub athena_url: Option<String>,
+    pub logs: PathBuf,
+    operator: Mutex<Option<Operator>>,
 }
 
 impl World {
@@ -80,7 +60,7 @@ impl World {
         // Each start of an operator adds to it.
         let _ = std::fs::remove_file(&logs);
         let athena = FakeAthena::start(config).await.unwrap();
-        Self { client: plane.client().await, plane, athena, namespace, operator: Mutex::default(), logs }
+        Self { client: plane.client().await, plane, athena, namespace, logs, operator: Mutex::default() }
     }
 
     // The operator.
@@ -90,35 +70,23 @@ impl World {
     }
 
     pub async fn start_operator_with(&self, start: Start) {
-        let kubeconfig = match start.kubeconfig {
-            Some(kubeconfig) => kubeconfig,
-            None => operator_kubeconfig(self.plane).await,
-        };
-        let athena_url = start.athena_url.unwrap_or_else(|| self.athena.url());
-        let mut command = operator_command();
-        command
-            .args(["run", "--watch-namespace", &self.namespace])
-            .args(start.arguments)
-            .env("KUBECONFIG", kubeconfig)
-            .env("AWS_ENDPOINT_URL", athena_url)
-            .envs(aws_environment())
-            .envs(BRISK)
-            .envs(start.environment)
-            .stderr(File::options().create(true).append(true).open(&self.logs).unwrap());
-        let child = command.spawn().unwrap();
-        let before = self.operator().replace(child);
+        let operator = Operator::start(self, start).await;
+        let before = self.operator().replace(operator);
         assert!(before.is_none(), "an operator runs already");
     }
 
+    /// With a proxy before the API server.
+    pub async fn start_operator_by_way_of(&self, script: &Arc<Script>, arguments: &[&str]) {
+        let kubeconfig = kubeconfig_by_way_of(script, self).await;
+        self.start_operator_with(Start { kubeconfig, ..Start::with(arguments) }).await;
+    }
+
     pub fn kill_operator(&self) {
-        if let Some(mut child) = self.operator().take() {
-            child.kill().unwrap();
-            child.wait().unwrap();
-        }
+        self.operator().take();
     }
 
     pub fn operator_runs(&self) -> bool {
-        self.operator().as_mut().is_some_and(|child| child.try_wait().unwrap().is_none())
+        self.operator().as_mut().is_some_and(|operator| operator.exit_status().is_none())
     }
 
     /// SIGTERM, as the kubelet does it.
@@ -127,14 +95,11 @@ impl World {
     }
 
     pub async fn stop_operator_by(&self, signal: &str) -> (ExitStatus, Duration) {
-        let pid = self.operator().as_ref().expect("an operator runs").id().to_string();
         let asked = Instant::now();
-        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
-        let status = eventually("the operator exits", || async {
-            self.operator().as_mut().and_then(|child| child.try_wait().unwrap())
-        })
-        .await;
-        self.operator().take();
+        self.operator().as_ref().expect("an operator runs").signal(signal);
+        let exit = || async { self.operator().as_mut().and_then(Operator::exit_status) };
+        let status = eventually("the operator exits", exit).await;
+        self.kill_operator();
         (status, asked.elapsed())
     }
 
@@ -142,7 +107,7 @@ impl World {
         std::fs::read_to_string(&self.logs).unwrap_or_default()
     }
 
-    fn operator(&self) -> MutexGuard<'_, Option<Child>> {
+    fn operator(&self) -> MutexGuard<'_, Option<Operator>> {
         self.operator.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
@@ -192,6 +157,11 @@ impl World {
         self.objects().delete(name, &DeleteParams::default()).await.unwrap();
     }
 
+    /// kubectl in this namespace, whatever it answers: for what the typed client can't read or write.
+    pub async fn kubectl(&self, arguments: &[&str]) -> Output {
+        self.plane.kubectl(&[&["-n", &self.namespace], arguments].concat()).await.unwrap()
+    }
+
     pub fn athena_session(&self, id: &str) -> SessionView {
         self.athena.session(id).expect("Athena has the session")
     }
@@ -217,13 +187,23 @@ impl World {
 
     /// The events about an object, as "Type Reason"; one that was repeated is there so often.
     pub async fn events(&self, name: &str) -> Vec<String> {
+        self.events_about(name).await.into_iter().map(|(word, _)| word).collect()
+    }
+
+    /// The text of the first such event.
+    pub async fn note_of(&self, name: &str, event: &str) -> String {
+        self.until_event(name, event).await;
+        self.events_about(name).await.into_iter().find(|(word, _)| word == event).unwrap().1
+    }
+
+    async fn events_about(&self, name: &str) -> Vec<(String, String)> {
         let events: Api<Event> = Api::namespaced(self.client.clone(), &self.namespace);
         let about = |event: &Event| event.regarding.as_ref().and_then(|it| it.name.as_deref()) == Some(name);
         let events = events.list(&ListParams::default()).await.unwrap().items;
         let words = |event: Event| {
             let word = format!("{} {}", event.type_.unwrap_or_default(), event.reason.unwrap_or_default());
             let times = event.series.map_or(1, |series| series.count);
-            std::iter::repeat_n(word, usize::try_from(times).unwrap())
+            std::iter::repeat_n((word, event.note.unwrap_or_default()), usize::try_from(times).unwrap())
         };
         events.into_iter().filter(about).flat_map(words).collect()
     }
@@ -286,16 +266,9 @@ pub async fn operator_kubeconfig(plane: &ControlPlane) -> PathBuf {
     plane.kubeconfig_for_service_account(OPERATOR_NAMESPACE, OPERATOR_ACCOUNT).await.unwrap()
 }
 
-/// The operator, in an environment that has nothing of this machine's Kubernetes and AWS settings.
-pub fn operator_command() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_athena-session-operator"));
-    command.env_clear().env("HOME", "/nonexistent").env("AWS_EC2_METADATA_DISABLED", "true");
-    command.stdin(Stdio::null()).stdout(Stdio::null());
-    command
-}
-
-pub fn aws_environment() -> [(&'static str, &'static str); 3] {
-    [("AWS_REGION", "eu-west-1"), ("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE"), ("AWS_SECRET_ACCESS_KEY", "planted-secret")]
+/// Whether it comes within so long, where it coming at all isn't said.
+pub async fn within(time: Duration, what: impl Future) -> bool {
+    timeout(time, what).await.is_ok()
 }
 
 /// Asks until there is an answer.

@@ -1,0 +1,76 @@
+//! `deletionPolicy: Retain`: the object goes, and the session is left alone.
+
+use athena_session_operator::api::session::DeletionPolicy;
+use athena_session_operator::athena::port::{ErrorClass, Operation, SessionState};
+use athena_session_operator::session::decide::Step;
+
+use crate::fixtures::{condition, minutes};
+use crate::world::{Event, World};
+
+const ALL: [Operation; 4] =
+    [Operation::GetSession, Operation::GetSessionStatus, Operation::ListSessions, Operation::TerminateSession];
+
+/// What was told when the object went.
+fn farewell(world: &World) -> Option<&'static str> {
+    let (_, Step::LetGo { notice }) = world.writes.last().unwrap() else { panic!("{:?}", world.writes) };
+    notice.as_ref().map(|notice| notice.reason)
+}
+
+#[test]
+fn retain_lets_a_hanging_deletion_go() {
+    // Bug 10: with no rights at all.
+    let mut world = World::adopted(SessionState::Idle);
+    for operation in ALL {
+        world.outages.push((operation, ErrorClass::Denied));
+    }
+    world.event(&Event::Delete);
+    world.run_for(minutes(30));
+    let ready = condition(world.recorded(), "Ready").unwrap();
+    assert_eq!(ready.reason, "AccessDenied");
+    assert!(ready.message.contains("set spec.deletionPolicy: Retain"), "{}", ready.message);
+    world.event(&Event::SetPolicy(DeletionPolicy::Retain));
+    world.forget_the_past();
+    world.pass();
+    assert_eq!(world.told(), "LetGo");
+    assert_eq!(world.session, Some(SessionState::Idle));
+    assert_eq!(farewell(&world), Some("Retained"));
+}
+
+#[test]
+fn retain_lets_go_also_where_the_account_is_the_wrong_one() {
+    let mut world = World::adopted(SessionState::Idle);
+    world.event(&Event::Restart);
+    world.scope = crate::fixtures::elsewhere();
+    world.event(&Event::SetPolicy(DeletionPolicy::Retain));
+    world.event(&Event::Delete);
+    world.pass();
+    assert_eq!(world.told(), "LetGo");
+}
+
+#[test]
+fn terminate_holds_under_retain_until_the_object_is_deleted() {
+    let mut world = World::adopted(SessionState::Idle);
+    world.event(&Event::SetPolicy(DeletionPolicy::Retain));
+    world.event(&Event::SetTerminate);
+    world.pass();
+    assert_eq!(world.session, Some(SessionState::Terminating));
+    world.event(&Event::Delete);
+    world.pass();
+    assert!(world.object.is_none());
+    assert_eq!(farewell(&world), Some("EndNotReached"));
+}
+
+/// Its end may be under way by then.
+#[test]
+fn of_a_session_whose_end_was_asked_for_isnt_said_that_it_is_left_as_it_is() {
+    let mut world = World::adopted(SessionState::Idle);
+    world.terminating_for = None;
+    world.event(&Event::Delete);
+    world.pass();
+    assert_eq!(world.session, Some(SessionState::Terminating));
+    world.event(&Event::SetPolicy(DeletionPolicy::Retain));
+    world.pass();
+    let (_, Step::LetGo { notice: Some(notice) }) = world.writes.last().unwrap() else { panic!("{}", world.told()) };
+    assert_eq!(notice.reason, "Retained");
+    assert!(!notice.note.contains("left as it is") && notice.note.contains("asked for"), "{}", notice.note);
+}

@@ -1,0 +1,167 @@
+//! What is watched: namespaces, a kind that isn't there, objects that can't be read, and watches that fail.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use control_plane::ControlPlane;
+use fake_athena::Config;
+use serde_json::{Value, json};
+use tokio::time::sleep;
+
+use crate::launch::Start;
+use crate::proxy::{Meddle, Script, about, kubeconfig_by_way_of, refusal};
+use crate::world::{World, eventually, in_checkout, install, within};
+
+#[tokio::test]
+async fn several_namespaces_can_be_watched() {
+    let world = World::new().await;
+    let second = format!("{}-second", world.namespace);
+    world.plane.kubectl_ok(&["create", "namespace", &second]).await;
+    world.start_operator_with(Start::with(&["--watch-namespace", &second])).await;
+    world.declare("one", "IDLE").await;
+    declare_in(&world, &second, json!({"sessionId": world.session_in("IDLE")})).await;
+    world.until_reason("one", "Running").await;
+    until_active_in(&world, &second).await;
+}
+
+#[tokio::test]
+async fn a_namespace_that_is_named_twice_is_watched_once() {
+    let world = World::new().await;
+    world.start_operator_with(Start::with(&["--poll-interval=60s", "--watch-namespace", &world.namespace])).await;
+    let id = world.declare("twice", "IDLE").await;
+    world.until_reason("twice", "Running").await;
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(world.athena.calls_of("GetSession", Some(&id)), 1, "one controller");
+}
+
+async fn declare_in(world: &World, namespace: &str, spec: Value) {
+    let manifest = json!({
+        "apiVersion": "athena-operator.dev/v1alpha1", "kind": "AthenaSession",
+        "metadata": {"name": "there", "namespace": namespace}, "spec": spec,
+    });
+    world.plane.kubectl_with_ok(&["create", "-f", "-"], &manifest.to_string()).await;
+}
+
+async fn until_active_in(world: &World, namespace: &str) {
+    world.plane.kubectl_ok(&["wait", "--for=condition=Active", "ats/there", "-n", namespace, "--timeout=30s"]).await;
+}
+
+/// Where what a test does to the kind does nothing to other tests.
+async fn own_control_plane() -> &'static ControlPlane {
+    let plane: &'static ControlPlane = Box::leak(Box::new(ControlPlane::start(Default::default()).await.unwrap()));
+    for file in ["deploy/namespace.yaml", "deploy/serviceaccount.yaml", "deploy/rbac.yaml"] {
+        plane.kubectl_ok(&["apply", "-f", &in_checkout(file)]).await;
+    }
+    plane
+}
+
+/// Bug 19: a missing kind that gives a tight loop. And without --watch-namespace all namespaces are watched.
+#[tokio::test]
+async fn a_missing_kind_is_waited_for_with_few_requests_and_then_watched_in_all_namespaces() {
+    let plane = own_control_plane().await;
+    let world = World::on(plane, Config::default()).await;
+    let script = Arc::new(Script::default());
+    let kubeconfig = kubeconfig_by_way_of(&script, &world).await;
+    let start = Start { kubeconfig, all_namespaces: true, ..Start::with(&["--backoff-min=1s"]) };
+    world.start_operator_with(start).await;
+    eventually("the missing kind is told", || async {
+        world.log().contains("athena-session-operator crds | kubectl").then_some(())
+    })
+    .await;
+    sleep(Duration::from_secs(5)).await;
+    assert!(script.seen().len() <= 6, "in 5 s: {:?}", script.seen());
+
+    install(plane).await;
+    let id = world.declare("first", "IDLE").await;
+    world.until_reason("first", "Running").await;
+    declare_in(&world, "default", json!({"sessionId": world.session_in("IDLE")})).await;
+    until_active_in(&world, "default").await;
+
+    plane.kubectl_ok(&["delete", "-f", &in_checkout("crds"), "--wait=true"]).await;
+    assert_eq!(world.athena_session(&id).state, "TERMINATED", "the kind went, and its objects with it");
+    let before = script.seen().len();
+    sleep(Duration::from_secs(10)).await;
+    let requests = script.seen().len() - before;
+    assert!(requests <= 20, "{requests} requests in 10 s without the kind");
+
+    install(plane).await;
+    world.declare("second", "IDLE").await;
+    world.until_reason("second", "Running").await;
+}
+
+/// As under a CRD that somebody has replaced.
+#[tokio::test]
+async fn an_object_that_cant_be_read_is_told_and_stops_no_other() {
+    let plane = own_control_plane().await;
+    install(plane).await;
+    let crd = plane.kubectl_ok(&["get", "crd", "athenasessions.athena-operator.dev", "-o", "json"]).await;
+    let mut crd: Value = serde_json::from_str(&crd).unwrap();
+    crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"] =
+        json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
+    plane.kubectl_with_ok(&["replace", "-f", "-"], &crd.to_string()).await;
+    let world = World::on(plane, Config::default()).await;
+    let manifest = json!({"apiVersion": "athena-operator.dev/v1alpha1", "kind": "AthenaSession",
+                          "metadata": {"name": "odd"}, "spec": {"sessionId": 5}});
+    let create = ["create", "--validate=false", "-n", &world.namespace, "-f", "-"];
+    eventually("the API server takes anything", || async {
+        world.plane.kubectl_with(&create, &manifest.to_string()).await.unwrap().status.success().then_some(())
+    })
+    .await;
+    world.start_operator().await;
+    world.until_event("odd", "Warning Unreadable").await;
+    assert!(world.log().contains("can't be read"));
+    let id = world.declare("even", "IDLE").await;
+    world.until_reason("even", "Running").await;
+    world.delete("even").await;
+    world.until_gone("even").await;
+    assert_eq!(world.athena_session(&id).state, "TERMINATED");
+
+    world.edit("odd", json!({"sessionId": world.session_in("IDLE")})).await;
+    world.until_reason("odd", "Running").await;
+}
+
+/// L1: a connection that is half open.
+#[tokio::test]
+async fn a_list_that_hangs_is_given_up() {
+    let lists = AtomicUsize::new(0);
+    // The first one shows whether the kind is there.
+    let script = Script::meddling(move |request, _| {
+        (request == about("GET", "") && lists.fetch_add(1, Ordering::SeqCst) == 1).then_some(Meddle::Never)
+    });
+    adopts_all_the_same(&script, &about("GET", "")).await;
+}
+
+#[tokio::test]
+async fn a_watch_that_hangs_is_given_up() {
+    let watches = AtomicUsize::new(0);
+    let script = Script::meddling(move |request, _| {
+        (request == about("GET (watch)", "") && watches.fetch_add(1, Ordering::SeqCst) == 0).then_some(Meddle::Never)
+    });
+    adopts_all_the_same(&script, &about("GET (watch)", "")).await;
+}
+
+async fn adopts_all_the_same(script: &Arc<Script>, hangs: &str) {
+    let world = World::new().await;
+    world.start_operator_by_way_of(script, &["--watch-timeout=1s"]).await;
+    eventually("a request hangs", || async { (script.count(hangs) > 0).then_some(()) }).await;
+    sleep(Duration::from_millis(500)).await;
+    world.declare("unseen", "IDLE").await;
+    let adopted = within(Duration::from_secs(30), world.until_reason("unseen", "Running")).await;
+    assert!(adopted, "{} such requests in 30 s", script.count(hangs));
+}
+
+#[tokio::test]
+async fn a_watch_that_is_refused_is_told_once_and_never_said_to_work() {
+    let world = World::new().await;
+    let script = Script::meddling(move |request, _| {
+        request.starts_with("GET (watch)").then(|| refusal(403, "Forbidden", "no more"))
+    });
+    world.start_operator_by_way_of(&script, &[]).await;
+    let watches = || script.count(&about("GET (watch)", ""));
+    eventually("three tries", || async { (watches() >= 3).then_some(()) }).await;
+    sleep(Duration::from_secs(1)).await;
+    let log = world.log();
+    assert_eq!(log.matches("is broken").count(), 1, "{log}");
+    assert!(log.contains("no more") && !log.contains("works"), "{log}");
+}
