@@ -119,7 +119,7 @@ impl Athena {
         let request = request.set_next_token(token.map(str::to_owned));
         let answer = request.send().await.map_err(|error| failure(OPERATION, &error))?;
         if answer.next_token.is_some() && answer.next_token.as_deref() == token {
-            return Err(own_error(OPERATION, ErrorClass::Unavailable, "SamePage", "the next page is the same one"));
+            return Err(own_error(OPERATION, ErrorClass::Invalid, "SamePage", "the next page is the same one"));
         }
         let found = answer.sessions.unwrap_or_default().into_iter().find(|it| it.session_id.as_deref() == Some(id));
         let found = found.map(|summary| session_status(OPERATION, summary.status)).transpose()?;

@@ -25,7 +25,7 @@ impl Identity {
     pub fn new(athena: Athena) -> Self {
         let region = athena.region().map(str::to_owned);
         let account = Account::Unknown(UNASKED.to_owned());
-        Self { athena, scope: watch::Sender::new(Scope { region, account, confirmed_at: None }) }
+        Self { athena, scope: watch::Sender::new(Scope { region, account, confirmed_at: None, since: None }) }
     }
 
     /// Returns at the first answer or failure.
@@ -51,15 +51,23 @@ impl Identity {
         let before = self.scope().account;
         match answer {
             Ok(account) => {
-                match before {
-                    Account::Known(before) if before != account => {
+                match &before {
+                    Account::Known(before) if *before != account => {
                         warn!(before, account, "calls go to another AWS account now");
                     }
                     Account::Known(_) => {}
                     Account::Unknown(_) => info!(account, "calls go to this AWS account"),
                 }
                 self.scope.send_modify(|scope| {
-                    scope.account = Account::Known(account);
+                    // A slower answer to an earlier question is no news.
+                    if scope.confirmed_at.is_some_and(|newer| newer > asked_at) {
+                        return;
+                    }
+                    let account = Account::Known(account);
+                    if scope.account != account {
+                        scope.since = Some(Instant::now());
+                    }
+                    scope.account = account;
                     scope.confirmed_at = Some(asked_at);
                 });
                 Ok(())

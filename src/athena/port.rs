@@ -136,8 +136,10 @@ pub struct Scope {
     pub region: Option<String>,
     /// The account.
     pub account: Account,
-    /// When STS last said so.
+    /// When STS was last asked and said so.
     pub confirmed_at: Option<Instant>,
+    /// Since when it is this account: what was answered before came from another one, or from nobody knows where.
+    pub since: Option<Instant>,
 }
 
 /// The AWS account that calls go to.

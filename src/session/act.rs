@@ -118,7 +118,7 @@ impl Shell {
         let mut last = Step::Wait(None);
         for _ in 0..MOST_STEPS {
             let scope = self.identity.scope();
-            knowledge.found(&object, now());
+            knowledge.found(&object, &scope, now());
             let view = View { object: &object, fresh, knowledge, scope: &scope, timing: &self.timing, now: now() };
             let step = decide(&view);
             last = step.clone();
@@ -168,7 +168,7 @@ impl Shell {
         }
         match last {
             // A long listing takes several passes, so that the object's changes are seen in between.
-            Step::Search { .. } => Ok(Outcome::Wait(Some(Duration::ZERO))),
+            Step::Search { .. } | Step::Identify => Ok(Outcome::Wait(Some(Duration::ZERO))),
             last => Err(PassError::Unsettled { last: Box::new(last) }),
         }
     }

@@ -92,18 +92,22 @@ fn is_held(view: &View<'_>) -> bool {
 fn outdated(view: &View<'_>) -> Option<Step> {
     let knowledge = view.knowledge;
     let theirs = knowledge.record.others_wrote_at()?;
-    let seen = knowledge.seen.as_ref().map(|seen| seen.at);
-    let absence = knowledge.absence.as_ref().map(|absence| absence.last);
-    if view.evidence() == Evidence::Ended || seen.max(absence) >= Some(theirs) {
+    let patience = theirs + view.timing.steady;
+    if patience <= view.now.tick {
         return None;
     }
-    let patience = theirs + view.timing.steady;
-    let may_look = verdict::scope_problem(view).is_none() && knowledge.seen.is_some() && absence.is_none();
-    let look = if may_look { call(view, read(view)) } else { Step::Wait(Some(view.until(patience))) };
-    match look {
-        Step::Wait(_) if patience <= view.now.tick => None,
-        Step::Wait(_) => Some(Step::Wait(Some(view.until(patience)))),
-        look => Some(look),
+    let wait = Step::Wait(Some(view.until(patience)));
+    // What can't be looked at, or differs in words only, isn't worth more than a write now and then.
+    let recorded = view.recorded().and_then(|status| status.state.as_deref());
+    match (&knowledge.seen, view.evidence()) {
+        (Some(seen), Evidence::Alive(state)) if seen.at >= theirs => (recorded == Some(state.as_str())).then_some(wait),
+        (Some(_), Evidence::Alive(_)) if verdict::scope_problem(view).is_none() => match call(view, read(view)) {
+            Step::Wait(_) => Some(wait),
+            look => Some(look),
+        },
+        (Some(seen), Evidence::Ended) => (recorded == Some(seen.status.state.as_str())).then_some(wait),
+        (None, Evidence::Alive(_) | Evidence::Ended) => None,
+        _ => Some(wait),
     }
 }
 
@@ -126,8 +130,8 @@ fn pursue(view: &View<'_>) -> Step {
         Evidence::Absent | Evidence::Missing(Proof::NotToBeHad) => look_for(view, view.timing.steady),
         Evidence::Missing(Proof::AnotherLook { after }) => look_for(view, after),
         Evidence::Missing(Proof::FreshLook) => call(view, read(view)),
-        Evidence::Missing(Proof::Account) => call(view, Step::Identify),
-        Evidence::Missing(Proof::Listing { work_group }) => search(view, work_group),
+        Evidence::Missing(Proof::Account) => prove(view, Step::Identify),
+        Evidence::Missing(Proof::Listing { work_group }) => prove(view, Step::Search { work_group }),
         Evidence::Alive(state) => match view.intent() {
             Some(reason) => end(view, state, reason),
             None => look_when_due(view),
@@ -157,7 +161,8 @@ fn end(view: &View<'_>, state: &SessionState, reason: TerminationReason) -> Step
     }
     match view.knowledge.accepted_at {
         Some(accepted) if seen.at < accepted + view.timing.recall => look_when_due(view),
-        None if is_old(view, seen) => call(view, Step::Look),
+        // A look that can't be had must not hold up an end: on a session that has ended the call does nothing.
+        None if is_old(view, seen) && view.knowledge.trouble.is_none() => Step::Look,
         _ => terminate(view, seen, reason),
     }
 }
@@ -171,7 +176,7 @@ fn is_old(view: &View<'_>, seen: &Seen) -> bool {
 /// still asks for it: what is cached may be old.
 fn terminate(view: &View<'_>, seen: &Seen, reason: TerminationReason) -> Step {
     if let Some(wait) = wait_after(view, view.knowledge.end_trouble.as_ref()) {
-        return if is_old(view, seen) { call(view, Step::Look) } else { wait };
+        return if is_old(view, seen) && view.knowledge.trouble.is_none() { Step::Look } else { wait };
     }
     let recorded = view.recorded().is_some_and(|status| status.termination_requested_at.is_some());
     match status::due(view) {
@@ -189,12 +194,13 @@ fn record_end(view: &View<'_>) -> Step {
     if final_figures || !to_be_had { Step::Wait(None) } else { call(view, Step::Describe) }
 }
 
-/// Lists the work group; while that fails the session is looked at now and then, since it may be back.
-fn search(view: &View<'_>, work_group: String) -> Step {
+/// A call that the proof of an absence needs. While it fails the session is looked at now and then: it
+/// may be back.
+fn prove(view: &View<'_>, step: Step) -> Step {
     let last = view.knowledge.absence.as_ref().map(|absence| absence.last);
     let is_old = last.is_some_and(|last| view.now.tick >= last + view.timing.steady);
-    let tried = view.knowledge.trouble.is_some();
-    call(view, if tried && is_old { read(view) } else { Step::Search { work_group } })
+    let fails = view.knowledge.trouble.as_ref().is_some_and(verdict::is_told);
+    call(view, if fails && is_old { read(view) } else { step })
 }
 
 /// Looks again `after` the first answer that the session doesn't exist, and from then on slowly.

@@ -8,8 +8,10 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use crate::api::session::{AthenaSession, AthenaSessionStatus};
-use crate::athena::port::{Account, CallError, ErrorClass, Operation, Page, Session, SessionState, SessionStatus};
+use crate::api::session::{AthenaSession, AthenaSessionStatus, TerminationReason};
+use crate::athena::port::{
+    Account, CallError, ErrorClass, Operation, Page, Scope, Session, SessionState, SessionStatus,
+};
 
 /// The moment of a decision.
 #[derive(Clone, Copy, Debug)]
@@ -117,7 +119,12 @@ impl Record {
 fn fingerprint(status: Option<&AthenaSessionStatus>) -> u64 {
     let mut hasher = DefaultHasher::new();
     if let Some(status) = status {
-        (&status.state, &status.work_group, status.termination_reason.is_some()).hash(&mut hasher);
+        (status.observed_generation, &status.session_id, &status.state, &status.state_change_reason).hash(&mut hasher);
+        (&status.work_group, &status.region, &status.account_id, status.dpu_execution_millis).hash(&mut hasher);
+        status.termination_reason.map(TerminationReason::as_str).hash(&mut hasher);
+        for time in [&status.started_at, &status.idle_since, &status.ended_at, &status.termination_requested_at] {
+            time.as_ref().map(|time| time.0.as_second()).hash(&mut hasher);
+        }
         for condition in &status.conditions {
             (&condition.type_, &condition.status, &condition.reason, &condition.message).hash(&mut hasher);
         }
@@ -184,9 +191,14 @@ impl Knowledge {
         self.seen.as_ref().map(|seen| &seen.status.state)
     }
 
-    /// This is the object as it stands now.
-    pub fn found(&mut self, object: &AthenaSession, now: Now) {
+    /// This is the object as it stands now, and where calls go.
+    pub fn found(&mut self, object: &AthenaSession, scope: &Scope, now: Now) {
         self.record.found(object.status.as_ref(), now);
+        // In another account the session doesn't exist, which says nothing of this one.
+        if self.absence.as_ref().is_some_and(|absence| scope.since.is_some_and(|since| absence.first < since)) {
+            self.absence = None;
+            self.listing = None;
+        }
         if object.metadata.deletion_timestamp.is_some() {
             self.deleted_at.get_or_insert(now.tick);
         }
@@ -210,6 +222,7 @@ impl Knowledge {
 
     /// A page of the listing of the session's work group.
     pub fn paged(&mut self, page: Page, now: Now, timing: &Timing) {
+        self.succeeded(Operation::ListSessions);
         let mut listing = self.listing.take().unwrap_or_default();
         listing.pages += 1;
         if page.next_token.is_none() {
@@ -277,13 +290,19 @@ impl Knowledge {
     pub fn failed(&mut self, error: CallError, now: Now, timing: &Timing, jitter: f64) {
         let reading = matches!(error.operation, Operation::GetSession | Operation::GetSessionStatus);
         if reading && error.class == ErrorClass::NotFoundOrInvalid {
-            self.succeeded(error.operation);
+            // Unless a listing shows that the very same answer is wrong.
+            self.trouble.take_if(|trouble| {
+                trouble.error.operation == error.operation && trouble.error.class != ErrorClass::NotFoundOrInvalid
+            });
+            // A listing that was begun before this answer proves nothing after it.
+            self.listing = None;
             let first = self.absence.as_ref().map_or(now.tick, |absence| absence.first);
             let unlisted_at = self.absence.as_ref().and_then(|absence| absence.unlisted_at);
             self.absence = Some(Absence { first, last: now.tick, error, unlisted_at });
             return;
         }
-        if error.operation == Operation::ListSessions && error.class == ErrorClass::NotFoundOrInvalid {
+        let refused = matches!(error.class, ErrorClass::NotFoundOrInvalid | ErrorClass::Invalid);
+        if error.operation == Operation::ListSessions && refused {
             // Its token may be too old: the next one starts anew.
             self.listing = None;
         }
@@ -297,6 +316,10 @@ impl Knowledge {
     fn saw(&mut self, status: SessionStatus, now: Now) {
         self.absence = None;
         self.listing = None;
+        // What an absence would have needed is needed no more.
+        self.trouble.take_if(|trouble| {
+            matches!(trouble.error.operation, Operation::ListSessions | Operation::GetCallerIdentity)
+        });
         if self.state().is_some_and(SessionState::is_ended) && !status.state.is_ended() {
             // An end is final: this answer is older than the one that is known.
             return;

@@ -112,7 +112,8 @@ fn trouble(view: &View<'_>) -> Option<Verdict> {
     Some(trouble_verdict(view, told))
 }
 
-fn is_told(trouble: &Trouble) -> bool {
+/// Whether a person should hear of it: passing trouble only when it stays.
+pub(super) fn is_told(trouble: &Trouble) -> bool {
     match trouble.error.class {
         ErrorClass::Throttled | ErrorClass::Unavailable => trouble.attempts >= TOLD_AFTER,
         _ => true,

@@ -98,20 +98,20 @@ impl View<'_> {
         if absence.last.duration_since(absence.first) < apart {
             return Some(Proof::AnotherLook { after: apart });
         }
-        let mut newest = Some(absence.last);
+        let mut newest = absence.last;
         if self.once_seen() {
             let here = self.account().is_some_and(|then| self.scope.account == Account::Known(then.to_owned()));
             let Some(work_group) = self.work_group().filter(|_| here) else { return Some(Proof::NotToBeHad) };
-            if absence.unlisted_at < newest {
+            let Some(unlisted_at) = absence.unlisted_at.filter(|unlisted_at| *unlisted_at >= absence.last) else {
                 return Some(Proof::Listing { work_group: work_group.to_owned() });
-            }
-            if self.scope.confirmed_at < newest {
+            };
+            if self.scope.confirmed_at < Some(unlisted_at) {
                 return Some(Proof::Account);
             }
-            newest = absence.unlisted_at.max(self.scope.confirmed_at);
+            newest = unlisted_at;
         }
         // What is let go can't be taken back, and an answer from before the deletion may be over.
-        let is_old = newest.is_none_or(|newest| self.now.tick.duration_since(newest) > PASS);
+        let is_old = self.now.tick.duration_since(newest) > self.timing.steady.max(PASS);
         let is_earlier = self.knowledge.deleted_at.is_some_and(|deleted| absence.last < deleted);
         (self.is_deleted() && (is_old || is_earlier)).then_some(Proof::FreshLook)
     }

@@ -49,7 +49,7 @@ pub fn time(elapsed: Duration) -> Time {
 }
 
 pub fn home() -> Scope {
-    Scope { region: Some(REGION.to_owned()), account: Account::Known(HOME.to_owned()), confirmed_at: None }
+    Scope { region: Some(REGION.to_owned()), account: Account::Known(HOME.to_owned()), confirmed_at: None, since: None }
 }
 
 pub fn elsewhere() -> Scope {

@@ -11,9 +11,12 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod absence;
+
+mod contention;
 mod ending;
 mod fixtures;
 mod forged;
+mod proof;
 mod properties;
 mod record;
 mod retain;

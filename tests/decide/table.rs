@@ -199,7 +199,7 @@ impl Row {
             Stands::Unlisted { .. } => knowledge.absence = missing(seconds(70), seconds(5), None),
             Stands::Unidentified => knowledge.absence = missing(seconds(70), seconds(2), Some(seconds(1))),
             Stands::Absent { .. } => knowledge.absence = missing(seconds(70), seconds(5), Some(seconds(4))),
-            Stands::AbsentSince { .. } => knowledge.absence = missing(seconds(90), seconds(20), Some(seconds(19))),
+            Stands::AbsentSince { .. } => knowledge.absence = missing(seconds(150), seconds(80), Some(seconds(79))),
         }
         knowledge.adopted_here = !self.once_seen();
         if let Some((operation, class, again)) = self.error {
@@ -214,7 +214,7 @@ impl Row {
     }
 
     fn scope(&self) -> Scope {
-        let ago = if matches!(self.stands, Stands::AbsentSince { .. }) { seconds(18) } else { seconds(3) };
+        let ago = if matches!(self.stands, Stands::AbsentSince { .. }) { seconds(78) } else { seconds(3) };
         let home = Scope { confirmed_at: Some(at(NOW - ago).tick), ..home() };
         match self.place {
             Place::Home => home,
@@ -276,6 +276,10 @@ impl Row {
         self.may_call() && !matches!(self.error, Some((Operation::GetSessionStatus, _, false)))
     }
 
+    fn reading_fails(&self) -> bool {
+        matches!(self.error, Some((Operation::GetSessionStatus, ..)))
+    }
+
     /// Whether nothing is in the way of TerminateSession.
     fn may_end(&self) -> bool {
         self.may_call() && !matches!(self.error, Some((Operation::TerminateSession, _, false)))
@@ -288,7 +292,8 @@ impl Row {
     /// TerminateSession would be right, if the object still asks for it.
     fn ready_to_terminate(&self) -> bool {
         let Stands::Seen(state, history) = &self.stands else { return false };
-        let due = matches!(history, History::Current | History::WithoutEffect);
+        let unseen = *history == History::Old && self.reading_fails();
+        let due = matches!(history, History::Current | History::WithoutEffect) || unseen;
         self.may_end() && self.end_wanted() && self.alive() && *state != SessionState::Terminating && due
     }
 }
@@ -322,11 +327,14 @@ fn rules(row: &Row, step: &Step) -> Vec<(&'static str, bool, bool)> {
         ("GetSession is asked first, and for an ended session's last figures",
             row.may_read() && (never_described || row.ended() && !row.deleted()
                 || matches!(row.stands, Stands::MissingOnce { ago: 61, .. })
-                || row.deleted() && matches!(row.stands, Stands::AbsentSince { .. })),
+                || matches!(row.stands, Stands::AbsentSince { once_seen } if row.deleted() || !once_seen)),
             *step == Step::Describe),
         ("what is doubtful or old is looked at before it is ended; nothing else is due for a look",
             row.may_read() && match &row.stands {
-                Stands::Seen(_, history) => row.alive() && (*history == History::Old || row.end_wanted() && *history == History::Doubtful),
+                // A look that can't be had must not hold up an end.
+                Stands::Seen(state, history) => row.alive() && (
+                    *history == History::Old && !(row.end_wanted() && row.reading_fails() && *state != SessionState::Terminating)
+                    || row.end_wanted() && *history == History::Doubtful),
                 _ => false,
             },
             *step == Step::Look),

@@ -132,6 +132,8 @@ impl World {
     fn may_seem_missing(&self, operation: Operation, object: &AthenaSession) -> bool {
         let recorded = object.status.as_ref();
         let known = recorded.is_some_and(|it| it.state.is_some() && it.work_group.as_deref() == Some(WORK_GROUP));
-        known && !matches!(operation, Operation::ListSessions | Operation::GetCallerIdentity)
+        // Nor can one that this process took on and never saw, whatever is recorded of it.
+        let never_seen = self.knowledge.adopted_here && self.knowledge.seen.is_none();
+        known && !never_seen && !matches!(operation, Operation::ListSessions | Operation::GetCallerIdentity)
     }
 }

@@ -83,7 +83,7 @@ impl World {
         let mut fresh = false;
         for _ in 0..MOST_STEPS {
             let now = at(self.elapsed);
-            self.knowledge.found(&object, now);
+            self.knowledge.found(&object, &self.scope, now);
             let (knowledge, scope) = (&self.knowledge, &self.scope);
             let step = decide(&View { object: &object, fresh, knowledge, scope, timing: &TIMING, now });
             self.steps.push(step.clone());

@@ -1,0 +1,159 @@
+//! Two operators over one object: they may repeat each other, and must not fight.
+
+use std::time::Duration;
+
+use athena_session_operator::api::session::AthenaSession;
+use athena_session_operator::athena::port::{Session, SessionState, SessionStatus};
+use athena_session_operator::session::decide::{Step, decide};
+use athena_session_operator::session::knowledge::Knowledge;
+use athena_session_operator::session::view::View;
+
+use crate::fixtures::*;
+
+struct Two {
+    object: AthenaSession,
+    version: u64,
+    now: Duration,
+    writes: u32,
+}
+
+impl Two {
+    /// A pass of one of them, with Athena's word at that time.
+    fn pass(&mut self, knowledge: &mut Knowledge, athena: &SessionStatus) -> bool {
+        let scope = home();
+        for _ in 0..24 {
+            self.now += Duration::from_millis(20);
+            let now = at(self.now);
+            knowledge.found(&self.object, &scope, now);
+            let view = View { object: &self.object, fresh: true, knowledge, scope: &scope, timing: &TIMING, now };
+            match decide(&view) {
+                Step::Wait(_) => return false,
+                Step::WriteStatus { status, .. } => {
+                    self.writes += 1;
+                    self.version += 1;
+                    self.object.status = Some(*status);
+                    knowledge.record.written(self.object.status.as_ref());
+                    return true;
+                }
+                Step::Look => knowledge.looked(athena.clone(), now),
+                Step::Describe => knowledge.described(
+                    Session {
+                        status: athena.clone(),
+                        work_group: Some(WORK_GROUP.to_owned()),
+                        dpu_execution_millis: None,
+                    },
+                    now,
+                ),
+                step => panic!("{step:?}"),
+            }
+            knowledge.answered_in(&scope.account);
+        }
+        panic!("unsettled")
+    }
+}
+
+/// A10: two operators, both IDLE, since another moment.
+#[test]
+fn two_operators_dont_fight_over_idle_since() {
+    let (mut one, mut other) = (Knowledge::default(), Knowledge::default());
+    let mut two = Two { object: object(), version: 1, now: seconds(0), writes: 0 };
+    let idle = |since| SessionStatus { idle_since: Some(at(since).wall), ..status(&SessionState::Idle) };
+    two.pass(&mut one, &idle(seconds(1)));
+    two.pass(&mut other, &idle(seconds(1)));
+    two.now += seconds(30);
+    two.pass(&mut other, &idle(seconds(1)));
+    // Other's turn to look: the session was busy in between. One's next look is 30 s away.
+    two.now += seconds(31);
+    one.looked(idle(seconds(1)), at(two.now - seconds(5)));
+    two.writes = 0;
+    let until = two.now + seconds(50);
+    while two.now < until {
+        let wrote = two.pass(&mut other, &idle(seconds(60))) | two.pass(&mut one, &idle(seconds(60)));
+        if !wrote {
+            two.now += seconds(1);
+        }
+    }
+    assert!(two.writes < 10, "{} writes in 50 s", two.writes);
+}
+
+/// A11: two operators that were told differently of the same end.
+#[test]
+fn two_operators_dont_fight_over_an_end() {
+    let (mut one, mut other) = (Knowledge::default(), Knowledge::default());
+    let mut two = Two { object: object(), version: 1, now: seconds(0), writes: 0 };
+    let ended = status(&SessionState::Terminated);
+    let described = |status: &SessionStatus, dpu| Session {
+        status: status.clone(),
+        work_group: Some(WORK_GROUP.to_owned()),
+        dpu_execution_millis: Some(dpu),
+    };
+    // Statistics that settle a moment after the end.
+    one.described(described(&ended, 700), at(seconds(1)));
+    other.described(described(&ended, 900), at(seconds(3)));
+    two.now = seconds(4);
+    let until = two.now + minutes(10);
+    while two.now < until {
+        let wrote = two.pass(&mut other, &ended) | two.pass(&mut one, &ended);
+        if !wrote {
+            two.now += seconds(1);
+        }
+    }
+    assert!(two.writes < 30, "{} writes in 10 min", two.writes);
+}
+
+/// A18: two operators of unequal words (another version, another --poll-interval).
+#[test]
+fn two_operators_with_other_settings_dont_fight() {
+    let (mut one, mut other) = (Knowledge::default(), Knowledge::default());
+    let idle = status(&SessionState::Degraded);
+    let mut object = object();
+    let scope = home();
+    let slower = athena_session_operator::session::knowledge::Timing { overdue: minutes(20), ..TIMING };
+    let mut now = seconds(0);
+    let (mut writes, mut calls) = (0, 0);
+    object.metadata.deletion_timestamp = None;
+    object.spec.terminate = true;
+    let terminating = SessionStatus { state: SessionState::Terminating, ..idle };
+    while now < minutes(50) {
+        let mut wrote = false;
+        for (knowledge, timing) in [(&mut one, &TIMING), (&mut other, &slower)] {
+            for _ in 0..24 {
+                now += Duration::from_millis(20);
+                knowledge.found(&object, &scope, at(now));
+                let view = View { object: &object, fresh: true, knowledge, scope: &scope, timing, now: at(now) };
+                match decide(&view) {
+                    Step::Wait(_) => break,
+                    Step::WriteStatus { status, .. } => {
+                        if now > minutes(30) {
+                            writes += 1;
+                        }
+                        object.status = Some(*status);
+                        knowledge.record.written(object.status.as_ref());
+                        wrote = true;
+                        break;
+                    }
+                    Step::Look => {
+                        if now > minutes(30) {
+                            calls += 1;
+                        }
+                        knowledge.looked(terminating.clone(), at(now));
+                    }
+                    Step::Describe => knowledge.described(
+                        Session {
+                            status: terminating.clone(),
+                            work_group: Some(WORK_GROUP.to_owned()),
+                            dpu_execution_millis: None,
+                        },
+                        at(now),
+                    ),
+                    step => panic!("{step:?}"),
+                }
+                knowledge.answered_in(&scope.account);
+            }
+        }
+        if !wrote {
+            now += seconds(1);
+        }
+    }
+    assert!(writes < 60, "{writes} writes and {calls} calls in 20 min");
+}

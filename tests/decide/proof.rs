@@ -1,0 +1,355 @@
+//! What an absence needs to count: where, in which order, how fresh; and what must not hold up an end.
+
+use std::time::Duration;
+
+use athena_session_operator::athena::port::Scope;
+use athena_session_operator::athena::port::{Account, ErrorClass, Operation, Page, Session, SessionState};
+use athena_session_operator::session::decide::{Step, decide};
+use athena_session_operator::session::knowledge::Knowledge;
+use athena_session_operator::session::view::{Evidence, View};
+
+use crate::fixtures::*;
+use crate::world::{Event, World};
+
+/// The account that STS says from now on.
+fn moved_to(world: &World, scope: Scope) -> Scope {
+    let now = Some(at(world.elapsed).tick);
+    Scope { confirmed_at: now, since: now, ..scope }
+}
+
+fn ready(world: &World) -> String {
+    condition(world.recorded(), "Ready").unwrap().reason.clone()
+}
+
+/// A1: the account that the status names after the credentials changed is still that of the session.
+#[test]
+fn a_change_of_account_doesnt_rewrite_the_recorded_account() {
+    let mut world = World::adopted(SessionState::Idle);
+    world.scope = elsewhere();
+    world.run_for(minutes(3));
+    assert_eq!(ready(&world), "WrongAccount");
+    assert_eq!(world.recorded().account_id.as_deref(), Some(HOME));
+}
+
+/// A1b: and after a restart there, a deletion lets go of the running session.
+#[test]
+fn after_a_change_of_account_and_a_restart_the_object_stays() {
+    let mut world = World::adopted(SessionState::Idle);
+    world.scope = elsewhere();
+    world.run_for(minutes(3));
+    world.event(&Event::Restart);
+    world.event(&Event::Delete);
+    world.run_for(minutes(10));
+    assert!(world.object.is_some(), "let go; session {:?}; breach {:?}; {}", world.session, world.breach, world.told());
+}
+
+/// A2: answers from another account don't count once the credentials are back.
+#[test]
+fn answers_from_another_account_prove_nothing_later() {
+    let mut world = World::adopted(SessionState::Idle);
+    // Calls go to another account (with a work group of this name, "primary" say), where the session isn't.
+    let running = world.session.take();
+    world.outages.push((Operation::GetCallerIdentity, ErrorClass::Unavailable));
+    world.event(&Event::Delete);
+    world.run_for(minutes(4));
+    assert!(world.count(Operation::ListSessions) > 0);
+    // STS says so,
+    world.scope = moved_to(&world, elsewhere());
+    world.outages.clear();
+    world.run_for(minutes(2));
+    assert_eq!(ready(&world), "WrongAccount");
+    // and somebody puts it right.
+    world.session = running;
+    world.scope = moved_to(&world, home());
+    world.run_for(minutes(3));
+    assert_eq!(world.breach, None, "{}", world.told());
+}
+
+/// A2k: the same for a kept object: its session runs for ever as "Ended".
+#[test]
+fn answers_from_another_account_end_nothing() {
+    let mut world = World::adopted(SessionState::Idle);
+    let running = world.session.take();
+    world.outages.push((Operation::GetCallerIdentity, ErrorClass::Unavailable));
+    world.event(&Event::SetTerminate);
+    world.run_for(minutes(4));
+    world.scope = moved_to(&world, elsewhere());
+    world.outages.clear();
+    world.run_for(minutes(2));
+    world.session = running;
+    world.scope = moved_to(&world, home());
+    world.run_for(minutes(30));
+    assert_eq!(world.session, Some(SessionState::Terminated), "status says {}", ready(&world));
+}
+
+/// A3: STS is asked after the listing too.
+#[test]
+fn the_account_is_confirmed_after_the_listing() {
+    let mut knowledge = Knowledge::default();
+    let idle = status(&SessionState::Idle);
+    knowledge.described(
+        Session { status: idle, work_group: Some(WORK_GROUP.to_owned()), dpu_execution_millis: None },
+        at(seconds(0)),
+    );
+    knowledge.answered_in(&Account::Known(HOME.to_owned()));
+    for second in [10, 70] {
+        knowledge.failed(
+            error(Operation::GetSessionStatus, ErrorClass::NotFoundOrInvalid),
+            at(seconds(second)),
+            &TIMING,
+            1.0,
+        );
+    }
+    // The periodic GetCallerIdentity; then the credentials change, and the listing is that of another account.
+    let scope = Scope { confirmed_at: Some(at(seconds(71)).tick), ..home() };
+    knowledge.searched(None, at(seconds(75)), &TIMING);
+    let mut object = object();
+    object.status = Some(recorded_as(&SessionState::Idle));
+    let view = View {
+        object: &object,
+        fresh: true,
+        knowledge: &knowledge,
+        scope: &scope,
+        timing: &TIMING,
+        now: at(seconds(76)),
+    };
+    assert_ne!(view.evidence(), Evidence::Absent);
+}
+
+/// A4: trouble with listing is over when the session is seen.
+#[test]
+fn trouble_with_a_listing_that_isnt_wanted_any_more_is_over() {
+    let mut world = World::adopted(SessionState::Idle);
+    let running = world.session.take();
+    world.outages.push((Operation::ListSessions, ErrorClass::Denied));
+    world.run_for(minutes(4));
+    assert_eq!(ready(&world), "AccessDenied");
+    world.session = running;
+    world.run_for(minutes(60));
+    assert_eq!(ready(&world), "Running", "{}", world.told());
+}
+
+/// A4b: the same keeps the figures of the end from being asked for, and slows the end.
+#[test]
+fn the_end_is_noticed_as_fast_after_an_old_trouble_with_listing() {
+    let mut world = World::adopted(SessionState::Idle);
+    let running = world.session.take();
+    world.outages.push((Operation::ListSessions, ErrorClass::Unavailable));
+    world.run_for(minutes(30));
+    world.session = running;
+    world.run_for(minutes(10));
+    let asked = world.elapsed;
+    world.event(&Event::SetTerminate);
+    let until = asked + minutes(30);
+    world.run_until(until, |world| world.recorded().ended_at.is_some());
+    let took = world.elapsed - asked;
+    world.run_for(minutes(30));
+    assert!(
+        took < seconds(15) && world.recorded().dpu_execution_millis == Some(7),
+        "took {took:?}, {:?}",
+        world.recorded().dpu_execution_millis
+    );
+}
+
+/// A5: pages that come end a back-off.
+#[test]
+fn a_page_is_an_answer() {
+    let mut knowledge = Knowledge::default();
+    let mut now = seconds(0);
+    for page in 0..20 {
+        knowledge.failed(error(Operation::ListSessions, ErrorClass::Throttled), at(now), &TIMING, 1.0);
+        let wait = knowledge.trouble.as_ref().unwrap().retry_at - at(now).tick;
+        assert!(wait <= seconds(1), "page {page}: {wait:?}");
+        now += wait;
+        let next_token = Some(format!("page {page}"));
+        knowledge.paged(Page { found: None, next_token }, at(now), &TIMING);
+    }
+}
+
+/// A6: a listing that was begun before the last answer isn't one since the last answer.
+#[test]
+fn a_listing_counts_only_if_it_was_begun_after_the_last_answer() {
+    let mut knowledge = Knowledge::default();
+    let idle = status(&SessionState::Idle);
+    knowledge.described(
+        Session { status: idle, work_group: Some(WORK_GROUP.to_owned()), dpu_execution_millis: None },
+        at(seconds(0)),
+    );
+    let missing = error(Operation::GetSessionStatus, ErrorClass::NotFoundOrInvalid);
+    for second in [10, 70] {
+        knowledge.failed(missing.clone(), at(seconds(second)), &TIMING, 1.0);
+    }
+    for filter in 0..8 {
+        knowledge.paged(Page::default(), at(seconds(71 + filter)), &TIMING);
+    }
+    // An outage of an hour; then the session is looked at again.
+    knowledge.failed(missing, at(minutes(60)), &TIMING, 1.0);
+    knowledge.paged(Page::default(), at(minutes(60) + seconds(1)), &TIMING);
+    assert_eq!(knowledge.absence.unwrap().unlisted_at, None);
+}
+
+/// A7: STS away, Athena answers.
+#[test]
+fn a_session_is_looked_at_while_sts_is_away() {
+    let mut world = World::adopted(SessionState::Idle);
+    let running = world.session.take();
+    world.outages.push((Operation::GetCallerIdentity, ErrorClass::Unavailable));
+    world.event(&Event::Delete);
+    world.run_for(minutes(3));
+    world.session = running;
+    world.run_for(minutes(600));
+    assert!(world.object.is_none(), "session {:?}, looks {}", world.session, world.count(Operation::GetSessionStatus));
+}
+
+/// A8: GetSessionStatus refused, TerminateSession allowed.
+#[test]
+fn an_end_is_called_where_the_look_that_would_save_it_fails() {
+    let mut world = World::adopted(SessionState::Idle);
+    world.outages.push((Operation::GetSessionStatus, ErrorClass::Denied));
+    world.run_for(minutes(3));
+    world.event(&Event::Delete);
+    world.run_for(minutes(60));
+    assert!(world.count(Operation::TerminateSession) > 0, "{:?}", world.session);
+}
+
+/// A9: GetSessionStatus throttled for others' sake.
+#[test]
+fn the_back_off_of_looking_doesnt_hold_up_an_end() {
+    let mut world = World::adopted(SessionState::Idle);
+    world.outages.push((Operation::GetSessionStatus, ErrorClass::Throttled));
+    world.run_for(minutes(60));
+    world.event(&Event::Delete);
+    let until = world.elapsed + seconds(60);
+    assert!(world.run_until(until, |world| world.count(Operation::TerminateSession) > 0));
+}
+
+/// A12: nothing changes, yet it is written again and again.
+#[test]
+fn a_session_that_only_the_listing_shows_isnt_written_again_and_again() {
+    let mut world = World::adopted(SessionState::Idle);
+    for operation in [Operation::GetSessionStatus, Operation::GetSession, Operation::TerminateSession] {
+        world.outages.push((operation, ErrorClass::NotFoundOrInvalid));
+    }
+    world.event(&Event::SetTerminate);
+    world.run_for(minutes(20));
+    world.forget_the_past();
+    world.run_for(minutes(60));
+    assert!(world.writes.len() < 5, "{} writes, {} calls in an hour", world.writes.len(), world.calls.len());
+}
+
+/// A13: STS answers slowly.
+#[test]
+fn a_slow_sts_isnt_an_endless_circle() {
+    let mut knowledge = Knowledge::default();
+    let idle = status(&SessionState::Idle);
+    knowledge.described(
+        Session { status: idle, work_group: Some(WORK_GROUP.to_owned()), dpu_execution_millis: None },
+        at(seconds(0)),
+    );
+    knowledge.answered_in(&Account::Known(HOME.to_owned()));
+    let mut object = object();
+    object.status = Some(recorded_as(&SessionState::Idle));
+    object.metadata.deletion_timestamp = Some(time(seconds(1)));
+    let mut scope = home();
+    let missing = error(Operation::GetSessionStatus, ErrorClass::NotFoundOrInvalid);
+    let mut now = seconds(1);
+    knowledge.failed(missing.clone(), at(now), &TIMING, 1.0);
+    let mut calls = 0;
+    while now < minutes(30) {
+        knowledge.found(&object, &scope, at(now));
+        let step = decide(&View {
+            object: &object,
+            fresh: true,
+            knowledge: &knowledge,
+            scope: &scope,
+            timing: &TIMING,
+            now: at(now),
+        });
+        now += Duration::from_millis(20);
+        match step {
+            Step::LetGo { .. } => return,
+            Step::Wait(after) => now += after.unwrap(),
+            Step::WriteStatus { status, .. } => {
+                object.status = Some(*status);
+                knowledge.record.written(object.status.as_ref());
+            }
+            Step::Look => {
+                calls += 1;
+                knowledge.failed(missing.clone(), at(now), &TIMING, 1.0);
+            }
+            Step::Search { .. } => {
+                calls += 1;
+                knowledge.paged(Page::default(), at(now), &TIMING);
+            }
+            Step::Identify => {
+                calls += 1;
+                // As Identity::confirm: the moment that it was asked.
+                let asked_at = at(now).tick;
+                now += seconds(11);
+                scope.confirmed_at = Some(asked_at);
+                knowledge.identified();
+            }
+            step => panic!("{step:?}"),
+        }
+    }
+    panic!("not let go after {calls} calls");
+}
+
+/// A14: the session ends by itself while TerminateSession backs off.
+#[test]
+fn an_end_by_itself_is_noticed_while_terminate_session_backs_off() {
+    let mut world = World::adopted(SessionState::Idle);
+    world.outages.push((Operation::TerminateSession, ErrorClass::Throttled));
+    world.event(&Event::Delete);
+    world.run_for(minutes(60));
+    let calls = world.count(Operation::TerminateSession);
+    let until = world.elapsed + minutes(10);
+    world.run_until(until, |world| world.count(Operation::TerminateSession) > calls);
+    world.session = Some(SessionState::Terminated);
+    let ended = world.elapsed;
+    world.run_until(ended + minutes(10), |world| world.object.is_none());
+    assert!(world.elapsed - ended < seconds(75), "{:?}", world.elapsed - ended);
+}
+
+/// A16: tokens that go in a circle.
+#[test]
+fn tokens_in_a_circle_are_not_followed_without_a_pause() {
+    let mut knowledge = Knowledge::default();
+    for page in 0..10_000 {
+        knowledge.paged(Page { found: None, next_token: Some(format!("{}", page % 2)) }, at(seconds(0)), &TIMING);
+    }
+    assert!(knowledge.trouble.is_some(), "listing {:?}", knowledge.listing);
+}
+
+/// A15: an expired token that Athena calls a ValidationException.
+#[test]
+fn a_page_that_is_refused_starts_the_listing_anew() {
+    let mut knowledge = Knowledge::default();
+    knowledge.paged(Page { found: None, next_token: Some("old".to_owned()) }, at(seconds(0)), &TIMING);
+    knowledge.failed(error(Operation::ListSessions, ErrorClass::Invalid), at(minutes(60)), &TIMING, 1.0);
+    assert_eq!(knowledge.listing, None);
+}
+
+/// A20: how long after the credentials came back.
+#[test]
+fn let_go_needs_an_answer_of_the_right_account_whenever_the_pass_comes() {
+    let mut breaches = Vec::new();
+    for late in [0, 1, 5, 9, 11, 30] {
+        let mut world = World::adopted(SessionState::Idle);
+        let running = world.session.take();
+        world.outages.push((Operation::GetCallerIdentity, ErrorClass::Unavailable));
+        world.event(&Event::Delete);
+        world.run_for(minutes(4));
+        world.scope = moved_to(&world, elsewhere());
+        world.outages.clear();
+        world.run_for(minutes(2));
+        world.session = running;
+        world.scope = moved_to(&world, home());
+        world.wait(seconds(late));
+        world.run_for(minutes(3));
+        if world.breach.is_some() {
+            breaches.push(late);
+        }
+    }
+    assert_eq!(breaches, Vec::<u64>::new());
+}
