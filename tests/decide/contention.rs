@@ -8,7 +8,7 @@ use athena_session_operator::session::decide::{Step, decide};
 use athena_session_operator::session::knowledge::Knowledge;
 use athena_session_operator::session::view::View;
 
-use crate::fixtures::*;
+use crate::fixtures::{TIMING, WORK_GROUP, at, home, minutes, object, seconds, status};
 
 struct Two {
     object: AthenaSession,

@@ -2,8 +2,8 @@
 //!
 //! - [`table`]: one decision for every combination of what can be known and asked, against the
 //!   design's rules; and a table to read.
-//! - [`ending`], [`retain`], [`absence`], [`trouble`], [`record`], [`forged`]: sequences, one to a test, in a
-//!   simulated [`world`].
+//! - [`ending`], [`retain`], [`absence`], [`proof`], [`trouble`], [`record`], [`forged`], [`contention`]: sequences,
+//!   one to a test, in a simulated [`world`].
 //! - [`properties`]: what must hold (S1, S2, S4, L1, L2) in thousands of random worlds. A failure prints the
 //!   smallest story that shows it; PROPTEST_CASES sets how many are tried.
 
@@ -11,7 +11,6 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod absence;
-
 mod contention;
 mod ending;
 mod fixtures;

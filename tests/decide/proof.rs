@@ -8,7 +8,10 @@ use athena_session_operator::session::decide::{Step, decide};
 use athena_session_operator::session::knowledge::Knowledge;
 use athena_session_operator::session::view::{Evidence, View};
 
-use crate::fixtures::*;
+use crate::fixtures::{
+    HOME, TIMING, WORK_GROUP, at, condition, elsewhere, error, home, minutes, object, recorded_as, seconds, status,
+    time,
+};
 use crate::world::{Event, World};
 
 /// The account that STS says from now on.
