@@ -117,9 +117,9 @@ impl Shell {
         let mut fresh = false;
         let mut last = Step::Wait(None);
         for _ in 0..MOST_STEPS {
-            let scope = self.identity.scope();
-            knowledge.found(&object, &scope, now());
-            let view = View { object: &object, fresh, knowledge, scope: &scope, timing: &self.timing, now: now() };
+            let (scope, now) = (self.identity.scope(), now());
+            knowledge.found(&object, &scope, now);
+            let view = View { object: &object, fresh, knowledge, scope: &scope, timing: &self.timing, now };
             let step = decide(&view);
             last = step.clone();
             let answer = match step {

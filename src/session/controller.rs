@@ -129,7 +129,7 @@ async fn reconcile(object: Arc<Guarded>, context: Arc<Context>) -> Result<Action
             "the operator has a fault: it panicked".to_owned()
         }
     };
-    let wait = context.back_off(memory.failures);
+    let wait = context.shell.timing.back_off(memory.failures, fastrand::f64());
     memory.failures = memory.failures.saturating_add(1);
     warn!(namespace = key.0, name = key.1, problem, again_in = ?wait, "a pass over an AthenaSession was given up");
     context.keep(key, memory);
@@ -153,12 +153,6 @@ impl Context {
 
     fn keep(&self, key: (String, String), memory: Memory) {
         self.memories.lock().unwrap_or_else(PoisonError::into_inner).insert(key, memory);
-    }
-
-    fn back_off(&self, failures: u32) -> Duration {
-        let timing = &self.shell.timing;
-        let doubled = timing.backoff_min.saturating_mul(1 << failures.min(20)).min(timing.backoff_max);
-        doubled.mul_f64(0.5 + fastrand::f64() / 2.0)
     }
 }
 

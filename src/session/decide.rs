@@ -99,14 +99,14 @@ fn outdated(view: &View<'_>) -> Option<Step> {
     let wait = Step::Wait(Some(view.until(patience)));
     // What can't be looked at, or differs in words only, isn't worth more than a write now and then.
     let recorded = view.recorded().and_then(|status| status.state.as_deref());
-    match (&knowledge.seen, view.evidence()) {
-        (Some(seen), Evidence::Alive(state)) if seen.at >= theirs => (recorded == Some(state.as_str())).then_some(wait),
-        (Some(_), Evidence::Alive(_)) if verdict::scope_problem(view).is_none() => match call(view, read(view)) {
+    let says_the_same = recorded == knowledge.state().map(SessionState::as_str);
+    match view.evidence() {
+        Evidence::Alive(seen) if seen.at >= theirs => says_the_same.then_some(wait),
+        Evidence::Alive(_) if verdict::scope_problem(view).is_none() => match call(view, read(view)) {
             Step::Wait(_) => Some(wait),
             look => Some(look),
         },
-        (Some(seen), Evidence::Ended) => (recorded == Some(seen.status.state.as_str())).then_some(wait),
-        (None, Evidence::Alive(_) | Evidence::Ended) => None,
+        Evidence::Ended => says_the_same.then_some(wait),
         _ => Some(wait),
     }
 }
@@ -132,9 +132,9 @@ fn pursue(view: &View<'_>) -> Step {
         Evidence::Missing(Proof::FreshLook) => call(view, read(view)),
         Evidence::Missing(Proof::Account) => prove(view, Step::Identify),
         Evidence::Missing(Proof::Listing { work_group }) => prove(view, Step::Search { work_group }),
-        Evidence::Alive(state) => match view.intent() {
-            Some(reason) => end(view, state, reason),
-            None => look_when_due(view),
+        Evidence::Alive(seen) => match view.intent() {
+            Some(reason) => end(view, seen, reason),
+            None => look_when_due(view, seen),
         },
     }
 }
@@ -149,18 +149,15 @@ fn wait_after(view: &View<'_>, trouble: Option<&Trouble>) -> Option<Step> {
     Some(Step::Wait(Some(view.until(retry_at))))
 }
 
-fn end(view: &View<'_>, state: &SessionState, reason: TerminationReason) -> Step {
-    let Some(seen) = &view.knowledge.seen else {
-        return call(view, Step::Describe);
-    };
+fn end(view: &View<'_>, seen: &Seen, reason: TerminationReason) -> Step {
     if seen.doubtful {
         return call(view, Step::Look);
     }
-    if *state == SessionState::Terminating {
-        return look_when_due(view);
+    if seen.status.state == SessionState::Terminating {
+        return look_when_due(view, seen);
     }
     match view.knowledge.accepted_at {
-        Some(accepted) if seen.at < accepted + view.timing.recall => look_when_due(view),
+        Some(accepted) if seen.at < accepted + view.timing.recall => look_when_due(view, seen),
         // A look that can't be had must not hold up an end: on a session that has ended the call does nothing.
         None if is_old(view, seen) && view.knowledge.trouble.is_none() => Step::Look,
         _ => terminate(view, seen, reason),
@@ -178,9 +175,8 @@ fn terminate(view: &View<'_>, seen: &Seen, reason: TerminationReason) -> Step {
     if let Some(wait) = wait_after(view, view.knowledge.end_trouble.as_ref()) {
         return if is_old(view, seen) && view.knowledge.trouble.is_none() { Step::Look } else { wait };
     }
-    let recorded = view.recorded().is_some_and(|status| status.termination_requested_at.is_some());
     match status::due(view) {
-        Some((status, notices)) if !recorded => Step::WriteStatus { status: Box::new(status), notices },
+        Some((status, notices)) if !view.is_end_recorded() => Step::WriteStatus { status: Box::new(status), notices },
         _ if !view.fresh => Step::Refresh,
         _ => Step::Terminate { reason },
     }
@@ -205,16 +201,12 @@ fn prove(view: &View<'_>, step: Step) -> Step {
 
 /// Looks again `after` the first answer that the session doesn't exist, and from then on slowly.
 fn look_for(view: &View<'_>, after: Duration) -> Step {
-    let Some(absence) = &view.knowledge.absence else {
-        return look_when_due(view);
-    };
-    look_at(view, (absence.first + after).max(absence.last + after.min(view.timing.steady)))
+    let absence = view.knowledge.absence.as_ref();
+    let next = absence.map(|absence| (absence.first + after).max(absence.last + after.min(view.timing.steady)));
+    look_at(view, next.unwrap_or(view.now.tick))
 }
 
-fn look_when_due(view: &View<'_>) -> Step {
-    let Some(seen) = &view.knowledge.seen else {
-        return call(view, Step::Describe);
-    };
+fn look_when_due(view: &View<'_>, seen: &Seen) -> Step {
     let verdict = verdict::verdict(view);
     look_at(view, seen.at + verdict.map_or(view.timing.changing, |verdict| interval(view, verdict.reason)))
 }

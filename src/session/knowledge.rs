@@ -41,6 +41,15 @@ pub struct Timing {
     pub backoff_max: Duration,
 }
 
+impl Timing {
+    /// The wait after so many failures before this one. `jitter`, from 0 to 1, takes up to half of it away.
+    #[must_use]
+    pub fn back_off(&self, failures: u32, jitter: f64) -> Duration {
+        let doubled = self.backoff_min.saturating_mul(1 << failures.min(20));
+        doubled.min(self.backoff_max).mul_f64(0.5 + jitter.clamp(0.0, 1.0) / 2.0)
+    }
+}
+
 /// What is known of one session.
 #[derive(Clone, Debug, Default)]
 pub struct Knowledge {
@@ -76,7 +85,7 @@ pub struct Knowledge {
 }
 
 /// A positive answer.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seen {
     /// What Athena said.
     pub status: SessionStatus,
@@ -356,8 +365,7 @@ impl Knowledge {
         let wait = match error.class {
             ErrorClass::Denied | ErrorClass::Invalid | ErrorClass::NotFoundOrInvalid => timing.steady,
             ErrorClass::Throttled | ErrorClass::Unavailable | ErrorClass::NotConfigured => {
-                let doubled = timing.backoff_min.saturating_mul(1 << (attempts - 1).min(20));
-                doubled.min(timing.backoff_max).mul_f64(0.5 + jitter.clamp(0.0, 1.0) / 2.0)
+                timing.back_off(attempts - 1, jitter)
             }
         };
         *trouble = Some(Trouble { error, attempts, retry_at: now.tick + wait });

@@ -93,7 +93,6 @@ pub fn retained(view: &View<'_>) -> Option<Notice> {
         return None;
     }
     let id = &view.object.spec.session_id;
-    let asked = view.recorded().is_some_and(|status| status.termination_requested_at.is_some());
     Some(if view.intent().is_some() {
         Notice::warning(
             "EndNotReached",
@@ -102,7 +101,7 @@ pub fn retained(view: &View<'_>) -> Option<Notice> {
                  reached: session {id} may still be running, and billed"
             ),
         )
-    } else if asked {
+    } else if view.is_end_recorded() {
         let note = format!(
             "The object goes since deletionPolicy is Retain: the end of session {id}, which had been asked for, isn't waited for"
         );

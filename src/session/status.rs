@@ -20,7 +20,7 @@ pub fn due(view: &View<'_>) -> Option<(AthenaSessionStatus, Vec<Notice>)> {
     // What is going is written to once, and then only if there is something to tell, or if it couldn't
     // say by then that the session was seen, which absence depends on.
     let recorded = view.recorded();
-    let is_told = recorded.is_some_and(|status| status.termination_requested_at.is_some() && status.state.is_some());
+    let is_told = view.is_end_recorded() && recorded.is_some_and(|status| status.state.is_some());
     let news = render(view, &verdict, !(view.is_deleted() && is_told));
     (recorded != Some(&news)).then(|| {
         let status = render(view, &verdict, true);
@@ -32,7 +32,6 @@ pub fn due(view: &View<'_>) -> Option<(AthenaSessionStatus, Vec<Notice>)> {
 fn render(view: &View<'_>, verdict: &Verdict, with_session: bool) -> AthenaSessionStatus {
     let mut status = view.recorded().cloned().unwrap_or_default();
     status.observed_generation = view.object.metadata.generation;
-    let recorded_end = status.termination_requested_at.is_some();
     if with_session {
         record_session(view, &mut status);
     }
@@ -42,7 +41,7 @@ fn render(view: &View<'_>, verdict: &Verdict, with_session: bool) -> AthenaSessi
         status.termination_reason = None;
     }
     if let Some(reason) = view.intent()
-        && !recorded_end
+        && !view.is_end_recorded()
         && view.evidence() != Evidence::Ended
     {
         status.termination_requested_at = Some(Time(whole_seconds(view.now.wall)));

@@ -79,7 +79,7 @@ fn standing(view: &View<'_>, evidence: &Evidence<'_>) -> Option<Verdict> {
         Evidence::Absent if view.once_seen() && view.intent().is_some() => Some(ended(view)),
         Evidence::Absent => Some(not_found(view)),
         Evidence::Ended => Some(ended(view)),
-        Evidence::Alive(state) => Some(alive(view, state)),
+        Evidence::Alive(seen) => Some(alive(view, &seen.status.state)),
     }
 }
 

@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
-use super::knowledge::{Absence, Knowledge, Now, Timing};
+use super::knowledge::{Absence, Knowledge, Now, Seen, Timing};
 use crate::api::session::{AthenaSession, AthenaSessionStatus, DeletionPolicy, TerminationReason};
-use crate::athena::port::{Account, Scope, SessionState};
+use crate::athena::port::{Account, Scope};
 
 /// An answer counts as one of now for so long: longer than what a pass does between two answers.
 pub const PASS: Duration = Duration::from_secs(10);
@@ -55,6 +55,12 @@ impl View<'_> {
         self.object.status.as_ref()
     }
 
+    /// Whether it is recorded that an end is asked for.
+    #[must_use]
+    pub fn is_end_recorded(&self) -> bool {
+        self.recorded().is_some_and(|status| status.termination_requested_at.is_some())
+    }
+
     /// The session's work group: from Athena, or else as Athena said it to an earlier process.
     #[must_use]
     pub fn work_group(&self) -> Option<&str> {
@@ -71,14 +77,14 @@ impl View<'_> {
     /// How the session stands, as far as it is known.
     #[must_use]
     pub fn evidence(&self) -> Evidence<'_> {
-        match (self.knowledge.state(), &self.knowledge.absence) {
+        match (&self.knowledge.seen, &self.knowledge.absence) {
             // An end is final, also when Athena has forgotten the session since.
-            (Some(state), _) if state.is_ended() => Evidence::Ended,
+            (Some(seen), _) if seen.status.state.is_ended() => Evidence::Ended,
             (_, Some(absence)) => match self.missing_proof(absence) {
                 None => Evidence::Absent,
                 Some(proof) => Evidence::Missing(proof),
             },
-            (Some(state), None) => Evidence::Alive(state),
+            (Some(seen), None) => Evidence::Alive(seen),
             (None, None) => Evidence::None,
         }
     }
@@ -141,7 +147,7 @@ pub enum Evidence<'a> {
     /// Athena hasn't been asked, or hasn't answered.
     None,
     /// Not ended.
-    Alive(&'a SessionState),
+    Alive(&'a Seen),
     /// TERMINATED or FAILED.
     Ended,
     /// Athena says that it doesn't exist, and this is still wanted before it is believed.

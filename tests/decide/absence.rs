@@ -273,7 +273,7 @@ fn a_listing_whose_tokens_go_in_a_circle_is_given_up_and_waited_after() {
     let mut knowledge = Knowledge::default();
     let mut pages = 0;
     while knowledge.trouble.is_none() {
-        assert!(pages < 100_000, "no end");
+        assert!(pages < 10_000, "no end");
         let next_token = Some(if pages % 2 == 0 { "a" } else { "b" }.to_owned());
         knowledge.paged(Page { found: None, next_token }, at(seconds(pages)), &TIMING);
         pages += 1;

@@ -52,7 +52,7 @@ impl Two {
     }
 }
 
-/// A10: two operators, both IDLE, since another moment.
+/// Two operators, both IDLE, since another moment.
 #[test]
 fn two_operators_dont_fight_over_idle_since() {
     let (mut one, mut other) = (Knowledge::default(), Knowledge::default());
@@ -76,7 +76,7 @@ fn two_operators_dont_fight_over_idle_since() {
     assert!(two.writes < 10, "{} writes in 50 s", two.writes);
 }
 
-/// A11: two operators that were told differently of the same end.
+/// Two operators that were told differently of the same end.
 #[test]
 fn two_operators_dont_fight_over_an_end() {
     let (mut one, mut other) = (Knowledge::default(), Knowledge::default());
@@ -101,7 +101,7 @@ fn two_operators_dont_fight_over_an_end() {
     assert!(two.writes < 30, "{} writes in 10 min", two.writes);
 }
 
-/// A18: two operators of unequal words (another version, another --poll-interval).
+/// Two operators of unequal words (another version, another --poll-interval).
 #[test]
 fn two_operators_with_other_settings_dont_fight() {
     let (mut one, mut other) = (Knowledge::default(), Knowledge::default());
