@@ -39,8 +39,8 @@ docs: need-rust ## Makes the documentation of the code
 	cargo doc --workspace --no-deps
 
 crds: build ## Writes crds/ anew, after a change of src/api/
-	$(programs)/athena-session-operator crds > crds/athenasessions.yaml.new
-	mv crds/athenasessions.yaml.new crds/athenasessions.yaml
+	$(programs)/athena-session-operator crds > crds/athena-operator.dev.yaml.new
+	mv crds/athena-operator.dev.yaml.new crds/athena-operator.dev.yaml
 
 docs-table: need-rust ## Writes the table of docs/conditions.md anew, after a change of src/api/reason.rs
 	UPDATE_DOCS=1 cargo test --workspace --test operator table_of_reasons

@@ -27,7 +27,8 @@ fn main() -> ExitCode {
 }
 
 fn crds() -> Result<(), String> {
-    let yaml = serde_saphyr::to_string(&api::crd()).map_err(|error| error.to_string())?;
+    let documents: Result<Vec<_>, _> = api::crds().iter().map(serde_saphyr::to_string).collect();
+    let yaml = documents.map_err(|error| error.to_string())?.join("---\n");
     std::io::stdout().write_all(yaml.as_bytes()).map_err(|error| format!("the CRDs can't be written: {error}"))
 }
 

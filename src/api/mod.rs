@@ -2,22 +2,35 @@
 
 pub mod reason;
 pub mod session;
+pub mod work_group;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
 use session::AthenaSession;
+use work_group::AthenaWorkGroup;
 
 /// The finalizer on every [`session::AthenaSession`] whose session this operator answers for.
 pub const FINALIZER: &str = "athena-operator.dev/session";
 
-/// The CustomResourceDefinition, as it is installed.
+/// The finalizer on every [`work_group::AthenaWorkGroup`]: it stays as long as there are AthenaSessions that are
+/// to be ended by way of it.
+pub const WORK_GROUP_FINALIZER: &str = "athena-operator.dev/work-group";
+
+/// The annotation, on an AthenaSession or an AthenaWorkGroup, that holds up ends as long as it is there and
+/// isn't `false`.
+pub const PAUSED: &str = "athena-operator.dev/paused";
+
+/// The CustomResourceDefinitions, as they are installed.
 #[must_use]
-pub fn crd() -> Value {
-    let mut crd = json!(AthenaSession::crd() as CustomResourceDefinition);
-    unfold_descriptions(&mut crd);
-    crd
+pub fn crds() -> Vec<Value> {
+    let crds: [CustomResourceDefinition; 2] = [AthenaSession::crd(), AthenaWorkGroup::crd()];
+    let mut crds = crds.map(|crd| json!(crd));
+    crds.iter_mut().for_each(unfold_descriptions);
+    crds.into()
 }
 
 /// `kubectl explain` keeps line breaks and folds lines itself: those of the doc comments would show.
@@ -34,4 +47,15 @@ fn unfold_descriptions(schema: &mut Value) {
         Value::Array(items) => items.iter_mut().for_each(unfold_descriptions),
         _ => {}
     }
+}
+
+/// The record of a newer version, or of somebody else, must not make the object unreadable, which could
+/// not even be deleted then: what can't be read counts as not recorded.
+fn readable<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: DeserializeOwned + Default,
+{
+    let value = Value::deserialize(deserializer)?;
+    Ok(serde_json::from_value(value).unwrap_or_default())
 }

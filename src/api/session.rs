@@ -7,11 +7,12 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
+
+use super::readable;
 
 /// What is asked for: which session this object stands for, and when and how its end is wanted.
-#[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[kube(
     group = "athena-operator.dev",
     version = "v1alpha1",
@@ -75,14 +76,24 @@ use serde::{Deserialize, Deserializer, Serialize};
 #[x_kube(
     validation = Rule::new("self.sessionId == oldSelf.sessionId")
         .message("sessionId can't change: an AthenaSession stands for one session; create another AthenaSession for another session")
-        .field_path(".sessionId")
+        .field_path(".sessionId"),
+    validation = Rule::new("!has(oldSelf.workGroupRef) || (has(self.workGroupRef) && self.workGroupRef == oldSelf.workGroupRef)")
+        .message("workGroupRef can't change, nor be removed: it may be set once; create another AthenaSession for another work group")
+        .field_path(".workGroupRef"),
 )]
 pub struct AthenaSessionSpec {
     /// The id of the session in Athena, 1 to 256 characters, as StartSession returned it. It can't
-    /// change. The session must be in the operator's AWS account and Region.
+    /// change. Without workGroupRef the session must be in the operator's AWS account and Region.
     #[schemars(length(min = 1, max = 256))]
     #[x_kube(validation = Rule::new(r"!self.matches('\\s')").message("sessionId must not contain white space"))]
     pub session_id: String,
+
+    /// The AthenaWorkGroup that the session's work group is registered by. It may be set once, and then
+    /// can't change. This object's namespace must be among those that the AthenaWorkGroup selects, and
+    /// the session must be in its work group. Default: none, the operator reaches the session with its
+    /// own identity, in its own Region.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub work_group_ref: Option<WorkGroupRef>,
 
     /// Set to true to end the session and keep this object as its record. It can't be undone, since
     /// an ended session can't be brought back: create another AthenaSession for another session.
@@ -98,6 +109,14 @@ pub struct AthenaSessionSpec {
     /// deletion hangs, it lets the object go. It doesn't undo `terminate`. Default: Terminate.
     #[serde(default)]
     pub deletion_policy: DeletionPolicy,
+}
+
+/// Names an AthenaWorkGroup.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct WorkGroupRef {
+    /// The name of the AthenaWorkGroup.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
 }
 
 /// What deleting an [`AthenaSession`] does to its session.
@@ -174,17 +193,6 @@ pub struct AthenaSessionStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "readable")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
-}
-
-/// The record of a newer version, or of somebody else, must not make the object unreadable, which could
-/// not even be deleted then: what can't be read counts as not recorded.
-fn readable<'de, D, T>(deserializer: D) -> Result<T, D::Error>
-where
-    D: Deserializer<'de>,
-    T: DeserializeOwned + Default,
-{
-    let value = serde_json::Value::deserialize(deserializer)?;
-    Ok(serde_json::from_value(value).unwrap_or_default())
 }
 
 /// Why the operator ends a session.

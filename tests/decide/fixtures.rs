@@ -57,7 +57,7 @@ pub fn elsewhere() -> Scope {
 }
 
 pub fn spec() -> AthenaSessionSpec {
-    AthenaSessionSpec { session_id: SESSION.to_owned(), terminate: false, deletion_policy: DeletionPolicy::Terminate }
+    AthenaSessionSpec { session_id: SESSION.to_owned(), ..AthenaSessionSpec::default() }
 }
 
 /// An object with our finalizer and no status.

@@ -56,6 +56,7 @@ fn new_spec() -> impl Strategy<Value = AthenaSessionSpec> {
         session_id,
         terminate,
         deletion_policy,
+        ..AthenaSessionSpec::default()
     })
 }
 

@@ -1,0 +1,205 @@
+//! The kind `AthenaWorkGroup`.
+//!
+//! Doc comments on fields are what `kubectl explain` prints.
+
+#![allow(clippy::duplicated_attributes, reason = "each printer column has its own type and priority")]
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector};
+use kube::{CustomResource, KubeSchema, ResourceExt};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::readable;
+
+/// Which Athena work group is registered, how it is reached, and who may use it.
+#[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[kube(
+    group = "athena-operator.dev",
+    version = "v1alpha1",
+    kind = "AthenaWorkGroup",
+    doc = "An AthenaWorkGroup registers a work group that exists in Athena, as the grant of an \
+           administrator: AthenaSessions of the namespaces that it selects may refer to it, and the \
+           operator reaches their sessions with the role that it names. It creates nothing in AWS.",
+    status = "AthenaWorkGroupStatus",
+    derive = "PartialEq",
+    derive = "Default",
+    shortname = "atwg",
+    category = "athena",
+    printcolumn(
+        name = "WorkGroup",
+        type_ = "string",
+        json_path = ".status.workGroup",
+        description = "the work group's name in Athena"
+    ),
+    printcolumn(
+        name = "Region",
+        type_ = "string",
+        json_path = ".status.region",
+        description = "the AWS Region that it is in"
+    ),
+    printcolumn(
+        name = "Account",
+        type_ = "string",
+        json_path = ".status.accountId",
+        description = "the AWS account that it is in"
+    ),
+    printcolumn(
+        name = "Declared",
+        type_ = "integer",
+        json_path = ".status.declared",
+        description = "its sessions that an AthenaSession names"
+    ),
+    printcolumn(
+        name = "Undeclared",
+        type_ = "integer",
+        json_path = ".status.undeclared",
+        description = "its sessions that no AthenaSession names"
+    ),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].reason"#,
+        description = "where the object stands"
+    ),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(
+        name = "Role",
+        type_ = "string",
+        json_path = ".spec.roleArn",
+        description = "the AWS role that the operator assumes for it",
+        priority = "1"
+    ),
+    validation = Rule::new("has(self.spec.workGroup) || self.metadata.name.size() <= 128")
+        .message("without spec.workGroup the object's name is the work group's name in Athena, which has 128 characters at the most: set spec.workGroup")
+)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("has(self.workGroup) == has(oldSelf.workGroup) && (!has(self.workGroup) || self.workGroup == oldSelf.workGroup)")
+        .message("workGroup can't change, nor be added or removed: create another AthenaWorkGroup for another work group"),
+    validation = Rule::new("has(self.region) == has(oldSelf.region) && (!has(self.region) || self.region == oldSelf.region)")
+        .message("region can't change, nor be added or removed: create another AthenaWorkGroup for another Region"),
+    validation = Rule::new("!has(self.externalId) || has(self.roleArn)")
+        .message("externalId is for assuming a role: set roleArn too"),
+)]
+pub struct AthenaWorkGroupSpec {
+    /// The work group's name in Athena. It can't change. Default: metadata.name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 128), regex(pattern = r"^[a-zA-Z0-9._-]+$"))]
+    pub work_group: Option<String>,
+
+    /// The AWS Region that it is in. It can't change. Default: the operator's, which is then recorded
+    /// in status.region and kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64), regex(pattern = r"^[a-z0-9-]+$"))]
+    pub region: Option<String>,
+
+    /// The AWS role that the operator assumes for this work group. From its next call on the operator
+    /// uses a role that is changed; one of another AWS account is refused once an account is
+    /// recorded. Default: none is assumed, the operator uses its own identity.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        length(min = 20, max = 2048),
+        regex(pattern = r"^arn:aws[a-z-]*:iam::[0-9]{12}:role/[a-zA-Z0-9_+=,.@/-]+$")
+    )]
+    pub role_arn: Option<String>,
+
+    /// The external id that the role's trust policy asks for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 2, max = 1224), regex(pattern = r"^[a-zA-Z0-9_+=,.@:/-]+$"))]
+    pub external_id: Option<String>,
+
+    /// The namespaces whose AthenaSessions may refer to this work group. Default: none.
+    #[serde(default)]
+    pub namespaces: Namespaces,
+}
+
+/// Namespaces, as the Gateway API selects them.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("has(self.selector) == (has(self.from) && self.from == 'Selector')")
+        .message("selector goes with from: Selector, and with nothing else"),
+)]
+pub struct Namespaces {
+    /// All: each namespace. None: no namespace. Selector: those whose labels match the selector.
+    #[serde(default)]
+    pub from: From,
+
+    /// Which labels a namespace must have; the empty selector matches each namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selector: Option<LabelSelector>,
+}
+
+/// How namespaces are selected.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum From {
+    /// Each namespace.
+    All,
+    /// No namespace.
+    #[default]
+    None,
+    /// Those that the selector matches.
+    Selector,
+}
+
+/// What the operator last recorded of the work group.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AthenaWorkGroupStatus {
+    /// The metadata.generation that this status was made from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+
+    /// The work group's name in Athena.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub work_group: Option<String>,
+
+    /// The AWS Region that calls for this work group go to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+
+    /// The AWS account that calls for this work group go to. With another account nothing is called.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account_id: Option<String>,
+
+    /// How many sessions the work group has in each state; those that have ended aren't counted.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "readable")]
+    pub sessions: BTreeMap<String, u32>,
+
+    /// How many of these sessions an AthenaSession names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub declared: Option<u32>,
+
+    /// How many of these sessions no AthenaSession names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undeclared: Option<u32>,
+
+    /// Ready: the work group can be used. Reconciling and Stalled are there only while they are true:
+    /// the operator is at work, or can't go on without a person.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "readable")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
+    pub conditions: Vec<Condition>,
+}
+
+impl AthenaWorkGroup {
+    /// The work group's name in Athena.
+    #[must_use]
+    pub fn athena_name(&self) -> String {
+        self.spec.work_group.clone().unwrap_or_else(|| self.name_any())
+    }
+
+    /// The Region that it names, or that was recorded for it.
+    #[must_use]
+    pub fn region(&self) -> Option<&str> {
+        let recorded = self.status.as_ref().and_then(|status| status.region.as_deref());
+        self.spec.region.as_deref().or(recorded)
+    }
+
+    /// The account that was recorded for it.
+    #[must_use]
+    pub fn account(&self) -> Option<&str> {
+        self.status.as_ref().and_then(|status| status.account_id.as_deref())
+    }
+}
