@@ -6,14 +6,27 @@ use crate::world::{OPERATOR_ACCOUNT, OPERATOR_NAMESPACE, World, in_checkout};
 async fn the_installation_applies_as_one() {
     let world = World::new().await;
     let rendered = world.plane.kubectl_ok(&["kustomize", &in_checkout("deploy")]).await;
-    for kind in
-        ["CustomResourceDefinition", "Namespace", "ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Deployment"]
-    {
+    for kind in [
+        "CustomResourceDefinition",
+        "Namespace",
+        "ServiceAccount",
+        "ClusterRole",
+        "ClusterRoleBinding",
+        "ValidatingAdmissionPolicy",
+        "ValidatingAdmissionPolicyBinding",
+        "Deployment",
+    ] {
         assert!(rendered.contains(&format!("kind: {kind}\n")), "there is no {kind}");
     }
-    for promise in
-        ["type: Recreate", "runAsNonRoot: true", "readOnlyRootFilesystem: true", "allowPrivilegeEscalation: false"]
-    {
+    for promise in [
+        "type: Recreate",
+        "runAsNonRoot: true",
+        "readOnlyRootFilesystem: true",
+        "allowPrivilegeEscalation: false",
+        "path: /livez",
+        "path: /readyz",
+        "containerPort: 8080",
+    ] {
         assert!(rendered.contains(&format!(" {promise}\n")), "{promise} isn't there");
     }
     let apply = ["apply", "--server-side", "--dry-run=server", "--force-conflicts", "-f", "-"];

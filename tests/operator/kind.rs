@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use athena_session_operator::api::reason::{Pace, Reason};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::world::{World, in_checkout};
 
@@ -46,7 +46,7 @@ fn table_of_reasons() -> String {
     table
 }
 
-async fn refused(world: &World, name: &str, spec: serde_json::Value) -> String {
+async fn refused(world: &World, name: &str, spec: Value) -> String {
     let patch = json!({"spec": spec}).to_string();
     let output = world
         .plane
@@ -94,16 +94,167 @@ async fn a_session_id_has_1_to_256_characters_and_no_white_space() {
     }
 }
 
+/// Not even in two steps: without it, and then with another one.
+#[tokio::test]
+async fn a_work_group_ref_may_be_set_once() {
+    let world = World::new().await;
+    world.create("bare", json!({"sessionId": "one"})).await;
+    world.edit("bare", json!({"workGroupRef": {"name": "first"}})).await;
+    world.create("born", json!({"sessionId": "one", "workGroupRef": {"name": "first"}})).await;
+    let sentence = "workGroupRef can't change, nor be removed: it may be set once; create another AthenaSession for another work group";
+    for name in ["bare", "born"] {
+        for other in [json!({"name": "second"}), json!(null)] {
+            let said = refused(&world, name, json!({"workGroupRef": other})).await;
+            assert!(one_line(&said).ends_with(&format!("spec.workGroupRef: Invalid value: {sentence}")), "{said}");
+        }
+        let null = r#"[{"op":"replace","path":"/spec/workGroupRef","value":null}]"#;
+        let output = world.kubectl(&["patch", "ats", name, "--type=json", "-p", null]).await;
+        assert!(!output.status.success(), "null is none");
+        world.edit(name, json!({"workGroupRef": {"name": "first"}, "terminate": true})).await;
+        let said = refused(&world, name, json!({"sessionId": "two"})).await;
+        assert!(one_line(&said).contains("sessionId can't change"), "{said}");
+    }
+    for (reference, message) in [
+        (json!({}), "spec.workGroupRef.name: Required value"),
+        (json!({"name": ""}), "spec.workGroupRef.name"),
+        (json!({"name": "x".repeat(254)}), "spec.workGroupRef.name: Too long: may not be more than 253 bytes"),
+    ] {
+        world.create("fresh", json!({"sessionId": "one"})).await;
+        let said = refused(&world, "fresh", json!({"workGroupRef": reference})).await;
+        assert!(said.contains(message), "{said}");
+        world.delete("fresh").await;
+        world.until_gone("fresh").await;
+    }
+}
+
+const WORK_GROUP_FIXED: &str =
+    "workGroup can't change, nor be added or removed: create another AthenaWorkGroup for another work group";
+const REGION_FIXED: &str =
+    "region can't change, nor be added or removed: create another AthenaWorkGroup for another Region";
+const EXTERNAL_ID: &str = "externalId is for assuming a role: set roleArn too";
+const SELECTOR: &str = "selector goes with from: Selector, and with nothing else";
+const TAKEN: &str = "";
+
+/// What the API server says; nothing where it takes it.
+async fn answer(world: &World, arguments: &[&str], input: &Value) -> String {
+    let output = world.plane.kubectl_with(arguments, &input.to_string()).await.unwrap();
+    if output.status.success() { String::new() } else { String::from_utf8(output.stderr).unwrap() }
+}
+
+/// As long as the API server has one thing to say.
+fn one_line(said: &str) -> &str {
+    let line = said.trim_end();
+    assert_eq!(line.lines().count(), 1, "{said}");
+    line
+}
+
+#[tokio::test]
+async fn a_work_group_that_contradicts_itself_is_refused_with_the_reason() {
+    let world = World::new().await;
+    let role = "arn:aws:iam::123456789012:role/path/athena";
+    let with_labels = json!({"matchLabels": {"team": "a"}});
+    let arn = "spec.roleArn in body should match";
+    for (number, (spec, message)) in [
+        (json!({}), TAKEN),
+        (json!({"workGroup": "spark.Team_a-1", "region": "eu-west-1"}), TAKEN),
+        (json!({"workGroup": "x".repeat(128)}), TAKEN),
+        (json!({"workGroup": "x".repeat(129)}), "spec.workGroup: Too long: may not be more than 128 bytes"),
+        (json!({"workGroup": ""}), "spec.workGroup"),
+        (json!({"workGroup": "two words"}), "spec.workGroup in body should match"),
+        (json!({"region": "eu-west-1 "}), "spec.region in body should match"),
+        (json!({"roleArn": role, "externalId": "team-a/1"}), TAKEN),
+        (json!({"roleArn": "arn:aws-us-gov:iam::123456789012:role/athena"}), TAKEN),
+        (json!({"roleArn": "arn:aws-cn:iam::123456789012:role/athena"}), TAKEN),
+        (json!({"externalId": "team-a"}), EXTERNAL_ID),
+        (json!({"roleArn": role, "externalId": "x"}), "spec.externalId in body should be at least 2 chars long"),
+        (json!({"roleArn": role, "externalId": "two words"}), "spec.externalId in body should match"),
+        (json!({"roleArn": "athena-operator-team-a"}), arn),
+        (json!({"roleArn": "arn:aws:iam::123456789012:user/athena-operator"}), arn),
+        (json!({"roleArn": "arn:aws:iam::1234:role/athena-operator"}), arn),
+        (json!({"roleArn": "arn:aws:sts::123456789012:assumed-role/athena/me"}), arn),
+        (json!({"roleArn": format!("{role}\n")}), arn),
+        (json!({"namespaces": {}}), TAKEN),
+        (json!({"namespaces": {"from": "All"}}), TAKEN),
+        (json!({"namespaces": {"from": "Selector", "selector": with_labels}}), TAKEN),
+        (json!({"namespaces": {"from": "Selector", "selector": {}}}), TAKEN),
+        (json!({"namespaces": {"from": "Selector"}}), SELECTOR),
+        (json!({"namespaces": {"selector": with_labels}}), SELECTOR),
+        (json!({"namespaces": {"from": "All", "selector": with_labels}}), SELECTOR),
+        (json!({"namespaces": {"from": "None", "selector": {}}}), SELECTOR),
+        (json!({"namespaces": {"from": "Same"}}), "spec.namespaces.from: Unsupported value"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let manifest = work_group(&format!("{}-{number}", world.namespace), &spec);
+        let said = answer(&world, &["create", "--dry-run=server", "-f", "-"], &manifest).await;
+        if message == TAKEN {
+            assert_eq!(said, TAKEN, "{spec}");
+        } else if message.starts_with("spec.") {
+            // The schema's; kubectl adds that it looked no further.
+            assert!(said.contains(message), "{spec}: {said}");
+        } else {
+            assert!(one_line(&said).ends_with(message), "{spec}: {said}");
+        }
+    }
+}
+
+fn work_group(name: &str, spec: &Value) -> Value {
+    let metadata = json!({"name": name});
+    json!({"apiVersion": "athena-operator.dev/v1alpha1", "kind": "AthenaWorkGroup", "metadata": metadata, "spec": spec})
+}
+
+#[tokio::test]
+async fn a_name_longer_than_athenas_needs_a_work_group() {
+    let world = World::new().await;
+    let create = ["create", "--dry-run=server", "-f", "-"];
+    let name = |length: usize| format!("{}-{}", world.namespace, "x".repeat(length - world.namespace.len() - 1));
+    assert_eq!(answer(&world, &create, &work_group(&name(128), &json!({}))).await, TAKEN);
+    assert_eq!(answer(&world, &create, &work_group(&name(129), &json!({"workGroup": "spark"}))).await, TAKEN);
+    let said = answer(&world, &create, &work_group(&name(129), &json!({}))).await;
+    let sentence = "the object's name is the work group's name in Athena, which has 128 characters at the most: set spec.workGroup";
+    assert!(one_line(&said).ends_with(sentence), "{said}");
+}
+
+/// Each pair that isn't the same, from one to the other: in two patches it can't be had either.
+#[tokio::test]
+async fn a_work_groups_name_and_region_can_neither_change_nor_come_nor_go() {
+    let world = World::new().await;
+    for (field, sentence) in [("workGroup", WORK_GROUP_FIXED), ("region", REGION_FIXED)] {
+        let values = [json!(null), json!("first"), json!("second")];
+        for (number, before) in values.iter().enumerate() {
+            let name = format!("{}-{}-{number}", world.namespace, field.to_lowercase());
+            world
+                .plane
+                .kubectl_with_ok(&["create", "-f", "-"], &work_group(&name, &json!({field: before})).to_string())
+                .await;
+            for after in &values {
+                let patch = json!({"spec": {field: after, "roleArn": "arn:aws:iam::123456789012:role/r"}}).to_string();
+                let said = answer(&world, &["patch", "atwg", &name, "--type=merge", "-p", &patch], &Value::Null).await;
+                if before == after {
+                    assert_eq!(said, TAKEN, "the same {field}, and something else that may change");
+                } else {
+                    assert!(one_line(&said).ends_with(sentence), "{before} to {after}: {said}");
+                }
+            }
+            world.plane.kubectl_ok(&["delete", "atwg", &name]).await;
+        }
+    }
+}
+
 #[tokio::test]
 async fn kubectl_shows_and_explains_the_kind() {
     let world = World::new().await;
     world.start_operator().await;
     let id = world.declare("shown", "IDLE").await;
     world.until_reason("shown", "Running").await;
-    let table = world.plane.kubectl_ok(&["get", "athena", "-n", &world.namespace]).await;
+    let table = world.plane.kubectl_ok(&["get", "ats", "-n", &world.namespace]).await;
     let words = |line: usize| table.lines().nth(line).unwrap().split_whitespace().collect::<Vec<_>>();
     assert_eq!(words(0), ["NAME", "STATE", "ACTIVE", "REASON", "WORKGROUP", "AGE"]);
     assert_eq!(words(1)[..5], ["shown", "IDLE", "True", "Running", "primary"]);
+    // Other tests' AthenaWorkGroups are of this category too.
+    let category = world.plane.kubectl_ok(&["get", "athena", "-n", &world.namespace, "-o", "name"]).await;
+    assert!(category.contains("athenasession.athena-operator.dev/shown\n"), "{category}");
     let wide = world.plane.kubectl_ok(&["get", "ats", "-n", &world.namespace, "-o", "wide"]).await;
     assert!(wide.contains("IDLE SINCE") && wide.contains("STARTED") && wide.contains(&id));
 

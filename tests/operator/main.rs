@@ -5,6 +5,7 @@
 
 mod absence;
 mod accounts;
+mod admission;
 mod api_server;
 mod clients;
 mod crash;
