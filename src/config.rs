@@ -1,11 +1,15 @@
 //! The command line: each flag, its environment variable, default and unit.
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::time::Duration;
 
+use clap::builder::FalseyValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::athena::quota::Rate;
 use crate::session::knowledge::Timing;
+use crate::work_group::terms::Rules;
 
 /// A Kubernetes operator that ends Amazon Athena for Apache Spark sessions, and waits until Athena
 /// says that they have ended.
@@ -25,7 +29,7 @@ pub enum Command {
     /// The cluster comes from KUBECONFIG or ~/.kube/config, or from the Pod that it runs in. AWS
     /// credentials and Region come from the default chain of the AWS SDKs (AWS_REGION, AWS_PROFILE,
     /// AWS_ENDPOINT_URL_ATHENA, web identity, Pod Identity, …).
-    Run(Run),
+    Run(Box<Run>),
     /// Prints the CustomResourceDefinitions as YAML, for `kubectl apply -f -`.
     Crds,
 }
@@ -41,6 +45,26 @@ pub struct Run {
         value_delimiter = ','
     )]
     pub watch_namespaces: Vec<String>,
+
+    /// Refuse AthenaSessions without spec.workGroupRef, which the operator reaches with its own AWS identity
+    #[arg(long, env = "ATHENA_OPERATOR_REQUIRE_WORK_GROUP", value_parser = FalseyValueParser::new())]
+    pub require_work_group: bool,
+
+    /// Make no call that changes something in AWS; conditions and logs say what would be done
+    #[arg(long, env = "ATHENA_OPERATOR_READ_ONLY", value_parser = FalseyValueParser::new())]
+    pub read_only: bool,
+
+    /// Calls a second of each of Athena's operations, for each AWS account and Region
+    #[arg(long, env = "ATHENA_OPERATOR_ATHENA_RATE", value_name = "CALLS", default_value_t = 5.0, value_parser = calls)]
+    pub athena_rate: f64,
+
+    /// Such calls at once, after a while without any
+    #[arg(long, env = "ATHENA_OPERATOR_ATHENA_BURST", value_name = "CALLS", default_value_t = 10.0, value_parser = calls)]
+    pub athena_burst: f64,
+
+    /// Where /metrics, /livez and /readyz are served; port 0 takes a free one
+    #[arg(long, env = "ATHENA_OPERATOR_HTTP_ADDRESS", value_name = "ADDRESS", default_value = "0.0.0.0:8080")]
+    pub http_address: SocketAddr,
 
     /// How log lines look, on stderr; RUST_LOG says which are written
     #[arg(long, env = "ATHENA_OPERATOR_LOG_FORMAT", value_enum, default_value_t = LogFormat::Pretty)]
@@ -108,6 +132,18 @@ impl Run {
         }
     }
 
+    /// How many calls Athena allows.
+    #[must_use]
+    pub fn rate(&self) -> Rate {
+        Rate { per_second: self.athena_rate, burst: self.athena_burst }
+    }
+
+    /// What holds for every object.
+    #[must_use]
+    pub fn rules(&self) -> Rules {
+        Rules { require_work_group: self.require_work_group, read_only: self.read_only }
+    }
+
     /// The intervals that deciding uses.
     #[must_use]
     pub fn timing(&self) -> Timing {
@@ -138,13 +174,23 @@ pub enum LogFormat {
     Json,
 }
 
+fn calls(text: &str) -> Result<f64, String> {
+    let refused = || format!("write a number of calls from 0.01 to 1000000, such as 5, not {text:?}");
+    let calls: f64 = text.parse().map_err(|_| refused())?;
+    if (0.01..=1e6).contains(&calls) { Ok(calls) } else { Err(refused()) }
+}
+
+/// A year: a clock can't count on for ever.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
+
 fn duration(text: &str) -> Result<Duration, String> {
-    let refused = || format!("write a duration above zero, such as 90s, 1m30s or 500ms, not {text:?}");
+    let refused = || format!("write a duration above zero and up to 8760h, such as 90s, 1m30s or 500ms, not {text:?}");
     // Longer numbers could overflow, where kube's parser panics.
     let parsed: kube::core::Duration =
         if text.len() > 16 { return Err(refused()) } else { text.parse().map_err(|_| refused())? };
     let duration = Duration::from(parsed);
-    if parsed.is_negative() || duration.is_zero() { Err(refused()) } else { Ok(duration) }
+    let is_usable = !parsed.is_negative() && !duration.is_zero() && duration <= LONGEST;
+    if is_usable { Ok(duration) } else { Err(refused()) }
 }
 
 #[cfg(test)]
@@ -189,7 +235,7 @@ mod tests {
     #[test]
     fn durations_are_gos_and_above_zero() {
         assert_eq!(duration("1m30s"), Ok(Duration::from_secs(90)));
-        for refused in ["", "0", "0s", "-1s", "1d", "60", "soon", "99999999999999999999h"] {
+        for refused in ["", "0", "0s", "-1s", "1d", "60", "soon", "8761h", "99999999999999999999h"] {
             assert!(duration(refused).is_err(), "{refused:?} was taken");
         }
     }

@@ -4,8 +4,12 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
-use kube::runtime::events::{Event, EventType, Recorder, Reporter};
+use k8s_openapi::api::events::v1::Event;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
+use kube::Api;
+use kube::api::PostParams;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tracing::{debug, warn};
@@ -14,6 +18,11 @@ use crate::session::notice::{Notice, Severity};
 use crate::text::kubernetes;
 
 const QUEUE: usize = 1_000;
+const REPORTER: &str = "athena-session-operator";
+/// Names have 253 bytes at the most, of which 17 are the number.
+const NAME_BYTES: usize = 236;
+/// Where events about objects without a namespace go.
+const NO_NAMESPACE: &str = "default";
 /// The API server refuses notes of more than 1 kB.
 const NOTE_BYTES: usize = 1_000;
 
@@ -41,12 +50,17 @@ impl Events {
 }
 
 async fn publish(client: kube::Client, deadline: Duration, mut notices: mpsc::Receiver<(Notice, ObjectReference)>) {
-    let recorder = Recorder::new(client, Reporter::from("athena-session-operator"));
+    // As the Deployment's Pod is named; outside a Pod, as the machine is.
+    let instance = std::env::var("HOSTNAME").ok().filter(|name| !name.is_empty());
+    let instance = instance.unwrap_or_else(|| REPORTER.to_owned());
     let mut refused = false;
     while let Some((notice, about)) = notices.recv().await {
-        let event = event(notice);
-        let failure = match timeout(deadline, recorder.publish(&event, &about)).await {
-            Ok(Ok(())) => continue,
+        let reason = notice.reason;
+        let event = event(notice, about, &instance);
+        let api: Api<Event> =
+            Api::namespaced(client.clone(), event.metadata.namespace.as_deref().unwrap_or(NO_NAMESPACE));
+        let failure = match timeout(deadline, api.create(&PostParams::default(), &event)).await {
+            Ok(Ok(_)) => continue,
             // A namespace that is being deleted takes no events: that is no news.
             Ok(Err(kube::Error::Api(status))) if status.message.contains("because it is being terminated") => continue,
             Ok(Err(error)) => kubernetes(&error),
@@ -54,28 +68,41 @@ async fn publish(client: kube::Client, deadline: Duration, mut notices: mpsc::Re
         };
         // Where events are forbidden each one is: one line is enough.
         if refused {
-            debug!(reason = event.reason, failure, "an event could not be published");
+            debug!(reason, failure, "an event could not be published");
         } else {
-            warn!(
-                reason = event.reason,
-                failure, "an event could not be published; later ones show at log level debug"
-            );
+            warn!(reason, failure, "an event could not be published; later ones show at log level debug");
             refused = true;
         }
     }
 }
 
-fn event(notice: Notice) -> Event {
+/// A new event each time: kube's Recorder would count repetitions, and for that keeps each of thousands of events.
+/// What is told here is told once anyway.
+fn event(notice: Notice, about: ObjectReference, instance: &str) -> Event {
     let mut note = notice.note;
     note.truncate(note.floor_char_boundary(NOTE_BYTES));
+    let now = Timestamp::now();
+    // As client-go does it: the object's name and a number that no other event has.
+    let mut name = about.name.clone().unwrap_or_else(|| REPORTER.to_owned());
+    name.truncate(name.floor_char_boundary(NAME_BYTES));
+    let name = format!("{name}.{:016x}", fastrand::u64(..));
     Event {
-        type_: match notice.severity {
-            Severity::Normal => EventType::Normal,
-            Severity::Warning => EventType::Warning,
+        metadata: ObjectMeta {
+            name: Some(name),
+            namespace: Some(about.namespace.clone().unwrap_or_else(|| NO_NAMESPACE.to_owned())),
+            ..ObjectMeta::default()
         },
-        reason: notice.reason.to_owned(),
-        action: notice.reason.to_owned(),
+        action: Some(notice.reason.to_owned()),
+        reason: Some(notice.reason.to_owned()),
         note: Some(note),
-        secondary: None,
+        type_: Some(match notice.severity {
+            Severity::Normal => "Normal".to_owned(),
+            Severity::Warning => "Warning".to_owned(),
+        }),
+        event_time: Some(MicroTime(now)),
+        regarding: Some(about),
+        reporting_controller: Some(REPORTER.to_owned()),
+        reporting_instance: Some(instance.to_owned()),
+        ..Event::default()
     }
 }

@@ -5,9 +5,14 @@
 
 pub mod api;
 pub mod athena;
+pub mod cluster;
 pub mod config;
 pub mod events;
+pub mod health;
+pub mod kubernetes;
+pub mod metrics;
 pub mod run;
 pub mod session;
 pub mod telemetry;
 pub mod text;
+pub mod work_group;

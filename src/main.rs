@@ -14,7 +14,7 @@ fn main() -> ExitCode {
         Command::Crds => crds(),
         Command::Run(options) => {
             telemetry::start(options.log_format);
-            start(options)
+            start(*options)
         }
     };
     match outcome {

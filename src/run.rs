@@ -1,28 +1,34 @@
 //! `run`: from start-up to shutdown.
 
-use std::collections::BTreeSet;
-use std::error::Error as _;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::StreamExt;
 use futures::future::join_all;
-use kube::api::ListParams;
-use kube::core::{NamespaceResourceScope, PartialObjectMeta};
-use kube::{Api, Client, CustomResourceExt};
+use kube::runtime::reflector::{self, store::Writer};
+use kube::runtime::{WatchStreamExt, watcher};
+use kube::{Api, Client, ResourceExt};
 use thiserror::Error;
+use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
+use tokio::sync::{mpsc, watch};
+use tokio::time::timeout;
 use tracing::{info, warn};
 
-use crate::api::session::AthenaSession;
-use crate::athena::aws::Athena;
-use crate::athena::identity::Identity;
-use crate::config;
+use crate::athena::aws::Aws;
+use crate::athena::identity::Identities;
+use crate::athena::informer::{Informer, Intervals, News};
+use crate::athena::quota::{Key, Quotas};
+use crate::cluster::{connect, wait_for_cluster};
 use crate::events::Events;
+use crate::health::{Health, Heartbeats, Readiness, serve};
+use crate::metrics::Metrics;
 use crate::session::act::Shell;
-use crate::session::controller;
-use crate::text::{chain, kubernetes};
+use crate::text::{Told, watch_problem};
+use crate::work_group::controller::Keeper;
+use crate::work_group::registry::{Labelled, Registry, Sessions, Watch};
+use crate::{config, session, work_group};
 
 /// Running passes get so long to finish at shutdown. What is abandoned then is as after a crash, safe.
 const SHUTDOWN: Duration = Duration::from_secs(4);
@@ -30,12 +36,8 @@ const SHUTDOWN: Duration = Duration::from_secs(4);
 /// The start waits so long for STS, so that objects needn't say that their account isn't known.
 const STS_PATIENCE: Duration = Duration::from_secs(2);
 
-/// The longest wait between two attempts to reach the API server at start-up.
-const MOST_WAIT: Duration = Duration::from_secs(30);
-
-/// A connection may be silent for so much longer than a watch lives; then it is dead. Without this a
-/// list or a watch could hang on it for ever, and no deletion would be seen.
-const SILENCE_MARGIN: Duration = Duration::from_secs(5);
+/// A loop that hasn't shown a sign of life for so long is stuck.
+const STUCK: Duration = Duration::from_secs(30);
 
 /// Why the operator can't start. Anything that may pass by itself is waited for instead.
 #[derive(Debug, Error)]
@@ -59,6 +61,14 @@ pub enum StartError {
     /// The kubeconfig can't be used.
     #[error("the kubeconfig can't be used: {0}")]
     Client(#[source] Box<kube::Error>),
+    /// The address for probes and metrics can't be had.
+    #[error("--http-address={address} can't be listened on: {why}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        why: std::io::Error,
+    },
     /// The system refused a signal handler.
     #[error("signals can't be handled: {0}")]
     Signals(#[from] std::io::Error),
@@ -92,104 +102,189 @@ pub async fn run(options: config::Run) -> Result<(), StartError> {
 async fn operate(options: &config::Run, mut stop: watch::Receiver<bool>) -> Result<(), StartError> {
     let namespaces = options.namespaces().map_err(StartError::Settings)?;
     let (client, api_server) = connect(options.watch_timeout).await?;
-    tokio::select! {
-        () = wait_for_kind(&client, namespaces.as_ref(), &api_server, options) => {}
+    let health = Health { metrics: Metrics::new(), heartbeats: Heartbeats::default(), readiness: Readiness::default() };
+    health.readiness.set(WATCHES, Err("not all objects have been listed".to_owned()));
+    listen(options.http_address, health.clone(), stop.clone()).await?;
+    let cluster = tokio::select! {
+        cluster = wait_for_cluster(&client, namespaces.as_ref(), &api_server, options) => cluster,
         _ = stop.wait_for(|stop| *stop) => return Ok(()),
-    }
-    let athena = Athena::from_environment(options.aws_timeout).await;
-    let identity = Arc::new(Identity::new(athena.clone()));
-    let (asking, interval, min) = (Arc::clone(&identity), options.poll_interval, options.backoff_min);
-    tokio::spawn(async move { asking.keep(interval, min).await });
-    // Later on whoever needs the account waits for it by himself.
-    let _ = timeout(STS_PATIENCE, identity.asked()).await;
-    let events = Events::start(client.clone(), options.kubernetes_timeout);
-    let controllers = apis(&client, namespaces.as_ref()).into_iter().map(|api| {
-        let shell = Shell {
-            client: client.clone(),
-            athena: athena.clone(),
-            identity: Arc::clone(&identity),
-            events: events.clone(),
-            timing: options.timing(),
-            deadline: options.kubernetes_timeout,
-        };
-        controller::run(api, shell, options.watch_timeout, stop.clone())
-    });
+    };
+    let session_name = format!("athena-session-operator-{}", cluster.chars().take(8).collect::<String>());
+    let aws = Aws::from_environment(options.aws_timeout, session_name).await;
     info!(
         version = env!("CARGO_PKG_VERSION"),
-        region = athena.region().unwrap_or("none"),
-        namespaces = namespaces.map_or_else(|| "all".to_owned(), |names| Vec::from_iter(names).join(",")),
+        region = aws.region().unwrap_or("none"),
+        namespaces = namespaces
+            .as_ref()
+            .map_or_else(|| "all".to_owned(), |names| Vec::from_iter(names.iter().copied()).join(",")),
         "watching AthenaSessions"
     );
-    join_all(controllers).await;
+    let (interval, min) = (options.poll_interval, options.backoff_min);
+    let identities = Arc::new(Identities::start(aws, health.metrics.clone(), interval, min).await);
+    // Later on whoever needs the account waits for it by himself.
+    let _ = timeout(STS_PATIENCE, identities.own().asked()).await;
+    let names = namespaces.map(|names| names.into_iter().map(str::to_owned).collect());
+    Operator { client, options, health, names, identities }.run(stop).await;
     Ok(())
 }
 
-/// The client, and the API server's address.
-async fn connect(watch_timeout: Duration) -> Result<(Client, String), StartError> {
-    let mut config = kube::Config::infer().await.map_err(|error| {
-        // What it says of Pods is no use where this isn't one.
-        let why = error.source().map_or_else(|| chain(&error), chain);
-        // Behind the arrow comes an excerpt of the file, which may hold a token.
-        let why = why.split(" -->").next().unwrap_or_default().to_owned();
-        match std::env::var("KUBECONFIG").ok().filter(|path| !path.is_empty()) {
-            Some(path) => StartError::Kubeconfig { path, why },
-            None => StartError::NoCluster(why),
-        }
-    })?;
-    config.read_timeout = Some(watch_timeout + SILENCE_MARGIN);
-    config.reset_reader_on_write = true;
-    let address = config.cluster_url.to_string();
-    let client = Client::try_from(config).map_err(|error| StartError::Client(Box::new(error)))?;
-    Ok((client, address))
+const WATCHES: &str = "watches";
+
+async fn listen(address: SocketAddr, health: Health, stop: watch::Receiver<bool>) -> Result<(), StartError> {
+    let refused = |why| StartError::Listen { address, why };
+    let listener = TcpListener::bind(address).await.map_err(refused)?;
+    let address = listener.local_addr().map_err(refused)?;
+    info!(%address, "serving metrics and probes");
+    tokio::spawn(serve(listener, health, stop));
+    Ok(())
 }
 
-fn apis<K>(client: &Client, namespaces: Option<&BTreeSet<&str>>) -> Vec<Api<K>>
-where
-    K: kube::Resource<DynamicType = (), Scope = NamespaceResourceScope>,
-{
-    match namespaces {
-        None => vec![Api::all(client.clone())],
-        Some(names) => names.iter().map(|name| Api::namespaced(client.clone(), name)).collect(),
+/// The parts of the operator, before they are put together.
+struct Operator<'a> {
+    client: Client,
+    options: &'a config::Run,
+    health: Health,
+    /// The namespaces to watch; None: all of them.
+    names: Option<Vec<String>>,
+    identities: Arc<Identities>,
+}
+
+impl Operator<'_> {
+    async fn run(self, stop: watch::Receiver<bool>) {
+        let (news, heard) = mpsc::unbounded_channel();
+        let (tokens, granted) = mpsc::unbounded_channel();
+        let metrics = &self.health.metrics;
+        let quotas = Quotas::new(self.options.rate(), tokens);
+        let waiting = Arc::clone(&quotas);
+        metrics.waiting_from(move || waiting.waiting());
+        let informer = Informer::new(Arc::clone(&quotas), metrics.clone(), self.intervals(), news);
+        let (registry, watched, groups, namespaces) = self.registry();
+        let pulse = self.health.heartbeats.register("quotas", STUCK);
+        let handing_out = Arc::clone(&quotas);
+        tokio::spawn(async move { handing_out.run(|| pulse.beat()).await });
+        tokio::spawn(pass_on(Arc::clone(&registry), heard, granted));
+        tokio::spawn(watch_namespaces(self.client.clone(), namespaces, Arc::clone(&registry), self.seconds()));
+        tokio::spawn(tell_readiness(Arc::clone(&registry), self.health.readiness.clone()));
+
+        let events = Events::start(self.client.clone(), self.options.kubernetes_timeout);
+        let keeper = Keeper {
+            client: self.client.clone(),
+            registry: Arc::clone(&registry),
+            informer: Arc::clone(&informer),
+            events: events.clone(),
+            metrics: metrics.clone(),
+            timing: self.options.timing(),
+            deadline: self.options.kubernetes_timeout,
+            kept: Default::default(),
+        };
+        let shell = Arc::new(Shell {
+            client: self.client.clone(),
+            registry,
+            informer,
+            quotas,
+            events,
+            metrics: metrics.clone(),
+            timing: self.options.timing(),
+            deadline: self.options.kubernetes_timeout,
+        });
+        metrics.controller(session::controller::NAME, session::controller::CONCURRENCY);
+        metrics.controller(work_group::controller::NAME, work_group::controller::CONCURRENCY);
+        let watch_timeout = self.options.watch_timeout;
+        let pulse = |name| self.health.heartbeats.register(name, STUCK);
+        let keeping = work_group::controller::run(groups, keeper, watch_timeout, pulse("work groups"), stop.clone());
+        let sessions = watched.into_iter().map(|watched| {
+            let name =
+                watched.api.namespace().map_or_else(|| "sessions".to_owned(), |name| format!("sessions of {name}"));
+            let pulse = self.health.heartbeats.register(name, STUCK);
+            session::controller::run(watched, Arc::clone(&shell), watch_timeout, pulse, stop.clone())
+        });
+        tokio::join!(keeping, join_all(sessions));
+    }
+
+    fn intervals(&self) -> Intervals {
+        Intervals {
+            changing: self.options.poll_interval_changing,
+            steady: self.options.poll_interval,
+            backoff_min: self.options.backoff_min,
+            backoff_max: self.options.backoff_max,
+        }
+    }
+
+    fn seconds(&self) -> u32 {
+        u32::try_from(self.options.watch_timeout.as_secs().max(1)).unwrap_or(u32::MAX)
+    }
+
+    /// The registry, and what fills it.
+    fn registry(
+        &self,
+    ) -> (Arc<Registry>, Vec<session::controller::Watched>, work_group::controller::Watched, Writer<Labelled>) {
+        let (group_wake, wakes) = mpsc::unbounded_channel();
+        let (groups, writer) = reflector::store();
+        let watched_groups = work_group::controller::Watched { writer, wakes };
+        let (namespaces, namespace_writer) = reflector::store();
+        let names = self.names.clone().map_or_else(|| vec![None], |names| names.into_iter().map(Some).collect());
+        let (mut watched, mut sessions) = (Vec::new(), Vec::new());
+        for (index, namespace) in names.into_iter().enumerate() {
+            let api = match &namespace {
+                None => Api::all(self.client.clone()),
+                Some(name) => Api::namespaced(self.client.clone(), name),
+            };
+            let (wake, wakes) = mpsc::unbounded_channel();
+            let (store, writer) = reflector::store();
+            watched.push(session::controller::Watched { api, index, writer, wakes });
+            sessions.push(Sessions { namespace, store, wake });
+        }
+        let registry = Registry::new(
+            self.options.rules(),
+            self.names.is_none(),
+            (groups, group_wake),
+            namespaces,
+            sessions,
+            Arc::clone(&self.identities),
+        );
+        (Arc::new(registry), watched, watched_groups, namespace_writer)
     }
 }
 
-/// Waits until the API server answers and knows the kind, with few requests.
-async fn wait_for_kind(client: &Client, namespaces: Option<&BTreeSet<&str>>, api_server: &str, options: &config::Run) {
-    let mut told = None;
-    let mut wait = options.backoff_min;
-    for api in apis::<PartialObjectMeta<AthenaSession>>(client, namespaces) {
-        while let Err(problem) = try_kind(&api, api_server, options.kubernetes_timeout).await {
-            if told.as_ref() != Some(&problem) {
-                warn!("{problem}; waiting for it");
-                told = Some(problem);
+/// Whoever has to hear of news of Athena, or has got a token, gets a pass.
+async fn pass_on(
+    registry: Arc<Registry>,
+    mut heard: mpsc::UnboundedReceiver<News>,
+    mut granted: mpsc::UnboundedReceiver<Key>,
+) {
+    loop {
+        tokio::select! {
+            Some(news) = heard.recv() => match news {
+                News::Session(id) => registry.wake_session(&id),
+                News::Swept { way, work_group } => registry.work_group_swept(&way, &work_group),
+            },
+            Some(key) = granted.recv() => registry.wake(&key),
+            else => return,
+        }
+    }
+}
+
+async fn watch_namespaces(client: Client, writer: Writer<Labelled>, registry: Arc<Registry>, seconds: u32) {
+    let mut told = Told::of("namespaces");
+    let config = watcher::Config::default().timeout(seconds);
+    let changes = watcher(Api::<Labelled>::all(client), config)
+        .default_backoff()
+        .modify(|namespace| namespace.metadata.managed_fields = None)
+        .reflect(writer);
+    let mut changes = std::pin::pin!(changes);
+    while let Some(change) = changes.next().await {
+        match change {
+            Ok(watcher::Event::Apply(namespace) | watcher::Event::Delete(namespace)) => {
+                registry.namespace_changed(&namespace.name_any());
             }
-            sleep(wait).await;
-            wait = wait.saturating_mul(2).min(MOST_WAIT);
+            Ok(watcher::Event::InitDone) => registry.grants_listed(Watch::Namespaces),
+            Ok(_) => {}
+            Err(error) => told.trouble(&watch_problem(&error)),
         }
     }
 }
 
-async fn try_kind(
-    api: &Api<PartialObjectMeta<AthenaSession>>,
-    api_server: &str,
-    deadline: Duration,
-) -> Result<(), String> {
-    match timeout(deadline, api.list_metadata(&ListParams::default().limit(1))).await {
-        Ok(Ok(_)) => Ok(()),
-        Ok(Err(kube::Error::Api(status))) if status.code == 404 => Err(format!(
-            "the cluster doesn't know the kind AthenaSession: install it with `athena-session-operator crds | kubectl \
-             apply -f -` ({})",
-            AthenaSession::crd_name()
-        )),
-        Ok(Err(kube::Error::Api(status))) if status.code == 403 => Err(format!(
-            "the operator may not list AthenaSessions: apply the RBAC rules of deploy/ ({})",
-            status.message
-        )),
-        Ok(Err(kube::Error::Api(status))) if status.code == 401 => Err(format!(
-            "the Kubernetes API server {api_server} doesn't accept the operator's credentials: renew those in the \
-             kubeconfig, or the ServiceAccount's token"
-        )),
-        Ok(Err(error)) => Err(format!("the Kubernetes API server {api_server} can't be used: {}", kubernetes(&error))),
-        Err(_) => Err(format!("the Kubernetes API server {api_server} gave no answer within {deadline:?}")),
-    }
+async fn tell_readiness(registry: Arc<Registry>, readiness: Readiness) {
+    registry.until_listed().await;
+    readiness.set(WATCHES, Ok(()));
 }

@@ -1,6 +1,10 @@
 //! Text for people: on one line, and of bounded length.
 
 use std::error::Error;
+use std::time::{Duration, Instant};
+
+use kube::runtime::watcher;
+use tracing::warn;
 
 /// Messages end up in conditions and events, which have limits.
 const MOST_BYTES: usize = 400;
@@ -40,6 +44,40 @@ pub fn one_line(text: &str) -> String {
         line.push('…');
     }
     line
+}
+
+/// What is wrong with a watch.
+#[must_use]
+pub fn watch_problem(error: &watcher::Error) -> String {
+    let cause = error.source().and_then(|cause| cause.downcast_ref::<kube::Error>());
+    cause.map_or_else(|| chain(error), kubernetes)
+}
+
+/// Says a problem of a watch once, not at each retry.
+#[derive(Debug)]
+pub struct Told {
+    kind: &'static str,
+    last: Option<(String, Instant)>,
+}
+
+impl Told {
+    /// The same problem after so long is news again.
+    const NEWS_AGAIN: Duration = Duration::from_secs(600);
+
+    /// Of the watch of this kind.
+    #[must_use]
+    pub fn of(kind: &'static str) -> Self {
+        Self { kind, last: None }
+    }
+
+    /// The watch has this problem.
+    pub fn trouble(&mut self, problem: &str) {
+        let told = self.last.as_ref().is_some_and(|(told, at)| told == problem && at.elapsed() < Self::NEWS_AGAIN);
+        if !told {
+            warn!(problem, "the watch of {} is broken; it is tried again, at the latest every 30 s", self.kind);
+            self.last = Some((problem.to_owned(), Instant::now()));
+        }
+    }
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! The kinds that people write: what a manifest may say, and what its status tells.
 
+pub mod condition;
 pub mod reason;
 pub mod session;
 pub mod work_group;

@@ -1,6 +1,7 @@
 //! Where an object stands, in one word: the one table from which conditions, pace and events follow.
 
 use std::fmt;
+use std::time::Duration;
 
 macro_rules! reasons {
     ($($(#[doc = $meaning:literal])+ $reason:ident: $active:ident, $standing:ident, $pace:ident, $warns:literal;)+) => {
@@ -65,6 +66,28 @@ reasons! {
     Throttled: Unknown, Reconciling, BackOff, false;
     /// Athena doesn't answer, or answers with an error of its own.
     AthenaUnavailable: Unknown, Reconciling, BackOff, true;
+    /// The AthenaWorkGroup can be used.
+    Available: Unknown, Ready, Slow, false;
+    /// The AthenaWorkGroup is being deleted, and AthenaSessions are still to be ended by way of it.
+    InUse: Unknown, Reconciling, Fast, false;
+    /// The selector of the AthenaWorkGroup can't be read: it selects no namespace.
+    InvalidSelector: Unknown, Stalled, Never, true;
+    /// The operator asks for a workGroupRef, and there is none.
+    WorkGroupRequired: Unknown, Stalled, Never, true;
+    /// The AthenaWorkGroup that the object refers to doesn't exist.
+    WorkGroupNotFound: Unknown, StalledLater, Slow, true;
+    /// The AthenaWorkGroup doesn't select the object's namespace.
+    NamespaceNotAllowed: Unknown, StalledLater, Slow, true;
+    /// The AthenaWorkGroup is being deleted: it takes no new sessions.
+    WorkGroupTerminating: Unknown, Stalled, Never, true;
+    /// The session isn't in the work group that the object refers to.
+    WrongWorkGroup: Unknown, Stalled, Never, true;
+    /// Another AthenaSession has the session.
+    AlreadyDeclared: Unknown, Stalled, Slow, true;
+    /// The end is asked for, and the annotation athena-operator.dev/paused holds it up.
+    Paused: Unknown, Stalled, Slow, true;
+    /// The end is asked for, and the operator runs with --read-only.
+    ReadOnly: Unknown, Stalled, Slow, true;
 }
 
 /// The three values of a condition's status.
@@ -89,7 +112,12 @@ pub enum Standing {
     Reconciling,
     /// `Stalled` is True: it can't go on without a person. It is retried all the same.
     Stalled,
+    /// `Reconciling` at first, since things arrive out of order, and `Stalled` after [`ARRIVAL`].
+    StalledLater,
 }
+
+/// How long something may be missing before a person has to look.
+pub const ARRIVAL: Duration = Duration::from_secs(120);
 
 /// When an object that stands so is looked at again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -157,7 +185,11 @@ mod tests {
     fn no_row_contradicts_itself() {
         for row in Reason::TABLE {
             assert!(row.active != Tristate::True || row.standing == Standing::Ready, "{}: active, not ready", row.word);
-            assert!(row.warns || row.standing != Standing::Stalled, "{}: stalled in silence", row.word);
+            assert!(
+                row.warns || !matches!(row.standing, Standing::Stalled | Standing::StalledLater),
+                "{}: stalled in silence",
+                row.word
+            );
         }
     }
 }

@@ -2,20 +2,87 @@
 //! own retries, and says what answers and failures mean.
 
 use std::error::Error as StdError;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use aws_config::BehaviorVersion;
 use aws_config::retry::RetryConfig;
+use aws_config::sts::AssumeRoleProvider;
 use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_credential_types::provider::error::CredentialsError;
-use aws_sdk_athena::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_athena::client::customize::CustomizableOperation;
+use aws_sdk_athena::config::interceptors::BeforeTransmitInterceptorContextMut;
+use aws_sdk_athena::config::{ConfigBag, Intercept, RuntimeComponents};
+use aws_sdk_athena::error::{BoxError, ProvideErrorMetadata, SdkError};
 use aws_sdk_athena::operation::RequestId;
 use aws_sdk_athena::primitives::DateTime;
 use aws_sdk_athena::types;
 use jiff::Timestamp;
 
-use super::port::{CallError, ErrorClass, Operation, Page, Session, SessionState, SessionStatus};
+use super::port::{CallError, ErrorClass, Listed, Operation, Role, Session, SessionState, SessionStatus, Way};
+use crate::metrics::Metrics;
 use crate::text::{chain, one_line};
+
+/// The way to AWS: what the SDK's default chain found, from which the clients of each identity are made.
+#[derive(Clone, Debug)]
+pub struct Aws {
+    config: SdkConfig,
+    session_name: String,
+}
+
+impl Aws {
+    /// From the SDK's default chain of credentials, Region and endpoints. Nothing is called but what that
+    /// chain asks (the instance's metadata, say). `deadline` is that of each call; `session_name` is what
+    /// assumed roles' sessions are called in CloudTrail.
+    pub async fn from_environment(deadline: Duration, session_name: String) -> Self {
+        let timeouts = TimeoutConfig::builder().operation_timeout(deadline).connect_timeout(deadline).build();
+        // One attempt is one call: the operator's own back-off and audit log see each one.
+        let config = aws_config::defaults(BehaviorVersion::latest())
+            .retry_config(RetryConfig::disabled())
+            .timeout_config(timeouts)
+            .load()
+            .await;
+        Self { config, session_name }
+    }
+
+    /// The Region that the environment names.
+    #[must_use]
+    pub fn region(&self) -> Option<&str> {
+        // An empty variable, as a manifest may set it, is none.
+        self.config.region().map(AsRef::as_ref).filter(|region| !region.is_empty())
+    }
+
+    /// Athena as an identity reaches it. Nothing is called yet.
+    pub async fn athena(&self, way: &Way, metrics: Metrics) -> Athena {
+        let region = way.region.as_deref().or(self.region()).map(str::to_owned);
+        let mut config = self.config.to_builder();
+        config.set_region(region.clone().map(Region::new));
+        if let Some(role) = &way.role {
+            config.set_credentials_provider(Some(self.assumed(role, region.as_deref()).await));
+        }
+        let config = config.build();
+        Athena {
+            athena: aws_sdk_athena::Client::new(&config),
+            sts: aws_sdk_sts::Client::new(&config),
+            region,
+            on_behalf_of: None,
+            metrics,
+        }
+    }
+
+    /// Credentials of a role. They are had at the first call, and again before they expire.
+    async fn assumed(&self, role: &Role, region: Option<&str>) -> SharedCredentialsProvider {
+        let mut provider =
+            AssumeRoleProvider::builder(&role.arn).session_name(&self.session_name).configure(&self.config);
+        if let Some(external_id) = &role.external_id {
+            provider = provider.external_id(external_id);
+        }
+        if let Some(region) = region {
+            provider = provider.region(Region::new(region.to_owned()));
+        }
+        SharedCredentialsProvider::new(provider.build().await)
+    }
+}
 
 /// Athena, in one account and Region.
 #[derive(Clone, Debug)]
@@ -23,6 +90,8 @@ pub struct Athena {
     athena: aws_sdk_athena::Client,
     sts: aws_sdk_sts::Client,
     region: Option<String>,
+    on_behalf_of: Option<OnBehalfOf>,
+    metrics: Metrics,
 }
 
 /// An accepted TerminateSession.
@@ -35,22 +104,11 @@ pub struct Accepted {
 }
 
 impl Athena {
-    /// Clients from the SDK's default chain of credentials, Region and endpoints. Nothing is called
-    /// but what that chain asks (the instance's metadata, say). `deadline` is that of each call.
-    pub async fn from_environment(deadline: Duration) -> Self {
-        let timeouts = TimeoutConfig::builder().operation_timeout(deadline).connect_timeout(deadline).build();
-        // One attempt is one call: the operator's own back-off and audit log see each one.
-        let config = aws_config::defaults(BehaviorVersion::latest())
-            .retry_config(RetryConfig::disabled())
-            .timeout_config(timeouts)
-            .load()
-            .await;
-        Self {
-            athena: aws_sdk_athena::Client::new(&config),
-            sts: aws_sdk_sts::Client::new(&config),
-            // An empty variable, as a manifest may set it, is none.
-            region: config.region().map(ToString::to_string).filter(|region| !region.is_empty()),
-        }
+    /// The same, for one object: each call's user agent names it, and so does CloudTrail.
+    #[must_use]
+    pub fn on_behalf_of(&self, namespace: &str, name: &str) -> Self {
+        let agent = format!("athena-session-operator/{} ({namespace}/{name})", env!("CARGO_PKG_VERSION"));
+        Self { on_behalf_of: Some(OnBehalfOf { agent }), ..self.clone() }
     }
 
     /// The Region; None when none is configured.
@@ -66,7 +124,7 @@ impl Athena {
     pub async fn account(&self) -> Result<String, CallError> {
         const OPERATION: Operation = Operation::GetCallerIdentity;
         self.require_region(OPERATION)?;
-        let answer = self.sts.get_caller_identity().send().await.map_err(|error| failure(OPERATION, &error))?;
+        let answer = self.observed(OPERATION, self.sts.get_caller_identity().send()).await?;
         let nobody = || own_error(OPERATION, ErrorClass::Unavailable, "NoAccount", "the answer names no account");
         answer.account.map(|account| one_line(&account)).ok_or_else(nobody)
     }
@@ -78,12 +136,14 @@ impl Athena {
     pub async fn get_session(&self, id: &str) -> Result<Session, CallError> {
         const OPERATION: Operation = Operation::GetSession;
         self.require_region(OPERATION)?;
-        let answer =
-            self.athena.get_session().session_id(id).send().await.map_err(|error| failure(OPERATION, &error))?;
+        let request = self.athena.get_session().session_id(id).customize();
+        let answer = self.observed(OPERATION, self.signed(request).send()).await?;
         require_same(OPERATION, id, answer.session_id.as_deref())?;
+        let unusable =
+            || own_error(OPERATION, ErrorClass::Unavailable, "NoWorkGroup", "the answer names no work group");
         Ok(Session {
             status: session_status(OPERATION, answer.status)?,
-            work_group: answer.work_group.map(|name| one_line(&name)),
+            work_group: one_line(&answer.work_group.ok_or_else(unusable)?),
             dpu_execution_millis: answer.statistics.and_then(|statistics| statistics.dpu_execution_in_millis),
         })
     }
@@ -95,13 +155,13 @@ impl Athena {
     pub async fn get_session_status(&self, id: &str) -> Result<SessionStatus, CallError> {
         const OPERATION: Operation = Operation::GetSessionStatus;
         self.require_region(OPERATION)?;
-        let answer =
-            self.athena.get_session_status().session_id(id).send().await.map_err(|error| failure(OPERATION, &error))?;
+        let request = self.athena.get_session_status().session_id(id).customize();
+        let answer = self.observed(OPERATION, self.signed(request).send()).await?;
         require_same(OPERATION, id, answer.session_id.as_deref())?;
         session_status(OPERATION, answer.status)
     }
 
-    /// ListSessions: a page of those in one state, or without a filter, and whether the session is on it.
+    /// ListSessions: a page of those in one state, or without a filter.
     ///
     /// # Errors
     /// As [`CallError`].
@@ -110,20 +170,22 @@ impl Athena {
         work_group: &str,
         filter: Option<&SessionState>,
         token: Option<&str>,
-        id: &str,
-    ) -> Result<Page, CallError> {
+    ) -> Result<Listed, CallError> {
         const OPERATION: Operation = Operation::ListSessions;
         self.require_region(OPERATION)?;
         let request = self.athena.list_sessions().work_group(work_group).max_results(100);
         let request = request.set_state_filter(filter.map(|state| state.as_str().into()));
-        let request = request.set_next_token(token.map(str::to_owned));
-        let answer = request.send().await.map_err(|error| failure(OPERATION, &error))?;
+        let request = request.set_next_token(token.map(str::to_owned)).customize();
+        let answer = self.observed(OPERATION, self.signed(request).send()).await?;
         if answer.next_token.is_some() && answer.next_token.as_deref() == token {
             return Err(own_error(OPERATION, ErrorClass::Invalid, "SamePage", "the next page is the same one"));
         }
-        let found = answer.sessions.unwrap_or_default().into_iter().find(|it| it.session_id.as_deref() == Some(id));
-        let found = found.map(|summary| session_status(OPERATION, summary.status)).transpose()?;
-        Ok(Page { found, next_token: answer.next_token })
+        let sessions = answer.sessions.unwrap_or_default().into_iter();
+        let sessions = sessions.filter_map(|summary| {
+            // One without an id or a state tells nothing.
+            Some((summary.session_id?, session_status(OPERATION, summary.status).ok()?))
+        });
+        Ok(Listed { sessions: sessions.collect(), next_token: answer.next_token })
     }
 
     /// TerminateSession. Safe to repeat: on a session that is ended or TERMINATING it does nothing.
@@ -133,9 +195,33 @@ impl Athena {
     pub async fn terminate_session(&self, id: &str) -> Result<Accepted, CallError> {
         const OPERATION: Operation = Operation::TerminateSession;
         self.require_region(OPERATION)?;
-        let answer =
-            self.athena.terminate_session().session_id(id).send().await.map_err(|error| failure(OPERATION, &error))?;
+        let request = self.athena.terminate_session().session_id(id).customize();
+        let answer = self.observed(OPERATION, self.signed(request).send()).await?;
         Ok(Accepted { request_id: answer.request_id().map(str::to_owned), state: answer.state.as_ref().map(state) })
+    }
+
+    /// Adds whose call it is.
+    fn signed<T, E, B>(&self, request: CustomizableOperation<T, E, B>) -> CustomizableOperation<T, E, B> {
+        match &self.on_behalf_of {
+            Some(object) => request.interceptor(object.clone()),
+            None => request,
+        }
+    }
+
+    /// Counts a call, and says what its failure means.
+    async fn observed<T, E>(
+        &self,
+        operation: Operation,
+        call: impl Future<Output = Result<T, SdkError<E>>>,
+    ) -> Result<T, CallError>
+    where
+        E: StdError + ProvideErrorMetadata + 'static,
+    {
+        let began = Instant::now();
+        // On the heap: the SDK's futures are large, and each pass would have room for one.
+        let answer = Box::pin(call).await.map_err(|error| failure(operation, &error));
+        self.metrics.called(operation, answer.as_ref().err(), began.elapsed());
+        answer
     }
 
     fn require_region(&self, operation: Operation) -> Result<(), CallError> {
@@ -143,6 +229,31 @@ impl Athena {
             Some(_) => Ok(()),
             None => Err(own_error(operation, ErrorClass::NotConfigured, "NoRegion", NO_REGION)),
         }
+    }
+}
+
+/// Names an object in the user agent of its calls.
+#[derive(Clone, Debug)]
+struct OnBehalfOf {
+    agent: String,
+}
+
+impl Intercept for OnBehalfOf {
+    fn name(&self) -> &'static str {
+        "OnBehalfOf"
+    }
+
+    // After the SDK has set its own words, and after signing, which leaves this header out.
+    fn modify_before_transmit(
+        &self,
+        context: &mut BeforeTransmitInterceptorContextMut<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let headers = context.request_mut().headers_mut();
+        let agents = format!("{} {}", headers.get("user-agent").unwrap_or_default(), self.agent);
+        headers.insert("user-agent", agents);
+        Ok(())
     }
 }
 

@@ -1,31 +1,34 @@
 //! Which AWS account calls go to, asked again and again: the credentials behind the SDK's chain may
-//! come to be those of another account while the operator runs.
+//! come to be those of another account while the operator runs. And one identity for each role in each Region.
 
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use tokio::time::sleep;
 use tracing::{info, warn};
 
-use super::aws::Athena;
-use super::port::{Account, CallError, Scope};
+use super::aws::{Athena, Aws};
+use super::port::{Account, CallError, Scope, Way};
+use crate::metrics::Metrics;
 
 const UNASKED: &str = "GetCallerIdentity hasn't answered yet";
 
 /// The account and Region as last confirmed.
 #[derive(Debug)]
 pub struct Identity {
+    /// By which role, and where.
+    pub way: Way,
     athena: Athena,
     scope: watch::Sender<Scope>,
 }
 
 impl Identity {
-    /// Nothing is asked yet: see [`Identity::keep`].
-    #[must_use]
-    pub fn new(athena: Athena) -> Self {
+    fn new(way: Way, athena: Athena) -> Self {
         let region = athena.region().map(str::to_owned);
         let account = Account::Unknown(UNASKED.to_owned());
-        Self { athena, scope: watch::Sender::new(Scope { region, account, confirmed_at: None, since: None }) }
+        Self { way, athena, scope: watch::Sender::new(Scope { region, account, confirmed_at: None, since: None }) }
     }
 
     /// Returns at the first answer or failure.
@@ -33,6 +36,10 @@ impl Identity {
         // An error means that nobody asks any more.
         let unasked = Account::Unknown(UNASKED.to_owned());
         let _ = self.scope.subscribe().wait_for(|scope| scope.account != unasked).await;
+    }
+
+    fn role(&self) -> &str {
+        self.way.role.as_ref().map_or("none", |role| &role.arn)
     }
 
     /// The account and Region.
@@ -53,10 +60,10 @@ impl Identity {
             Ok(account) => {
                 match &before {
                     Account::Known(before) if *before != account => {
-                        warn!(before, account, "calls go to another AWS account now");
+                        warn!(before, account, role = self.role(), "calls go to another AWS account now");
                     }
                     Account::Known(_) => {}
-                    Account::Unknown(_) => info!(account, "calls go to this AWS account"),
+                    Account::Unknown(_) => info!(account, role = self.role(), "calls go to this AWS account"),
                 }
                 self.scope.send_modify(|scope| {
                     // A slower answer to an earlier question is no news.
@@ -81,20 +88,86 @@ impl Identity {
         }
     }
 
-    /// Asks now and again: every `interval`, and, while no account is known, after a wait from `min` on
-    /// that doubles.
-    pub async fn keep(&self, interval: Duration, min: Duration) {
-        let mut wait = min;
-        let mut told = false;
-        loop {
-            let answer = self.confirm().await;
-            let known = matches!(self.scope().account, Account::Known(_));
-            if let (Err(error), false, false) = (&answer, known, told) {
-                warn!(%error, "the AWS account isn't known; it is asked for again and again");
-                told = true;
-            }
-            sleep(if known { interval } else { wait.min(interval) }).await;
-            wait = if answer.is_ok() { min } else { wait.saturating_mul(2) };
-        }
+    /// The calls to Athena.
+    #[must_use]
+    pub fn athena(&self) -> &Athena {
+        &self.athena
     }
+}
+
+/// Asks now and again, as long as somebody uses the identity: every `interval`, and, while no account is known,
+/// after a wait from `min` on that doubles.
+async fn keep(identity: Weak<Identity>, interval: Duration, min: Duration) {
+    let mut wait = min;
+    let mut told = false;
+    while let Some(identity) = identity.upgrade() {
+        let answer = identity.confirm().await;
+        let known = matches!(identity.scope().account, Account::Known(_));
+        if let (Err(error), false, false) = (&answer, known, told) {
+            warn!(%error, role = identity.role(), "the AWS account isn't known; it is asked for again and again");
+            told = true;
+        }
+        drop(identity);
+        sleep(if known { interval } else { wait.min(interval) }).await;
+        wait = if answer.is_ok() { min } else { wait.saturating_mul(2) };
+    }
+}
+
+/// One identity for each way to Athena that is in use.
+#[derive(Debug)]
+pub struct Identities {
+    aws: Aws,
+    metrics: Metrics,
+    interval: Duration,
+    min: Duration,
+    own: Arc<Identity>,
+    others: Mutex<HashMap<Way, Arc<Identity>>>,
+}
+
+impl Identities {
+    /// With the operator's own identity, which is asked for its account from now on.
+    pub async fn start(aws: Aws, metrics: Metrics, interval: Duration, min: Duration) -> Self {
+        let own = Way { role: None, region: aws.region().map(str::to_owned) };
+        let own = begin(&aws, own, &metrics, interval, min).await;
+        Self { aws, metrics, interval, min, own, others: Mutex::default() }
+    }
+
+    /// The operator's own identity, in its own Region.
+    #[must_use]
+    pub fn own(&self) -> &Arc<Identity> {
+        &self.own
+    }
+
+    /// The operator's Region.
+    #[must_use]
+    pub fn region(&self) -> Option<&str> {
+        self.aws.region()
+    }
+
+    /// The identity for a way.
+    pub async fn of(&self, way: &Way) -> Arc<Identity> {
+        if *way == self.own.way {
+            return Arc::clone(&self.own);
+        }
+        let known = self.others.lock().unwrap_or_else(PoisonError::into_inner).get(way).cloned();
+        if let Some(known) = known {
+            return known;
+        }
+        let new = begin(&self.aws, way.clone(), &self.metrics, self.interval, self.min).await;
+        let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
+        // Somebody else may have been faster; what isn't used ends by itself.
+        Arc::clone(others.entry(way.clone()).or_insert(new))
+    }
+
+    /// Forgets those that are used no more.
+    pub fn retain(&self, in_use: &[Way]) {
+        self.others.lock().unwrap_or_else(PoisonError::into_inner).retain(|way, _| in_use.contains(way));
+    }
+}
+
+async fn begin(aws: &Aws, way: Way, metrics: &Metrics, interval: Duration, min: Duration) -> Arc<Identity> {
+    let athena = aws.athena(&way, metrics.clone()).await;
+    let identity = Arc::new(Identity::new(way, athena));
+    tokio::spawn(keep(Arc::downgrade(&identity), interval, min));
+    identity
 }

@@ -2,4 +2,6 @@
 
 pub mod aws;
 pub mod identity;
+pub mod informer;
 pub mod port;
+pub mod quota;

@@ -115,9 +115,18 @@ pub struct Session {
     /// The status.
     pub status: SessionStatus,
     /// The session's work group.
-    pub work_group: Option<String>,
+    pub work_group: String,
     /// `Statistics.DpuExecutionInMillis`.
     pub dpu_execution_millis: Option<i64>,
+}
+
+/// A page of ListSessions.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listed {
+    /// The sessions on it, by id.
+    pub sessions: Vec<(String, SessionStatus)>,
+    /// Where the next page begins; None on the last one.
+    pub next_token: Option<String>,
 }
 
 /// A page of ListSessions, as far as one session is concerned.
@@ -127,6 +136,49 @@ pub struct Page {
     pub found: Option<SessionStatus>,
     /// Where the next page begins; None on the last one.
     pub next_token: Option<String>,
+}
+
+impl Listed {
+    /// What the page says of one session.
+    #[must_use]
+    pub fn about(self, id: &str) -> Page {
+        let found = self.sessions.into_iter().find(|(listed, _)| listed == id).map(|(_, status)| status);
+        Page { found, next_token: self.next_token }
+    }
+}
+
+/// What the poller of a session's work group says of it.
+#[derive(Clone, Copy, Debug)]
+pub enum Polled<'a> {
+    /// A call that was sent then showed it so.
+    Seen {
+        /// What Athena said.
+        status: &'a SessionStatus,
+        /// When it was asked.
+        at: Instant,
+    },
+    /// It can't tell: the object is to ask for itself.
+    AskYourself,
+    /// Nothing yet.
+    NotYet,
+}
+
+/// By which identity, and where, a work group of Athena is reached.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Way {
+    /// The role to assume; None: the operator's own identity.
+    pub role: Option<Role>,
+    /// The Region; None: the operator's.
+    pub region: Option<String>,
+}
+
+/// A role to assume.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Role {
+    /// Its ARN.
+    pub arn: String,
+    /// What its trust policy asks for.
+    pub external_id: Option<String>,
 }
 
 /// The AWS account and Region that calls go to.

@@ -6,40 +6,48 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use json_patch::jsonptr::PointerBuf;
-use json_patch::{AddOperation, PatchOperation, RemoveOperation, TestOperation};
-use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, Resource, ResourceExt};
-use serde_json::json;
 use thiserror::Error;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
 use super::decide::{Step, decide};
-use super::knowledge::{Knowledge, Now, Timing};
+use super::knowledge::{Knowledge, Now, OwnerRead, Timing};
 use super::notice::Notice;
-use super::view::View;
+use super::view::{Interest, View};
 use crate::api::FINALIZER;
-use crate::api::session::{AthenaSession, AthenaSessionStatus, TerminationReason};
+use crate::api::session::{AthenaSession, AthenaSessionStatus, DeletionPolicy, TerminationReason};
 use crate::athena::aws::Athena;
 use crate::athena::identity::Identity;
-use crate::athena::port::{CallError, Page, SessionState};
+use crate::athena::informer::{Informer, Pace, Poller};
+use crate::athena::port::{Account, CallError, ErrorClass, Operation, Page, Scope, SessionState};
+use crate::athena::quota::{Place, Priority, Quotas};
 use crate::events::Events;
-use crate::text::{kubernetes, one_line};
+use crate::kubernetes::{Answer, RequestError, Requests};
+use crate::metrics::Metrics;
+use crate::work_group::registry::{Key, Registry};
+use crate::work_group::terms::{Claim, Terms};
 
 /// More steps than any object needs in one pass; more would be a loop.
 const MOST_STEPS: usize = 24;
+
+/// A pass waits so long for STS to name the account of an identity that is new.
+const STS_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Everything that acting needs.
 pub struct Shell {
     /// Kubernetes.
     pub client: kube::Client,
-    /// Athena.
-    pub athena: Athena,
-    /// Where calls to Athena go.
-    pub identity: Arc<Identity>,
+    /// What the watches show.
+    pub registry: Arc<Registry>,
+    /// What Athena shows by itself.
+    pub informer: Arc<Informer>,
+    /// Whether a call may be made.
+    pub quotas: Arc<Quotas>,
     /// Where notices go.
     pub events: Events,
+    /// What is counted.
+    pub metrics: Metrics,
     /// The intervals.
     pub timing: Timing,
     /// The deadline of each request to Kubernetes.
@@ -58,22 +66,9 @@ pub enum Outcome {
 /// Why a pass was given up.
 #[derive(Debug, Error)]
 pub enum PassError {
-    /// The API server refused or couldn't be reached.
-    #[error("{doing}: {why}")]
-    Kubernetes {
-        /// What was tried.
-        doing: &'static str,
-        /// What happened.
-        why: String,
-    },
-    /// The API server didn't answer.
-    #[error("{doing}: no answer from the API server within {deadline:?}")]
-    Deadline {
-        /// What was tried.
-        doing: &'static str,
-        /// How long.
-        deadline: Duration,
-    },
+    /// A request to the API server wasn't answered as it should be.
+    #[error(transparent)]
+    Request(#[from] RequestError),
     /// The API server refuses what isn't out of date: an admission policy, or a schema that was tightened.
     #[error("{refusal}")]
     Refused {
@@ -88,66 +83,114 @@ pub enum PassError {
     },
 }
 
-/// What the API server says of the object after a request.
-enum Answer {
-    Object(Box<AthenaSession>),
-    /// Refused, most probably since what we went by is old.
-    Conflict {
-        /// The API server's words.
-        refusal: String,
-    },
-    Gone,
+/// What is kept of an object between its passes.
+#[derive(Default)]
+pub struct Memory {
+    /// What is known of its session.
+    pub knowledge: Knowledge,
+    /// The poller that watches its session.
+    pub watched_by: Option<Arc<Poller>>,
+    /// The resourceVersion of the newest copy that a request returned.
+    pub newest: Option<String>,
+}
+
+/// By whom, where and on what terms Athena is asked about an object.
+struct Reach {
+    terms: Terms,
+    /// None where its AthenaWorkGroup doesn't exist.
+    identity: Option<Arc<Identity>>,
+}
+
+impl Reach {
+    fn scope(&self) -> Scope {
+        let nowhere = || Scope {
+            region: None,
+            account: Account::Unknown("there is no AthenaWorkGroup".to_owned()),
+            confirmed_at: None,
+            since: None,
+        };
+        self.identity.as_ref().map_or_else(nowhere, |identity| identity.scope())
+    }
 }
 
 impl Shell {
     /// Takes steps for one object until there is nothing left to do.
     ///
-    /// `newest` learns the resourceVersion of the newest copy that a request returned.
-    ///
     /// # Errors
     /// When Kubernetes can't be read or written. Trouble with Athena isn't an error: it is known,
     /// shown in the status, and waited for.
-    pub async fn pass(
-        &self,
-        cached: &AthenaSession,
-        knowledge: &mut Knowledge,
-        newest: &mut Option<String>,
-    ) -> Result<Outcome, PassError> {
+    pub async fn pass(&self, cached: &AthenaSession, memory: &mut Memory) -> Result<Outcome, PassError> {
+        let requests = self.requests(cached.namespace().as_deref());
+        let id = &cached.spec.session_id;
         let mut object = Cow::Borrowed(cached);
         let mut fresh = false;
         let mut last = Step::Wait(None);
         for _ in 0..MOST_STEPS {
-            let (scope, now) = (self.identity.scope(), now());
-            knowledge.found(&object, &scope, now);
-            let view = View { object: &object, fresh, knowledge, scope: &scope, timing: &self.timing, now };
+            let reach = self.reach(&object).await;
+            let (scope, now) = (reach.scope(), now());
+            memory.knowledge.found(&object, &scope, now);
+            let poller = self.poller(&reach, &memory.knowledge);
+            if let Some(poller) = &poller {
+                poller.sighting(id, |polled| memory.knowledge.polled(polled, poller.work_group(), &scope, now));
+            }
+            let view = View {
+                object: &object,
+                fresh,
+                knowledge: &memory.knowledge,
+                terms: &reach.terms,
+                polled: poller.as_ref().is_some_and(|poller| poller.is_able()),
+                scope: &scope,
+                timing: &self.timing,
+                now,
+            };
             let step = decide(&view);
+            let priority = priority(&view, &step);
+            let interest = if let Step::Wait(_) = step { view.interest() } else { None };
             last = step.clone();
+            let knowledge = &mut memory.knowledge;
             let answer = match step {
-                Step::Wait(after) => return Ok(Outcome::Wait(after)),
-                Step::LetGo { notice } => match self.let_go(&object, notice).await? {
-                    Answer::Object(_) | Answer::Gone => return Ok(Outcome::Gone),
-                    conflict @ Answer::Conflict { .. } => conflict,
+                Step::Wait(after) => {
+                    attend(memory, id, poller.zip(interest));
+                    return Ok(Outcome::Wait(after));
+                }
+                Step::LetGo { notice } => match requests.remove_finalizer(&object, FINALIZER).await? {
+                    Answer::Conflict { refusal } => Answer::Conflict { refusal },
+                    answer => {
+                        if let Answer::Object(_) = answer {
+                            self.tell(&object, object.status.as_ref(), notice);
+                        }
+                        return Ok(Outcome::Gone);
+                    }
                 },
                 Step::AddFinalizer => {
-                    let answer = self.add_finalizer(&object).await?;
+                    let Some(answer) = self.adopt(&requests, &object).await? else { return Ok(Outcome::Wait(None)) };
                     knowledge.adopted_here |= matches!(answer, Answer::Object(_));
                     answer
                 }
-                Step::Refresh => self.read(&object).await?,
+                Step::Refresh => requests.read(&object.name_any()).await?,
+                Step::ConfirmOwner { owner } => {
+                    knowledge.owner = Some(self.read_owner(owner).await?);
+                    continue;
+                }
                 Step::WriteStatus { status, notices } => {
-                    let answer = self.write_status(&object, *status, notices).await?;
+                    let answer = self.write_status(&requests, &object, *status, notices).await?;
                     if let Answer::Object(written) = &answer {
                         knowledge.record.written(written.status.as_ref());
                     }
                     answer
                 }
                 step => {
-                    self.call_athena(&object, knowledge, step).await;
+                    let Some(identity) = &reach.identity else { return Ok(Outcome::Wait(None)) };
+                    if !self.may_call(&object, &scope, &step, priority) {
+                        // The arrival of its token asks for a pass.
+                        return Ok(Outcome::Wait(Some(self.timing.steady)));
+                    }
+                    self.call_athena(&object, knowledge, identity, step).await;
                     continue;
                 }
             };
             let answer = match answer {
-                Answer::Conflict { refusal } => match self.read(&object).await? {
+                Answer::Conflict { refusal } => match requests.read(&object.name_any()).await? {
                     // What we went by is not old: it was refused for another reason.
                     Answer::Object(read) if read.resource_version() == object.resource_version() => {
                         return Err(PassError::Refused { refusal });
@@ -158,7 +201,7 @@ impl Shell {
             };
             match answer {
                 Answer::Object(answered) if answered.uid() == cached.uid() => {
-                    newest.clone_from(&answered.resource_version());
+                    memory.newest.clone_from(&answered.resource_version());
                     object = Cow::Owned(*answered);
                     fresh = true;
                 }
@@ -173,33 +216,94 @@ impl Shell {
         }
     }
 
-    async fn call_athena(&self, object: &AthenaSession, knowledge: &mut Knowledge, step: Step) {
+    /// The object is gone, or its name is another's: nobody waits for its session any more on its behalf.
+    pub fn leave(&self, key: &Key, id: Option<&str>, memory: Memory) {
+        if let (Some(poller), Some(id)) = (memory.watched_by, id) {
+            poller.unwatch(id);
+        }
+        self.quotas.forget(key);
+    }
+
+    async fn reach(&self, object: &AthenaSession) -> Reach {
+        let terms = self.registry.terms(object);
+        let identity = match self.registry.way(object) {
+            Some(way) => Some(self.registry.identities.of(&way).await),
+            None => None,
+        };
+        if let (Some(identity), Some(_)) = (&identity, &terms.reference) {
+            // Whoever needs the account later waits for it by himself.
+            let _ = timeout(STS_PATIENCE, identity.asked()).await;
+        }
+        Reach { terms, identity }
+    }
+
+    /// The poller of the session's work group, as far as that is known.
+    fn poller(&self, reach: &Reach, knowledge: &Knowledge) -> Option<Arc<Poller>> {
+        let work_group = reach.terms.work_group.as_ref().or(knowledge.work_group.as_ref())?;
+        Some(self.informer.poller(reach.identity.as_ref()?, work_group))
+    }
+
+    /// Whether there is a token for this call; if not, its arrival asks for a pass.
+    fn may_call(&self, object: &AthenaSession, scope: &Scope, step: &Step, priority: Priority) -> bool {
+        let operation = match step {
+            Step::Describe => Operation::GetSession,
+            Step::Look => Operation::GetSessionStatus,
+            Step::Search { .. } => Operation::ListSessions,
+            Step::Terminate { .. } => Operation::TerminateSession,
+            // STS isn't Athena, and anything else is no call.
+            _ => return true,
+        };
+        self.quotas.try_take(&Place::of(scope), operation, priority, &key(object))
+    }
+
+    async fn call_athena(
+        &self,
+        object: &AthenaSession,
+        knowledge: &mut Knowledge,
+        identity: &Arc<Identity>,
+        step: Step,
+    ) {
         let id = &object.spec.session_id;
+        let (namespace, name) = key(object);
+        let athena = identity.athena().on_behalf_of(&namespace, &name);
+        let sent = Instant::now();
         let outcome = match step {
-            Step::Describe => self.athena.get_session(id).await.map(|session| knowledge.described(session, now())),
-            Step::Look => self.athena.get_session_status(id).await.map(|status| knowledge.looked(status, now())),
+            Step::Describe => athena.get_session(id).await.map(|session| knowledge.described(session, now())),
+            Step::Look => athena.get_session_status(id).await.map(|status| knowledge.looked(status, now())),
             Step::Search { work_group } => {
-                let page = self.next_page(&work_group, id, knowledge).await;
+                let page = next_page(&athena, &work_group, id, knowledge).await;
                 page.map(|page| knowledge.paged(page, now(), &self.timing))
             }
-            Step::Identify => self.identity.confirm().await.map(|()| knowledge.identified()),
-            Step::Terminate { reason } => self.terminate(object, knowledge, reason).await,
+            Step::Identify => identity.confirm().await.map(|()| knowledge.identified()),
+            Step::Terminate { reason } => self.terminate(&athena, object, knowledge, reason).await,
             _ => Ok(()),
         };
+        let scope = identity.scope();
         match outcome {
-            Ok(()) => knowledge.answered_in(&self.identity.scope().account),
-            Err(error) => knowledge.failed(error, now(), &self.timing, fastrand::f64()),
+            Ok(()) => {
+                knowledge.answered_in(&scope.account);
+                self.share(knowledge, identity, id, sent);
+            }
+            Err(error) => {
+                if error.class == ErrorClass::Throttled {
+                    self.quotas.throttled(&Place::of(&scope), error.operation);
+                }
+                knowledge.failed(error, now(), &self.timing, fastrand::f64());
+            }
         }
     }
 
-    async fn next_page(&self, work_group: &str, id: &str, knowledge: &Knowledge) -> Result<Page, CallError> {
-        let listing = knowledge.listing.clone().unwrap_or_default();
-        let filter = SessionState::FILTERS.get(listing.filter).and_then(Option::as_ref);
-        self.athena.list_sessions(work_group, filter, listing.next_token.as_deref(), id).await
+    /// The poller needn't ask for what a call of the object's own has shown.
+    fn share(&self, knowledge: &Knowledge, identity: &Arc<Identity>, id: &str, sent: Instant) {
+        let seen = knowledge.seen.as_ref().filter(|seen| seen.at >= sent);
+        if let (Some(seen), Some(work_group)) = (seen, &knowledge.work_group) {
+            self.informer.poller(identity, work_group).told(id, &seen.status, sent);
+        }
     }
 
     async fn terminate(
         &self,
+        athena: &Athena,
         object: &AthenaSession,
         knowledge: &mut Knowledge,
         reason: TerminationReason,
@@ -207,7 +311,7 @@ impl Shell {
         let session = &object.spec.session_id;
         let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
         let uid = object.uid().unwrap_or_default();
-        let answer = self.athena.terminate_session(session).await;
+        let answer = athena.terminate_session(session).await;
         // The audit trail: one line for each call that changes something in AWS.
         match &answer {
             Ok(accepted) => {
@@ -250,100 +354,114 @@ impl Shell {
         Ok(())
     }
 
-    fn api(&self, object: &AthenaSession) -> Api<AthenaSession> {
-        Api::namespaced(self.client.clone(), &object.namespace().unwrap_or_default())
+    fn requests(&self, namespace: Option<&str>) -> Requests<AthenaSession> {
+        let api = Api::namespaced(self.client.clone(), namespace.unwrap_or_default());
+        Requests { api, deadline: self.deadline }
     }
 
-    async fn read(&self, object: &AthenaSession) -> Result<Answer, PassError> {
-        self.ask("reading the object", self.api(object).get(&object.name_any())).await
-    }
-
-    async fn add_finalizer(&self, object: &AthenaSession) -> Result<Answer, PassError> {
-        let (path, value) = if object.finalizers().is_empty() {
-            (pointer(&["metadata", "finalizers"]), json!([FINALIZER]))
-        } else {
-            (pointer(&["metadata", "finalizers", "-"]), json!(FINALIZER))
-        };
-        let add = PatchOperation::Add(AddOperation { path, value });
-        self.patch("adding the finalizer", object, vec![add]).await
-    }
-
-    async fn let_go(&self, object: &AthenaSession, notice: Option<Notice>) -> Result<Answer, PassError> {
-        let Some(index) = object.finalizers().iter().position(|name| name == FINALIZER) else {
-            return Ok(Answer::Gone);
-        };
-        let path = pointer(&["metadata", "finalizers", &index.to_string()]);
-        let remove = PatchOperation::Remove(RemoveOperation { path: path.clone() });
-        let answer = self.patch("removing the finalizer", object, vec![test(path, json!(FINALIZER)), remove]).await?;
-        if let (Answer::Object(_), Some(notice)) = (&answer, notice) {
-            self.events.tell(object.object_ref(&()), notice);
-        }
-        Ok(answer)
-    }
-
-    /// A patch that applies to exactly the copy that was decided on.
-    async fn patch(
+    /// Puts our finalizer on, unless the AthenaWorkGroup that would let it end its session is going.
+    async fn adopt(
         &self,
-        doing: &'static str,
+        requests: &Requests<AthenaSession>,
         object: &AthenaSession,
-        changes: Vec<PatchOperation>,
-    ) -> Result<Answer, PassError> {
-        let mut operations = vec![
-            test(pointer(&["metadata", "uid"]), json!(object.uid())),
-            test(pointer(&["metadata", "resourceVersion"]), json!(object.resource_version())),
-        ];
-        operations.extend(changes);
-        let patch = json_patch::Patch(operations);
-        let (api, name) = (self.api(object), object.name_any());
-        self.ask(doing, api.patch(&name, &PatchParams::default(), &Patch::Json::<AthenaSession>(patch))).await
+    ) -> Result<Option<Answer<AthenaSession>>, PassError> {
+        let _adopting = self.registry.adoptions.read().await;
+        let terms = self.registry.terms(object);
+        if terms.is_closing || terms.refusal.is_some() {
+            return Ok(None);
+        }
+        Ok(Some(requests.add_finalizer(object, FINALIZER).await?))
+    }
+
+    /// Whether the object that a session belongs to is still there, and ends it when it is deleted.
+    async fn read_owner(&self, owner: Claim) -> Result<OwnerRead, PassError> {
+        let answer = self.requests(Some(&owner.namespace)).read(&owner.name).await?;
+        let stands = match answer {
+            Answer::Object(read) => {
+                let retained = read.spec.deletion_policy == DeletionPolicy::Retain;
+                let is_going = read.meta().deletion_timestamp.is_some() && retained;
+                read.uid().as_ref() == Some(&owner.uid)
+                    && !is_going
+                    && read.finalizers().iter().any(|name| name == FINALIZER)
+            }
+            Answer::Conflict { .. } | Answer::Gone => false,
+        };
+        Ok(OwnerRead { uid: owner.uid, at: Instant::now(), stands })
     }
 
     async fn write_status(
         &self,
+        requests: &Requests<AthenaSession>,
         object: &AthenaSession,
         status: AthenaSessionStatus,
         notices: Vec<Notice>,
-    ) -> Result<Answer, PassError> {
-        // Its uid and resourceVersion make this a write to exactly the copy that was decided on.
+    ) -> Result<Answer<AthenaSession>, PassError> {
         let mut written = object.clone();
-        written.metadata.managed_fields = None;
         written.status = Some(status);
-        let (api, name) = (self.api(object), object.name_any());
-        let params = PostParams::default();
-        let answer = self.ask("writing the status", api.replace_status(&name, &params, &written)).await?;
-        if let Answer::Object(_) = answer {
-            for notice in notices {
-                self.events.tell(object.object_ref(&()), notice);
-            }
+        let answer = requests.write_status(written).await?;
+        if let Answer::Object(written) = &answer {
+            self.tell(object, written.status.as_ref(), notices);
         }
         Ok(answer)
     }
 
-    async fn ask(
+    fn tell(
         &self,
-        doing: &'static str,
-        request: impl Future<Output = kube::Result<AthenaSession>>,
-    ) -> Result<Answer, PassError> {
-        let deadline = self.deadline;
-        match timeout(deadline, request).await {
-            Err(_) => Err(PassError::Deadline { doing, deadline }),
-            Ok(Ok(object)) => Ok(Answer::Object(Box::new(object))),
-            // 422 is the answer to a JSON patch whose test fails.
-            Ok(Err(kube::Error::Api(status))) if status.code == 409 || status.code == 422 => {
-                Ok(Answer::Conflict { refusal: format!("{doing}: {}", one_line(&status.message)) })
+        object: &AthenaSession,
+        status: Option<&AthenaSessionStatus>,
+        notices: impl IntoIterator<Item = Notice>,
+    ) {
+        for notice in notices {
+            if notice.is_end() {
+                let reason = status.and_then(|status| status.termination_reason);
+                let asked_at = status.and_then(|status| status.termination_requested_at.as_ref());
+                let took = asked_at.and_then(|asked_at| Duration::try_from(now().wall.duration_since(asked_at.0)).ok());
+                if let (Some(reason), Some(took)) = (reason, took) {
+                    self.metrics.terminated(reason, took);
+                }
             }
-            Ok(Err(kube::Error::Api(status))) if status.code == 404 => Ok(Answer::Gone),
-            Ok(Err(error)) => Err(PassError::Kubernetes { doing, why: kubernetes(&error) }),
+            self.events.tell(object.object_ref(&()), notice);
         }
     }
 }
 
-fn pointer(tokens: &[&str]) -> PointerBuf {
-    PointerBuf::from_tokens(tokens.iter().copied())
+/// Tells the poller of the session's work group how soon news is wanted, and any other one that none is.
+fn attend(memory: &mut Memory, id: &str, wanted: Option<(Arc<Poller>, Interest)>) {
+    let is_other = |before: &Arc<Poller>| wanted.as_ref().is_none_or(|(poller, _)| !Arc::ptr_eq(poller, before));
+    if let Some(before) = memory.watched_by.take_if(|before| is_other(before)) {
+        before.unwatch(id);
+    }
+    if let Some((poller, interest)) = wanted {
+        poller.watch(
+            id,
+            match interest {
+                Interest::FirstSight => Pace::Adopt,
+                Interest::Changing => Pace::Fast,
+                Interest::Steady => Pace::Slow,
+            },
+        );
+        memory.watched_by = Some(poller);
+    }
 }
 
-fn test(path: PointerBuf, value: serde_json::Value) -> PatchOperation {
-    PatchOperation::Test(TestOperation { path, value })
+async fn next_page(athena: &Athena, work_group: &str, id: &str, knowledge: &Knowledge) -> Result<Page, CallError> {
+    let listing = knowledge.listing.clone().unwrap_or_default();
+    let filter = SessionState::FILTERS.get(listing.filter).and_then(Option::as_ref);
+    let page = athena.list_sessions(work_group, filter, listing.next_token.as_deref()).await?;
+    Ok(page.about(id))
+}
+
+fn priority(view: &View<'_>, step: &Step) -> Priority {
+    match step {
+        Step::Terminate { .. } => Priority::End,
+        _ if view.intent().is_some() => Priority::FreshLook,
+        Step::Describe => Priority::Adopt,
+        _ => Priority::Poll,
+    }
+}
+
+fn key(object: &AthenaSession) -> Key {
+    (object.namespace().unwrap_or_default(), object.name_any())
 }
 
 fn now() -> Now {

@@ -1,123 +1,200 @@
-//! Watches `AthenaSession` objects and gives each one its passes: which, when, and after which
-//! failures. What happens in a pass is [`super::act`]'s.
+//! Gives each `AthenaSession` its passes: which, when, and after which failures. What happens in a pass is
+//! [`super::act`]'s.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use futures::{FutureExt, StreamExt};
-use kube::core::DeserializeGuard;
-use kube::runtime::controller::{Action, Config, Controller, Error as ControllerError};
-use kube::runtime::watcher;
+use futures::{FutureExt, Stream, StreamExt, TryStreamExt, stream};
+use kube::runtime::controller::{Action, Config, Error as ControllerError, applier};
+use kube::runtime::reflector::{ObjectRef, store::Writer};
+use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Resource, ResourceExt};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
+use tokio::time::interval;
 use tracing::{error, warn};
 
-use super::act::{Outcome, PassError, Shell};
+use super::act::{Memory, Outcome, PassError, Shell};
 use super::knowledge::Knowledge;
 use super::notice::Notice;
+use crate::api::PAUSED;
 use crate::api::session::AthenaSession;
-use crate::text::{chain, kubernetes};
+use crate::health::Pulse;
+use crate::metrics::PassResult;
+use crate::text::{Told, chain, watch_problem};
+use crate::work_group::registry::{Key, Session};
 
-/// A guard against one unreadable object, which would otherwise stop the watch of all.
-type Guarded = DeserializeGuard<AthenaSession>;
+/// The controller's name in logs and metrics.
+pub const NAME: &str = "athenasession";
 
 /// Passes at once. Each is a request in flight, to Kubernetes or to Athena.
-const CONCURRENCY: u16 = 64;
+pub const CONCURRENCY: u16 = 64;
 
 /// How long a watch may lag behind our own writes before its copy is taken all the same.
 const MOST_LAG: Duration = Duration::from_secs(10);
 
+/// Between two signs of life.
+const BEAT: Duration = Duration::from_secs(1);
+
+/// The AthenaSessions that one watch shows.
+pub struct Watched {
+    /// Where they are.
+    pub api: Api<Session>,
+    /// The place among the registry's watches.
+    pub index: usize,
+    /// What fills the store.
+    pub writer: Writer<Session>,
+    /// Objects that need a pass for another reason than a change of their own.
+    pub wakes: mpsc::UnboundedReceiver<ObjectRef<Session>>,
+}
+
 /// What is kept of an object between its passes.
 #[derive(Default)]
-struct Memory {
+struct Kept {
     about: Option<(Option<String>, String)>,
-    knowledge: Knowledge,
-    newest: Option<(String, Instant)>,
+    memory: Memory,
+    written_at: Option<Instant>,
     failures: u32,
 }
 
 struct Context {
-    shell: Shell,
-    memories: Mutex<HashMap<(String, String), Memory>>,
+    shell: Arc<Shell>,
+    kept: Mutex<HashMap<Key, Kept>>,
+    /// Those that wait for a pass.
+    due: Mutex<HashSet<Key>>,
 }
 
-/// Watches the objects of `api` until `stop` says true, then lets running passes finish. Each watch is
-/// renewed after `watch_timeout`.
-pub async fn run(api: Api<Guarded>, shell: Shell, watch_timeout: Duration, mut stop: watch::Receiver<bool>) {
-    let context = Arc::new(Context { shell, memories: Mutex::default() });
+/// Watches objects until `stop` says true, then lets running passes finish. Each watch is renewed after
+/// `watch_timeout`.
+pub async fn run(
+    watched: Watched,
+    shell: Arc<Shell>,
+    watch_timeout: Duration,
+    pulse: Pulse,
+    mut stop: watch::Receiver<bool>,
+) {
+    let context = Arc::new(Context { shell, kept: Mutex::default(), due: Mutex::default() });
     let stopped = async move {
         // An error means that nobody can say stop any more, which says it too.
         let _ = stop.wait_for(|stop| *stop).await;
     };
-    let mut told = Told::default();
-    let seconds = u32::try_from(watch_timeout.as_secs().max(1)).unwrap_or(u32::MAX);
-    Controller::new(api, watcher::Config::default().timeout(seconds))
-        .with_config(Config::default().concurrency(CONCURRENCY))
-        .graceful_shutdown_on(stopped)
-        .run(reconcile, |_, never, _| match *never {}, Arc::clone(&context))
-        .for_each(|result| {
-            match result {
-                Ok(_) => {}
-                Err(ControllerError::ObjectNotFound(object)) => {
-                    let key = (object.namespace.unwrap_or_default(), object.name);
-                    context.take(&key);
-                }
-                Err(ControllerError::QueueError(error)) => told.trouble(&watch_problem(&error)),
-                Err(error) => told.trouble(&chain(&error)),
+    let store = watched.writer.as_reader();
+    let queue = queue(watched, Arc::clone(&context), watch_timeout).take_until(Box::pin(stopped));
+    let config = Config::default().concurrency(CONCURRENCY);
+    let pass = |object, context| reconcile(object, context).boxed();
+    let mut results =
+        pin!(applier(pass, |_, never: &Infallible, _| match *never {}, Arc::clone(&context), store, queue, config));
+    let mut told = Told::of("AthenaSessions");
+    let mut beat = interval(BEAT);
+    loop {
+        let result = tokio::select! {
+            result = results.next() => result,
+            _ = beat.tick() => {
+                // In the very task that drives the passes: if one of them is stuck, so is this.
+                pulse.beat();
+                continue;
             }
-            std::future::ready(())
-        })
-        .await;
+        };
+        match result {
+            None => return,
+            Some(Ok(_)) => {}
+            Some(Err(ControllerError::ObjectNotFound(object))) => {
+                context.forget(&(object.namespace.unwrap_or_default(), object.name));
+            }
+            Some(Err(ControllerError::QueueError(error))) => told.trouble(&watch_problem(&error)),
+            Some(Err(error)) => told.trouble(&chain(&error)),
+        }
+    }
 }
 
-async fn reconcile(object: Arc<Guarded>, context: Arc<Context>) -> Result<Action, Infallible> {
+/// Objects that need a pass: those that change, and those that are woken.
+fn queue(
+    watched: Watched,
+    context: Arc<Context>,
+    watch_timeout: Duration,
+) -> impl Stream<Item = Result<ObjectRef<Session>, watcher::Error>> {
+    let Watched { api, index, writer, mut wakes } = watched;
+    let seconds = u32::try_from(watch_timeout.as_secs().max(1)).unwrap_or(u32::MAX);
+    let registry = Arc::clone(&context.shell.registry);
+    let changes = watcher(api, watcher::Config::default().timeout(seconds))
+        .default_backoff()
+        .modify(trim)
+        .reflect(writer)
+        .inspect_ok(move |event| registry.session_event(index, event))
+        .touched_objects()
+        .map_ok(|object| ObjectRef::from_obj(&object));
+    let wakes = stream::poll_fn(move |context| wakes.poll_recv(context)).map(Ok);
+    stream::select(changes, wakes).inspect_ok(move |object| {
+        let mut due = context.due();
+        due.insert((object.namespace.clone().unwrap_or_default(), object.name.clone()));
+        context.shell.metrics.queue_depth(NAME, due.len());
+    })
+}
+
+/// What no decision depends on is not kept: there may be ten thousand objects.
+fn trim(object: &mut Session) {
+    let metadata = object.meta_mut();
+    metadata.managed_fields = None;
+    metadata.labels = None;
+    metadata.owner_references = None;
+    if let Some(annotations) = &mut metadata.annotations {
+        annotations.retain(|name, _| name == PAUSED);
+    }
+    metadata.annotations.take_if(|annotations| annotations.is_empty());
+}
+
+async fn reconcile(object: Arc<Session>, context: Arc<Context>) -> Result<Action, Infallible> {
     let key = (object.namespace().unwrap_or_default(), object.name_any());
+    context.due().remove(&key);
+    if !context.shell.registry.is_complete() {
+        // Whose a session is can't be told before all have been listed.
+        return Ok(Action::requeue(Duration::from_millis(100)));
+    }
+    let pass = context.shell.metrics.pass(NAME);
     let object = match &object.0 {
         Ok(object) => object,
         Err(invalid) => {
-            let (namespace, name) = &key;
-            error!(
-                namespace,
-                name,
-                problem = invalid.error,
-                "an AthenaSession can't be read; it is left alone until it changes"
-            );
-            let note =
-                format!("The operator can't read this object, and leaves it alone until it changes: {}", invalid.error);
-            context.shell.events.tell(Resource::object_ref(&*object, &()), Notice::warning("Unreadable", note));
+            pass.ended(PassResult::Error);
+            context.tell_unreadable(&object, &invalid.error);
             return Ok(Action::await_change());
         }
     };
     // Its session, too: that it can't change is a rule of the CRD, which somebody may have replaced.
     let about = Some((object.uid(), object.spec.session_id.clone()));
-    let mut memory = context.take(&key).filter(|memory| memory.about == about).unwrap_or_default();
-    memory.about = about;
+    let mut kept = context.take(&key, |kept| kept.about == about);
+    kept.about = about;
 
     // A copy older than our own last write would only be refused: the watch brings the newer one.
-    if memory.is_newer_than(object) {
-        context.keep(key, memory);
+    if kept.is_newer_than(object) {
+        context.keep(key, kept);
+        pass.ended(PassResult::RequeueAfter);
         return Ok(Action::requeue(Duration::from_secs(1)));
     }
 
-    let mut newest = None;
-    let pass = AssertUnwindSafe(context.shell.pass(object, &mut memory.knowledge, &mut newest)).catch_unwind().await;
-    if let Some(version) = newest {
-        memory.newest = Some((version, Instant::now()));
+    let before = kept.memory.newest.clone();
+    let outcome = AssertUnwindSafe(context.shell.pass(object, &mut kept.memory)).catch_unwind().await;
+    if kept.memory.newest != before {
+        kept.written_at = Some(Instant::now());
     }
-    let problem = match pass {
+    let problem = match outcome {
         // Something on the way may have said 404 for a moment, and no change would bring the object back
         // here. One that is really gone is dropped without a request.
-        Ok(Ok(Outcome::Gone)) => return Ok(Action::requeue(context.shell.timing.steady)),
+        Ok(Ok(Outcome::Gone)) => {
+            context.drop_kept(&key, kept);
+            pass.ended(PassResult::RequeueAfter);
+            return Ok(Action::requeue(context.shell.timing.steady));
+        }
         Ok(Ok(Outcome::Wait(after))) => {
-            memory.failures = 0;
-            context.keep(key, memory);
+            kept.failures = 0;
+            context.keep(key, kept);
+            pass.ended(if after.is_some() { PassResult::RequeueAfter } else { PassResult::Success });
             return Ok(after.map_or_else(Action::await_change, Action::requeue));
         }
         Ok(Err(error)) => {
-            if let (PassError::Refused { refusal }, 0) = (&error, memory.failures) {
+            if let (PassError::Refused { refusal }, 0) = (&error, kept.failures) {
                 let note = format!("The API server refuses the operator, which goes on trying: {refusal}");
                 context.shell.events.tell(object.object_ref(&()), Notice::warning("Refused", note));
             }
@@ -125,57 +202,70 @@ async fn reconcile(object: Arc<Guarded>, context: Arc<Context>) -> Result<Action
         }
         Err(_) => {
             // What was learned half-way can't be trusted.
-            memory.knowledge = Knowledge::default();
+            kept.memory.knowledge = Knowledge::default();
             "the operator has a fault: it panicked".to_owned()
         }
     };
-    let wait = context.shell.timing.back_off(memory.failures, fastrand::f64());
-    memory.failures = memory.failures.saturating_add(1);
+    let wait = context.shell.timing.back_off(kept.failures, fastrand::f64());
+    kept.failures = kept.failures.saturating_add(1);
     warn!(namespace = key.0, name = key.1, problem, again_in = ?wait, "a pass over an AthenaSession was given up");
-    context.keep(key, memory);
+    context.keep(key, kept);
+    pass.ended(PassResult::Error);
     Ok(Action::requeue(wait))
 }
 
-impl Memory {
+impl Kept {
     fn is_newer_than(&self, cached: &AthenaSession) -> bool {
         // Versions of one resource compare as numbers (KEP-5504); where they aren't any, nothing is told.
         let number = |version: &str| version.parse::<u64>().ok();
-        let Some((newest, at)) = &self.newest else { return false };
+        let Some((newest, at)) = self.memory.newest.as_ref().zip(self.written_at) else { return false };
         let cached = cached.metadata.resource_version.as_deref().and_then(number);
         at.elapsed() < MOST_LAG && number(newest).zip(cached).is_some_and(|(newest, cached)| newest > cached)
     }
 }
 
 impl Context {
-    fn take(&self, key: &(String, String)) -> Option<Memory> {
-        self.memories.lock().unwrap_or_else(PoisonError::into_inner).remove(key)
-    }
-
-    fn keep(&self, key: (String, String), memory: Memory) {
-        self.memories.lock().unwrap_or_else(PoisonError::into_inner).insert(key, memory);
-    }
-}
-
-fn watch_problem(error: &watcher::Error) -> String {
-    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<kube::Error>());
-    cause.map_or_else(|| chain(error), kubernetes)
-}
-
-/// Says a problem of the watch once, not at each retry.
-#[derive(Default)]
-struct Told {
-    last: Option<(String, Instant)>,
-}
-
-impl Told {
-    /// The same problem after so long is news again.
-    const NEWS_AGAIN: Duration = Duration::from_secs(600);
-
-    fn trouble(&mut self, problem: &str) {
-        let told = self.last.as_ref().is_some_and(|(told, at)| told == problem && at.elapsed() < Self::NEWS_AGAIN);
-        if !told {
-            warn!(problem, "the watch of AthenaSessions is broken; it is tried again, at the latest every 30 s");
-            self.last = Some((problem.to_owned(), Instant::now()));
+    /// What is kept of the object, if it is about this one; what it is not is dropped.
+    fn take(&self, key: &Key, is_about: impl Fn(&Kept) -> bool) -> Kept {
+        match self.kept().remove(key) {
+            Some(kept) if is_about(&kept) => kept,
+            Some(other) if other.about.is_some() => {
+                self.shell.leave(key, other.about.as_ref().map(|(_, id)| id.as_str()), other.memory);
+                Kept::default()
+            }
+            _ => Kept::default(),
         }
+    }
+
+    fn keep(&self, key: Key, kept: Kept) {
+        self.kept().insert(key, kept);
+    }
+
+    fn drop_kept(&self, key: &Key, kept: Kept) {
+        self.shell.leave(key, kept.about.as_ref().map(|(_, id)| id.as_str()), kept.memory);
+    }
+
+    /// The object doesn't exist any more.
+    fn forget(&self, key: &Key) {
+        self.due().remove(key);
+        let kept = self.kept().remove(key);
+        if let Some(kept) = kept {
+            self.drop_kept(key, kept);
+        }
+    }
+
+    fn tell_unreadable(&self, object: &Session, problem: &str) {
+        let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
+        error!(namespace, name, problem, "an AthenaSession can't be read; it is left alone until it changes");
+        let note = format!("The operator can't read this object, and leaves it alone until it changes: {problem}");
+        self.shell.events.tell(Resource::object_ref(object, &()), Notice::warning("Unreadable", note));
+    }
+
+    fn kept(&self) -> MutexGuard<'_, HashMap<Key, Kept>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn due(&self) -> MutexGuard<'_, HashSet<Key>> {
+        self.due.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

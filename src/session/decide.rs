@@ -5,27 +5,28 @@
 //!
 //! ```text
 //!                   no finalizer ── being deleted ─► wait (not ours)
+//!                        ├───────── no grant, or another object's session ─► wait, and say so
 //!                        └───────── wanted ────────► add it
 //!   deleted, Retain ───────────────────────────────► let go
+//!   another object's session, another work group's ► wait; deleted: let go
 //!   another account or Region than recorded ───────► wait, and say so
 //!   ended, or proven absent ── deleted ────────────► let go
 //!                           └─ kept ───────────────► record it
-//!   an end is asked for ── state known, active ────► record why ► end it ► look until it has ended
+//!   an end is asked for ── no grant, or a brake ───► wait, and say so
+//!                       └─ state known, active ────► record why ► end it ► look until it has ended
 //!   otherwise ─────────────────────────────────────► look, now and then
 //! ```
 
 use std::time::{Duration, Instant};
 
-use kube::ResourceExt;
-
 use super::knowledge::{Described, Seen, Trouble};
 use super::notice::{self, Notice};
 use super::view::{Evidence, PASS, Proof, View};
 use super::{status, verdict};
-use crate::api::FINALIZER;
-use crate::api::reason::{Pace, Reason};
+use crate::api::reason::{Pace, Reason, Standing};
 use crate::api::session::{AthenaSessionStatus, DeletionPolicy, TerminationReason};
 use crate::athena::port::SessionState;
+use crate::work_group::terms::{Claim, Refusal};
 
 /// One thing to do.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,6 +35,11 @@ pub enum Step {
     AddFinalizer,
     /// Read the object from the API server, not from a cache.
     Refresh,
+    /// Read the object that the session belongs to from the API server.
+    ConfirmOwner {
+        /// That object.
+        owner: Claim,
+    },
     /// Call GetSession.
     Describe,
     /// Call GetSessionStatus.
@@ -71,20 +77,26 @@ pub enum Step {
 pub fn decide(view: &View<'_>) -> Step {
     let step = pursue(view);
     let Step::Wait(after) = step else { return step };
-    if !is_held(view) {
+    if !view.is_held() && view.is_deleted() {
         return step;
     }
-    let Some((status, notices)) = status::due(view) else { return step };
+    let after = sooner(after, arrival(view));
+    let Some((status, notices)) = status::due(view) else { return Step::Wait(after) };
     match outdated(view) {
         None => Step::WriteStatus { status: Box::new(status), notices },
-        Some(Step::Wait(Some(soon))) => Step::Wait(Some(after.map_or(soon, |after| after.min(soon)))),
+        Some(Step::Wait(soon)) => Step::Wait(sooner(after, soon)),
         Some(step) => step,
     }
 }
 
-/// Whether our finalizer is on the object.
-fn is_held(view: &View<'_>) -> bool {
-    view.object.finalizers().iter().any(|name| name == FINALIZER)
+fn sooner(one: Option<Duration>, other: Option<Duration>) -> Option<Duration> {
+    one.into_iter().chain(other).min()
+}
+
+/// How long it takes until something that is awaited counts as missing.
+fn arrival(view: &View<'_>) -> Option<Duration> {
+    let reason = verdict::verdict(view)?.reason;
+    if reason.row().standing == Standing::StalledLater { verdict::arrives_within(view, reason) } else { None }
 }
 
 /// What to do before a status that somebody else wrote is replaced. Another operator may have looked
@@ -112,17 +124,30 @@ fn outdated(view: &View<'_>) -> Option<Step> {
 }
 
 fn pursue(view: &View<'_>) -> Step {
-    if !is_held(view) {
-        return if view.is_deleted() { Step::Wait(None) } else { Step::AddFinalizer };
+    if !view.is_held() {
+        return match verdict::unheld(view) {
+            None if !view.is_deleted() && !view.terms.is_opening => Step::AddFinalizer,
+            _ => Step::Wait(None),
+        };
     }
     if view.is_deleted() && view.object.spec.deletion_policy == DeletionPolicy::Retain {
         return Step::LetGo { notice: notice::retained(view) };
+    }
+    if let Some(owner) = &view.terms.owner {
+        return leave_to(view, owner);
+    }
+    if view.is_foreign() {
+        let never_ours = view.is_deleted() && !view.was_ours();
+        return if never_ours { Step::LetGo { notice: notice::farewell(view) } } else { Step::Wait(None) };
+    }
+    if view.terms.refusal == Some(Refusal::WorkGroupNotFound) {
+        return Step::Wait(None);
     }
     if let Some(problem) = verdict::scope_problem(view) {
         return Step::Wait(Some(interval(view, problem.reason)));
     }
     match view.evidence() {
-        Evidence::None => call(view, Step::Describe),
+        Evidence::None => look_first(view),
         Evidence::Ended | Evidence::Absent if view.is_deleted() => Step::LetGo { notice: notice::farewell(view) },
         Evidence::Ended => record_end(view),
         // Proven and final, as an end is.
@@ -133,10 +158,34 @@ fn pursue(view: &View<'_>) -> Step {
         Evidence::Missing(Proof::Account) => prove(view, Step::Identify),
         Evidence::Missing(Proof::Listing { work_group }) => prove(view, Step::Search { work_group }),
         Evidence::Alive(seen) => match view.intent() {
-            Some(reason) => end(view, seen, reason),
-            None => look_when_due(view, seen),
+            Some(reason) if verdict::hindrance(view).is_none() => end(view, seen, reason),
+            _ => look_when_due(view, seen),
         },
     }
+}
+
+/// The session is another object's, which ends it when it is asked to. This one goes when that is certain:
+/// the owner may be going too, and leave the session to this one.
+fn leave_to(view: &View<'_>, owner: &Claim) -> Step {
+    if !view.is_deleted() {
+        return Step::Wait(Some(view.timing.steady));
+    }
+    match view.knowledge.owner.as_ref().filter(|read| read.uid == owner.uid && view.now.tick <= read.at + PASS) {
+        Some(read) if read.stands => Step::LetGo { notice: notice::farewell(view) },
+        // The watch brings what has become of it.
+        Some(_) => Step::Wait(Some(view.timing.changing)),
+        None => Step::ConfirmOwner { owner: owner.clone() },
+    }
+}
+
+/// The poller lists many sessions with one call; where it can't tell, the object asks for itself.
+fn look_first(view: &View<'_>) -> Step {
+    let knowledge = view.knowledge;
+    if !view.polled || knowledge.unlisted {
+        return call(view, Step::Describe);
+    }
+    let patience = knowledge.wanted_since.map_or(view.timing.steady, |since| view.until(since + view.timing.steady));
+    if patience.is_zero() { call(view, Step::Describe) } else { Step::Wait(Some(patience)) }
 }
 
 /// A call to Athena, unless the last one failed a moment ago.
@@ -166,7 +215,9 @@ fn end(view: &View<'_>, seen: &Seen, reason: TerminationReason) -> Step {
 
 /// Whether the session may have ended by itself since it was seen, so that a look may save the call.
 fn is_old(view: &View<'_>, seen: &Seen) -> bool {
-    view.now.tick >= seen.at + view.timing.steady.max(PASS)
+    // A poll of many sessions takes its time.
+    let polls = if view.polled { 2 } else { 1 };
+    view.now.tick >= seen.at + (view.timing.steady * polls).max(PASS)
 }
 
 /// Why is recorded first. That write, or a read where it stands already, also shows that the object
@@ -207,8 +258,10 @@ fn look_for(view: &View<'_>, after: Duration) -> Step {
 }
 
 fn look_when_due(view: &View<'_>, seen: &Seen) -> Step {
-    let verdict = verdict::verdict(view);
-    look_at(view, seen.at + verdict.map_or(view.timing.changing, |verdict| interval(view, verdict.reason)))
+    let interval = verdict::verdict(view).map_or(view.timing.changing, |verdict| interval(view, verdict.reason));
+    // Only in case the poller doesn't show it.
+    let grace = if view.polled { view.timing.steady.max(interval * 3) } else { interval };
+    look_at(view, seen.at + grace)
 }
 
 fn look_at(view: &View<'_>, moment: Instant) -> Step {

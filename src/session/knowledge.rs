@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use crate::api::session::{AthenaSession, AthenaSessionStatus, TerminationReason};
 use crate::athena::port::{
-    Account, CallError, ErrorClass, Operation, Page, Scope, Session, SessionState, SessionStatus,
+    Account, CallError, ErrorClass, Operation, Page, Polled, Scope, Session, SessionState, SessionStatus,
 };
 
 /// The moment of a decision.
@@ -57,6 +57,12 @@ pub struct Knowledge {
     pub seen: Option<Seen>,
     /// The work group, from GetSession.
     pub work_group: Option<String>,
+    /// The poller of its work group can't tell how it stands: the object is to ask for itself.
+    pub unlisted: bool,
+    /// Since when the poller is waited for.
+    pub wanted_since: Option<Instant>,
+    /// The other object that the session belongs to, as it was read from the API server.
+    pub owner: Option<OwnerRead>,
     /// The account that calls went to when the session was seen.
     pub account: Option<String>,
     /// Whether this process put the finalizer on the object, so that no earlier one has seen its session.
@@ -182,6 +188,17 @@ pub struct Absence {
     pub unlisted_at: Option<Instant>,
 }
 
+/// Another object, which a session belongs to, as it was read from the API server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnerRead {
+    /// Its UID, as the watch has it.
+    pub uid: String,
+    /// When it was read.
+    pub at: Instant,
+    /// Whether it is still there, and will end the session if it is deleted.
+    pub stands: bool,
+}
+
 /// A call that fails.
 #[derive(Clone, Debug)]
 pub struct Trouble {
@@ -217,7 +234,7 @@ impl Knowledge {
     pub fn described(&mut self, session: Session, now: Now) {
         let ended = session.status.state.is_ended();
         self.described = if ended { Described::AfterEnd } else { Described::Yes };
-        self.work_group = session.work_group.or(self.work_group.take());
+        self.work_group = Some(session.work_group);
         self.dpu_execution_millis = session.dpu_execution_millis.or(self.dpu_execution_millis);
         self.succeeded(Operation::GetSession);
         self.looked(session.status, now);
@@ -226,7 +243,7 @@ impl Knowledge {
     /// GetSessionStatus answered.
     pub fn looked(&mut self, status: SessionStatus, now: Now) {
         self.succeeded(Operation::GetSessionStatus);
-        self.saw(status, now);
+        self.saw(status, now.tick, now.wall);
     }
 
     /// A page of the listing of the session's work group.
@@ -263,13 +280,33 @@ impl Knowledge {
                 self.absence = absence.map(|absence| Absence { unlisted_at: Some(now.tick), ..absence });
             }
             (Some(status), absence) => {
-                self.saw(status, now);
+                self.saw(status, now.tick, now.wall);
                 // It exists, so the answer that said otherwise was a refusal of something else.
                 if let Some(absence) = absence {
                     self.fail(absence.error, now, timing, 1.0);
                 }
             }
         }
+    }
+
+    /// The poller of the session's work group was asked. A listing proves the work group; it may lag behind, so that
+    /// it takes back neither what was seen later nor an end under way.
+    pub fn polled(&mut self, sighting: Polled<'_>, work_group: &str, scope: &Scope, now: Now) {
+        self.unlisted = matches!(sighting, Polled::AskYourself);
+        let Polled::Seen { status, at } = sighting else {
+            self.wanted_since.get_or_insert(now.tick);
+            return;
+        };
+        self.wanted_since = None;
+        let is_newer = self.seen.as_ref().is_none_or(|seen| at > seen.at);
+        let contradicted = self.absence.as_ref().is_some_and(|absence| at <= absence.last);
+        let elsewhere = scope.since.is_some_and(|since| at < since);
+        if !is_newer || contradicted || elsewhere {
+            return;
+        }
+        self.work_group.get_or_insert_with(|| work_group.to_owned());
+        self.saw(status.clone(), at, now.wall);
+        self.answered_in(&scope.account);
     }
 
     /// The last call was answered, in this account as far as is known.
@@ -291,7 +328,7 @@ impl Knowledge {
         self.ending_since.get_or_insert(now.wall);
         if let (Some(state), Some(seen)) = (state, &self.seen) {
             let status = SessionStatus { state, ..seen.status.clone() };
-            self.saw(status, now);
+            self.saw(status, now.tick, now.wall);
         }
     }
 
@@ -322,7 +359,7 @@ impl Knowledge {
         self.fail(error, now, timing, jitter);
     }
 
-    fn saw(&mut self, status: SessionStatus, now: Now) {
+    fn saw(&mut self, status: SessionStatus, at: Instant, wall: Timestamp) {
         self.absence = None;
         self.listing = None;
         // What an absence would have needed is needed no more.
@@ -337,9 +374,11 @@ impl Knowledge {
             self.succeeded(Operation::TerminateSession);
         }
         if status.state == SessionState::Terminating {
-            self.ending_since.get_or_insert(now.wall);
+            self.ending_since.get_or_insert(wall);
         }
-        self.seen = Some(Seen { status, at: now.tick, doubtful: false });
+        self.unlisted = false;
+        self.wanted_since = None;
+        self.seen = Some(Seen { status, at, doubtful: false });
     }
 
     fn succeeded(&mut self, operation: Operation) {

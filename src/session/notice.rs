@@ -1,8 +1,10 @@
 //! What people are told once, as events. PURE.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+
 use super::verdict::{Verdict, place};
 use super::view::{Evidence, View};
-use crate::api::reason::Reason;
+use crate::api::reason::{Reason, Standing};
 use crate::api::session::{AthenaSessionStatus, TerminationReason};
 use crate::athena::port::SessionState;
 
@@ -40,6 +42,16 @@ impl Notice {
     }
 }
 
+impl Notice {
+    /// Whether it tells of a session's end.
+    #[must_use]
+    pub fn is_end(&self) -> bool {
+        self.reason == TERMINATED
+    }
+}
+
+const TERMINATED: &str = "Terminated";
+
 /// What to tell once this status is written.
 #[must_use]
 pub fn of_status(view: &View<'_>, status: &AthenaSessionStatus, verdict: &Verdict) -> Vec<Notice> {
@@ -52,10 +64,21 @@ pub fn of_status(view: &View<'_>, status: &AthenaSessionStatus, verdict: &Verdic
         notices.push(Notice::normal("Adopted", format!("Session {id} of work group {work_group} is {state}")));
     }
     if verdict.reason == Reason::Ended && view.recorded_terminated().is_none() {
-        notices.push(Notice::normal("Terminated", verdict.message.clone()));
+        notices.push(Notice::normal(TERMINATED, verdict.message.clone()));
+    }
+    let row = verdict.reason.row();
+    if row.standing == Standing::StalledLater {
+        // Told when it counts as trouble.
+        let stalls = |conditions: &[Condition]| {
+            conditions.iter().any(|it| it.type_ == "Stalled" && it.reason == verdict.reason.as_str())
+        };
+        if stalls(&status.conditions) && !recorded.is_some_and(|recorded| stalls(&recorded.conditions)) {
+            notices.push(Notice::warning(verdict.reason.as_str(), verdict.message.clone()));
+        }
+        return notices;
     }
     let before = view.recorded_condition("Ready").map(|ready| ready.reason.as_str());
-    if verdict.reason.row().warns && before != Some(verdict.reason.as_str()) {
+    if row.warns && before != Some(verdict.reason.as_str()) {
         notices.push(Notice::warning(verdict.reason.as_str(), verdict.message.clone()));
     }
     notices
@@ -68,20 +91,33 @@ pub fn farewell(view: &View<'_>) -> Option<Notice> {
     if view.recorded_terminated().is_some() {
         return None;
     }
+    if let Some(owner) = &view.terms.owner {
+        let note = format!(
+            "Session {id} belongs to AthenaSession {} of namespace {}: the object goes, the session is left as it is",
+            owner.name, owner.namespace
+        );
+        return Some(Notice::normal(Reason::AlreadyDeclared.as_str(), note));
+    }
+    if view.is_foreign() {
+        let work_group = view.terms.work_group.as_deref().unwrap_or_default();
+        let note =
+            format!("Session {id} isn't in work group {work_group}: the object goes, nothing was done to the session");
+        return Some(Notice::normal(Reason::WrongWorkGroup.as_str(), note));
+    }
     Some(match view.evidence() {
         Evidence::Absent if !view.once_seen() => Notice::warning(
             Reason::SessionNotFound.as_str(),
             format!("Athena has never shown session {id} {}: there was nothing to end", place(view)),
         ),
         Evidence::Absent => Notice::normal(
-            "Terminated",
+            TERMINATED,
             format!("Athena no longer knows session {id}, and its work group doesn't list it: it is gone"),
         ),
         _ => {
             let state = view.knowledge.state().map_or("ended", SessionState::as_str);
             let why = view.recorded().and_then(|status| status.termination_reason);
             let why = why.map_or("EndedElsewhere", TerminationReason::as_str);
-            Notice::normal("Terminated", format!("Session {id} is {state} ({why}): the object goes"))
+            Notice::normal(TERMINATED, format!("Session {id} is {state} ({why}): the object goes"))
         }
     })
 }

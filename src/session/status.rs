@@ -1,12 +1,13 @@
 //! What the object's status says. PURE: a function of the same view as [`super::decide`].
 
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::notice::{self, Notice};
-use super::verdict::{Verdict, verdict};
+use super::verdict::{self, Verdict};
 use super::view::{Evidence, View};
-use crate::api::reason::{Reason, Standing, Tristate};
+use crate::api::condition::{self, Draft};
+use crate::api::reason::{Reason, Tristate};
 use crate::api::session::AthenaSessionStatus;
 use crate::athena::port::{Account, SessionState};
 
@@ -16,7 +17,7 @@ const OURS: [&str; 5] = ["Active", "Terminated", "Ready", "Reconciling", "Stalle
 /// The status to write, if it differs from what is recorded.
 #[must_use]
 pub fn due(view: &View<'_>) -> Option<(AthenaSessionStatus, Vec<Notice>)> {
-    let verdict = verdict(view)?;
+    let verdict = verdict::verdict(view)?;
     // What is going is written to once, and then only if there is something to tell, or if it couldn't
     // say by then that the session was seen, which absence depends on.
     let recorded = view.recorded();
@@ -40,11 +41,12 @@ fn render(view: &View<'_>, verdict: &Verdict, with_session: bool) -> AthenaSessi
         status.termination_requested_at = None;
         status.termination_reason = None;
     }
-    if let Some(reason) = view.intent()
+    let is_ours = view.is_held() && view.terms.refusal.is_none() && view.terms.owner.is_none() && !view.is_foreign();
+    if let Some(reason) = view.intent().filter(|_| is_ours)
         && !view.is_end_recorded()
         && view.evidence() != Evidence::Ended
     {
-        status.termination_requested_at = Some(Time(whole_seconds(view.now.wall)));
+        status.termination_requested_at = Some(condition::time(view.now.wall));
         status.termination_reason = Some(reason);
     }
     status.conditions = conditions(view, verdict, &status);
@@ -52,8 +54,9 @@ fn render(view: &View<'_>, verdict: &Verdict, with_session: bool) -> AthenaSessi
 }
 
 fn record_session(view: &View<'_>, status: &mut AthenaSessionStatus) {
-    let Some(seen) = &view.knowledge.seen else { return };
-    let time = |time: Option<Timestamp>| time.map(|time| Time(whole_seconds(time)));
+    // What isn't this object's to know isn't told.
+    let Some(seen) = view.knowledge.seen.as_ref().filter(|_| !view.is_foreign()) else { return };
+    let time = |time: Option<Timestamp>| time.map(condition::time);
     status.session_id = Some(view.object.spec.session_id.clone());
     status.state = Some(seen.status.state.as_str().to_owned());
     status.state_change_reason.clone_from(&seen.status.state_change_reason);
@@ -88,46 +91,21 @@ fn conditions(view: &View<'_>, verdict: &Verdict, status: &AthenaSessionStatus) 
         (Some(state), _) => format!("Athena's word when this was written: {state}."),
     };
     let active = if view.intent().is_some() { Tristate::False } else { row.active };
-    let ready = if row.standing == Standing::Ready { Tristate::True } else { Tristate::False };
-    let terminated = terminated(view, verdict, status);
-
-    let mut conditions = vec![
-        ("Active", active, verdict.reason.as_str(), state_message.clone()),
-        match terminated {
-            Some(reason) => ("Terminated", Tristate::True, reason, state_message),
-            None => (
-                "Terminated",
-                Tristate::False,
-                verdict.reason.as_str(),
-                "The session has not been seen to end.".to_owned(),
-            ),
+    let draft = |type_, status, reason, message| Draft { type_, status, reason, message };
+    let word = verdict.reason.as_str();
+    let mut drafts = vec![
+        draft("Active", active, word, state_message.clone()),
+        match terminated(view, verdict, status) {
+            Some(reason) => draft("Terminated", Tristate::True, reason, state_message),
+            None => {
+                let message = "The session has not been seen to end.".to_owned();
+                draft("Terminated", Tristate::False, word, message)
+            }
         },
-        ("Ready", ready, verdict.reason.as_str(), verdict.message.clone()),
     ];
-    let abnormal = match row.standing {
-        Standing::Reconciling => Some("Reconciling"),
-        Standing::Stalled => Some("Stalled"),
-        Standing::Ready | Standing::NotReady => None,
-    };
-    conditions.extend(abnormal.map(|type_| (type_, Tristate::True, verdict.reason.as_str(), verdict.message.clone())));
-    let ours =
-        conditions.into_iter().map(|(type_, status, reason, message)| condition(view, type_, status, reason, message));
-    let others = status.conditions.iter().filter(|condition| !OURS.contains(&condition.type_.as_str()));
-    ours.chain(others.cloned()).collect()
-}
-
-fn condition(view: &View<'_>, type_: &str, status: Tristate, reason: &str, message: String) -> Condition {
-    let status = format!("{status:?}");
-    let before = view.recorded_condition(type_).filter(|before| before.status == status);
-    Condition {
-        type_: type_.to_owned(),
-        reason: reason.to_owned(),
-        message,
-        observed_generation: view.object.metadata.generation,
-        last_transition_time: before
-            .map_or_else(|| Time(whole_seconds(view.now.wall)), |before| before.last_transition_time.clone()),
-        status,
-    }
+    let arrives = verdict::arrives_within(view, verdict.reason).is_some();
+    drafts.extend(condition::standing(verdict.reason, &verdict.message, arrives));
+    condition::renewed(&status.conditions, &OURS, drafts, view.object.metadata.generation, view.now.wall)
 }
 
 /// The reason of the condition `Terminated`, once it is True.
@@ -143,9 +121,4 @@ fn terminated<'a>(view: &'a View<'_>, verdict: &Verdict, status: &AthenaSessionS
         Evidence::Absent if view.once_seen() => Some(kept.unwrap_or("NotFound")),
         _ => kept,
     }
-}
-
-/// Kubernetes' times have no fractions; one would make what is written differ from what is read.
-fn whole_seconds(time: Timestamp) -> Timestamp {
-    Timestamp::from_second(time.as_second()).unwrap_or(time)
 }

@@ -2,11 +2,15 @@
 
 use std::time::Duration;
 
-use super::knowledge::Trouble;
+use kube::ResourceExt;
+
+use super::knowledge::{Timing, Trouble};
 use super::view::{Evidence, Proof, View};
-use crate::api::reason::Reason;
+use crate::api::PAUSED;
+use crate::api::reason::{ARRIVAL, Reason};
 use crate::api::session::{DeletionPolicy, TerminationReason};
-use crate::athena::port::{Account, ErrorClass, SessionState};
+use crate::athena::port::{Account, CallError, ErrorClass, SessionState};
+use crate::work_group::terms::{Brake, Claim, Refusal};
 
 /// Passing trouble is told from this failure in a row on.
 const TOLD_AFTER: u32 = 3;
@@ -27,36 +31,179 @@ pub struct Verdict {
 pub fn scope_problem(view: &View<'_>) -> Option<Verdict> {
     let recorded = view.recorded().filter(|_| view.knowledge.seen.is_none());
     let region = recorded.and_then(|status| status.region.as_deref());
-    let (reason, message) = match (region, view.scope.region.as_deref(), view.account(), &view.scope.account) {
-        (Some(then), Some(now), _, _) if then != now => (
-            Reason::WrongRegion,
-            format!(
-                "The session was seen in Region {then}, and the operator works in {now}: it calls nothing. Run it with AWS_REGION={then}."
-            ),
-        ),
-        (_, _, Some(then), Account::Known(now)) if then != now => (
-            Reason::WrongAccount,
-            format!(
-                "The session was seen in AWS account {then}, and the operator works in {now}: it calls nothing. Run it with credentials of {then}."
-            ),
-        ),
-        (_, _, Some(then), Account::Unknown(why)) => (
-            Reason::AccountUnknown,
-            format!(
-                "The session was seen in AWS account {then}, and the operator can't tell which account it works in: it calls nothing until STS answers GetCallerIdentity ({why})."
-            ),
-        ),
-        _ => return None,
+    let granted = view.terms.account.as_deref();
+    let (reason, message) = match (region, view.scope.region.as_deref(), &view.scope.account) {
+        (Some(then), Some(now), _) if then != now => wrong_region(view, then, now),
+        (_, _, Account::Known(now)) => {
+            let then = [view.account(), granted].into_iter().flatten().find(|then| then != now)?;
+            wrong_account(view, then, now)
+        }
+        (_, _, Account::Unknown(why)) => account_unknown(view, view.account().or(granted), why)?,
     };
     Some(Verdict { reason, message: with_way_out(view, message) })
+}
+
+fn wrong_region(view: &View<'_>, then: &str, now: &str) -> (Reason, String) {
+    let message = match &view.terms.reference {
+        Some(name) => {
+            format!("The session was seen in Region {then}, and AthenaWorkGroup {name} is in {now}: nothing is called.")
+        }
+        None => format!(
+            "The session was seen in Region {then}, and the operator works in {now}: it calls nothing. Run it with AWS_REGION={then}."
+        ),
+    };
+    (Reason::WrongRegion, message)
+}
+
+fn wrong_account(view: &View<'_>, then: &str, now: &str) -> (Reason, String) {
+    let message = match &view.terms.reference {
+        Some(name) => format!(
+            "AthenaWorkGroup {name} leads to AWS account {now}, and the one on record is {then}: nothing is called. Its              spec.roleArn must name a role of {then}, or the operator run with credentials of it."
+        ),
+        None => format!(
+            "The session was seen in AWS account {then}, and the operator works in {now}: it calls nothing. Run it with credentials of {then}."
+        ),
+    };
+    (Reason::WrongAccount, message)
+}
+
+/// Without a reference an account matters only once it is recorded.
+fn account_unknown(view: &View<'_>, then: Option<&str>, why: &str) -> Option<(Reason, String)> {
+    let message = match (&view.terms.reference, then) {
+        (Some(name), _) => format!(
+            "The operator can't tell which AWS account AthenaWorkGroup {name} leads to: it calls nothing until STS answers GetCallerIdentity ({why})."
+        ),
+        (None, Some(then)) => format!(
+            "The session was seen in AWS account {then}, and the operator can't tell which account it works in: it calls nothing until STS answers GetCallerIdentity ({why})."
+        ),
+        (None, None) => return None,
+    };
+    Some((Reason::AccountUnknown, message))
+}
+
+/// Why an object that we don't hold isn't taken on.
+#[must_use]
+pub fn unheld(view: &View<'_>) -> Option<Verdict> {
+    let terms = view.terms;
+    if let Some(refusal) = terms.refusal {
+        return Some(refused(view, refusal));
+    }
+    if let Some(owner) = &terms.owner {
+        return Some(declared_by(view, owner));
+    }
+    let name = terms.reference.as_deref().filter(|_| terms.is_closing)?;
+    let message = format!("AthenaWorkGroup {name} is being deleted, and takes no new sessions.");
+    Some(Verdict { reason: Reason::WorkGroupTerminating, message })
+}
+
+fn refused(view: &View<'_>, refusal: Refusal) -> Verdict {
+    let name = view.terms.reference.as_deref().unwrap_or_default();
+    let namespace = view.object.namespace().unwrap_or_default();
+    let (reason, message) = match refusal {
+        Refusal::WorkGroupRequired => (
+            Reason::WorkGroupRequired,
+            "The operator runs with --require-work-group: set spec.workGroupRef.name to an AthenaWorkGroup that selects this namespace.".to_owned(),
+        ),
+        Refusal::WorkGroupNotFound => (
+            Reason::WorkGroupNotFound,
+            format!("There is no AthenaWorkGroup {name}. As soon as there is one, the operator goes on."),
+        ),
+        Refusal::NamespaceNotAllowed => (
+            Reason::NamespaceNotAllowed,
+            format!(
+                "AthenaWorkGroup {name} doesn't select namespace {namespace}. A cluster administrator can change that, in its \
+                 spec.namespaces or by the namespace's labels."
+            ),
+        ),
+    };
+    let message = if view.is_held() {
+        format!("{message} Until then the session is left as it is, and isn't ended.")
+    } else {
+        message
+    };
+    Verdict { reason, message: with_way_out(view, message) }
+}
+
+fn declared_by(view: &View<'_>, owner: &Claim) -> Verdict {
+    let id = &view.object.spec.session_id;
+    let message = format!(
+        "Session {id} belongs to AthenaSession {} of namespace {}, which is older: this object neither watches nor ends it. Delete one of them.",
+        owner.name, owner.namespace
+    );
+    Verdict { reason: Reason::AlreadyDeclared, message }
+}
+
+fn foreign(view: &View<'_>) -> Verdict {
+    let id = &view.object.spec.session_id;
+    // Which work group it is in, and how it stands, is others' business.
+    let work_group = view.terms.work_group.as_deref().unwrap_or_default();
+    let message = format!(
+        "Session {id} isn't in work group {work_group}, and this object may not end it. Create another AthenaSession, whose \
+         workGroupRef leads to the session's work group."
+    );
+    let message = if view.was_ours() { with_way_out(view, message) } else { message };
+    Verdict { reason: Reason::WrongWorkGroup, message }
+}
+
+/// What keeps an end that is asked for from being begun.
+#[must_use]
+pub fn hindrance(view: &View<'_>) -> Option<Verdict> {
+    view.intent()?;
+    if let Some(refusal) = view.terms.refusal {
+        return Some(refused(view, refusal));
+    }
+    let (reason, message) = match view.terms.brake? {
+        Brake::ReadOnly => (
+            Reason::ReadOnly,
+            "The operator runs with --read-only: otherwise it would call TerminateSession now.".to_owned(),
+        ),
+        Brake::ObjectPaused => (
+            Reason::Paused,
+            format!("The annotation {PAUSED} on this object holds up the end of the session. Remove it to go on."),
+        ),
+        Brake::WorkGroupPaused => (
+            Reason::Paused,
+            format!(
+                "The annotation {PAUSED} on AthenaWorkGroup {} holds up the end of the session. Remove it to go on.",
+                view.terms.reference.as_deref().unwrap_or_default()
+            ),
+        ),
+    };
+    Some(Verdict { reason, message: with_way_out(view, message) })
+}
+
+/// How long something may still be missing before it counts as trouble; None: no longer.
+#[must_use]
+pub fn arrives_within(view: &View<'_>, reason: Reason) -> Option<Duration> {
+    if view.recorded_condition("Stalled").is_some_and(|told| told.reason == reason.as_str()) {
+        return None;
+    }
+    let awaited = view.recorded_condition("Reconciling").filter(|told| told.reason == reason.as_str());
+    let since = awaited.map_or(view.now.wall, |awaited| awaited.last_transition_time.0);
+    let waited = Duration::try_from(view.now.wall.duration_since(since)).unwrap_or_default();
+    ARRIVAL.checked_sub(waited).filter(|rest| !rest.is_zero())
 }
 
 /// Where the object stands. None while nothing is known that would be worth a write.
 #[must_use]
 pub fn verdict(view: &View<'_>) -> Option<Verdict> {
+    if !view.is_held() {
+        return unheld(view);
+    }
     let evidence = view.evidence();
+    if view.is_foreign() {
+        return Some(foreign(view));
+    }
+    if let Some(kept) = kept_end(view, &evidence) {
+        return Some(kept);
+    }
+    if let Some(owner) = &view.terms.owner {
+        return Some(declared_by(view, owner));
+    }
     let is_final = evidence == Evidence::Ended || evidence == Evidence::Absent && view.once_seen();
-    kept_end(view, &evidence)
+    let refusal = view.terms.refusal.filter(|_| !is_final);
+    refusal
+        .map(|refusal| refused(view, refusal))
         .or_else(|| scope_problem(view))
         .or_else(|| if is_final { None } else { trouble(view) })
         .or_else(|| standing(view, &evidence))
@@ -121,10 +268,16 @@ pub(super) fn is_told(trouble: &Trouble) -> bool {
 }
 
 fn trouble_verdict(view: &View<'_>, trouble: &Trouble) -> Verdict {
-    let error = &trouble.error;
+    let (reason, message) = explain(&trouble.error, view.timing);
+    Verdict { reason, message: with_way_out(view, message) }
+}
+
+/// What a failed call means, and what to do.
+#[must_use]
+pub fn explain(error: &CallError, timing: &Timing) -> (Reason, String) {
     let action = error.operation.iam_action();
-    let steady = view.timing.steady;
-    let max = view.timing.backoff_max;
+    let steady = timing.steady;
+    let max = timing.backoff_max;
     let (reason, advice) = match error.class {
         ErrorClass::Denied => (
             Reason::AccessDenied,
@@ -145,7 +298,7 @@ fn trouble_verdict(view: &View<'_>, trouble: &Trouble) -> Verdict {
             format!("Athena gave no usable answer. Tried again, at the latest every {max:?}."),
         ),
     };
-    Verdict { reason, message: with_way_out(view, format!("{error}. {advice}")) }
+    (reason, format!("{error}. {advice}"))
 }
 
 fn not_found(view: &View<'_>) -> Verdict {
@@ -201,6 +354,9 @@ fn ending(view: &View<'_>, sentence: &str) -> Verdict {
 }
 
 fn alive(view: &View<'_>, state: &SessionState) -> Verdict {
+    if let Some(hindrance) = hindrance(view).filter(|_| *state != SessionState::Terminating) {
+        return hindrance;
+    }
     if is_overdue(view, state) {
         return overdue(view, state);
     }

@@ -3,10 +3,15 @@
 use std::time::{Duration, Instant};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::ResourceExt;
 
 use super::knowledge::{Absence, Knowledge, Now, Seen, Timing};
+use super::verdict;
+use crate::api::FINALIZER;
+use crate::api::reason::Pace;
 use crate::api::session::{AthenaSession, AthenaSessionStatus, DeletionPolicy, TerminationReason};
 use crate::athena::port::{Account, Scope};
+use crate::work_group::terms::{Refusal, Terms};
 
 /// An answer counts as one of now for so long: longer than what a pass does between two answers.
 pub const PASS: Duration = Duration::from_secs(10);
@@ -20,6 +25,10 @@ pub struct View<'a> {
     pub fresh: bool,
     /// What is known of its session.
     pub knowledge: &'a Knowledge,
+    /// On what terms it may use Athena.
+    pub terms: &'a Terms,
+    /// A poller looks after the sessions of its work group.
+    pub polled: bool,
     /// Where calls to Athena would go.
     pub scope: &'a Scope,
     /// The intervals.
@@ -61,11 +70,50 @@ impl View<'_> {
         self.recorded().is_some_and(|status| status.termination_requested_at.is_some())
     }
 
-    /// The session's work group: from Athena, or else as Athena said it to an earlier process.
+    /// The session's work group: from Athena; else the one that it must be in; else as Athena said it to an
+    /// earlier process.
     #[must_use]
     pub fn work_group(&self) -> Option<&str> {
         let recorded = self.recorded().and_then(|status| status.work_group.as_deref());
-        self.knowledge.work_group.as_deref().or(recorded)
+        self.knowledge.work_group.as_deref().or(self.terms.work_group.as_deref()).or(recorded)
+    }
+
+    /// Whether Athena shows the session in another work group than it must be in.
+    #[must_use]
+    pub fn is_foreign(&self) -> bool {
+        let real = self.knowledge.work_group.as_deref();
+        real.zip(self.terms.work_group.as_deref()).is_some_and(|(real, expected)| real != expected)
+    }
+
+    /// Whether the object was adopted in the work group that the session really is in, before it came to refer to
+    /// another one.
+    #[must_use]
+    pub fn was_ours(&self) -> bool {
+        let recorded = self.recorded().and_then(|status| status.work_group.as_deref());
+        recorded.is_some() && recorded == self.knowledge.work_group.as_deref()
+    }
+
+    /// Whether the operator answers for the object: our finalizer is on it.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        self.object.finalizers().iter().any(|name| name == FINALIZER)
+    }
+
+    /// What is asked of the poller of the session's work group, if anything is.
+    #[must_use]
+    pub fn interest(&self) -> Option<Interest> {
+        let has_reach = self.terms.owner.is_none() && self.terms.refusal != Some(Refusal::WorkGroupNotFound);
+        if !self.is_held() || !has_reach || self.is_foreign() || verdict::scope_problem(self).is_some() {
+            return None;
+        }
+        match self.evidence() {
+            Evidence::None => Some(Interest::FirstSight),
+            Evidence::Alive(_) => {
+                let is_changing = verdict::verdict(self).is_none_or(|it| it.reason.row().pace == Pace::Fast);
+                Some(if is_changing { Interest::Changing } else { Interest::Steady })
+            }
+            Evidence::Ended | Evidence::Missing(_) | Evidence::Absent => None,
+        }
     }
 
     /// Whether Athena has ever shown the session, to this process or to an earlier one.
@@ -139,6 +187,17 @@ impl View<'_> {
     pub fn until(&self, moment: Instant) -> Duration {
         moment.saturating_duration_since(self.now.tick)
     }
+}
+
+/// How soon news of a session is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interest {
+    /// It hasn't been seen yet.
+    FirstSight,
+    /// A change is expected.
+    Changing,
+    /// None is.
+    Steady,
 }
 
 /// How a session stands.

@@ -219,11 +219,7 @@ fn absence_in_an_account_that_was_never_recorded_proves_nothing() {
     let mut world = World::with(Some(SessionState::Idle));
     world.scope = Scope { account: Account::Unknown("denied".to_owned()), ..home() };
     world.knowledge.described(
-        Session {
-            status: status(&SessionState::Idle),
-            work_group: Some(WORK_GROUP.to_owned()),
-            dpu_execution_millis: None,
-        },
+        Session { status: status(&SessionState::Idle), work_group: WORK_GROUP.to_owned(), dpu_execution_millis: None },
         at(world.elapsed),
     );
     world.pass();

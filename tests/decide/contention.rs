@@ -8,7 +8,7 @@ use athena_session_operator::session::decide::{Step, decide};
 use athena_session_operator::session::knowledge::Knowledge;
 use athena_session_operator::session::view::View;
 
-use crate::fixtures::{TIMING, WORK_GROUP, at, home, minutes, object, seconds, status};
+use crate::fixtures::{TIMING, WORK_GROUP, at, home, minutes, object, seconds, status, view};
 
 struct Two {
     object: AthenaSession,
@@ -25,8 +25,7 @@ impl Two {
             self.now += Duration::from_millis(20);
             let now = at(self.now);
             knowledge.found(&self.object, &scope, now);
-            let view = View { object: &self.object, fresh: true, knowledge, scope: &scope, timing: &TIMING, now };
-            match decide(&view) {
+            match decide(&view(&self.object, knowledge, &scope, now)) {
                 Step::Wait(_) => return false,
                 Step::WriteStatus { status, .. } => {
                     self.writes += 1;
@@ -37,11 +36,7 @@ impl Two {
                 }
                 Step::Look => knowledge.looked(athena.clone(), now),
                 Step::Describe => knowledge.described(
-                    Session {
-                        status: athena.clone(),
-                        work_group: Some(WORK_GROUP.to_owned()),
-                        dpu_execution_millis: None,
-                    },
+                    Session { status: athena.clone(), work_group: WORK_GROUP.to_owned(), dpu_execution_millis: None },
                     now,
                 ),
                 step => panic!("{step:?}"),
@@ -84,7 +79,7 @@ fn two_operators_dont_fight_over_an_end() {
     let ended = status(&SessionState::Terminated);
     let described = |status: &SessionStatus, dpu| Session {
         status: status.clone(),
-        work_group: Some(WORK_GROUP.to_owned()),
+        work_group: WORK_GROUP.to_owned(),
         dpu_execution_millis: Some(dpu),
     };
     // Statistics that settle a moment after the end.
@@ -120,7 +115,7 @@ fn two_operators_with_other_settings_dont_fight() {
             for _ in 0..24 {
                 now += Duration::from_millis(20);
                 knowledge.found(&object, &scope, at(now));
-                let view = View { object: &object, fresh: true, knowledge, scope: &scope, timing, now: at(now) };
+                let view = View { timing, ..view(&object, knowledge, &scope, at(now)) };
                 match decide(&view) {
                     Step::Wait(_) => break,
                     Step::WriteStatus { status, .. } => {
@@ -141,7 +136,7 @@ fn two_operators_with_other_settings_dont_fight() {
                     Step::Describe => knowledge.described(
                         Session {
                             status: terminating.clone(),
-                            work_group: Some(WORK_GROUP.to_owned()),
+                            work_group: WORK_GROUP.to_owned(),
                             dpu_execution_millis: None,
                         },
                         at(now),

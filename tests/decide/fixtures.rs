@@ -4,10 +4,12 @@ use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use athena_session_operator::api::FINALIZER;
-use athena_session_operator::api::session::{AthenaSession, AthenaSessionSpec, AthenaSessionStatus, DeletionPolicy};
+use athena_session_operator::api::session::{AthenaSession, AthenaSessionSpec, AthenaSessionStatus};
 use athena_session_operator::athena::port::{Account, Scope};
 use athena_session_operator::athena::port::{CallError, ErrorClass, Operation, SessionState, SessionStatus};
-use athena_session_operator::session::knowledge::{Now, Timing};
+use athena_session_operator::session::knowledge::{Knowledge, Now, Timing};
+use athena_session_operator::session::view::View;
+use athena_session_operator::work_group::terms::Terms;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
@@ -113,4 +115,10 @@ pub fn states() -> impl Iterator<Item = SessionState> {
 
 pub fn condition<'a>(status: &'a AthenaSessionStatus, type_: &str) -> Option<&'a Condition> {
     status.conditions.iter().find(|condition| condition.type_ == type_)
+}
+
+/// A view without an AthenaWorkGroup and without a poller.
+pub fn view<'a>(object: &'a AthenaSession, knowledge: &'a Knowledge, scope: &'a Scope, now: Now) -> View<'a> {
+    static TERMS: LazyLock<Terms> = LazyLock::new(Terms::default);
+    View { object, fresh: true, knowledge, terms: &TERMS, polled: false, scope, timing: &TIMING, now }
 }

@@ -6,11 +6,11 @@ use athena_session_operator::athena::port::Scope;
 use athena_session_operator::athena::port::{Account, ErrorClass, Operation, Page, Session, SessionState};
 use athena_session_operator::session::decide::{Step, decide};
 use athena_session_operator::session::knowledge::Knowledge;
-use athena_session_operator::session::view::{Evidence, View};
+use athena_session_operator::session::view::Evidence;
 
 use crate::fixtures::{
     HOME, TIMING, WORK_GROUP, at, condition, elsewhere, error, home, minutes, object, recorded_as, seconds, status,
-    time,
+    time, view,
 };
 use crate::world::{Event, World};
 
@@ -86,7 +86,7 @@ fn the_account_is_confirmed_after_the_listing() {
     let mut knowledge = Knowledge::default();
     let idle = status(&SessionState::Idle);
     knowledge.described(
-        Session { status: idle, work_group: Some(WORK_GROUP.to_owned()), dpu_execution_millis: None },
+        Session { status: idle, work_group: WORK_GROUP.to_owned(), dpu_execution_millis: None },
         at(seconds(0)),
     );
     knowledge.answered_in(&Account::Known(HOME.to_owned()));
@@ -103,14 +103,7 @@ fn the_account_is_confirmed_after_the_listing() {
     knowledge.searched(None, at(seconds(75)), &TIMING);
     let mut object = object();
     object.status = Some(recorded_as(&SessionState::Idle));
-    let view = View {
-        object: &object,
-        fresh: true,
-        knowledge: &knowledge,
-        scope: &scope,
-        timing: &TIMING,
-        now: at(seconds(76)),
-    };
+    let view = view(&object, &knowledge, &scope, at(seconds(76)));
     assert_ne!(view.evidence(), Evidence::Absent);
 }
 
@@ -170,7 +163,7 @@ fn a_listing_counts_only_if_it_was_begun_after_the_last_answer() {
     let mut knowledge = Knowledge::default();
     let idle = status(&SessionState::Idle);
     knowledge.described(
-        Session { status: idle, work_group: Some(WORK_GROUP.to_owned()), dpu_execution_millis: None },
+        Session { status: idle, work_group: WORK_GROUP.to_owned(), dpu_execution_millis: None },
         at(seconds(0)),
     );
     let missing = error(Operation::GetSessionStatus, ErrorClass::NotFoundOrInvalid);
@@ -241,7 +234,7 @@ fn a_slow_sts_isnt_an_endless_circle() {
     let mut knowledge = Knowledge::default();
     let idle = status(&SessionState::Idle);
     knowledge.described(
-        Session { status: idle, work_group: Some(WORK_GROUP.to_owned()), dpu_execution_millis: None },
+        Session { status: idle, work_group: WORK_GROUP.to_owned(), dpu_execution_millis: None },
         at(seconds(0)),
     );
     knowledge.answered_in(&Account::Known(HOME.to_owned()));
@@ -255,14 +248,7 @@ fn a_slow_sts_isnt_an_endless_circle() {
     let mut calls = 0;
     while now < minutes(30) {
         knowledge.found(&object, &scope, at(now));
-        let step = decide(&View {
-            object: &object,
-            fresh: true,
-            knowledge: &knowledge,
-            scope: &scope,
-            timing: &TIMING,
-            now: at(now),
-        });
+        let step = decide(&view(&object, &knowledge, &scope, at(now)));
         now += Duration::from_millis(20);
         match step {
             Step::LetGo { .. } => return,

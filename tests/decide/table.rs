@@ -12,7 +12,7 @@ use athena_session_operator::session::knowledge::{Absence, Described, Knowledge,
 use athena_session_operator::session::view::View;
 
 use crate::fixtures::{
-    TIMING, WORK_GROUP, at, elsewhere, error, home, minutes, object, recorded_as, seconds, states, status, time,
+    WORK_GROUP, at, elsewhere, error, home, minutes, object, recorded_as, seconds, states, status, time, view,
 };
 use crate::world::{Event, World};
 
@@ -300,7 +300,7 @@ impl Row {
 
 fn step(row: &Row, object: &AthenaSession, fresh: bool) -> Step {
     let (knowledge, scope) = (row.knowledge(), row.scope());
-    decide(&View { object, fresh, knowledge: &knowledge, scope: &scope, timing: &TIMING, now: at(NOW) })
+    decide(&View { fresh, ..view(object, &knowledge, &scope, at(NOW)) })
 }
 
 /// Each rule: its sentence, when the step is right, and whether this is the step.

@@ -66,7 +66,10 @@ async fn forbidden_events_change_nothing_else() {
     ];
     plane.kubectl_ok(&["create", "clusterrole", &account, rules[0], rules[1]]).await;
     let subject = format!("--serviceaccount={OPERATOR_NAMESPACE}:{account}");
-    plane.kubectl_ok(&["create", "clusterrolebinding", &account, "--clusterrole", &account, &subject]).await;
+    for role in [account.as_str(), "athena-session-operator-work-groups"] {
+        let name = format!("{account}-{role}");
+        plane.kubectl_ok(&["create", "clusterrolebinding", &name, "--clusterrole", role, &subject]).await;
+    }
     let kubeconfig = plane.kubeconfig_for_service_account(OPERATOR_NAMESPACE, &account).await.unwrap();
     world.start_operator_with(Start { kubeconfig: Some(kubeconfig), ..Start::default() }).await;
     let id = world.declare("quiet", "IDLE").await;

@@ -7,7 +7,10 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use crate::world::{World, operator_kubeconfig};
 
 /// Intervals short enough for tests; the order of events is that of the defaults.
-const BRISK: [(&str, &str); 9] = [
+const BRISK: [(&str, &str); 12] = [
+    ("ATHENA_OPERATOR_ATHENA_RATE", "1000000"),
+    ("ATHENA_OPERATOR_ATHENA_BURST", "1000000"),
+    ("ATHENA_OPERATOR_HTTP_ADDRESS", "127.0.0.1:0"),
     ("ATHENA_OPERATOR_POLL_INTERVAL", "1s"),
     ("ATHENA_OPERATOR_POLL_INTERVAL_CHANGING", "100ms"),
     ("ATHENA_OPERATOR_TERMINATE_AGAIN_AFTER", "1s"),

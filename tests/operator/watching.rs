@@ -162,6 +162,6 @@ async fn a_watch_that_is_refused_is_told_once_and_never_said_to_work() {
     eventually("three tries", || async { (watches() >= 3).then_some(()) }).await;
     sleep(Duration::from_secs(1)).await;
     let log = world.log();
-    assert_eq!(log.matches("is broken").count(), 1, "{log}");
+    assert_eq!(log.matches("the watch of AthenaSessions is broken").count(), 1, "{log}");
     assert!(log.contains("no more") && !log.contains("works"), "{log}");
 }

@@ -255,7 +255,10 @@ pub async fn install(plane: &ControlPlane) {
     for file in ["crds", "deploy/namespace.yaml", "deploy/serviceaccount.yaml", "deploy/rbac.yaml"] {
         plane.kubectl_ok(&["apply", "-f", &in_checkout(file)]).await;
     }
-    plane.kubectl_ok(&["wait", "--for=condition=Established", "crd/athenasessions.athena-operator.dev"]).await;
+    for kind in ["athenasessions", "athenaworkgroups"] {
+        let crd = format!("crd/{kind}.athena-operator.dev");
+        plane.kubectl_ok(&["wait", "--for=condition=Established", &crd]).await;
+    }
 }
 
 pub fn in_checkout(path: &str) -> String {

@@ -1,6 +1,10 @@
 //! What the API server was asked, by whom, and what it answered.
 
-use std::{fs, io::ErrorKind};
+use std::{
+    fs::File,
+    io::{ErrorKind, Read as _, Seek as _, SeekFrom},
+    path::PathBuf,
+};
 
 use serde::Deserialize;
 
@@ -62,16 +66,46 @@ impl ControlPlane {
     /// # Errors
     /// Where [`Options::audit`](crate::Options::audit) was off.
     pub fn audit_entries(&self) -> Result<Vec<AuditEntry>, Error> {
-        if !self.folder().join(POLICY_FILE).exists() {
-            return Err(Error::NoAudit);
+        self.audit_reader()?.read()
+    }
+
+    /// The same in portions, for a log that is long and read often.
+    ///
+    /// # Errors
+    /// Where [`Options::audit`](crate::Options::audit) was off.
+    pub fn audit_reader(&self) -> Result<AuditReader, Error> {
+        if self.folder().join(POLICY_FILE).exists() {
+            Ok(AuditReader { log: self.folder().join(LOG), offset: 0 })
+        } else {
+            Err(Error::NoAudit)
         }
-        let log = match fs::read_to_string(self.folder().join(LOG)) {
+    }
+}
+
+/// Reads the audit log from its start, and each time on from where it stopped.
+#[derive(Debug)]
+pub struct AuditReader {
+    log: PathBuf,
+    offset: u64,
+}
+
+impl AuditReader {
+    /// The requests that were answered since the last call.
+    ///
+    /// # Errors
+    /// Where the log can't be read.
+    pub fn read(&mut self) -> Result<Vec<AuditEntry>, Error> {
+        let mut log = match File::open(&self.log) {
             // The first entry makes the file.
-            Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(vec![]),
             result => result.map_err(Error::io(LOG))?,
         };
+        let mut new = String::new();
+        log.seek(SeekFrom::Start(self.offset)).map_err(Error::io(LOG))?;
+        log.read_to_string(&mut new).map_err(Error::io(LOG))?;
         // The last line may still be being written.
-        let complete = log.rfind('\n').map_or("", |end| &log[..end]);
+        let complete = new.rfind('\n').map_or("", |end| &new[..=end]);
+        self.offset += complete.len() as u64;
         complete.lines().map(entry).collect()
     }
 }

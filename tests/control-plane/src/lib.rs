@@ -26,7 +26,7 @@ mod start;
 mod supervisor;
 
 pub use access::client;
-pub use audit::AuditEntry;
+pub use audit::{AuditEntry, AuditReader};
 pub use error::Error;
 pub use kubectl::kubectl;
 pub use program::program;

@@ -153,6 +153,8 @@ fn prepare(options: &Options, api_url: &str, admin_token: &str) -> Result<(PathB
         write(audit::POLICY_FILE, audit::POLICY)?;
         arguments.push(format!("--audit-policy-file={}", audit::POLICY_FILE));
         arguments.push(format!("--audit-log-path={}", audit::LOG));
+        // In MB. The default begins another file at 100, and what is in the first one would be lost.
+        arguments.push("--audit-log-maxsize=100000".to_owned());
     }
     Ok((folder.keep(), arguments))
 }

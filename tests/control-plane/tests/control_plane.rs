@@ -175,11 +175,19 @@ async fn the_audit_log_tells_who_wrote_what_and_the_answer() {
         name: name.to_owned(),
         code,
     };
+    let ours = |mut entries: Vec<AuditEntry>| {
+        entries.retain(|entry| entry.is_write() && entry.name == "audited");
+        entries
+    };
+    let mut reader = control_plane.audit_reader().unwrap();
+    let mut in_portions = vec![];
     let written_by = Instant::now() + Duration::from_secs(5);
     loop {
-        let mut entries = control_plane.audit_entries().unwrap();
-        entries.retain(|entry| entry.is_write() && entry.name == "audited");
+        in_portions.extend(ours(reader.read().unwrap()));
+        let entries = ours(control_plane.audit_entries().unwrap());
         if entries == [entry(201, "audited"), entry(409, "audited")] {
+            in_portions.extend(ours(reader.read().unwrap()));
+            assert_eq!(in_portions, entries);
             return;
         }
         assert!(Instant::now() < written_by, "{entries:?}");

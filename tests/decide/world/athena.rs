@@ -118,7 +118,7 @@ impl World {
             }
             (_, None) => return Err(ErrorClass::NotFoundOrInvalid),
             (Step::Describe, Some(status)) => {
-                let work_group = Some(WORK_GROUP.to_owned());
+                let work_group = WORK_GROUP.to_owned();
                 knowledge.described(Session { status, work_group, dpu_execution_millis: Some(7) }, now);
             }
             (Step::Look, Some(status)) => knowledge.looked(status, now),

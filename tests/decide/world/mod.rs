@@ -15,6 +15,7 @@ use athena_session_operator::athena::port::Scope;
 use athena_session_operator::athena::port::{ErrorClass, Operation, SessionState};
 use athena_session_operator::session::decide::Step;
 use athena_session_operator::session::knowledge::Knowledge;
+use athena_session_operator::work_group::terms::Terms;
 use kube::ResourceExt;
 
 pub use self::operator::word;
@@ -77,6 +78,9 @@ enum Answer {
 pub struct World {
     pub elapsed: Duration,
     pub scope: Scope,
+    pub terms: Terms,
+    /// A poller looks after the session's work group. It never shows anything here.
+    pub polled: bool,
     /// The object at the API server.
     pub object: Option<AthenaSession>,
     /// The object as the operator's watch shows it.
@@ -116,6 +120,8 @@ impl World {
         Self {
             elapsed: Duration::ZERO,
             scope: home(),
+            terms: Terms::default(),
+            polled: false,
             object: Some(object()),
             cache: None,
             cache_frozen: false,

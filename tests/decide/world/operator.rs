@@ -85,7 +85,8 @@ impl World {
             let now = at(self.elapsed);
             self.knowledge.found(&object, &self.scope, now);
             let (knowledge, scope) = (&self.knowledge, &self.scope);
-            let step = decide(&View { object: &object, fresh, knowledge, scope, timing: &TIMING, now });
+            let (terms, polled) = (&self.terms, self.polled);
+            let step = decide(&View { object: &object, fresh, knowledge, terms, polled, scope, timing: &TIMING, now });
             self.steps.push(step.clone());
             if let Step::Wait(after) = step {
                 return Outcome::Wait(after);
@@ -149,6 +150,7 @@ pub fn word(step: &Step) -> String {
     match step {
         Step::AddFinalizer => "AddFinalizer".to_owned(),
         Step::Refresh => "Refresh".to_owned(),
+        Step::ConfirmOwner { .. } => "ConfirmOwner".to_owned(),
         Step::Describe => "Describe".to_owned(),
         Step::Look => "Look".to_owned(),
         Step::Identify => "Identify".to_owned(),

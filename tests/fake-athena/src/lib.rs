@@ -16,6 +16,7 @@
 //! ```
 
 use std::{
+    collections::BTreeMap,
     io,
     net::{Ipv4Addr, SocketAddr},
     time::Duration,
@@ -143,6 +144,19 @@ impl FakeAthena {
         let counts =
             |call: &&Call| call.operation == operation && (session.is_none() || call.session.as_deref() == session);
         fake.calls.all().iter().filter(counts).count()
+    }
+
+    /// How many calls have arrived, by operation and outcome.
+    pub fn count_calls(&self) -> BTreeMap<(String, String), usize> {
+        let fake = self.shared.lock();
+        // By reference first: the log is long, and every call waits for the lock.
+        let mut counts = BTreeMap::<(&str, &str), usize>::new();
+        for call in fake.calls.all() {
+            *counts.entry((&call.operation, &call.outcome)).or_default() += 1;
+        }
+        let owned =
+            |((operation, outcome), count): ((&str, &str), usize)| ((operation.to_owned(), outcome.to_owned()), count);
+        counts.into_iter().map(owned).collect()
     }
 
     /// Empties the log of calls.

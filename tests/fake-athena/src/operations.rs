@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     error::ApiError,
-    pages::page,
+    pages::{page, start},
     session::{engine_version_json, epoch, is_active},
     shapes::check_input,
     timeline::before,
@@ -106,16 +106,17 @@ fn list_sessions(world: &World, place: &Place, input: &Value, now: Timestamp) ->
     world.work_group(group)?;
     let filter = input["StateFilter"].as_str();
     let seen_at = before(now, world.config.list_lag);
-    let listed = world.sessions_of(place, group).filter(|(_, session)| {
+    let query = format!("{group}/{}", filter.unwrap_or_default());
+    let token = input["NextToken"].as_str();
+    let listed = world.sessions_of(place, group, start(&query, token)?).filter(|(_, session)| {
         let state = session.timeline.at(seen_at).map(|step| step.state.as_str());
         match filter {
             Some(filter) => state == Some(filter),
             None => state.is_some_and(is_active),
         }
     });
-    let query = format!("{group}/{}", filter.unwrap_or_default());
     let size = page_size(world, input, 100);
-    let (sessions, next) = page(listed, &query, input["NextToken"].as_str(), size)?;
+    let (sessions, next) = page(listed, &query, token, size)?;
     let sessions = sessions.iter().map(|session| session.summary_json(seen_at));
     Ok(list_reply("Sessions", sessions.collect(), next))
 }

@@ -13,10 +13,7 @@ pub(crate) fn page<T>(
     token: Option<&str>,
     size: usize,
 ) -> Result<(Vec<T>, Option<String>), ApiError> {
-    let from = match token {
-        Some(token) => Some(position(token, query).ok_or_else(|| ApiError::invalid_request("NextToken is invalid"))?),
-        None => None,
-    };
+    let from = start(query, token)?;
     let mut rest = items.filter(|(position, _)| from.is_none_or(|from| *position < from)).peekable();
     let mut listed = Vec::new();
     let mut last = None;
@@ -29,6 +26,12 @@ pub(crate) fn page<T>(
     let more = rest.peek().is_some();
     let next = last.filter(|_| more).map(|last| print(last, query));
     Ok((listed, next))
+}
+
+/// Where the page that a token leads to begins: below this position; none is the first page.
+pub(crate) fn start(query: &str, token: Option<&str>) -> Result<Option<Position>, ApiError> {
+    let refused = || ApiError::invalid_request("NextToken is invalid");
+    token.map(|token| position(token, query).ok_or_else(refused)).transpose()
 }
 
 fn print((major, minor): Position, query: &str) -> String {

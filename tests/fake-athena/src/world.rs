@@ -286,15 +286,19 @@ impl World {
         self.config.work_group(name).ok_or_else(|| ApiError::invalid_request(format!("WorkGroup {name} is not found.")))
     }
 
-    /// A work group's sessions in ListSessions' order, newest first.
+    /// A work group's sessions in ListSessions' order, newest first, or those of them below a position.
     pub(crate) fn sessions_of<'a>(
         &'a self,
         place: &Place,
         work_group: &str,
+        below: Option<Position>,
     ) -> impl Iterator<Item = (Position, &'a Session)> + use<'a> {
         let slot =
             |started_at, number| Slot { place: place.clone(), work_group: work_group.to_owned(), started_at, number };
-        let slots = slot(Timestamp::MIN, 0)..=slot(Timestamp::MAX, u64::MAX);
+        // Without this the last pages of a long list would cost as much as all those before them.
+        let (last, number) = below.unwrap_or((i128::MAX, u64::MAX));
+        let last = Timestamp::from_nanosecond(last).unwrap_or(Timestamp::MAX);
+        let slots = slot(Timestamp::MIN, 0)..=slot(last, number);
         self.order.range(slots).rev().filter_map(|(slot, id)| {
             let position = (slot.started_at.as_nanosecond(), slot.number);
             Some((position, self.sessions.get(id)?))

@@ -283,6 +283,8 @@ async fn a_quota_refuses_what_exceeds_it_and_recovers() {
     assert_eq!(other.status, 200);
     tokio::time::sleep(Duration::from_millis(150)).await;
     assert_eq!(ask(&athena, "GetSession", input).await.status, 200);
+    let count = |outcome: &str| athena.count_calls()[&("GetSession".to_owned(), outcome.to_owned())];
+    assert_eq!((count("200"), count("400 ThrottlingException")), (3, 1));
 }
 
 #[tokio::test]

@@ -1,0 +1,67 @@
+//! Conditions, by the conventions of the Kubernetes API. PURE.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+
+use super::reason::{Reason, Standing, Tristate};
+
+/// A condition to be written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Draft<'a> {
+    /// Its type.
+    pub type_: &'static str,
+    /// Whether it holds.
+    pub status: Tristate,
+    /// Why, in a word.
+    pub reason: &'a str,
+    /// Why, in a sentence.
+    pub message: String,
+}
+
+/// The conditions after a change: `drafts` in their order, then those of `before` that aren't `ours`. The time of the
+/// last transition changes only with the status.
+#[must_use]
+pub fn renewed(
+    before: &[Condition],
+    ours: &[&str],
+    drafts: Vec<Draft<'_>>,
+    generation: Option<i64>,
+    wall: Timestamp,
+) -> Vec<Condition> {
+    let renewed = drafts.into_iter().map(|draft| {
+        let status = format!("{:?}", draft.status);
+        let same = before.iter().find(|it| it.type_ == draft.type_ && it.status == status);
+        Condition {
+            type_: draft.type_.to_owned(),
+            reason: draft.reason.to_owned(),
+            message: draft.message,
+            observed_generation: generation,
+            last_transition_time: same.map_or_else(|| time(wall), |same| same.last_transition_time.clone()),
+            status,
+        }
+    });
+    let others = before.iter().filter(|condition| !ours.contains(&condition.type_.as_str()));
+    renewed.chain(others.cloned()).collect()
+}
+
+/// `Ready`, and `Reconciling` or `Stalled` where that holds. `arrives`: what is missing may still arrive.
+#[must_use]
+pub fn standing(reason: Reason, message: &str, arrives: bool) -> Vec<Draft<'static>> {
+    let standing = reason.row().standing;
+    let draft = |type_, status| Draft { type_, status, reason: reason.as_str(), message: message.to_owned() };
+    let ready = if standing == Standing::Ready { Tristate::True } else { Tristate::False };
+    let abnormal = match standing {
+        Standing::Reconciling => Some("Reconciling"),
+        Standing::StalledLater if arrives => Some("Reconciling"),
+        Standing::Stalled | Standing::StalledLater => Some("Stalled"),
+        Standing::Ready | Standing::NotReady => None,
+    };
+    let abnormal = abnormal.map(|type_| draft(type_, Tristate::True));
+    [draft("Ready", ready)].into_iter().chain(abnormal).collect()
+}
+
+/// Kubernetes' times have no fractions; one would make what is written differ from what is read.
+#[must_use]
+pub fn time(time: Timestamp) -> Time {
+    Time(Timestamp::from_second(time.as_second()).unwrap_or(time))
+}

@@ -1,0 +1,100 @@
+//! The informer for Athena: what is known of sessions without each object asking for its own.
+//!
+//! Athena has no watch. So each work group in use has one [`Poller`], which asks the cheaper way for all its sessions
+//! ([`plan`], which is pure), and wakes the objects whose session has changed. What a list lacks proves nothing: such
+//! an object asks for itself.
+
+mod answers;
+mod choose;
+mod demand;
+mod hunt;
+mod listing;
+pub mod plan;
+mod poller;
+mod store;
+mod sweep;
+mod words;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::mpsc;
+
+pub use self::plan::{Intervals, Pace};
+pub use self::poller::Poller;
+use super::identity::Identity;
+use super::port::{CallError, Way};
+use super::quota::Quotas;
+use crate::metrics::Metrics;
+
+/// News for the rest of the program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum News {
+    /// This session has changed, or whoever names it is to ask for himself.
+    Session(String),
+    /// All sessions of this work group have been listed.
+    Swept {
+        /// How it is reached.
+        way: Way,
+        /// Its name in Athena.
+        work_group: String,
+    },
+}
+
+/// What a work group holds.
+#[derive(Clone, Debug, Default)]
+pub struct Census {
+    /// How many sessions there are in each state that isn't an end; None before they have been listed.
+    pub sessions: Option<BTreeMap<String, u32>>,
+    /// How many of them an object names.
+    pub declared: u32,
+    /// Why they can't be listed at present.
+    pub trouble: Option<CallError>,
+}
+
+/// All pollers.
+pub struct Informer {
+    quotas: Arc<Quotas>,
+    metrics: Metrics,
+    intervals: Intervals,
+    news: mpsc::UnboundedSender<News>,
+    pollers: Mutex<HashMap<Way, HashMap<String, Arc<Poller>>>>,
+}
+
+impl Informer {
+    /// Without any poller yet.
+    #[must_use]
+    pub fn new(
+        quotas: Arc<Quotas>,
+        metrics: Metrics,
+        intervals: Intervals,
+        news: mpsc::UnboundedSender<News>,
+    ) -> Arc<Self> {
+        Arc::new(Self { quotas, metrics, intervals, news, pollers: Mutex::default() })
+    }
+
+    /// What looks after the sessions of a work group, by this identity. It makes no call until something is watched.
+    pub fn poller(self: &Arc<Self>, identity: &Arc<Identity>, work_group: &str) -> Arc<Poller> {
+        let mut pollers = self.pollers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(poller) = pollers.get(&identity.way).and_then(|pollers| pollers.get(work_group)) {
+            return Arc::clone(poller);
+        }
+        let poller = Arc::new(Poller::new(Arc::clone(self), Arc::clone(identity), work_group));
+        pollers.entry(identity.way.clone()).or_default().insert(work_group.to_owned(), Arc::clone(&poller));
+        poller
+    }
+
+    /// Forgets the pollers of ways that are used no more; they end when nobody watches anything by them.
+    pub fn retain(&self, is_in_use: impl Fn(&Way) -> bool) {
+        self.pollers.lock().unwrap_or_else(PoisonError::into_inner).retain(|way, _| is_in_use(way));
+    }
+
+    fn wake(&self, id: String) {
+        // Nobody listens at shutdown.
+        let _ = self.news.send(News::Session(id));
+    }
+
+    fn swept(&self, way: &Way, work_group: &str) {
+        let _ = self.news.send(News::Swept { way: way.clone(), work_group: work_group.to_owned() });
+    }
+}

@@ -1,0 +1,248 @@
+//! Which call to Athena is next, for the sessions of one work group in one account and Region. PURE: no client, no
+//! clock, no error, nothing async.
+//!
+//! The shell asks [`Plan::next`], does what it says, and hands in the answer. Calls are what is dear, so that each
+//! thing is asked for in the cheaper way:
+//!
+//! ```text
+//!   a change is expected ── few ──► GetSessionStatus each, `changing` after the last look
+//!                        └─ many ─► a hunt: the lists that would show it, newest first, as far as needed
+//!   none is expected ────── few ──► GetSessionStatus each, every `steady`
+//!                        └─ many ─► a sweep: all lists of what hasn't ended, every `steady`
+//!   missing from a sweep ─────────► as if a change were expected: it has ended, or the list is wrong
+//!   not known yet ───────── few ──► whoever watches it asks
+//!                        └─ many ─► a sweep, at once
+//! ```
+//!
+//! A hunt and a sweep are given up for calls of their own as soon as they have cost as many as those would, so that
+//! nothing costs more than twice the cheaper way. Absence from a list proves nothing and is never told.
+
+use std::time::Instant;
+
+use super::hunt::{Depths, Hunt};
+use super::listing::Walk;
+pub use super::store::{Pace, Sight};
+use super::store::{Source, Store, entry};
+use super::sweep::{SWEEP_AT_FIRST, Swept};
+pub use super::words::{Ask, Counts, Failure, Intervals, Listed, Sighting, Trouble};
+use crate::athena::port::{ErrorClass, SessionStatus};
+
+/// What was asked for and hasn't been answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Asked {
+    Status(String),
+    Sweep,
+    Hunt,
+}
+/// The sessions of a work group, and what to ask about them.
+#[derive(Debug)]
+pub struct Plan {
+    pub(super) timing: Intervals,
+    pub(super) store: Store,
+    pub(super) counting: bool,
+    pub(super) woken: Vec<String>,
+    pub(super) asked: Option<Asked>,
+    pub(super) sweep: Option<Walk>,
+    /// The number of the sweep that began last.
+    pub(super) sweeps: u32,
+    pub(super) sweep_began: Option<Instant>,
+    /// The calls that a sweep takes, as far as is known.
+    pub(super) sweep_calls: usize,
+    /// When that was learned.
+    pub(super) priced: Option<Instant>,
+    pub(super) swept: Option<Swept>,
+    pub(super) hunt: Option<Hunt>,
+    pub(super) depths: Depths,
+    /// When each kind of hunt may begin again.
+    pub(super) next_started: Option<Instant>,
+    pub(super) next_ended: Option<Instant>,
+    /// How many hunts in a row cost more than they found.
+    pub(super) vain_hunts: u32,
+    /// Whether the last call that had precedence was GetSessionStatus.
+    pub(super) was_single: bool,
+    /// How many calls in a row had precedence over a sweep that goes on.
+    pub(super) ahead: u32,
+    pub(super) listing: Option<Trouble>,
+    pub(super) status: Option<Trouble>,
+    pub(super) status_asked: Option<Instant>,
+    pub(super) tidied: Option<Instant>,
+}
+
+impl Plan {
+    /// Nothing is known or wanted yet.
+    #[must_use]
+    pub fn new(timing: Intervals) -> Self {
+        Self {
+            timing,
+            store: Store::new(),
+            counting: false,
+            woken: Vec::new(),
+            asked: None,
+            sweep: None,
+            sweeps: 0,
+            sweep_began: None,
+            sweep_calls: SWEEP_AT_FIRST,
+            priced: None,
+            swept: None,
+            hunt: None,
+            depths: Depths::default(),
+            next_started: None,
+            next_ended: None,
+            vain_hunts: 0,
+            was_single: false,
+            ahead: 0,
+            listing: None,
+            status: None,
+            status_asked: None,
+            tidied: None,
+        }
+    }
+
+    /// Somebody wants to hear of changes of this session. To be said as often as one likes; true where it changes
+    /// anything, so that [`Plan::next`] may say something else than before.
+    pub fn watch(&mut self, id: &str, pace: Pace, now: Instant) -> bool {
+        entry(&mut self.store, id).watch(pace, now, &self.timing)
+    }
+
+    /// Nobody wants to hear of this session any more.
+    pub fn unwatch(&mut self, id: &str) {
+        let Some(entry) = self.store.get_mut(id) else { return };
+        entry.watch = None;
+        if entry.sight.is_none() {
+            self.store.remove(id);
+        }
+    }
+
+    /// The sessions that somebody wants to hear of.
+    pub fn watched(&self) -> impl Iterator<Item = &str> {
+        self.store.iter().filter(|(_, entry)| entry.watch.is_some()).map(|(id, _)| &**id)
+    }
+
+    /// Whether all sessions of the work group are to be known, or those that are watched only.
+    pub fn count_all(&mut self, counting: bool) {
+        self.counting = counting;
+    }
+
+    /// What is known of a session.
+    #[must_use]
+    pub fn sighting(&self, id: &str) -> Sighting<'_> {
+        let Some(entry) = self.store.get(id) else { return Sighting::NotYet };
+        match (&entry.watch, &entry.sight) {
+            (Some(watch), _) if watch.alone => Sighting::AskYourself,
+            (Some(watch), _) if watch.wished.is_some() => Sighting::NotYet,
+            (_, Some(sight)) => Sighting::Seen(sight),
+            (_, None) => Sighting::NotYet,
+        }
+    }
+
+    /// A call for this session, sent at `at` by whoever watches it, was answered so. It wakes nobody.
+    pub fn told(&mut self, id: &str, status: SessionStatus, at: Instant) {
+        let entry = entry(&mut self.store, id);
+        entry.saw(status, at, Source::Call, &self.timing);
+        if let Some(watch) = &mut entry.watch
+            && (watch.alone || watch.wished.is_some())
+        {
+            watch.answered(at + self.timing.of(watch.pace));
+        }
+    }
+
+    /// What to do next. Each call that it names is to be answered before it is asked again.
+    pub fn next(&mut self, now: Instant) -> Ask {
+        self.tidy(now);
+        let demand = self.demand(now);
+        self.settle_wishes(&demand, now);
+        if !self.woken.is_empty() {
+            return Ask::Wake(std::mem::take(&mut self.woken));
+        }
+        let ways = self.ways(&demand, now);
+        self.begin_listings(&demand, ways, now);
+        match self.choose(ways, now) {
+            Some(asked) => self.ask(asked, now),
+            None => Ask::Wait(self.rest(&demand, ways, now)),
+        }
+    }
+
+    /// GetSessionStatus, as [`Plan::next`] said it, sent at `sent`, was answered so.
+    pub fn status_answered(&mut self, id: &str, answer: Result<SessionStatus, Failure>, sent: Instant, now: Instant) {
+        // An answer to a question from before a reset may come from another account.
+        if self.asked.take_if(|asked| *asked == Asked::Status(id.to_owned())).is_none() {
+            return;
+        }
+        match answer {
+            Ok(status) => {
+                self.status = None;
+                self.saw(id, status, sent, Source::Call);
+                self.put_off(id, sent, None);
+            }
+            Err(Failure { class: ErrorClass::NotFoundOrInvalid, .. }) => {
+                self.status = None;
+                self.leave_alone(id);
+            }
+            Err(Failure { class: ErrorClass::Invalid, .. }) => self.put_off(id, now, Some(self.timing.steady)),
+            Err(failure) => {
+                self.status = Some(self.trouble_after(self.status, failure, sent, now));
+                self.come_last(id, now);
+            }
+        }
+    }
+
+    /// ListSessions, as [`Plan::next`] said it, sent at `sent`, was answered so.
+    pub fn page_answered(&mut self, answer: Result<Listed, Failure>, sent: Instant, now: Instant) {
+        let Some(asked) = self.asked.take_if(|asked| matches!(asked, Asked::Sweep | Asked::Hunt)) else { return };
+        match answer {
+            Ok(listed) => {
+                self.listing = None;
+                self.read(&asked, listed, sent, now);
+            }
+            Err(failure) => self.listing_failed(&asked, failure, sent, now),
+        }
+    }
+
+    /// How many sessions there are in each state that isn't an end, by the last complete sweep.
+    #[must_use]
+    pub fn counts(&self) -> Option<&Counts> {
+        self.swept.as_ref().map(|swept| &swept.counts)
+    }
+
+    /// The sessions of the last complete sweep, and those that were found since, as far as they haven't ended.
+    pub fn counted(&self) -> impl Iterator<Item = (&str, &Sight)> {
+        let number = self.swept.as_ref().map(|swept| swept.number);
+        let listed = self.store.iter().filter(move |(_, entry)| number.is_some_and(|number| entry.sweep >= number));
+        listed.filter(|(_, entry)| !entry.is_ended()).filter_map(|(id, entry)| Some((&**id, entry.sight.as_ref()?)))
+    }
+
+    /// When the last complete sweep began.
+    #[must_use]
+    pub fn swept_at(&self) -> Option<Instant> {
+        self.swept.as_ref().map(|swept| swept.began)
+    }
+
+    /// ListSessions, if it fails at present.
+    #[must_use]
+    pub fn trouble(&self) -> Option<&Trouble> {
+        self.listing.as_ref()
+    }
+
+    /// GetSessionStatus, if it fails at present for reasons that aren't those of one session.
+    #[must_use]
+    pub fn status_trouble(&self) -> Option<&Trouble> {
+        self.status.as_ref()
+    }
+
+    /// Whether there is anything to do, now or later.
+    #[must_use]
+    pub fn is_wanted(&self) -> bool {
+        self.counting || self.store.values().any(|entry| entry.watch.is_some())
+    }
+
+    /// Another AWS account answers by now: nothing is known. Who is watched stays so.
+    pub fn reset(&mut self, now: Instant) {
+        let fresh = Self { counting: self.counting, sweeps: self.sweeps, ..Self::new(self.timing) };
+        let store = std::mem::replace(self, fresh).store;
+        for (id, entry) in store {
+            if let Some(watch) = entry.watch {
+                self.watch(&id, watch.pace, now);
+            }
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! Makes the calls that [`super::plan`] names for one work group, feeds it the answers, and passes on who is to be
+//! woken: the thin shell of the informer.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use futures::FutureExt;
+use tokio::sync::Notify;
+use tokio::time::sleep_until;
+use tracing::{error, warn};
+
+use super::plan::{Ask, Failure, Pace, Plan, Sighting};
+use super::{Census, Informer};
+use crate::athena::identity::Identity;
+use crate::athena::port::{Account, CallError, ErrorClass, Listed, Operation, Polled, Scope, SessionStatus};
+use crate::athena::quota::{Place, Priority};
+
+/// What looks after the sessions of one work group, by one identity. It runs while somebody needs it.
+pub struct Poller {
+    informer: Arc<Informer>,
+    identity: Arc<Identity>,
+    work_group: String,
+    inner: Mutex<Inner>,
+    changed: Notify,
+}
+
+struct Inner {
+    plan: Plan,
+    is_running: bool,
+    /// The account that answers, as it was when what is known was learned.
+    since: Option<Instant>,
+    /// What ListSessions said last, if it fails.
+    trouble: Option<CallError>,
+}
+
+impl Poller {
+    pub(super) fn new(informer: Arc<Informer>, identity: Arc<Identity>, work_group: &str) -> Self {
+        let since = identity.scope().since;
+        let inner = Inner { plan: Plan::new(informer.intervals), is_running: false, since, trouble: None };
+        Self { informer, identity, work_group: work_group.to_owned(), inner: Mutex::new(inner), changed: Notify::new() }
+    }
+
+    /// The work group, by its name in Athena.
+    #[must_use]
+    pub fn work_group(&self) -> &str {
+        &self.work_group
+    }
+
+    /// Somebody wants to hear of changes of this session.
+    pub fn watch(self: &Arc<Self>, id: &str, pace: Pace) {
+        let mut inner = self.inner();
+        if inner.plan.watch(id, pace, Instant::now()) {
+            self.changed.notify_one();
+        }
+        self.run(&mut inner);
+    }
+
+    /// Nobody wants to hear of this session any more.
+    pub fn unwatch(&self, id: &str) {
+        self.inner().plan.unwatch(id);
+        self.changed.notify_one();
+    }
+
+    /// Whether all sessions are to be counted.
+    pub fn count_all(self: &Arc<Self>, counting: bool) {
+        let mut inner = self.inner();
+        inner.plan.count_all(counting);
+        self.changed.notify_one();
+        if counting {
+            self.run(&mut inner);
+        }
+    }
+
+    /// What is known of a session.
+    pub fn sighting<T>(&self, id: &str, take: impl FnOnce(Polled<'_>) -> T) -> T {
+        let inner = self.inner();
+        take(match inner.plan.sighting(id) {
+            Sighting::Seen(sight) => Polled::Seen { status: &sight.status, at: sight.at },
+            Sighting::AskYourself => Polled::AskYourself,
+            Sighting::NotYet => Polled::NotYet,
+        })
+    }
+
+    /// A call for this session, sent at `at`, showed it so.
+    pub fn told(&self, id: &str, status: &SessionStatus, at: Instant) {
+        self.inner().plan.told(id, status.clone(), at);
+        self.changed.notify_one();
+    }
+
+    /// Whether lists can be had. Otherwise whoever watches a session looks at it for himself.
+    #[must_use]
+    pub fn is_able(&self) -> bool {
+        self.inner().plan.trouble().is_none()
+    }
+
+    /// What the last complete sweep showed.
+    #[must_use]
+    pub fn census(&self, is_declared: impl Fn(&str) -> bool) -> Census {
+        let inner = self.inner();
+        let sessions = inner.plan.counts().map(|counts| {
+            counts.iter().map(|(state, count)| (state.clone(), u32::try_from(*count).unwrap_or(u32::MAX))).collect()
+        });
+        let declared = inner.plan.counted().filter(|(id, _)| is_declared(id)).count();
+        Census { sessions, declared: u32::try_from(declared).unwrap_or(u32::MAX), trouble: inner.trouble.clone() }
+    }
+
+    fn run(self: &Arc<Self>, inner: &mut Inner) {
+        if inner.is_running {
+            return;
+        }
+        inner.is_running = true;
+        let poller = Arc::clone(self);
+        tokio::spawn(async move {
+            if AssertUnwindSafe(poller.poll()).catch_unwind().await.is_err() {
+                error!(
+                    work_group = poller.work_group,
+                    "the poller of a work group panicked; it starts anew when it is needed"
+                );
+                let mut inner = poller.inner.lock().unwrap_or_else(PoisonError::into_inner);
+                inner.plan = Plan::new(poller.informer.intervals);
+                inner.is_running = false;
+            }
+        });
+    }
+
+    async fn poll(&self) {
+        loop {
+            let scope = self.identity.scope();
+            let ask = {
+                let mut inner = self.inner();
+                self.notice_account(&mut inner, &scope);
+                match inner.plan.next(Instant::now()) {
+                    Ask::Wait(_) if !inner.plan.is_wanted() => {
+                        inner.is_running = false;
+                        self.informer.metrics.forget_work_group(&self.work_group);
+                        return;
+                    }
+                    ask => ask,
+                }
+            };
+            match ask {
+                Ask::Wake(ids) => ids.into_iter().for_each(|id| self.informer.wake(id)),
+                Ask::Wait(until) => self.rest(until).await,
+                Ask::Status { id } => self.look(&id, &scope).await,
+                Ask::Page { filter, token } => {
+                    self.token(Operation::ListSessions, &scope).await;
+                    let sent = Instant::now();
+                    let athena = self.identity.athena();
+                    let answer = athena.list_sessions(&self.work_group, filter.as_ref(), token.as_deref()).await;
+                    self.paged(answer, &scope, sent);
+                }
+            }
+        }
+    }
+
+    /// What another account said, or says, counts for nothing: whoever watches a session finds that out, and watches no
+    /// more.
+    fn notice_account(&self, inner: &mut Inner, scope: &Scope) {
+        if inner.since == scope.since {
+            return;
+        }
+        let was_known = inner.since.is_some();
+        inner.since = scope.since;
+        if was_known {
+            inner.plan.reset(Instant::now());
+            inner.plan.watched().for_each(|id| self.informer.wake(id.to_owned()));
+        }
+    }
+
+    async fn look(&self, id: &str, scope: &Scope) {
+        self.token(Operation::GetSessionStatus, scope).await;
+        let sent = Instant::now();
+        let answer = self.identity.athena().get_session_status(id).await;
+        let answer = answer.map_err(|error| self.failure(&error, scope));
+        self.inner().plan.status_answered(id, answer, sent, Instant::now());
+    }
+
+    fn paged(&self, answer: Result<Listed, CallError>, scope: &Scope, sent: Instant) {
+        let mut inner = self.inner();
+        match &answer {
+            Ok(_) => inner.trouble = None,
+            Err(error) => {
+                if inner.trouble.as_ref().is_none_or(|told| told.code != error.code) {
+                    warn!(work_group = self.work_group, %error, "the work group's sessions can't be listed; they are asked for one by one");
+                }
+                inner.trouble = Some(error.clone());
+            }
+        }
+        let answer = answer.map_err(|error| self.failure(&error, scope));
+        let swept_before = inner.plan.swept_at();
+        inner.plan.page_answered(answer, sent, Instant::now());
+        if let Some(swept_at) = inner.plan.swept_at().filter(|swept_at| Some(*swept_at) != swept_before) {
+            self.informer
+                .metrics
+                .sessions(&self.work_group, inner.plan.counted().map(|(_, sight)| &sight.status.state));
+            self.informer.metrics.polled(&self.work_group, swept_at);
+            self.informer.swept(&self.identity.way, &self.work_group);
+        }
+    }
+
+    fn failure(&self, error: &CallError, scope: &Scope) -> Failure {
+        if error.class == ErrorClass::Throttled {
+            self.informer.quotas.throttled(&Place::of(scope), error.operation);
+        }
+        Failure { class: error.class, jitter: fastrand::f64() }
+    }
+
+    async fn token(&self, operation: Operation, scope: &Scope) {
+        self.informer.quotas.take(&Place::of(scope), operation, Priority::Poll).await;
+    }
+
+    async fn rest(&self, until: Option<Instant>) {
+        // The account may change meanwhile.
+        let most = Instant::now() + self.informer.intervals.steady;
+        let until = until.map_or(most, |until| until.min(most));
+        tokio::select! {
+            () = sleep_until(until.into()) => {}
+            () = self.changed.notified() => {}
+        }
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Place {
+    /// The buckets for calls that go there.
+    #[must_use]
+    pub fn of(scope: &Scope) -> Self {
+        let account = match &scope.account {
+            Account::Known(account) => Some(account.clone()),
+            Account::Unknown(_) => None,
+        };
+        Self { account, region: scope.region.clone() }
+    }
+}

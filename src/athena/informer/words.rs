@@ -1,0 +1,109 @@
+//! What the informer is asked, says and is told: the words of its pure half.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use super::store::{Pace, Sight};
+pub use crate::athena::port::Listed;
+use crate::athena::port::{ErrorClass, SessionState};
+
+/// The intervals of looking.
+#[derive(Clone, Copy, Debug)]
+pub struct Intervals {
+    /// Between two looks at a session that is changing.
+    pub changing: Duration,
+    /// Between two looks at a session that isn't, and between retries that need a person.
+    pub steady: Duration,
+    /// The first wait after Athena could not answer.
+    pub backoff_min: Duration,
+    /// The longest such wait.
+    pub backoff_max: Duration,
+}
+
+impl Intervals {
+    pub(super) fn of(&self, pace: Pace) -> Duration {
+        if pace == Pace::Fast { self.changing } else { self.steady }
+    }
+
+    /// What is due so soon is looked for together with what is due.
+    pub(super) fn near(&self) -> Duration {
+        self.changing / 4
+    }
+
+    /// How long wishes are gathered.
+    pub(super) fn gather(&self) -> Duration {
+        self.changing / 20
+    }
+
+    /// How old a sighting may become while lists don't show what is looked for. It leaves a sweep time to show it.
+    pub(super) fn patience(&self) -> Duration {
+        self.steady * 3 / 2
+    }
+
+    pub(super) fn after(&self, failure: Failure, attempts: u32) -> Duration {
+        match failure.class {
+            ErrorClass::Denied | ErrorClass::Invalid | ErrorClass::NotFoundOrInvalid => self.steady,
+            ErrorClass::Throttled | ErrorClass::Unavailable | ErrorClass::NotConfigured => {
+                let doubled = self.backoff_min.saturating_mul(1 << attempts.min(20));
+                doubled.min(self.backoff_max).mul_f64(0.5 + failure.jitter.clamp(0.0, 1.0) / 2.0)
+            }
+        }
+    }
+}
+
+/// What is known of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sighting<'a> {
+    /// Athena showed it.
+    Seen(&'a Sight),
+    /// It won't be looked for here: whoever watches it calls for itself, and tells ([`Plan::told`]).
+    AskYourself,
+    /// Nothing, so far. Whoever watches it is woken when that changes.
+    NotYet,
+}
+
+/// What to do next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ask {
+    /// There is news of these watched sessions.
+    Wake(Vec<String>),
+    /// Nothing until then, or until something is watched; ask again.
+    Wait(Option<Instant>),
+    /// Call GetSessionStatus.
+    Status {
+        /// The session.
+        id: String,
+    },
+    /// Call ListSessions.
+    Page {
+        /// Only sessions of this state.
+        filter: Option<SessionState>,
+        /// Where the page begins.
+        token: Option<String>,
+    },
+}
+
+/// A call that failed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Failure {
+    /// What it means.
+    pub class: ErrorClass,
+    /// From 0 to 1: takes up to half of the wait for the next try away, to spread them.
+    pub jitter: f64,
+}
+
+/// An operation that fails at present.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// What the last failure means.
+    pub class: ErrorClass,
+    /// When the first one was sent.
+    pub since: Instant,
+    /// How many in a row.
+    pub attempts: u32,
+    /// No such call before.
+    pub retry_at: Instant,
+}
+
+/// The sessions that haven't ended, by Athena's word for their state.
+pub type Counts = BTreeMap<String, usize>;

@@ -1,0 +1,258 @@
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashSet};
+
+use super::*;
+
+const RATE: Rate = Rate { per_second: 5.0, burst: 10.0 };
+
+fn at(start: Instant, millis: u64) -> Instant {
+    start + Duration::from_millis(millis)
+}
+
+/// A bucket without a free token, and its time.
+fn empty() -> (Bucket<u32>, Instant) {
+    let start = Instant::now();
+    let mut bucket = Bucket::new(RATE, start);
+    for who in 1_000..1_009 {
+        assert!(bucket.take(&who, Priority::Poll, start), "{who}");
+    }
+    (bucket, start)
+}
+
+#[test]
+fn a_burst_goes_at_once_and_then_calls_go_at_the_rate() {
+    let (mut bucket, start) = empty();
+    assert!(!bucket.take(&1, Priority::Poll, start));
+    assert_eq!(bucket.depth(), 1);
+    assert!(bucket.grant(at(start, 199)).is_empty());
+    assert_eq!(bucket.grant(at(start, 200)), [1]);
+    assert!(bucket.take(&1, Priority::Poll, at(start, 201)));
+    assert!(!bucket.take(&1, Priority::Poll, at(start, 201)), "one grant let two calls through");
+}
+
+#[test]
+fn the_next_moment_is_exact() {
+    let (mut bucket, start) = empty();
+    assert_eq!(bucket.next(start), None);
+    bucket.take(&1, Priority::Poll, at(start, 50));
+    let next = bucket.next(at(start, 50)).expect("one waits");
+    assert!(bucket.grant(next - Duration::from_millis(1)).is_empty());
+    let next = bucket.next(at(start, 60)).expect("one waits");
+    assert_eq!(bucket.grant(next), [1]);
+    assert_eq!(bucket.next(next), None);
+}
+
+#[test]
+fn who_waits_comes_by_priority_then_by_age() {
+    let (mut bucket, start) = empty();
+    let asks =
+        [(1, Priority::Poll), (2, Priority::Adopt), (3, Priority::End), (4, Priority::Start), (5, Priority::End)];
+    for (who, priority) in asks {
+        assert!(!bucket.take(&who, priority, start));
+    }
+    bucket.take(&6, Priority::FreshLook, start);
+    // Asked again: one keeps its place, another one is more urgent now, and is so before younger ones.
+    bucket.take(&3, Priority::Poll, start);
+    bucket.take(&1, Priority::End, start);
+    assert_eq!(bucket.depth(), 6);
+    assert_eq!(bucket.grant(at(start, 1_200)), [1, 3, 5, 6, 4, 2]);
+}
+
+#[test]
+fn a_free_token_is_nobody_elses_who_comes_later_and_is_no_more_urgent() {
+    let (mut bucket, start) = empty();
+    bucket.take(&1, Priority::Adopt, start);
+    let later = at(start, 200);
+    assert!(!bucket.take(&2, Priority::Poll, later));
+    assert!(!bucket.take(&3, Priority::Adopt, later));
+    assert!(bucket.take(&4, Priority::End, later));
+    assert!(bucket.take(&1, Priority::Adopt, at(start, 400)), "the first in the queue needs no grant");
+}
+
+#[test]
+fn a_grant_that_is_not_used_goes_back() {
+    let (mut bucket, start) = empty();
+    for who in 0..20 {
+        bucket.take(&who, Priority::Poll, start);
+    }
+    // Nobody comes, and the bucket is full of grants.
+    assert_eq!(bucket.grant(at(start, 60_000)).len(), 9);
+    assert_eq!(bucket.grant(at(start, 64_000)).len(), 0);
+    assert_eq!(bucket.next(at(start, 64_000)), Some(at(start, 65_000)));
+    assert_eq!(bucket.grant(at(start, 65_000)).len(), 9);
+    assert!(!bucket.take(&0, Priority::Poll, at(start, 65_000)), "a grant that went back was used");
+    // One that is gone leaves its token at once.
+    bucket.forget(&9);
+    assert_eq!(bucket.grant(at(start, 65_001)), [18]);
+}
+
+#[test]
+fn throttling_halves_the_rate_once_for_calls_in_flight_together_and_the_rate_recovers() {
+    let (mut bucket, start) = empty();
+    bucket.throttled(start);
+    bucket.throttled(at(start, 900));
+    assert!((bucket.rate() - 2.5).abs() < 0.1, "{}", bucket.rate());
+    for event in 1..20 {
+        bucket.throttled(at(start, event * 1_000));
+    }
+    assert!((5.0 / 16.0..0.5).contains(&bucket.rate()), "{}", bucket.rate());
+    bucket.grant(at(start, 50_000));
+    assert!((2.0..4.0).contains(&bucket.rate()), "{}", bucket.rate());
+    bucket.grant(at(start, 100_000));
+    assert!((bucket.rate() - 5.0).abs() < 1e-9, "{}", bucket.rate());
+}
+
+#[test]
+fn throttling_takes_back_what_was_granted_and_everybody_keeps_his_place() {
+    let (mut bucket, start) = empty();
+    for who in 0..4 {
+        bucket.take(&who, Priority::Poll, start);
+    }
+    assert_eq!(bucket.grant(at(start, 400)), [0, 1]);
+    bucket.throttled(at(start, 400));
+    assert!(!bucket.take(&0, Priority::Poll, at(start, 401)), "a grant outlived the throttling");
+    assert_eq!(bucket.depth(), 4);
+    assert_eq!(bucket.grant(at(start, 2_400)), [0, 1, 2, 3]);
+}
+
+#[test]
+fn the_rate_never_falls_below_a_call_in_ten_seconds_nor_rises_above_the_nominal_one() {
+    for (per_second, least) in [(1.0, 0.1), (0.05, 0.05), (f64::NAN, 0.001), (-1.0, 0.001), (f64::INFINITY, 62_500.0)] {
+        let start = Instant::now();
+        let mut bucket = Bucket::<u32>::new(Rate { per_second, burst: f64::NAN }, start);
+        for event in 1..30 {
+            bucket.throttled(at(start, event * 1_000));
+        }
+        assert!(bucket.rate() >= least && bucket.rate() <= per_second.max(0.001), "{per_second}: {}", bucket.rate());
+        bucket.take(&1, Priority::Poll, at(start, 30_000));
+        bucket.take(&2, Priority::Poll, at(start, 30_000));
+        let next = bucket.next(at(start, 30_000)).unwrap_or_else(|| at(start, 30_000));
+        assert!(next <= at(start, 30_000) + Duration::from_secs(1_000), "{per_second}");
+    }
+}
+
+/// The service's own bucket.
+struct Service {
+    per_second: f64,
+    burst: f64,
+    tokens: f64,
+    at: Instant,
+}
+
+impl Service {
+    fn new(per_second: f64, burst: f64, now: Instant) -> Self {
+        Self { per_second, burst, tokens: burst, at: now }
+    }
+
+    fn allows(&mut self, now: Instant) -> bool {
+        self.tokens = (self.tokens + (now - self.at).as_secs_f64() * self.per_second).min(self.burst);
+        self.at = now;
+        let allowed = self.tokens >= 1.0;
+        if allowed {
+            self.tokens -= 1.0;
+        }
+        allowed
+    }
+}
+
+/// Calls from `from` until `until`, as many as the bucket lets through, with a jittery way to the service.
+/// Returns how many the service allowed and throttled, and when it allowed the last one. With `calls` it
+/// ends after so many that were allowed.
+fn saturate(
+    bucket: &mut Bucket<u32>,
+    service: &mut Service,
+    (from, until): (Instant, Instant),
+    calls: usize,
+) -> (usize, usize, Instant) {
+    let (mut random, mut first) = (fastrand::Rng::with_seed(7), true);
+    let mut delay = || Duration::from_millis(if std::mem::take(&mut first) { 150 } else { random.u64(5..40) });
+    let mut now = from;
+    let (mut allowed, mut throttled, mut last) = (0, 0, from);
+    let mut on_their_way = BinaryHeap::new();
+    // Twenty callers that each call again as soon as they may.
+    for who in 0..20 {
+        if bucket.take(&who, Priority::Poll, now) {
+            on_their_way.push(Reverse((now + delay(), who)));
+        }
+    }
+    while now < until && allowed < calls {
+        for who in bucket.grant(now) {
+            assert!(bucket.take(&who, Priority::Poll, now));
+            on_their_way.push(Reverse((now + delay(), who)));
+        }
+        let arrival = on_their_way.peek().map(|Reverse((arrival, _))| *arrival);
+        let next = bucket.next(now);
+        now = arrival.into_iter().chain(next).min().expect("somebody waits or calls");
+        if arrival == Some(now) {
+            let Some(Reverse((_, who))) = on_their_way.pop() else { continue };
+            if service.allows(now) {
+                allowed += 1;
+                last = now;
+            } else {
+                throttled += 1;
+                bucket.throttled(now);
+            }
+            if bucket.take(&who, Priority::Poll, now) {
+                on_their_way.push(Reverse((now + delay(), who)));
+            }
+        }
+    }
+    (allowed, throttled, last)
+}
+
+#[test]
+fn a_service_with_the_same_bucket_hardly_ever_throttles_and_is_used_in_full() {
+    let start = Instant::now();
+    let (mut bucket, mut service) = (Bucket::new(RATE, start), Service::new(5.0, 10.0, start));
+    let (allowed, throttled, last) = saturate(&mut bucket, &mut service, (start, at(start, 600_000)), 300);
+    assert_eq!(allowed, 300);
+    assert!(throttled < 3, "{throttled} of 300 calls were throttled");
+    let took = (last - start).as_secs_f64();
+    assert!(took <= 1.1 * (300.0 - 10.0) / 5.0, "300 calls took {took} s");
+}
+
+#[test]
+fn a_service_that_allows_half_is_hardly_troubled_and_used_in_full_again_once_it_allows_more() {
+    let start = Instant::now();
+    let (mut bucket, mut service) = (Bucket::new(RATE, start), Service::new(2.5, 5.0, start));
+    saturate(&mut bucket, &mut service, (start, at(start, 30_000)), usize::MAX);
+    let adapted = (at(start, 30_000), at(start, 330_000));
+    let (allowed, throttled, _) = saturate(&mut bucket, &mut service, adapted, usize::MAX);
+    assert!(throttled * 25 < allowed, "{throttled} throttled, {allowed} allowed");
+    assert!(allowed > 2 * 300, "only {allowed} calls of 750 that were possible in 300 s");
+
+    (service.per_second, service.burst) = (5.0, 10.0);
+    saturate(&mut bucket, &mut service, (at(start, 330_000), at(start, 400_000)), usize::MAX);
+    let recovered = (at(start, 400_000), at(start, 500_000));
+    let (allowed, throttled, _) = saturate(&mut bucket, &mut service, recovered, usize::MAX);
+    assert!(throttled <= 5 && allowed >= 480, "{throttled} throttled, {allowed} allowed of 500 in 100 s");
+}
+
+#[test]
+fn thousands_at_once_stay_within_the_bucket_and_ends_come_first() {
+    let start = Instant::now();
+    let mut bucket = Bucket::new(RATE, start);
+    let mut begun: Vec<(u32, Instant)> = Vec::new();
+    for who in 0..3_000 {
+        if bucket.take(&who, Priority::Adopt, start) {
+            begun.push((who, start));
+        }
+    }
+    for who in 5_000..5_050 {
+        assert!(!bucket.take(&who, Priority::End, start));
+    }
+    while let Some(now) = bucket.next(begun.last().map_or(start, |(_, at)| *at)) {
+        for who in bucket.grant(now) {
+            assert!(bucket.take(&who, Priority::Poll, now));
+            begun.push((who, now));
+        }
+    }
+    assert_eq!(begun.iter().map(|(who, _)| who).collect::<HashSet<_>>().len(), 3_050);
+    assert!(begun[9..59].iter().all(|(who, _)| *who >= 5_000), "ends waited behind adoptions");
+    for (earlier, (_, from)) in begun.iter().enumerate() {
+        for (later, (_, to)) in begun.iter().enumerate().skip(earlier).take(200) {
+            let calls = (later - earlier + 1) as f64;
+            assert!(calls <= 9.0 + (*to - *from).as_secs_f64() * 5.0 + 0.01, "{calls} calls in {:?}", *to - *from);
+        }
+    }
+}

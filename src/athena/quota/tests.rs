@@ -1,0 +1,172 @@
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::time::sleep;
+
+use super::*;
+
+const LOOK: Operation = Operation::GetSessionStatus;
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Buckets of one token each, which comes back `per_second` times a second.
+fn quotas(per_second: f64) -> (Arc<Quotas>, UnboundedReceiver<Key>) {
+    let (wake, woken) = mpsc::unbounded_channel();
+    (Quotas::new(Rate { per_second, burst: 2.0 }, wake), woken)
+}
+
+fn running(per_second: f64) -> (Arc<Quotas>, UnboundedReceiver<Key>) {
+    let (quotas, woken) = quotas(per_second);
+    let runs = Arc::clone(&quotas);
+    tokio::spawn(async move { runs.run(|| {}).await });
+    (quotas, woken)
+}
+
+fn key(name: &str) -> Key {
+    ("team".to_owned(), name.to_owned())
+}
+
+fn place(account: Option<&str>, region: &str) -> Place {
+    Place { account: account.map(str::to_owned), region: Some(region.to_owned()) }
+}
+
+#[tokio::test]
+async fn an_object_that_waits_is_woken_when_its_token_is_there() {
+    // Slow enough for all to have asked before the first token comes back.
+    let (quotas, mut woken) = running(2.0);
+    let here = Place::default();
+    assert!(quotas.try_take(&here, LOOK, Priority::Poll, &key("a")));
+    for name in ["b", "c"] {
+        assert!(!quotas.try_take(&here, LOOK, Priority::Poll, &key(name)));
+    }
+    assert!(!quotas.try_take(&here, LOOK, Priority::End, &key("d")));
+    assert_eq!(quotas.waiting(), [(LOOK, 3)]);
+    for name in ["d", "b", "c"] {
+        assert_eq!(timeout(PATIENCE, woken.recv()).await, Ok(Some(key(name))));
+        assert!(quotas.try_take(&here, LOOK, Priority::Poll, &key(name)), "{name} was woken without a token");
+    }
+    assert_eq!(quotas.waiting(), [(LOOK, 0)]);
+}
+
+#[test]
+fn each_account_region_and_operation_has_its_bucket_and_sts_has_none() {
+    let (quotas, _woken) = quotas(0.001);
+    let (here, there, other) = (place(Some("1"), "a"), place(Some("1"), "b"), place(Some("2"), "a"));
+    for place in [&here, &there, &other] {
+        for operation in [LOOK, Operation::TerminateSession] {
+            assert!(quotas.try_take(place, operation, Priority::Poll, &key("a")), "{place:?} {operation}");
+            assert!(!quotas.try_take(place, operation, Priority::End, &key("b")), "{place:?} {operation}");
+        }
+        for _ in 0..20 {
+            assert!(quotas.try_take(place, Operation::GetCallerIdentity, Priority::Poll, &key("a")));
+        }
+    }
+}
+
+#[test]
+fn the_account_that_turns_out_takes_over_the_bucket_of_the_unknown_one() {
+    let (quotas, _woken) = quotas(0.001);
+    assert!(quotas.try_take(&place(None, "a"), LOOK, Priority::End, &key("a")));
+    assert!(!quotas.try_take(&place(None, "a"), LOOK, Priority::End, &key("b")));
+    assert!(!quotas.try_take(&place(Some("1"), "a"), LOOK, Priority::End, &key("c")));
+    assert_eq!(quotas.waiting(), [(LOOK, 2)]);
+}
+
+#[test]
+fn an_object_that_asks_for_something_else_or_is_gone_leaves_its_queue() {
+    let (quotas, _woken) = quotas(0.001);
+    let here = Place::default();
+    for operation in [LOOK, Operation::TerminateSession] {
+        assert!(quotas.try_take(&here, operation, Priority::Poll, &key("other")));
+    }
+    assert!(!quotas.try_take(&here, LOOK, Priority::Poll, &key("a")));
+    assert!(!quotas.try_take(&here, Operation::TerminateSession, Priority::End, &key("a")));
+    assert_eq!(quotas.waiting(), [(LOOK, 0), (Operation::TerminateSession, 1)]);
+    quotas.forget(&key("a"));
+    assert_eq!(quotas.waiting(), [(LOOK, 0), (Operation::TerminateSession, 0)]);
+}
+
+#[tokio::test]
+async fn a_task_that_is_dropped_while_it_waits_gives_its_token_back() {
+    let (quotas, _woken) = quotas(1.0);
+    let here = Place::default();
+    quotas.take(&here, LOOK, Priority::Poll).await;
+    let waits = || {
+        let (quotas, here) = (Arc::clone(&quotas), here.clone());
+        tokio::spawn(async move { quotas.take(&here, LOOK, Priority::Poll).await })
+    };
+    // Dropped while it is queued, and dropped with its token granted; the third one gets it.
+    let (queued, granted) = (waits(), waits());
+    while quotas.waiting() != [(LOOK, 2)] {
+        sleep(Duration::from_millis(1)).await;
+    }
+    queued.abort();
+    assert!(queued.await.is_err());
+    assert_eq!(quotas.waiting(), [(LOOK, 1)]);
+    // In one piece, so that the task doesn't run in between.
+    std::thread::sleep(Duration::from_millis(1_100));
+    quotas.grant();
+    assert_eq!(quotas.waiting(), [(LOOK, 0)]);
+    granted.abort();
+    assert!(granted.await.is_err());
+    assert!(quotas.inner().tasks.is_empty());
+    assert!(quotas.try_take(&here, LOOK, Priority::Poll, &key("a")), "the token is lost");
+}
+
+#[tokio::test]
+async fn tasks_get_through_also_when_athena_throttles_in_between() {
+    let (quotas, _woken) = running(50.0);
+    let (here, done) = (Place::default(), Arc::new(AtomicUsize::new(0)));
+    for _ in 0..10 {
+        let (quotas, here, done) = (Arc::clone(&quotas), here.clone(), Arc::clone(&done));
+        tokio::spawn(async move {
+            quotas.take(&here, LOOK, Priority::Poll).await;
+            done.fetch_add(1, Ordering::Relaxed);
+        });
+    }
+    sleep(Duration::from_millis(50)).await;
+    quotas.throttled(&here, LOOK);
+    let all = async {
+        while done.load(Ordering::Relaxed) < 10 {
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    assert!(timeout(PATIENCE, all).await.is_ok(), "{done:?} of 10");
+}
+
+#[tokio::test]
+async fn a_task_whose_grant_is_taken_back_waits_on() {
+    let (quotas, _woken) = quotas(1.0);
+    let here = Place::default();
+    quotas.take(&here, LOOK, Priority::Poll).await;
+    let waits = {
+        let (quotas, here) = (Arc::clone(&quotas), here.clone());
+        tokio::spawn(async move { quotas.take(&here, LOOK, Priority::Poll).await })
+    };
+    while quotas.waiting() != [(LOOK, 1)] {
+        sleep(Duration::from_millis(1)).await;
+    }
+    // In one piece, so that the task doesn't run in between.
+    std::thread::sleep(Duration::from_millis(1_100));
+    quotas.grant();
+    quotas.throttled(&here, LOOK);
+    assert!(timeout(Duration::from_millis(100), waits).await.is_err(), "it calls without a token");
+    assert_eq!(quotas.waiting(), [(LOOK, 1)]);
+}
+
+#[tokio::test]
+async fn it_shows_signs_of_life_while_nothing_happens() {
+    let beats = async |quotas: &Quotas| {
+        let beats = AtomicUsize::new(0);
+        let run = quotas.run(|| {
+            beats.fetch_add(1, Ordering::Relaxed);
+        });
+        let _ = timeout(Duration::from_millis(2_500), run).await;
+        beats.into_inner()
+    };
+    let ((idle, _woken), (busy, _woken_too)) = (quotas(0.001), quotas(0.001));
+    for name in ["a", "b"] {
+        busy.try_take(&Place::default(), LOOK, Priority::Poll, &key(name));
+    }
+    let (idle, busy) = tokio::join!(beats(&idle), beats(&busy));
+    assert!((3..10).contains(&idle) && (3..10).contains(&busy), "{idle} {busy}");
+}

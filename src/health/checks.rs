@@ -1,0 +1,127 @@
+//! Signs of life, and what readiness depends on.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::text::one_line;
+
+/// One line of an answer: what was checked, and what is wrong with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Check {
+    name: String,
+    result: Result<(), String>,
+}
+
+/// Whether all passed, and the text in the form of the API server's own probes.
+pub(super) fn report(name: &str, checks: &[Check]) -> (bool, String) {
+    let mut text = String::new();
+    for check in checks {
+        text += &match &check.result {
+            Ok(()) => format!("[+]{} ok\n", check.name),
+            Err(why) => format!("[-]{} failed: {}\n", check.name, one_line(why)),
+        };
+    }
+    let passed = checks.iter().all(|check| check.result.is_ok());
+    let outcome = if passed { "passed" } else { "failed" };
+    (passed, format!("{text}{name} check {outcome}\n"))
+}
+
+/// The loops that must show signs of life. Clones are the same registry.
+#[derive(Clone, Debug, Default)]
+pub struct Heartbeats {
+    loops: Arc<Mutex<Loops>>,
+}
+
+#[derive(Debug, Default)]
+struct Loops {
+    registered: u64,
+    alive: BTreeMap<u64, Loop>,
+}
+
+#[derive(Debug)]
+struct Loop {
+    name: String,
+    limit: Duration,
+    last: Instant,
+}
+
+impl Heartbeats {
+    /// Registers a loop, which counts as alive for `limit` from now, and from each beat. It is registered
+    /// until the returned value is dropped; so a loop that has ended is no failure by itself.
+    #[must_use]
+    pub fn register(&self, name: impl Into<String>, limit: Duration) -> Pulse {
+        let mut loops = self.lock();
+        loops.registered += 1;
+        let id = loops.registered;
+        loops.alive.insert(id, Loop { name: name.into(), limit, last: Instant::now() });
+        drop(loops);
+        Pulse { heartbeats: self.clone(), id }
+    }
+
+    pub(super) fn checks(&self, now: Instant) -> Vec<Check> {
+        let check = |it: &Loop| {
+            let silent = now.saturating_duration_since(it.last);
+            let stuck = || format!("no sign of life for {}s", silent.as_secs());
+            Check { name: it.name.clone(), result: if silent > it.limit { Err(stuck()) } else { Ok(()) } }
+        };
+        self.lock().alive.values().map(check).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Loops> {
+        self.loops.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A registered loop.
+#[derive(Debug)]
+pub struct Pulse {
+    heartbeats: Heartbeats,
+    id: u64,
+}
+
+impl Pulse {
+    /// The loop is alive.
+    pub fn beat(&self) {
+        if let Some(it) = self.heartbeats.lock().alive.get_mut(&self.id) {
+            it.last = Instant::now();
+        }
+    }
+}
+
+impl Drop for Pulse {
+    fn drop(&mut self) {
+        self.heartbeats.lock().alive.remove(&self.id);
+    }
+}
+
+/// What must hold before the operator is ready. Clones are the same.
+#[derive(Clone, Debug, Default)]
+pub struct Readiness {
+    conditions: Arc<Mutex<BTreeMap<String, Result<(), String>>>>,
+}
+
+impl Readiness {
+    /// Says whether a condition holds, or why it doesn't. Name all of them before the server starts: while
+    /// there is none at all the operator isn't ready.
+    pub fn set(&self, name: impl Into<String>, result: Result<(), String>) {
+        self.lock().insert(name.into(), result);
+    }
+
+    /// The condition doesn't count any more.
+    pub fn remove(&self, name: &str) {
+        self.lock().remove(name);
+    }
+
+    pub(super) fn checks(&self) -> Vec<Check> {
+        let conditions = self.lock().clone();
+        if conditions.is_empty() {
+            return vec![Check { name: "start".to_owned(), result: Err("it isn't over yet".to_owned()) }];
+        }
+        conditions.into_iter().map(|(name, result)| Check { name, result }).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Result<(), String>>> {
+        self.conditions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

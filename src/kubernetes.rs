@@ -1,0 +1,153 @@
+//! Requests to the API server, each with a deadline, and writes that apply to exactly the copy that was decided on.
+
+use std::fmt::Debug;
+use std::time::Duration;
+
+use json_patch::jsonptr::PointerBuf;
+use json_patch::{AddOperation, PatchOperation, RemoveOperation, TestOperation};
+use kube::api::{Patch, PatchParams, PostParams};
+use kube::{Api, Resource, ResourceExt};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::json;
+use thiserror::Error;
+use tokio::time::timeout;
+
+use crate::text::{kubernetes, one_line};
+
+/// What the API server says of an object after a request.
+#[derive(Debug)]
+pub enum Answer<K> {
+    /// The object as it is now.
+    Object(Box<K>),
+    /// Refused, most probably since what we went by is old.
+    Conflict {
+        /// The API server's words.
+        refusal: String,
+    },
+    /// It doesn't exist.
+    Gone,
+}
+
+/// A request that was not answered as it should be.
+#[derive(Debug, Error)]
+pub enum RequestError {
+    /// The API server refused or couldn't be reached.
+    #[error("{doing}: {why}")]
+    Kubernetes {
+        /// What was tried.
+        doing: &'static str,
+        /// What happened.
+        why: String,
+    },
+    /// The API server didn't answer.
+    #[error("{doing}: no answer from the API server within {deadline:?}")]
+    Deadline {
+        /// What was tried.
+        doing: &'static str,
+        /// How long.
+        deadline: Duration,
+    },
+}
+
+/// Requests about objects of one kind.
+#[derive(Clone, Debug)]
+pub struct Requests<K> {
+    /// Where.
+    pub api: Api<K>,
+    /// The deadline of each.
+    pub deadline: Duration,
+}
+
+impl<K> Requests<K>
+where
+    K: Resource + Clone + Debug + Serialize + DeserializeOwned,
+{
+    /// The object as it is now, not as a cache has it.
+    ///
+    /// # Errors
+    /// As [`RequestError`].
+    pub async fn read(&self, name: &str) -> Result<Answer<K>, RequestError> {
+        self.ask("reading the object", self.api.get(name)).await
+    }
+
+    /// Puts a finalizer on.
+    ///
+    /// # Errors
+    /// As [`RequestError`].
+    pub async fn add_finalizer(&self, object: &K, finalizer: &str) -> Result<Answer<K>, RequestError> {
+        let (path, value) = if object.finalizers().is_empty() {
+            (pointer(&["metadata", "finalizers"]), json!([finalizer]))
+        } else {
+            (pointer(&["metadata", "finalizers", "-"]), json!(finalizer))
+        };
+        let add = PatchOperation::Add(AddOperation { path, value });
+        self.patch("adding the finalizer", object, vec![add]).await
+    }
+
+    /// Takes a finalizer off.
+    ///
+    /// # Errors
+    /// As [`RequestError`].
+    pub async fn remove_finalizer(&self, object: &K, finalizer: &str) -> Result<Answer<K>, RequestError> {
+        let Some(index) = object.finalizers().iter().position(|name| name == finalizer) else {
+            return Ok(Answer::Gone);
+        };
+        let path = pointer(&["metadata", "finalizers", &index.to_string()]);
+        let remove = PatchOperation::Remove(RemoveOperation { path: path.clone() });
+        self.patch("removing the finalizer", object, vec![test(path, json!(finalizer)), remove]).await
+    }
+
+    /// Writes the status of `object`, which is a copy that was read, with another status in it: its uid and
+    /// resourceVersion make this a write to exactly that copy.
+    ///
+    /// # Errors
+    /// As [`RequestError`].
+    pub async fn write_status(&self, mut object: K) -> Result<Answer<K>, RequestError> {
+        object.meta_mut().managed_fields = None;
+        let name = object.name_any();
+        let params = PostParams::default();
+        self.ask("writing the status", self.api.replace_status(&name, &params, &object)).await
+    }
+
+    async fn patch(
+        &self,
+        doing: &'static str,
+        object: &K,
+        changes: Vec<PatchOperation>,
+    ) -> Result<Answer<K>, RequestError> {
+        let mut operations = vec![
+            test(pointer(&["metadata", "uid"]), json!(object.uid())),
+            test(pointer(&["metadata", "resourceVersion"]), json!(object.resource_version())),
+        ];
+        operations.extend(changes);
+        let patch = Patch::Json::<K>(json_patch::Patch(operations));
+        self.ask(doing, self.api.patch(&object.name_any(), &PatchParams::default(), &patch)).await
+    }
+
+    async fn ask(
+        &self,
+        doing: &'static str,
+        request: impl Future<Output = kube::Result<K>>,
+    ) -> Result<Answer<K>, RequestError> {
+        let deadline = self.deadline;
+        match timeout(deadline, request).await {
+            Err(_) => Err(RequestError::Deadline { doing, deadline }),
+            Ok(Ok(object)) => Ok(Answer::Object(Box::new(object))),
+            // 422 is the answer to a JSON patch whose test fails.
+            Ok(Err(kube::Error::Api(status))) if status.code == 409 || status.code == 422 => {
+                Ok(Answer::Conflict { refusal: format!("{doing}: {}", one_line(&status.message)) })
+            }
+            Ok(Err(kube::Error::Api(status))) if status.code == 404 => Ok(Answer::Gone),
+            Ok(Err(error)) => Err(RequestError::Kubernetes { doing, why: kubernetes(&error) }),
+        }
+    }
+}
+
+fn pointer(tokens: &[&str]) -> PointerBuf {
+    PointerBuf::from_tokens(tokens.iter().copied())
+}
+
+fn test(path: PointerBuf, value: serde_json::Value) -> PatchOperation {
+    PatchOperation::Test(TestOperation { path, value })
+}

@@ -1,0 +1,253 @@
+//! Metrics, in the OpenMetrics text format: what each one means is in `docs/metrics.md`.
+//!
+//! Names are controller-runtime's where they mean the same, so that its dashboards work. Every label has
+//! a bounded set of values; a work group's series go with it.
+
+mod codes;
+mod process;
+mod scrape;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Metric, Registry};
+
+use self::codes::known;
+use self::process::Process;
+use self::scrape::Scrape;
+use crate::api::session::TerminationReason;
+use crate::athena::port::{CallError, ErrorClass, Operation, SessionState};
+
+/// The content type of [`Metrics::text`].
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Upper bounds in seconds: controller-runtime's, thinned out.
+const PASS_SECONDS: [f64; 13] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
+/// Upper bounds in seconds: --aws-timeout is among them.
+const CALL_SECONDS: [f64; 11] = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+/// Upper bounds in seconds, up to half an hour.
+const TERMINATION_SECONDS: [f64; 11] = [1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1_800.0];
+
+/// N labels, each a name and a value.
+type Labels<const N: usize> = [(&'static str, &'static str); N];
+
+/// All metrics of the process. Clones are the same metrics.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    registry: Arc<Registry>,
+    scrape: Arc<Scrape>,
+    reconciles: Family<Labels<2>, Counter>,
+    reconcile_errors: Family<Labels<1>, Counter>,
+    reconcile_seconds: Family<Labels<1>, Histogram, fn() -> Histogram>,
+    active_workers: Family<Labels<1>, Gauge>,
+    max_concurrent: Family<Labels<1>, Gauge>,
+    queue_depth: Family<Labels<1>, Gauge>,
+    terminations: Family<Labels<1>, Counter>,
+    termination_seconds: Histogram,
+    calls: Family<Labels<2>, Counter>,
+    throttled: Family<Labels<1>, Counter>,
+    call_seconds: Family<Labels<1>, Histogram, fn() -> Histogram>,
+}
+
+/// How a pass over an object ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PassResult {
+    /// Nothing to do until the object changes.
+    Success,
+    /// It is looked at again after some time.
+    RequeueAfter,
+    /// It was given up, and is tried again.
+    Error,
+}
+
+impl PassResult {
+    const ALL: [Self; 3] = [Self::Success, Self::RequeueAfter, Self::Error];
+
+    /// controller-runtime's word.
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::RequeueAfter => "requeue_after",
+            Self::Error => "error",
+        }
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Metrics {
+    /// New metrics; one for a process, since those of the process are among them.
+    #[must_use]
+    pub fn new() -> Self {
+        let mut registry = Registry::default();
+        let scrape = Arc::new(Scrape::default());
+        let r = &mut registry;
+        let metrics = Self {
+            reconciles: add(r, "controller_runtime_reconcile", "Passes over objects", Family::default()),
+            reconcile_errors: add(r, "controller_runtime_reconcile_errors", "Passes given up", Family::default()),
+            reconcile_seconds: add(
+                r,
+                "controller_runtime_reconcile_time_seconds",
+                "How long passes take",
+                Family::new_with_constructor(|| Histogram::new(PASS_SECONDS)),
+            ),
+            active_workers: add(r, "controller_runtime_active_workers", "Passes under way", Family::default()),
+            max_concurrent: add(
+                r,
+                "controller_runtime_max_concurrent_reconciles",
+                "The most passes at once",
+                Family::default(),
+            ),
+            queue_depth: add(r, "workqueue_depth", "Objects that are due and not yet begun", Family::default()),
+            terminations: add(
+                r,
+                "athena_session_operator_terminations",
+                "Sessions that ended as the operator asked",
+                Family::default(),
+            ),
+            termination_seconds: add(
+                r,
+                "athena_session_operator_termination_duration_seconds",
+                "From the request for an end until the end",
+                Histogram::new(TERMINATION_SECONDS),
+            ),
+            calls: add(r, "athena_session_operator_athena_calls", "Calls to AWS, by outcome", Family::default()),
+            throttled: add(
+                r,
+                "athena_session_operator_athena_throttled",
+                "Calls that AWS throttled",
+                Family::default(),
+            ),
+            call_seconds: add(
+                r,
+                "athena_session_operator_athena_call_duration_seconds",
+                "How long calls to AWS take",
+                Family::new_with_constructor(|| Histogram::new(CALL_SECONDS)),
+            ),
+            scrape: Arc::clone(&scrape),
+            registry: Arc::default(),
+        };
+        let build = Family::<Labels<1>, Gauge>::default();
+        build.get_or_create(&[("version", env!("CARGO_PKG_VERSION"))]).set(1);
+        add(r, "athena_session_operator_build_info", "Always 1; the label has the version", build);
+        registry.register_collector(Box::new(scrape));
+        registry.register_collector(Box::new(Process::new()));
+        Self { registry: Arc::new(registry), ..metrics }
+    }
+
+    /// Declares a controller, so that its series are there, at 0, before anything happens.
+    pub fn controller(&self, controller: &'static str, max_concurrent: u16) {
+        let labels = [("controller", controller)];
+        for result in PassResult::ALL {
+            drop(self.reconciles.get_or_create(&[labels[0], ("result", result.as_str())]));
+        }
+        drop(self.reconcile_errors.get_or_create(&labels));
+        drop(self.active_workers.get_or_create(&labels));
+        self.max_concurrent.get_or_create(&labels).set(max_concurrent.into());
+        self.queue_depth(controller, 0);
+    }
+
+    /// A pass begins. It counts as under way until the returned value is dropped.
+    #[must_use]
+    pub fn pass(&self, controller: &'static str) -> Pass {
+        let active = self.active_workers.get_or_create_owned(&[("controller", controller)]);
+        active.inc();
+        Pass { metrics: self.clone(), controller, active, begun: Instant::now() }
+    }
+
+    /// How many objects are due and not yet begun.
+    pub fn queue_depth(&self, controller: &'static str, objects: usize) {
+        self.queue_depth.get_or_create(&[("name", controller)]).set(i64::try_from(objects).unwrap_or(i64::MAX));
+    }
+
+    /// A session ended as the operator asked; `took` is from the request (deletion, `spec.terminate`) to the end.
+    pub fn terminated(&self, reason: TerminationReason, took: Duration) {
+        self.terminations.get_or_create(&[("reason", reason.as_str())]).inc();
+        self.termination_seconds.observe(took.as_secs_f64());
+    }
+
+    /// A call to AWS has come to its end after `took`, without what it waited for its token.
+    pub fn called(&self, operation: Operation, failure: Option<&CallError>, took: Duration) {
+        let label = ("operation", operation.as_str());
+        let code = failure.map_or("OK", |error| known(&error.code));
+        self.calls.get_or_create(&[label, ("code", code)]).inc();
+        let throttled = self.throttled.get_or_create_owned(&[label]);
+        if failure.is_some_and(|error| error.class == ErrorClass::Throttled) {
+            throttled.inc();
+        }
+        self.call_seconds.get_or_create(&[label]).observe(took.as_secs_f64());
+    }
+
+    /// Where to ask at each scrape how many calls wait for a token. Set it once.
+    pub fn waiting_from(&self, source: impl Fn() -> Vec<(Operation, usize)> + Send + Sync + 'static) {
+        self.scrape.waiting_from(Box::new(source));
+    }
+
+    /// The states of all sessions of a work group. They replace those told before.
+    pub fn sessions<'a>(&self, work_group: &str, states: impl IntoIterator<Item = &'a SessionState>) {
+        self.scrape.sessions(work_group, states);
+    }
+
+    /// A poll of the work group was complete at this time.
+    pub fn polled(&self, work_group: &str, at: Instant) {
+        self.scrape.polled(work_group, at);
+    }
+
+    /// The work group is gone, or nobody cares any more: its series go, too.
+    pub fn forget_work_group(&self, work_group: &str) {
+        self.scrape.forget(work_group);
+    }
+
+    /// Everything, as [`CONTENT_TYPE`].
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        // Writing to a String doesn't fail.
+        let _ = encode(&mut text, &self.registry);
+        text
+    }
+}
+
+/// A pass under way.
+#[derive(Debug)]
+pub struct Pass {
+    metrics: Metrics,
+    controller: &'static str,
+    active: Gauge,
+    begun: Instant,
+}
+
+impl Pass {
+    /// It has ended. One that is dropped without this, by a panic or at shutdown, isn't counted.
+    pub fn ended(self, result: PassResult) {
+        let label = ("controller", self.controller);
+        self.metrics.reconciles.get_or_create(&[label, ("result", result.as_str())]).inc();
+        if result == PassResult::Error {
+            self.metrics.reconcile_errors.get_or_create(&[label]).inc();
+        }
+        self.metrics.reconcile_seconds.get_or_create(&[label]).observe(self.begun.elapsed().as_secs_f64());
+    }
+}
+
+impl Drop for Pass {
+    fn drop(&mut self) {
+        self.active.dec();
+    }
+}
+
+fn add<M: Metric + Clone>(registry: &mut Registry, name: &str, help: &str, metric: M) -> M {
+    registry.register(name, help, metric.clone());
+    metric
+}
+
+#[cfg(test)]
+mod tests;

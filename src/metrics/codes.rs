@@ -1,0 +1,50 @@
+//! The codes of failures, as a bounded set.
+
+/// Codes that have a series of their own: Athena's, STS's, those common to AWS services, and the operator's
+/// words where nothing usable was answered. Whatever a proxy on the way makes up is `Other`.
+const CODES: &[&str] = &[
+    "AccessDenied",
+    "AccessDeniedException",
+    "ExpiredToken",
+    "ExpiredTokenException",
+    "IncompleteSignature",
+    "InternalFailure",
+    "InternalServerException",
+    "InvalidClientTokenId",
+    "InvalidRequestException",
+    "InvalidSignatureException",
+    "MetadataException",
+    "MissingAuthenticationToken",
+    "MissingAuthenticationTokenException",
+    "NoAccount",
+    "NoAnswer",
+    "NoCredentials",
+    "NoRegion",
+    "NoState",
+    "NotAuthorized",
+    "OptInRequired",
+    "RequestExpired",
+    "RequestLimitExceeded",
+    "RequestThrottledException",
+    "ResourceNotFoundException",
+    "SamePage",
+    "ServiceUnavailable",
+    "ServiceUnavailableException",
+    "SessionAlreadyExistsException",
+    "SlowDown",
+    "ThrottledException",
+    "Throttling",
+    "ThrottlingException",
+    "Timeout",
+    "TooManyRequestsException",
+    "UnauthorizedOperation",
+    "UnrecognizedClientException",
+    "UnusableAnswer",
+    "ValidationException",
+    "WrongSession",
+];
+
+/// The code itself if it is a known one, or `Other`.
+pub(super) fn known(code: &str) -> &'static str {
+    CODES.iter().find(|known| **known == code).copied().unwrap_or("Other")
+}

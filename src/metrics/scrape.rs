@@ -1,0 +1,102 @@
+//! The metrics that are made at each scrape: the sessions and polls of each work group, so that one that is
+//! gone leaves nothing behind, and how many calls wait.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Instant;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::gauge::ConstGauge;
+
+use crate::athena::port::{Operation, SessionState};
+
+/// How many calls wait, for each operation.
+pub(super) type Waiting = Box<dyn Fn() -> Vec<(Operation, usize)> + Send + Sync>;
+
+#[derive(Default)]
+pub(super) struct Scrape {
+    groups: Mutex<BTreeMap<String, Group>>,
+    waiting: OnceLock<Waiting>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Group {
+    sessions: BTreeMap<String, u64>,
+    polled_at: Option<Instant>,
+}
+
+impl Scrape {
+    pub(super) fn sessions<'a>(&self, work_group: &str, states: impl IntoIterator<Item = &'a SessionState>) {
+        let mut sessions = BTreeMap::new();
+        for state in states {
+            // Athena's word for a state that isn't known could be any.
+            let state = if let SessionState::Unknown(_) = state { "UNKNOWN" } else { state.as_str() };
+            *sessions.entry(state.to_owned()).or_insert(0) += 1;
+        }
+        self.groups().entry(work_group.to_owned()).or_default().sessions = sessions;
+    }
+
+    pub(super) fn polled(&self, work_group: &str, at: Instant) {
+        self.groups().entry(work_group.to_owned()).or_default().polled_at = Some(at);
+    }
+
+    pub(super) fn forget(&self, work_group: &str) {
+        self.groups().remove(work_group);
+    }
+
+    /// The first source counts.
+    pub(super) fn waiting_from(&self, source: Waiting) {
+        let _ = self.waiting.set(source);
+    }
+
+    fn groups(&self) -> MutexGuard<'_, BTreeMap<String, Group>> {
+        self.groups.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Collector for Scrape {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let groups = self.groups().clone();
+        let sessions = groups.iter().flat_map(|(work_group, group)| {
+            let of_group = group.sessions.iter();
+            of_group.map(move |(state, count)| ([("work_group", work_group), ("state", state)], *count as f64))
+        });
+        let help = "Sessions by work group and state, as last listed.";
+        gauges(&mut encoder, "athena_session_operator_sessions", help, sessions)?;
+
+        let now = Instant::now();
+        let ages = groups.iter().filter_map(|(work_group, group)| {
+            let age = now.saturating_duration_since(group.polled_at?);
+            Some(([("work_group", work_group)], age.as_secs_f64()))
+        });
+        let help = "Seconds since the last complete poll of the work group.";
+        gauges(&mut encoder, "athena_session_operator_poll_age_seconds", help, ages)?;
+
+        let waiting = self.waiting.get().map(|source| source()).unwrap_or_default();
+        let waiting = waiting.into_iter().map(|(operation, calls)| ([("operation", operation.as_str())], calls as f64));
+        let help = "Calls to Athena that wait for a token of their bucket.";
+        gauges(&mut encoder, "athena_session_operator_athena_waiting", help, waiting)
+    }
+}
+
+fn gauges<L: EncodeLabelSet>(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    values: impl Iterator<Item = (L, f64)>,
+) -> fmt::Result {
+    let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+    for (labels, value) in values {
+        ConstGauge::new(value).encode(family.encode_family(&labels)?)?;
+    }
+    Ok(())
+}
+
+impl fmt::Debug for Scrape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scrape").field("groups", &self.groups).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,160 @@
+use std::collections::BTreeMap;
+use std::fs;
+
+use super::*;
+
+fn failure(class: ErrorClass, code: &str) -> CallError {
+    CallError {
+        operation: Operation::GetSession,
+        class,
+        code: code.to_owned(),
+        message: String::new(),
+        request_id: None,
+    }
+}
+
+/// Every metric, with a value.
+fn used() -> Metrics {
+    let metrics = Metrics::new();
+    metrics.controller("athenasession", 64);
+    metrics.queue_depth("athenasession", 7);
+    metrics.pass("athenasession").ended(PassResult::Error);
+    metrics.terminated(TerminationReason::ObjectDeleted, Duration::from_secs(3));
+    metrics.called(Operation::GetSession, None, Duration::from_millis(20));
+    let throttled = failure(ErrorClass::Throttled, "ThrottlingException");
+    metrics.called(Operation::GetSession, Some(&throttled), Duration::from_millis(20));
+    metrics.waiting_from(|| vec![(Operation::ListSessions, 4)]);
+    metrics.sessions("team \"a\"\\", &[SessionState::Idle, SessionState::Idle, SessionState::Busy]);
+    metrics.polled("team \"a\"\\", Instant::now());
+    metrics
+}
+
+/// The value of a series, None where there is none.
+fn value(metrics: &Metrics, series: &str) -> Option<f64> {
+    let text = metrics.text();
+    let value = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+    value.map(|value| value.parse().expect("a number"))
+}
+
+#[test]
+fn what_is_told_can_be_read_again() {
+    let metrics = used();
+    let expected = [
+        ("controller_runtime_reconcile_total{controller=\"athenasession\",result=\"error\"}", 1.0),
+        ("controller_runtime_reconcile_total{controller=\"athenasession\",result=\"success\"}", 0.0),
+        ("controller_runtime_reconcile_errors_total{controller=\"athenasession\"}", 1.0),
+        ("controller_runtime_reconcile_time_seconds_count{controller=\"athenasession\"}", 1.0),
+        ("controller_runtime_max_concurrent_reconciles{controller=\"athenasession\"}", 64.0),
+        ("workqueue_depth{name=\"athenasession\"}", 7.0),
+        ("athena_session_operator_terminations_total{reason=\"ObjectDeleted\"}", 1.0),
+        ("athena_session_operator_termination_duration_seconds_sum", 3.0),
+        ("athena_session_operator_athena_calls_total{operation=\"GetSession\",code=\"OK\"}", 1.0),
+        ("athena_session_operator_athena_calls_total{operation=\"GetSession\",code=\"ThrottlingException\"}", 1.0),
+        ("athena_session_operator_athena_throttled_total{operation=\"GetSession\"}", 1.0),
+        ("athena_session_operator_athena_waiting{operation=\"ListSessions\"}", 4.0),
+        ("athena_session_operator_sessions{work_group=\"team \\\"a\\\"\\\\\",state=\"IDLE\"}", 2.0),
+    ];
+    for (series, expected) in expected {
+        assert_eq!(value(&metrics, series), Some(expected), "{series} in\n{}", metrics.text());
+    }
+    assert!(metrics.text().ends_with("\n# EOF\n"));
+}
+
+#[test]
+fn whatever_codes_and_states_come_in_the_series_are_few() {
+    let metrics = Metrics::new();
+    for number in 0..1_000 {
+        let garbage = failure(ErrorClass::Unavailable, &format!("Garbage{number}"));
+        metrics.called(Operation::GetSession, Some(&garbage), Duration::ZERO);
+    }
+    let states: Vec<_> = (0..1_000).map(|number| SessionState::Unknown(format!("STATE{number}"))).collect();
+    metrics.sessions("wg", &states);
+    let text = metrics.text();
+    let series = |name: &str| text.lines().filter(|line| line.starts_with(&format!("{name}{{"))).count();
+    assert_eq!(series("athena_session_operator_athena_calls_total"), 1);
+    assert_eq!(series("athena_session_operator_sessions"), 1);
+    assert!(text.lines().count() < 100);
+}
+
+#[test]
+fn the_sessions_of_a_work_group_are_replaced_and_go_with_it() {
+    let metrics = Metrics::new();
+    let of = |group: &str, state: &str| {
+        let series = format!("athena_session_operator_sessions{{work_group=\"{group}\",state=\"{state}\"}}");
+        value(&metrics, &series)
+    };
+    metrics.sessions("a", &[SessionState::Idle, SessionState::Busy]);
+    metrics.sessions("b", &[SessionState::Idle]);
+    metrics.polled("a", Instant::now());
+    metrics.sessions("a", &[SessionState::Busy]);
+    assert_eq!((of("a", "IDLE"), of("a", "BUSY"), of("b", "IDLE")), (None, Some(1.0), Some(1.0)));
+    metrics.forget_work_group("a");
+    assert!(!metrics.text().contains("\"a\""));
+    assert_eq!(of("b", "IDLE"), Some(1.0));
+}
+
+#[test]
+fn the_age_of_a_poll_is_that_at_the_scrape() {
+    let metrics = Metrics::new();
+    let now = Instant::now();
+    metrics.polled("a", now.checked_sub(Duration::from_secs(5)).unwrap_or(now));
+    let age = || value(&metrics, "athena_session_operator_poll_age_seconds{work_group=\"a\"}").expect("it is told");
+    let before = age();
+    std::thread::sleep(Duration::from_millis(20));
+    assert!(before >= 5.0 && age() >= before + 0.02, "{before} {}", age());
+}
+
+#[test]
+fn a_pass_is_under_way_until_it_ends_however_it_ends() {
+    let metrics = Metrics::new();
+    let active = || value(&metrics, "controller_runtime_active_workers{controller=\"c\"}");
+    let (one, other) = (metrics.pass("c"), metrics.pass("c"));
+    assert_eq!(active(), Some(2.0));
+    one.ended(PassResult::Success);
+    drop(other);
+    assert_eq!(active(), Some(0.0));
+    assert_eq!(value(&metrics, "controller_runtime_reconcile_time_seconds_count{controller=\"c\"}"), Some(1.0));
+}
+
+#[test]
+fn the_process_tells_of_itself() {
+    let metrics = Metrics::new();
+    for (name, least) in [("process_start_time_seconds", 1.7e9), ("process_open_fds", 3.0)] {
+        assert!(value(&metrics, name) >= Some(least), "{name}");
+    }
+    assert!(value(&metrics, "process_resident_memory_bytes") > Some(1e6));
+    let cpu = || value(&metrics, "process_cpu_seconds_total").expect("it is told");
+    let (before, begun) = (cpu(), Instant::now());
+    while cpu() < before + 0.05 {
+        assert!(begun.elapsed() < Duration::from_secs(20), "no CPU time was used");
+    }
+}
+
+/// Name, labels and type of each.
+fn told(text: &str) -> BTreeMap<String, (String, String)> {
+    let mut told = BTreeMap::new();
+    let mut lines = text.lines().filter(|line| !line.starts_with("# HELP")).peekable();
+    while let Some(line) = lines.next() {
+        let Some((name, kind)) = line.strip_prefix("# TYPE ").and_then(|line| line.split_once(' ')) else { continue };
+        let sample = lines.peek().expect("a sample");
+        let keys = sample.split_once('{').map_or("", |(_, labels)| labels);
+        let keys = keys.split("\",").filter_map(|pair| pair.split_once("=\"")).map(|(key, _)| key);
+        let keys: Vec<_> = keys.filter(|key| *key != "le").map(|key| format!("`{key}`")).collect();
+        let suffix = if kind == "counter" { "_total" } else { "" };
+        told.insert(format!("{name}{suffix}"), (keys.join(", "), kind.to_owned()));
+    }
+    told
+}
+
+#[test]
+fn the_documentation_names_each_metric_with_its_labels_and_type() {
+    let page = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/metrics.md")).expect("docs/metrics.md");
+    let documented: BTreeMap<_, _> = page
+        .lines()
+        .filter_map(|line| {
+            let cells: Vec<_> = line.strip_prefix("| `")?.split('|').map(str::trim).collect();
+            Some((cells[0].trim_end_matches('`').to_owned(), (cells[1].to_owned(), cells[2].to_owned())))
+        })
+        .collect();
+    assert_eq!(documented, told(&used().text()));
+}

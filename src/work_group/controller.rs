@@ -1,0 +1,280 @@
+//! Keeps AthenaWorkGroups: their finalizer, their status, and the count of their sessions.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures::{FutureExt, Stream, StreamExt, TryStreamExt, stream};
+use jiff::Timestamp;
+use kube::api::ListParams;
+use kube::runtime::controller::{Action, Config, Error as ControllerError, applier};
+use kube::runtime::reflector::{ObjectRef, store::Writer};
+use kube::runtime::watcher::Event;
+use kube::runtime::{WatchStreamExt, watcher};
+use kube::{Api, Resource, ResourceExt};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{interval, timeout};
+use tracing::{info, warn};
+
+use super::registry::{Group, Registry, Session, Watch, holds};
+use super::status::{GroupView, due, is_kept, only_counts_differ, scope_problem};
+use crate::api::WORK_GROUP_FINALIZER;
+use crate::api::work_group::AthenaWorkGroup;
+use crate::athena::informer::{Informer, Poller};
+use crate::events::Events;
+use crate::health::Pulse;
+use crate::kubernetes::{Answer, RequestError, Requests};
+use crate::metrics::{Metrics, PassResult};
+use crate::session::knowledge::Timing;
+use crate::text::{Told, chain, watch_problem};
+
+/// The controller's name in logs and metrics.
+pub const NAME: &str = "athenaworkgroup";
+
+/// Passes at once.
+pub const CONCURRENCY: u16 = 4;
+
+/// Changed numbers are written no more often.
+const COUNTS: Duration = Duration::from_secs(30);
+
+/// Between two signs of life.
+const BEAT: Duration = Duration::from_secs(1);
+
+/// A pass waits so long for STS to name the account.
+const STS_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Everything that keeping needs.
+pub struct Keeper {
+    /// Kubernetes.
+    pub client: kube::Client,
+    /// What the watches show.
+    pub registry: Arc<Registry>,
+    /// Who counts sessions.
+    pub informer: Arc<Informer>,
+    /// Where notices go.
+    pub events: Events,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// The intervals.
+    pub timing: Timing,
+    /// The deadline of each request to Kubernetes.
+    pub deadline: Duration,
+    /// What is kept of each object between its passes.
+    pub kept: Mutex<HashMap<String, Kept>>,
+}
+
+/// What is kept of an object between its passes.
+#[derive(Default)]
+pub struct Kept {
+    counted_by: Option<Arc<Poller>>,
+    written_at: Option<Instant>,
+    failures: u32,
+}
+
+/// The AthenaWorkGroups that the watch shows.
+pub struct Watched {
+    /// What fills the store.
+    pub writer: Writer<Group>,
+    /// Objects that need a pass for another reason than a change of their own.
+    pub wakes: mpsc::UnboundedReceiver<ObjectRef<Group>>,
+}
+
+/// Watches AthenaWorkGroups until `stop` says true, and keeps them where this operator answers for them.
+pub async fn run(
+    watched: Watched,
+    keeper: Keeper,
+    watch_timeout: Duration,
+    pulse: Pulse,
+    mut stop: watch::Receiver<bool>,
+) {
+    let keeper = Arc::new(keeper);
+    let stopped = async move {
+        // An error means that nobody can say stop any more, which says it too.
+        let _ = stop.wait_for(|stop| *stop).await;
+    };
+    let store = watched.writer.as_reader();
+    let queue = queue(watched, Arc::clone(&keeper), watch_timeout).take_until(Box::pin(stopped));
+    let config = Config::default().concurrency(CONCURRENCY);
+    let pass = |object, keeper| reconcile(object, keeper).boxed();
+    let mut results =
+        pin!(applier(pass, |_, never: &Infallible, _| match *never {}, Arc::clone(&keeper), store, queue, config));
+    let mut told = Told::of("AthenaWorkGroups");
+    let mut beat = interval(BEAT);
+    loop {
+        let result = tokio::select! {
+            result = results.next() => result,
+            _ = beat.tick() => {
+                pulse.beat();
+                continue;
+            }
+        };
+        match result {
+            None => return,
+            Some(Ok(_)) => {}
+            Some(Err(ControllerError::ObjectNotFound(object))) => keeper.forget(&object.name),
+            Some(Err(ControllerError::QueueError(error))) => told.trouble(&watch_problem(&error)),
+            Some(Err(error)) => told.trouble(&chain(&error)),
+        }
+    }
+}
+
+fn queue(
+    watched: Watched,
+    keeper: Arc<Keeper>,
+    watch_timeout: Duration,
+) -> impl Stream<Item = Result<ObjectRef<Group>, watcher::Error>> {
+    let Watched { writer, mut wakes } = watched;
+    let seconds = u32::try_from(watch_timeout.as_secs().max(1)).unwrap_or(u32::MAX);
+    let api: Api<Group> = Api::all(keeper.client.clone());
+    let changes = watcher(api, watcher::Config::default().timeout(seconds))
+        .default_backoff()
+        .reflect(writer)
+        .inspect_ok(move |event| keeper.event(event))
+        .touched_objects()
+        .map_ok(|object| ObjectRef::from_obj(&object));
+    let wakes = stream::poll_fn(move |context| wakes.poll_recv(context)).map(Ok);
+    stream::select(changes, wakes)
+}
+
+async fn reconcile(object: Arc<Group>, keeper: Arc<Keeper>) -> Result<Action, Infallible> {
+    let Ok(group) = &object.0 else { return Ok(Action::await_change()) };
+    if !keeper.registry.keeps_groups {
+        return Ok(Action::await_change());
+    }
+    let pass = keeper.metrics.pass(NAME);
+    let name = group.name_any();
+    let mut kept = keeper.kept().remove(&name).unwrap_or_default();
+    let result = keeper.pass(group, &mut kept).await;
+    let (wait, outcome) = match result {
+        Ok(wait) => {
+            kept.failures = 0;
+            (wait, PassResult::RequeueAfter)
+        }
+        Err(error) => {
+            let wait = keeper.timing.back_off(kept.failures, fastrand::f64());
+            kept.failures = kept.failures.saturating_add(1);
+            warn!(name, problem = %error, again_in = ?wait, "a pass over an AthenaWorkGroup was given up");
+            (wait, PassResult::Error)
+        }
+    };
+    keeper.kept().insert(name, kept);
+    pass.ended(outcome);
+    Ok(Action::requeue(wait))
+}
+
+impl Keeper {
+    fn event(&self, event: &Event<Group>) {
+        match event {
+            Event::Apply(group) | Event::Delete(group) => self.registry.group_changed(&group.name_any()),
+            Event::Init | Event::InitApply(_) => return,
+            Event::InitDone => self.registry.grants_listed(Watch::Groups),
+        }
+        let ways = self.registry.ways();
+        self.registry.identities.retain(&ways);
+        self.informer.retain(|way| ways.contains(way) || *way == self.registry.identities.own().way);
+    }
+
+    async fn pass(&self, group: &AthenaWorkGroup, kept: &mut Kept) -> Result<Duration, RequestError> {
+        let requests = Requests { api: Api::all(self.client.clone()), deadline: self.deadline };
+        let is_deleted = group.meta().deletion_timestamp.is_some();
+        if !is_kept(group) {
+            if !is_deleted {
+                requests.add_finalizer(group, WORK_GROUP_FINALIZER).await?;
+            }
+            // The watch brings what has become of it.
+            return Ok(self.timing.steady);
+        }
+        let identity = self.registry.identities.of(&self.registry.way_to(group)).await;
+        let _ = timeout(STS_PATIENCE, identity.asked()).await;
+        let scope = identity.scope();
+        let poller = self.informer.poller(&identity, &group.athena_name());
+        let is_usable = scope_problem(group, &scope).is_none();
+        if let Some(before) = kept.counted_by.take_if(|before| !Arc::ptr_eq(before, &poller)) {
+            before.count_all(false);
+        }
+        poller.count_all(is_usable && !is_deleted);
+        let census = poller.census(|id| self.registry.is_declared(id));
+        kept.counted_by = Some(poller);
+
+        let holders = if is_deleted { Some(self.let_go(&requests, group).await?) } else { None };
+        if holders == Some(0) {
+            return Ok(self.timing.steady);
+        }
+        let view =
+            GroupView { group, scope: &scope, census: &census, holders, timing: &self.timing, wall: Timestamp::now() };
+        let Some((status, notice)) = due(&view) else { return Ok(self.pause(is_usable)) };
+        let since = kept.written_at.map_or(COUNTS, |at| at.elapsed());
+        let small = group.status.as_ref().is_some_and(|recorded| only_counts_differ(recorded, &status));
+        if small && since < COUNTS {
+            return Ok(COUNTS.saturating_sub(since));
+        }
+        let mut written = group.clone();
+        written.status = Some(status);
+        if let Answer::Object(_) = requests.write_status(written).await? {
+            kept.written_at = Some(Instant::now());
+            if let Some(notice) = notice {
+                self.events.tell(group.object_ref(&()), notice);
+            }
+        }
+        Ok(self.pause(is_usable))
+    }
+
+    fn pause(&self, is_usable: bool) -> Duration {
+        if is_usable { self.timing.steady } else { self.timing.changing }
+    }
+
+    /// Takes our finalizer off if nothing depends on the work group any more; how many do.
+    async fn let_go(
+        &self,
+        requests: &Requests<AthenaWorkGroup>,
+        group: &AthenaWorkGroup,
+    ) -> Result<usize, RequestError> {
+        let name = group.name_any();
+        let shown = self.registry.held_by(&name);
+        if shown > 0 {
+            return Ok(shown);
+        }
+        // From the list to the patch nothing is adopted.
+        let _closing = self.registry.adoptions.write().await;
+        let holders = self.held_live(&name).await?;
+        if holders == 0 {
+            requests.remove_finalizer(group, WORK_GROUP_FINALIZER).await?;
+            info!(name, "an AthenaWorkGroup goes: no AthenaSession depends on it");
+        }
+        Ok(holders)
+    }
+
+    /// The cache may not show one that was adopted a moment ago.
+    async fn held_live(&self, name: &str) -> Result<usize, RequestError> {
+        const DOING: &str = "listing the AthenaSessions";
+        let api: Api<Session> = Api::all(self.client.clone());
+        let mut page = ListParams::default().limit(500);
+        let mut holders = 0;
+        loop {
+            let list = timeout(self.deadline, api.list(&page)).await;
+            let list = list.map_err(|_| RequestError::Deadline { doing: DOING, deadline: self.deadline })?;
+            let list =
+                list.map_err(|error| RequestError::Kubernetes { doing: DOING, why: crate::text::kubernetes(&error) })?;
+            // One that can't be read may be one of them.
+            holders +=
+                list.items.iter().filter(|object| object.0.as_ref().map_or(true, |object| holds(object, name))).count();
+            match list.metadata.continue_.filter(|token| !token.is_empty()) {
+                Some(token) => page = page.continue_token(&token),
+                None => return Ok(holders),
+            }
+        }
+    }
+
+    fn forget(&self, name: &str) {
+        let kept = self.kept().remove(name);
+        if let Some(poller) = kept.and_then(|kept| kept.counted_by) {
+            poller.count_all(false);
+        }
+    }
+
+    fn kept(&self) -> MutexGuard<'_, HashMap<String, Kept>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

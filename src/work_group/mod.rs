@@ -1,0 +1,6 @@
+//! `AthenaWorkGroup`: who may use which work group of Athena, and by which AWS role.
+
+pub mod controller;
+pub mod registry;
+pub mod status;
+pub mod terms;

@@ -1,0 +1,368 @@
+//! What the watches show of AthenaWorkGroups, namespaces and AthenaSessions, and what follows for one object: the
+//! terms on which it may use Athena ([`super::terms`]), and the way to it.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use k8s_openapi::api::core::v1::Namespace;
+use kube::core::{DeserializeGuard, PartialObjectMeta};
+use kube::runtime::reflector::{ObjectRef, Store};
+use kube::runtime::watcher::Event;
+use kube::{Resource, ResourceExt};
+use tokio::sync::{RwLock, mpsc, watch};
+
+use super::terms::{Claim, Domain, Rules, Terms, owner};
+use crate::api::session::AthenaSession;
+use crate::api::work_group::AthenaWorkGroup;
+use crate::api::{FINALIZER, WORK_GROUP_FINALIZER};
+use crate::athena::identity::Identities;
+use crate::athena::port::{Account, Role, Way};
+
+/// An AthenaSession as the watch has it; the guard keeps one that can't be read from stopping all others.
+pub type Session = DeserializeGuard<AthenaSession>;
+/// An AthenaWorkGroup, likewise.
+pub type Group = DeserializeGuard<AthenaWorkGroup>;
+/// A namespace, as far as its labels.
+pub type Labelled = PartialObjectMeta<Namespace>;
+
+/// (namespace, name) of an AthenaSession.
+pub type Key = (String, String);
+
+/// One of the watches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Watch {
+    /// Of AthenaWorkGroups.
+    Groups,
+    /// Of namespaces.
+    Namespaces,
+    /// Of AthenaSessions, by its place among those.
+    Sessions(usize),
+}
+
+/// All that is watched.
+pub struct Registry {
+    rules: Rules,
+    /// Whether this operator answers for AthenaWorkGroups: it sees the whole cluster.
+    pub keeps_groups: bool,
+    groups: Store<Group>,
+    group_wake: mpsc::UnboundedSender<ObjectRef<Group>>,
+    namespaces: Store<Labelled>,
+    sessions: Vec<Sessions>,
+    /// The ways to Athena.
+    pub identities: Arc<Identities>,
+    missing: watch::Sender<BTreeSet<Watch>>,
+    declared: Mutex<HashMap<String, Vec<Key>>>,
+    /// Held for reading while an object is adopted, and for writing while an AthenaWorkGroup is let go.
+    pub adoptions: RwLock<()>,
+}
+
+/// The AthenaSessions of one watch.
+pub struct Sessions {
+    /// The namespace; None: all of them.
+    pub namespace: Option<String>,
+    /// The objects.
+    pub store: Store<Session>,
+    /// Asks for a pass over one of them.
+    pub wake: mpsc::UnboundedSender<ObjectRef<Session>>,
+}
+
+impl Registry {
+    /// Of these watches; what they show is told by [`Registry::session_event`].
+    #[must_use]
+    pub fn new(
+        rules: Rules,
+        keeps_groups: bool,
+        (groups, group_wake): (Store<Group>, mpsc::UnboundedSender<ObjectRef<Group>>),
+        namespaces: Store<Labelled>,
+        sessions: Vec<Sessions>,
+        identities: Arc<Identities>,
+    ) -> Self {
+        let missing = [Watch::Groups, Watch::Namespaces].into_iter().chain((0..sessions.len()).map(Watch::Sessions));
+        let missing = watch::Sender::new(missing.collect());
+        let (declared, adoptions) = Default::default();
+        Self { rules, keeps_groups, groups, group_wake, namespaces, sessions, identities, missing, declared, adoptions }
+    }
+
+    // What the watches show.
+
+    /// The watch of these AthenaSessions has something new.
+    pub fn session_event(&self, watch: usize, event: &Event<Session>) {
+        let Some(watched) = self.sessions.get(watch) else { return };
+        match event {
+            Event::Apply(object) | Event::InitApply(object) => self.declare(object),
+            Event::Delete(object) => self.withdraw(object),
+            Event::Init => {}
+            Event::InitDone => {
+                watched.store.state().iter().for_each(|object| self.declare(object));
+                self.drop_stale_declarations();
+                self.listed(Watch::Sessions(watch));
+            }
+        }
+    }
+
+    /// All AthenaWorkGroups, or all namespaces, have been listed anew: any of them may have changed.
+    pub fn grants_listed(&self, watch: Watch) {
+        self.listed(watch);
+        self.wake_where(|object| object.spec.work_group_ref.is_some());
+    }
+
+    /// All sessions of a work group have been counted.
+    pub fn work_group_swept(&self, way: &Way, work_group: &str) {
+        for group in self.groups.state() {
+            let is_it = |group: &AthenaWorkGroup| group.athena_name() == work_group && self.way_to(group) == *way;
+            if group.0.as_ref().is_ok_and(is_it) {
+                self.wake_group(&group.name_any());
+            }
+        }
+    }
+
+    /// An AthenaWorkGroup is new, has changed or is gone: whatever refers to it may stand otherwise now.
+    pub fn group_changed(&self, name: &str) {
+        self.wake_where(|object| object.spec.work_group_ref.as_ref().is_some_and(|reference| reference.name == name));
+    }
+
+    /// A namespace is new, has changed or is gone.
+    pub fn namespace_changed(&self, name: &str) {
+        self.wake_where(|object| {
+            object.spec.work_group_ref.is_some() && object.meta().namespace.as_deref() == Some(name)
+        });
+    }
+
+    /// All objects of a watch have been listed.
+    fn listed(&self, watch: Watch) {
+        self.missing.send_if_modified(|missing| missing.remove(&watch));
+    }
+
+    /// Returns when all that is watched has been listed once.
+    pub async fn until_listed(&self) {
+        // An error would mean that the registry is gone.
+        let _ = self.missing.subscribe().wait_for(BTreeSet::is_empty).await;
+    }
+
+    /// Whether every object has been listed, so that no grant and no claim is unknown.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.missing.borrow().is_empty()
+    }
+
+    fn declare(&self, object: &Session) {
+        let Ok(readable) = &object.0 else { return };
+        if !is_held(readable) {
+            self.released(readable);
+        }
+        let mut declared = self.declared.lock().unwrap_or_else(PoisonError::into_inner);
+        let id = &readable.spec.session_id;
+        let keys = match declared.get_mut(id) {
+            Some(keys) => keys,
+            None => declared.entry(id.clone()).or_insert_with(|| Vec::with_capacity(1)),
+        };
+        let key = key(object);
+        if !keys.contains(&key) {
+            keys.push(key.clone());
+        }
+        // Whose the session is may have changed for the others too.
+        let others: Vec<_> = keys.iter().filter(|other| **other != key).cloned().collect();
+        drop(declared);
+        others.iter().for_each(|other| self.wake(other));
+    }
+
+    fn withdraw(&self, object: &Session) {
+        let Ok(readable) = &object.0 else { return };
+        self.released(readable);
+        let mut declared = self.declared.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(keys) = declared.get_mut(&readable.spec.session_id) else { return };
+        let key = key(object);
+        keys.retain(|other| *other != key);
+        let others = keys.clone();
+        if others.is_empty() {
+            declared.remove(&readable.spec.session_id);
+        }
+        drop(declared);
+        others.iter().for_each(|other| self.wake(other));
+    }
+
+    /// An AthenaWorkGroup that is being deleted may wait for just this object.
+    fn released(&self, object: &AthenaSession) {
+        let Some(reference) = &object.spec.work_group_ref else { return };
+        let is_going = self.group(&reference.name).is_some_and(|group| group.meta().deletion_timestamp.is_some());
+        if is_going {
+            self.wake_group(&reference.name);
+        }
+    }
+
+    fn drop_stale_declarations(&self) {
+        let mut declared = self.declared.lock().unwrap_or_else(PoisonError::into_inner);
+        declared.retain(|id, keys| {
+            keys.retain(|key| self.readable(key).is_some_and(|object| spec_id(&object) == Some(id)));
+            !keys.is_empty()
+        });
+    }
+
+    // Who is asked for a pass.
+
+    /// Asks for a pass over an object.
+    pub fn wake(&self, key: &Key) {
+        let watched = self.watched(&key.0);
+        let object = ObjectRef::new(&key.1).within(&key.0);
+        // Nobody listens at shutdown.
+        let _ = watched.map(|watched| watched.wake.send(object));
+    }
+
+    /// Asks for a pass over each object that names this session.
+    pub fn wake_session(&self, id: &str) {
+        let keys = self.declared.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned();
+        keys.unwrap_or_default().iter().for_each(|key| self.wake(key));
+    }
+
+    fn wake_group(&self, name: &str) {
+        // Nobody listens at shutdown.
+        let _ = self.group_wake.send(ObjectRef::new(name));
+    }
+
+    fn wake_where(&self, holds: impl Fn(&AthenaSession) -> bool) {
+        for watched in &self.sessions {
+            for object in watched.store.state() {
+                if object.0.as_ref().is_ok_and(&holds) {
+                    self.wake(&key(&object));
+                }
+            }
+        }
+    }
+
+    // What follows.
+
+    /// The terms on which an object may use Athena.
+    #[must_use]
+    pub fn terms(&self, object: &AthenaSession) -> Terms {
+        let mut terms = self.own_terms(object);
+        let others = self.others(object);
+        if !others.is_empty() {
+            let domain = self.domain(object);
+            let claims = others
+                .iter()
+                .filter_map(|other| other.0.as_ref().ok())
+                .filter(|other| self.domain(other).overlaps(&domain));
+            let claims = claims.filter_map(|other| Claim::of(other, &self.own_terms(other)));
+            terms.owner = owner(Claim::of(object, &terms).as_ref(), claims);
+        }
+        terms
+    }
+
+    /// The way to an object's session; None where its AthenaWorkGroup doesn't exist.
+    #[must_use]
+    pub fn way(&self, object: &AthenaSession) -> Option<Way> {
+        match &object.spec.work_group_ref {
+            None => Some(Way { role: None, region: self.identities.region().map(str::to_owned) }),
+            Some(reference) => self.group(&reference.name).and_then(|group| Some(self.way_to(group.0.as_ref().ok()?))),
+        }
+    }
+
+    /// The way to a work group.
+    #[must_use]
+    pub fn way_to(&self, group: &AthenaWorkGroup) -> Way {
+        let role = group.spec.role_arn.clone();
+        let external_id = group.spec.external_id.clone();
+        Way {
+            role: role.map(|arn| Role { arn, external_id }),
+            region: group.region().or(self.identities.region()).map(str::to_owned),
+        }
+    }
+
+    /// The ways that are in use.
+    #[must_use]
+    pub fn ways(&self) -> Vec<Way> {
+        self.groups.state().iter().filter_map(|group| group.0.as_ref().ok()).map(|group| self.way_to(group)).collect()
+    }
+
+    /// An AthenaWorkGroup.
+    #[must_use]
+    pub fn group(&self, name: &str) -> Option<Arc<Group>> {
+        self.groups.get(&ObjectRef::new(name))
+    }
+
+    /// How many objects that we hold refer to an AthenaWorkGroup, as far as the watch shows.
+    #[must_use]
+    pub fn held_by(&self, name: &str) -> usize {
+        let objects = self.sessions.iter().flat_map(|watched| watched.store.state());
+        objects.filter(|object| object.0.as_ref().is_ok_and(|object| holds(object, name))).count()
+    }
+
+    /// Whether any object names this session.
+    #[must_use]
+    pub fn is_declared(&self, id: &str) -> bool {
+        self.declared.lock().unwrap_or_else(PoisonError::into_inner).contains_key(id)
+    }
+
+    fn own_terms(&self, object: &AthenaSession) -> Terms {
+        let group = object.spec.work_group_ref.as_ref().and_then(|reference| self.group(&reference.name));
+        let group = group.as_ref().and_then(|group| group.0.as_ref().ok());
+        let labels = self.labels(object.meta().namespace.as_deref().unwrap_or_default());
+        let mut terms = Terms::of(object, group, labels.as_ref(), self.rules);
+        let has_finalizer =
+            |group: &AthenaWorkGroup| group.finalizers().iter().any(|name| name == WORK_GROUP_FINALIZER);
+        terms.is_opening = self.keeps_groups && !terms.is_closing && group.is_some_and(|group| !has_finalizer(group));
+        terms
+    }
+
+    fn domain(&self, object: &AthenaSession) -> Domain {
+        let own = || match self.identities.own().scope().account {
+            Account::Known(account) => Some(account),
+            Account::Unknown(_) => None,
+        };
+        let region = || self.identities.region().map(str::to_owned);
+        let Some(reference) = &object.spec.work_group_ref else {
+            return Domain { region: region(), account: own(), work_group: None };
+        };
+        let group = self.group(&reference.name);
+        let Some(group) = group.as_ref().and_then(|group| group.0.as_ref().ok()) else { return Domain::default() };
+        // arn:aws:iam::ACCOUNT:role/NAME
+        let of_role = |arn: &String| arn.split(':').nth(4).map(str::to_owned);
+        Domain {
+            region: group.region().map(str::to_owned).or_else(region),
+            account: group.spec.role_arn.as_ref().map_or_else(own, of_role),
+            work_group: Some(group.athena_name()),
+        }
+    }
+
+    /// Other objects that name the same session.
+    fn others(&self, object: &AthenaSession) -> Vec<Arc<Session>> {
+        let declared = self.declared.lock().unwrap_or_else(PoisonError::into_inner);
+        let keys = declared.get(&object.spec.session_id).filter(|keys| keys.len() > 1).cloned();
+        drop(declared);
+        let others = keys.unwrap_or_default().into_iter().filter_map(|key| self.readable(&key));
+        others
+            .filter(|other| other.meta().uid != object.meta().uid && spec_id(other) == Some(&object.spec.session_id))
+            .collect()
+    }
+
+    fn labels(&self, namespace: &str) -> Option<BTreeMap<String, String>> {
+        self.namespaces.get(&ObjectRef::new(namespace)).map(|namespace| namespace.labels().clone())
+    }
+
+    fn readable(&self, key: &Key) -> Option<Arc<Session>> {
+        self.watched(&key.0)?.store.get(&ObjectRef::new(&key.1).within(&key.0))
+    }
+
+    fn watched(&self, namespace: &str) -> Option<&Sessions> {
+        self.sessions.iter().find(|watched| watched.namespace.as_deref().is_none_or(|name| name == namespace))
+    }
+}
+
+/// Whether an object that refers to this AthenaWorkGroup bears our finalizer.
+#[must_use]
+pub fn holds(object: &AthenaSession, group: &str) -> bool {
+    let refers = object.spec.work_group_ref.as_ref().is_some_and(|reference| reference.name == group);
+    refers && is_held(object)
+}
+
+fn is_held(object: &AthenaSession) -> bool {
+    object.finalizers().iter().any(|name| name == FINALIZER)
+}
+
+fn spec_id(object: &Session) -> Option<&String> {
+    object.0.as_ref().ok().map(|object| &object.spec.session_id)
+}
+
+fn key(object: &Session) -> Key {
+    (object.namespace().unwrap_or_default(), object.name_any())
+}

@@ -1,0 +1,138 @@
+//! What the status of an AthenaWorkGroup says. PURE.
+
+use jiff::Timestamp;
+use kube::core::Selector;
+use kube::{Resource, ResourceExt};
+
+use super::terms::is_paused;
+use crate::api::PAUSED;
+use crate::api::condition;
+use crate::api::reason::Reason;
+use crate::api::work_group::{AthenaWorkGroup, AthenaWorkGroupStatus};
+use crate::athena::informer::Census;
+use crate::athena::port::{Account, Scope};
+use crate::session::knowledge::Timing;
+use crate::session::notice::Notice;
+use crate::session::verdict::explain;
+
+const OURS: [&str; 3] = ["Ready", "Reconciling", "Stalled"];
+
+/// Everything that the status follows from.
+pub struct GroupView<'a> {
+    /// The object.
+    pub group: &'a AthenaWorkGroup,
+    /// Where calls for it go.
+    pub scope: &'a Scope,
+    /// What its sessions are.
+    pub census: &'a Census,
+    /// How many AthenaSessions that we hold refer to it, where it is being deleted.
+    pub holders: Option<usize>,
+    /// The intervals.
+    pub timing: &'a Timing,
+    /// The moment.
+    pub wall: Timestamp,
+}
+
+/// What keeps the work group from being used, if anything does.
+#[must_use]
+pub fn scope_problem(group: &AthenaWorkGroup, scope: &Scope) -> Option<(Reason, String)> {
+    if scope.region.is_none() {
+        let message = "No AWS Region is known: set spec.region, or AWS_REGION where the operator runs.";
+        return Some((Reason::AwsNotConfigured, message.to_owned()));
+    }
+    match (&scope.account, group.account()) {
+        (Account::Unknown(why), _) => Some((
+            Reason::AccountUnknown,
+            format!(
+                "The operator can't tell which AWS account this work group is in: it calls nothing until STS answers GetCallerIdentity ({why})."
+            ),
+        )),
+        (Account::Known(now), Some(then)) if now != then => Some((
+            Reason::WrongAccount,
+            format!(
+                "Calls would go to AWS account {now}, and the one on record is {then}: nothing is called. Name a role of {then} in \
+                 spec.roleArn; for a work group of another account create another AthenaWorkGroup."
+            ),
+        )),
+        (Account::Known(_), _) => None,
+    }
+}
+
+/// The status to write, if it differs from what is recorded; and what to tell then.
+#[must_use]
+pub fn due(view: &GroupView<'_>) -> Option<(AthenaWorkGroupStatus, Option<Notice>)> {
+    let group = view.group;
+    let (reason, message) = verdict(view);
+    let mut status = group.status.clone().unwrap_or_default();
+    status.observed_generation = group.meta().generation;
+    status.work_group = Some(group.athena_name());
+    if status.region.is_none() {
+        status.region = group.region().map(str::to_owned).or_else(|| view.scope.region.clone());
+    }
+    if let (None, Account::Known(account)) = (&status.account_id, &view.scope.account) {
+        status.account_id = Some(account.clone());
+    }
+    if let Some(sessions) = &view.census.sessions {
+        let all: u32 = sessions.values().sum();
+        status.sessions.clone_from(sessions);
+        status.declared = Some(view.census.declared);
+        status.undeclared = Some(all.saturating_sub(view.census.declared));
+    }
+    let drafts = condition::standing(reason, &message, false);
+    status.conditions = condition::renewed(&status.conditions, &OURS, drafts, group.meta().generation, view.wall);
+    if group.status.as_ref() == Some(&status) {
+        return None;
+    }
+    let told = group.status.as_ref().and_then(|recorded| recorded.conditions.iter().find(|it| it.type_ == "Ready"));
+    let is_news = reason.row().warns && told.is_none_or(|told| told.reason != reason.as_str());
+    Some((status, is_news.then(|| Notice::warning(reason.as_str(), message))))
+}
+
+/// Whether two statuses differ in numbers only, which aren't worth a write each time.
+#[must_use]
+pub fn only_counts_differ(one: &AthenaWorkGroupStatus, other: &AthenaWorkGroupStatus) -> bool {
+    let without = |status: &AthenaWorkGroupStatus| AthenaWorkGroupStatus {
+        sessions: Default::default(),
+        declared: None,
+        undeclared: None,
+        ..status.clone()
+    };
+    // The first numbers are no change.
+    one.declared.is_some() && without(one) == without(other)
+}
+
+fn verdict(view: &GroupView<'_>) -> (Reason, String) {
+    let group = view.group;
+    if let Some(holders) = view.holders {
+        let message = format!(
+            "{holders} AthenaSessions that refer to it are still to be ended: it goes after them. It takes no new ones."
+        );
+        return (Reason::InUse, message);
+    }
+    if let Some(problem) = scope_problem(group, view.scope) {
+        return problem;
+    }
+    let selector = group.spec.namespaces.selector.clone();
+    if let Some(Err(error)) = selector.map(Selector::try_from) {
+        return (
+            Reason::InvalidSelector,
+            format!("spec.namespaces.selector can't be read, and selects no namespace: {error}"),
+        );
+    }
+    if let Some(error) = &view.census.trouble {
+        let (reason, message) = explain(error, view.timing);
+        return (reason, format!("Its sessions can't be listed: {message}"));
+    }
+    let name = group.athena_name();
+    let paused = if is_paused(group) { format!(" The annotation {PAUSED} holds up all ends.") } else { String::new() };
+    (
+        Reason::Available,
+        format!("Work group {name} can be used by the namespaces that spec.namespaces selects.{paused}"),
+    )
+}
+
+/// Whether our finalizer is on it.
+#[must_use]
+pub fn is_kept(group: &AthenaWorkGroup) -> bool {
+    group.finalizers().iter().any(|name| name == crate::api::WORK_GROUP_FINALIZER)
+}

@@ -1,0 +1,187 @@
+//! On what terms an AthenaSession may use Athena: what others than its author say about it. PURE.
+//!
+//! An AthenaWorkGroup is an administrator's grant to the namespaces that it selects; a session that
+//! several objects name belongs to one of them; and ends can be held up.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::jiff::Timestamp;
+use kube::core::{Selector, SelectorExt};
+use kube::{Resource, ResourceExt};
+
+use crate::api::session::AthenaSession;
+use crate::api::work_group::{AthenaWorkGroup, From, Namespaces};
+use crate::api::{FINALIZER, PAUSED};
+
+/// The terms for one object.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Terms {
+    /// The AthenaWorkGroup that it refers to; None: the operator's own identity reaches its session.
+    pub reference: Option<String>,
+    /// The Athena work group that its session must be in; None: any.
+    pub work_group: Option<String>,
+    /// The AWS account that is recorded for the AthenaWorkGroup.
+    pub account: Option<String>,
+    /// Why it may neither adopt nor end a session.
+    pub refusal: Option<Refusal>,
+    /// The AthenaWorkGroup is being deleted: it serves ends, and no adoption.
+    pub is_closing: bool,
+    /// Our finalizer isn't on the AthenaWorkGroup yet, so that it could go while sessions depend on it: a moment to wait.
+    pub is_opening: bool,
+    /// What holds up ends.
+    pub brake: Option<Brake>,
+    /// Another object that the session belongs to.
+    pub owner: Option<Claim>,
+}
+
+/// Why an object may neither adopt nor end a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// It has no workGroupRef, and the operator asks for one.
+    WorkGroupRequired,
+    /// There is no such AthenaWorkGroup.
+    WorkGroupNotFound,
+    /// The AthenaWorkGroup doesn't select its namespace.
+    NamespaceNotAllowed,
+}
+
+/// What holds up ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Brake {
+    /// The operator runs with `--read-only`.
+    ReadOnly,
+    /// The object has the annotation.
+    ObjectPaused,
+    /// Its AthenaWorkGroup has the annotation.
+    WorkGroupPaused,
+}
+
+/// What the command line says about every object.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rules {
+    /// An AthenaSession without workGroupRef is refused.
+    pub require_work_group: bool,
+    /// No call that changes something in AWS.
+    pub read_only: bool,
+}
+
+/// An object that names a session, as far as it matters whose the session is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// The object's namespace.
+    pub namespace: String,
+    /// The object's name.
+    pub name: String,
+    /// The object's UID.
+    pub uid: String,
+    created: Option<Timestamp>,
+}
+
+/// Where the session that an object names is to be found. The same id elsewhere is another session.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Domain {
+    /// The Region.
+    pub region: Option<String>,
+    /// The account, as far as it is known.
+    pub account: Option<String>,
+    /// The work group, as far as the object is bound to one.
+    pub work_group: Option<String>,
+}
+
+impl Domain {
+    /// Whether the same id may be the same session in both.
+    #[must_use]
+    pub fn overlaps(&self, other: &Self) -> bool {
+        let may_be_same = |one: &Option<String>, two: &Option<String>| one.is_none() || two.is_none() || one == two;
+        may_be_same(&self.region, &other.region)
+            && may_be_same(&self.account, &other.account)
+            && may_be_same(&self.work_group, &other.work_group)
+    }
+}
+
+impl Terms {
+    /// The terms for `object`, with the AthenaWorkGroup that it refers to and its namespace's labels, as far as there
+    /// are any. Whose the session is, is another question: [`owner`].
+    #[must_use]
+    pub fn of(
+        object: &AthenaSession,
+        group: Option<&AthenaWorkGroup>,
+        labels: Option<&BTreeMap<String, String>>,
+        rules: Rules,
+    ) -> Self {
+        let brake = brake(object, group, rules);
+        let Some(reference) = &object.spec.work_group_ref else {
+            let refusal = rules.require_work_group.then_some(Refusal::WorkGroupRequired);
+            return Self { refusal, brake, ..Self::default() };
+        };
+        let reference = Some(reference.name.clone());
+        let Some(group) = group else {
+            return Self { reference, refusal: Some(Refusal::WorkGroupNotFound), brake, ..Self::default() };
+        };
+        let allowed = labels.is_some_and(|labels| selects(&group.spec.namespaces, labels));
+        Self {
+            reference,
+            work_group: Some(group.athena_name()),
+            account: group.account().map(str::to_owned),
+            refusal: (!allowed).then_some(Refusal::NamespaceNotAllowed),
+            is_closing: group.meta().deletion_timestamp.is_some(),
+            brake,
+            ..Self::default()
+        }
+    }
+}
+
+/// Whether a namespace with these labels is selected. A selector that can't be read selects none.
+#[must_use]
+pub fn selects(namespaces: &Namespaces, labels: &BTreeMap<String, String>) -> bool {
+    match (namespaces.from, &namespaces.selector) {
+        (From::All, _) => true,
+        (From::Selector, Some(selector)) => {
+            Selector::try_from(selector.clone()).is_ok_and(|selector| selector.matches(labels))
+        }
+        (From::None, _) | (From::Selector, None) => false,
+    }
+}
+
+/// Whether the annotation that holds up ends is there.
+#[must_use]
+pub fn is_paused(object: &impl ResourceExt) -> bool {
+    object.annotations().get(PAUSED).is_some_and(|value| value != "false")
+}
+
+fn brake(object: &AthenaSession, group: Option<&AthenaWorkGroup>, rules: Rules) -> Option<Brake> {
+    if rules.read_only {
+        Some(Brake::ReadOnly)
+    } else if is_paused(object) {
+        Some(Brake::ObjectPaused)
+    } else {
+        group.is_some_and(is_paused).then_some(Brake::WorkGroupPaused)
+    }
+}
+
+impl Claim {
+    /// The claim of an object that has a grant. One that we have let go, and that something else still holds, has none.
+    #[must_use]
+    pub fn of(object: &AthenaSession, terms: &Terms) -> Option<Self> {
+        let is_held = object.finalizers().iter().any(|name| name == FINALIZER);
+        let is_deleted = object.meta().deletion_timestamp.is_some();
+        let has_grant = terms.refusal.is_none() && (is_held || !terms.is_closing);
+        (has_grant && (is_held || !is_deleted)).then(|| Self {
+            namespace: object.namespace().unwrap_or_default(),
+            name: object.name_any(),
+            uid: object.uid().unwrap_or_default(),
+            created: object.creation_timestamp().map(|created| created.0),
+        })
+    }
+
+    fn precedence(&self) -> (Option<Timestamp>, &str) {
+        (self.created, &self.uid)
+    }
+}
+
+/// Whose the session is, if it isn't `own`'s: of those with a grant the oldest has it.
+#[must_use]
+pub fn owner(own: Option<&Claim>, others: impl IntoIterator<Item = Claim>) -> Option<Claim> {
+    let first = others.into_iter().min_by(|one, two| one.precedence().cmp(&two.precedence()))?;
+    own.is_none_or(|own| first.precedence() < own.precedence()).then_some(first)
+}

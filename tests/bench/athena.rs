@@ -1,0 +1,85 @@
+//! The Athena of a scenario, and what it was asked.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use fake_athena::{Config, FakeAthena, NewSession, Quota};
+use serde::Serialize;
+
+use crate::Outcome;
+
+/// How long a session takes to end.
+pub const TERMINATING: Duration = Duration::from_secs(2);
+const LATENCY: Duration = Duration::from_millis(20);
+/// Ended sessions in Athena's memory, which a listing of all states would read.
+const HISTORY: usize = 20_000;
+
+/// What Athena allows for each operation.
+pub const QUOTA: Quota = Quota { rate: 5.0, burst: 10.0 };
+
+/// An Athena, where each operation has this quota.
+pub async fn start(quota: Option<Quota>) -> Outcome<FakeAthena> {
+    let config = Config {
+        latency: LATENCY,
+        terminating: Some(TERMINATING),
+        history: HISTORY,
+        quotas: quota.into_iter().map(|quota| ("*".to_owned(), quota)).collect(),
+        ..Config::default()
+    };
+    FakeAthena::start(config).await.map_err(|error| format!("the fake Athena: {error}"))
+}
+
+/// Adds so many idle sessions, and returns their ids.
+pub fn add_sessions(athena: &FakeAthena, count: usize) -> Vec<String> {
+    let age = Duration::from_secs(60);
+    (0..count).map(|_| athena.add_session(NewSession { age, ..NewSession::default() })).collect()
+}
+
+/// The seconds that the quota leaves as the fewest for this many ends.
+pub fn quota_arithmetic(sessions: usize) -> f64 {
+    (sessions as f64 - QUOTA.burst).max(0.0) / QUOTA.rate + TERMINATING.as_secs_f64()
+}
+
+/// How often Athena was asked.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Calls {
+    /// Athena's own operations and those of STS.
+    pub by_operation: BTreeMap<String, usize>,
+    /// How many of them were refused for their rate.
+    pub throttled: usize,
+    /// How many had another outcome than an answer.
+    pub failed: usize,
+}
+
+impl Calls {
+    /// All so far.
+    pub fn of(athena: &FakeAthena) -> Self {
+        let mut calls = Self::default();
+        for ((operation, outcome), count) in athena.count_calls() {
+            *calls.by_operation.entry(operation).or_default() += count;
+            match outcome.as_str() {
+                "200" | "pending" => {}
+                _ if outcome.ends_with("ThrottlingException") => calls.throttled += count,
+                _ => calls.failed += count,
+            }
+        }
+        calls
+    }
+
+    /// Those that came after `earlier`.
+    pub fn since(mut self, earlier: &Self) -> Self {
+        for (operation, count) in &mut self.by_operation {
+            *count -= earlier.by_operation.get(operation).copied().unwrap_or_default();
+        }
+        self.by_operation.retain(|_, count| *count > 0);
+        self.throttled -= earlier.throttled;
+        self.failed -= earlier.failed;
+        self
+    }
+
+    /// All of them, those to STS apart.
+    pub fn to_athena(&self) -> usize {
+        let is_athena = |operation: &str| operation != "GetCallerIdentity";
+        self.by_operation.iter().filter(|(operation, _)| is_athena(operation)).map(|(_, count)| count).sum()
+    }
+}

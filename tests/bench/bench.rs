@@ -1,0 +1,123 @@
+//! `make bench`: what many objects cost. The release build of the operator works against the real control
+//! plane and the fake Athena, and each figure stands beside its target. docs/performance.md says how to
+//! read it.
+
+mod athena;
+mod chart;
+mod figure;
+mod objects;
+mod operator;
+mod procfs;
+mod progress;
+mod requests;
+mod results;
+mod run;
+mod scenario;
+mod stage;
+mod table;
+mod watched;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Parser;
+use tokio::signal::unix::{SignalKind, signal};
+
+use progress::Progress;
+use results::Report;
+use scenario::Scenario;
+use stage::Stage;
+
+/// What goes wrong is said in one line.
+type Outcome<T = ()> = Result<T, String>;
+
+/// Measures the operator with many objects, against a real Kubernetes API server and a fake Athena.
+#[derive(Parser)]
+struct Arguments {
+    /// Runs only this scenario; may be repeated: deleted-N, quota-N, idle-N or flips-N, for N objects
+    /// [default: deleted-1000, deleted-10000, quota-300, idle-10000, flips-10000]
+    #[arg(long, value_name = "SCENARIO")]
+    only: Vec<Scenario>,
+    /// Where bench.json, bench.svg and the operator's logs go
+    #[arg(long, value_name = "FOLDER", default_value = "target/bench")]
+    out: PathBuf,
+    /// The operator [default: the one that is built beside this program]
+    #[arg(long, value_name = "PROGRAM")]
+    operator: Option<PathBuf>,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let ended = tokio::select! {
+        ended = bench(&arguments) => ended,
+        // What was started is dropped, and so ends.
+        () = asked_to_stop() => Err("interrupted".to_owned()),
+    };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            eprintln!("bench: {problem}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// A missed target is no failure: the machine may have had other work.
+async fn bench(arguments: &Arguments) -> Outcome {
+    let scenarios = if arguments.only.is_empty() { Scenario::usual() } else { arguments.only.clone() };
+    let program = match &arguments.operator {
+        Some(program) => program.clone(),
+        None => beside_this("athena-session-operator")?,
+    };
+    let out = &arguments.out;
+    fs::create_dir_all(out).map_err(|error| format!("{}: {error}", out.display()))?;
+    let progress = Progress::new();
+    progress.phase("starting a Kubernetes control plane");
+    let stage = Stage::start(&program, out).await?;
+    let mut report = Report::new(stage.operator_version());
+    let mut failed = vec![];
+    for scenario in scenarios {
+        match run::run(scenario, &stage, &progress).await {
+            Ok(results) => report.add(results),
+            // The others may work, and what they cost is worth knowing.
+            Err(problem) => failed.push(format!("{scenario}: {problem}")),
+        }
+    }
+    progress.end();
+    stage.stop().await;
+    table::print(&report);
+    let write = |name: &str, content: &str| {
+        let path = out.join(name);
+        fs::write(&path, content).map_err(|error| format!("{}: {error}", path.display()))
+    };
+    write("bench.json", &report.to_json()?)?;
+    write("bench.svg", &chart::draw(&report)?)?;
+    eprintln!("{0}/bench.json and {0}/bench.svg are written", out.display());
+    if failed.is_empty() { Ok(()) } else { Err(failed.join("\n")) }
+}
+
+/// Cargo builds examples into a folder beside the programs.
+fn beside_this(name: &str) -> Outcome<PathBuf> {
+    let this = std::env::current_exe().map_err(|error| format!("this program's path: {error}"))?;
+    let program = this.ancestors().nth(2).unwrap_or(Path::new(".")).join(name);
+    if program.exists() { Ok(program) } else { Err(format!("{} isn't built: use make bench", program.display())) }
+}
+
+async fn asked_to_stop() {
+    let ask = |kind| async move {
+        match signal(kind) {
+            Ok(mut signal) => {
+                signal.recv().await;
+            }
+            // Without a handler the signal ends the process by itself.
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = ask(SignalKind::interrupt()) => {}
+        () = ask(SignalKind::terminate()) => {}
+        () = ask(SignalKind::hangup()) => {}
+    }
+}

@@ -1,0 +1,175 @@
+//! The operator as a process, and what it uses.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use fake_athena::Quota;
+use serde::Serialize;
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::process::{Child, Command};
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
+
+use crate::Outcome;
+use crate::procfs::{Usage, usage};
+use crate::results::rounded;
+use crate::stage::Stage;
+
+const SAMPLE_EVERY: Duration = Duration::from_millis(250);
+const STARTS_WITHIN: Duration = Duration::from_secs(30);
+/// The answer of /metrics comes from memory.
+const METRICS_WITHIN: Duration = Duration::from_secs(5);
+/// So many calls a second are as good as no limit of the operator's own.
+const UNLIMITED: Quota = Quota { rate: 100_000.0, burst: 100_000.0 };
+
+/// What the operator used at a moment.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Sample {
+    /// Since the operator's start.
+    pub seconds: f64,
+    pub rss_bytes: u64,
+    /// Since the operator's start.
+    pub cpu_seconds: f64,
+}
+
+/// A running operator; it is killed when this is dropped.
+pub struct Operator {
+    child: Child,
+    pid: u32,
+    log: PathBuf,
+    has_metrics: bool,
+    samples: Arc<Mutex<Vec<Sample>>>,
+    sampler: JoinHandle<()>,
+}
+
+impl Operator {
+    /// Starts it for a namespace and an Athena, and waits until it watches.
+    pub async fn start(stage: &Stage, namespace: &str, athena: &str, quota: Option<Quota>) -> Outcome<Self> {
+        let log = stage.out.join(format!("{namespace}.log"));
+        let stderr = File::create(&log).map_err(|error| format!("{}: {error}", log.display()))?;
+        let limits = quota.unwrap_or(UNLIMITED);
+        let has_metrics = stage.operator_knows("--http-address");
+        let mut command = Command::new(&stage.operator);
+        command.args(["run", "--log-format=json", "--watch-namespace", namespace]);
+        if stage.operator_knows("--athena-rate") {
+            command.arg(format!("--athena-rate={}", limits.rate)).arg(format!("--athena-burst={}", limits.burst));
+        }
+        if has_metrics {
+            command.arg("--http-address=127.0.0.1:0");
+        }
+        // Nothing of this machine's own AWS settings: this must reach no real account.
+        let child = command
+            .env_clear()
+            .env("KUBECONFIG", &stage.kubeconfig)
+            .env("AWS_ENDPOINT_URL", athena)
+            .env("AWS_REGION", "eu-west-1")
+            .env("AWS_ACCESS_KEY_ID", "bench")
+            .env("AWS_SECRET_ACCESS_KEY", "bench")
+            .env("AWS_EC2_METADATA_DISABLED", "true")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(stderr)
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(|error| format!("{}: {error}", stage.operator.display()))?;
+        let pid = child.id().ok_or("the operator has no process id")?;
+        let samples = Arc::default();
+        let sampler = tokio::spawn(sample(pid, Arc::clone(&samples)));
+        let mut operator = Self { child, pid, log, has_metrics, samples, sampler };
+        let started = Instant::now();
+        while operator.logged("watching AthenaSessions").is_none() {
+            operator.check()?;
+            if started.elapsed() > STARTS_WITHIN {
+                return Err(format!("the operator watches nothing after {STARTS_WITHIN:?}; see its log"));
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+        Ok(operator)
+    }
+
+    /// An error where it has ended.
+    pub fn check(&mut self) -> Outcome {
+        match self.child.try_wait() {
+            Ok(None) => Ok(()),
+            Ok(Some(status)) => {
+                let log = fs::read_to_string(&self.log).unwrap_or_default();
+                Err(format!("the operator has ended ({status}): {}", log.lines().last().unwrap_or("it said nothing")))
+            }
+            Err(error) => Err(format!("the operator: {error}")),
+        }
+    }
+
+    /// What it has used so far.
+    pub fn usage(&self) -> Outcome<Usage> {
+        usage(self.pid)
+    }
+
+    /// What it used over time.
+    pub fn samples(&self) -> Vec<Sample> {
+        self.samples.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Its own metrics, by name and labels, without the buckets of histograms; none where it has no such page.
+    pub async fn metrics(&self) -> Outcome<Option<BTreeMap<String, f64>>> {
+        if !self.has_metrics {
+            return Ok(None);
+        }
+        let address = self
+            .logged("serving metrics and probes")
+            .and_then(|line| line["address"].as_str().map(str::to_owned))
+            .ok_or("the operator doesn't say where its metrics are")?;
+        let page = timeout(METRICS_WITHIN, get(&address, "/metrics")).await;
+        let page = page.map_err(|_| format!("no metrics within {METRICS_WITHIN:?}"))?;
+        Ok(Some(parse(&page.map_err(|error| format!("the operator's metrics: {error}"))?)))
+    }
+
+    /// The first line of its log with this message.
+    fn logged(&self, message: &str) -> Option<Value> {
+        let log = fs::read_to_string(&self.log).ok()?;
+        let mut lines = log.lines().filter(|line| line.contains(message));
+        lines.find_map(|line| serde_json::from_str(line).ok().filter(|line: &Value| line["message"] == message))
+    }
+}
+
+impl Drop for Operator {
+    fn drop(&mut self) {
+        self.sampler.abort();
+    }
+}
+
+async fn sample(pid: u32, samples: Arc<Mutex<Vec<Sample>>>) {
+    let started = Instant::now();
+    while let Ok(now) = usage(pid) {
+        let seconds = rounded(started.elapsed().as_secs_f64());
+        let sample = Sample { seconds, rss_bytes: now.rss, cpu_seconds: rounded(now.cpu) };
+        samples.lock().unwrap_or_else(PoisonError::into_inner).push(sample);
+        sleep(SAMPLE_EVERY).await;
+    }
+}
+
+/// The body of a page, by HTTP/1.0, which has no chunks.
+async fn get(address: &str, path: &str) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect(address).await?;
+    stream.write_all(format!("GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n").as_bytes()).await?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await?;
+    Ok(answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default())
+}
+
+/// Prometheus' text format.
+fn parse(page: &str) -> BTreeMap<String, f64> {
+    let lines = page.lines().filter(|line| !line.starts_with('#'));
+    lines
+        .filter_map(|line| {
+            let (name, value) = line.rsplit_once(' ')?;
+            let is_bucket = name.split('{').next().is_some_and(|name| name.ends_with("_bucket"));
+            Some((name.to_owned(), value.parse().ok()?)).filter(|_| !is_bucket)
+        })
+        .collect()
+}

@@ -1,0 +1,69 @@
+//! What can be measured.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// What happens to the objects of a scenario, once they are adopted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// All are deleted at once; Athena has no quotas.
+    Deleted,
+    /// The same, and Athena has its quotas.
+    Quota,
+    /// Nothing, for a minute.
+    Idle,
+    /// The sessions of half of them change between IDLE and BUSY.
+    Flips,
+}
+
+/// A scenario and its size: `deleted-1000`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Scenario {
+    pub kind: Kind,
+    /// How many objects.
+    pub objects: usize,
+}
+
+impl Scenario {
+    /// Those that have targets.
+    pub fn usual() -> Vec<Self> {
+        let sizes = [
+            (Kind::Deleted, 1_000),
+            (Kind::Deleted, 10_000),
+            (Kind::Quota, 300),
+            (Kind::Idle, 10_000),
+            (Kind::Flips, 10_000),
+        ];
+        sizes.map(|(kind, objects)| Self { kind, objects }).to_vec()
+    }
+}
+
+impl fmt::Display for Scenario {
+    fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
+        let kind = match self.kind {
+            Kind::Deleted => "deleted",
+            Kind::Quota => "quota",
+            Kind::Idle => "idle",
+            Kind::Flips => "flips",
+        };
+        write!(out, "{kind}-{}", self.objects)
+    }
+}
+
+impl FromStr for Scenario {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || "not deleted-N, quota-N, idle-N or flips-N, with N from 1 to 100000".to_owned();
+        let (kind, objects) = text.split_once('-').ok_or_else(wrong)?;
+        let kind = match kind {
+            "deleted" => Kind::Deleted,
+            "quota" => Kind::Quota,
+            "idle" => Kind::Idle,
+            "flips" => Kind::Flips,
+            _ => return Err(wrong()),
+        };
+        let objects = objects.parse().ok().filter(|objects| (1..=100_000).contains(objects));
+        Ok(Self { kind, objects: objects.ok_or_else(wrong)? })
+    }
+}

@@ -1,0 +1,13 @@
+//! The pure half of the Athena informer, without Athena or a clock.
+//!
+//! - [`table`]: what the targets of the design cost, in calls.
+//! - [`properties`]: what must hold, in thousands of random stories. A failure prints the smallest story that shows
+//!   it; PROPTEST_CASES sets how many are tried.
+//! - [`model`]: a work group, and objects that watch its sessions through the plan.
+
+#![allow(missing_docs, reason = "the tests' names say what they show")]
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+mod model;
+mod properties;
+mod table;
