@@ -13,6 +13,7 @@ use serde_json::json;
 use thiserror::Error;
 use tokio::time::timeout;
 
+use crate::api::slim::Slim;
 use crate::text::{kubernetes, one_line};
 
 /// What the API server says of an object after a request.
@@ -54,14 +55,14 @@ pub enum RequestError {
 #[derive(Clone, Debug)]
 pub struct Requests<K> {
     /// Where.
-    pub api: Api<K>,
+    pub api: Api<Slim<K>>,
     /// The deadline of each.
     pub deadline: Duration,
 }
 
 impl<K> Requests<K>
 where
-    K: Resource + Clone + Debug + Serialize + DeserializeOwned,
+    K: Resource<DynamicType = ()> + Clone + Debug + Serialize + DeserializeOwned,
 {
     /// The object as it is now, not as a cache has it.
     ///
@@ -103,11 +104,10 @@ where
     ///
     /// # Errors
     /// As [`RequestError`].
-    pub async fn write_status(&self, mut object: K) -> Result<Answer<K>, RequestError> {
-        object.meta_mut().managed_fields = None;
+    pub async fn write_status(&self, object: K) -> Result<Answer<K>, RequestError> {
         let name = object.name_any();
         let params = PostParams::default();
-        self.ask("writing the status", self.api.replace_status(&name, &params, &object)).await
+        self.ask("writing the status", self.api.replace_status(&name, &params, &Slim(Ok(object)))).await
     }
 
     async fn patch(
@@ -121,19 +121,22 @@ where
             test(pointer(&["metadata", "resourceVersion"]), json!(object.resource_version())),
         ];
         operations.extend(changes);
-        let patch = Patch::Json::<K>(json_patch::Patch(operations));
+        let patch = Patch::Json::<()>(json_patch::Patch(operations));
         self.ask(doing, self.api.patch(&object.name_any(), &PatchParams::default(), &patch)).await
     }
 
     async fn ask(
         &self,
         doing: &'static str,
-        request: impl Future<Output = kube::Result<K>>,
+        request: impl Future<Output = kube::Result<Slim<K>>>,
     ) -> Result<Answer<K>, RequestError> {
         let deadline = self.deadline;
         match timeout(deadline, request).await {
             Err(_) => Err(RequestError::Deadline { doing, deadline }),
-            Ok(Ok(object)) => Ok(Answer::Object(Box::new(object))),
+            Ok(Ok(Slim(Ok(object)))) => Ok(Answer::Object(Box::new(object))),
+            Ok(Ok(Slim(Err(unreadable)))) => {
+                Err(RequestError::Kubernetes { doing, why: one_line(&unreadable.problem) })
+            }
             // 422 is the answer to a JSON patch whose test fails.
             Ok(Err(kube::Error::Api(status))) if status.code == 409 || status.code == 422 => {
                 Ok(Answer::Conflict { refusal: format!("{doing}: {}", one_line(&status.message)) })

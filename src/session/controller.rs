@@ -20,7 +20,6 @@ use tracing::{error, warn};
 use super::act::{Memory, Outcome, PassError, Shell};
 use super::knowledge::Knowledge;
 use super::notice::Notice;
-use crate::api::PAUSED;
 use crate::api::session::AthenaSession;
 use crate::health::Pulse;
 use crate::metrics::PassResult;
@@ -31,7 +30,7 @@ use crate::work_group::registry::{Key, Session};
 pub const NAME: &str = "athenasession";
 
 /// Passes at once. Each is a request in flight, to Kubernetes or to Athena.
-pub const CONCURRENCY: u16 = 64;
+pub const CONCURRENCY: u16 = 32;
 
 /// How long a watch may lag behind our own writes before its copy is taken all the same.
 const MOST_LAG: Duration = Duration::from_secs(10);
@@ -121,7 +120,6 @@ fn queue(
     let registry = Arc::clone(&context.shell.registry);
     let changes = watcher(api, watcher::Config::default().timeout(seconds))
         .default_backoff()
-        .modify(trim)
         .reflect(writer)
         .inspect_ok(move |event| registry.session_event(index, event))
         .touched_objects()
@@ -134,18 +132,6 @@ fn queue(
     })
 }
 
-/// What no decision depends on is not kept: there may be ten thousand objects.
-fn trim(object: &mut Session) {
-    let metadata = object.meta_mut();
-    metadata.managed_fields = None;
-    metadata.labels = None;
-    metadata.owner_references = None;
-    if let Some(annotations) = &mut metadata.annotations {
-        annotations.retain(|name, _| name == PAUSED);
-    }
-    metadata.annotations.take_if(|annotations| annotations.is_empty());
-}
-
 async fn reconcile(object: Arc<Session>, context: Arc<Context>) -> Result<Action, Infallible> {
     let key = (object.namespace().unwrap_or_default(), object.name_any());
     context.due().remove(&key);
@@ -156,9 +142,9 @@ async fn reconcile(object: Arc<Session>, context: Arc<Context>) -> Result<Action
     let pass = context.shell.metrics.pass(NAME);
     let object = match &object.0 {
         Ok(object) => object,
-        Err(invalid) => {
+        Err(unreadable) => {
             pass.ended(PassResult::Error);
-            context.tell_unreadable(&object, &invalid.error);
+            context.tell_unreadable(&object, &unreadable.problem);
             return Ok(Action::await_change());
         }
     };

@@ -167,7 +167,8 @@ async fn reconcile(object: Arc<Group>, keeper: Arc<Keeper>) -> Result<Action, In
 impl Keeper {
     fn event(&self, event: &Event<Group>) {
         match event {
-            Event::Apply(group) | Event::Delete(group) => self.registry.group_changed(&group.name_any()),
+            Event::Apply(group) => self.registry.group_applied(group),
+            Event::Delete(group) => self.registry.group_gone(&group.name_any()),
             Event::Init | Event::InitApply(_) => return,
             Event::InitDone => self.registry.grants_listed(Watch::Groups),
         }

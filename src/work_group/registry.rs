@@ -2,26 +2,28 @@
 //! terms on which it may use Athena ([`super::terms`]), and the way to it.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use k8s_openapi::api::core::v1::Namespace;
-use kube::core::{DeserializeGuard, PartialObjectMeta};
+use kube::core::PartialObjectMeta;
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::watcher::Event;
 use kube::{Resource, ResourceExt};
 use tokio::sync::{RwLock, mpsc, watch};
 
-use super::terms::{Claim, Domain, Rules, Terms, owner};
+use super::terms::{Claim, Domain, Rules, Terms, is_paused, owner};
 use crate::api::session::AthenaSession;
+use crate::api::slim::Slim;
 use crate::api::work_group::AthenaWorkGroup;
 use crate::api::{FINALIZER, WORK_GROUP_FINALIZER};
 use crate::athena::identity::Identities;
 use crate::athena::port::{Account, Role, Way};
 
-/// An AthenaSession as the watch has it; the guard keeps one that can't be read from stopping all others.
-pub type Session = DeserializeGuard<AthenaSession>;
+/// An AthenaSession as the watch has it.
+pub type Session = Slim<AthenaSession>;
 /// An AthenaWorkGroup, likewise.
-pub type Group = DeserializeGuard<AthenaWorkGroup>;
+pub type Group = Slim<AthenaWorkGroup>;
 /// A namespace, as far as its labels.
 pub type Labelled = PartialObjectMeta<Namespace>;
 
@@ -51,6 +53,8 @@ pub struct Registry {
     /// The ways to Athena.
     pub identities: Arc<Identities>,
     missing: watch::Sender<BTreeSet<Watch>>,
+    /// What matters of each AthenaWorkGroup to those that refer to it; its numbers, which change often, don't.
+    bearings: Mutex<HashMap<String, u64>>,
     declared: Mutex<HashMap<String, Vec<Key>>>,
     /// Held for reading while an object is adopted, and for writing while an AthenaWorkGroup is let go.
     pub adoptions: RwLock<()>,
@@ -79,8 +83,20 @@ impl Registry {
     ) -> Self {
         let missing = [Watch::Groups, Watch::Namespaces].into_iter().chain((0..sessions.len()).map(Watch::Sessions));
         let missing = watch::Sender::new(missing.collect());
-        let (declared, adoptions) = Default::default();
-        Self { rules, keeps_groups, groups, group_wake, namespaces, sessions, identities, missing, declared, adoptions }
+        let (bearings, declared, adoptions) = Default::default();
+        Self {
+            rules,
+            keeps_groups,
+            groups,
+            group_wake,
+            namespaces,
+            sessions,
+            identities,
+            missing,
+            bearings,
+            declared,
+            adoptions,
+        }
     }
 
     // What the watches show.
@@ -116,8 +132,25 @@ impl Registry {
         }
     }
 
-    /// An AthenaWorkGroup is new, has changed or is gone: whatever refers to it may stand otherwise now.
-    pub fn group_changed(&self, name: &str) {
+    /// An AthenaWorkGroup is new or has changed: whatever refers to it may stand otherwise now.
+    pub fn group_applied(&self, group: &Group) {
+        let name = group.name_any();
+        let bearing = bearing(group);
+        let mut bearings = self.bearings.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = bearings.insert(name.clone(), bearing);
+        drop(bearings);
+        if before != Some(bearing) {
+            self.wake_users(&name);
+        }
+    }
+
+    /// An AthenaWorkGroup is gone.
+    pub fn group_gone(&self, name: &str) {
+        self.bearings.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+        self.wake_users(name);
+    }
+
+    fn wake_users(&self, name: &str) {
         self.wake_where(|object| object.spec.work_group_ref.as_ref().is_some_and(|reference| reference.name == name));
     }
 
@@ -346,6 +379,18 @@ impl Registry {
     fn watched(&self, namespace: &str) -> Option<&Sessions> {
         self.sessions.iter().find(|watched| watched.namespace.as_deref().is_none_or(|name| name == namespace))
     }
+}
+
+/// A fingerprint of what follows from an AthenaWorkGroup for those that refer to it.
+fn bearing(group: &Group) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    let metadata = group.meta();
+    (metadata.uid.as_ref(), metadata.generation, metadata.deletion_timestamp.is_some()).hash(&mut hasher);
+    (&metadata.finalizers, is_paused(group)).hash(&mut hasher);
+    if let Ok(group) = &group.0 {
+        (group.region(), group.account()).hash(&mut hasher);
+    }
+    hasher.finish()
 }
 
 /// Whether an object that refers to this AthenaWorkGroup bears our finalizer.
