@@ -7,7 +7,7 @@ use athena_session_operator::api;
 use athena_session_operator::config::{self, Cli, Command};
 use athena_session_operator::{run, telemetry};
 use clap::Parser;
-use tokio::runtime::Runtime;
+use tokio::runtime::Builder;
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
@@ -33,7 +33,8 @@ fn crds() -> Result<(), String> {
 }
 
 fn start(options: config::Run) -> Result<(), String> {
-    let runtime = Runtime::new().map_err(|error| format!("no threads to run on: {error}"))?;
+    // One thread: the work is waiting for others. More would cost switches and memory, and hide a loop that is stuck.
+    let runtime = Builder::new_current_thread().enable_all().build().map_err(|error| format!("no threads to run on: {error}"))?;
     let outcome = runtime.block_on(run::run(options));
     // A name server that doesn't answer would hold up the end otherwise.
     runtime.shutdown_background();

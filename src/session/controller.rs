@@ -14,6 +14,7 @@ use kube::runtime::reflector::{ObjectRef, store::Writer};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Resource, ResourceExt};
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinError;
 use tokio::time::interval;
 use tracing::{error, warn};
 
@@ -83,7 +84,8 @@ pub async fn run(
     let store = watched.writer.as_reader();
     let queue = queue(watched, Arc::clone(&context), watch_timeout).take_until(Box::pin(stopped));
     let config = Config::default().concurrency(CONCURRENCY);
-    let pass = |object, context| reconcile(object, context).boxed();
+    // Tasks of their own, since the applier polls each pass whenever one of them has something to do.
+    let pass = |object, context| tokio::spawn(reconcile(object, context)).map(finished).boxed();
     let mut results =
         pin!(applier(pass, |_, never: &Infallible, _| match *never {}, Arc::clone(&context), store, queue, config));
     let mut told = Told::of("AthenaSessions");
@@ -198,6 +200,11 @@ async fn reconcile(object: Arc<Session>, context: Arc<Context>) -> Result<Action
     context.keep(key, kept);
     pass.ended(PassResult::Error);
     Ok(Action::requeue(wait))
+}
+
+/// A pass catches its own panics; what remains is the end of the runtime.
+fn finished(pass: Result<Result<Action, Infallible>, JoinError>) -> Result<Action, Infallible> {
+    pass.unwrap_or_else(|_| Ok(Action::requeue(BEAT)))
 }
 
 impl Kept {
