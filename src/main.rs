@@ -34,7 +34,8 @@ fn crds() -> Result<(), String> {
 
 fn start(options: config::Run) -> Result<(), String> {
     // One thread: the work is waiting for others. More would cost switches and memory, and hide a loop that is stuck.
-    let runtime = Builder::new_current_thread().enable_all().build().map_err(|error| format!("no threads to run on: {error}"))?;
+    let runtime =
+        Builder::new_current_thread().enable_all().build().map_err(|error| format!("no threads to run on: {error}"))?;
     let outcome = runtime.block_on(run::run(options));
     // A name server that doesn't answer would hold up the end otherwise.
     runtime.shutdown_background();

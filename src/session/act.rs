@@ -16,6 +16,7 @@ use super::knowledge::{Knowledge, Now, OwnerRead, Timing};
 use super::notice::Notice;
 use super::view::{Interest, View};
 use crate::api::FINALIZER;
+use crate::api::reason::Reason;
 use crate::api::session::{AthenaSession, AthenaSessionStatus, DeletionPolicy, TerminationReason};
 use crate::athena::aws::Athena;
 use crate::athena::identity::Identity;
@@ -419,6 +420,15 @@ impl Shell {
                 if let (Some(reason), Some(took)) = (reason, took) {
                     self.metrics.terminated(reason, took);
                 }
+            }
+            if notice.reason == Reason::ReadOnly.as_str() {
+                let (namespace, name) = key(object);
+                info!(
+                    namespace,
+                    name,
+                    session = object.spec.session_id,
+                    "TerminateSession would be called, but for --read-only"
+                );
             }
             self.events.tell(object.object_ref(&()), notice);
         }

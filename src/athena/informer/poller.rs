@@ -3,11 +3,11 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use tokio::sync::Notify;
-use tokio::time::sleep_until;
+use tokio::time::{sleep, sleep_until};
 use tracing::{error, warn};
 
 use super::plan::{Ask, Failure, Pace, Plan, Sighting};
@@ -15,6 +15,9 @@ use super::{Census, Informer};
 use crate::athena::identity::Identity;
 use crate::athena::port::{Account, CallError, ErrorClass, Listed, Operation, Polled, Scope, SessionStatus};
 use crate::athena::quota::{Place, Priority};
+
+/// So long changes of what is wanted are gathered before a new plan is made.
+const GATHER: Duration = Duration::from_millis(20);
 
 /// What looks after the sessions of one work group, by one identity. It runs while somebody needs it.
 pub struct Poller {
@@ -59,7 +62,6 @@ impl Poller {
     /// Nobody wants to hear of this session any more.
     pub fn unwatch(&self, id: &str) {
         self.inner().plan.unwatch(id);
-        self.changed.notify_one();
     }
 
     /// Whether all sessions are to be counted.
@@ -85,7 +87,6 @@ impl Poller {
     /// A call for this session, sent at `at`, showed it so.
     pub fn told(&self, id: &str, status: &SessionStatus, at: Instant) {
         self.inner().plan.told(id, status.clone(), at);
-        self.changed.notify_one();
     }
 
     /// Whether lists can be had. Otherwise whoever watches a session looks at it for himself.
@@ -216,7 +217,8 @@ impl Poller {
         let until = until.map_or(most, |until| until.min(most));
         tokio::select! {
             () = sleep_until(until.into()) => {}
-            () = self.changed.notified() => {}
+            // A plan looks at all sessions: of many changes at once it makes one.
+            () = self.changed.notified() => sleep(GATHER).await,
         }
     }
 
