@@ -86,28 +86,33 @@ use super::readable;
 pub struct AthenaWorkGroupSpec {
     /// The work group's name in Athena. It can't change. Default: metadata.name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 128), regex(pattern = r"^[a-zA-Z0-9._-]+$"))]
+    #[schemars(length(max = 128))]
+    #[x_kube(validation = Rule::new("self.matches('^[a-zA-Z0-9._-]+$')")
+        .message("workGroup is a work group's name in Athena: letters, digits, full stops, underscores and hyphens"))]
     pub work_group: Option<String>,
 
     /// The AWS Region that it is in. It can't change. Default: the operator's, which is then recorded
     /// in status.region and kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 64), regex(pattern = r"^[a-z0-9-]+$"))]
+    #[schemars(length(max = 64))]
+    #[x_kube(validation = Rule::new("self.matches('^[a-z0-9-]+$')")
+        .message("region is the code of an AWS Region, such as eu-west-1"))]
     pub region: Option<String>,
 
     /// The AWS role that the operator assumes for this work group. From its next call on the operator
     /// uses a role that is changed; one of another AWS account is refused once an account is
     /// recorded. Default: none is assumed, the operator uses its own identity.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(
-        length(min = 20, max = 2048),
-        regex(pattern = r"^arn:aws[a-z-]*:iam::[0-9]{12}:role/[a-zA-Z0-9_+=,.@/-]+$")
-    )]
+    #[schemars(length(max = 2048))]
+    #[x_kube(validation = Rule::new("self.matches('^arn:aws[a-z-]*:iam::[0-9]{12}:role/[a-zA-Z0-9_+=,.@/-]+$')")
+        .message("roleArn is the ARN of an IAM role, such as arn:aws:iam::123456789012:role/athena-operator-team-a"))]
     pub role_arn: Option<String>,
 
     /// The external id that the role's trust policy asks for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 2, max = 1224), regex(pattern = r"^[a-zA-Z0-9_+=,.@:/-]+$"))]
+    #[schemars(length(max = 1224))]
+    #[x_kube(validation = Rule::new("self.matches('^[a-zA-Z0-9_+=,.@:/-]{2,}$')")
+        .message("externalId is as the role's trust policy has it: 2 or more of letters, digits and _+=,.@:/-"))]
     pub external_id: Option<String>,
 
     /// The namespaces whose AthenaSessions may refer to this work group. Default: none.

@@ -36,6 +36,12 @@ pub const CONCURRENCY: u16 = 32;
 /// How long a watch may lag behind our own writes before its copy is taken all the same.
 const MOST_LAG: Duration = Duration::from_secs(10);
 
+/// Waits from here on are kept by this controller itself, and end with its next look at them.
+const LONG: Duration = Duration::from_secs(30);
+
+/// Between two looks at the long waits.
+const LOOK: Duration = Duration::from_secs(5);
+
 /// Between two signs of life.
 const BEAT: Duration = Duration::from_secs(1);
 
@@ -58,11 +64,14 @@ struct Kept {
     memory: Memory,
     written_at: Option<Instant>,
     failures: u32,
+    /// When it is due, if that is long from now.
+    next: Option<Instant>,
 }
 
 struct Context {
     shell: Arc<Shell>,
-    kept: Mutex<HashMap<Key, Kept>>,
+    /// Boxed: half of a hash table's places are empty.
+    kept: Mutex<HashMap<Key, Box<Kept>>>,
     /// Those that wait for a pass.
     due: Mutex<HashSet<Key>>,
 }
@@ -89,10 +98,14 @@ pub async fn run(
     let mut results =
         pin!(applier(pass, |_, never: &Infallible, _| match *never {}, Arc::clone(&context), store, queue, config));
     let mut told = Told::of("AthenaSessions");
-    let mut beat = interval(BEAT);
+    let (mut beat, mut look) = (interval(BEAT), interval(LOOK));
     loop {
         let result = tokio::select! {
             result = results.next() => result,
+            _ = look.tick() => {
+                context.wake_due();
+                continue;
+            }
             _ = beat.tick() => {
                 // In the very task that drives the passes: if one of them is stuck, so is this.
                 pulse.beat();
@@ -136,7 +149,7 @@ fn queue(
 
 async fn reconcile(object: Arc<Session>, context: Arc<Context>) -> Result<Action, Infallible> {
     let key = (object.namespace().unwrap_or_default(), object.name_any());
-    context.due().remove(&key);
+    context.begun(&key);
     if !context.shell.registry.is_complete() {
         // Whose a session is can't be told before all have been listed.
         return Ok(Action::requeue(Duration::from_millis(100)));
@@ -177,9 +190,12 @@ async fn reconcile(object: Arc<Session>, context: Arc<Context>) -> Result<Action
         }
         Ok(Ok(Outcome::Wait(after))) => {
             kept.failures = 0;
-            context.keep(key, kept);
             pass.ended(if after.is_some() { PassResult::RequeueAfter } else { PassResult::Success });
-            return Ok(after.map_or_else(Action::await_change, Action::requeue));
+            // kube's scheduler keeps half a kilobyte for each wait: of thousands of objects that wait for minutes, much.
+            let (short, long) = (after.filter(|after| *after < LONG), after.filter(|after| *after >= LONG));
+            kept.next = long.map(|long| Instant::now() + long);
+            context.keep(key, kept);
+            return Ok(short.map_or_else(Action::await_change, Action::requeue));
         }
         Ok(Err(error)) => {
             if let (PassError::Refused { refusal }, 0) = (&error, kept.failures) {
@@ -219,28 +235,45 @@ impl Kept {
 
 impl Context {
     /// What is kept of the object, if it is about this one; what it is not is dropped.
-    fn take(&self, key: &Key, is_about: impl Fn(&Kept) -> bool) -> Kept {
+    fn take(&self, key: &Key, is_about: impl Fn(&Kept) -> bool) -> Box<Kept> {
         match self.kept().remove(key) {
             Some(kept) if is_about(&kept) => kept,
             Some(other) if other.about.is_some() => {
                 self.shell.leave(key, other.about.as_ref().map(|(_, id)| id.as_str()), other.memory);
-                Kept::default()
+                Box::default()
             }
-            _ => Kept::default(),
+            _ => Box::default(),
         }
     }
 
-    fn keep(&self, key: Key, kept: Kept) {
+    fn keep(&self, key: Key, kept: Box<Kept>) {
         self.kept().insert(key, kept);
     }
 
-    fn drop_kept(&self, key: &Key, kept: Kept) {
+    fn drop_kept(&self, key: &Key, kept: Box<Kept>) {
         self.shell.leave(key, kept.about.as_ref().map(|(_, id)| id.as_str()), kept.memory);
+    }
+
+    /// Those whose long wait is over get a pass.
+    fn wake_due(&self) {
+        let now = Instant::now();
+        for (key, kept) in self.kept().iter_mut() {
+            if kept.next.take_if(|next| *next <= now).is_some() {
+                self.shell.registry.wake(key);
+            }
+        }
+    }
+
+    /// The object waits for a pass no more.
+    fn begun(&self, key: &Key) {
+        let mut due = self.due();
+        due.remove(key);
+        self.shell.metrics.queue_depth(NAME, due.len());
     }
 
     /// The object doesn't exist any more.
     fn forget(&self, key: &Key) {
-        self.due().remove(key);
+        self.begun(key);
         let kept = self.kept().remove(key);
         if let Some(kept) = kept {
             self.drop_kept(key, kept);
@@ -254,7 +287,7 @@ impl Context {
         self.shell.events.tell(Resource::object_ref(object, &()), Notice::warning("Unreadable", note));
     }
 
-    fn kept(&self) -> MutexGuard<'_, HashMap<Key, Kept>> {
+    fn kept(&self) -> MutexGuard<'_, HashMap<Key, Box<Kept>>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

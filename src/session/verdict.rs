@@ -58,7 +58,8 @@ fn wrong_region(view: &View<'_>, then: &str, now: &str) -> (Reason, String) {
 fn wrong_account(view: &View<'_>, then: &str, now: &str) -> (Reason, String) {
     let message = match &view.terms.reference {
         Some(name) => format!(
-            "AthenaWorkGroup {name} leads to AWS account {now}, and the one on record is {then}: nothing is called. Its              spec.roleArn must name a role of {then}, or the operator run with credentials of it."
+            "AthenaWorkGroup {name} leads to AWS account {now}, and the one on record is {then}: nothing is called. Its \
+             spec.roleArn must name a role of {then}, or the operator run with credentials of it."
         ),
         None => format!(
             "The session was seen in AWS account {then}, and the operator works in {now}: it calls nothing. Run it with credentials of {then}."
@@ -127,7 +128,7 @@ fn refused(view: &View<'_>, refusal: Refusal) -> Verdict {
 fn declared_by(view: &View<'_>, owner: &Claim) -> Verdict {
     let id = &view.object.spec.session_id;
     let message = format!(
-        "Session {id} belongs to AthenaSession {} of namespace {}, which is older: this object neither watches nor ends it. Delete one of them.",
+        "Session {id} belongs to AthenaSession {} of namespace {}, which is older: this object neither watches nor ends it. Delete this one.",
         owner.name, owner.namespace
     );
     Verdict { reason: Reason::AlreadyDeclared, message }

@@ -104,9 +104,9 @@ pub fn only_counts_differ(one: &AthenaWorkGroupStatus, other: &AthenaWorkGroupSt
 fn verdict(view: &GroupView<'_>) -> (Reason, String) {
     let group = view.group;
     if let Some(holders) = view.holders {
-        let message = format!(
-            "{holders} AthenaSessions that refer to it are still to be ended: it goes after them. It takes no new ones."
-        );
+        let them =
+            if holders == 1 { "AthenaSession that refers to it is" } else { "AthenaSessions that refer to it are" };
+        let message = format!("{holders} {them} still to be ended: it goes after that. It takes no new ones.");
         return (Reason::InUse, message);
     }
     if let Some(problem) = scope_problem(group, view.scope) {

@@ -18,6 +18,9 @@ pub async fn open(stage: &mut Stage) -> Outcome {
         screen::tell(&format!("kubectl() {{ {program} \"$@\"; }}"));
     }
     screen::tell(&format!("ATHENA={athena}"));
+    if let Some(operator) = stage.operator_http() {
+        screen::tell(&format!("OPERATOR={operator}"));
+    }
     screen::chapter("and then, as you like");
     for (typed, why) in [
         ("kubectl get ats -o wide", "what Kubernetes knows"),
@@ -28,6 +31,16 @@ pub async fn open(stage: &mut Stage) -> Outcome {
         ),
         ("kubectl describe ats nightly-report", "conditions and events"),
         ("kubectl explain ats.spec", "what may be written"),
+        (
+            "kubectl create namespace team-a; kubectl label namespace team-a team=a; kubectl apply -n team-a -f deploy/examples/tenants",
+            "a work group, granted to a namespace, and a session of that tenant's",
+        ),
+        ("kubectl get atwg; kubectl describe atwg team-a-spark", "who uses it"),
+        (
+            "kubectl create namespace team-b; kubectl apply -n team-b -f deploy/examples/tenants/session.yaml; kubectl get ats -A",
+            "somebody else declares it, and is refused",
+        ),
+        ("curl -s $OPERATOR/metrics", "what the operator counts"),
         ("curl -s $ATHENA/_fake/sessions", "what Athena knows, in JSON"),
         ("curl -s $ATHENA/_fake/calls", "what Athena was asked"),
         (

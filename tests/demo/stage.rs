@@ -17,6 +17,9 @@ const NAMESPACE: &str = "athena-session-operator";
 const SERVICE_ACCOUNT: &str = "athena-session-operator";
 const REGION: &str = "eu-west-1";
 
+/// A free port, of this machine alone: something else may have the usual one.
+const HTTP: &str = "--http-address=127.0.0.1:0";
+
 /// Athena takes its time, so that one can watch it.
 const TERMINATING: Duration = Duration::from_secs(8);
 const COMMAND: Duration = Duration::from_secs(90);
@@ -27,6 +30,8 @@ const OPERATOR_STOPS: Duration = Duration::from_secs(10);
 pub const NOTEBOOK: &str = "11111111-2222-4333-8444-555555555555";
 pub const REPORT: &str = "22222222-3333-4444-8555-666666666666";
 pub const SANDBOX: &str = "33333333-4444-4555-8666-777777777777";
+/// As `deploy/examples/tenants/` names it.
+pub const TENANTS: &str = "55555555-6666-4777-8888-999999999999";
 /// One that no manifest names.
 pub const UNDECLARED: &str = "44444444-5555-4666-8777-888888888888";
 
@@ -49,7 +54,8 @@ impl Stage {
         screen::tell(&format!("fake Athena  {}", athena.url()));
         let mut stage = Self { athena, control_plane, operator: None };
         stage.kubectl(&["apply", "-k", "deploy"]).await?;
-        stage.kubectl(&["wait", "--for=condition=Established", "crd/athenasessions.athena-operator.dev"]).await?;
+        let kinds = ["crd/athenasessions.athena-operator.dev", "crd/athenaworkgroups.athena-operator.dev"];
+        stage.kubectl(&[&["wait", "--for=condition=Established"], &kinds[..]].concat()).await?;
         stage.start_operator(&operator).await?;
         Ok(stage)
     }
@@ -63,12 +69,12 @@ impl Stage {
         screen::tell("\nNo node is here to run the Deployment: the operator runs as a process, as its ServiceAccount.");
         screen::command(&format!(
             "KUBECONFIG={} AWS_ENDPOINT_URL={url} AWS_REGION={REGION} AWS_ACCESS_KEY_ID=demo AWS_SECRET_ACCESS_KEY=demo \
-             athena-session-operator run",
+             athena-session-operator run {HTTP}",
             kubeconfig.display()
         ));
         // Nothing of the user's own AWS settings: this must reach no real account.
         let operator = Command::new(program)
-            .arg("run")
+            .args(["run", HTTP])
             .env_clear()
             .env("KUBECONFIG", kubeconfig)
             .env("AWS_ENDPOINT_URL", url)
@@ -95,6 +101,13 @@ impl Stage {
         }
         self.show_operator_log(1);
         Ok(())
+    }
+
+    /// Where the operator serves metrics and probes, as its log says.
+    pub fn operator_http(&self) -> Option<String> {
+        let log = self.read_operator_log();
+        let (_, address) = log.split_once("serving metrics and probes address=")?;
+        address.split_whitespace().next().map(|address| format!("http://{address}"))
     }
 
     /// Whether the operator hasn't ended.
@@ -181,7 +194,8 @@ async fn fake_athena() -> Outcome<FakeAthena> {
         (NOTEBOOK, "spark-team-a", "IDLE", hours(19), "notebook of somebody on holiday"),
         (REPORT, "spark-team-a", "BUSY", hours(3), "nightly report"),
         (SANDBOX, "spark-team-b", "IDLE", hours(5), "sandbox that all share"),
-        (UNDECLARED, "spark-team-b", "IDLE", hours(2), "nobody's manifest names it"),
+        (TENANTS, "spark-team-a", "IDLE", hours(1), "notebook of a tenant, team-a"),
+        (UNDECLARED, "spark-team-a", "IDLE", hours(2), "nobody's manifest names it"),
     ] {
         athena.add_session(NewSession {
             id: Some(id.to_owned()),

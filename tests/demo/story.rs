@@ -1,10 +1,14 @@
-//! The story: sessions that somebody forgot, ended by `kubectl delete` and by `spec.terminate`. What
-//! each scene shows is also checked.
+//! The story: sessions that somebody forgot, ended by `kubectl delete` and by `spec.terminate`; and a tenant
+//! who is refused. What each scene shows is also checked.
 
 use std::time::Duration;
 
-use crate::stage::{NOTEBOOK, REPORT, SANDBOX, Stage, UNDECLARED};
+use fake_athena::Call;
+
+use crate::stage::{NOTEBOOK, REPORT, SANDBOX, Stage, TENANTS, UNDECLARED};
 use crate::{Outcome, screen};
+
+const SESSIONS: [&str; 5] = [NOTEBOOK, REPORT, SANDBOX, TENANTS, UNDECLARED];
 
 /// Plays all of it.
 pub async fn play(stage: &mut Stage) -> Outcome {
@@ -13,6 +17,8 @@ pub async fn play(stage: &mut Stage) -> Outcome {
     deleted(stage).await?;
     terminated(stage).await?;
     retained(stage).await?;
+    granted(stage).await?;
+    refused(stage).await?;
     audited(stage)?;
     untouched(stage)?;
     check(stage.operator_runs(), || "the operator has ended by itself".to_owned())
@@ -20,7 +26,7 @@ pub async fn play(stage: &mut Stage) -> Outcome {
 
 fn forgotten(stage: &Stage) {
     screen::chapter("Athena bills these sessions for as long as they live, and everybody has gone home");
-    show_sessions(stage, &[NOTEBOOK, REPORT, SANDBOX, UNDECLARED]);
+    show_sessions(stage, &SESSIONS);
 }
 
 async fn declared(stage: &Stage) -> Outcome {
@@ -89,6 +95,48 @@ async fn retained(stage: &Stage) -> Outcome {
     Ok(())
 }
 
+async fn granted(stage: &Stage) -> Outcome {
+    screen::chapter(
+        "With tenants an AthenaWorkGroup says which namespaces may use which work group, and by which role",
+    );
+    stage.kubectl(&["create", "namespace", "team-a"]).await?;
+    stage.kubectl(&["label", "namespace", "team-a", "team=a"]).await?;
+    stage.kubectl(&["apply", "-n", "team-a", "-f", "deploy/examples/tenants"]).await?;
+    stage.kubectl(&["wait", "-n", "team-a", "--for=condition=Active", "ats/team-notebook", "--timeout=60s"]).await?;
+    stage.kubectl(&["wait", "--for=jsonpath={.status.declared}=1", "atwg/team-a-spark", "--timeout=60s"]).await?;
+    let table = stage.kubectl(&["get", "atwg", "-o", "wide"]).await?;
+    check(table.contains("Available"), || "the AthenaWorkGroup isn't Available".to_owned())?;
+    let roles = stage.athena.calls().iter().filter(|call| call.operation == "AssumeRole").count();
+    check(roles > 0, || "no role was assumed for the AthenaWorkGroup".to_owned())?;
+    screen::good("team-a has the label that the AthenaWorkGroup selects: its session is adopted, by the role.");
+    Ok(())
+}
+
+async fn refused(stage: &Stage) -> Outcome {
+    const OBJECT: &str = "ats/team-notebook";
+    const READY: &str = r#".status.conditions[?(@.type=="Ready")]"#;
+    screen::chapter("team-b declares the same session, to end it by deleting its own object");
+    stage.kubectl(&["create", "namespace", "team-b"]).await?;
+    stage.kubectl(&["apply", "-n", "team-b", "-f", "deploy/examples/tenants/session.yaml"]).await?;
+    let refused = format!("--for=jsonpath={{{READY}.reason}}=NamespaceNotAllowed");
+    stage.kubectl(&["wait", "-n", "team-b", &refused, OBJECT, "--timeout=60s"]).await?;
+    stage.kubectl(&["get", "ats", "-A"]).await?;
+    let message = format!("jsonpath={{{READY}.message}}");
+    stage.kubectl(&["get", "-n", "team-b", OBJECT, "-o", &message]).await?;
+    stage.kubectl(&["delete", "-n", "team-b", OBJECT]).await?;
+    expect_state(stage, TENANTS, "IDLE", "whatever team-b declares and deletes")?;
+    let on_behalf = |call: &Call| call.user_agent.as_ref().is_some_and(|agent| agent.contains("(team-b/"));
+    let calls = stage.athena.calls().iter().filter(|call| on_behalf(call)).count();
+    check(calls == 0, || format!("Athena got {calls} calls on behalf of team-b"))?;
+    let ends = stage.athena.calls_of("TerminateSession", Some(TENANTS));
+    check(ends == 0, || format!("{TENANTS} is team-a's, and nobody has asked for its end"))?;
+    screen::good("It was refused, so nothing holds it: it went at once, and Athena wasn't asked anything.");
+    screen::note(
+        "An object without workGroupRef isn't checked so: with tenants install deploy/require-work-group too.",
+    );
+    Ok(())
+}
+
 fn audited(stage: &Stage) -> Outcome {
     screen::chapter("The operator logs each call that changes something in AWS, and on whose behalf");
     let log = stage.read_operator_log();
@@ -101,10 +149,14 @@ fn audited(stage: &Stage) -> Outcome {
 
 fn untouched(stage: &Stage) -> Outcome {
     screen::chapter("In the end");
-    show_sessions(stage, &[NOTEBOOK, REPORT, SANDBOX, UNDECLARED]);
+    show_sessions(stage, &SESSIONS);
     expect_state(stage, UNDECLARED, "IDLE", "as no object names it")?;
-    let calls = stage.athena.calls().into_iter().filter(|call| call.session.as_deref() == Some(UNDECLARED)).count();
+    let calls = calls_about(stage, UNDECLARED);
     check(calls == 0, || format!("no object names {UNDECLARED}, and Athena got {calls} calls about it"))
+}
+
+fn calls_about(stage: &Stage, id: &str) -> usize {
+    stage.athena.calls().iter().filter(|call| call.session.as_deref() == Some(id)).count()
 }
 
 async fn events(stage: &Stage, name: &str, expected: &[&str]) -> Outcome {

@@ -57,5 +57,5 @@ async fn the_rights_are_few() {
 async fn the_examples_are_valid() {
     let world = World::new().await;
     let folder = in_checkout("deploy/examples");
-    world.plane.kubectl_ok(&["apply", "--dry-run=server", "-n", &world.namespace, "-f", &folder]).await;
+    world.plane.kubectl_ok(&["apply", "--dry-run=server", "-n", &world.namespace, "-R", "-f", &folder]).await;
 }

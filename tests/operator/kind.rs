@@ -131,7 +131,12 @@ const WORK_GROUP_FIXED: &str =
     "workGroup can't change, nor be added or removed: create another AthenaWorkGroup for another work group";
 const REGION_FIXED: &str =
     "region can't change, nor be added or removed: create another AthenaWorkGroup for another Region";
-const EXTERNAL_ID: &str = "externalId is for assuming a role: set roleArn too";
+const WORK_GROUP: &str =
+    "workGroup is a work group's name in Athena: letters, digits, full stops, underscores and hyphens";
+const REGION: &str = "region is the code of an AWS Region, such as eu-west-1";
+const ROLE: &str = "roleArn is the ARN of an IAM role, such as arn:aws:iam::123456789012:role/athena-operator-team-a";
+const EXTERNAL_ID: &str = "externalId is as the role's trust policy has it: 2 or more of letters, digits and _+=,.@:/-";
+const EXTERNAL_ID_ALONE: &str = "externalId is for assuming a role: set roleArn too";
 const SELECTOR: &str = "selector goes with from: Selector, and with nothing else";
 const TAKEN: &str = "";
 
@@ -153,26 +158,27 @@ async fn a_work_group_that_contradicts_itself_is_refused_with_the_reason() {
     let world = World::new().await;
     let role = "arn:aws:iam::123456789012:role/path/athena";
     let with_labels = json!({"matchLabels": {"team": "a"}});
-    let arn = "spec.roleArn in body should match";
     for (number, (spec, message)) in [
         (json!({}), TAKEN),
         (json!({"workGroup": "spark.Team_a-1", "region": "eu-west-1"}), TAKEN),
         (json!({"workGroup": "x".repeat(128)}), TAKEN),
         (json!({"workGroup": "x".repeat(129)}), "spec.workGroup: Too long: may not be more than 128 bytes"),
-        (json!({"workGroup": ""}), "spec.workGroup"),
-        (json!({"workGroup": "two words"}), "spec.workGroup in body should match"),
-        (json!({"region": "eu-west-1 "}), "spec.region in body should match"),
+        (json!({"workGroup": ""}), WORK_GROUP),
+        (json!({"workGroup": "two words"}), WORK_GROUP),
+        (json!({"region": "eu-west-1 "}), REGION),
+        (json!({"region": "Frankfurt"}), REGION),
         (json!({"roleArn": role, "externalId": "team-a/1"}), TAKEN),
         (json!({"roleArn": "arn:aws-us-gov:iam::123456789012:role/athena"}), TAKEN),
         (json!({"roleArn": "arn:aws-cn:iam::123456789012:role/athena"}), TAKEN),
-        (json!({"externalId": "team-a"}), EXTERNAL_ID),
-        (json!({"roleArn": role, "externalId": "x"}), "spec.externalId in body should be at least 2 chars long"),
-        (json!({"roleArn": role, "externalId": "two words"}), "spec.externalId in body should match"),
-        (json!({"roleArn": "athena-operator-team-a"}), arn),
-        (json!({"roleArn": "arn:aws:iam::123456789012:user/athena-operator"}), arn),
-        (json!({"roleArn": "arn:aws:iam::1234:role/athena-operator"}), arn),
-        (json!({"roleArn": "arn:aws:sts::123456789012:assumed-role/athena/me"}), arn),
-        (json!({"roleArn": format!("{role}\n")}), arn),
+        (json!({"externalId": "team-a"}), EXTERNAL_ID_ALONE),
+        (json!({"roleArn": role, "externalId": "x"}), EXTERNAL_ID),
+        (json!({"roleArn": role, "externalId": "two words"}), EXTERNAL_ID),
+        (json!({"roleArn": "athena-operator-team-a"}), ROLE),
+        (json!({"roleArn": "arn:aws:iam::123456789012:user/athena-operator"}), ROLE),
+        (json!({"roleArn": "arn:aws:iam::1234:role/athena-operator"}), ROLE),
+        (json!({"roleArn": "arn:aws:sts::123456789012:assumed-role/athena/me"}), ROLE),
+        (json!({"roleArn": format!("{role}\n")}), ROLE),
+        (json!({"roleArn": ""}), ROLE),
         (json!({"namespaces": {}}), TAKEN),
         (json!({"namespaces": {"from": "All"}}), TAKEN),
         (json!({"namespaces": {"from": "Selector", "selector": with_labels}}), TAKEN),
