@@ -155,11 +155,11 @@ async fn reconcile(object: Arc<Session>, context: Arc<Context>) -> Result<Action
         return Ok(Action::requeue(Duration::from_millis(100)));
     }
     let pass = context.shell.metrics.pass(NAME);
-    let object = match &object.0 {
-        Ok(object) => object,
-        Err(unreadable) => {
+    let object = &match object.open() {
+        Ok(read) => read,
+        Err(problem) => {
             pass.ended(PassResult::Error);
-            context.tell_unreadable(&object, &unreadable.problem);
+            context.tell_unreadable(&object, &problem);
             return Ok(Action::await_change());
         }
     };

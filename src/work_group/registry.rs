@@ -13,15 +13,15 @@ use kube::{Resource, ResourceExt};
 use tokio::sync::{RwLock, mpsc, watch};
 
 use super::terms::{Claim, Domain, Rules, Terms, is_paused, owner};
+use crate::api::WORK_GROUP_FINALIZER;
 use crate::api::session::AthenaSession;
-use crate::api::slim::Slim;
+use crate::api::slim::{Packed, Slim};
 use crate::api::work_group::AthenaWorkGroup;
-use crate::api::{FINALIZER, WORK_GROUP_FINALIZER};
 use crate::athena::identity::Identities;
 use crate::athena::port::{Account, Role, Way};
 
 /// An AthenaSession as the watch has it.
-pub type Session = Slim<AthenaSession>;
+pub type Session = Packed;
 /// An AthenaWorkGroup, likewise.
 pub type Group = Slim<AthenaWorkGroup>;
 /// A namespace, as far as its labels.
@@ -119,7 +119,7 @@ impl Registry {
     /// All AthenaWorkGroups, or all namespaces, have been listed anew: any of them may have changed.
     pub fn grants_listed(&self, watch: Watch) {
         self.listed(watch);
-        self.wake_where(|object| object.spec.work_group_ref.is_some());
+        self.wake_where(|object| object.reference().is_some());
     }
 
     /// All sessions of a work group have been counted.
@@ -151,14 +151,12 @@ impl Registry {
     }
 
     fn wake_users(&self, name: &str) {
-        self.wake_where(|object| object.spec.work_group_ref.as_ref().is_some_and(|reference| reference.name == name));
+        self.wake_where(|object| object.reference() == Some(name));
     }
 
     /// A namespace is new, has changed or is gone.
     pub fn namespace_changed(&self, name: &str) {
-        self.wake_where(|object| {
-            object.spec.work_group_ref.is_some() && object.meta().namespace.as_deref() == Some(name)
-        });
+        self.wake_where(|object| object.reference().is_some() && object.meta().namespace.as_deref() == Some(name));
     }
 
     /// All objects of a watch have been listed.
@@ -179,15 +177,14 @@ impl Registry {
     }
 
     fn declare(&self, object: &Session) {
-        let Ok(readable) = &object.0 else { return };
-        if !is_held(readable) {
-            self.released(readable);
+        let Some(id) = object.session_id() else { return };
+        if !object.is_held() {
+            self.released(object);
         }
         let mut declared = self.declared.lock().unwrap_or_else(PoisonError::into_inner);
-        let id = &readable.spec.session_id;
         let keys = match declared.get_mut(id) {
             Some(keys) => keys,
-            None => declared.entry(id.clone()).or_insert_with(|| Vec::with_capacity(1)),
+            None => declared.entry(id.to_owned()).or_insert_with(|| Vec::with_capacity(1)),
         };
         let key = key(object);
         if !keys.contains(&key) {
@@ -200,33 +197,33 @@ impl Registry {
     }
 
     fn withdraw(&self, object: &Session) {
-        let Ok(readable) = &object.0 else { return };
-        self.released(readable);
+        let Some(id) = object.session_id() else { return };
+        self.released(object);
         let mut declared = self.declared.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(keys) = declared.get_mut(&readable.spec.session_id) else { return };
+        let Some(keys) = declared.get_mut(id) else { return };
         let key = key(object);
         keys.retain(|other| *other != key);
         let others = keys.clone();
         if others.is_empty() {
-            declared.remove(&readable.spec.session_id);
+            declared.remove(id);
         }
         drop(declared);
         others.iter().for_each(|other| self.wake(other));
     }
 
     /// An AthenaWorkGroup that is being deleted may wait for just this object.
-    fn released(&self, object: &AthenaSession) {
-        let Some(reference) = &object.spec.work_group_ref else { return };
-        let is_going = self.group(&reference.name).is_some_and(|group| group.meta().deletion_timestamp.is_some());
+    fn released(&self, object: &Session) {
+        let Some(name) = object.reference() else { return };
+        let is_going = self.group(name).is_some_and(|group| group.meta().deletion_timestamp.is_some());
         if is_going {
-            self.wake_group(&reference.name);
+            self.wake_group(name);
         }
     }
 
     fn drop_stale_declarations(&self) {
         let mut declared = self.declared.lock().unwrap_or_else(PoisonError::into_inner);
         declared.retain(|id, keys| {
-            keys.retain(|key| self.readable(key).is_some_and(|object| spec_id(&object) == Some(id)));
+            keys.retain(|key| self.session(key).is_some_and(|object| object.session_id() == Some(id)));
             !keys.is_empty()
         });
     }
@@ -252,10 +249,10 @@ impl Registry {
         let _ = self.group_wake.send(ObjectRef::new(name));
     }
 
-    fn wake_where(&self, holds: impl Fn(&AthenaSession) -> bool) {
+    fn wake_where(&self, holds: impl Fn(&Session) -> bool) {
         for watched in &self.sessions {
             for object in watched.store.state() {
-                if object.0.as_ref().is_ok_and(&holds) {
+                if holds(&object) {
                     self.wake(&key(&object));
                 }
             }
@@ -273,9 +270,9 @@ impl Registry {
             let domain = self.domain(object);
             let claims = others
                 .iter()
-                .filter_map(|other| other.0.as_ref().ok())
+                .filter_map(|other| other.open().ok())
                 .filter(|other| self.domain(other).overlaps(&domain));
-            let claims = claims.filter_map(|other| Claim::of(other, &self.own_terms(other)));
+            let claims = claims.filter_map(|other| Claim::of(&other, &self.own_terms(&other)));
             terms.owner = owner(Claim::of(object, &terms).as_ref(), claims);
         }
         terms
@@ -317,7 +314,7 @@ impl Registry {
     #[must_use]
     pub fn held_by(&self, name: &str) -> usize {
         let objects = self.sessions.iter().flat_map(|watched| watched.store.state());
-        objects.filter(|object| object.0.as_ref().is_ok_and(|object| holds(object, name))).count()
+        objects.filter(|object| holds(object, name)).count()
     }
 
     /// Whether any object names this session.
@@ -362,9 +359,11 @@ impl Registry {
         let declared = self.declared.lock().unwrap_or_else(PoisonError::into_inner);
         let keys = declared.get(&object.spec.session_id).filter(|keys| keys.len() > 1).cloned();
         drop(declared);
-        let others = keys.unwrap_or_default().into_iter().filter_map(|key| self.readable(&key));
+        let others = keys.unwrap_or_default().into_iter().filter_map(|key| self.session(&key));
         others
-            .filter(|other| other.meta().uid != object.meta().uid && spec_id(other) == Some(&object.spec.session_id))
+            .filter(|other| {
+                other.meta().uid != object.meta().uid && other.session_id() == Some(&object.spec.session_id)
+            })
             .collect()
     }
 
@@ -372,7 +371,7 @@ impl Registry {
         self.namespaces.get(&ObjectRef::new(namespace)).map(|namespace| namespace.labels().clone())
     }
 
-    fn readable(&self, key: &Key) -> Option<Arc<Session>> {
+    fn session(&self, key: &Key) -> Option<Arc<Session>> {
         self.watched(&key.0)?.store.get(&ObjectRef::new(&key.1).within(&key.0))
     }
 
@@ -395,17 +394,8 @@ fn bearing(group: &Group) -> u64 {
 
 /// Whether an object that refers to this AthenaWorkGroup bears our finalizer.
 #[must_use]
-pub fn holds(object: &AthenaSession, group: &str) -> bool {
-    let refers = object.spec.work_group_ref.as_ref().is_some_and(|reference| reference.name == group);
-    refers && is_held(object)
-}
-
-fn is_held(object: &AthenaSession) -> bool {
-    object.finalizers().iter().any(|name| name == FINALIZER)
-}
-
-fn spec_id(object: &Session) -> Option<&String> {
-    object.0.as_ref().ok().map(|object| &object.spec.session_id)
+pub fn holds(object: &Session, group: &str) -> bool {
+    object.reference() == Some(group) && object.is_held()
 }
 
 fn key(object: &Session) -> Key {
