@@ -130,7 +130,9 @@ impl Shell {
             let reach = self.reach(&object).await;
             let (scope, now) = (reach.scope(), now());
             memory.knowledge.found(&object, &scope, now);
-            let poller = self.poller(&reach, &memory.knowledge);
+            // What the poller sees of its work group isn't for an object that may not have it, or not yet.
+            let is_held = object.finalizers().iter().any(|name| name == FINALIZER);
+            let poller = self.poller(&reach, &memory.knowledge).filter(|_| is_held);
             if let Some(poller) = &poller {
                 poller.sighting(id, |polled| memory.knowledge.polled(polled, poller.work_group(), &scope, now));
             }
@@ -423,12 +425,7 @@ impl Shell {
             }
             if notice.reason == Reason::ReadOnly.as_str() {
                 let (namespace, name) = key(object);
-                info!(
-                    namespace,
-                    name,
-                    session = object.spec.session_id,
-                    "TerminateSession would be called, but for --read-only"
-                );
+                info!(namespace, name, session = object.spec.session_id, "read-only: TerminateSession would be called");
             }
             self.events.tell(object.object_ref(&()), notice);
         }

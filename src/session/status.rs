@@ -55,7 +55,8 @@ fn render(view: &View<'_>, verdict: &Verdict, with_session: bool) -> AthenaSessi
 
 fn record_session(view: &View<'_>, status: &mut AthenaSessionStatus) {
     // What isn't this object's to know isn't told.
-    let Some(seen) = view.knowledge.seen.as_ref().filter(|_| !view.is_foreign()) else { return };
+    let is_its_own = view.is_held() && !view.is_foreign();
+    let Some(seen) = view.knowledge.seen.as_ref().filter(|_| is_its_own) else { return };
     let time = |time: Option<Timestamp>| time.map(condition::time);
     status.session_id = Some(view.object.spec.session_id.clone());
     status.state = Some(seen.status.state.as_str().to_owned());

@@ -127,8 +127,9 @@ fn refused(view: &View<'_>, refusal: Refusal) -> Verdict {
 
 fn declared_by(view: &View<'_>, owner: &Claim) -> Verdict {
     let id = &view.object.spec.session_id;
+    let why = if view.terms.refusal.is_some() { "has a grant for it, as this one hasn't" } else { "is older" };
     let message = format!(
-        "Session {id} belongs to AthenaSession {} of namespace {}, which is older: this object neither watches nor ends it. Delete this one.",
+        "Session {id} belongs to AthenaSession {} of namespace {}, which {why}: this object neither watches nor ends it. Delete this one.",
         owner.name, owner.namespace
     );
     Verdict { reason: Reason::AlreadyDeclared, message }

@@ -1,0 +1,164 @@
+//! One session that several objects name: the oldest that has a grant owns it.
+
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::time::sleep;
+
+use crate::launch::Start;
+use crate::tenancy::{TEAM_A, TEAM_B, referring};
+use crate::world::{World, condition, has_finalizer};
+
+/// Kubernetes tells creation times apart by seconds.
+async fn a_second_later() {
+    sleep(Duration::from_millis(1_100)).await;
+}
+
+/// Two namespaces, each granted a work group of the same Athena work group.
+async fn two_teams(arguments: &[&str]) -> (World, String, String) {
+    let world = World::new().await;
+    let second = world.second_namespace().await;
+    let mut arguments = arguments.to_vec();
+    arguments.extend(["--watch-namespace", &second]);
+    world.start_operator_with(Start::with(&arguments)).await;
+    let group = world.register_for_all("a", TEAM_A).await;
+    (world, second, group)
+}
+
+#[tokio::test]
+async fn of_two_namespaces_the_older_object_is_served_and_the_younger_goes_without_ending() {
+    let (world, second, group) = two_teams(&[]).await;
+    let session = world.session_of(TEAM_A);
+    world.refer("older", &group, &session).await;
+    world.until_reason("older", "Running").await;
+    a_second_later().await;
+    world.create_in(&second, "younger", referring(&group, &session)).await;
+    let younger = world.until_reason_in(&second, "younger", "AlreadyDeclared").await;
+    assert!(!has_finalizer(&younger));
+    let message = condition(&younger, "Ready").unwrap().2;
+    assert!(message.contains("older") && message.contains(&world.namespace), "{message}");
+    assert!(younger.status.as_ref().unwrap().state.is_none());
+    world.objects_in(&second).delete("younger", &Default::default()).await.unwrap();
+    world.until_gone_in(&second, "younger").await;
+    sleep(Duration::from_millis(500)).await;
+    assert_eq!(world.terminations(&session), 0);
+    world.delete("older").await;
+    world.until_gone("older").await;
+    assert_eq!(world.athena_session(&session).state, "TERMINATED");
+}
+
+/// Also one that asks by `terminate`.
+#[tokio::test]
+async fn the_younger_object_ends_nothing() {
+    let (world, second, group) = two_teams(&[]).await;
+    let session = world.session_of(TEAM_A);
+    world.refer("older", &group, &session).await;
+    world.until_reason("older", "Running").await;
+    a_second_later().await;
+    let spec = json!({"sessionId": session, "workGroupRef": {"name": group}, "terminate": true});
+    world.create_in(&second, "younger", spec).await;
+    world.until_reason_in(&second, "younger", "AlreadyDeclared").await;
+    sleep(Duration::from_millis(1_500)).await;
+    assert!(world.mutations().is_empty());
+}
+
+#[tokio::test]
+async fn when_the_owner_is_deleted_with_retain_the_other_becomes_owner_and_can_end_it() {
+    let (world, second, group) = two_teams(&["--poll-interval=1h"]).await;
+    let session = world.session_of(TEAM_A);
+    world.refer("older", &group, &session).await;
+    world.until_reason("older", "Running").await;
+    a_second_later().await;
+    world.create_in(&second, "younger", referring(&group, &session)).await;
+    world.until_reason_in(&second, "younger", "AlreadyDeclared").await;
+    world.edit("older", json!({"deletionPolicy": "Retain"})).await;
+    world.delete("older").await;
+    world.until_gone("older").await;
+    world.until_reason_in(&second, "younger", "Running").await;
+    assert!(world.mutations().is_empty());
+    world.objects_in(&second).delete("younger", &Default::default()).await.unwrap();
+    world.until_gone_in(&second, "younger").await;
+    assert_eq!(world.terminations(&session), 1);
+    assert_eq!(world.athena_session(&session).state, "TERMINATED");
+}
+
+#[tokio::test]
+async fn an_older_object_without_a_grant_owns_nothing() {
+    let world = World::new().await;
+    let second = world.second_namespace().await;
+    world.start_operator_with(Start::with(&["--watch-namespace", &second])).await;
+    let namespaces = json!({"from": "Selector", "selector": {"matchLabels": {"kubernetes.io/metadata.name": second}}});
+    let group = world.register("b-only", json!({"workGroup": TEAM_A, "namespaces": namespaces})).await;
+    let session = world.session_of(TEAM_A);
+    world.refer("squatter", &group, &session).await;
+    world.until_reason("squatter", "NamespaceNotAllowed").await;
+    a_second_later().await;
+    world.create_in(&second, "rightful", referring(&group, &session)).await;
+    world.until_reason_in(&second, "rightful", "Running").await;
+    world.objects_in(&second).delete("rightful", &Default::default()).await.unwrap();
+    world.until_gone_in(&second, "rightful").await;
+    assert_eq!(world.athena_session(&session).state, "TERMINATED");
+    assert_eq!(world.terminations(&session), 1);
+}
+
+/// A squatter names the session before its owner does, by way of a work group that it isn't in.
+#[tokio::test]
+async fn an_older_object_of_another_work_group_owns_nothing() {
+    let (world, second, group) = two_teams(&[]).await;
+    let other = world.register_for_all("b", TEAM_B).await;
+    let session = world.session_of(TEAM_A);
+    world.refer("squatter", &other, &session).await;
+    world.until_reason("squatter", "WrongWorkGroup").await;
+    a_second_later().await;
+    world.create_in(&second, "rightful", referring(&group, &session)).await;
+    world.until_reason_in(&second, "rightful", "Running").await;
+    world.delete("squatter").await;
+    world.until_gone("squatter").await;
+    assert!(world.mutations().is_empty());
+    world.objects_in(&second).delete("rightful", &Default::default()).await.unwrap();
+    world.until_gone_in(&second, "rightful").await;
+    assert_eq!(world.athena_session(&session).state, "TERMINATED");
+}
+
+/// Both deleted at once: neither is let go while the session runs.
+#[tokio::test]
+async fn owner_and_other_that_are_deleted_together_go_and_the_session_ends_once() {
+    let world = World::new().await;
+    let group = world.register_for_all("a", TEAM_A).await;
+    let session = world.session_of(TEAM_A);
+    world.refer("older", &group, &session).await;
+    a_second_later().await;
+    world.refer("younger", &group, &session).await;
+    world.start_operator().await;
+    world.until_reason("older", "Running").await;
+    world.until_reason("younger", "AlreadyDeclared").await;
+    world.objects().delete_collection(&Default::default(), &Default::default()).await.unwrap();
+    world.until_gone("older").await;
+    world.until_gone("younger").await;
+    assert_eq!(world.terminations(&session), 1);
+    assert_eq!(world.athena_session(&session).state, "TERMINATED");
+}
+
+/// The grant of the owner is withdrawn: the next one with a grant serves.
+#[tokio::test]
+async fn an_owner_that_loses_its_grant_loses_the_session() {
+    let (world, second, group) = two_teams(&[]).await;
+    let own = world.register_for_label("label", TEAM_A).await;
+    let session = world.session_of(TEAM_A);
+    world.refer("older", &own, &session).await;
+    world.until_reason("older", "Running").await;
+    a_second_later().await;
+    world.create_in(&second, "younger", referring(&group, &session)).await;
+    world.until_reason_in(&second, "younger", "AlreadyDeclared").await;
+    world.label("team-").await;
+    let older = world.until_reason("older", "AlreadyDeclared").await;
+    assert!(condition(&older, "Ready").unwrap().2.contains("has a grant"));
+    world.until_reason_in(&second, "younger", "Running").await;
+    world.objects_in(&second).delete("younger", &Default::default()).await.unwrap();
+    world.until_gone_in(&second, "younger").await;
+    assert_eq!(world.athena_session(&session).state, "TERMINATED");
+    // And so the older one's session has ended by itself.
+    world.delete("older").await;
+    world.until_gone("older").await;
+    assert_eq!(world.terminations(&session), 1);
+}

@@ -1,0 +1,209 @@
+//! S7: somebody with rights on the status subresource writes what would lead the operator astray. It buys nothing.
+
+use std::time::Duration;
+
+use fake_athena::NewSession;
+use serde_json::{Value, json};
+use tokio::time::sleep;
+
+use crate::tenancy::{TEAM_A, TEAM_B};
+use crate::world::{World, condition};
+
+const HOME: &str = "123456789012";
+const ELSEWHERE: &str = "999999999999";
+
+struct Forgery {
+    world: World,
+    session: String,
+    victim: String,
+}
+
+impl Forgery {
+    /// An object that is served, and a session of another team in another work group.
+    async fn new() -> Self {
+        let world = World::new().await;
+        let group = world.register_for_all("a", TEAM_A).await;
+        let (session, victim) = (world.session_of(TEAM_A), world.session_of(TEAM_B));
+        world.start_operator().await;
+        world.refer("forged", &group, &session).await;
+        world.until_reason("forged", "Running").await;
+        Self { world, session, victim }
+    }
+
+    /// With the operator running, and with one that starts afterwards: the session is ended properly, or the object
+    /// waits. `waits`: for this reason, until the forgery is taken back by a status that says `healed`.
+    async fn is_ended_properly(&self, forged: &Value) {
+        let world = &self.world;
+        world.kill_operator();
+        world.forge_status("forged", forged.clone()).await;
+        world.delete("forged").await;
+        world.start_operator().await;
+        world.until_gone("forged").await;
+        self.nothing_else_was_touched();
+        assert_eq!(world.athena_session(&self.session).state, "TERMINATED");
+        assert_eq!(world.terminations(&self.session), 1);
+    }
+
+    fn nothing_else_was_touched(&self) {
+        let world = &self.world;
+        assert!(world.calls_about(&self.victim).is_empty(), "{:?}", world.calls_about(&self.victim));
+        assert!(world.mutations().iter().all(|call| call.session.as_ref() == Some(&self.session)));
+        assert_eq!(world.athena_session(&self.victim).state, "IDLE");
+    }
+}
+
+fn ended_conditions(reason: &str) -> Value {
+    let condition = |type_: &str, status: &str, reason: &str| {
+        json!({"type": type_, "status": status, "reason": reason, "message": "forged",
+               "lastTransitionTime": "2026-01-01T00:00:00Z"})
+    };
+    json!([condition("Terminated", "True", "ObjectDeleted"), condition("Ready", "True", reason)])
+}
+
+#[tokio::test]
+async fn a_forged_session_id_and_work_group_lead_to_no_other_session() {
+    let forgery = Forgery::new().await;
+    let forged = json!({"sessionId": forgery.victim, "workGroup": TEAM_B, "state": "IDLE"});
+    forgery.world.forge_status("forged", forged.clone()).await;
+    let healed = |object: &athena_session_operator::api::session::AthenaSession| {
+        let status = object.status.clone().unwrap_or_default();
+        status.session_id.as_ref() == Some(&forgery.session) && status.work_group.as_deref() == Some(TEAM_A)
+    };
+    forgery.world.until("forged", "the record is set right", healed).await;
+    forgery.is_ended_properly(&forged).await;
+}
+
+#[tokio::test]
+async fn a_forged_end_lets_nothing_go() {
+    for reason in ["Ended", "SessionNotFound", "Failed"] {
+        let forgery = Forgery::new().await;
+        let forged = json!({
+            "state": "TERMINATED", "endedAt": "2026-01-01T00:00:00Z", "terminationRequestedAt": "2026-01-01T00:00:00Z",
+            "terminationReason": "ObjectDeleted", "conditions": ended_conditions(reason),
+        });
+        forgery.world.forge_status("forged", forged.clone()).await;
+        forgery.world.until_reason("forged", "Running").await;
+        forgery.is_ended_properly(&forged).await;
+    }
+}
+
+/// A forged end of an object that asks for an end by `terminate`, before the operator has ever seen it.
+#[tokio::test]
+async fn a_forged_end_keeps_no_session_from_being_ended() {
+    let forgery = Forgery::new().await;
+    let world = &forgery.world;
+    world.kill_operator();
+    let forged = json!({"state": "TERMINATED", "terminationRequestedAt": "2026-01-01T00:00:00Z",
+                        "terminationReason": "RequestedBySpec", "conditions": ended_conditions("Ended")});
+    world.forge_status("forged", forged).await;
+    world.edit("forged", json!({"terminate": true})).await;
+    world.start_operator().await;
+    world.until("forged", "it has ended", |_| world.athena_session(&forgery.session).state == "TERMINATED").await;
+    forgery.nothing_else_was_touched();
+}
+
+/// What is on record where another process saw the session: the operator can't know better, and calls nothing.
+#[tokio::test]
+async fn a_forged_account_or_region_holds_up_and_releases_nothing() {
+    for (field, wrong, right, reason) in
+        [("accountId", ELSEWHERE, HOME, "WrongAccount"), ("region", "us-east-1", "eu-west-1", "WrongRegion")]
+    {
+        let forgery = Forgery::new().await;
+        let world = &forgery.world;
+        // The running operator saw the session itself, and knows better.
+        world.forge_status("forged", json!({field: wrong})).await;
+        let object = world
+            .until("forged", "the record is set right", |object| {
+                serde_json::to_value(&object.status).unwrap()[field] == right
+            })
+            .await;
+        assert_eq!(condition(&object, "Ready").unwrap().1, "Running");
+        world.kill_operator();
+        world.athena.clear_calls();
+        world.forge_status("forged", json!({field: wrong})).await;
+        world.start_operator().await;
+        world.until_reason("forged", reason).await;
+        world.delete("forged").await;
+        sleep(Duration::from_secs(2)).await;
+        assert!(world.get("forged").await.is_some(), "{field}: the session runs");
+        assert!(world.calls_about(&forgery.session).is_empty(), "{:?}", world.calls_about(&forgery.session));
+        world.forge_status("forged", json!({field: right})).await;
+        world.until_gone("forged").await;
+        forgery.nothing_else_was_touched();
+        assert_eq!(world.terminations(&forgery.session), 1);
+    }
+}
+
+/// The record says that the session's real work group is the one that the object was adopted in.
+#[tokio::test]
+async fn a_forged_work_group_makes_a_foreign_session_nobodys_own() {
+    let world = World::new().await;
+    let group = world.register_for_all("a", TEAM_A).await;
+    let victim = world.session_of(TEAM_B);
+    world.start_operator().await;
+    world.refer("thief", &group, &victim).await;
+    world.until_reason("thief", "WrongWorkGroup").await;
+    let forged = json!({"sessionId": victim, "workGroup": TEAM_B, "state": "IDLE", "accountId": HOME,
+                        "region": "eu-west-1", "terminationRequestedAt": "2026-01-01T00:00:00Z",
+                        "terminationReason": "ObjectDeleted"});
+    world.forge_status("thief", forged.clone()).await;
+    world.edit("thief", json!({"terminate": true})).await;
+    world.kill_operator();
+    world.forge_status("thief", forged).await;
+    world.delete("thief").await;
+    world.start_operator().await;
+    sleep(Duration::from_secs(3)).await;
+    assert!(world.mutations().is_empty());
+    assert_eq!(world.athena_session(&victim).state, "IDLE");
+    if world.get("thief").await.is_some() {
+        // It may have been that session's object once, and so it waits: the way out is open.
+        let told = world.until("thief", "the way out is told", |object| {
+            condition(object, "Ready")
+                .is_some_and(|it| it.1 == "WrongWorkGroup" && it.2.contains("deletionPolicy: Retain"))
+        });
+        told.await;
+        world.edit("thief", json!({"deletionPolicy": "Retain"})).await;
+    }
+    world.until_gone("thief").await;
+    assert!(world.mutations().is_empty());
+}
+
+/// A status on an object that isn't granted, as if it had been adopted.
+#[tokio::test]
+async fn a_forged_adoption_without_a_grant_calls_nothing() {
+    let world = World::new().await;
+    let group = world.register("none", json!({"workGroup": TEAM_A, "namespaces": {"from": "None"}})).await;
+    let session = world.session_of(TEAM_A);
+    world.start_operator().await;
+    world.refer("forged", &group, &session).await;
+    world.until_reason("forged", "NamespaceNotAllowed").await;
+    let forged = json!({"sessionId": session, "workGroup": TEAM_A, "state": "IDLE", "accountId": HOME,
+                        "terminationRequestedAt": "2026-01-01T00:00:00Z", "terminationReason": "ObjectDeleted"});
+    world.forge_status("forged", forged).await;
+    world.edit("forged", json!({"terminate": true})).await;
+    sleep(Duration::from_secs(2)).await;
+    assert!(world.operations().is_empty(), "{:?}", world.operations());
+    world.delete("forged").await;
+    assert!(world.get("forged").await.is_none());
+}
+
+/// Bug 16: the id of a session of another account, by way of a work group of the same name. Athena says that there is
+/// no such session, and whatever the status claims, the object's own session is the only one that is looked for.
+#[tokio::test]
+async fn a_forged_account_leads_to_no_session_of_that_account() {
+    let world = World::new().await;
+    let group = world.register_for_all("a", TEAM_A).await;
+    let theirs = world.athena.add_session(NewSession {
+        account: Some(ELSEWHERE.to_owned()),
+        work_group: Some(TEAM_A.to_owned()),
+        ..NewSession::default()
+    });
+    world.start_operator().await;
+    world.refer("forged", &group, &theirs).await;
+    world.until_reason("forged", "SessionNotFound").await;
+    world.forge_status("forged", json!({"accountId": ELSEWHERE, "state": "IDLE", "workGroup": TEAM_A})).await;
+    world.delete("forged").await;
+    sleep(Duration::from_secs(2)).await;
+    assert!(world.mutations().is_empty());
+    assert_eq!(world.athena_session(&theirs).state, "IDLE");
+}
