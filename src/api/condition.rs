@@ -19,7 +19,7 @@ pub struct Draft<'a> {
 }
 
 /// The conditions after a change: `drafts` in their order, then those of `before` that aren't `ours`. The time of the
-/// last transition changes only with the status.
+/// last transition changes only with the status; of `Reconciling`, which is there only while it is true, also with the reason.
 #[must_use]
 pub fn renewed(
     before: &[Condition],
@@ -31,6 +31,7 @@ pub fn renewed(
     let renewed = drafts.into_iter().map(|draft| {
         let status = format!("{:?}", draft.status);
         let same = before.iter().find(|it| it.type_ == draft.type_ && it.status == status);
+        let same = same.filter(|it| it.type_ != "Reconciling" || it.reason == draft.reason);
         Condition {
             type_: draft.type_.to_owned(),
             reason: draft.reason.to_owned(),

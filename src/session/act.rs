@@ -127,7 +127,7 @@ impl Shell {
         let mut fresh = false;
         let mut last = Step::Wait(None);
         for _ in 0..MOST_STEPS {
-            let reach = self.reach(&object).await;
+            let reach = self.reach(&object, &memory.knowledge).await;
             let (scope, now) = (reach.scope(), now());
             memory.knowledge.found(&object, &scope, now);
             // What the poller sees of its work group isn't for an object that may not have it, or not yet.
@@ -227,8 +227,8 @@ impl Shell {
         self.quotas.forget(key);
     }
 
-    async fn reach(&self, object: &AthenaSession) -> Reach {
-        let terms = self.registry.terms(object);
+    async fn reach(&self, object: &AthenaSession, knowledge: &Knowledge) -> Reach {
+        let terms = self.registry.terms(object, knowledge.work_group.as_deref());
         let identity = match self.registry.way(object) {
             Some(way) => Some(self.registry.identities.of(&way).await),
             None => None,
@@ -284,7 +284,7 @@ impl Shell {
         let scope = identity.scope();
         match outcome {
             Ok(()) => {
-                knowledge.answered_in(&scope.account);
+                knowledge.answered_in(&scope);
                 self.share(knowledge, identity, id, sent);
             }
             Err(error) => {
@@ -369,7 +369,7 @@ impl Shell {
         object: &AthenaSession,
     ) -> Result<Option<Answer<AthenaSession>>, PassError> {
         let _adopting = self.registry.adoptions.read().await;
-        let terms = self.registry.terms(object);
+        let terms = self.registry.terms(object, None);
         if terms.is_closing || terms.refusal.is_some() {
             return Ok(None);
         }
@@ -383,8 +383,11 @@ impl Shell {
             Answer::Object(read) => {
                 let retained = read.spec.deletion_policy == DeletionPolicy::Retain;
                 let is_going = read.meta().deletion_timestamp.is_some() && retained;
+                // It may have been held to own what Athena then showed in another work group: it won't end it.
+                let conditions = read.status.iter().flat_map(|status| &status.conditions);
+                let is_foreign = conditions.into_iter().any(|it| it.reason == Reason::WrongWorkGroup.as_str());
                 read.uid().as_ref() == Some(&owner.uid)
-                    && !is_going
+                    && !(is_going || is_foreign)
                     && read.finalizers().iter().any(|name| name == FINALIZER)
             }
             Answer::Conflict { .. } | Answer::Gone => false,

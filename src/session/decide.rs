@@ -126,8 +126,10 @@ fn outdated(view: &View<'_>) -> Option<Step> {
 fn pursue(view: &View<'_>) -> Step {
     if !view.is_held() {
         return match verdict::unheld(view) {
-            None if !view.is_deleted() && !view.terms.is_opening => Step::AddFinalizer,
-            _ => Step::Wait(None),
+            _ if view.is_deleted() => Step::Wait(None),
+            Some(verdict) => Step::Wait(pause(view, verdict.reason)),
+            None if view.terms.is_opening => Step::Wait(None),
+            None => Step::AddFinalizer,
         };
     }
     if view.is_deleted() && view.object.spec.deletion_policy == DeletionPolicy::Retain {
@@ -136,19 +138,24 @@ fn pursue(view: &View<'_>) -> Step {
     if let Some(owner) = &view.terms.owner {
         return leave_to(view, owner);
     }
+    if view.is_deleted() && view.has_ended() {
+        return Step::LetGo { notice: notice::farewell(view) };
+    }
     if view.is_foreign() {
         let never_ours = view.is_deleted() && !view.was_ours();
         return if never_ours { Step::LetGo { notice: notice::farewell(view) } } else { Step::Wait(None) };
     }
-    if view.terms.refusal == Some(Refusal::WorkGroupNotFound) {
-        return Step::Wait(None);
+    if let Some(refusal) = view.terms.refusal
+        && (refusal == Refusal::WorkGroupNotFound || !view.was_adopted())
+    {
+        return Step::Wait(verdict::verdict(view).and_then(|verdict| pause(view, verdict.reason)));
     }
     if let Some(problem) = verdict::scope_problem(view) {
         return Step::Wait(Some(interval(view, problem.reason)));
     }
     match view.evidence() {
         Evidence::None => look_first(view),
-        Evidence::Ended | Evidence::Absent if view.is_deleted() => Step::LetGo { notice: notice::farewell(view) },
+        Evidence::Absent if view.is_deleted() => Step::LetGo { notice: notice::farewell(view) },
         Evidence::Ended => record_end(view),
         // Proven and final, as an end is.
         Evidence::Absent if view.once_seen() => Step::Wait(None),
@@ -273,6 +280,11 @@ fn interval(view: &View<'_>, reason: Reason) -> Duration {
         Pace::Fast => view.timing.changing,
         Pace::Slow | Pace::BackOff | Pace::Never => view.timing.steady,
     }
+}
+
+/// How long what others have to change is left alone, though their change asks for a pass too.
+fn pause(view: &View<'_>, reason: Reason) -> Option<Duration> {
+    (reason.row().pace != Pace::Never).then(|| interval(view, reason))
 }
 
 fn read(view: &View<'_>) -> Step {

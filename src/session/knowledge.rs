@@ -65,6 +65,8 @@ pub struct Knowledge {
     pub owner: Option<OwnerRead>,
     /// The account that calls went to when the session was seen.
     pub account: Option<String>,
+    /// The Region that calls went to when the session was seen.
+    pub region: Option<String>,
     /// Whether this process put the finalizer on the object, so that no earlier one has seen its session.
     pub adopted_here: bool,
     /// The recorded status as it was last found or written, to notice when somebody else writes it.
@@ -297,23 +299,30 @@ impl Knowledge {
             self.wanted_since.get_or_insert(now.tick);
             return;
         };
-        self.wanted_since = None;
-        let is_newer = self.seen.as_ref().is_none_or(|seen| at > seen.at);
+        // An end is final, and true however late it is told.
+        let is_end = status.state.is_ended() && !self.state().is_some_and(SessionState::is_ended);
+        let is_newer = self.seen.as_ref().is_none_or(|seen| at > seen.at || is_end);
         let contradicted = self.absence.as_ref().is_some_and(|absence| at <= absence.last);
         let elsewhere = scope.since.is_some_and(|since| at < since);
         if !is_newer || contradicted || elsewhere {
+            // What doesn't count must not be waited for without end.
+            self.wanted_since.get_or_insert(now.tick);
             return;
         }
         self.work_group.get_or_insert_with(|| work_group.to_owned());
         self.saw(status.clone(), at, now.wall);
-        self.answered_in(&scope.account);
+        self.answered_in(scope);
     }
 
-    /// The last call was answered, in this account as far as is known.
-    pub fn answered_in(&mut self, account: &Account) {
-        if let (Account::Known(account), Some(_)) = (account, &self.seen) {
+    /// The last call was answered, in this Region, and in this account as far as is known.
+    pub fn answered_in(&mut self, scope: &Scope) {
+        if self.seen.is_none() {
+            return;
+        }
+        if let Account::Known(account) = &scope.account {
             self.account.get_or_insert_with(|| account.clone());
         }
+        self.region = self.region.take().or_else(|| scope.region.clone());
     }
 
     /// GetCallerIdentity answered.

@@ -55,8 +55,7 @@ fn render(view: &View<'_>, verdict: &Verdict, with_session: bool) -> AthenaSessi
 
 fn record_session(view: &View<'_>, status: &mut AthenaSessionStatus) {
     // What isn't this object's to know isn't told.
-    let is_its_own = view.is_held() && !view.is_foreign();
-    let Some(seen) = view.knowledge.seen.as_ref().filter(|_| is_its_own) else { return };
+    let Some(seen) = view.knowledge.seen.as_ref().filter(|_| view.may_know()) else { return };
     let time = |time: Option<Timestamp>| time.map(condition::time);
     status.session_id = Some(view.object.spec.session_id.clone());
     status.state = Some(seen.status.state.as_str().to_owned());
@@ -71,8 +70,8 @@ fn record_session(view: &View<'_>, status: &mut AthenaSessionStatus) {
         status.dpu_execution_millis = None;
     }
     status.work_group = view.work_group().map(str::to_owned);
-    status.region.clone_from(&view.scope.region);
-    // Where it was seen, which isn't where calls go by now if the credentials have changed.
+    // Where it was seen, which isn't where calls go by now if the credentials, or the reference, have changed.
+    status.region = view.region().or(view.scope.region.as_deref()).map(str::to_owned);
     status.account_id = match (view.account(), &view.scope.account) {
         (Some(account), _) => Some(account.to_owned()),
         (None, Account::Known(account)) => Some(account.clone()),

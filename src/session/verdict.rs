@@ -29,10 +29,8 @@ pub struct Verdict {
 /// What this process saw itself needs no record: the record may be forged.
 #[must_use]
 pub fn scope_problem(view: &View<'_>) -> Option<Verdict> {
-    let recorded = view.recorded().filter(|_| view.knowledge.seen.is_none());
-    let region = recorded.and_then(|status| status.region.as_deref());
     let granted = view.terms.account.as_deref();
-    let (reason, message) = match (region, view.scope.region.as_deref(), &view.scope.account) {
+    let (reason, message) = match (view.region(), view.scope.region.as_deref(), &view.scope.account) {
         (Some(then), Some(now), _) if then != now => wrong_region(view, then, now),
         (_, _, Account::Known(now)) => {
             let then = [view.account(), granted].into_iter().flatten().find(|then| then != now)?;

@@ -10,7 +10,7 @@ use super::verdict;
 use crate::api::FINALIZER;
 use crate::api::reason::Pace;
 use crate::api::session::{AthenaSession, AthenaSessionStatus, DeletionPolicy, TerminationReason};
-use crate::athena::port::{Account, Scope};
+use crate::athena::port::{Account, Scope, SessionState};
 use crate::work_group::terms::{Refusal, Terms};
 
 /// An answer counts as one of now for so long: longer than what a pass does between two answers.
@@ -93,6 +93,28 @@ impl View<'_> {
         recorded.is_some() && recorded == self.knowledge.work_group.as_deref()
     }
 
+    /// Whether its session was shown to the object while it had a grant.
+    #[must_use]
+    pub fn was_adopted(&self) -> bool {
+        self.recorded().is_some_and(|status| status.state.is_some())
+    }
+
+    /// Whether how the session stands is this object's to know. Our finalizer alone gives no right to it: anybody may
+    /// write it on an object of his own.
+    #[must_use]
+    pub fn may_know(&self) -> bool {
+        let has_grant = self.terms.refusal.is_none() || self.was_adopted();
+        self.is_held() && has_grant && self.terms.owner.is_none() && !self.is_foreign()
+    }
+
+    /// Whether the session has been seen to end, as far as that lets the object go: an end is evidence also where the
+    /// object came to refer to another work group since.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        let once_ours = self.is_foreign() && self.was_ours();
+        self.evidence() == Evidence::Ended || once_ours && self.knowledge.state().is_some_and(SessionState::is_ended)
+    }
+
     /// Whether the operator answers for the object: our finalizer is on it.
     #[must_use]
     pub fn is_held(&self) -> bool {
@@ -102,8 +124,8 @@ impl View<'_> {
     /// What is asked of the poller of the session's work group, if anything is.
     #[must_use]
     pub fn interest(&self) -> Option<Interest> {
-        let has_reach = self.terms.owner.is_none() && self.terms.refusal != Some(Refusal::WorkGroupNotFound);
-        if !self.is_held() || !has_reach || self.is_foreign() || verdict::scope_problem(self).is_some() {
+        let has_reach = self.may_know() && self.terms.refusal != Some(Refusal::WorkGroupNotFound);
+        if !has_reach || verdict::scope_problem(self).is_some() {
             return None;
         }
         match self.evidence() {
@@ -125,6 +147,9 @@ impl View<'_> {
     /// How the session stands, as far as it is known.
     #[must_use]
     pub fn evidence(&self) -> Evidence<'_> {
+        if !self.may_know() {
+            return Evidence::None;
+        }
         match (&self.knowledge.seen, &self.knowledge.absence) {
             // An end is final, also when Athena has forgotten the session since.
             (Some(seen), _) if seen.status.state.is_ended() => Evidence::Ended,
@@ -145,6 +170,21 @@ impl View<'_> {
         self.knowledge.account.as_deref().or(recorded.filter(|_| !seen_here))
     }
 
+    /// The Region that the session was seen in, likewise.
+    #[must_use]
+    pub fn region(&self) -> Option<&str> {
+        let recorded = self.recorded().and_then(|status| status.region.as_deref());
+        let seen_here = self.knowledge.seen.is_some();
+        self.knowledge.region.as_deref().or(recorded.filter(|_| !seen_here))
+    }
+
+    /// Whether the session was recorded in another work group than it must be in, and Athena hasn't said which it is.
+    fn is_disputed(&self) -> bool {
+        let recorded = self.recorded().and_then(|status| status.work_group.as_deref());
+        let differs = recorded.zip(self.terms.work_group.as_deref()).is_some_and(|(one, other)| one != other);
+        differs && self.knowledge.work_group.is_none()
+    }
+
     fn missing_proof(&self, absence: &Absence) -> Option<Proof> {
         // What this process took on itself and never saw is no session that an earlier process saw.
         let never_seen = !self.once_seen() && self.knowledge.adopted_here;
@@ -155,7 +195,9 @@ impl View<'_> {
         let mut newest = absence.last;
         if self.once_seen() {
             let here = self.account().is_some_and(|then| self.scope.account == Account::Known(then.to_owned()));
-            let Some(work_group) = self.work_group().filter(|_| here) else { return Some(Proof::NotToBeHad) };
+            let Some(work_group) = self.work_group().filter(|_| here && !self.is_disputed()) else {
+                return Some(Proof::NotToBeHad);
+            };
             let Some(unlisted_at) = absence.unlisted_at.filter(|unlisted_at| *unlisted_at >= absence.last) else {
                 return Some(Proof::Listing { work_group: work_group.to_owned() });
             };

@@ -261,13 +261,15 @@ impl Registry {
 
     // What follows.
 
-    /// The terms on which an object may use Athena.
+    /// The terms on which an object may use Athena. `real`: the work group that Athena shows its session in; one that
+    /// is bound to another has no claim to it.
     #[must_use]
-    pub fn terms(&self, object: &AthenaSession) -> Terms {
+    pub fn terms(&self, object: &AthenaSession, real: Option<&str>) -> Terms {
         let mut terms = self.own_terms(object);
         let others = self.others(object);
         if !others.is_empty() {
-            let domain = self.domain(object);
+            let mut domain = self.domain(object);
+            domain.work_group = real.map(str::to_owned).or(domain.work_group);
             let claims = others
                 .iter()
                 .filter_map(|other| other.open().ok())

@@ -41,7 +41,7 @@ impl Two {
                 ),
                 step => panic!("{step:?}"),
             }
-            knowledge.answered_in(&scope.account);
+            knowledge.answered_in(&scope);
         }
         panic!("unsettled")
     }
@@ -143,7 +143,7 @@ fn two_operators_with_other_settings_dont_fight() {
                     ),
                     step => panic!("{step:?}"),
                 }
-                knowledge.answered_in(&scope.account);
+                knowledge.answered_in(&scope);
             }
         }
         if !wrote {

@@ -9,7 +9,7 @@ use athena_session_operator::athena::port::{Account, Scope};
 use athena_session_operator::athena::port::{CallError, ErrorClass, Operation, SessionState, SessionStatus};
 use athena_session_operator::session::knowledge::{Knowledge, Now, Timing};
 use athena_session_operator::session::view::View;
-use athena_session_operator::work_group::terms::Terms;
+use athena_session_operator::work_group::terms::{Claim, Terms};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
@@ -115,6 +115,15 @@ pub fn states() -> impl Iterator<Item = SessionState> {
 
 pub fn condition<'a>(status: &'a AthenaSessionStatus, type_: &str) -> Option<&'a Condition> {
     status.conditions.iter().find(|condition| condition.type_ == type_)
+}
+
+/// The claim of another object, of the same age.
+pub fn claim(uid: &str) -> Claim {
+    let mut object = object();
+    object.metadata.name = Some("other".to_owned());
+    object.metadata.namespace = Some("team-b".to_owned());
+    object.metadata.uid = Some(uid.to_owned());
+    Claim::of(&object, &Terms::default()).unwrap()
 }
 
 /// A view without an AthenaWorkGroup and without a poller.

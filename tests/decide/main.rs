@@ -2,23 +2,33 @@
 //!
 //! - [`table`]: one decision for every combination of what can be known and asked, against the
 //!   design's rules; and a table to read.
-//! - [`ending`], [`retain`], [`absence`], [`proof`], [`trouble`], [`record`], [`forged`], [`contention`]: sequences,
+//! - [`terms_table`]: the same for the terms on which an object may use Athena; [`terms`], [`group_status`]: what those
+//!   follow from, and what is said of a work group.
+//! - [`ending`], [`retain`], [`absence`], [`proof`], [`trouble`], [`record`], [`forged`], [`contention`],
+//!   [`grants`], [`owners`], [`brakes`], [`polled`]: sequences,
 //!   one to a test, in a simulated [`world`].
-//! - [`properties`]: what must hold (S1, S2, S4, L1, L2) in thousands of random worlds. A failure prints the
+//! - [`properties`]: what must hold (S1, S2, S4, S5, L1, L2) in thousands of random worlds. A failure prints the
 //!   smallest story that shows it; PROPTEST_CASES sets how many are tried.
 
 #![allow(missing_docs, reason = "the tests' names say what they show")]
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod absence;
+mod brakes;
 mod contention;
 mod ending;
 mod fixtures;
 mod forged;
+mod grants;
+mod group_status;
+mod owners;
+mod polled;
 mod proof;
 mod properties;
 mod record;
 mod retain;
 mod table;
+mod terms;
+mod terms_table;
 mod trouble;
 mod world;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use athena_session_operator::athena::port::Scope;
-use athena_session_operator::athena::port::{Account, ErrorClass, Operation, Page, Session, SessionState};
+use athena_session_operator::athena::port::{ErrorClass, Operation, Page, Session, SessionState};
 use athena_session_operator::session::decide::{Step, decide};
 use athena_session_operator::session::knowledge::Knowledge;
 use athena_session_operator::session::view::Evidence;
@@ -89,7 +89,7 @@ fn the_account_is_confirmed_after_the_listing() {
         Session { status: idle, work_group: WORK_GROUP.to_owned(), dpu_execution_millis: None },
         at(seconds(0)),
     );
-    knowledge.answered_in(&Account::Known(HOME.to_owned()));
+    knowledge.answered_in(&home());
     for second in [10, 70] {
         knowledge.failed(
             error(Operation::GetSessionStatus, ErrorClass::NotFoundOrInvalid),
@@ -237,7 +237,7 @@ fn a_slow_sts_isnt_an_endless_circle() {
         Session { status: idle, work_group: WORK_GROUP.to_owned(), dpu_execution_millis: None },
         at(seconds(0)),
     );
-    knowledge.answered_in(&Account::Known(HOME.to_owned()));
+    knowledge.answered_in(&home());
     let mut object = object();
     object.status = Some(recorded_as(&SessionState::Idle));
     object.metadata.deletion_timestamp = Some(time(seconds(1)));

@@ -1,19 +1,20 @@
 //! Random stories. Whatever people, Athena, the API server and crashes do, in whatever order:
 //!
-//! - S1, S2, S4 hold at each step ([`World::breach`]), and a pass comes to an end;
+//! - S1, S2, S4, S5 hold at each step, and nothing of another's session is told ([`World::breach`]), and a pass comes to an end;
 //! - L1: once all answer again, each end that is asked for is reached, and the object goes;
 //! - L2: then nothing is written any more, and Athena is asked no more than the polling budget.
 
 use std::time::Duration;
 
 use athena_session_operator::api::FINALIZER;
-use athena_session_operator::api::session::{AthenaSessionSpec, DeletionPolicy};
-use athena_session_operator::athena::port::{ErrorClass, Operation, SessionState};
+use athena_session_operator::api::session::{AthenaSessionSpec, DeletionPolicy, WorkGroupRef};
+use athena_session_operator::athena::port::{ErrorClass, Operation, Scope, SessionState};
+use athena_session_operator::work_group::terms::Brake;
 use kube::ResourceExt;
 use proptest::prelude::*;
 
-use crate::fixtures::{TIMING, condition, elsewhere, home, minutes, seconds, spec};
-use crate::world::{Event, Fault, Forgery, World};
+use crate::fixtures::{TIMING, WORK_GROUP, at, condition, elsewhere, home, minutes, seconds, spec};
+use crate::world::{Event, Fault, Forgery, Owner, Poller, World};
 
 /// A line of a story.
 #[derive(Clone, Debug)]
@@ -27,6 +28,8 @@ enum Line {
     Freeze(bool),
     /// The operator starts again with another account's credentials, works, and gets its own back.
     Astray(Duration),
+    /// Credentials come to be another account's, and their own again, while it works.
+    Moved(Duration),
 }
 
 #[derive(Clone, Debug)]
@@ -37,6 +40,18 @@ struct Story {
     foreign_finalizer: bool,
     faults: Vec<Fault>,
     lines: Vec<Line>,
+    around: Beginning,
+}
+
+/// What is around the object at first.
+#[derive(Clone, Debug)]
+struct Beginning {
+    is_bound: bool,
+    exists: bool,
+    allows: bool,
+    /// The session is in the AthenaWorkGroup's work group.
+    is_there: bool,
+    poller: Poller,
 }
 
 fn state() -> impl Strategy<Value = SessionState> {
@@ -52,12 +67,53 @@ fn policy() -> impl Strategy<Value = DeletionPolicy> {
 
 fn new_spec() -> impl Strategy<Value = AthenaSessionSpec> {
     let id = prop_oneof![3 => Just(spec().session_id), 1 => Just("never-started".to_owned())];
-    (id, policy(), prop::bool::weighted(0.2)).prop_map(|(session_id, deletion_policy, terminate)| AthenaSessionSpec {
-        session_id,
-        terminate,
-        deletion_policy,
-        ..AthenaSessionSpec::default()
+    let bound = prop::bool::ANY.prop_map(|bound| bound.then(|| WorkGroupRef { name: "spark".to_owned() }));
+    (id, bound, policy(), prop::bool::weighted(0.2)).prop_map(
+        |(session_id, work_group_ref, deletion_policy, terminate)| AthenaSessionSpec {
+            session_id,
+            work_group_ref,
+            terminate,
+            deletion_policy,
+        },
+    )
+}
+
+fn poller() -> impl Strategy<Value = Poller> {
+    let lag = prop_oneof![2 => Just(0), 1 => Just(1), 1 => Just(3), 1 => Just(50)].prop_map(seconds);
+    prop_oneof![
+        3 => lag.prop_map(|lag| Poller::Shows { lag }),
+        1 => Just(Poller::Off),
+        1 => Just(Poller::AskYourself),
+        1 => Just(Poller::Silent),
+    ]
+}
+
+fn beginning() -> impl Strategy<Value = Beginning> {
+    let yes = || prop::bool::weighted(0.8);
+    (any::<bool>(), yes(), yes(), yes(), poller()).prop_map(|(is_bound, exists, allows, is_there, poller)| Beginning {
+        is_bound,
+        exists,
+        allows,
+        is_there,
+        poller,
     })
+}
+
+/// What people say of the object without touching it.
+fn word() -> impl Strategy<Value = Event> {
+    let brake = [None, Some(Brake::ReadOnly), Some(Brake::ObjectPaused), Some(Brake::WorkGroupPaused)];
+    let owner = [None, None, Some(Owner { stands: true }), Some(Owner { stands: false })];
+    prop_oneof![
+        2 => any::<bool>().prop_map(Event::GroupExists),
+        3 => any::<bool>().prop_map(Event::GroupAllows),
+        1 => any::<bool>().prop_map(Event::GroupCloses),
+        1 => any::<bool>().prop_map(Event::RefIsRequired),
+        3 => prop::sample::select(brake.to_vec()).prop_map(Event::Brake),
+        1 => Just(Event::SetRef),
+        3 => (prop::sample::select(owner.to_vec()), any::<bool>()).prop_map(|(owner, shown)| Event::Owner(owner, shown)),
+        2 => Just(Event::OwnerIsShown),
+        1 => poller().prop_map(Event::Poller),
+    ]
 }
 
 fn event() -> impl Strategy<Value = Event> {
@@ -80,10 +136,13 @@ fn line() -> impl Strategy<Value = Line> {
     let long = prop_oneof![Just(1), Just(5), Just(61), Just(130), Just(1000)].prop_map(seconds);
     prop_oneof![
         5 => long.clone().prop_map(Line::Run),
-        4 => (1..6u8, event()).prop_map(|(steps, event)| Line::Ambush(steps, event)),
-        5 => event().prop_map(Line::Event),
+        3 => (1..6u8, event()).prop_map(|(steps, event)| Line::Ambush(steps, event)),
+        2 => (1..6u8, word()).prop_map(|(steps, word)| Line::Ambush(steps, word)),
+        4 => event().prop_map(Line::Event),
+        3 => word().prop_map(Line::Event),
         2 => any::<bool>().prop_map(Line::Freeze),
-        1 => long.prop_map(Line::Astray),
+        1 => long.clone().prop_map(Line::Astray),
+        1 => long.prop_map(Line::Moved),
     ]
 }
 
@@ -105,14 +164,16 @@ fn story() -> impl Strategy<Value = Story> {
         prop::bool::weighted(0.1),
         prop::collection::vec(fault(), 0..24),
         prop::collection::vec(line(), 0..16),
+        beginning(),
     );
-    parts.prop_map(|(session, terminating_for, finalizer, foreign_finalizer, faults, lines)| Story {
+    parts.prop_map(|(session, terminating_for, finalizer, foreign_finalizer, faults, lines, around)| Story {
         session,
         terminating_for,
         finalizer,
         foreign_finalizer,
         faults,
         lines,
+        around,
     })
 }
 
@@ -123,6 +184,17 @@ fn told(story: &Story) -> World {
         world.event(&Event::Becomes(state.clone()));
     }
     world.faults = story.faults.iter().copied().collect();
+    let Beginning { is_bound, exists, allows, is_there, poller } = story.around;
+    let is_granted = !is_bound || exists && allows;
+    let real = if is_there { WORK_GROUP } else { "of-others" };
+    let around = &mut world.around;
+    (around.exists, around.allows, around.real, around.poller) = (exists, allows, real, poller);
+    around.was_granted = story.finalizer && is_granted;
+    if is_bound {
+        world.event(&Event::SetRef);
+    }
+    // A finalizer without a grant is the author's own.
+    world.knowledge.adopted_here = world.around.was_granted;
     if let Some(object) = &mut world.object {
         let ours = story.finalizer.then(|| FINALIZER.to_owned());
         let foreign = story.foreign_finalizer.then(|| "example.com/other".to_owned());
@@ -139,13 +211,21 @@ fn told(story: &Story) -> World {
             Line::Freeze(frozen) => world.cache_frozen = *frozen,
             Line::Astray(long) => {
                 // Only what was recorded here can be told from what never was.
-                let recorded = world.object.as_ref().and_then(|object| object.status.as_ref());
-                if recorded.is_some_and(|it| it.account_id == recorded_account()) && world.ambush.is_empty() {
+                if knows_account(&world) {
                     world.event(&Event::Restart);
                     world.scope = elsewhere();
                     world.run_for(*long);
                     world.event(&Event::Restart);
                     world.scope = home();
+                }
+            }
+            Line::Moved(long) => {
+                if knows_account(&world) {
+                    for (scope, long) in [(elsewhere(), *long), (home(), Duration::ZERO)] {
+                        let now = Some(at(world.elapsed).tick);
+                        world.scope = Scope { confirmed_at: now, since: now, ..scope };
+                        world.run_for(long);
+                    }
                 }
             }
         }
@@ -154,6 +234,12 @@ fn told(story: &Story) -> World {
         }
     }
     world
+}
+
+/// Only what was recorded here can be told from what never was.
+fn knows_account(world: &World) -> bool {
+    let recorded = world.object.as_ref().and_then(|object| object.status.as_ref());
+    recorded.is_some_and(|it| it.account_id == recorded_account()) && world.ambush.is_empty()
 }
 
 fn recorded_account() -> Option<String> {
@@ -165,12 +251,23 @@ fn heal(world: &mut World) {
     world.faults.clear();
     world.ambush.clear();
     world.cache_frozen = false;
-    world.event(&Event::ApiServerFails { requests: 0, late: false });
+    for event in [
+        Event::ApiServerFails { requests: 0, late: false },
+        Event::GroupExists(true),
+        Event::GroupAllows(true),
+        Event::GroupCloses(false),
+        Event::RefIsRequired(false),
+        Event::Brake(None),
+        Event::Owner(None, true),
+    ] {
+        world.event(&event);
+    }
+    let real = world.around.real;
     if let Some(status) = world.object.as_mut().and_then(|object| object.status.as_mut()) {
         let right = crate::fixtures::recorded_as(&SessionState::Idle);
         status.region = status.region.take().and(right.region);
         status.account_id = status.account_id.take().and(right.account_id);
-        status.work_group = status.work_group.take().and(right.work_group);
+        status.work_group = status.work_group.take().map(|_| real.to_owned());
         if status.work_group.is_none() || status.account_id.is_none() {
             // Athena never shows a session without its work group: such a state is forged.
             status.state = None;
@@ -182,8 +279,11 @@ fn heal(world: &mut World) {
 fn is_settled(world: &World) -> bool {
     let Some(object) = &world.object else { return true };
     let ours = object.finalizers().iter().any(|name| name == FINALIZER);
+    let is_foreign = object.spec.work_group_ref.is_some() && world.around.real != WORK_GROUP;
+    let recorded = object.status.as_ref().and_then(|status| status.work_group.as_deref());
     if object.metadata.deletion_timestamp.is_some() {
-        return !ours;
+        // One that came to refer to another work group than its session's hangs: Retain is its way out.
+        return !ours || is_foreign && recorded == Some(world.around.real);
     }
     if !ours {
         return false;
@@ -191,7 +291,11 @@ fn is_settled(world: &World) -> bool {
     let Some(status) = &object.status else { return false };
     let never_there = world.session.is_none() || object.spec.session_id != spec().session_id;
     let is_true = |type_| condition(status, type_).is_some_and(|condition| condition.status == "True");
-    !object.spec.terminate || is_true("Terminated") || never_there && is_true("Stalled")
+    !object.spec.terminate || is_true("Terminated") || (never_there || is_foreign) && is_true("Stalled")
+}
+
+fn object_is_bound_to_it(world: &World) -> bool {
+    world.object.as_ref().is_some_and(|object| object.spec.session_id == spec().session_id)
 }
 
 /// What can be in the way of the end, one after the other: the longest retry, the confirmation of an
@@ -235,6 +339,10 @@ proptest! {
         prop_assert_eq!(&world.breach, &None);
         prop_assert!(world.writes.is_empty(), "L2: {:#?}", world.writes);
         let fast = matches!(world.session, Some(SessionState::Creating | SessionState::Created | SessionState::Terminating));
+        let is_shown = matches!(world.around.poller, Poller::Shows { .. });
+        if is_shown && world.session.as_ref().is_some_and(|state| !state.is_ended()) && object_is_bound_to_it(&world) {
+            prop_assert!(world.calls.is_empty(), "the poller shows it: {}", world.told());
+        }
         let budget = minutes(5).as_secs() / if fast { TIMING.changing } else { TIMING.steady }.as_secs() + 1;
         prop_assert!(world.calls.len() as u64 <= budget, "{} calls: {}", world.calls.len(), world.told());
     }

@@ -10,7 +10,7 @@ use athena_session_operator::session::decide::Step;
 use kube::ResourceExt;
 
 use super::{Fault, World};
-use crate::fixtures::{HOME, SESSION, TIMING, WORK_GROUP, at, error, status};
+use crate::fixtures::{HOME, SESSION, TIMING, at, error, status};
 
 impl World {
     pub(super) fn call(&mut self, object: &AthenaSession, step: &Step) {
@@ -24,6 +24,7 @@ impl World {
         };
         self.calls.push((self.elapsed, operation));
         self.check_call(object, operation);
+        let sent = self.elapsed;
         let outage = self.outages.iter().find(|(of, _)| *of == operation).map(|(_, class)| *class);
         let answer = match outage {
             Some(class) => Err(class),
@@ -38,7 +39,8 @@ impl World {
             let error: CallError = error(operation, class);
             self.knowledge.failed(error, now, &TIMING, jitter);
         } else {
-            self.knowledge.answered_in(&self.scope.account);
+            self.knowledge.answered_in(&self.scope);
+            self.tell_poller(sent);
         }
     }
 
@@ -47,6 +49,7 @@ impl World {
         if !object.finalizers().iter().any(|name| name == FINALIZER) {
             self.breach(format!("{operation} without our finalizer"));
         }
+        self.check_terms(object, operation);
         let recorded = object.status.as_ref().and_then(|status| status.account_id.as_deref());
         if self.knowledge.seen.is_none()
             && let (Some(recorded), Account::Known(account)) = (recorded, &self.scope.account)
@@ -107,18 +110,18 @@ impl World {
         if fault == Fault::CutAfter {
             return Err(ErrorClass::Unavailable);
         }
-        let knowledge = &mut self.knowledge;
+        let (knowledge, real) = (&mut self.knowledge, self.around.real);
         match (step, answer) {
             (Step::Identify, _) => {
                 self.scope.confirmed_at = Some(now.tick);
                 knowledge.identified();
             }
             (Step::Search { work_group }, found) => {
-                knowledge.searched(found.filter(|_| work_group == WORK_GROUP), now, &TIMING);
+                knowledge.searched(found.filter(|_| *work_group == real), now, &TIMING);
             }
             (_, None) => return Err(ErrorClass::NotFoundOrInvalid),
             (Step::Describe, Some(status)) => {
-                let work_group = WORK_GROUP.to_owned();
+                let work_group = real.to_owned();
                 knowledge.described(Session { status, work_group, dpu_execution_millis: Some(7) }, now);
             }
             (Step::Look, Some(status)) => knowledge.looked(status, now),
@@ -131,7 +134,7 @@ impl World {
     /// object without a record, or with a forged work group, can't be protected from it.
     fn may_seem_missing(&self, operation: Operation, object: &AthenaSession) -> bool {
         let recorded = object.status.as_ref();
-        let known = recorded.is_some_and(|it| it.state.is_some() && it.work_group.as_deref() == Some(WORK_GROUP));
+        let known = recorded.is_some_and(|it| it.state.is_some() && it.work_group.as_deref() == Some(self.around.real));
         // Nor can one that this process took on and never saw, whatever is recorded of it.
         let never_seen = self.knowledge.adopted_here && self.knowledge.seen.is_none();
         known && !never_seen && !matches!(operation, Operation::ListSessions | Operation::GetCallerIdentity)

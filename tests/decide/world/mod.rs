@@ -3,6 +3,7 @@
 //!
 //! It watches the operator: the first breach of what must hold is kept in [`World::breach`].
 
+mod around;
 mod athena;
 mod operator;
 
@@ -10,14 +11,17 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use athena_session_operator::api::FINALIZER;
-use athena_session_operator::api::session::{AthenaSession, AthenaSessionSpec, AthenaSessionStatus, DeletionPolicy};
+use athena_session_operator::api::session::{
+    AthenaSession, AthenaSessionSpec, AthenaSessionStatus, DeletionPolicy, WorkGroupRef,
+};
 use athena_session_operator::athena::port::Scope;
 use athena_session_operator::athena::port::{ErrorClass, Operation, SessionState};
 use athena_session_operator::session::decide::Step;
 use athena_session_operator::session::knowledge::Knowledge;
-use athena_session_operator::work_group::terms::Terms;
+use athena_session_operator::work_group::terms::Brake;
 use kube::ResourceExt;
 
+pub use self::around::{Around, Owner, Poller};
 pub use self::operator::word;
 use crate::fixtures::{SESSION, home, object, seconds, time};
 
@@ -54,6 +58,24 @@ pub enum Event {
         requests: u8,
         late: bool,
     },
+    /// The AthenaWorkGroup is created, or taken away by force.
+    GroupExists(bool),
+    /// It selects the object's namespace, or doesn't any more.
+    GroupAllows(bool),
+    /// It is being deleted, or isn't.
+    GroupCloses(bool),
+    /// The operator asks for a workGroupRef.
+    RefIsRequired(bool),
+    /// Ends are held up.
+    Brake(Option<Brake>),
+    /// The object comes to refer to the AthenaWorkGroup.
+    SetRef,
+    /// An older object that names the session appears, changes or vanishes; the watch shows it at once, or later.
+    Owner(Option<Owner>, bool),
+    /// The watch shows whose the session is by now.
+    OwnerIsShown,
+    /// What the poller of the work group does from now on.
+    Poller(Poller),
 }
 
 /// Lies in a status.
@@ -78,9 +100,8 @@ enum Answer {
 pub struct World {
     pub elapsed: Duration,
     pub scope: Scope,
-    pub terms: Terms,
-    /// A poller looks after the session's work group. It never shows anything here.
-    pub polled: bool,
+    /// What others than the object's author say.
+    pub around: Around,
     /// The object at the API server.
     pub object: Option<AthenaSession>,
     /// The object as the operator's watch shows it.
@@ -120,8 +141,7 @@ impl World {
         Self {
             elapsed: Duration::ZERO,
             scope: home(),
-            terms: Terms::default(),
-            polled: false,
+            around: Around::default(),
             object: Some(object()),
             cache: None,
             cache_frozen: false,
@@ -190,15 +210,38 @@ impl World {
             }),
             Event::Create(spec) => {
                 if self.object.is_none() {
+                    self.around.was_granted = false;
                     let mut new = AthenaSession { spec: spec.clone(), ..object() };
                     new.metadata.finalizers = None;
                     new.metadata.uid = Some(format!("uid-{}", self.versions + 1));
                     self.store(new);
                 }
             }
-            Event::Forge(forgery) => self.edit(|object, now| forge(object, *forgery, now)),
+            Event::GroupExists(exists) => self.around.exists = *exists,
+            Event::GroupAllows(allows) => self.around.allows = *allows,
+            Event::GroupCloses(closes) => self.around.closes = *closes,
+            Event::RefIsRequired(is_required) => self.around.is_required = *is_required,
+            Event::Brake(brake) => self.around.brake = *brake,
+            Event::Owner(owner, is_shown) => {
+                self.around.owner = *owner;
+                if *is_shown {
+                    self.around.shown = *owner;
+                }
+            }
+            Event::OwnerIsShown => self.around.shown = self.around.owner,
+            Event::Poller(poller) => self.around.poller = *poller,
+            Event::SetRef => self.edit(|object, _| {
+                let group = WorkGroupRef { name: around::GROUP.to_owned() };
+                object.spec.work_group_ref.get_or_insert(group);
+                object.metadata.generation = object.metadata.generation.map(|generation| generation + 1);
+            }),
+            Event::Forge(forgery) => {
+                self.around.is_forged = true;
+                self.edit(|object, now| forge(object, *forgery, now));
+            }
             Event::Restart => {
                 self.knowledge = Knowledge::default();
+                self.around.restarted();
                 self.killed = true;
             }
             Event::Becomes(state) => {
@@ -230,11 +273,13 @@ impl World {
     }
 
     pub fn wait(&mut self, long: Duration) {
+        self.around.was(self.elapsed, self.session.clone());
         self.elapsed += long;
         if self.terminated_at.is_some_and(|at| at <= self.elapsed) {
             self.terminated_at = None;
             self.session = Some(SessionState::Terminated);
         }
+        self.around.was(self.elapsed, self.session.clone());
     }
 
     fn become_state(&mut self, state: SessionState) {
@@ -278,6 +323,9 @@ impl World {
         match step {
             Step::AddFinalizer => {
                 finalizers.push(FINALIZER.to_owned());
+                if self.refusal(&current).is_some() || self.around.closes && self.is_bound(&current) {
+                    self.breach("S5: adopted without a grant".to_owned());
+                }
                 if deleted {
                     self.breach("bug 9: finalizer added to an object that is being deleted".to_owned());
                 }
@@ -289,7 +337,8 @@ impl World {
                 }
                 let retain = new.spec.deletion_policy == DeletionPolicy::Retain;
                 let ours = new.spec.session_id == SESSION;
-                if !retain && ours && self.session.as_ref().is_some_and(|state| !state.is_ended()) {
+                let others = self.is_others(&new);
+                if !retain && ours && !others && self.session.as_ref().is_some_and(|state| !state.is_ended()) {
                     self.breach(format!("S2: finalizer removed while the session is {:?}", self.session));
                 }
             }
@@ -297,6 +346,7 @@ impl World {
                 if new.status.as_ref() == Some(&**status) {
                     self.breach("L2: a status was written that was there".to_owned());
                 }
+                self.check_status(&current, status);
                 new.status = Some((**status).clone());
             }
             _ => unreachable!("{step:?} is no write"),

@@ -54,7 +54,8 @@ impl World {
                 }
             };
             let changed = self.versions != version;
-            self.wait(if changed { REQUEST } else { next.min(until - self.elapsed.min(until)) });
+            let next = next.min(until - self.elapsed.min(until));
+            if changed { self.wait(REQUEST) } else { self.sleep(next) }
         }
         done(self)
     }
@@ -83,12 +84,17 @@ impl World {
         let mut fresh = false;
         for _ in 0..MOST_STEPS {
             let now = at(self.elapsed);
-            self.knowledge.found(&object, &self.scope, now);
-            let (knowledge, scope) = (&self.knowledge, &self.scope);
-            let (terms, polled) = (&self.terms, self.polled);
-            let step = decide(&View { object: &object, fresh, knowledge, terms, polled, scope, timing: &TIMING, now });
+            let (terms, scope) = (self.terms(&object), self.scope_for(&object));
+            self.around.was_granted |= terms.refusal.is_none();
+            self.knowledge.found(&object, &scope, now);
+            let polled = self.hear(&terms, &scope, now);
+            let (knowledge, terms, scope) = (&self.knowledge, &terms, &scope);
+            let view = View { object: &object, fresh, knowledge, terms, polled, scope, timing: &TIMING, now };
+            let step = decide(&view);
+            let interest = view.interest();
             self.steps.push(step.clone());
             if let Step::Wait(after) = step {
+                self.around.interest = interest;
                 return Outcome::Wait(after);
             }
             self.wait(REQUEST);
@@ -106,6 +112,14 @@ impl World {
                     answer
                 }
                 Step::Refresh => self.get(),
+                Step::ConfirmOwner { owner } => {
+                    self.confirm(owner);
+                    self.spring();
+                    if self.killed {
+                        return Outcome::Broken;
+                    }
+                    continue;
+                }
                 _ => {
                     self.call(&object, &step);
                     self.spring();

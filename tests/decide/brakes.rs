@@ -1,0 +1,83 @@
+//! What holds up ends: `--read-only`, and the annotation `paused`.
+
+use athena_session_operator::api::session::DeletionPolicy;
+use athena_session_operator::athena::port::{Operation, SessionState};
+use athena_session_operator::work_group::terms::Brake;
+
+use crate::fixtures::{condition, minutes, seconds};
+use crate::world::{Event, World};
+
+const BRAKES: [(Brake, &str); 3] =
+    [(Brake::ReadOnly, "ReadOnly"), (Brake::ObjectPaused, "Paused"), (Brake::WorkGroupPaused, "Paused")];
+
+#[test]
+fn a_brake_holds_up_the_end_says_so_once_and_the_end_goes_on_without_it() {
+    for (brake, reason) in BRAKES {
+        for asked in [Event::Delete, Event::SetTerminate] {
+            let mut world = World::granted(SessionState::Idle);
+            world.event(&Event::Brake(Some(brake)));
+            world.event(&asked);
+            world.run_for(minutes(30));
+            assert_eq!(world.session, Some(SessionState::Idle), "{brake:?}");
+            assert_eq!(condition(world.recorded(), "Stalled").unwrap().reason, reason);
+            assert!(world.recorded().termination_requested_at.is_some(), "when it was asked for is recorded");
+            assert_eq!(world.writes.len(), 1, "{}", world.told());
+            world.event(&Event::Brake(None));
+            world.run_for(minutes(2));
+            assert_eq!(world.session, Some(SessionState::Terminated));
+            assert_eq!(world.object.is_none(), asked == Event::Delete);
+            assert_eq!((world.count(Operation::TerminateSession), world.breach), (1, None));
+        }
+    }
+}
+
+#[test]
+fn a_brake_changes_nothing_where_no_end_is_asked_for() {
+    for (brake, _) in BRAKES {
+        let mut world = World::granted(SessionState::Idle);
+        world.event(&Event::Brake(Some(brake)));
+        world.run_for(minutes(5));
+        assert!(world.writes.is_empty(), "{brake:?}");
+    }
+}
+
+#[test]
+fn an_end_that_is_under_way_is_followed_and_lets_the_object_go() {
+    for (brake, _) in BRAKES {
+        for state in [SessionState::Terminating, SessionState::Terminated, SessionState::Failed] {
+            let mut world = World::granted(SessionState::Idle);
+            world.event(&Event::Brake(Some(brake)));
+            world.event(&Event::Delete);
+            world.run_for(minutes(1));
+            world.event(&Event::Becomes(state.clone()));
+            world.run_for(minutes(3));
+            assert!(world.object.is_none(), "{brake:?} {state}");
+            assert_eq!((world.count(Operation::TerminateSession), world.breach), (0, None));
+        }
+    }
+}
+
+/// It comes while the end is about to be asked for.
+#[test]
+fn a_brake_counts_until_the_last_moment() {
+    for steps in 1..4 {
+        let mut world = World::granted(SessionState::Idle);
+        world.event(&Event::Delete);
+        world.ambush.push((steps, Event::Brake(Some(Brake::ObjectPaused))));
+        world.run_for(seconds(30));
+        assert_eq!(world.breach, None, "after {steps} steps");
+    }
+}
+
+#[test]
+fn retain_lets_go_in_spite_of_a_brake() {
+    for (brake, _) in BRAKES {
+        let mut world = World::granted(SessionState::Idle);
+        world.event(&Event::Brake(Some(brake)));
+        world.event(&Event::Delete);
+        world.run_for(minutes(1));
+        world.event(&Event::SetPolicy(DeletionPolicy::Retain));
+        world.pass();
+        assert_eq!((world.object.is_none(), world.session), (true, Some(SessionState::Idle)));
+    }
+}

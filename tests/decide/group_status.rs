@@ -1,0 +1,102 @@
+//! What the status of an AthenaWorkGroup says.
+
+use athena_session_operator::api::PAUSED;
+use athena_session_operator::api::work_group::{AthenaWorkGroup, AthenaWorkGroupSpec, AthenaWorkGroupStatus};
+use athena_session_operator::athena::informer::Census;
+use athena_session_operator::athena::port::{Account, ErrorClass, Operation, Scope};
+use athena_session_operator::session::notice::Notice;
+use athena_session_operator::work_group::status::{GroupView, due, only_counts_differ};
+use serde_json::json;
+
+use crate::fixtures::{HOME, REGION, TIMING, at, elsewhere, error, home, seconds};
+
+fn group() -> AthenaWorkGroup {
+    AthenaWorkGroup::new("spark", AthenaWorkGroupSpec::default())
+}
+
+fn census(idle: u32, declared: u32) -> Census {
+    Census { sessions: Some([("IDLE".to_owned(), idle)].into()), declared, trouble: None }
+}
+
+fn written(
+    group: &AthenaWorkGroup,
+    scope: &Scope,
+    census: &Census,
+    holders: Option<usize>,
+) -> Option<(AthenaWorkGroupStatus, Option<Notice>)> {
+    due(&GroupView { group, scope, census, holders, timing: &TIMING, wall: at(seconds(0)).wall })
+}
+
+fn reason(status: &AthenaWorkGroupStatus) -> &str {
+    &status.conditions.iter().find(|it| it.type_ == "Ready").unwrap().reason
+}
+
+#[test]
+fn the_first_status_records_where_it_is_and_the_second_is_none() {
+    let mut group = group();
+    let (status, notice) = written(&group, &home(), &census(5, 2), None).unwrap();
+    assert_eq!((status.work_group.as_deref(), status.region.as_deref()), (Some("spark"), Some(REGION)));
+    assert_eq!(status.account_id.as_deref(), Some(HOME));
+    assert_eq!((status.declared, status.undeclared, reason(&status)), (Some(2), Some(3), "Available"));
+    assert_eq!(notice, None);
+    group.status = Some(status);
+    assert_eq!(written(&group, &home(), &census(5, 2), None), None);
+    // A census that isn't to be had leaves the numbers.
+    assert_eq!(written(&group, &home(), &Census::default(), None), None);
+}
+
+#[test]
+fn what_is_worst_is_said_first_and_told_once() {
+    let recorded = || {
+        let mut group = group();
+        group.status = written(&group, &home(), &census(1, 0), None).map(|(status, _)| status);
+        group
+    };
+    let unreadable = || {
+        let mut group = recorded();
+        let expressions = json!({"matchExpressions": [{"key": "team", "operator": "Like", "values": ["a"]}]});
+        group.spec.namespaces = serde_json::from_value(json!({"from": "Selector", "selector": expressions})).unwrap();
+        group
+    };
+    let unknown = Scope { account: Account::Unknown("no answer".to_owned()), ..home() };
+    let trouble = Census { trouble: Some(error(Operation::ListSessions, ErrorClass::Denied)), ..census(1, 0) };
+    for (mut group, scope, census, holders, expected, told) in [
+        (recorded(), Scope { region: None, ..home() }, census(1, 0), None, "AwsNotConfigured", true),
+        (recorded(), unknown, census(1, 0), None, "AccountUnknown", false),
+        (recorded(), elsewhere(), census(1, 0), None, "WrongAccount", true),
+        (unreadable(), home(), census(1, 0), None, "InvalidSelector", true),
+        (unreadable(), elsewhere(), census(1, 0), None, "WrongAccount", true),
+        (recorded(), home(), trouble.clone(), None, "AccessDenied", true),
+        (unreadable(), home(), trouble.clone(), None, "InvalidSelector", true),
+        (unreadable(), elsewhere(), trouble, Some(3), "InUse", false),
+    ] {
+        let (status, notice) = written(&group, &scope, &census, holders).unwrap();
+        assert_eq!((reason(&status), notice.is_some()), (expected, told), "{group:?}");
+        assert_eq!(status.account_id.as_deref(), Some(HOME), "the record isn't replaced");
+        group.status = Some(status);
+        assert_eq!(written(&group, &scope, &census, holders), None);
+    }
+}
+
+#[test]
+fn a_pause_is_said_and_doesnt_make_it_unusable() {
+    let mut group = group();
+    group.metadata.annotations = Some([(PAUSED.to_owned(), "true".to_owned())].into());
+    let (status, _) = written(&group, &home(), &census(0, 0), None).unwrap();
+    assert_eq!(reason(&status), "Available");
+    assert!(status.conditions[0].message.contains(PAUSED));
+}
+
+#[test]
+fn only_later_numbers_are_worth_no_write_of_their_own() {
+    let mut group = group();
+    let first = written(&group, &home(), &Census::default(), None).unwrap().0;
+    group.status = Some(first.clone());
+    let counted = written(&group, &home(), &census(5, 2), None).unwrap().0;
+    assert!(!only_counts_differ(&first, &counted), "the first numbers are news");
+    group.status = Some(counted.clone());
+    let later = written(&group, &home(), &census(7, 3), None).unwrap().0;
+    assert!(only_counts_differ(&counted, &later));
+    let trouble = written(&group, &elsewhere(), &census(9, 3), None).unwrap().0;
+    assert!(!only_counts_differ(&counted, &trouble));
+}

@@ -1,0 +1,97 @@
+//! A session that two objects name belongs to one of them.
+
+use athena_session_operator::athena::port::SessionState;
+use athena_session_operator::session::decide::{Step, decide};
+use athena_session_operator::session::knowledge::{Knowledge, OwnerRead};
+use athena_session_operator::session::view::{PASS, View};
+use athena_session_operator::work_group::terms::Terms;
+
+use crate::fixtures::{at, claim, condition, home, minutes, object, seconds, states, time, view};
+use crate::world::{Event, Owner, Poller, World};
+
+const STANDS: Option<Owner> = Some(Owner { stands: true });
+const GOES: Option<Owner> = Some(Owner { stands: false });
+
+#[test]
+fn the_other_neither_watches_nor_ends_it() {
+    for state in states() {
+        for asked in [None, Some(Event::SetTerminate)] {
+            let mut world = World::granted(SessionState::Idle);
+            world.around.poller = Poller::Shows { lag: seconds(0) };
+            world.event(&Event::Owner(STANDS, true));
+            asked.iter().for_each(|asked| world.event(asked));
+            world.event(&Event::Becomes(state.clone()));
+            // The owner's poller sees it.
+            world.wait(seconds(1));
+            world.poll();
+            world.run_for(minutes(10));
+            assert!(world.calls.is_empty(), "{}", world.told());
+            assert_eq!(world.recorded().state.as_deref(), Some("IDLE"), "it is the owner's business by now");
+            assert_eq!(condition(world.recorded(), "Stalled").unwrap().reason, "AlreadyDeclared");
+            assert_eq!((world.writes.len(), world.breach), (1, None));
+        }
+    }
+}
+
+#[test]
+fn one_that_isnt_held_isnt_taken_on_and_is_told_nothing() {
+    let mut world = World::bound(SessionState::Idle);
+    world.object.as_mut().unwrap().metadata.finalizers = None;
+    world.around.poller = Poller::Shows { lag: seconds(0) };
+    world.event(&Event::Owner(STANDS, true));
+    world.wait(seconds(1));
+    world.poll();
+    world.run_for(minutes(10));
+    assert_eq!((world.recorded().state.as_deref(), world.calls.len(), world.breach.clone()), (None, 0, None));
+    // The watches may not show why: accounts that come to be known.
+    world.event(&Event::Owner(None, true));
+    world.run_for(minutes(2));
+    assert_eq!(world.recorded().state.as_deref(), Some("IDLE"));
+}
+
+#[test]
+fn it_goes_when_it_is_certain_that_the_owner_stands() {
+    let mut world = World::granted(SessionState::Idle);
+    world.event(&Event::Owner(STANDS, true));
+    world.run_for(seconds(1));
+    world.event(&Event::Delete);
+    world.pass();
+    assert!(world.object.is_none() && world.calls.is_empty(), "{}", world.told());
+    assert_eq!((world.session, world.breach), (Some(SessionState::Idle), None));
+}
+
+/// What the watch shows may be gone, or going with Retain.
+#[test]
+fn an_owner_that_doesnt_stand_leaves_the_session_to_the_other() {
+    for truth in [None, GOES] {
+        let mut world = World::granted(SessionState::Idle);
+        world.event(&Event::Owner(STANDS, true));
+        world.event(&Event::Owner(truth, false));
+        world.event(&Event::Delete);
+        world.run_for(minutes(5));
+        assert!(world.object.is_some(), "{truth:?}");
+        world.event(&Event::Owner(None, true));
+        world.run_for(minutes(1));
+        assert!(world.object.is_none());
+        assert_eq!((world.session, world.breach), (Some(SessionState::Terminated), None));
+    }
+}
+
+#[test]
+fn the_owner_is_read_again_when_that_is_long_ago_or_of_another() {
+    let mut object = object();
+    object.metadata.deletion_timestamp = Some(time(seconds(0)));
+    let terms = Terms { owner: Some(claim("older")), ..Terms::default() };
+    let now = at(minutes(10));
+    let step = |uid: &str, ago, stands| {
+        let read = OwnerRead { uid: uid.to_owned(), at: at(minutes(10) - ago).tick, stands };
+        let knowledge = Knowledge { owner: Some(read), ..Knowledge::default() };
+        let scope = home();
+        decide(&View { terms: &terms, ..view(&object, &knowledge, &scope, now) })
+    };
+    let confirms = |step| matches!(step, Step::ConfirmOwner { .. });
+    assert!(matches!(step("older", PASS, true), Step::LetGo { .. }));
+    assert!(confirms(step("older", PASS + seconds(1), true)));
+    assert!(confirms(step("another", seconds(1), true)));
+    assert!(!confirms(step("older", seconds(1), false)));
+}

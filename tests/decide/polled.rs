@@ -1,0 +1,201 @@
+//! What the poller of the session's work group shows, and what an object asks for itself all the same.
+
+use std::time::Duration;
+
+use athena_session_operator::api::session::AthenaSession;
+use athena_session_operator::athena::port::{ErrorClass, Operation, Polled, Scope, SessionState};
+use athena_session_operator::session::decide::{Step, decide};
+use athena_session_operator::session::knowledge::{Described, Knowledge};
+use athena_session_operator::session::view::{Interest, View};
+use athena_session_operator::work_group::terms::Terms;
+
+use crate::fixtures::{TIMING, WORK_GROUP, at, error, home, minutes, object, recorded_as, seconds, status, view};
+use crate::world::{Event, Poller, World};
+
+const SHOWS: Poller = Poller::Shows { lag: Duration::ZERO };
+
+fn polled(session: SessionState, poller: Poller) -> World {
+    let mut world = World::bound(session);
+    world.event(&Event::Poller(poller));
+    world
+}
+
+fn show(knowledge: &mut Knowledge, state: &SessionState, seen_at: u64, now: u64) {
+    let status = status(state);
+    let polled = Polled::Seen { status: &status, at: at(seconds(seen_at)).tick };
+    knowledge.polled(polled, WORK_GROUP, &home(), at(seconds(now)));
+}
+
+#[test]
+fn what_the_poller_shows_isnt_asked_for() {
+    let mut world = polled(SessionState::Creating, SHOWS);
+    world.run_for(seconds(10));
+    assert_eq!(world.recorded().state.as_deref(), Some("CREATING"));
+    world.event(&Event::Becomes(SessionState::Idle));
+    world.run_for(seconds(5));
+    assert_eq!(world.recorded().state.as_deref(), Some("IDLE"));
+    world.run_for(minutes(30));
+    assert!(world.calls.is_empty(), "{}", world.told());
+}
+
+#[test]
+fn an_end_that_the_poller_shows_takes_one_call() {
+    let mut world = polled(SessionState::Idle, SHOWS);
+    world.run_for(seconds(10));
+    world.event(&Event::Delete);
+    world.run_for(minutes(2));
+    assert!(world.object.is_none());
+    assert_eq!(world.calls.len(), 1, "{:?}", world.calls);
+}
+
+#[test]
+fn where_the_poller_cant_tell_the_object_asks_at_once() {
+    let mut world = polled(SessionState::Idle, Poller::AskYourself);
+    world.run_for(seconds(10));
+    assert_eq!(world.count(Operation::GetSession), 1);
+    assert_eq!(world.recorded().state.as_deref(), Some("IDLE"));
+}
+
+#[test]
+fn a_silent_poller_is_waited_for_no_longer_than_an_interval() {
+    for event in [None, Some(Event::Delete)] {
+        let mut world = polled(SessionState::Idle, Poller::Silent);
+        event.iter().for_each(|event| world.event(event));
+        world.run_for(TIMING.steady - seconds(1));
+        assert!(world.calls.is_empty());
+        world.run_for(seconds(2));
+        assert_eq!(world.count(Operation::GetSession), 1, "{}", world.told());
+        world.run_for(minutes(5));
+        assert_eq!(world.object.is_none(), event.is_some());
+    }
+}
+
+/// Nothing more will come of a sighting that doesn't count: an ended session isn't polled again.
+#[test]
+fn a_sighting_that_doesnt_count_isnt_waited_for_either() {
+    let scope = Scope { since: Some(at(seconds(100)).tick), ..home() };
+    let (mut knowledge, object) = (Knowledge::default(), object());
+    let ended = status(&SessionState::Terminated);
+    for second in [200, 230, 261] {
+        let now = at(seconds(second));
+        // From before the account was known.
+        knowledge.polled(Polled::Seen { status: &ended, at: at(seconds(50)).tick }, WORK_GROUP, &scope, now);
+        let view = View { polled: true, ..view(&object, &knowledge, &scope, now) };
+        let step = decide(&view);
+        let asks = step == Step::Describe;
+        assert_eq!(asks, second == 261, "{step:?} after {second}");
+    }
+}
+
+#[test]
+fn a_session_that_the_poller_forgets_is_looked_at() {
+    let mut world = polled(SessionState::Idle, SHOWS);
+    world.run_for(seconds(10));
+    world.event(&Event::Poller(Poller::Silent));
+    world.event(&Event::Becomes(SessionState::Terminated));
+    world.run_for(TIMING.steady * 4);
+    assert_eq!(world.recorded().state.as_deref(), Some("TERMINATED"), "{}", world.told());
+}
+
+#[test]
+fn an_end_is_reached_without_the_poller() {
+    for poller in [Poller::Silent, Poller::AskYourself, Poller::Off] {
+        let mut world = polled(SessionState::Idle, SHOWS);
+        world.run_for(seconds(10));
+        world.event(&Event::Poller(poller));
+        world.event(&Event::Delete);
+        world.run_for(minutes(4));
+        assert!(world.object.is_none(), "{poller:?}: {}", world.told());
+        assert_eq!(world.breach, None);
+    }
+}
+
+#[test]
+fn a_list_that_lags_takes_no_end_back_and_calls_for_none_twice() {
+    for lag in [1, 3, 20, 50] {
+        let mut world = polled(SessionState::Idle, Poller::Shows { lag: seconds(lag) });
+        world.terminating_for = Some(seconds(30));
+        world.run_for(minutes(3));
+        world.event(&Event::SetTerminate);
+        world.run_for(minutes(5));
+        assert_eq!(world.count(Operation::TerminateSession), 1, "{lag} s: {}", world.told());
+        assert_eq!(world.recorded().state.as_deref(), Some("TERMINATED"));
+    }
+}
+
+#[test]
+fn what_was_seen_later_isnt_taken_back() {
+    let mut knowledge = Knowledge::default();
+    show(&mut knowledge, &SessionState::Busy, 10, 11);
+    show(&mut knowledge, &SessionState::Idle, 9, 12);
+    assert_eq!(knowledge.state(), Some(&SessionState::Busy));
+    // Nor is an absence, by what was seen before it.
+    let missing = error(Operation::GetSessionStatus, ErrorClass::NotFoundOrInvalid);
+    knowledge.failed(missing, at(seconds(20)), &TIMING, 1.0);
+    show(&mut knowledge, &SessionState::Idle, 20, 21);
+    assert!(knowledge.absence.is_some());
+    show(&mut knowledge, &SessionState::Idle, 21, 22);
+    assert!(knowledge.absence.is_none());
+}
+
+/// A poll that was sent before TerminateSession answered, and saw the end: the poller won't ask again.
+#[test]
+fn an_end_is_true_however_late_it_is_told() {
+    let mut knowledge = Knowledge::default();
+    show(&mut knowledge, &SessionState::Busy, 10, 10);
+    knowledge.terminate_accepted(Some(SessionState::Terminating), at(seconds(20)));
+    show(&mut knowledge, &SessionState::Terminated, 19, 21);
+    assert_eq!(knowledge.state(), Some(&SessionState::Terminated));
+    show(&mut knowledge, &SessionState::Idle, 30, 31);
+    assert_eq!(knowledge.state(), Some(&SessionState::Terminated));
+}
+
+#[test]
+fn the_poller_is_asked_only_on_behalf_of_what_may_know() {
+    let mut adopted = object();
+    adopted.status = Some(recorded_as(&SessionState::Idle));
+    let mut unheld = object();
+    unheld.metadata.finalizers = None;
+    let mut knowledge = Knowledge::default();
+    let interest = |object: &AthenaSession, knowledge: &Knowledge, terms: &Terms| {
+        let scope = home();
+        View { terms, polled: true, ..view(object, knowledge, &scope, at(minutes(1))) }.interest()
+    };
+    let refused = |refusal| Terms { reference: Some("spark".to_owned()), refusal: Some(refusal), ..Terms::default() };
+    use athena_session_operator::work_group::terms::Refusal::*;
+    let granted = Terms { work_group: Some(WORK_GROUP.to_owned()), ..Terms::default() };
+    assert_eq!(interest(&object(), &knowledge, &granted), Some(Interest::FirstSight));
+    assert_eq!(interest(&unheld, &knowledge, &granted), None);
+    assert_eq!(interest(&object(), &knowledge, &refused(NamespaceNotAllowed)), None, "it never had a grant");
+    assert_eq!(interest(&adopted, &knowledge, &refused(NamespaceNotAllowed)), Some(Interest::FirstSight));
+    assert_eq!(interest(&adopted, &knowledge, &refused(WorkGroupNotFound)), None);
+    show(&mut knowledge, &SessionState::Idle, 50, 51);
+    assert_eq!(interest(&adopted, &knowledge, &granted), Some(Interest::Steady));
+    show(&mut knowledge, &SessionState::Creating, 52, 53);
+    assert_eq!(interest(&adopted, &knowledge, &granted), Some(Interest::Changing));
+    let foreign = Terms { work_group: Some("of-others".to_owned()), ..Terms::default() };
+    assert_eq!(interest(&adopted, &knowledge, &foreign), None);
+    let owned = Terms { owner: Some(crate::fixtures::claim("older")), ..granted };
+    assert_eq!(interest(&adopted, &knowledge, &owned), None);
+}
+
+/// A sweep of many sessions takes its time.
+#[test]
+fn the_poller_gets_time_before_the_object_looks_for_itself() {
+    for (state, alone, polled) in [(SessionState::Idle, 60, 180), (SessionState::Terminating, 2, 60)] {
+        for is_polled in [false, true] {
+            let due = if is_polled { polled } else { alone };
+            for (second, looks) in [(due - 1, false), (due, true)] {
+                let mut knowledge = Knowledge { described: Described::Yes, ..Knowledge::default() };
+                show(&mut knowledge, &state, 0, 0);
+                let (mut object, scope, now) = (object(), home(), at(seconds(second)));
+                // All that is to be written is.
+                if let Step::WriteStatus { status, .. } = decide(&view(&object, &knowledge, &scope, at(seconds(0)))) {
+                    object.status = Some(*status);
+                }
+                let step = decide(&View { polled: is_polled, ..view(&object, &knowledge, &scope, now) });
+                assert_eq!(step == Step::Look, looks, "{state} after {second} s, polled {is_polled}: {step:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! What the terms follow from: whom a work group selects, what holds up ends, and whose a session is.
+
+use std::collections::BTreeMap;
+
+use athena_session_operator::api::PAUSED;
+use athena_session_operator::api::session::{AthenaSession, WorkGroupRef};
+use athena_session_operator::api::work_group::{
+    AthenaWorkGroup, AthenaWorkGroupSpec, AthenaWorkGroupStatus, Namespaces,
+};
+use athena_session_operator::work_group::terms::{Brake, Claim, Domain, Refusal, Rules, Terms, owner, selects};
+use serde_json::json;
+
+use crate::fixtures::{HOME, WORK_GROUP, object, seconds, time};
+
+fn labels(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+#[test]
+fn a_work_group_selects_the_namespaces_that_it_says() {
+    let team_a = labels(&[("team", "a"), ("stage", "test")]);
+    let all = [labels(&[]), team_a, labels(&[("team", "b")])];
+    let expression = |operator: &str, values: &[&str]| {
+        json!({"from": "Selector", "selector":
+        {"matchExpressions": [{"key": "team", "operator": operator, "values": values}]}})
+    };
+    let exists = |operator: &str| {
+        json!({"from": "Selector", "selector":
+        {"matchExpressions": [{"key": "team", "operator": operator}]}})
+    };
+    for (namespaces, expected) in [
+        (json!({}), [false, false, false]),
+        (json!({"from": "None"}), [false, false, false]),
+        (json!({"from": "All"}), [true, true, true]),
+        (json!({"from": "Selector"}), [false, false, false]),
+        // The empty selector.
+        (json!({"from": "Selector", "selector": {}}), [true, true, true]),
+        (json!({"from": "Selector", "selector": {"matchLabels": {"team": "a"}}}), [false, true, false]),
+        (json!({"from": "Selector", "selector": {"matchLabels": {"team": "a", "stage": "x"}}}), [false, false, false]),
+        (expression("In", &["a", "b"]), [false, true, true]),
+        (expression("NotIn", &["a"]), [true, false, true]),
+        (exists("Exists"), [false, true, true]),
+        (exists("DoesNotExist"), [true, false, false]),
+        // What can't be read selects none.
+        (expression("Like", &["a"]), [false, false, false]),
+        // A selector goes with nothing else.
+        (json!({"from": "None", "selector": {}}), [false, false, false]),
+    ] {
+        let read: Namespaces = serde_json::from_value(namespaces.clone()).unwrap();
+        assert_eq!(all.each_ref().map(|labels| selects(&read, labels)), expected, "{namespaces}");
+    }
+}
+
+fn group(namespaces: serde_json::Value) -> AthenaWorkGroup {
+    let namespaces = serde_json::from_value(namespaces).unwrap();
+    let spec = AthenaWorkGroupSpec { work_group: Some(WORK_GROUP.to_owned()), namespaces, ..Default::default() };
+    let mut group = AthenaWorkGroup::new("spark", spec);
+    group.status = Some(AthenaWorkGroupStatus { account_id: Some(HOME.to_owned()), ..Default::default() });
+    group
+}
+
+fn bound() -> AthenaSession {
+    let mut object = object();
+    object.spec.work_group_ref = Some(WorkGroupRef { name: "spark".to_owned() });
+    object
+}
+
+fn paused(value: &str) -> Option<BTreeMap<String, String>> {
+    Some(labels(&[(PAUSED, value)]))
+}
+
+#[test]
+fn an_object_without_a_reference_is_refused_only_where_one_is_required() {
+    let of = |require_work_group| Terms::of(&object(), None, None, Rules { require_work_group, read_only: false });
+    assert_eq!(of(false), Terms::default());
+    assert_eq!(of(true).refusal, Some(Refusal::WorkGroupRequired));
+}
+
+#[test]
+fn a_grant_needs_the_work_group_and_the_namespaces_labels() {
+    let (none, some) = (Rules::default(), labels(&[("team", "a")]));
+    let all = group(json!({"from": "All"}));
+    let selected = group(json!({"from": "Selector", "selector": {"matchLabels": {"team": "b"}}}));
+    let refusal = |group: Option<&AthenaWorkGroup>, labels| Terms::of(&bound(), group, labels, none).refusal;
+    assert_eq!(refusal(None, Some(&some)), Some(Refusal::WorkGroupNotFound));
+    assert_eq!(refusal(Some(&selected), Some(&some)), Some(Refusal::NamespaceNotAllowed));
+    // Nothing is known of the namespace yet.
+    assert_eq!(refusal(Some(&all), None), Some(Refusal::NamespaceNotAllowed));
+    let terms = Terms::of(&bound(), Some(&all), Some(&some), Rules { require_work_group: true, read_only: false });
+    let expected = Terms {
+        reference: Some("spark".to_owned()),
+        work_group: Some(WORK_GROUP.to_owned()),
+        account: Some(HOME.to_owned()),
+        ..Terms::default()
+    };
+    assert_eq!(terms, expected);
+}
+
+#[test]
+fn the_strongest_brake_is_the_one_that_is_told() {
+    let mut group = group(json!({"from": "All"}));
+    let mut object = bound();
+    let brake = |object: &AthenaSession, group: &AthenaWorkGroup, read_only| {
+        Terms::of(object, Some(group), None, Rules { require_work_group: false, read_only }).brake
+    };
+    assert_eq!(brake(&object, &group, false), None);
+    group.metadata.annotations = paused("false");
+    assert_eq!(brake(&object, &group, false), None);
+    // Whatever isn't `false` holds up: a typing error must not end a session.
+    for value in ["true", "", "yes", "False"] {
+        group.metadata.annotations = paused(value);
+        assert_eq!(brake(&object, &group, false), Some(Brake::WorkGroupPaused), "{value}");
+    }
+    object.metadata.annotations = paused("true");
+    assert_eq!(brake(&object, &group, false), Some(Brake::ObjectPaused));
+    assert_eq!(brake(&object, &group, true), Some(Brake::ReadOnly));
+}
+
+/// An object of this age and UID, as far as whose its session is.
+fn aged(uid: &str, created: u64) -> AthenaSession {
+    let mut object = object();
+    object.metadata.uid = Some(uid.to_owned());
+    object.metadata.creation_timestamp = Some(time(seconds(created)));
+    object
+}
+
+fn claim_of(object: &AthenaSession) -> Option<Claim> {
+    Claim::of(object, &Terms::default())
+}
+
+#[test]
+fn the_oldest_has_the_session_and_of_the_same_age_the_one_of_the_smaller_uid() {
+    let claims = |objects: &[(&str, u64)]| {
+        objects.iter().map(|(uid, created)| claim_of(&aged(uid, *created)).unwrap()).collect::<Vec<_>>()
+    };
+    let own = claim_of(&aged("m", 10));
+    for (others, expected) in [
+        (vec![], None),
+        (vec![("a", 11)], None),
+        (vec![("z", 9)], Some("z")),
+        (vec![("a", 10)], Some("a")),
+        (vec![("z", 10)], None),
+        (vec![("b", 9), ("a", 9), ("c", 12)], Some("a")),
+    ] {
+        let found = owner(own.as_ref(), claims(&others));
+        assert_eq!(found.as_ref().map(|claim| claim.uid.as_str()), expected, "{others:?}");
+    }
+    // What has no claim of its own leaves it to the first that has one.
+    assert_eq!(owner(None, claims(&[("z", 99)])).unwrap().uid, "z");
+}
+
+#[test]
+fn a_claim_takes_a_grant_and_something_to_hold_the_object() {
+    let refused = Terms { refusal: Some(Refusal::NamespaceNotAllowed), ..Terms::default() };
+    let closing = Terms { is_closing: true, ..Terms::default() };
+    for (held, deleted, terms, expected) in [
+        (true, false, Terms::default(), true),
+        (false, false, Terms::default(), true),
+        (true, true, Terms::default(), true),
+        // Let go, and something else holds it.
+        (false, true, Terms::default(), false),
+        (true, false, refused.clone(), false),
+        (false, false, refused, false),
+        (true, false, closing.clone(), true),
+        (false, false, closing, false),
+    ] {
+        let mut object = aged("a", 1);
+        object.metadata.finalizers.take_if(|_| !held);
+        object.metadata.deletion_timestamp = deleted.then(|| time(seconds(5)));
+        assert_eq!(Claim::of(&object, &terms).is_some(), expected, "held {held}, deleted {deleted}, {terms:?}");
+    }
+}
+
+#[test]
+fn what_isnt_known_of_a_domain_may_be_the_same() {
+    let domain = |region: &str, account: &str, work_group: &str| {
+        let known = |word: &str| (word != "?").then(|| word.to_owned());
+        Domain { region: known(region), account: known(account), work_group: known(work_group) }
+    };
+    let one = domain("r", "1", "w");
+    for (other, expected) in [
+        (domain("r", "1", "w"), true),
+        (domain("?", "?", "?"), true),
+        (domain("r", "1", "?"), true),
+        (domain("r", "?", "w"), true),
+        (domain("s", "1", "w"), false),
+        (domain("r", "2", "w"), false),
+        (domain("r", "1", "v"), false),
+        (domain("?", "2", "?"), false),
+    ] {
+        assert_eq!((one.overlaps(&other), other.overlaps(&one)), (expected, expected), "{other:?}");
+    }
+}

@@ -1,0 +1,251 @@
+//! Every combination of the terms, how the session stands, what is asked, who holds the object and whether a poller
+//! shows the session: one decision each, against the design's sentences.
+
+use athena_session_operator::api::session::{AthenaSession, DeletionPolicy};
+use athena_session_operator::athena::port::SessionState;
+use athena_session_operator::session::decide::{Step, decide};
+use athena_session_operator::session::knowledge::{Described, Knowledge, OwnerRead, Seen};
+use athena_session_operator::session::view::View;
+use athena_session_operator::work_group::terms::{Brake, Refusal, Terms};
+
+use crate::fixtures::{
+    WORK_GROUP, at, claim, condition, home, minutes, object, recorded_as, seconds, status, time, view,
+};
+
+const NOW: std::time::Duration = minutes(100);
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum On {
+    Granted,
+    Refused(Refusal),
+    /// The session is in another work group.
+    Foreign,
+    Closing,
+    Opening,
+    Braked(Brake),
+    /// Another object's; what the API server said of it a moment ago.
+    Owned(Option<bool>),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Asked {
+    Nothing,
+    Terminate,
+    Deleted,
+    DeletedRetain,
+}
+
+/// Seen a moment ago (or, of those that nobody may look at, on another's behalf); None: not by this process.
+type Stands = Option<SessionState>;
+
+#[derive(Clone, Debug)]
+struct Row {
+    on: On,
+    stands: Stands,
+    asked: Asked,
+    held: bool,
+    /// It had a grant, and the session was shown.
+    adopted: bool,
+    /// Why is recorded, and the copy is fresh.
+    ready: bool,
+    polled: bool,
+}
+
+fn rows() -> Vec<Row> {
+    use Asked::*;
+    let mut all = vec![On::Granted, On::Foreign, On::Closing, On::Opening];
+    all.extend([Refusal::WorkGroupRequired, Refusal::WorkGroupNotFound, Refusal::NamespaceNotAllowed].map(On::Refused));
+    all.extend([Brake::ReadOnly, Brake::ObjectPaused, Brake::WorkGroupPaused].map(On::Braked));
+    all.extend([None, Some(true), Some(false)].map(On::Owned));
+    let states = [None, Some(SessionState::Idle), Some(SessionState::Terminating), Some(SessionState::Terminated)];
+    let (both, mut rows) = ([false, true], Vec::new());
+    for on in all {
+        for stands in &states {
+            for asked in [Nothing, Terminate, Deleted, DeletedRetain] {
+                for (held, adopted) in [(false, false), (true, false), (true, true)] {
+                    for ready in both {
+                        for polled in both {
+                            rows.push(Row { on, stands: stands.clone(), asked, held, adopted, ready, polled });
+                        }
+                    }
+                }
+            }
+        }
+    }
+    rows
+}
+
+impl Row {
+    fn object(&self) -> AthenaSession {
+        let mut object = object();
+        object.metadata.finalizers.take_if(|_| !self.held);
+        object.spec.terminate = self.asked == Asked::Terminate;
+        object.metadata.deletion_timestamp = self.deleted().then(|| time(NOW));
+        if self.asked == Asked::DeletedRetain {
+            object.spec.deletion_policy = DeletionPolicy::Retain;
+        }
+        if self.adopted {
+            object.status = Some(recorded_as(&SessionState::Idle));
+            if self.on == On::Foreign {
+                // Before it came to refer to this one.
+                object.status.as_mut().unwrap().work_group = Some("of-others".to_owned());
+            }
+        }
+        if self.ready {
+            object.status.get_or_insert_default().termination_requested_at = Some(time(NOW));
+        }
+        object
+    }
+
+    fn knowledge(&self) -> Knowledge {
+        let mut knowledge = Knowledge::default();
+        let just_now = at(NOW - seconds(1)).tick;
+        if let Some(state) = &self.stands {
+            knowledge.seen = Some(Seen { status: status(state), at: just_now, doubtful: false });
+            knowledge.work_group = Some(if self.on == On::Foreign { "of-others" } else { WORK_GROUP }.to_owned());
+            knowledge.described = Described::AfterEnd;
+        }
+        if let On::Owned(Some(stands)) = self.on {
+            knowledge.owner = Some(OwnerRead { uid: "older".to_owned(), at: just_now, stands });
+        }
+        knowledge
+    }
+
+    fn terms(&self) -> Terms {
+        let there = !matches!(self.on, On::Refused(Refusal::WorkGroupNotFound | Refusal::WorkGroupRequired));
+        let bound = self.on != On::Refused(Refusal::WorkGroupRequired);
+        Terms {
+            reference: bound.then(|| "spark".to_owned()),
+            work_group: there.then(|| WORK_GROUP.to_owned()),
+            account: None,
+            refusal: if let On::Refused(refusal) = self.on { Some(refusal) } else { None },
+            is_closing: self.on == On::Closing,
+            is_opening: self.on == On::Opening,
+            brake: if let On::Braked(brake) = self.on { Some(brake) } else { None },
+            owner: matches!(self.on, On::Owned(_)).then(|| claim("older")),
+        }
+    }
+
+    fn step(&self, object: &AthenaSession) -> Step {
+        let (knowledge, terms, scope) = (self.knowledge(), self.terms(), home());
+        let view = view(object, &knowledge, &scope, at(NOW));
+        decide(&View { fresh: self.ready, terms: &terms, polled: self.polled, ..view })
+    }
+
+    // The words of the rules.
+
+    fn deleted(&self) -> bool {
+        matches!(self.asked, Asked::Deleted | Asked::DeletedRetain)
+    }
+
+    /// The session is known to be in another work group.
+    fn foreign(&self) -> bool {
+        self.on == On::Foreign && self.stands.is_some()
+    }
+
+    fn ended(&self) -> bool {
+        self.stands == Some(SessionState::Terminated)
+    }
+
+    /// Whether it is the object's to watch.
+    fn may_know(&self) -> bool {
+        let granted = !matches!(self.on, On::Refused(_)) || self.adopted;
+        self.held && granted && !self.foreign() && !matches!(self.on, On::Owned(_))
+    }
+
+    /// S1, S5.
+    fn may_end(&self) -> bool {
+        self.may_know() && !matches!(self.on, On::Refused(_) | On::Braked(_))
+    }
+
+    fn end_wanted(&self) -> bool {
+        matches!(self.asked, Asked::Terminate | Asked::Deleted)
+    }
+}
+
+#[rustfmt::skip]
+fn rules(row: &Row, step: &Step) -> Vec<(&'static str, bool, bool)> {
+    let unfinished = row.held && row.asked != Asked::DeletedRetain;
+    let wants_end = row.end_wanted() && row.may_end() && row.stands == Some(SessionState::Idle);
+    vec![
+        ("S5: the finalizer is added where there is a grant, a work group that neither comes nor goes, and no other owner",
+            !row.held && !row.deleted() && matches!(row.on, On::Granted | On::Foreign | On::Braked(_)),
+            *step == Step::AddFinalizer),
+        ("S2: it goes on Retain, on an end, from what was never ours, and from another's that certainly stands",
+            row.held && row.deleted() && (row.asked == Asked::DeletedRetain
+                || row.on == On::Owned(Some(true))
+                || row.ended() && row.may_know()
+                || row.foreign() && (!row.adopted || row.ended())),
+            matches!(step, Step::LetGo { .. })),
+        ("whose the session is is made sure of before that lets an object go",
+            unfinished && row.deleted() && row.on == On::Owned(None), matches!(step, Step::ConfirmOwner { .. })),
+        ("S1, S5: TerminateSession with a grant, without a brake, of one's own session",
+            wants_end && row.ready, matches!(step, Step::Terminate { .. })),
+        ("what isn't known is asked for: by the poller first, where there is one",
+            unfinished && row.may_know() && row.stands.is_none() && !row.polled
+                && row.on != On::Refused(Refusal::WorkGroupNotFound),
+            matches!(step, Step::Describe)),
+        ("nothing else is called",
+            false, matches!(step, Step::Look | Step::Search { .. } | Step::Identify | Step::Refresh)
+                && (row.ready || !wants_end)),
+    ]
+}
+
+#[test]
+fn every_row_of_the_terms_follows_the_rules_of_the_design() {
+    for row in rows() {
+        let step = row.step(&row.object());
+        for (rule, right, is) in rules(&row, &step) {
+            assert_eq!(right, is, "{rule}\n{row:#?}\ntook {step:?}");
+        }
+    }
+}
+
+/// S8, and L2: what is another's business isn't written, and nothing is written twice.
+#[test]
+fn every_status_tells_only_what_is_the_objects_to_know_and_is_written_once() {
+    let mut count = 0;
+    for row in rows() {
+        let mut object = row.object();
+        let Step::WriteStatus { status, .. } = row.step(&object) else { continue };
+        count += 1;
+        if !row.may_know() {
+            let before = object.status.clone().unwrap_or_default();
+            let facts = |it: &athena_session_operator::api::session::AthenaSessionStatus| {
+                (
+                    it.state.clone(),
+                    it.work_group.clone(),
+                    it.started_at.clone(),
+                    it.ended_at.clone(),
+                    it.account_id.clone(),
+                )
+            };
+            assert_eq!(facts(&status), facts(&before), "{row:#?}");
+            assert!(condition(&status, "Terminated").is_none_or(|it| it.status == "False"), "{row:#?}");
+            let recorded = before.termination_requested_at.is_some();
+            assert!(recorded || status.termination_requested_at.is_none(), "{row:#?}");
+        }
+        object.status = Some(*status);
+        let second = row.step(&object);
+        assert!(!matches!(second, Step::WriteStatus { .. }), "{row:#?}\nthen {second:?}");
+    }
+    assert!(count > 200, "only {count} writes");
+}
+
+/// Who waits for nothing is woken by a change of the object or of its AthenaWorkGroup, and of nothing else.
+#[test]
+fn every_row_that_waits_for_nothing_waits_for_a_change_that_is_seen() {
+    for row in rows() {
+        let mut object = row.object();
+        if let Step::WriteStatus { status, .. } = row.step(&object) {
+            object.status = Some(*status);
+        }
+        if row.step(&object) != Step::Wait(None) {
+            continue;
+        }
+        let over = row.ended() && row.may_know() || !row.held && row.deleted();
+        let never_changes = row.foreign();
+        let watched = matches!(row.on, On::Closing | On::Opening | On::Refused(Refusal::WorkGroupRequired));
+        assert!(over || never_changes || watched, "{row:#?} is never come back to");
+    }
+}
