@@ -121,6 +121,9 @@ async fn refused(stage: &Stage) -> Outcome {
     let refused = format!("--for=jsonpath={{{READY}.reason}}=NamespaceNotAllowed");
     stage.kubectl(&["wait", "-n", "team-b", &refused, OBJECT, "--timeout=60s"]).await?;
     stage.kubectl(&["get", "ats", "-A"]).await?;
+    let learned =
+        stage.ask(&["get", "-n", "team-b", OBJECT, "-o", "jsonpath={.status.state}{.status.sessionId}"]).await?;
+    check(learned.stdout.is_empty(), || "team-b has learned how the session stands".to_owned())?;
     let message = format!("jsonpath={{{READY}.message}}");
     stage.kubectl(&["get", "-n", "team-b", OBJECT, "-o", &message]).await?;
     stage.kubectl(&["delete", "-n", "team-b", OBJECT]).await?;
