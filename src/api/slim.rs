@@ -13,7 +13,7 @@ use serde::ser::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Value, json};
 
-use super::session::AthenaSession;
+use super::session::{AthenaSession, AthenaSessionSpec, AthenaSessionStatus};
 use super::{FINALIZER, PAUSED};
 
 /// An AthenaSession, packed: of ten thousand in memory each is half as large as it is when it can be looked into.
@@ -32,9 +32,8 @@ impl Packed {
     /// # Errors
     /// Why it can't be read.
     pub fn open(&self) -> Result<AthenaSession, String> {
-        let mut object: AthenaSession = serde_json::from_str(&self.rest).map_err(|error| error.to_string())?;
-        object.metadata = self.metadata.clone();
-        Ok(object)
+        let Rest { spec, status } = serde_json::from_str(&self.rest).map_err(|error| error.to_string())?;
+        Ok(AthenaSession { metadata: self.metadata.clone(), spec, status })
     }
 
     /// The id of its session; None where that can't be read.
@@ -56,6 +55,12 @@ impl Packed {
     }
 }
 
+#[derive(Deserialize)]
+struct Rest {
+    spec: AthenaSessionSpec,
+    status: Option<AthenaSessionStatus>,
+}
+
 impl<'de> Deserialize<'de> for Packed {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let raw = Raw::deserialize(deserializer)?;
@@ -63,7 +68,7 @@ impl<'de> Deserialize<'de> for Packed {
         Ok(Self {
             session_id: text(&raw.spec["sessionId"]),
             reference: text(&raw.spec["workGroupRef"]["name"]),
-            rest: raw.rest::<AthenaSession>().to_string().into(),
+            rest: json!({"spec": raw.spec, "status": raw.status}).to_string().into(),
             metadata: raw.metadata.try_into().map_err(D::Error::custom)?,
         })
     }

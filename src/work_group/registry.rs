@@ -55,7 +55,8 @@ pub struct Registry {
     missing: watch::Sender<BTreeSet<Watch>>,
     /// What matters of each AthenaWorkGroup to those that refer to it; its numbers, which change often, don't.
     bearings: Mutex<HashMap<String, u64>>,
-    declared: Mutex<HashMap<String, Vec<Key>>>,
+    /// Who names a session, by a fingerprint of its id.
+    declared: Mutex<HashMap<u64, Vec<Key>>>,
     /// Held for reading while an object is adopted, and for writing while an AthenaWorkGroup is let go.
     pub adoptions: RwLock<()>,
 }
@@ -182,10 +183,7 @@ impl Registry {
             self.released(object);
         }
         let mut declared = self.declared.lock().unwrap_or_else(PoisonError::into_inner);
-        let keys = match declared.get_mut(id) {
-            Some(keys) => keys,
-            None => declared.entry(id.to_owned()).or_insert_with(|| Vec::with_capacity(1)),
-        };
+        let keys = declared.entry(fingerprint(id)).or_insert_with(|| Vec::with_capacity(1));
         let key = key(object);
         if !keys.contains(&key) {
             keys.push(key.clone());
@@ -200,12 +198,12 @@ impl Registry {
         let Some(id) = object.session_id() else { return };
         self.released(object);
         let mut declared = self.declared.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(keys) = declared.get_mut(id) else { return };
+        let Some(keys) = declared.get_mut(&fingerprint(id)) else { return };
         let key = key(object);
         keys.retain(|other| *other != key);
         let others = keys.clone();
         if others.is_empty() {
-            declared.remove(id);
+            declared.remove(&fingerprint(id));
         }
         drop(declared);
         others.iter().for_each(|other| self.wake(other));
@@ -223,7 +221,9 @@ impl Registry {
     fn drop_stale_declarations(&self) {
         let mut declared = self.declared.lock().unwrap_or_else(PoisonError::into_inner);
         declared.retain(|id, keys| {
-            keys.retain(|key| self.session(key).is_some_and(|object| object.session_id() == Some(id)));
+            keys.retain(|key| {
+                self.session(key).is_some_and(|object| object.session_id().map(fingerprint) == Some(*id))
+            });
             !keys.is_empty()
         });
     }
@@ -240,7 +240,7 @@ impl Registry {
 
     /// Asks for a pass over each object that names this session.
     pub fn wake_session(&self, id: &str) {
-        let keys = self.declared.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned();
+        let keys = self.declared.lock().unwrap_or_else(PoisonError::into_inner).get(&fingerprint(id)).cloned();
         keys.unwrap_or_default().iter().for_each(|key| self.wake(key));
     }
 
@@ -322,7 +322,7 @@ impl Registry {
     /// Whether any object names this session.
     #[must_use]
     pub fn is_declared(&self, id: &str) -> bool {
-        self.declared.lock().unwrap_or_else(PoisonError::into_inner).contains_key(id)
+        self.declared.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&fingerprint(id))
     }
 
     fn own_terms(&self, object: &AthenaSession) -> Terms {
@@ -359,7 +359,7 @@ impl Registry {
     /// Other objects that name the same session.
     fn others(&self, object: &AthenaSession) -> Vec<Arc<Session>> {
         let declared = self.declared.lock().unwrap_or_else(PoisonError::into_inner);
-        let keys = declared.get(&object.spec.session_id).filter(|keys| keys.len() > 1).cloned();
+        let keys = declared.get(&fingerprint(&object.spec.session_id)).filter(|keys| keys.len() > 1).cloned();
         drop(declared);
         let others = keys.unwrap_or_default().into_iter().filter_map(|key| self.session(&key));
         others
@@ -391,6 +391,12 @@ fn bearing(group: &Group) -> u64 {
     if let Ok(group) = &group.0 {
         (group.region(), group.account()).hash(&mut hasher);
     }
+    hasher.finish()
+}
+
+fn fingerprint(id: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    id.hash(&mut hasher);
     hasher.finish()
 }
 
