@@ -20,6 +20,7 @@ use prometheus_client::registry::{Metric, Registry};
 use self::codes::known;
 use self::process::Process;
 use self::scrape::Scrape;
+pub use self::scrape::WorkGroup;
 use crate::api::session::TerminationReason;
 use crate::athena::port::{CallError, ErrorClass, Operation, SessionState};
 
@@ -193,17 +194,17 @@ impl Metrics {
     }
 
     /// The states of all sessions of a work group. They replace those told before.
-    pub fn sessions<'a>(&self, work_group: &str, states: impl IntoIterator<Item = &'a SessionState>) {
+    pub fn sessions<'a>(&self, work_group: &WorkGroup, states: impl IntoIterator<Item = &'a SessionState>) {
         self.scrape.sessions(work_group, states);
     }
 
     /// A poll of the work group was complete at this time.
-    pub fn polled(&self, work_group: &str, at: Instant) {
+    pub fn polled(&self, work_group: &WorkGroup, at: Instant) {
         self.scrape.polled(work_group, at);
     }
 
     /// The work group is gone, or nobody cares any more: its series go, too.
-    pub fn forget_work_group(&self, work_group: &str) {
+    pub fn forget_work_group(&self, work_group: &WorkGroup) {
         self.scrape.forget(work_group);
     }
 

@@ -16,9 +16,26 @@ use crate::athena::port::{Operation, SessionState};
 /// How many calls wait, for each operation.
 pub(super) type Waiting = Box<dyn Fn() -> Vec<(Operation, usize)> + Send + Sync>;
 
+/// Which work group it is: names may repeat in other accounts and Regions.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct WorkGroup {
+    /// The AWS account; empty while it isn't known.
+    pub account: String,
+    /// The Region.
+    pub region: String,
+    /// The name in Athena.
+    pub name: String,
+}
+
+impl WorkGroup {
+    fn labels(&self) -> [(&'static str, &str); 3] {
+        [("account", &self.account), ("region", &self.region), ("work_group", &self.name)]
+    }
+}
+
 #[derive(Default)]
 pub(super) struct Scrape {
-    groups: Mutex<BTreeMap<String, Group>>,
+    groups: Mutex<BTreeMap<WorkGroup, Group>>,
     waiting: OnceLock<Waiting>,
 }
 
@@ -29,21 +46,21 @@ struct Group {
 }
 
 impl Scrape {
-    pub(super) fn sessions<'a>(&self, work_group: &str, states: impl IntoIterator<Item = &'a SessionState>) {
+    pub(super) fn sessions<'a>(&self, work_group: &WorkGroup, states: impl IntoIterator<Item = &'a SessionState>) {
         let mut sessions = BTreeMap::new();
         for state in states {
             // Athena's word for a state that isn't known could be any.
             let state = if let SessionState::Unknown(_) = state { "UNKNOWN" } else { state.as_str() };
             *sessions.entry(state.to_owned()).or_insert(0) += 1;
         }
-        self.groups().entry(work_group.to_owned()).or_default().sessions = sessions;
+        self.groups().entry(work_group.clone()).or_default().sessions = sessions;
     }
 
-    pub(super) fn polled(&self, work_group: &str, at: Instant) {
-        self.groups().entry(work_group.to_owned()).or_default().polled_at = Some(at);
+    pub(super) fn polled(&self, work_group: &WorkGroup, at: Instant) {
+        self.groups().entry(work_group.clone()).or_default().polled_at = Some(at);
     }
 
-    pub(super) fn forget(&self, work_group: &str) {
+    pub(super) fn forget(&self, work_group: &WorkGroup) {
         self.groups().remove(work_group);
     }
 
@@ -52,7 +69,7 @@ impl Scrape {
         let _ = self.waiting.set(source);
     }
 
-    fn groups(&self) -> MutexGuard<'_, BTreeMap<String, Group>> {
+    fn groups(&self) -> MutexGuard<'_, BTreeMap<WorkGroup, Group>> {
         self.groups.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -62,7 +79,10 @@ impl Collector for Scrape {
         let groups = self.groups().clone();
         let sessions = groups.iter().flat_map(|(work_group, group)| {
             let of_group = group.sessions.iter();
-            of_group.map(move |(state, count)| ([("work_group", work_group), ("state", state)], *count as f64))
+            of_group.map(move |(state, count)| {
+                let [account, region, name] = work_group.labels();
+                ([account, region, name, ("state", state.as_str())], *count as f64)
+            })
         });
         let help = "Sessions by work group and state, as last listed.";
         gauges(&mut encoder, "athena_session_operator_sessions", help, sessions)?;
@@ -70,7 +90,7 @@ impl Collector for Scrape {
         let now = Instant::now();
         let ages = groups.iter().filter_map(|(work_group, group)| {
             let age = now.saturating_duration_since(group.polled_at?);
-            Some(([("work_group", work_group)], age.as_secs_f64()))
+            Some((work_group.labels(), age.as_secs_f64()))
         });
         let help = "Seconds since the last complete poll of the work group.";
         gauges(&mut encoder, "athena_session_operator_poll_age_seconds", help, ages)?;

@@ -24,8 +24,8 @@ fn used() -> Metrics {
     let throttled = failure(ErrorClass::Throttled, "ThrottlingException");
     metrics.called(Operation::GetSession, Some(&throttled), Duration::from_millis(20));
     metrics.waiting_from(|| vec![(Operation::ListSessions, 4)]);
-    metrics.sessions("team \"a\"\\", &[SessionState::Idle, SessionState::Idle, SessionState::Busy]);
-    metrics.polled("team \"a\"\\", Instant::now());
+    metrics.sessions(&named("team \"a\"\\"), &[SessionState::Idle, SessionState::Idle, SessionState::Busy]);
+    metrics.polled(&named("team \"a\"\\"), Instant::now());
     metrics
 }
 
@@ -52,12 +52,19 @@ fn what_is_told_can_be_read_again() {
         ("athena_session_operator_athena_calls_total{operation=\"GetSession\",code=\"ThrottlingException\"}", 1.0),
         ("athena_session_operator_athena_throttled_total{operation=\"GetSession\"}", 1.0),
         ("athena_session_operator_athena_waiting{operation=\"ListSessions\"}", 4.0),
-        ("athena_session_operator_sessions{work_group=\"team \\\"a\\\"\\\\\",state=\"IDLE\"}", 2.0),
+        (
+            "athena_session_operator_sessions{account=\"\",region=\"\",work_group=\"team \\\"a\\\"\\\\\",state=\"IDLE\"}",
+            2.0,
+        ),
     ];
     for (series, expected) in expected {
         assert_eq!(value(&metrics, series), Some(expected), "{series} in\n{}", metrics.text());
     }
     assert!(metrics.text().ends_with("\n# EOF\n"));
+}
+
+fn named(name: &str) -> WorkGroup {
+    WorkGroup { name: name.to_owned(), ..WorkGroup::default() }
 }
 
 #[test]
@@ -68,7 +75,7 @@ fn whatever_codes_and_states_come_in_the_series_are_few() {
         metrics.called(Operation::GetSession, Some(&garbage), Duration::ZERO);
     }
     let states: Vec<_> = (0..1_000).map(|number| SessionState::Unknown(format!("STATE{number}"))).collect();
-    metrics.sessions("wg", &states);
+    metrics.sessions(&named("wg"), &states);
     let text = metrics.text();
     let series = |name: &str| text.lines().filter(|line| line.starts_with(&format!("{name}{{"))).count();
     assert_eq!(series("athena_session_operator_athena_calls_total"), 1);
@@ -80,15 +87,17 @@ fn whatever_codes_and_states_come_in_the_series_are_few() {
 fn the_sessions_of_a_work_group_are_replaced_and_go_with_it() {
     let metrics = Metrics::new();
     let of = |group: &str, state: &str| {
-        let series = format!("athena_session_operator_sessions{{work_group=\"{group}\",state=\"{state}\"}}");
+        let series = format!(
+            "athena_session_operator_sessions{{account=\"\",region=\"\",work_group=\"{group}\",state=\"{state}\"}}"
+        );
         value(&metrics, &series)
     };
-    metrics.sessions("a", &[SessionState::Idle, SessionState::Busy]);
-    metrics.sessions("b", &[SessionState::Idle]);
-    metrics.polled("a", Instant::now());
-    metrics.sessions("a", &[SessionState::Busy]);
+    metrics.sessions(&named("a"), &[SessionState::Idle, SessionState::Busy]);
+    metrics.sessions(&named("b"), &[SessionState::Idle]);
+    metrics.polled(&named("a"), Instant::now());
+    metrics.sessions(&named("a"), &[SessionState::Busy]);
     assert_eq!((of("a", "IDLE"), of("a", "BUSY"), of("b", "IDLE")), (None, Some(1.0), Some(1.0)));
-    metrics.forget_work_group("a");
+    metrics.forget_work_group(&named("a"));
     assert!(!metrics.text().contains("\"a\""));
     assert_eq!(of("b", "IDLE"), Some(1.0));
 }
@@ -97,8 +106,11 @@ fn the_sessions_of_a_work_group_are_replaced_and_go_with_it() {
 fn the_age_of_a_poll_is_that_at_the_scrape() {
     let metrics = Metrics::new();
     let now = Instant::now();
-    metrics.polled("a", now.checked_sub(Duration::from_secs(5)).unwrap_or(now));
-    let age = || value(&metrics, "athena_session_operator_poll_age_seconds{work_group=\"a\"}").expect("it is told");
+    metrics.polled(&named("a"), now.checked_sub(Duration::from_secs(5)).unwrap_or(now));
+    let age = || {
+        value(&metrics, "athena_session_operator_poll_age_seconds{account=\"\",region=\"\",work_group=\"a\"}")
+            .expect("it is told")
+    };
     let before = age();
     std::thread::sleep(Duration::from_millis(20));
     assert!(before >= 5.0 && age() >= before + 0.02, "{before} {}", age());

@@ -229,7 +229,10 @@ impl Shell {
 
     async fn reach(&self, object: &AthenaSession, knowledge: &Knowledge) -> Reach {
         let terms = self.registry.terms(object, knowledge.work_group.as_deref());
-        let identity = match self.registry.way(object) {
+        // Who has no grant, and never had one, makes no call: not even to assume a role.
+        let is_held = object.finalizers().iter().any(|name| name == FINALIZER);
+        let way = self.registry.way(object).filter(|_| is_held || terms.refusal.is_none());
+        let identity = match way {
             Some(way) => Some(self.registry.identities.of(&way).await),
             None => None,
         };

@@ -302,7 +302,7 @@ async fn metrics_have_bounded_labels_however_many_objects_there_are() {
     }
     eventually("all are counted", || async {
         let text = ask(&address, "/metrics").await.1;
-        let line = format!(r#"athena_session_operator_sessions{{work_group="{TEAM_A}",state="IDLE"}} {OBJECTS}"#);
+        let line = format!(r#"athena_session_operator_sessions{{account="123456789012",region="eu-west-1",work_group="{TEAM_A}",state="IDLE"}} {OBJECTS}"#);
         text.contains(&line).then_some(())
     })
     .await;

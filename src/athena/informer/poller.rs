@@ -15,6 +15,7 @@ use super::{Census, Informer};
 use crate::athena::identity::Identity;
 use crate::athena::port::{Account, CallError, ErrorClass, Listed, Operation, Polled, Scope, SessionStatus};
 use crate::athena::quota::{Place, Priority};
+use crate::metrics::WorkGroup;
 
 /// So long changes of what is wanted are gathered before a new plan is made.
 const GATHER: Duration = Duration::from_millis(20);
@@ -35,12 +36,15 @@ struct Inner {
     since: Option<Instant>,
     /// What ListSessions said last, if it fails.
     trouble: Option<CallError>,
+    /// The series that metrics have of it.
+    told_as: Option<WorkGroup>,
 }
 
 impl Poller {
     pub(super) fn new(informer: Arc<Informer>, identity: Arc<Identity>, work_group: &str) -> Self {
         let since = identity.scope().since;
-        let inner = Inner { plan: Plan::new(informer.intervals), is_running: false, since, trouble: None };
+        let inner =
+            Inner { plan: Plan::new(informer.intervals), is_running: false, since, trouble: None, told_as: None };
         Self { informer, identity, work_group: work_group.to_owned(), inner: Mutex::new(inner), changed: Notify::new() }
     }
 
@@ -134,7 +138,7 @@ impl Poller {
                 match inner.plan.next(Instant::now()) {
                     Ask::Wait(_) if !inner.plan.is_wanted() => {
                         inner.is_running = false;
-                        self.informer.metrics.forget_work_group(&self.work_group);
+                        self.tell_as(&mut inner, None);
                         return;
                     }
                     ask => ask,
@@ -192,12 +196,26 @@ impl Poller {
         let swept_before = inner.plan.swept_at();
         inner.plan.page_answered(answer, sent, Instant::now());
         if let Some(swept_at) = inner.plan.swept_at().filter(|swept_at| Some(*swept_at) != swept_before) {
-            self.informer
-                .metrics
-                .sessions(&self.work_group, inner.plan.counted().map(|(_, sight)| &sight.status.state));
-            self.informer.metrics.polled(&self.work_group, swept_at);
+            let name = self.series(scope);
+            self.tell_as(&mut inner, Some(name.clone()));
+            self.informer.metrics.sessions(&name, inner.plan.counted().map(|(_, sight)| &sight.status.state));
+            self.informer.metrics.polled(&name, swept_at);
             self.informer.swept(&self.identity.way, &self.work_group);
         }
+    }
+
+    /// The series of another account, or of nobody's interest, end.
+    fn tell_as(&self, inner: &mut Inner, name: Option<WorkGroup>) {
+        if let Some(before) = inner.told_as.take_if(|before| Some(&*before) != name.as_ref()) {
+            self.informer.metrics.forget_work_group(&before);
+        }
+        inner.told_as = name;
+    }
+
+    fn series(&self, scope: &Scope) -> WorkGroup {
+        let Place { account, region } = Place::of(scope);
+        let name = self.work_group.clone();
+        WorkGroup { account: account.unwrap_or_default(), region: region.unwrap_or_default(), name }
     }
 
     fn failure(&self, error: &CallError, scope: &Scope) -> Failure {
