@@ -80,7 +80,11 @@ impl Identity {
                 Ok(())
             }
             Err(error) => {
-                if let Account::Unknown(_) = before {
+                // Some messages hold the time, and each new one would be a write to each object: the first one stays.
+                let said = format!("{}: {}:", error.operation, error.code);
+                if let Account::Unknown(why) = before
+                    && !why.starts_with(&said)
+                {
                     self.scope.send_modify(|scope| scope.account = Account::Unknown(error.to_string()));
                 }
                 Err(error)

@@ -166,7 +166,9 @@ impl Shell {
                     }
                 },
                 Step::AddFinalizer => {
-                    let Some(answer) = self.adopt(&requests, &object).await? else { return Ok(Outcome::Wait(None)) };
+                    let Some(answer) = self.adopt(&requests, &object).await? else {
+                        return Ok(Outcome::Wait(Some(self.timing.changing)));
+                    };
                     knowledge.adopted_here |= matches!(answer, Answer::Object(_));
                     answer
                 }
@@ -371,7 +373,8 @@ impl Shell {
         requests: &Requests<AthenaSession>,
         object: &AthenaSession,
     ) -> Result<Option<Answer<AthenaSession>>, PassError> {
-        let _adopting = self.registry.adoptions.read().await;
+        // Not awaited: passes that wait for a lock would hold up those of others.
+        let Ok(_adopting) = self.registry.adoptions.try_read() else { return Ok(None) };
         let terms = self.registry.terms(object, None);
         if terms.is_closing || terms.refusal.is_some() {
             return Ok(None);
@@ -468,7 +471,8 @@ fn priority(view: &View<'_>, step: &Step) -> Priority {
     match step {
         Step::Terminate { .. } => Priority::End,
         _ if view.intent().is_some() => Priority::FreshLook,
-        Step::Describe => Priority::Adopt,
+        // What Athena has never shown may never be there.
+        Step::Describe if view.knowledge.absence.is_none() => Priority::Adopt,
         _ => Priority::Poll,
     }
 }

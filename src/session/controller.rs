@@ -107,7 +107,6 @@ pub async fn run(
                 continue;
             }
             _ = beat.tick() => {
-                // In the very task that drives the passes: if one of them is stuck, so is this.
                 pulse.beat();
                 continue;
             }
@@ -152,7 +151,7 @@ async fn reconcile(object: Arc<Session>, context: Arc<Context>) -> Result<Action
     context.begun(&key);
     if !context.shell.registry.is_complete() {
         // Whose a session is can't be told before all have been listed.
-        return Ok(Action::requeue(Duration::from_millis(100)));
+        return Ok(Action::requeue(BEAT));
     }
     let pass = context.shell.metrics.pass(NAME);
     let object = &match object.open() {

@@ -92,10 +92,11 @@ pub fn farewell(view: &View<'_>) -> Option<Notice> {
         return None;
     }
     if let Some(owner) = &view.terms.owner {
-        let note = format!(
-            "Session {id} belongs to AthenaSession {} of namespace {}: the object goes, the session is left as it is",
-            owner.name, owner.namespace
-        );
+        let whose = match view.terms.refusal {
+            Some(_) => "another AthenaSession".to_owned(),
+            None => format!("AthenaSession {} of namespace {}", owner.name, owner.namespace),
+        };
+        let note = format!("Session {id} belongs to {whose}: the object goes, the session is left as it is");
         return Some(Notice::normal(Reason::AlreadyDeclared.as_str(), note));
     }
     if view.is_foreign() {

@@ -125,10 +125,13 @@ fn refused(view: &View<'_>, refusal: Refusal) -> Verdict {
 
 fn declared_by(view: &View<'_>, owner: &Claim) -> Verdict {
     let id = &view.object.spec.session_id;
-    let why = if view.terms.refusal.is_some() { "has a grant for it, as this one hasn't" } else { "is older" };
+    // Who has no grant learns no more than that it isn't his.
+    let (whose, why) = match view.terms.refusal {
+        Some(_) => ("another AthenaSession".to_owned(), "has a grant for it, as this one hasn't"),
+        None => (format!("AthenaSession {} of namespace {}", owner.name, owner.namespace), "is older"),
+    };
     let message = format!(
-        "Session {id} belongs to AthenaSession {} of namespace {}, which {why}: this object neither watches nor ends it. Delete this one.",
-        owner.name, owner.namespace
+        "Session {id} belongs to {whose}, which {why}: this object neither watches nor ends it. Delete this one."
     );
     Verdict { reason: Reason::AlreadyDeclared, message }
 }

@@ -259,7 +259,11 @@ impl Keeper {
             let list =
                 list.map_err(|error| RequestError::Kubernetes { doing: DOING, why: crate::text::kubernetes(&error) })?;
             // One that can't be read may be one of them.
-            holders += list.items.iter().filter(|object| object.session_id().is_none() || holds(object, name)).count();
+            holders += list
+                .items
+                .iter()
+                .filter(|object| holds(object, name) || object.is_held() && object.session_id().is_none())
+                .count();
             match list.metadata.continue_.filter(|token| !token.is_empty()) {
                 Some(token) => page = page.continue_token(&token),
                 None => return Ok(holders),

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::core::PartialObjectMeta;
 use kube::runtime::reflector::{ObjectRef, Store};
@@ -12,11 +13,11 @@ use kube::runtime::watcher::Event;
 use kube::{Resource, ResourceExt};
 use tokio::sync::{RwLock, mpsc, watch};
 
-use super::terms::{Claim, Domain, Rules, Terms, is_paused, owner};
-use crate::api::WORK_GROUP_FINALIZER;
+use super::terms::{Claim, Domain, Rules, Terms, is_paused};
 use crate::api::session::AthenaSession;
 use crate::api::slim::{Packed, Slim};
 use crate::api::work_group::AthenaWorkGroup;
+use crate::api::{FINALIZER, WORK_GROUP_FINALIZER};
 use crate::athena::identity::Identities;
 use crate::athena::port::{Account, Role, Way};
 
@@ -29,6 +30,13 @@ pub type Labelled = PartialObjectMeta<Namespace>;
 
 /// (namespace, name) of an AthenaSession.
 pub type Key = (String, String);
+
+/// An object that names a session.
+struct Declared {
+    key: Key,
+    /// A fingerprint of what its claim depends on.
+    claim: u64,
+}
 
 /// One of the watches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -56,7 +64,7 @@ pub struct Registry {
     /// What matters of each AthenaWorkGroup to those that refer to it; its numbers, which change often, don't.
     bearings: Mutex<HashMap<String, u64>>,
     /// Who names a session, by a fingerprint of its id.
-    declared: Mutex<HashMap<u64, Vec<Key>>>,
+    declared: Mutex<HashMap<u64, Vec<Declared>>>,
     /// Held for reading while an object is adopted, and for writing while an AthenaWorkGroup is let go.
     pub adoptions: RwLock<()>,
 }
@@ -119,6 +127,7 @@ impl Registry {
 
     /// All AthenaWorkGroups, or all namespaces, have been listed anew: any of them may have changed.
     pub fn grants_listed(&self, watch: Watch) {
+        self.bearings.lock().unwrap_or_else(PoisonError::into_inner).clear();
         self.listed(watch);
         self.wake_where(|object| object.reference().is_some());
     }
@@ -183,13 +192,15 @@ impl Registry {
             self.released(object);
         }
         let mut declared = self.declared.lock().unwrap_or_else(PoisonError::into_inner);
-        let keys = declared.entry(fingerprint(id)).or_insert_with(|| Vec::with_capacity(1));
-        let key = key(object);
-        if !keys.contains(&key) {
-            keys.push(key.clone());
+        let all = declared.entry(fingerprint(id)).or_insert_with(|| Vec::with_capacity(1));
+        let (key, claim) = (key(object), claim(object));
+        match all.iter_mut().find(|declared| declared.key == key) {
+            Some(known) if known.claim == claim => return,
+            Some(known) => known.claim = claim,
+            None => all.push(Declared { key: key.clone(), claim }),
         }
         // Whose the session is may have changed for the others too.
-        let others: Vec<_> = keys.iter().filter(|other| **other != key).cloned().collect();
+        let others: Vec<_> = all.iter().filter(|other| other.key != key).map(|other| other.key.clone()).collect();
         drop(declared);
         others.iter().for_each(|other| self.wake(other));
     }
@@ -198,10 +209,10 @@ impl Registry {
         let Some(id) = object.session_id() else { return };
         self.released(object);
         let mut declared = self.declared.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(keys) = declared.get_mut(&fingerprint(id)) else { return };
+        let Some(all) = declared.get_mut(&fingerprint(id)) else { return };
         let key = key(object);
-        keys.retain(|other| *other != key);
-        let others = keys.clone();
+        all.retain(|other| other.key != key);
+        let others: Vec<_> = all.iter().map(|other| other.key.clone()).collect();
         if others.is_empty() {
             declared.remove(&fingerprint(id));
         }
@@ -220,11 +231,13 @@ impl Registry {
 
     fn drop_stale_declarations(&self) {
         let mut declared = self.declared.lock().unwrap_or_else(PoisonError::into_inner);
-        declared.retain(|id, keys| {
-            keys.retain(|key| {
-                self.session(key).is_some_and(|object| object.session_id().map(fingerprint) == Some(*id))
-            });
-            !keys.is_empty()
+        declared.retain(|id, all| {
+            let names_it = |key: &Key| {
+                let object = self.session(key);
+                object.is_some_and(|object| object.session_id().map(fingerprint) == Some(*id))
+            };
+            all.retain(|declared| names_it(&declared.key));
+            !all.is_empty()
         });
     }
 
@@ -240,8 +253,8 @@ impl Registry {
 
     /// Asks for a pass over each object that names this session.
     pub fn wake_session(&self, id: &str) {
-        let keys = self.declared.lock().unwrap_or_else(PoisonError::into_inner).get(&fingerprint(id)).cloned();
-        keys.unwrap_or_default().iter().for_each(|key| self.wake(key));
+        let declared = self.declared.lock().unwrap_or_else(PoisonError::into_inner);
+        declared.get(&fingerprint(id)).into_iter().flatten().for_each(|declared| self.wake(&declared.key));
     }
 
     fn wake_group(&self, name: &str) {
@@ -266,18 +279,30 @@ impl Registry {
     #[must_use]
     pub fn terms(&self, object: &AthenaSession, real: Option<&str>) -> Terms {
         let mut terms = self.own_terms(object);
-        let others = self.others(object);
-        if !others.is_empty() {
-            let mut domain = self.domain(object);
-            domain.work_group = real.map(str::to_owned).or(domain.work_group);
-            let claims = others
-                .iter()
-                .filter_map(|other| other.open().ok())
-                .filter(|other| self.domain(other).overlaps(&domain));
-            let claims = claims.filter_map(|other| Claim::of(&other, &self.own_terms(&other)));
-            terms.owner = owner(Claim::of(object, &terms).as_ref(), claims);
+        let is_held = object.finalizers().iter().any(|name| name == FINALIZER);
+        if is_held || terms.refusal.is_none() {
+            terms.owner = self.owner(object, &terms, real);
         }
         terms
+    }
+
+    fn owner(&self, object: &AthenaSession, terms: &Terms, real: Option<&str>) -> Option<Claim> {
+        let others = self.others(object);
+        if others.is_empty() {
+            return None;
+        }
+        let mut domain = self.domain(object);
+        domain.work_group = real.map(str::to_owned).or(domain.work_group);
+        let own = Claim::of(object, terms);
+        // The oldest first: whoever claims the session first has it, and the rest needn't be looked into.
+        others.iter().filter_map(|other| other.open().ok()).find_map(|other| {
+            let others_domain = self.domain(&other);
+            // Of an object that is bound to no work group the session's is asked for before it is anybody else's.
+            let is_open = domain.work_group.is_none() && others_domain.work_group.is_some();
+            let may_be_same = !is_open && others_domain.overlaps(&domain);
+            let claim = may_be_same.then(|| Claim::of(&other, &self.own_terms(&other))).flatten()?;
+            Some(own.as_ref().is_none_or(|own| claim.precedes(own)).then_some(claim))
+        })?
     }
 
     /// The way to an object's session; None where its AthenaWorkGroup doesn't exist.
@@ -356,17 +381,20 @@ impl Registry {
         }
     }
 
-    /// Other objects that name the same session.
+    /// Other objects that name the same session, the oldest first.
     fn others(&self, object: &AthenaSession) -> Vec<Arc<Session>> {
         let declared = self.declared.lock().unwrap_or_else(PoisonError::into_inner);
-        let keys = declared.get(&fingerprint(&object.spec.session_id)).filter(|keys| keys.len() > 1).cloned();
+        let all = declared.get(&fingerprint(&object.spec.session_id)).filter(|all| all.len() > 1);
+        let keys: Vec<_> = all.into_iter().flatten().map(|declared| declared.key.clone()).collect();
         drop(declared);
-        let others = keys.unwrap_or_default().into_iter().filter_map(|key| self.session(&key));
-        others
+        let others = keys.iter().filter_map(|key| self.session(key));
+        let mut others: Vec<_> = others
             .filter(|other| {
                 other.meta().uid != object.meta().uid && other.session_id() == Some(&object.spec.session_id)
             })
-            .collect()
+            .collect();
+        others.sort_by(|one, two| age(one).cmp(&age(two)));
+        others
     }
 
     fn labels(&self, namespace: &str) -> Option<BTreeMap<String, String>> {
@@ -392,6 +420,19 @@ fn bearing(group: &Group) -> u64 {
         (group.region(), group.account()).hash(&mut hasher);
     }
     hasher.finish()
+}
+
+/// What the claim of an object to its session depends on, as far as the object says it.
+fn claim(object: &Session) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    let metadata = object.meta();
+    (&metadata.uid, metadata.deletion_timestamp.is_some(), object.is_held(), object.reference()).hash(&mut hasher);
+    hasher.finish()
+}
+
+fn age(object: &Session) -> (Option<Timestamp>, Option<&String>) {
+    let metadata = object.meta();
+    (metadata.creation_timestamp.as_ref().map(|created| created.0), metadata.uid.as_ref())
 }
 
 fn fingerprint(id: &str) -> u64 {

@@ -174,14 +174,9 @@ impl Claim {
         })
     }
 
-    fn precedence(&self) -> (Option<Timestamp>, &str) {
-        (self.created, &self.uid)
+    /// Whether it comes before another one: of those with a grant the oldest has the session.
+    #[must_use]
+    pub fn precedes(&self, other: &Self) -> bool {
+        (self.created, &self.uid) < (other.created, &other.uid)
     }
-}
-
-/// Whose the session is, if it isn't `own`'s: of those with a grant the oldest has it.
-#[must_use]
-pub fn owner(own: Option<&Claim>, others: impl IntoIterator<Item = Claim>) -> Option<Claim> {
-    let first = others.into_iter().min_by(|one, two| one.precedence().cmp(&two.precedence()))?;
-    own.is_none_or(|own| first.precedence() < own.precedence()).then_some(first)
 }
