@@ -63,7 +63,7 @@ pub struct Run {
     pub athena_burst: f64,
 
     /// Where /metrics, /livez and /readyz are served; port 0 takes a free one
-    #[arg(long, env = "ATHENA_OPERATOR_HTTP_ADDRESS", value_name = "ADDRESS", default_value = "0.0.0.0:8080")]
+    #[arg(long, env = "ATHENA_OPERATOR_HTTP_ADDRESS", value_name = "ADDRESS", default_value = "0.0.0.0:8080", value_parser = address)]
     pub http_address: SocketAddr,
 
     /// How log lines look, on stderr; RUST_LOG says which are written
@@ -172,6 +172,10 @@ pub enum LogFormat {
     Pretty,
     /// One JSON object a line.
     Json,
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| format!("write an IP address and a port, such as 0.0.0.0:8080 or [::]:8080, not {text:?}"))
 }
 
 fn calls(text: &str) -> Result<f64, String> {

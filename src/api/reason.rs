@@ -68,7 +68,7 @@ reasons! {
     AthenaUnavailable: Unknown, Reconciling, BackOff, true;
     /// The AthenaWorkGroup can be used.
     Available: Unknown, Ready, Slow, false;
-    /// The AthenaWorkGroup is being deleted, and AthenaSessions are still to be ended by way of it.
+    /// The AthenaWorkGroup is being deleted, and AthenaSessions that refer to it are still there.
     InUse: Unknown, Reconciling, Fast, false;
     /// The selector of the AthenaWorkGroup can't be read: it selects no namespace.
     InvalidSelector: Unknown, Stalled, Never, true;

@@ -125,7 +125,7 @@ pub struct AthenaWorkGroupSpec {
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new("has(self.selector) == (has(self.from) && self.from == 'Selector')")
-        .message("selector goes with from: Selector, and with nothing else"),
+        .message("from: Selector needs a selector, and All and None take none; the empty selector, {}, matches each namespace"),
 )]
 pub struct Namespaces {
     /// All: each namespace. None: no namespace. Selector: those whose labels match the selector.

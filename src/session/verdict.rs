@@ -91,7 +91,10 @@ pub fn unheld(view: &View<'_>) -> Option<Verdict> {
         return Some(declared_by(view, owner));
     }
     let name = terms.reference.as_deref().filter(|_| terms.is_closing)?;
-    let message = format!("AthenaWorkGroup {name} is being deleted, and takes no new sessions.");
+    let message = format!(
+        "AthenaWorkGroup {name} is being deleted, and takes no new sessions. Delete this object, or have the \
+         AthenaWorkGroup created anew once it is gone."
+    );
     Some(Verdict { reason: Reason::WorkGroupTerminating, message })
 }
 
@@ -115,7 +118,10 @@ fn refused(view: &View<'_>, refusal: Refusal) -> Verdict {
             ),
         ),
     };
-    let message = if view.is_held() {
+    let is_ending = view.knowledge.state() == Some(&SessionState::Terminating);
+    let message = if view.is_held() && is_ending {
+        format!("{message} Athena is ending the session already; the operator does nothing more to it.")
+    } else if view.is_held() {
         format!("{message} Until then the session is left as it is, and isn't ended.")
     } else {
         message
@@ -285,7 +291,8 @@ pub fn explain(error: &CallError, timing: &Timing) -> (Reason, String) {
         ErrorClass::Denied => (
             Reason::AccessDenied,
             format!(
-                "Allow the operator's AWS identity {action}, or renew its credentials. Tried again every {steady:?}."
+                "Allow {action} to the AWS identity that asked, which is the role of the AthenaWorkGroup or else the \
+                 operator's own, or renew its credentials. Tried again every {steady:?}."
             ),
         ),
         ErrorClass::Invalid | ErrorClass::NotFoundOrInvalid => (

@@ -8,7 +8,7 @@ use super::terms::is_paused;
 use crate::api::PAUSED;
 use crate::api::condition;
 use crate::api::reason::Reason;
-use crate::api::work_group::{AthenaWorkGroup, AthenaWorkGroupStatus};
+use crate::api::work_group::{AthenaWorkGroup, AthenaWorkGroupStatus, From};
 use crate::athena::informer::Census;
 use crate::athena::port::{Account, Scope};
 use crate::session::knowledge::Timing;
@@ -104,9 +104,11 @@ pub fn only_counts_differ(one: &AthenaWorkGroupStatus, other: &AthenaWorkGroupSt
 fn verdict(view: &GroupView<'_>) -> (Reason, String) {
     let group = view.group;
     if let Some(holders) = view.holders {
-        let them =
-            if holders == 1 { "AthenaSession that refers to it is" } else { "AthenaSessions that refer to it are" };
-        let message = format!("{holders} {them} still to be ended: it goes after that. It takes no new ones.");
+        let them = if holders == 1 { "AthenaSession refers" } else { "AthenaSessions refer" };
+        let message = format!(
+            "{holders} {them} to it, records of ended sessions included: it goes when none does any more. \
+             Deleting an AthenaSession ends its session, unless its deletionPolicy is Retain. It takes no new ones."
+        );
         return (Reason::InUse, message);
     }
     if let Some(problem) = scope_problem(group, view.scope) {
@@ -125,10 +127,12 @@ fn verdict(view: &GroupView<'_>) -> (Reason, String) {
     }
     let name = group.athena_name();
     let paused = if is_paused(group) { format!(" The annotation {PAUSED} holds up all ends.") } else { String::new() };
-    (
-        Reason::Available,
-        format!("Work group {name} can be used by the namespaces that spec.namespaces selects.{paused}"),
-    )
+    let users = match group.spec.namespaces.from {
+        From::All => "each namespace",
+        From::None => "no namespace, as spec.namespaces says",
+        From::Selector => "the namespaces that spec.namespaces selects",
+    };
+    (Reason::Available, format!("Work group {name} can be used by {users}.{paused}"))
 }
 
 /// Whether our finalizer is on it.

@@ -188,7 +188,13 @@ fn the_message_says_what_was_tried_what_was_said_and_what_to_do() {
     out(&mut world, ErrorClass::Denied);
     world.pass();
     let message = &condition(world.recorded(), "Ready").unwrap().message;
-    for part in ["GetSession", "AccessDeniedException", "not authorized", "Allow the operator's AWS identity", "60s"] {
+    for part in [
+        "GetSession",
+        "AccessDeniedException",
+        "not authorized",
+        "Allow athena:GetSession to the AWS identity that asked",
+        "60s",
+    ] {
         assert!(message.contains(part), "{part:?} isn't in {message:?}");
     }
 }

@@ -582,7 +582,7 @@ async fn where_a_work_group_is_required_none_comes_without_and_old_ones_can_stil
     assert!(
         said.trim_end().ends_with(
             ": spec.workGroupRef is required in this cluster: name the AthenaWorkGroup that the session's work group is \
-             registered by (kubectl get athenaworkgroups)"
+             registered by; a cluster administrator knows which"
         ),
         "{said}"
     );

@@ -137,7 +137,8 @@ const REGION: &str = "region is the code of an AWS Region, such as eu-west-1";
 const ROLE: &str = "roleArn is the ARN of an IAM role, such as arn:aws:iam::123456789012:role/athena-operator-team-a";
 const EXTERNAL_ID: &str = "externalId is as the role's trust policy has it: 2 or more of letters, digits and _+=,.@:/-";
 const EXTERNAL_ID_ALONE: &str = "externalId is for assuming a role: set roleArn too";
-const SELECTOR: &str = "selector goes with from: Selector, and with nothing else";
+const SELECTOR: &str =
+    "from: Selector needs a selector, and All and None take none; the empty selector, {}, matches each namespace";
 const TAKEN: &str = "";
 
 /// What the API server says; nothing where it takes it.
