@@ -11,16 +11,13 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use kube::Api;
 use kube::api::PostParams;
 use tokio::sync::mpsc;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use tracing::{debug, warn};
 
 use crate::session::notice::{Notice, Severity};
 use crate::text::kubernetes;
 
-const QUEUE: usize = 2_000;
-/// Between two events. Each costs the API server what a write to an object costs, and of thousands at once the objects'
-/// own writes go first.
-const PACE: Duration = Duration::from_millis(20);
+const QUEUE: usize = 1_000;
 const REPORTER: &str = "athena-session-operator";
 /// Names have 253 bytes at the most, of which 17 are the number.
 const NAME_BYTES: usize = 236;
@@ -63,10 +60,7 @@ async fn publish(client: kube::Client, deadline: Duration, mut notices: mpsc::Re
         let api: Api<Event> =
             Api::namespaced(client.clone(), event.metadata.namespace.as_deref().unwrap_or(NO_NAMESPACE));
         let failure = match timeout(deadline, api.create(&PostParams::default(), &event)).await {
-            Ok(Ok(_)) => {
-                sleep(PACE).await;
-                continue;
-            }
+            Ok(Ok(_)) => continue,
             // A namespace that is being deleted takes no events: that is no news.
             Ok(Err(kube::Error::Api(status))) if status.message.contains("because it is being terminated") => continue,
             Ok(Err(error)) => kubernetes(&error),

@@ -7,7 +7,7 @@ use athena_session_operator::api::session::{AthenaSession, WorkGroupRef};
 use athena_session_operator::api::work_group::{
     AthenaWorkGroup, AthenaWorkGroupSpec, AthenaWorkGroupStatus, Namespaces,
 };
-use athena_session_operator::work_group::terms::{Brake, Claim, Domain, Refusal, Rules, Terms, owner, selects};
+use athena_session_operator::work_group::terms::{Brake, Claim, Domain, Refusal, Rules, Terms, selects};
 use serde_json::json;
 
 use crate::fixtures::{HOME, WORK_GROUP, object, seconds, time};
@@ -130,23 +130,11 @@ fn claim_of(object: &AthenaSession) -> Option<Claim> {
 
 #[test]
 fn the_oldest_has_the_session_and_of_the_same_age_the_one_of_the_smaller_uid() {
-    let claims = |objects: &[(&str, u64)]| {
-        objects.iter().map(|(uid, created)| claim_of(&aged(uid, *created)).unwrap()).collect::<Vec<_>>()
-    };
-    let own = claim_of(&aged("m", 10));
-    for (others, expected) in [
-        (vec![], None),
-        (vec![("a", 11)], None),
-        (vec![("z", 9)], Some("z")),
-        (vec![("a", 10)], Some("a")),
-        (vec![("z", 10)], None),
-        (vec![("b", 9), ("a", 9), ("c", 12)], Some("a")),
-    ] {
-        let found = owner(own.as_ref(), claims(&others));
-        assert_eq!(found.as_ref().map(|claim| claim.uid.as_str()), expected, "{others:?}");
+    let claim = |(uid, created): (&str, u64)| claim_of(&aged(uid, created)).unwrap();
+    let own = claim(("m", 10));
+    for (other, precedes) in [(("a", 11), false), (("z", 9), true), (("a", 10), true), (("z", 10), false)] {
+        assert_eq!(claim(other).precedes(&own), precedes, "{other:?}");
     }
-    // What has no claim of its own leaves it to the first that has one.
-    assert_eq!(owner(None, claims(&[("z", 99)])).unwrap().uid, "z");
 }
 
 #[test]

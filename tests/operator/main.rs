@@ -7,6 +7,7 @@ mod absence;
 mod accounts;
 mod admission;
 mod api_server;
+mod attacked;
 mod brakes;
 mod claims;
 mod clients;
