@@ -210,7 +210,10 @@ pub fn verdict(view: &View<'_>) -> Option<Verdict> {
         return Some(declared_by(view, owner));
     }
     let is_final = evidence == Evidence::Ended || evidence == Evidence::Absent && view.once_seen();
-    let refusal = view.terms.refusal.filter(|_| !is_final);
+    // What Athena is ending already needs no grant any more, only somebody to look.
+    let is_ending = matches!(evidence, Evidence::Alive(seen) if seen.status.state == SessionState::Terminating);
+    let has_reach = view.terms.refusal != Some(Refusal::WorkGroupNotFound);
+    let refusal = view.terms.refusal.filter(|_| !is_final && !(is_ending && has_reach));
     refusal
         .map(|refusal| refused(view, refusal))
         .or_else(|| scope_problem(view))

@@ -140,6 +140,17 @@ fn an_end_waits_while_the_grant_is_withdrawn_and_goes_on_with_it() {
 }
 
 #[test]
+fn an_end_under_way_when_the_grant_is_withdrawn_is_looked_at_as_soon_as_with_it() {
+    let mut world = World::granted(SessionState::Idle);
+    world.event(&Event::Delete);
+    world.run_until(world.elapsed + seconds(10), |world| world.session == Some(SessionState::Terminating));
+    world.event(&Event::GroupAllows(false));
+    world.run_for(seconds(15));
+    assert!(world.object.is_none(), "{}", world.told());
+    assert_eq!(world.breach, None);
+}
+
+#[test]
 fn a_session_that_ends_by_itself_lets_its_object_go_without_a_grant() {
     let mut world = World::granted(SessionState::Idle);
     world.event(&Event::GroupAllows(false));
