@@ -19,7 +19,7 @@ use tracing::{info, warn};
 use crate::athena::aws::Aws;
 use crate::athena::identity::Identities;
 use crate::athena::informer::{Informer, Intervals, News};
-use crate::athena::quota::{Key, Quotas};
+use crate::athena::quota::Quotas;
 use crate::cluster::{connect, wait_for_cluster};
 use crate::events::Events;
 use crate::health::{Health, Heartbeats, Readiness, serve};
@@ -27,14 +27,11 @@ use crate::metrics::Metrics;
 use crate::session::act::Shell;
 use crate::text::{Told, watch_problem};
 use crate::work_group::controller::Keeper;
-use crate::work_group::registry::{Labelled, Registry, Sessions, Watch};
+use crate::work_group::registry::{Key, Labelled, Registry, Sessions, Watch};
 use crate::{config, session, work_group};
 
 /// Running passes get so long to finish at shutdown. What is abandoned then is as after a crash, safe.
 const SHUTDOWN: Duration = Duration::from_secs(4);
-
-/// The start waits so long for STS, so that objects needn't say that their account isn't known.
-const STS_PATIENCE: Duration = Duration::from_secs(2);
 
 /// A loop that hasn't shown a sign of life for so long is stuck.
 const STUCK: Duration = Duration::from_secs(30);
@@ -121,8 +118,8 @@ async fn operate(options: &config::Run, mut stop: watch::Receiver<bool>) -> Resu
     );
     let (interval, min) = (options.poll_interval, options.backoff_min);
     let identities = Arc::new(Identities::start(aws, health.metrics.clone(), interval, min).await);
-    // Later on whoever needs the account waits for it by himself.
-    let _ = timeout(STS_PATIENCE, identities.own().asked()).await;
+    // So that objects needn't say that their account isn't known.
+    identities.own().asked().await;
     let names = namespaces.map(|names| names.into_iter().map(str::to_owned).collect());
     Operator { client, options, health, names, identities }.run(stop).await;
     Ok(())

@@ -7,7 +7,7 @@ pub mod slim;
 pub mod work_group;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::CustomResourceExt;
+use kube::{CustomResourceExt, ResourceExt};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
@@ -21,6 +21,18 @@ pub const FINALIZER: &str = "athena-operator.dev/session";
 /// The finalizer on every [`work_group::AthenaWorkGroup`]: it stays as long as there are AthenaSessions that are
 /// to be ended by way of it.
 pub const WORK_GROUP_FINALIZER: &str = "athena-operator.dev/work-group";
+
+/// Whether the operator answers for an AthenaSession: our finalizer is on it.
+#[must_use]
+pub fn is_held(object: &impl ResourceExt) -> bool {
+    object.finalizers().iter().any(|name| name == FINALIZER)
+}
+
+/// Whether our finalizer is on an AthenaWorkGroup.
+#[must_use]
+pub fn is_kept(group: &impl ResourceExt) -> bool {
+    group.finalizers().iter().any(|name| name == WORK_GROUP_FINALIZER)
+}
 
 /// The annotation, on an AthenaSession or an AthenaWorkGroup, that holds up ends as long as it is there and
 /// isn't `false`.

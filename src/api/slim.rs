@@ -7,14 +7,14 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
-use kube::{Resource, ResourceExt};
+use kube::Resource;
 use serde::de::{DeserializeOwned, Error as _};
 use serde::ser::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Value, json};
 
+use super::PAUSED;
 use super::session::{AthenaSession, AthenaSessionSpec, AthenaSessionStatus};
-use super::{FINALIZER, PAUSED};
 
 /// An AthenaSession, packed: of ten thousand in memory each is half as large as it is when it can be looked into.
 #[derive(Clone, Debug)]
@@ -46,12 +46,6 @@ impl Packed {
     #[must_use]
     pub fn reference(&self) -> Option<&str> {
         self.reference.as_deref()
-    }
-
-    /// Whether our finalizer is on it.
-    #[must_use]
-    pub fn is_held(&self) -> bool {
-        self.finalizers().iter().any(|name| name == FINALIZER)
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
 use super::aws::{Athena, Aws};
@@ -31,11 +31,14 @@ impl Identity {
         Self { way, athena, scope: watch::Sender::new(Scope { region, account, confirmed_at: None, since: None }) }
     }
 
-    /// Returns at the first answer or failure.
+    /// Returns at the first answer or failure, or after two seconds: later on whoever needs the account waits for it by
+    /// himself.
     pub async fn asked(&self) {
-        // An error means that nobody asks any more.
+        const PATIENCE: Duration = Duration::from_secs(2);
         let unasked = Account::Unknown(UNASKED.to_owned());
-        let _ = self.scope.subscribe().wait_for(|scope| scope.account != unasked).await;
+        let mut scope = self.scope.subscribe();
+        // An error means that nobody asks any more.
+        let _ = timeout(PATIENCE, scope.wait_for(|scope| scope.account != unasked)).await;
     }
 
     fn role(&self) -> &str {

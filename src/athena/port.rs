@@ -203,6 +203,17 @@ pub enum Account {
     Unknown(String),
 }
 
+impl Account {
+    /// The account, as far as it is known.
+    #[must_use]
+    pub fn known(&self) -> Option<&str> {
+        match self {
+            Self::Known(account) => Some(account),
+            Self::Unknown(_) => None,
+        }
+    }
+}
+
 /// The operations that the operator calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Operation {

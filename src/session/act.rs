@@ -8,16 +8,15 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use kube::{Api, Resource, ResourceExt};
 use thiserror::Error;
-use tokio::time::timeout;
 use tracing::{info, warn};
 
 use super::decide::{Step, decide};
 use super::knowledge::{Knowledge, Now, OwnerRead, Timing};
 use super::notice::Notice;
 use super::view::{Interest, View};
-use crate::api::FINALIZER;
 use crate::api::reason::Reason;
 use crate::api::session::{AthenaSession, AthenaSessionStatus, DeletionPolicy, TerminationReason};
+use crate::api::{FINALIZER, is_held};
 use crate::athena::aws::Athena;
 use crate::athena::identity::Identity;
 use crate::athena::informer::{Informer, Pace, Poller};
@@ -26,14 +25,11 @@ use crate::athena::quota::{Place, Priority, Quotas};
 use crate::events::Events;
 use crate::kubernetes::{Answer, RequestError, Requests};
 use crate::metrics::Metrics;
-use crate::work_group::registry::{Key, Registry};
+use crate::work_group::registry::{Key, Registry, key};
 use crate::work_group::terms::{Claim, Terms};
 
 /// More steps than any object needs in one pass; more would be a loop.
 const MOST_STEPS: usize = 24;
-
-/// A pass waits so long for STS to name the account of an identity that is new.
-const STS_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Everything that acting needs.
 pub struct Shell {
@@ -131,8 +127,7 @@ impl Shell {
             let (scope, now) = (reach.scope(), now());
             memory.knowledge.found(&object, &scope, now);
             // What the poller sees of its work group isn't for an object that may not have it, or not yet.
-            let is_held = object.finalizers().iter().any(|name| name == FINALIZER);
-            let poller = self.poller(&reach, &memory.knowledge).filter(|_| is_held);
+            let poller = self.poller(&reach, &memory.knowledge).filter(|_| is_held(&*object));
             if let Some(poller) = &poller {
                 poller.sighting(id, |polled| memory.knowledge.polled(polled, poller.work_group(), &scope, now));
             }
@@ -232,15 +227,13 @@ impl Shell {
     async fn reach(&self, object: &AthenaSession, knowledge: &Knowledge) -> Reach {
         let terms = self.registry.terms(object, knowledge.work_group.as_deref());
         // Who has no grant, and never had one, makes no call: not even to assume a role.
-        let is_held = object.finalizers().iter().any(|name| name == FINALIZER);
-        let way = self.registry.way(object).filter(|_| is_held || terms.refusal.is_none());
+        let way = self.registry.way(object).filter(|_| is_held(object) || terms.refusal.is_none());
         let identity = match way {
             Some(way) => Some(self.registry.identities.of(&way).await),
             None => None,
         };
         if let (Some(identity), Some(_)) = (&identity, &terms.reference) {
-            // Whoever needs the account later waits for it by himself.
-            let _ = timeout(STS_PATIENCE, identity.asked()).await;
+            identity.asked().await;
         }
         Reach { terms, identity }
     }
@@ -317,7 +310,7 @@ impl Shell {
         reason: TerminationReason,
     ) -> Result<(), CallError> {
         let session = &object.spec.session_id;
-        let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
+        let (namespace, name) = key(object);
         let uid = object.uid().unwrap_or_default();
         let answer = athena.terminate_session(session).await;
         // The audit trail: one line for each call that changes something in AWS.
@@ -392,9 +385,7 @@ impl Shell {
                 // It may have been held to own what Athena then showed in another work group: it won't end it.
                 let conditions = read.status.iter().flat_map(|status| &status.conditions);
                 let is_foreign = conditions.into_iter().any(|it| it.reason == Reason::WrongWorkGroup.as_str());
-                read.uid().as_ref() == Some(&owner.uid)
-                    && !(is_going || is_foreign)
-                    && read.finalizers().iter().any(|name| name == FINALIZER)
+                read.uid().as_ref() == Some(&owner.uid) && !(is_going || is_foreign) && is_held(&*read)
             }
             Answer::Conflict { .. } | Answer::Gone => false,
         };
@@ -475,10 +466,6 @@ fn priority(view: &View<'_>, step: &Step) -> Priority {
         Step::Describe if view.knowledge.absence.is_none() => Priority::Adopt,
         _ => Priority::Poll,
     }
-}
-
-fn key(object: &AthenaSession) -> Key {
-    (object.namespace().unwrap_or_default(), object.name_any())
 }
 
 fn now() -> Now {

@@ -25,7 +25,7 @@ use crate::api::session::AthenaSession;
 use crate::health::Pulse;
 use crate::metrics::PassResult;
 use crate::text::{Told, chain, watch_problem};
-use crate::work_group::registry::{Key, Session};
+use crate::work_group::registry::{Key, Session, key};
 
 /// The controller's name in logs and metrics.
 pub const NAME: &str = "athenasession";
@@ -147,7 +147,7 @@ fn queue(
 }
 
 async fn reconcile(object: Arc<Session>, context: Arc<Context>) -> Result<Action, Infallible> {
-    let key = (object.namespace().unwrap_or_default(), object.name_any());
+    let key = key(&*object);
     context.begun(&key);
     if !context.shell.registry.is_complete() {
         // Whose a session is can't be told before all have been listed.
@@ -238,7 +238,7 @@ impl Context {
         match self.kept().remove(key) {
             Some(kept) if is_about(&kept) => kept,
             Some(other) if other.about.is_some() => {
-                self.shell.leave(key, other.about.as_ref().map(|(_, id)| id.as_str()), other.memory);
+                self.drop_kept(key, other);
                 Box::default()
             }
             _ => Box::default(),
@@ -280,7 +280,7 @@ impl Context {
     }
 
     fn tell_unreadable(&self, object: &Session, problem: &str) {
-        let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
+        let (namespace, name) = key(object);
         error!(namespace, name, problem, "an AthenaSession can't be read; it is left alone until it changes");
         let note = format!("The operator can't read this object, and leaves it alone until it changes: {problem}");
         self.shell.events.tell(Resource::object_ref(object, &()), Notice::warning("Unreadable", note));

@@ -95,6 +95,8 @@ fn sooner(one: Option<Duration>, other: Option<Duration>) -> Option<Duration> {
 
 /// How long it takes until something that is awaited counts as missing.
 fn arrival(view: &View<'_>) -> Option<Duration> {
+    // Only what others have to set right may still arrive.
+    view.terms.refusal?;
     let reason = verdict::verdict(view)?.reason;
     if reason.row().standing == Standing::StalledLater { verdict::arrives_within(view, reason) } else { None }
 }

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use crate::api::session::{AthenaSession, AthenaSessionStatus, TerminationReason};
 use crate::athena::port::{
-    Account, CallError, ErrorClass, Operation, Page, Polled, Scope, Session, SessionState, SessionStatus,
+    CallError, ErrorClass, Operation, Page, Polled, Scope, Session, SessionState, SessionStatus,
 };
 
 /// The moment of a decision.
@@ -319,8 +319,8 @@ impl Knowledge {
         if self.seen.is_none() {
             return;
         }
-        if let Account::Known(account) = &scope.account {
-            self.account.get_or_insert_with(|| account.clone());
+        if let Some(account) = scope.account.known() {
+            self.account.get_or_insert_with(|| account.to_owned());
         }
         self.region = self.region.take().or_else(|| scope.region.clone());
     }

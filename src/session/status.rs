@@ -9,7 +9,7 @@ use super::view::{Evidence, View};
 use crate::api::condition::{self, Draft};
 use crate::api::reason::{Reason, Tristate};
 use crate::api::session::AthenaSessionStatus;
-use crate::athena::port::{Account, SessionState};
+use crate::athena::port::SessionState;
 
 /// The conditions that are written here; those of others are left as they are.
 const OURS: [&str; 5] = ["Active", "Terminated", "Ready", "Reconciling", "Stalled"];
@@ -72,11 +72,8 @@ fn record_session(view: &View<'_>, status: &mut AthenaSessionStatus) {
     status.work_group = view.work_group().map(str::to_owned);
     // Where it was seen, which isn't where calls go by now if the credentials, or the reference, have changed.
     status.region = view.region().or(view.scope.region.as_deref()).map(str::to_owned);
-    status.account_id = match (view.account(), &view.scope.account) {
-        (Some(account), _) => Some(account.to_owned()),
-        (None, Account::Known(account)) => Some(account.clone()),
-        (None, Account::Unknown(_)) => status.account_id.take(),
-    };
+    let account = view.account().or(view.scope.account.known());
+    status.account_id = account.map(str::to_owned).or(status.account_id.take());
 }
 
 fn conditions(view: &View<'_>, verdict: &Verdict, status: &AthenaSessionStatus) -> Vec<Condition> {

@@ -3,11 +3,10 @@
 use std::time::{Duration, Instant};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use kube::ResourceExt;
 
 use super::knowledge::{Absence, Knowledge, Now, Seen, Timing};
 use super::verdict;
-use crate::api::FINALIZER;
+use crate::api;
 use crate::api::reason::Pace;
 use crate::api::session::{AthenaSession, AthenaSessionStatus, DeletionPolicy, TerminationReason};
 use crate::athena::port::{Account, Scope, SessionState};
@@ -118,7 +117,7 @@ impl View<'_> {
     /// Whether the operator answers for the object: our finalizer is on it.
     #[must_use]
     pub fn is_held(&self) -> bool {
-        self.object.finalizers().iter().any(|name| name == FINALIZER)
+        api::is_held(self.object)
     }
 
     /// What is asked of the poller of the session's work group, if anything is.
@@ -141,7 +140,7 @@ impl View<'_> {
     /// Whether Athena has ever shown the session, to this process or to an earlier one.
     #[must_use]
     pub fn once_seen(&self) -> bool {
-        self.knowledge.seen.is_some() || self.recorded().is_some_and(|status| status.state.is_some())
+        self.knowledge.seen.is_some() || self.was_adopted()
     }
 
     /// How the session stands, as far as it is known.

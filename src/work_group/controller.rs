@@ -19,9 +19,9 @@ use tokio::time::{interval, timeout};
 use tracing::{info, warn};
 
 use super::registry::{Group, Registry, Session, Watch, holds};
-use super::status::{GroupView, due, is_kept, only_counts_differ, scope_problem};
-use crate::api::WORK_GROUP_FINALIZER;
+use super::status::{GroupView, due, only_counts_differ, scope_problem};
 use crate::api::work_group::AthenaWorkGroup;
+use crate::api::{WORK_GROUP_FINALIZER, is_held, is_kept};
 use crate::athena::informer::{Informer, Poller};
 use crate::events::Events;
 use crate::health::Pulse;
@@ -41,9 +41,6 @@ const COUNTS: Duration = Duration::from_secs(30);
 
 /// Between two signs of life.
 const BEAT: Duration = Duration::from_secs(1);
-
-/// A pass waits so long for STS to name the account.
-const STS_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Everything that keeping needs.
 pub struct Keeper {
@@ -188,7 +185,7 @@ impl Keeper {
             return Ok(self.timing.steady);
         }
         let identity = self.registry.identities.of(&self.registry.way_to(group)).await;
-        let _ = timeout(STS_PATIENCE, identity.asked()).await;
+        identity.asked().await;
         let scope = identity.scope();
         let poller = self.informer.poller(&identity, &group.athena_name());
         let is_usable = scope_problem(group, &scope).is_none();
@@ -262,7 +259,7 @@ impl Keeper {
             holders += list
                 .items
                 .iter()
-                .filter(|object| holds(object, name) || object.is_held() && object.session_id().is_none())
+                .filter(|object| holds(object, name) || is_held(*object) && object.session_id().is_none())
                 .count();
             match list.metadata.continue_.filter(|token| !token.is_empty()) {
                 Some(token) => page = page.continue_token(&token),

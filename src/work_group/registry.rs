@@ -1,7 +1,7 @@
 //! What the watches show of AthenaWorkGroups, namespaces and AthenaSessions, and what follows for one object: the
 //! terms on which it may use Athena ([`super::terms`]), and the way to it.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -17,9 +17,10 @@ use super::terms::{Claim, Domain, Rules, Terms, is_paused};
 use crate::api::session::AthenaSession;
 use crate::api::slim::{Packed, Slim};
 use crate::api::work_group::AthenaWorkGroup;
-use crate::api::{FINALIZER, WORK_GROUP_FINALIZER};
+use crate::api::{is_held, is_kept};
 use crate::athena::identity::Identities;
-use crate::athena::port::{Account, Role, Way};
+use crate::athena::port::{Role, Way};
+pub use crate::athena::quota::Key;
 
 /// An AthenaSession as the watch has it.
 pub type Session = Packed;
@@ -27,9 +28,6 @@ pub type Session = Packed;
 pub type Group = Slim<AthenaWorkGroup>;
 /// A namespace, as far as its labels.
 pub type Labelled = PartialObjectMeta<Namespace>;
-
-/// (namespace, name) of an AthenaSession.
-pub type Key = (String, String);
 
 /// An object that names a session.
 struct Declared {
@@ -112,13 +110,11 @@ impl Registry {
 
     /// The watch of these AthenaSessions has something new.
     pub fn session_event(&self, watch: usize, event: &Event<Session>) {
-        let Some(watched) = self.sessions.get(watch) else { return };
         match event {
             Event::Apply(object) | Event::InitApply(object) => self.declare(object),
             Event::Delete(object) => self.withdraw(object),
             Event::Init => {}
             Event::InitDone => {
-                watched.store.state().iter().for_each(|object| self.declare(object));
                 self.drop_stale_declarations();
                 self.listed(Watch::Sessions(watch));
             }
@@ -188,7 +184,7 @@ impl Registry {
 
     fn declare(&self, object: &Session) {
         let Some(id) = object.session_id() else { return };
-        if !object.is_held() {
+        if !is_held(object) {
             self.released(object);
         }
         let mut declared = self.declared.lock().unwrap_or_else(PoisonError::into_inner);
@@ -266,7 +262,7 @@ impl Registry {
         for watched in &self.sessions {
             for object in watched.store.state() {
                 if holds(&object) {
-                    self.wake(&key(&object));
+                    self.wake(&key(&*object));
                 }
             }
         }
@@ -279,8 +275,7 @@ impl Registry {
     #[must_use]
     pub fn terms(&self, object: &AthenaSession, real: Option<&str>) -> Terms {
         let mut terms = self.own_terms(object);
-        let is_held = object.finalizers().iter().any(|name| name == FINALIZER);
-        if is_held || terms.refusal.is_none() {
+        if is_held(object) || terms.refusal.is_none() {
             terms.owner = self.owner(object, &terms, real);
         }
         terms
@@ -353,19 +348,15 @@ impl Registry {
     fn own_terms(&self, object: &AthenaSession) -> Terms {
         let group = object.spec.work_group_ref.as_ref().and_then(|reference| self.group(&reference.name));
         let group = group.as_ref().and_then(|group| group.0.as_ref().ok());
-        let labels = self.labels(object.meta().namespace.as_deref().unwrap_or_default());
-        let mut terms = Terms::of(object, group, labels.as_ref(), self.rules);
-        let has_finalizer =
-            |group: &AthenaWorkGroup| group.finalizers().iter().any(|name| name == WORK_GROUP_FINALIZER);
-        terms.is_opening = self.keeps_groups && !terms.is_closing && group.is_some_and(|group| !has_finalizer(group));
+        let namespace = self.namespaces.get(&ObjectRef::new(object.meta().namespace.as_deref().unwrap_or_default()));
+        let labels = namespace.as_ref().map(|namespace| namespace.labels());
+        let mut terms = Terms::of(object, group, labels, self.rules);
+        terms.is_opening = self.keeps_groups && !terms.is_closing && group.is_some_and(|group| !is_kept(group));
         terms
     }
 
     fn domain(&self, object: &AthenaSession) -> Domain {
-        let own = || match self.identities.own().scope().account {
-            Account::Known(account) => Some(account),
-            Account::Unknown(_) => None,
-        };
+        let own = || self.identities.own().scope().account.known().map(str::to_owned);
         let region = || self.identities.region().map(str::to_owned);
         let Some(reference) = &object.spec.work_group_ref else {
             return Domain { region: region(), account: own(), work_group: None };
@@ -397,10 +388,6 @@ impl Registry {
         others
     }
 
-    fn labels(&self, namespace: &str) -> Option<BTreeMap<String, String>> {
-        self.namespaces.get(&ObjectRef::new(namespace)).map(|namespace| namespace.labels().clone())
-    }
-
     fn session(&self, key: &Key) -> Option<Arc<Session>> {
         self.watched(&key.0)?.store.get(&ObjectRef::new(&key.1).within(&key.0))
     }
@@ -426,7 +413,7 @@ fn bearing(group: &Group) -> u64 {
 fn claim(object: &Session) -> u64 {
     let mut hasher = DefaultHasher::new();
     let metadata = object.meta();
-    (&metadata.uid, metadata.deletion_timestamp.is_some(), object.is_held(), object.reference()).hash(&mut hasher);
+    (&metadata.uid, metadata.deletion_timestamp.is_some(), is_held(object), object.reference()).hash(&mut hasher);
     hasher.finish()
 }
 
@@ -444,9 +431,11 @@ fn fingerprint(id: &str) -> u64 {
 /// Whether an object that refers to this AthenaWorkGroup bears our finalizer.
 #[must_use]
 pub fn holds(object: &Session, group: &str) -> bool {
-    object.reference() == Some(group) && object.is_held()
+    object.reference() == Some(group) && is_held(object)
 }
 
-fn key(object: &Session) -> Key {
+/// An object's namespace and name.
+#[must_use]
+pub fn key(object: &impl ResourceExt) -> Key {
     (object.namespace().unwrap_or_default(), object.name_any())
 }

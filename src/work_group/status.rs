@@ -1,8 +1,8 @@
 //! What the status of an AthenaWorkGroup says. PURE.
 
 use jiff::Timestamp;
+use kube::Resource;
 use kube::core::Selector;
-use kube::{Resource, ResourceExt};
 
 use super::terms::is_paused;
 use crate::api::PAUSED;
@@ -69,8 +69,8 @@ pub fn due(view: &GroupView<'_>) -> Option<(AthenaWorkGroupStatus, Option<Notice
     if status.region.is_none() {
         status.region = group.region().map(str::to_owned).or_else(|| view.scope.region.clone());
     }
-    if let (None, Account::Known(account)) = (&status.account_id, &view.scope.account) {
-        status.account_id = Some(account.clone());
+    if status.account_id.is_none() {
+        status.account_id = view.scope.account.known().map(str::to_owned);
     }
     if let Some(sessions) = &view.census.sessions {
         let all: u32 = sessions.values().sum();
@@ -133,10 +133,4 @@ fn verdict(view: &GroupView<'_>) -> (Reason, String) {
         From::Selector => "the namespaces that spec.namespaces selects",
     };
     (Reason::Available, format!("Work group {name} can be used by {users}.{paused}"))
-}
-
-/// Whether our finalizer is on it.
-#[must_use]
-pub fn is_kept(group: &AthenaWorkGroup) -> bool {
-    group.finalizers().iter().any(|name| name == crate::api::WORK_GROUP_FINALIZER)
 }

@@ -11,7 +11,7 @@ use kube::{Resource, ResourceExt};
 
 use crate::api::session::AthenaSession;
 use crate::api::work_group::{AthenaWorkGroup, From, Namespaces};
-use crate::api::{FINALIZER, PAUSED};
+use crate::api::{PAUSED, is_held};
 
 /// The terms for one object.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -101,7 +101,7 @@ impl Domain {
 
 impl Terms {
     /// The terms for `object`, with the AthenaWorkGroup that it refers to and its namespace's labels, as far as there
-    /// are any. Whose the session is, is another question: [`owner`].
+    /// are any. Whose the session is, is another question: [`Claim`].
     #[must_use]
     pub fn of(
         object: &AthenaSession,
@@ -163,7 +163,7 @@ impl Claim {
     /// The claim of an object that has a grant. One that we have let go, and that something else still holds, has none.
     #[must_use]
     pub fn of(object: &AthenaSession, terms: &Terms) -> Option<Self> {
-        let is_held = object.finalizers().iter().any(|name| name == FINALIZER);
+        let is_held = is_held(object);
         let is_deleted = object.meta().deletion_timestamp.is_some();
         let has_grant = terms.refusal.is_none() && (is_held || !terms.is_closing);
         (has_grant && (is_held || !is_deleted)).then(|| Self {

@@ -13,7 +13,7 @@ use tracing::{error, warn};
 use super::plan::{Ask, Failure, Pace, Plan, Sighting};
 use super::{Census, Informer};
 use crate::athena::identity::Identity;
-use crate::athena::port::{Account, CallError, ErrorClass, Listed, Operation, Polled, Scope, SessionStatus};
+use crate::athena::port::{CallError, ErrorClass, Listed, Operation, Polled, Scope, SessionStatus};
 use crate::athena::quota::{Place, Priority};
 use crate::metrics::WorkGroup;
 
@@ -249,10 +249,6 @@ impl Place {
     /// The buckets for calls that go there.
     #[must_use]
     pub fn of(scope: &Scope) -> Self {
-        let account = match &scope.account {
-            Account::Known(account) => Some(account.clone()),
-            Account::Unknown(_) => None,
-        };
-        Self { account, region: scope.region.clone() }
+        Self { account: scope.account.known().map(str::to_owned), region: scope.region.clone() }
     }
 }

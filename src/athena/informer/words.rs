@@ -56,7 +56,7 @@ impl Intervals {
 pub enum Sighting<'a> {
     /// Athena showed it.
     Seen(&'a Sight),
-    /// It won't be looked for here: whoever watches it calls for itself, and tells ([`Plan::told`]).
+    /// It won't be looked for here: whoever watches it calls for itself, and tells ([`told`](super::plan::Plan::told)).
     AskYourself,
     /// Nothing, so far. Whoever watches it is woken when that changes.
     NotYet,
