@@ -8,7 +8,7 @@ use clap::builder::FalseyValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::athena::quota::Rate;
-use crate::session::knowledge::Timing;
+use crate::timing::Timing;
 use crate::work_group::terms::Rules;
 
 /// A Kubernetes operator that ends Amazon Athena for Apache Spark sessions, and waits until Athena

@@ -15,4 +15,5 @@ pub mod run;
 pub mod session;
 pub mod telemetry;
 pub mod text;
+pub mod timing;
 pub mod work_group;

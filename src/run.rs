@@ -18,7 +18,7 @@ use tracing::{info, warn};
 
 use crate::athena::aws::Aws;
 use crate::athena::identity::Identities;
-use crate::athena::informer::{Informer, Intervals, News};
+use crate::athena::informer::{Informer, News};
 use crate::athena::quota::Quotas;
 use crate::cluster::{connect, wait_for_cluster};
 use crate::events::Events;
@@ -154,7 +154,7 @@ impl Operator<'_> {
         let quotas = Quotas::new(self.options.rate(), tokens);
         let waiting = Arc::clone(&quotas);
         metrics.waiting_from(move || waiting.waiting());
-        let informer = Informer::new(Arc::clone(&quotas), metrics.clone(), self.intervals(), news);
+        let informer = Informer::new(Arc::clone(&quotas), metrics.clone(), self.options.timing(), news);
         let (registry, watched, groups, namespaces) = self.registry();
         let pulse = self.health.heartbeats.register("quotas", STUCK);
         let handing_out = Arc::clone(&quotas);
@@ -196,15 +196,6 @@ impl Operator<'_> {
             session::controller::run(watched, Arc::clone(&shell), watch_timeout, pulse, stop.clone())
         });
         tokio::join!(keeping, join_all(sessions));
-    }
-
-    fn intervals(&self) -> Intervals {
-        Intervals {
-            changing: self.options.poll_interval_changing,
-            steady: self.options.poll_interval,
-            backoff_min: self.options.backoff_min,
-            backoff_max: self.options.backoff_max,
-        }
     }
 
     fn seconds(&self) -> u32 {

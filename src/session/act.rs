@@ -11,7 +11,7 @@ use thiserror::Error;
 use tracing::{info, warn};
 
 use super::decide::{Step, decide};
-use super::knowledge::{Knowledge, Now, OwnerRead, Timing};
+use super::knowledge::{Knowledge, Now, OwnerRead};
 use super::notice::Notice;
 use super::view::{Interest, View};
 use crate::api::reason::Reason;
@@ -25,6 +25,7 @@ use crate::athena::quota::{Place, Priority, Quotas};
 use crate::events::Events;
 use crate::kubernetes::{Answer, RequestError, Requests};
 use crate::metrics::Metrics;
+use crate::timing::Timing;
 use crate::work_group::registry::{Key, Registry, key};
 use crate::work_group::terms::{Claim, Terms};
 

@@ -4,7 +4,7 @@
 //! It is not saved: after a restart all of it is learned again, and deciding is right without it.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use jiff::Timestamp;
 
@@ -12,6 +12,7 @@ use crate::api::session::{AthenaSession, AthenaSessionStatus, TerminationReason}
 use crate::athena::port::{
     CallError, ErrorClass, Operation, Page, Polled, Scope, Session, SessionState, SessionStatus,
 };
+use crate::timing::Timing;
 
 /// The moment of a decision.
 #[derive(Clone, Copy, Debug)]
@@ -20,34 +21,6 @@ pub struct Now {
     pub wall: Timestamp,
     /// For every wait: it doesn't jump when somebody sets the clock.
     pub tick: Instant,
-}
-
-/// Every interval that deciding uses. The command line gives the defaults.
-#[derive(Clone, Copy, Debug)]
-pub struct Timing {
-    /// Between two looks at a session that is changing.
-    pub changing: Duration,
-    /// Between two looks at a session that isn't, and between retries that need a person.
-    pub steady: Duration,
-    /// Between the two answers that prove that a session once seen is absent.
-    pub confirm_absence: Duration,
-    /// After an accepted TerminateSession without effect, until it is called again.
-    pub recall: Duration,
-    /// After the end was asked for, until it is reported as overdue.
-    pub overdue: Duration,
-    /// The first wait after Athena could not answer.
-    pub backoff_min: Duration,
-    /// The longest such wait.
-    pub backoff_max: Duration,
-}
-
-impl Timing {
-    /// The wait after so many failures before this one. `jitter`, from 0 to 1, takes up to half of it away.
-    #[must_use]
-    pub fn back_off(&self, failures: u32, jitter: f64) -> Duration {
-        let doubled = self.backoff_min.saturating_mul(1 << failures.min(20));
-        doubled.min(self.backoff_max).mul_f64(0.5 + jitter.clamp(0.0, 1.0) / 2.0)
-    }
 }
 
 /// What is known of one session.
@@ -410,12 +383,7 @@ impl Knowledge {
         // Some messages hold the time, and each new one would be a write: the first one stays.
         let said = before.map(|trouble| trouble.error);
         let error = said.filter(|said| said.operation == error.operation && said.code == error.code).unwrap_or(error);
-        let wait = match error.class {
-            ErrorClass::Denied | ErrorClass::Invalid | ErrorClass::NotFoundOrInvalid => timing.steady,
-            ErrorClass::Throttled | ErrorClass::Unavailable | ErrorClass::NotConfigured => {
-                timing.back_off(attempts - 1, jitter)
-            }
-        };
+        let wait = timing.after(error.class, attempts - 1, jitter);
         *trouble = Some(Trouble { error, attempts, retry_at: now.tick + wait });
     }
 }

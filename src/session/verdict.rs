@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use kube::ResourceExt;
 
-use super::knowledge::{Timing, Trouble};
+use super::knowledge::Trouble;
 use super::view::{Evidence, Proof, View};
 use crate::api::PAUSED;
 use crate::api::reason::{ARRIVAL, Reason};
 use crate::api::session::{DeletionPolicy, TerminationReason};
 use crate::athena::port::{Account, CallError, ErrorClass, SessionState};
+use crate::timing::Timing;
 use crate::work_group::terms::{Brake, Claim, Refusal};
 
 /// Passing trouble is told from this failure in a row on.
@@ -213,7 +214,7 @@ pub fn verdict(view: &View<'_>) -> Option<Verdict> {
     // What Athena is ending already needs no grant any more, only somebody to look.
     let is_ending = matches!(evidence, Evidence::Alive(seen) if seen.status.state == SessionState::Terminating);
     let has_reach = view.terms.refusal != Some(Refusal::WorkGroupNotFound);
-    let refusal = view.terms.refusal.filter(|_| !is_final && !(is_ending && has_reach));
+    let refusal = view.terms.refusal.filter(|_| !(is_final || is_ending && has_reach));
     refusal
         .map(|refusal| refused(view, refusal))
         .or_else(|| scope_problem(view))

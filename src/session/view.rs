@@ -4,12 +4,13 @@ use std::time::{Duration, Instant};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
-use super::knowledge::{Absence, Knowledge, Now, Seen, Timing};
+use super::knowledge::{Absence, Knowledge, Now, Seen};
 use super::verdict;
 use crate::api;
 use crate::api::reason::Pace;
 use crate::api::session::{AthenaSession, AthenaSessionStatus, DeletionPolicy, TerminationReason};
 use crate::athena::port::{Account, Scope, SessionState};
+use crate::timing::Timing;
 use crate::work_group::terms::{Refusal, Terms};
 
 /// An answer counts as one of now for so long: longer than what a pass does between two answers.

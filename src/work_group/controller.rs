@@ -27,8 +27,8 @@ use crate::events::Events;
 use crate::health::Pulse;
 use crate::kubernetes::{Answer, RequestError, Requests};
 use crate::metrics::{Metrics, PassResult};
-use crate::session::knowledge::Timing;
 use crate::text::{Told, chain, watch_problem};
+use crate::timing::Timing;
 
 /// The controller's name in logs and metrics.
 pub const NAME: &str = "athenaworkgroup";

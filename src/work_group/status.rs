@@ -11,9 +11,9 @@ use crate::api::reason::Reason;
 use crate::api::work_group::{AthenaWorkGroup, AthenaWorkGroupStatus, From};
 use crate::athena::informer::Census;
 use crate::athena::port::{Account, Scope};
-use crate::session::knowledge::Timing;
 use crate::session::notice::Notice;
 use crate::session::verdict::explain;
+use crate::timing::Timing;
 
 const OURS: [&str; 3] = ["Ready", "Reconciling", "Stalled"];
 

@@ -103,7 +103,7 @@ fn two_operators_with_other_settings_dont_fight() {
     let idle = status(&SessionState::Degraded);
     let mut object = object();
     let scope = home();
-    let slower = athena_session_operator::session::knowledge::Timing { overdue: minutes(20), ..TIMING };
+    let slower = athena_session_operator::timing::Timing { overdue: minutes(20), ..TIMING };
     let mut now = seconds(0);
     let (mut writes, mut calls) = (0, 0);
     object.metadata.deletion_timestamp = None;

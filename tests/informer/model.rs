@@ -6,13 +6,18 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-use athena_session_operator::athena::informer::plan::{Ask, Failure, Intervals, Listed, Pace, Plan, Sighting};
+use athena_session_operator::athena::informer::plan::{Ask, Failure, Listed, Pace, Plan, Sighting};
 use athena_session_operator::athena::port::{ErrorClass, Operation, SessionState, SessionStatus};
+use athena_session_operator::timing::Timing;
 use jiff::Timestamp;
 
-pub const TIMING: Intervals = Intervals {
+/// The defaults of the command line.
+pub const TIMING: Timing = Timing {
     changing: Duration::from_secs(2),
     steady: Duration::from_secs(60),
+    confirm_absence: Duration::from_secs(60),
+    recall: Duration::from_secs(60),
+    overdue: Duration::from_secs(15 * 60),
     backoff_min: Duration::from_secs(1),
     backoff_max: Duration::from_secs(5 * 60),
 };

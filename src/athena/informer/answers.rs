@@ -52,7 +52,7 @@ impl Plan {
             class: failure.class,
             since: before.map_or(sent, |trouble| trouble.since),
             attempts: attempts.saturating_add(1),
-            retry_at: now + self.timing.after(failure, attempts),
+            retry_at: now + self.timing.after(failure.class, attempts, failure.jitter),
         }
     }
 

@@ -6,8 +6,8 @@ use jiff::Timestamp;
 
 use super::listing::Quarry;
 use super::store::{Entry, Pace, Store};
-use super::words::Intervals;
 use crate::athena::port::SessionState;
+use crate::timing::Timing;
 
 /// Sessions that one list shows, if any does.
 #[derive(Debug, Default)]
@@ -49,7 +49,7 @@ pub(super) struct Demand {
 }
 
 impl Demand {
-    pub(super) fn of(store: &Store, sweep: Option<Instant>, timing: &Intervals, now: Instant) -> Self {
+    pub(super) fn of(store: &Store, sweep: Option<Instant>, timing: &Timing, now: Instant) -> Self {
         let mut demand = Self::default();
         for entry in store.values() {
             demand.add(entry, sweep, timing, now);
@@ -57,7 +57,7 @@ impl Demand {
         demand
     }
 
-    fn add(&mut self, entry: &Entry, sweep: Option<Instant>, timing: &Intervals, now: Instant) {
+    fn add(&mut self, entry: &Entry, sweep: Option<Instant>, timing: &Timing, now: Instant) {
         if let Some(wished) = wished(entry).filter(|wished| sweep.is_none_or(|began| began < *wished)) {
             self.wishes += 1;
             self.first_wish = earlier(self.first_wish, Some(wished));

@@ -20,12 +20,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::mpsc;
 
-pub use self::plan::{Intervals, Pace};
+pub use self::plan::Pace;
 pub use self::poller::Poller;
 use super::identity::Identity;
 use super::port::{CallError, Way};
 use super::quota::Quotas;
 use crate::metrics::Metrics;
+use crate::timing::Timing;
 
 /// News for the rest of the program.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,7 +57,7 @@ pub struct Census {
 pub struct Informer {
     quotas: Arc<Quotas>,
     metrics: Metrics,
-    intervals: Intervals,
+    timing: Timing,
     news: mpsc::UnboundedSender<News>,
     pollers: Mutex<HashMap<Way, HashMap<String, Arc<Poller>>>>,
 }
@@ -64,13 +65,8 @@ pub struct Informer {
 impl Informer {
     /// Without any poller yet.
     #[must_use]
-    pub fn new(
-        quotas: Arc<Quotas>,
-        metrics: Metrics,
-        intervals: Intervals,
-        news: mpsc::UnboundedSender<News>,
-    ) -> Arc<Self> {
-        Arc::new(Self { quotas, metrics, intervals, news, pollers: Mutex::default() })
+    pub fn new(quotas: Arc<Quotas>, metrics: Metrics, timing: Timing, news: mpsc::UnboundedSender<News>) -> Arc<Self> {
+        Arc::new(Self { quotas, metrics, timing, news, pollers: Mutex::default() })
     }
 
     /// What looks after the sessions of a work group, by this identity. It makes no call until something is watched.

@@ -24,8 +24,9 @@ use super::listing::Walk;
 pub use super::store::{Pace, Sight};
 use super::store::{Source, Store, entry};
 use super::sweep::{SWEEP_AT_FIRST, Swept};
-pub use super::words::{Ask, Counts, Failure, Intervals, Listed, Sighting, Trouble};
+pub use super::words::{Ask, Counts, Failure, Listed, Sighting, Trouble};
 use crate::athena::port::{ErrorClass, SessionStatus};
+use crate::timing::Timing;
 
 /// What was asked for and hasn't been answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,7 +38,7 @@ pub(super) enum Asked {
 /// The sessions of a work group, and what to ask about them.
 #[derive(Debug)]
 pub struct Plan {
-    pub(super) timing: Intervals,
+    pub(super) timing: Timing,
     pub(super) store: Store,
     pub(super) counting: bool,
     pub(super) woken: Vec<String>,
@@ -71,7 +72,7 @@ pub struct Plan {
 impl Plan {
     /// Nothing is known or wanted yet.
     #[must_use]
-    pub fn new(timing: Intervals) -> Self {
+    pub fn new(timing: Timing) -> Self {
         Self {
             timing,
             store: Store::new(),

@@ -43,8 +43,7 @@ struct Inner {
 impl Poller {
     pub(super) fn new(informer: Arc<Informer>, identity: Arc<Identity>, work_group: &str) -> Self {
         let since = identity.scope().since;
-        let inner =
-            Inner { plan: Plan::new(informer.intervals), is_running: false, since, trouble: None, told_as: None };
+        let inner = Inner { plan: Plan::new(informer.timing), is_running: false, since, trouble: None, told_as: None };
         Self { informer, identity, work_group: work_group.to_owned(), inner: Mutex::new(inner), changed: Notify::new() }
     }
 
@@ -123,7 +122,7 @@ impl Poller {
                     "the poller of a work group panicked; it starts anew when it is needed"
                 );
                 let mut inner = poller.inner.lock().unwrap_or_else(PoisonError::into_inner);
-                inner.plan = Plan::new(poller.informer.intervals);
+                inner.plan = Plan::new(poller.informer.timing);
                 inner.is_running = false;
             }
         });
@@ -231,7 +230,7 @@ impl Poller {
 
     async fn rest(&self, until: Option<Instant>) {
         // The account may change meanwhile.
-        let most = Instant::now() + self.informer.intervals.steady;
+        let most = Instant::now() + self.informer.timing.steady;
         let until = until.map_or(most, |until| until.min(most));
         tokio::select! {
             () = sleep_until(until.into()) => {}

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use super::words::Intervals;
 use crate::athena::port::{SessionState, SessionStatus};
+use crate::timing::Timing;
 
 /// How closely a session is watched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,7 +110,7 @@ impl Entry {
     }
 
     /// Watches it, or goes on so. True where that changes anything.
-    pub(super) fn watch(&mut self, pace: Pace, now: Instant, timing: &Intervals) -> bool {
+    pub(super) fn watch(&mut self, pace: Pace, now: Instant, timing: &Timing) -> bool {
         let due = self.sight.as_ref().map_or(now, |sight| sight.at + timing.of(pace));
         let Some(watch) = &mut self.watch else {
             let wished = (!self.is_known(pace, now, timing)).then_some(now);
@@ -128,13 +128,13 @@ impl Entry {
         true
     }
 
-    fn is_known(&self, pace: Pace, now: Instant, timing: &Intervals) -> bool {
+    fn is_known(&self, pace: Pace, now: Instant, timing: &Timing) -> bool {
         let is_young = |sight: &Sight| now < sight.at + timing.steady * 2;
         self.is_ended() || self.sight.as_ref().is_some_and(|sight| pace != Pace::Adopt || is_young(sight))
     }
 
     /// Athena showed it. True where whoever watches it has to hear of it.
-    pub(super) fn saw(&mut self, mut status: SessionStatus, at: Instant, source: Source, timing: &Intervals) -> bool {
+    pub(super) fn saw(&mut self, mut status: SessionStatus, at: Instant, source: Source, timing: &Timing) -> bool {
         if !self.is_news(&status.state, at, source, timing.steady) {
             return false;
         }

@@ -6,21 +6,10 @@ use std::time::{Duration, Instant};
 use super::store::{Pace, Sight};
 pub use crate::athena::port::Listed;
 use crate::athena::port::{ErrorClass, SessionState};
+use crate::timing::Timing;
 
-/// The intervals of looking.
-#[derive(Clone, Copy, Debug)]
-pub struct Intervals {
-    /// Between two looks at a session that is changing.
-    pub changing: Duration,
-    /// Between two looks at a session that isn't, and between retries that need a person.
-    pub steady: Duration,
-    /// The first wait after Athena could not answer.
-    pub backoff_min: Duration,
-    /// The longest such wait.
-    pub backoff_max: Duration,
-}
-
-impl Intervals {
+/// What follows from the intervals for looking.
+impl Timing {
     pub(super) fn of(&self, pace: Pace) -> Duration {
         if pace == Pace::Fast { self.changing } else { self.steady }
     }
@@ -38,16 +27,6 @@ impl Intervals {
     /// How old a sighting may become while lists don't show what is looked for. It leaves a sweep time to show it.
     pub(super) fn patience(&self) -> Duration {
         self.steady * 3 / 2
-    }
-
-    pub(super) fn after(&self, failure: Failure, attempts: u32) -> Duration {
-        match failure.class {
-            ErrorClass::Denied | ErrorClass::Invalid | ErrorClass::NotFoundOrInvalid => self.steady,
-            ErrorClass::Throttled | ErrorClass::Unavailable | ErrorClass::NotConfigured => {
-                let doubled = self.backoff_min.saturating_mul(1 << attempts.min(20));
-                doubled.min(self.backoff_max).mul_f64(0.5 + failure.jitter.clamp(0.0, 1.0) / 2.0)
-            }
-        }
     }
 }
 

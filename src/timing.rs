@@ -1,0 +1,44 @@
+//! How long everything waits. PURE.
+
+use std::time::Duration;
+
+use crate::athena::port::ErrorClass;
+
+/// Every interval that deciding uses. The command line gives the defaults.
+#[derive(Clone, Copy, Debug)]
+pub struct Timing {
+    /// Between two looks at a session that is changing.
+    pub changing: Duration,
+    /// Between two looks at a session that isn't, and between retries that need a person.
+    pub steady: Duration,
+    /// Between the two answers that prove that a session once seen is absent.
+    pub confirm_absence: Duration,
+    /// After an accepted TerminateSession without effect, until it is called again.
+    pub recall: Duration,
+    /// After the end was asked for, until it is reported as overdue.
+    pub overdue: Duration,
+    /// The first wait after Athena could not answer.
+    pub backoff_min: Duration,
+    /// The longest such wait.
+    pub backoff_max: Duration,
+}
+
+impl Timing {
+    /// The wait after so many failures before this one. `jitter`, from 0 to 1, takes up to half of it away.
+    #[must_use]
+    pub fn back_off(&self, failures: u32, jitter: f64) -> Duration {
+        let doubled = self.backoff_min.saturating_mul(1 << failures.min(20));
+        doubled.min(self.backoff_max).mul_f64(0.5 + jitter.clamp(0.0, 1.0) / 2.0)
+    }
+
+    /// The wait after a call that failed so, after so many failures before this one.
+    #[must_use]
+    pub fn after(&self, class: ErrorClass, failures: u32, jitter: f64) -> Duration {
+        match class {
+            ErrorClass::Denied | ErrorClass::Invalid | ErrorClass::NotFoundOrInvalid => self.steady,
+            ErrorClass::Throttled | ErrorClass::Unavailable | ErrorClass::NotConfigured => {
+                self.back_off(failures, jitter)
+            }
+        }
+    }
+}
