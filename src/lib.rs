@@ -7,6 +7,7 @@ pub mod api;
 pub mod athena;
 pub mod cluster;
 pub mod config;
+pub mod controller;
 pub mod events;
 pub mod health;
 pub mod kubernetes;

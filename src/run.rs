@@ -21,13 +21,14 @@ use crate::athena::identity::Identities;
 use crate::athena::informer::{Informer, News};
 use crate::athena::quota::Quotas;
 use crate::cluster::{connect, wait_for_cluster};
+use crate::controller::{Watched, watch_config};
 use crate::events::Events;
 use crate::health::{Health, Heartbeats, Readiness, serve};
 use crate::metrics::Metrics;
 use crate::session::act::Shell;
 use crate::text::{Told, watch_problem};
 use crate::work_group::controller::Keeper;
-use crate::work_group::registry::{Key, Labelled, Registry, Sessions, Watch};
+use crate::work_group::registry::{Group, Key, Labelled, Registry, Session, Sessions, Watch};
 use crate::{config, session, work_group};
 
 /// Running passes get so long to finish at shutdown. What is abandoned then is as after a crash, safe.
@@ -156,11 +157,12 @@ impl Operator<'_> {
         metrics.waiting_from(move || waiting.waiting());
         let informer = Informer::new(Arc::clone(&quotas), metrics.clone(), self.options.timing(), news);
         let (registry, watched, groups, namespaces) = self.registry();
+        let watch_timeout = self.options.watch_timeout;
         let pulse = self.health.heartbeats.register("quotas", STUCK);
         let handing_out = Arc::clone(&quotas);
         tokio::spawn(async move { handing_out.run(|| pulse.beat()).await });
         tokio::spawn(pass_on(Arc::clone(&registry), heard, granted));
-        tokio::spawn(watch_namespaces(self.client.clone(), namespaces, Arc::clone(&registry), self.seconds()));
+        tokio::spawn(watch_namespaces(self.client.clone(), namespaces, Arc::clone(&registry), watch_timeout));
         tokio::spawn(tell_readiness(Arc::clone(&registry), self.health.readiness.clone()));
 
         let events = Events::start(self.client.clone(), self.options.kubernetes_timeout);
@@ -186,40 +188,33 @@ impl Operator<'_> {
         });
         metrics.controller(session::controller::NAME, session::controller::CONCURRENCY);
         metrics.controller(work_group::controller::NAME, work_group::controller::CONCURRENCY);
-        let watch_timeout = self.options.watch_timeout;
         let pulse = |name| self.health.heartbeats.register(name, STUCK);
         let keeping = work_group::controller::run(groups, keeper, watch_timeout, pulse("work groups"), stop.clone());
-        let sessions = watched.into_iter().map(|watched| {
+        let sessions = watched.into_iter().enumerate().map(|(index, watched)| {
             let name =
                 watched.api.namespace().map_or_else(|| "sessions".to_owned(), |name| format!("sessions of {name}"));
             let pulse = self.health.heartbeats.register(name, STUCK);
-            session::controller::run(watched, Arc::clone(&shell), watch_timeout, pulse, stop.clone())
+            session::controller::run(watched, index, Arc::clone(&shell), watch_timeout, pulse, stop.clone())
         });
         tokio::join!(keeping, join_all(sessions));
     }
 
-    fn seconds(&self) -> u32 {
-        u32::try_from(self.options.watch_timeout.as_secs().max(1)).unwrap_or(u32::MAX)
-    }
-
     /// The registry, and what fills it.
-    fn registry(
-        &self,
-    ) -> (Arc<Registry>, Vec<session::controller::Watched>, work_group::controller::Watched, Writer<Labelled>) {
+    fn registry(&self) -> (Arc<Registry>, Vec<Watched<Session>>, Watched<Group>, Writer<Labelled>) {
         let (group_wake, wakes) = mpsc::unbounded_channel();
         let (groups, writer) = reflector::store();
-        let watched_groups = work_group::controller::Watched { writer, wakes };
+        let watched_groups = Watched { api: Api::all(self.client.clone()), writer, wakes };
         let (namespaces, namespace_writer) = reflector::store();
         let names = self.names.clone().map_or_else(|| vec![None], |names| names.into_iter().map(Some).collect());
         let (mut watched, mut sessions) = (Vec::new(), Vec::new());
-        for (index, namespace) in names.into_iter().enumerate() {
+        for namespace in names {
             let api = match &namespace {
                 None => Api::all(self.client.clone()),
                 Some(name) => Api::namespaced(self.client.clone(), name),
             };
             let (wake, wakes) = mpsc::unbounded_channel();
             let (store, writer) = reflector::store();
-            watched.push(session::controller::Watched { api, index, writer, wakes });
+            watched.push(Watched { api, writer, wakes });
             sessions.push(Sessions { namespace, store, wake });
         }
         let registry = Registry::new(
@@ -252,10 +247,9 @@ async fn pass_on(
     }
 }
 
-async fn watch_namespaces(client: Client, writer: Writer<Labelled>, registry: Arc<Registry>, seconds: u32) {
+async fn watch_namespaces(client: Client, writer: Writer<Labelled>, registry: Arc<Registry>, life: Duration) {
     let mut told = Told::of("namespaces");
-    let config = watcher::Config::default().timeout(seconds);
-    let changes = watcher(Api::<Labelled>::all(client), config)
+    let changes = watcher(Api::<Labelled>::all(client), watch_config(life))
         .default_backoff()
         .modify(|namespace| namespace.metadata.managed_fields = None)
         .reflect(writer);

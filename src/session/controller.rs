@@ -4,27 +4,24 @@
 use std::collections::{HashMap, HashSet};
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
-use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use futures::{FutureExt, Stream, StreamExt, TryStreamExt, stream};
-use kube::runtime::controller::{Action, Config, Error as ControllerError, applier};
-use kube::runtime::reflector::{ObjectRef, store::Writer};
-use kube::runtime::{WatchStreamExt, watcher};
-use kube::{Api, Resource, ResourceExt};
-use tokio::sync::{mpsc, watch};
+use futures::{FutureExt, TryStreamExt};
+use kube::runtime::controller::{Action, Config, applier};
+use kube::runtime::reflector::ObjectRef;
+use kube::{Resource, ResourceExt};
+use tokio::sync::watch;
 use tokio::task::JoinError;
-use tokio::time::interval;
 use tracing::{error, warn};
 
 use super::act::{Memory, Outcome, PassError, Shell};
 use super::knowledge::Knowledge;
 use super::notice::Notice;
 use crate::api::session::AthenaSession;
+use crate::controller::{BEAT, Watched, drive, queue};
 use crate::health::Pulse;
 use crate::metrics::PassResult;
-use crate::text::{Told, chain, watch_problem};
 use crate::work_group::registry::{Key, Session, key};
 
 /// The controller's name in logs and metrics.
@@ -36,26 +33,8 @@ pub const CONCURRENCY: u16 = 32;
 /// How long a watch may lag behind our own writes before its copy is taken all the same.
 const MOST_LAG: Duration = Duration::from_secs(10);
 
-/// Waits from here on are kept by this controller itself, and end with its next look at them.
+/// Waits from here on are kept by this controller itself, and end with its next beat.
 const LONG: Duration = Duration::from_secs(30);
-
-/// Between two looks at the long waits.
-const LOOK: Duration = Duration::from_secs(5);
-
-/// Between two signs of life.
-const BEAT: Duration = Duration::from_secs(1);
-
-/// The AthenaSessions that one watch shows.
-pub struct Watched {
-    /// Where they are.
-    pub api: Api<Session>,
-    /// The place among the registry's watches.
-    pub index: usize,
-    /// What fills the store.
-    pub writer: Writer<Session>,
-    /// Objects that need a pass for another reason than a change of their own.
-    pub wakes: mpsc::UnboundedReceiver<ObjectRef<Session>>,
-}
 
 /// What is kept of an object between its passes.
 #[derive(Default)]
@@ -77,73 +56,27 @@ struct Context {
 }
 
 /// Watches objects until `stop` says true, then lets running passes finish. Each watch is renewed after
-/// `watch_timeout`.
+/// `watch_timeout`; `index` is its place among the registry's.
 pub async fn run(
-    watched: Watched,
+    watched: Watched<Session>,
+    index: usize,
     shell: Arc<Shell>,
     watch_timeout: Duration,
     pulse: Pulse,
-    mut stop: watch::Receiver<bool>,
+    stop: watch::Receiver<bool>,
 ) {
+    let registry = Arc::clone(&shell.registry);
     let context = Arc::new(Context { shell, kept: Mutex::default(), due: Mutex::default() });
-    let stopped = async move {
-        // An error means that nobody can say stop any more, which says it too.
-        let _ = stop.wait_for(|stop| *stop).await;
-    };
     let store = watched.writer.as_reader();
-    let queue = queue(watched, Arc::clone(&context), watch_timeout).take_until(Box::pin(stopped));
+    let queue = queue(watched, watch_timeout, stop, move |event| registry.session_event(index, event));
+    let asked = Arc::clone(&context);
+    let queue = queue.inspect_ok(move |object| asked.asked(object));
     let config = Config::default().concurrency(CONCURRENCY);
     // Tasks of their own, since the applier polls each pass whenever one of them has something to do.
     let pass = |object, context| tokio::spawn(reconcile(object, context)).map(finished).boxed();
-    let mut results =
-        pin!(applier(pass, |_, never: &Infallible, _| match *never {}, Arc::clone(&context), store, queue, config));
-    let mut told = Told::of("AthenaSessions");
-    let (mut beat, mut look) = (interval(BEAT), interval(LOOK));
-    loop {
-        let result = tokio::select! {
-            result = results.next() => result,
-            _ = look.tick() => {
-                context.wake_due();
-                continue;
-            }
-            _ = beat.tick() => {
-                pulse.beat();
-                continue;
-            }
-        };
-        match result {
-            None => return,
-            Some(Ok(_)) => {}
-            Some(Err(ControllerError::ObjectNotFound(object))) => {
-                context.forget(&(object.namespace.unwrap_or_default(), object.name));
-            }
-            Some(Err(ControllerError::QueueError(error))) => told.trouble(&watch_problem(&error)),
-            Some(Err(error)) => told.trouble(&chain(&error)),
-        }
-    }
-}
-
-/// Objects that need a pass: those that change, and those that are woken.
-fn queue(
-    watched: Watched,
-    context: Arc<Context>,
-    watch_timeout: Duration,
-) -> impl Stream<Item = Result<ObjectRef<Session>, watcher::Error>> {
-    let Watched { api, index, writer, mut wakes } = watched;
-    let seconds = u32::try_from(watch_timeout.as_secs().max(1)).unwrap_or(u32::MAX);
-    let registry = Arc::clone(&context.shell.registry);
-    let changes = watcher(api, watcher::Config::default().timeout(seconds))
-        .default_backoff()
-        .reflect(writer)
-        .inspect_ok(move |event| registry.session_event(index, event))
-        .touched_objects()
-        .map_ok(|object| ObjectRef::from_obj(&object));
-    let wakes = stream::poll_fn(move |context| wakes.poll_recv(context)).map(Ok);
-    stream::select(changes, wakes).inspect_ok(move |object| {
-        let mut due = context.due();
-        due.insert((object.namespace.clone().unwrap_or_default(), object.name.clone()));
-        context.shell.metrics.queue_depth(NAME, due.len());
-    })
+    let passes = applier(pass, |_, never: &Infallible, _| match *never {}, Arc::clone(&context), store, queue, config);
+    let gone = |namespace, name| context.forget(&(namespace, name));
+    drive("AthenaSessions", passes, pulse, || context.wake_due(), gone).await;
 }
 
 async fn reconcile(object: Arc<Session>, context: Arc<Context>) -> Result<Action, Infallible> {
@@ -261,6 +194,13 @@ impl Context {
                 self.shell.registry.wake(key);
             }
         }
+    }
+
+    /// The object waits for a pass.
+    fn asked(&self, object: &ObjectRef<Session>) {
+        let mut due = self.due();
+        due.insert((object.namespace.clone().unwrap_or_default(), object.name.clone()));
+        self.shell.metrics.queue_depth(NAME, due.len());
     }
 
     /// The object waits for a pass no more.

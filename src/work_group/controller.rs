@@ -2,20 +2,17 @@
 
 use std::collections::HashMap;
 use std::convert::Infallible;
-use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use futures::{FutureExt, Stream, StreamExt, TryStreamExt, stream};
+use futures::FutureExt;
 use jiff::Timestamp;
 use kube::api::ListParams;
-use kube::runtime::controller::{Action, Config, Error as ControllerError, applier};
-use kube::runtime::reflector::{ObjectRef, store::Writer};
+use kube::runtime::controller::{Action, Config, applier};
 use kube::runtime::watcher::Event;
-use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Resource, ResourceExt};
-use tokio::sync::{mpsc, watch};
-use tokio::time::{interval, timeout};
+use tokio::sync::watch;
+use tokio::time::timeout;
 use tracing::{info, warn};
 
 use super::registry::{Group, Registry, Session, Watch, holds};
@@ -23,11 +20,11 @@ use super::status::{GroupView, due, only_counts_differ, scope_problem};
 use crate::api::work_group::AthenaWorkGroup;
 use crate::api::{WORK_GROUP_FINALIZER, is_held, is_kept};
 use crate::athena::informer::{Informer, Poller};
+use crate::controller::{Watched, drive, queue};
 use crate::events::Events;
 use crate::health::Pulse;
 use crate::kubernetes::{Answer, RequestError, Requests};
 use crate::metrics::{Metrics, PassResult};
-use crate::text::{Told, chain, watch_problem};
 use crate::timing::Timing;
 
 /// The controller's name in logs and metrics.
@@ -38,9 +35,6 @@ pub const CONCURRENCY: u16 = 4;
 
 /// Changed numbers are written no more often.
 const COUNTS: Duration = Duration::from_secs(30);
-
-/// Between two signs of life.
-const BEAT: Duration = Duration::from_secs(1);
 
 /// Everything that keeping needs.
 pub struct Keeper {
@@ -70,69 +64,22 @@ pub struct Kept {
     failures: u32,
 }
 
-/// The AthenaWorkGroups that the watch shows.
-pub struct Watched {
-    /// What fills the store.
-    pub writer: Writer<Group>,
-    /// Objects that need a pass for another reason than a change of their own.
-    pub wakes: mpsc::UnboundedReceiver<ObjectRef<Group>>,
-}
-
 /// Watches AthenaWorkGroups until `stop` says true, and keeps them where this operator answers for them.
 pub async fn run(
-    watched: Watched,
+    watched: Watched<Group>,
     keeper: Keeper,
     watch_timeout: Duration,
     pulse: Pulse,
-    mut stop: watch::Receiver<bool>,
+    stop: watch::Receiver<bool>,
 ) {
     let keeper = Arc::new(keeper);
-    let stopped = async move {
-        // An error means that nobody can say stop any more, which says it too.
-        let _ = stop.wait_for(|stop| *stop).await;
-    };
     let store = watched.writer.as_reader();
-    let queue = queue(watched, Arc::clone(&keeper), watch_timeout).take_until(Box::pin(stopped));
+    let hearing = Arc::clone(&keeper);
+    let queue = queue(watched, watch_timeout, stop, move |event| hearing.event(event));
     let config = Config::default().concurrency(CONCURRENCY);
     let pass = |object, keeper| reconcile(object, keeper).boxed();
-    let mut results =
-        pin!(applier(pass, |_, never: &Infallible, _| match *never {}, Arc::clone(&keeper), store, queue, config));
-    let mut told = Told::of("AthenaWorkGroups");
-    let mut beat = interval(BEAT);
-    loop {
-        let result = tokio::select! {
-            result = results.next() => result,
-            _ = beat.tick() => {
-                pulse.beat();
-                continue;
-            }
-        };
-        match result {
-            None => return,
-            Some(Ok(_)) => {}
-            Some(Err(ControllerError::ObjectNotFound(object))) => keeper.forget(&object.name),
-            Some(Err(ControllerError::QueueError(error))) => told.trouble(&watch_problem(&error)),
-            Some(Err(error)) => told.trouble(&chain(&error)),
-        }
-    }
-}
-
-fn queue(
-    watched: Watched,
-    keeper: Arc<Keeper>,
-    watch_timeout: Duration,
-) -> impl Stream<Item = Result<ObjectRef<Group>, watcher::Error>> {
-    let Watched { writer, mut wakes } = watched;
-    let seconds = u32::try_from(watch_timeout.as_secs().max(1)).unwrap_or(u32::MAX);
-    let api: Api<Group> = Api::all(keeper.client.clone());
-    let changes = watcher(api, watcher::Config::default().timeout(seconds))
-        .default_backoff()
-        .reflect(writer)
-        .inspect_ok(move |event| keeper.event(event))
-        .touched_objects()
-        .map_ok(|object| ObjectRef::from_obj(&object));
-    let wakes = stream::poll_fn(move |context| wakes.poll_recv(context)).map(Ok);
-    stream::select(changes, wakes)
+    let passes = applier(pass, |_, never: &Infallible, _| match *never {}, Arc::clone(&keeper), store, queue, config);
+    drive("AthenaWorkGroups", passes, pulse, || {}, |_, name| keeper.forget(&name)).await;
 }
 
 async fn reconcile(object: Arc<Group>, keeper: Arc<Keeper>) -> Result<Action, Infallible> {
