@@ -1,6 +1,7 @@
 //! `AthenaWorkGroup`: who may use which work group of Athena, and by which AWS role.
 
 pub mod controller;
+mod declared;
 pub mod registry;
 pub mod status;
 pub mod terms;

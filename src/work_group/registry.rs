@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Namespace;
@@ -13,6 +13,7 @@ use kube::runtime::watcher::Event;
 use kube::{Resource, ResourceExt};
 use tokio::sync::{RwLock, mpsc, watch};
 
+use super::declared::Declarations;
 use super::terms::{Claim, Domain, Rules, Terms, is_paused};
 use crate::api::session::AthenaSession;
 use crate::api::slim::{Packed, Slim};
@@ -28,13 +29,6 @@ pub type Session = Packed;
 pub type Group = Slim<AthenaWorkGroup>;
 /// A namespace, as far as its labels.
 pub type Labelled = PartialObjectMeta<Namespace>;
-
-/// An object that names a session.
-struct Declared {
-    key: Key,
-    /// A fingerprint of what its claim depends on.
-    claim: u64,
-}
 
 /// One of the watches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -61,8 +55,7 @@ pub struct Registry {
     missing: watch::Sender<BTreeSet<Watch>>,
     /// What matters of each AthenaWorkGroup to those that refer to it; its numbers, which change often, don't.
     bearings: Mutex<HashMap<String, u64>>,
-    /// Who names a session, by a fingerprint of its id.
-    declared: Mutex<HashMap<u64, Vec<Declared>>>,
+    declared: Declarations,
     /// Held for reading while an object is adopted, and for writing while an AthenaWorkGroup is let go.
     pub adoptions: RwLock<()>,
 }
@@ -115,7 +108,7 @@ impl Registry {
             Event::Delete(object) => self.withdraw(object),
             Event::Init => {}
             Event::InitDone => {
-                self.drop_stale_declarations();
+                self.declared.retain(|key| self.session(key)?.session_id().map(str::to_owned));
                 self.listed(Watch::Sessions(watch));
             }
         }
@@ -123,7 +116,7 @@ impl Registry {
 
     /// All AthenaWorkGroups, or all namespaces, have been listed anew: any of them may have changed.
     pub fn grants_listed(&self, watch: Watch) {
-        self.bearings.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.bearings().clear();
         self.listed(watch);
         self.wake_where(|object| object.reference().is_some());
     }
@@ -142,9 +135,7 @@ impl Registry {
     pub fn group_applied(&self, group: &Group) {
         let name = group.name_any();
         let bearing = bearing(group);
-        let mut bearings = self.bearings.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = bearings.insert(name.clone(), bearing);
-        drop(bearings);
+        let before = self.bearings().insert(name.clone(), bearing);
         if before != Some(bearing) {
             self.wake_users(&name);
         }
@@ -152,7 +143,7 @@ impl Registry {
 
     /// An AthenaWorkGroup is gone.
     pub fn group_gone(&self, name: &str) {
-        self.bearings.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+        self.bearings().remove(name);
         self.wake_users(name);
     }
 
@@ -183,37 +174,16 @@ impl Registry {
     }
 
     fn declare(&self, object: &Session) {
-        let Some(id) = object.session_id() else { return };
         if !is_held(object) {
             self.released(object);
         }
-        let mut declared = self.declared.lock().unwrap_or_else(PoisonError::into_inner);
-        let all = declared.entry(fingerprint(id)).or_insert_with(|| Vec::with_capacity(1));
-        let (key, claim) = (key(object), claim(object));
-        match all.iter_mut().find(|declared| declared.key == key) {
-            Some(known) if known.claim == claim => return,
-            Some(known) => known.claim = claim,
-            None => all.push(Declared { key: key.clone(), claim }),
-        }
         // Whose the session is may have changed for the others too.
-        let others: Vec<_> = all.iter().filter(|other| other.key != key).map(|other| other.key.clone()).collect();
-        drop(declared);
-        others.iter().for_each(|other| self.wake(other));
+        self.declared.declare(object).iter().for_each(|other| self.wake(other));
     }
 
     fn withdraw(&self, object: &Session) {
-        let Some(id) = object.session_id() else { return };
         self.released(object);
-        let mut declared = self.declared.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(all) = declared.get_mut(&fingerprint(id)) else { return };
-        let key = key(object);
-        all.retain(|other| other.key != key);
-        let others: Vec<_> = all.iter().map(|other| other.key.clone()).collect();
-        if others.is_empty() {
-            declared.remove(&fingerprint(id));
-        }
-        drop(declared);
-        others.iter().for_each(|other| self.wake(other));
+        self.declared.withdraw(object).iter().for_each(|other| self.wake(other));
     }
 
     /// An AthenaWorkGroup that is being deleted may wait for just this object.
@@ -223,18 +193,6 @@ impl Registry {
         if is_going {
             self.wake_group(name);
         }
-    }
-
-    fn drop_stale_declarations(&self) {
-        let mut declared = self.declared.lock().unwrap_or_else(PoisonError::into_inner);
-        declared.retain(|id, all| {
-            let names_it = |key: &Key| {
-                let object = self.session(key);
-                object.is_some_and(|object| object.session_id().map(fingerprint) == Some(*id))
-            };
-            all.retain(|declared| names_it(&declared.key));
-            !all.is_empty()
-        });
     }
 
     // Who is asked for a pass.
@@ -249,8 +207,7 @@ impl Registry {
 
     /// Asks for a pass over each object that names this session.
     pub fn wake_session(&self, id: &str) {
-        let declared = self.declared.lock().unwrap_or_else(PoisonError::into_inner);
-        declared.get(&fingerprint(id)).into_iter().flatten().for_each(|declared| self.wake(&declared.key));
+        self.declared.of(id).iter().for_each(|key| self.wake(key));
     }
 
     fn wake_group(&self, name: &str) {
@@ -342,7 +299,7 @@ impl Registry {
     /// Whether any object names this session.
     #[must_use]
     pub fn is_declared(&self, id: &str) -> bool {
-        self.declared.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&fingerprint(id))
+        self.declared.contains(id)
     }
 
     fn own_terms(&self, object: &AthenaSession) -> Terms {
@@ -374,18 +331,16 @@ impl Registry {
 
     /// Other objects that name the same session, the oldest first.
     fn others(&self, object: &AthenaSession) -> Vec<Arc<Session>> {
-        let declared = self.declared.lock().unwrap_or_else(PoisonError::into_inner);
-        let all = declared.get(&fingerprint(&object.spec.session_id)).filter(|all| all.len() > 1);
-        let keys: Vec<_> = all.into_iter().flatten().map(|declared| declared.key.clone()).collect();
-        drop(declared);
-        let others = keys.iter().filter_map(|key| self.session(key));
-        let mut others: Vec<_> = others
-            .filter(|other| {
-                other.meta().uid != object.meta().uid && other.session_id() == Some(&object.spec.session_id)
-            })
-            .collect();
+        let id = &object.spec.session_id;
+        let others = self.declared.others(object).into_iter().filter_map(|key| self.session(&key));
+        let mut others: Vec<_> =
+            others.filter(|other| other.meta().uid != object.meta().uid && other.session_id() == Some(id)).collect();
         others.sort_by(|one, two| age(one).cmp(&age(two)));
         others
+    }
+
+    fn bearings(&self) -> MutexGuard<'_, HashMap<String, u64>> {
+        self.bearings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn session(&self, key: &Key) -> Option<Arc<Session>> {
@@ -409,23 +364,9 @@ fn bearing(group: &Group) -> u64 {
     hasher.finish()
 }
 
-/// What the claim of an object to its session depends on, as far as the object says it.
-fn claim(object: &Session) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    let metadata = object.meta();
-    (&metadata.uid, metadata.deletion_timestamp.is_some(), is_held(object), object.reference()).hash(&mut hasher);
-    hasher.finish()
-}
-
 fn age(object: &Session) -> (Option<Timestamp>, Option<&String>) {
     let metadata = object.meta();
     (metadata.creation_timestamp.as_ref().map(|created| created.0), metadata.uid.as_ref())
-}
-
-fn fingerprint(id: &str) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    id.hash(&mut hasher);
-    hasher.finish()
 }
 
 /// Whether an object that refers to this AthenaWorkGroup bears our finalizer.

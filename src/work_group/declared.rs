@@ -1,0 +1,97 @@
+//! Who names which session: of thousands of objects hardly two name the same one, and those have to hear of each other.
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use kube::Resource;
+
+use super::registry::{Key, Session, key};
+use crate::api::is_held;
+use crate::api::session::AthenaSession;
+
+/// The objects that name each session, by a fingerprint of its id.
+#[derive(Default)]
+pub struct Declarations(Mutex<HashMap<u64, Vec<Declared>>>);
+
+struct Declared {
+    key: Key,
+    /// A fingerprint of what its claim depends on.
+    claim: u64,
+}
+
+impl Declarations {
+    /// An object is there, or has changed. Returns the others that name its session, where that may concern them.
+    pub fn declare(&self, object: &Session) -> Vec<Key> {
+        let Some(id) = object.session_id() else { return Vec::new() };
+        let mut declared = self.lock();
+        let all = declared.entry(fingerprint(id)).or_insert_with(|| Vec::with_capacity(1));
+        let (key, claim) = (key(object), claim(object));
+        match all.iter_mut().find(|declared| declared.key == key) {
+            Some(known) if known.claim == claim => return Vec::new(),
+            Some(known) => known.claim = claim,
+            None => all.push(Declared { key: key.clone(), claim }),
+        }
+        all.iter().filter(|other| other.key != key).map(|other| other.key.clone()).collect()
+    }
+
+    /// An object is gone. Returns the others that name its session.
+    pub fn withdraw(&self, object: &Session) -> Vec<Key> {
+        let Some(id) = object.session_id().map(fingerprint) else { return Vec::new() };
+        let mut declared = self.lock();
+        let Some(all) = declared.get_mut(&id) else { return Vec::new() };
+        let key = key(object);
+        all.retain(|other| other.key != key);
+        let others: Vec<_> = all.iter().map(|other| other.key.clone()).collect();
+        if others.is_empty() {
+            declared.remove(&id);
+        }
+        others
+    }
+
+    /// Those that name a session.
+    pub fn of(&self, id: &str) -> Vec<Key> {
+        self.lock().get(&fingerprint(id)).into_iter().flatten().map(|declared| declared.key.clone()).collect()
+    }
+
+    /// Those that name the session of an object, besides itself.
+    pub fn others(&self, object: &AthenaSession) -> Vec<Key> {
+        let metadata = object.meta();
+        let (namespace, name) = (metadata.namespace.as_deref(), metadata.name.as_deref());
+        let is_other = |key: &&Key| (Some(key.0.as_str()), Some(key.1.as_str())) != (namespace, name);
+        let declared = self.lock();
+        let all = declared.get(&fingerprint(&object.spec.session_id)).into_iter().flatten();
+        all.map(|declared| &declared.key).filter(is_other).cloned().collect()
+    }
+
+    /// Whether any object names a session.
+    pub fn contains(&self, id: &str) -> bool {
+        self.lock().contains_key(&fingerprint(id))
+    }
+
+    /// Drops what objects that are gone had declared; `session_of` says what the object of a key names now.
+    pub fn retain(&self, session_of: impl Fn(&Key) -> Option<String>) {
+        self.lock().retain(|id, all| {
+            all.retain(|declared| session_of(&declared.key).is_some_and(|named| fingerprint(&named) == *id));
+            !all.is_empty()
+        });
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<u64, Vec<Declared>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What the claim of an object to its session depends on, as far as the object says it.
+fn claim(object: &Session) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    let metadata = object.meta();
+    (&metadata.uid, metadata.deletion_timestamp.is_some(), is_held(object), object.reference()).hash(&mut hasher);
+    hasher.finish()
+}
+
+fn fingerprint(id: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    id.hash(&mut hasher);
+    hasher.finish()
+}
