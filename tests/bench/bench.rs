@@ -7,6 +7,8 @@ mod chart;
 mod figure;
 mod objects;
 mod operator;
+#[path = "../shared/process.rs"]
+mod process;
 mod procfs;
 mod progress;
 mod requests;
@@ -18,12 +20,12 @@ mod table;
 mod watched;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use tokio::signal::unix::{SignalKind, signal};
 
+use process::{asked_to_stop, beside_this};
 use progress::Progress;
 use results::Report;
 use scenario::Scenario;
@@ -69,7 +71,7 @@ async fn bench(arguments: &Arguments) -> Outcome {
     let scenarios = if arguments.only.is_empty() { Scenario::usual() } else { arguments.only.clone() };
     let program = match &arguments.operator {
         Some(program) => program.clone(),
-        None => beside_this("athena-session-operator")?,
+        None => beside_this("athena-session-operator", "make bench")?,
     };
     let out = &arguments.out;
     fs::create_dir_all(out).map_err(|error| format!("{}: {error}", out.display()))?;
@@ -96,28 +98,4 @@ async fn bench(arguments: &Arguments) -> Outcome {
     write("bench.svg", &chart::draw(&report)?)?;
     eprintln!("{0}/bench.json and {0}/bench.svg are written", out.display());
     if failed.is_empty() { Ok(()) } else { Err(failed.join("\n")) }
-}
-
-/// Cargo builds examples into a folder beside the programs.
-fn beside_this(name: &str) -> Outcome<PathBuf> {
-    let this = std::env::current_exe().map_err(|error| format!("this program's path: {error}"))?;
-    let program = this.ancestors().nth(2).unwrap_or(Path::new(".")).join(name);
-    if program.exists() { Ok(program) } else { Err(format!("{} isn't built: use make bench", program.display())) }
-}
-
-async fn asked_to_stop() {
-    let ask = |kind| async move {
-        match signal(kind) {
-            Ok(mut signal) => {
-                signal.recv().await;
-            }
-            // Without a handler the signal ends the process by itself.
-            Err(_) => std::future::pending().await,
-        }
-    };
-    tokio::select! {
-        () = ask(SignalKind::interrupt()) => {}
-        () = ask(SignalKind::terminate()) => {}
-        () = ask(SignalKind::hangup()) => {}
-    }
 }

@@ -2,6 +2,8 @@
 //! play, with a check behind each scene. `make playground`: the same stage, without the story.
 
 mod playground;
+#[path = "../shared/process.rs"]
+mod process;
 mod screen;
 mod stage;
 mod story;
@@ -9,8 +11,8 @@ mod story;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use process::asked_to_stop;
 use stage::Stage;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
 
 /// What goes wrong is said in one line, which ends the demo.
@@ -68,23 +70,6 @@ async fn perform(play: Play, stage: &mut Option<Stage>) -> Outcome {
             screen::good(&format!("\nAll of it was checked, and held ({} s).", started.elapsed().as_secs()));
             Ok(())
         }
-    }
-}
-
-async fn asked_to_stop() {
-    let ask = |kind| async move {
-        match signal(kind) {
-            Ok(mut signal) => {
-                signal.recv().await;
-            }
-            // Without a handler the signal ends the process by itself.
-            Err(_) => std::future::pending().await,
-        }
-    };
-    tokio::select! {
-        () = ask(SignalKind::interrupt()) => {}
-        () = ask(SignalKind::terminate()) => {}
-        () = ask(SignalKind::hangup()) => {}
     }
 }
 

@@ -10,6 +10,7 @@ use fake_athena::{Config, FakeAthena, NewSession};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
+use crate::process::beside_this;
 use crate::{Outcome, screen};
 
 /// As the manifests of `deploy/` name them.
@@ -45,7 +46,7 @@ pub struct Stage {
 impl Stage {
     /// Starts everything, the operator last.
     pub async fn start() -> Outcome<Self> {
-        let operator = operator_program()?;
+        let operator = beside_this("athena-session-operator", "make demo, or cargo build first")?;
         screen::chapter("The stage");
         screen::note("Starting a Kubernetes control plane and a fake Athena on this machine …");
         let athena = fake_athena().await?;
@@ -207,17 +208,6 @@ async fn fake_athena() -> Outcome<FakeAthena> {
         });
     }
     Ok(athena)
-}
-
-/// Cargo builds examples into a folder beside the programs.
-fn operator_program() -> Outcome<PathBuf> {
-    let this = std::env::current_exe().map_err(|error| format!("this program's path: {error}"))?;
-    let program = this.ancestors().nth(2).unwrap_or(Path::new(".")).join("athena-session-operator");
-    if program.exists() {
-        Ok(program)
-    } else {
-        Err(format!("{} isn't built: use make demo, or cargo build first", program.display()))
-    }
 }
 
 fn one_line(text: &[u8]) -> String {
