@@ -24,6 +24,12 @@ pub struct Timing {
 }
 
 impl Timing {
+    /// Between two looks for a session that Athena hasn't known for long.
+    #[must_use]
+    pub fn rarely(&self) -> Duration {
+        self.steady.max(self.backoff_max)
+    }
+
     /// The wait after so many failures before this one. `jitter`, from 0 to 1, takes up to half of it away.
     #[must_use]
     pub fn back_off(&self, failures: u32, jitter: f64) -> Duration {

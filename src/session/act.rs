@@ -226,7 +226,9 @@ impl Shell {
     }
 
     async fn reach(&self, object: &AthenaSession, knowledge: &Knowledge) -> Reach {
-        let terms = self.registry.terms(object, knowledge.work_group.as_deref());
+        // What is recorded only keeps others' claims away until Athena has been asked.
+        let recorded = object.status.as_ref().and_then(|status| status.work_group.as_deref());
+        let terms = self.registry.terms(object, knowledge.work_group.as_deref().or(recorded));
         // Who has no grant, and never had one, makes no call: not even to assume a role.
         let way = self.registry.way(object).filter(|_| is_held(object) || terms.refusal.is_none());
         let identity = match way {
@@ -383,10 +385,7 @@ impl Shell {
             Answer::Object(read) => {
                 let retained = read.spec.deletion_policy == DeletionPolicy::Retain;
                 let is_going = read.meta().deletion_timestamp.is_some() && retained;
-                // It may have been held to own what Athena then showed in another work group: it won't end it.
-                let conditions = read.status.iter().flat_map(|status| &status.conditions);
-                let is_foreign = conditions.into_iter().any(|it| it.reason == Reason::WrongWorkGroup.as_str());
-                read.uid().as_ref() == Some(&owner.uid) && !(is_going || is_foreign) && is_held(&*read)
+                read.uid().as_ref() == Some(&owner.uid) && !is_going && is_held(&*read)
             }
             Answer::Conflict { .. } | Answer::Gone => false,
         };

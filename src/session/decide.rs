@@ -161,7 +161,7 @@ fn pursue(view: &View<'_>) -> Step {
         Evidence::Ended => record_end(view),
         // Proven and final, as an end is.
         Evidence::Absent if view.once_seen() => Step::Wait(None),
-        Evidence::Absent | Evidence::Missing(Proof::NotToBeHad) => look_for(view, view.timing.steady),
+        Evidence::Absent | Evidence::Missing(Proof::NotToBeHad) => look_on(view),
         Evidence::Missing(Proof::AnotherLook { after }) => look_for(view, after),
         Evidence::Missing(Proof::FreshLook) => call(view, read(view)),
         Evidence::Missing(Proof::Account) => prove(view, Step::Identify),
@@ -263,6 +263,16 @@ fn prove(view: &View<'_>, step: Step) -> Step {
 fn look_for(view: &View<'_>, after: Duration) -> Step {
     let absence = view.knowledge.absence.as_ref();
     let next = absence.map(|absence| (absence.first + after).max(absence.last + after.min(view.timing.steady)));
+    look_at(view, next.unwrap_or(view.now.tick))
+}
+
+/// Looks for what will hardly come: the longer it hasn't, the less often.
+fn look_on(view: &View<'_>) -> Step {
+    let absence = view.knowledge.absence.as_ref();
+    let next = absence.map(|absence| {
+        let since = absence.last - absence.first;
+        absence.last + since.clamp(view.timing.steady, view.timing.rarely())
+    });
     look_at(view, next.unwrap_or(view.now.tick))
 }
 

@@ -319,11 +319,11 @@ fn not_found(view: &View<'_>) -> Verdict {
     let id = &view.object.spec.session_id;
     let place = place(view);
     let said = view.knowledge.absence.as_ref().map_or_else(String::new, |absence| format!(" ({})", absence.error));
-    let steady = view.timing.steady;
+    let rarely = view.timing.rarely();
     let message = match (view.once_seen(), view.work_group()) {
         (false, _) => format!(
             "Athena doesn't know session {id} {place}{said}. Check spec.sessionId, and the account and Region of the \
-             operator. Looked for again every {steady:?}."
+             operator. Looked for again, at the latest every {rarely:?}."
         ),
         (true, Some(work_group)) if view.evidence() == Evidence::Absent => format!(
             "Athena no longer knows session {id} {place}, and work group {work_group} doesn't list it in any \
@@ -331,7 +331,7 @@ fn not_found(view: &View<'_>) -> Verdict {
         ),
         (true, _) => format!(
             "Athena no longer knows session {id} {place}{said}, and its work group or account wasn't recorded, so that it can't be \
-             proven to be gone. Looked for again every {steady:?}."
+             proven to be gone. Looked for again, at the latest every {rarely:?}."
         ),
     };
     Verdict { reason: Reason::SessionNotFound, message: with_way_out(view, message) }

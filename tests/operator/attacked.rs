@@ -9,7 +9,7 @@ use serde_json::json;
 use tokio::time::{sleep, timeout};
 
 use crate::launch::Start;
-use crate::tenancy::{TEAM_A, TEAM_B};
+use crate::tenancy::{TEAM_A, TEAM_B, referring};
 use crate::world::{World, condition, eventually};
 
 /// L2: as `a_message_that_differs_each_time_is_written_once`, but of STS.
@@ -79,6 +79,25 @@ async fn a_squatter_of_another_work_group_keeps_nobody_from_adopting() {
     world.until_reason("squatter", "WrongWorkGroup").await;
     world.create_in(&second, "rightful", json!({"sessionId": session})).await;
     world.until_reason_in(&second, "rightful", "Running").await;
+}
+
+/// L1: two objects of a work group that the session isn't in; the younger one was adopted first, and is deleted while
+/// no operator runs. Neither was ever to end the session, so neither has to wait for the other.
+#[tokio::test]
+async fn of_two_squatters_the_younger_goes_after_a_restart() {
+    let world = World::new().await;
+    let second = world.second_namespace().await;
+    let session = squatted(&world, &second).await;
+    let group = world.register_for_all("c", TEAM_B).await;
+    world.create_in(&second, "younger", referring(&group, &session)).await;
+    world.until_reason_in(&second, "younger", "WrongWorkGroup").await;
+    world.label("team=a").await;
+    world.until_reason("squatter", "WrongWorkGroup").await;
+    world.kill_operator();
+    world.objects_in(&second).delete("younger", &Default::default()).await.unwrap();
+    world.start_operator_with(Start::with(&["--watch-namespace", &second])).await;
+    world.until_gone_in(&second, "younger").await;
+    assert!(world.mutations().is_empty());
 }
 
 /// A finalizer that somebody wrote himself is no grant: whose a session is isn't told.
