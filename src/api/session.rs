@@ -70,6 +70,13 @@ use super::readable;
         json_path = ".status.startedAt",
         description = "how long ago Athena started the session",
         priority = "1"
+    ),
+    printcolumn(
+        name = "WorkGroupRef",
+        type_ = "string",
+        json_path = ".spec.workGroupRef.name",
+        description = "the AthenaWorkGroup that it refers to",
+        priority = "1"
     )
 )]
 #[serde(rename_all = "camelCase")]

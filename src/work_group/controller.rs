@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use tracing::{info, warn};
 
 use super::registry::{Group, Registry, Session, Watch, holds};
-use super::status::{GroupView, due, only_counts_differ, scope_problem};
+use super::status::{GroupView, Holders, due, only_counts_differ, scope_problem};
 use crate::api::work_group::AthenaWorkGroup;
 use crate::api::{WORK_GROUP_FINALIZER, is_held, is_kept};
 use crate::athena::informer::{Informer, Poller};
@@ -144,9 +144,10 @@ impl Keeper {
         kept.counted_by = Some(poller);
 
         let holders = if is_deleted { Some(self.let_go(&requests, group).await?) } else { None };
-        if holders == Some(0) {
+        if holders.as_ref().is_some_and(Holders::is_empty) {
             return Ok(self.timing.steady);
         }
+        let holders = holders.as_ref();
         let view =
             GroupView { group, scope: &scope, census: &census, holders, timing: &self.timing, wall: Timestamp::now() };
         let Some((status, notice)) = due(&view) else { return Ok(self.pause(is_usable)) };
@@ -170,21 +171,21 @@ impl Keeper {
         if is_usable { self.timing.steady } else { self.timing.changing }
     }
 
-    /// Takes our finalizer off if nothing depends on the work group any more; how many do.
+    /// Takes our finalizer off if nothing depends on the work group any more; what does.
     async fn let_go(
         &self,
         requests: &Requests<AthenaWorkGroup>,
         group: &AthenaWorkGroup,
-    ) -> Result<usize, RequestError> {
+    ) -> Result<Holders, RequestError> {
         let name = group.name_any();
         let shown = self.registry.held_by(&name);
-        if shown > 0 {
+        if !shown.is_empty() {
             return Ok(shown);
         }
         // From the list to the patch nothing is adopted.
         let _closing = self.registry.adoptions.write().await;
         let holders = self.held_live(&name).await?;
-        if holders == 0 {
+        if holders.is_empty() {
             requests.remove_finalizer(group, WORK_GROUP_FINALIZER).await?;
             info!(name, "an AthenaWorkGroup goes: no AthenaSession depends on it");
         }
@@ -192,22 +193,19 @@ impl Keeper {
     }
 
     /// The cache may not show one that was adopted a moment ago.
-    async fn held_live(&self, name: &str) -> Result<usize, RequestError> {
+    async fn held_live(&self, name: &str) -> Result<Holders, RequestError> {
         const DOING: &str = "listing the AthenaSessions";
         let api: Api<Session> = Api::all(self.client.clone());
         let mut page = ListParams::default().limit(500);
-        let mut holders = 0;
+        let mut holders = Holders::default();
         loop {
             let list = timeout(self.deadline, api.list(&page)).await;
             let list = list.map_err(|_| RequestError::Deadline { doing: DOING, deadline: self.deadline })?;
             let list =
                 list.map_err(|error| RequestError::Kubernetes { doing: DOING, why: crate::text::kubernetes(&error) })?;
             // One that can't be read may be one of them.
-            holders += list
-                .items
-                .iter()
-                .filter(|object| holds(object, name) || is_held(*object) && object.session_id().is_none())
-                .count();
+            let may_hold = |object: &&Session| holds(object, name) || is_held(*object) && object.session_id().is_none();
+            list.items.iter().filter(may_hold).for_each(|object| holders.add(object));
             match list.metadata.continue_.filter(|token| !token.is_empty()) {
                 Some(token) => page = page.continue_token(&token),
                 None => return Ok(holders),

@@ -14,6 +14,7 @@ use kube::{Resource, ResourceExt};
 use tokio::sync::{RwLock, mpsc, watch};
 
 use super::declared::Declarations;
+use super::status::Holders;
 use super::terms::{Claim, Domain, Rules, Terms, is_paused};
 use crate::api::session::AthenaSession;
 use crate::api::slim::{Packed, Slim};
@@ -289,11 +290,13 @@ impl Registry {
         self.groups.get(&ObjectRef::new(name))
     }
 
-    /// How many objects that we hold refer to an AthenaWorkGroup, as far as the watch shows.
+    /// The objects that we hold and that refer to an AthenaWorkGroup, as far as the watch shows.
     #[must_use]
-    pub fn held_by(&self, name: &str) -> usize {
+    pub fn held_by(&self, name: &str) -> Holders {
+        let mut holders = Holders::default();
         let objects = self.sessions.iter().flat_map(|watched| watched.store.state());
-        objects.filter(|object| holds(object, name)).count()
+        objects.filter(|object| holds(object, name)).for_each(|object| holders.add(&*object));
+        holders
     }
 
     /// Whether any object names this session.

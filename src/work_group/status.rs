@@ -1,5 +1,8 @@
 //! What the status of an AthenaWorkGroup says. PURE.
 
+use std::collections::BTreeSet;
+use std::fmt;
+
 use jiff::Timestamp;
 use kube::Resource;
 use kube::core::Selector;
@@ -25,12 +28,56 @@ pub struct GroupView<'a> {
     pub scope: &'a Scope,
     /// What its sessions are.
     pub census: &'a Census,
-    /// How many AthenaSessions that we hold refer to it, where it is being deleted.
-    pub holders: Option<usize>,
+    /// What keeps it from going, where it is being deleted.
+    pub holders: Option<&'a Holders>,
     /// The intervals.
     pub timing: &'a Timing,
     /// The moment.
     pub wall: Timestamp,
+}
+
+/// The AthenaSessions that we hold and that refer to an AthenaWorkGroup.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Holders {
+    count: usize,
+    /// Namespace and name of the first by these, whatever the order in which they come.
+    first: BTreeSet<(String, String)>,
+}
+
+impl Holders {
+    /// So many are named.
+    const NAMED: usize = 3;
+
+    /// One more.
+    pub fn add(&mut self, object: &impl Resource) {
+        self.count += 1;
+        let metadata = object.meta();
+        let [namespace, name] = [&metadata.namespace, &metadata.name].map(|it| it.as_deref().unwrap_or_default());
+        let is_late = |last: &(String, String)| (last.0.as_str(), last.1.as_str()) < (namespace, name);
+        // Of thousands few are copied.
+        if self.first.len() == Self::NAMED && self.first.last().is_some_and(is_late) {
+            return;
+        }
+        self.first.insert((namespace.to_owned(), name.to_owned()));
+        if self.first.len() > Self::NAMED {
+            self.first.pop_last();
+        }
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+}
+
+impl fmt::Display for Holders {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let them = if self.count == 1 { "AthenaSession refers" } else { "AthenaSessions refer" };
+        let named: Vec<_> = self.first.iter().map(|(namespace, name)| format!("{namespace}/{name}")).collect();
+        let others = if self.count > named.len() { " and others" } else { "" };
+        write!(f, "{} {them} to it ({}{others})", self.count, named.join(", "))
+    }
 }
 
 /// What keeps the work group from being used, if anything does.
@@ -104,9 +151,9 @@ pub fn only_counts_differ(one: &AthenaWorkGroupStatus, other: &AthenaWorkGroupSt
 fn verdict(view: &GroupView<'_>) -> (Reason, String) {
     let group = view.group;
     if let Some(holders) = view.holders {
-        let them = if holders == 1 { "AthenaSession refers" } else { "AthenaSessions refer" };
         let message = format!(
-            "{holders} {them} to it, records of ended sessions included: it goes when none does any more. \
+            "{holders}, records of ended sessions included: it goes when none does any more. \
+             `kubectl get ats -A -o wide` shows all of them, by the column WORKGROUPREF. \
              Deleting an AthenaSession ends its session, unless its deletionPolicy is Retain. It takes no new ones."
         );
         return (Reason::InUse, message);

@@ -1,11 +1,12 @@
 //! What the status of an AthenaWorkGroup says.
 
 use athena_session_operator::api::PAUSED;
+use athena_session_operator::api::session::{AthenaSession, AthenaSessionSpec};
 use athena_session_operator::api::work_group::{AthenaWorkGroup, AthenaWorkGroupSpec, AthenaWorkGroupStatus};
 use athena_session_operator::athena::informer::Census;
 use athena_session_operator::athena::port::{Account, ErrorClass, Operation, Scope};
 use athena_session_operator::session::notice::Notice;
-use athena_session_operator::work_group::status::{GroupView, due, only_counts_differ};
+use athena_session_operator::work_group::status::{GroupView, Holders, due, only_counts_differ};
 use serde_json::json;
 
 use crate::fixtures::{HOME, REGION, TIMING, at, elsewhere, error, home, seconds};
@@ -22,9 +23,20 @@ fn written(
     group: &AthenaWorkGroup,
     scope: &Scope,
     census: &Census,
-    holders: Option<usize>,
+    holders: Option<&Holders>,
 ) -> Option<(AthenaWorkGroupStatus, Option<Notice>)> {
     due(&GroupView { group, scope, census, holders, timing: &TIMING, wall: at(seconds(0)).wall })
+}
+
+/// Each as `namespace/name`.
+fn holders(objects: &[&str]) -> Holders {
+    let mut holders = Holders::default();
+    for (namespace, name) in objects.iter().filter_map(|object| object.split_once('/')) {
+        let mut object = AthenaSession::new(name, AthenaSessionSpec::default());
+        object.metadata.namespace = Some(namespace.to_owned());
+        holders.add(&object);
+    }
+    holders
 }
 
 fn reason(status: &AthenaWorkGroupStatus) -> &str {
@@ -68,13 +80,32 @@ fn what_is_worst_is_said_first_and_told_once() {
         (unreadable(), elsewhere(), census(1, 0), None, "WrongAccount", true),
         (recorded(), home(), trouble.clone(), None, "AccessDenied", true),
         (unreadable(), home(), trouble.clone(), None, "InvalidSelector", true),
-        (unreadable(), elsewhere(), trouble, Some(3), "InUse", false),
+        (unreadable(), elsewhere(), trouble, Some(&holders(&["a/one"])), "InUse", false),
     ] {
         let (status, notice) = written(&group, &scope, &census, holders).unwrap();
         assert_eq!((reason(&status), notice.is_some()), (expected, told), "{group:?}");
         assert_eq!(status.account_id.as_deref(), Some(HOME), "the record isn't replaced");
         group.status = Some(status);
         assert_eq!(written(&group, &scope, &census, holders), None);
+    }
+}
+
+#[test]
+fn what_holds_a_work_group_is_named_by_its_first_three_in_whatever_order_they_come() {
+    for (objects, said) in [
+        (&["b/x"][..], "1 AthenaSession refers to it (b/x), "),
+        (&["b/x", "a/y"], "2 AthenaSessions refer to it (a/y, b/x), "),
+        (&["b/x", "a/y", "a-b/z"], "3 AthenaSessions refer to it (a/y, a-b/z, b/x), "),
+        (&["b/x", "a/y", "a-b/z", "a/x", "c/a"], "5 AthenaSessions refer to it (a/x, a/y, a-b/z and others), "),
+    ] {
+        let mut group = group();
+        let mut objects = objects.to_vec();
+        let (status, _) = written(&group, &home(), &census(0, 0), Some(&holders(&objects))).unwrap();
+        let message = &status.conditions[0].message;
+        assert!(message.starts_with(said), "{message}");
+        group.status = Some(status);
+        objects.reverse();
+        assert_eq!(written(&group, &home(), &census(0, 0), Some(&holders(&objects))), None, "nothing changed");
     }
 }
 

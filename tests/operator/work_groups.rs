@@ -125,7 +125,12 @@ async fn a_work_group_that_is_deleted_first_waits_for_its_sessions_serves_them_a
     }
     whole.delete_group(&group).await;
     let message = whole.until_group_reason(&group, "InUse").await;
-    assert!(message.starts_with("2 AthenaSessions"), "{message}");
+    let namespace = &whole.namespace;
+    let holders = format!("2 AthenaSessions refer to it ({namespace}/one, {namespace}/two)");
+    assert!(message.starts_with(&holders), "{message}");
+    assert!(message.contains("kubectl get ats -A -o wide"), "{message}");
+    let wide = whole.plane.kubectl_ok(&["get", "ats", "-n", namespace, "-o", "wide"]).await;
+    assert!(wide.contains("WORKGROUPREF") && wide.matches(&group).count() == 2, "{wide}");
     whole.refer("late", &group, &late).await;
     let object = whole.until_reason("late", "WorkGroupTerminating").await;
     assert!(!has_finalizer(&object));
