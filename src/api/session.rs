@@ -119,10 +119,12 @@ pub struct AthenaSessionSpec {
 }
 
 /// Names an AthenaWorkGroup.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 pub struct WorkGroupRef {
     /// The name of the AthenaWorkGroup.
     #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([a-z0-9-]*[a-z0-9])?([.][a-z0-9]([a-z0-9-]*[a-z0-9])?)*$')")
+        .message("workGroupRef.name can't be the name of an AthenaWorkGroup: write its metadata.name, which has lower-case letters, digits, hyphens and full stops"))]
     pub name: String,
 }
 

@@ -95,8 +95,8 @@ pub struct AthenaWorkGroupSpec {
     /// in status.region and kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
-    #[x_kube(validation = Rule::new("self.matches('^[a-z0-9-]+$')")
-        .message("region is the code of an AWS Region, such as eu-west-1"))]
+    #[x_kube(validation = Rule::new("self.matches('^[a-z]{2,4}(-[a-z]+)+-[0-9]+$')")
+        .message("region isn't the code of an AWS Region: write it as AWS does, such as eu-west-1 or us-gov-west-1"))]
     pub region: Option<String>,
 
     /// The AWS role that the operator assumes for this work group. From its next call on the operator

@@ -118,6 +118,14 @@ async fn a_work_group_ref_may_be_set_once() {
         (json!({}), "spec.workGroupRef.name: Required value"),
         (json!({"name": ""}), "spec.workGroupRef.name"),
         (json!({"name": "x".repeat(254)}), "spec.workGroupRef.name: Too long: may not be more than 253 bytes"),
+        (json!({"name": "Team-A"}), REFERENCE),
+        (json!({"name": "team_a"}), REFERENCE),
+        (json!({"name": "team-a "}), REFERENCE),
+        (json!({"name": "team-a\n"}), REFERENCE),
+        (json!({"name": "-team"}), REFERENCE),
+        (json!({"name": "team-"}), REFERENCE),
+        (json!({"name": "team..a"}), REFERENCE),
+        (json!({"name": "team/a"}), REFERENCE),
     ] {
         world.create("fresh", json!({"sessionId": "one"})).await;
         let said = refused(&world, "fresh", json!({"workGroupRef": reference})).await;
@@ -125,15 +133,20 @@ async fn a_work_group_ref_may_be_set_once() {
         world.delete("fresh").await;
         world.until_gone("fresh").await;
     }
+    for (number, name) in ["a", "team-a", "team.a-1", "1", &"x".repeat(253)].into_iter().enumerate() {
+        world.create(&format!("well-{number}"), json!({"sessionId": "one", "workGroupRef": {"name": name}})).await;
+    }
 }
 
+const REFERENCE: &str = "workGroupRef.name can't be the name of an AthenaWorkGroup: \
+     write its metadata.name, which has lower-case letters, digits, hyphens and full stops";
 const WORK_GROUP_FIXED: &str =
     "workGroup can't change, nor be added or removed: create another AthenaWorkGroup for another work group";
 const REGION_FIXED: &str =
     "region can't change, nor be added or removed: create another AthenaWorkGroup for another Region";
 const WORK_GROUP: &str =
     "workGroup is a work group's name in Athena: letters, digits, full stops, underscores and hyphens";
-const REGION: &str = "region is the code of an AWS Region, such as eu-west-1";
+const REGION: &str = "region isn't the code of an AWS Region: write it as AWS does, such as eu-west-1 or us-gov-west-1";
 const ROLE: &str = "roleArn is the ARN of an IAM role, such as arn:aws:iam::123456789012:role/athena-operator-team-a";
 const EXTERNAL_ID: &str = "externalId is as the role's trust policy has it: 2 or more of letters, digits and _+=,.@:/-";
 const EXTERNAL_ID_ALONE: &str = "externalId is for assuming a role: set roleArn too";
@@ -168,6 +181,16 @@ async fn a_work_group_that_contradicts_itself_is_refused_with_the_reason() {
         (json!({"workGroup": "two words"}), WORK_GROUP),
         (json!({"region": "eu-west-1 "}), REGION),
         (json!({"region": "Frankfurt"}), REGION),
+        (json!({"region": "frankfurt"}), REGION),
+        (json!({"region": "eu-west"}), REGION),
+        (json!({"region": "eu-west-1a"}), REGION),
+        (json!({"region": "eu-west-1\n"}), REGION),
+        (json!({"region": ""}), REGION),
+        (json!({"region": "us-gov-west-1"}), TAKEN),
+        (json!({"region": "us-iso-east-1"}), TAKEN),
+        (json!({"region": "eusc-de-east-1"}), TAKEN),
+        (json!({"region": "cn-north-1"}), TAKEN),
+        (json!({"region": "ap-southeast-12"}), TAKEN),
         (json!({"roleArn": role, "externalId": "team-a/1"}), TAKEN),
         (json!({"roleArn": "arn:aws-us-gov:iam::123456789012:role/athena"}), TAKEN),
         (json!({"roleArn": "arn:aws-cn:iam::123456789012:role/athena"}), TAKEN),
@@ -227,8 +250,10 @@ async fn a_name_longer_than_athenas_needs_a_work_group() {
 #[tokio::test]
 async fn a_work_groups_name_and_region_can_neither_change_nor_come_nor_go() {
     let world = World::new().await;
-    for (field, sentence) in [("workGroup", WORK_GROUP_FIXED), ("region", REGION_FIXED)] {
-        let values = [json!(null), json!("first"), json!("second")];
+    for (field, [first, second], sentence) in
+        [("workGroup", ["first", "second"], WORK_GROUP_FIXED), ("region", ["eu-west-1", "eu-west-2"], REGION_FIXED)]
+    {
+        let values = [json!(null), json!(first), json!(second)];
         for (number, before) in values.iter().enumerate() {
             let name = format!("{}-{}-{number}", world.namespace, field.to_lowercase());
             world
