@@ -8,8 +8,9 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector};
 use kube::{CustomResource, KubeSchema, ResourceExt};
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::readable;
 
@@ -126,6 +127,11 @@ pub struct AthenaWorkGroupSpec {
 #[x_kube(
     validation = Rule::new("has(self.selector) == (has(self.from) && self.from == 'Selector')")
         .message("from: Selector needs a selector, and All and None take none; the empty selector, {}, matches each namespace"),
+    validation = Rule::new("!has(self.selector) || !has(self.selector.matchExpressions) || self.selector.matchExpressions.all(it, \
+            it.operator in ['In', 'NotIn'] ? has(it.values) && it.values.size() > 0 : \
+            it.operator in ['Exists', 'DoesNotExist'] && (!has(it.values) || it.values.size() == 0))")
+        .message("the operators In and NotIn need values, and Exists and DoesNotExist take none; there is no other operator")
+        .field_path(".selector.matchExpressions"),
 )]
 pub struct Namespaces {
     /// All: each namespace. None: no namespace. Selector: those whose labels match the selector.
@@ -134,7 +140,20 @@ pub struct Namespaces {
 
     /// Which labels a namespace must have; the empty selector matches each namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = bounded)]
     pub selector: Option<LabelSelector>,
+}
+
+/// The API server takes a rule about a list only if it can tell how much it has to read at the most.
+fn bounded(selector: &mut Schema) {
+    for (place, bound, most) in [
+        ("/properties/matchExpressions", "maxItems", 64),
+        ("/properties/matchExpressions/items/properties/operator", "maxLength", 64),
+    ] {
+        if let Some(Value::Object(schema)) = selector.pointer_mut(place) {
+            schema.insert(bound.to_owned(), most.into());
+        }
+    }
 }
 
 /// How namespaces are selected.

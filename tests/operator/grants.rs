@@ -81,14 +81,6 @@ async fn a_selector_that_doesnt_match_serves_nobody() {
     is_refused_untouched(&world, "object", &session, "NamespaceNotAllowed").await;
 }
 
-/// The API server takes it, since a LabelSelector is not checked in a CRD.
-#[tokio::test]
-async fn a_selector_that_cant_be_read_serves_nobody() {
-    let selector = json!({"matchExpressions": [{"key": "team", "operator": "Likes", "values": ["a"]}]});
-    let (world, _, session) = registered(json!({"from": "Selector", "selector": selector})).await;
-    is_refused_untouched(&world, "object", &session, "NamespaceNotAllowed").await;
-}
-
 #[tokio::test]
 async fn a_reference_to_nothing_waits_and_is_served_the_moment_it_appears() {
     let world = World::new().await;

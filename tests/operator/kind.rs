@@ -152,6 +152,8 @@ const EXTERNAL_ID: &str = "externalId is as the role's trust policy has it: 2 or
 const EXTERNAL_ID_ALONE: &str = "externalId is for assuming a role: set roleArn too";
 const SELECTOR: &str =
     "from: Selector needs a selector, and All and None take none; the empty selector, {}, matches each namespace";
+const OPERATORS: &str =
+    "the operators In and NotIn need values, and Exists and DoesNotExist take none; there is no other operator";
 const TAKEN: &str = "";
 
 /// What the API server says; nothing where it takes it.
@@ -225,6 +227,41 @@ async fn a_work_group_that_contradicts_itself_is_refused_with_the_reason() {
             assert!(said.contains(message), "{spec}: {said}");
         } else {
             assert!(one_line(&said).ends_with(message), "{spec}: {said}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_selector_that_cant_be_read_is_refused_with_the_reason() {
+    let world = World::new().await;
+    for (number, (expression, message)) in [
+        (json!({"operator": "In", "values": ["a"]}), TAKEN),
+        (json!({"operator": "NotIn", "values": ["a", "b"]}), TAKEN),
+        (json!({"operator": "Exists"}), TAKEN),
+        (json!({"operator": "DoesNotExist", "values": []}), TAKEN),
+        (json!({"operator": "In"}), OPERATORS),
+        (json!({"operator": "In", "values": []}), OPERATORS),
+        (json!({"operator": "NotIn"}), OPERATORS),
+        (json!({"operator": "Exists", "values": ["a"]}), OPERATORS),
+        (json!({"operator": "DoesNotExist", "values": ["a"]}), OPERATORS),
+        (json!({"operator": "Likes", "values": ["a"]}), OPERATORS),
+        (json!({"operator": "in", "values": ["a"]}), OPERATORS),
+        (json!({"operator": ""}), OPERATORS),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut second = expression.clone();
+        second["key"] = json!("team");
+        let first = json!({"key": "stage", "operator": "Exists"});
+        let selector = json!({"matchLabels": {"team": "a"}, "matchExpressions": [first, second]});
+        let spec = json!({"namespaces": {"from": "Selector", "selector": selector}});
+        let manifest = work_group(&format!("{}-{number}", world.namespace), &spec);
+        let said = answer(&world, &["create", "--dry-run=server", "-f", "-"], &manifest).await;
+        if message == TAKEN {
+            assert_eq!(said, TAKEN, "{expression}");
+        } else {
+            assert!(one_line(&said).ends_with(message), "{expression}: {said}");
         }
     }
 }

@@ -268,17 +268,6 @@ async fn a_work_group_whose_sessions_cant_be_listed_says_so_and_serves_all_the_s
 }
 
 #[tokio::test]
-async fn a_selector_that_cant_be_read_is_told_of_the_work_group() {
-    let whole = Whole::new().await;
-    whole.start(&[]).await;
-    let selector = json!({"matchExpressions": [{"key": "team", "operator": "Likes", "values": ["a"]}]});
-    let spec = json!({"workGroup": TEAM_A, "namespaces": {"from": "Selector", "selector": selector}});
-    let group = whole.register("a", spec).await;
-    let message = whole.until_group_reason(&group, "InvalidSelector").await;
-    assert!(message.contains("Likes") || message.contains("operator"), "{message}");
-}
-
-#[tokio::test]
 async fn metrics_have_bounded_labels_however_many_objects_there_are() {
     const OBJECTS: usize = 60;
     let whole = Whole::new().await;
