@@ -72,6 +72,8 @@ reasons! {
     InUse: Unknown, Reconciling, Fast, false;
     /// The selector of the AthenaWorkGroup can't be read: it selects no namespace.
     InvalidSelector: Unknown, Stalled, Never, true;
+    /// Athena doesn't know the work group of the AthenaWorkGroup, or can't use it.
+    WorkGroupUnknown: Unknown, Stalled, Slow, true;
     /// The operator asks for a workGroupRef, and there is none.
     WorkGroupRequired: Unknown, Stalled, Never, true;
     /// The AthenaWorkGroup that the object refers to doesn't exist.

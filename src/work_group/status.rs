@@ -13,7 +13,7 @@ use crate::api::condition;
 use crate::api::reason::Reason;
 use crate::api::work_group::{AthenaWorkGroup, AthenaWorkGroupStatus, From};
 use crate::athena::informer::Census;
-use crate::athena::port::{Account, Scope};
+use crate::athena::port::{Account, CallError, ErrorClass, Operation, Scope};
 use crate::session::notice::Notice;
 use crate::session::verdict::explain;
 use crate::timing::Timing;
@@ -169,8 +169,7 @@ fn verdict(view: &GroupView<'_>) -> (Reason, String) {
         );
     }
     if let Some(error) = &view.census.trouble {
-        let (reason, message) = explain(error, view.timing);
-        return (reason, format!("Its sessions can't be listed: {message}"));
+        return unlisted(view, error);
     }
     let name = group.athena_name();
     let paused = if is_paused(group) { format!(" The annotation {PAUSED} holds up all ends.") } else { String::new() };
@@ -180,4 +179,22 @@ fn verdict(view: &GroupView<'_>) -> (Reason, String) {
         From::Selector => "the namespaces that spec.namespaces selects",
     };
     (Reason::Available, format!("Work group {name} can be used by {users}.{paused}"))
+}
+
+/// Why its sessions can't be listed. ListSessions names nothing but the work group, which Athena may not know.
+fn unlisted(view: &GroupView<'_>, error: &CallError) -> (Reason, String) {
+    if (error.operation, error.class) != (Operation::ListSessions, ErrorClass::NotFoundOrInvalid) {
+        let (reason, message) = explain(error, view.timing);
+        return (reason, format!("Its sessions can't be listed: {message}"));
+    }
+    let name = view.group.athena_name();
+    let account = view.scope.account.known().unwrap_or("unknown");
+    let region = view.scope.region.as_deref().unwrap_or("unknown");
+    let steady = view.timing.steady;
+    let message = format!(
+        "Athena doesn't know work group {name} in account {account}, Region {region}, or can't use it ({error}). Check \
+         spec.workGroup, or metadata.name where there is none, spec.region and spec.roleArn; create another \
+         AthenaWorkGroup for what can't change. Tried again every {steady:?}."
+    );
+    (Reason::WorkGroupUnknown, message)
 }

@@ -72,6 +72,8 @@ fn what_is_worst_is_said_first_and_told_once() {
     };
     let unknown = Scope { account: Account::Unknown("no answer".to_owned()), ..home() };
     let trouble = Census { trouble: Some(error(Operation::ListSessions, ErrorClass::Denied)), ..census(1, 0) };
+    let unknown_group =
+        Census { trouble: Some(error(Operation::ListSessions, ErrorClass::NotFoundOrInvalid)), ..census(1, 0) };
     for (mut group, scope, census, holders, expected, told) in [
         (recorded(), Scope { region: None, ..home() }, census(1, 0), None, "AwsNotConfigured", true),
         (recorded(), unknown, census(1, 0), None, "AccountUnknown", false),
@@ -80,6 +82,7 @@ fn what_is_worst_is_said_first_and_told_once() {
         (unreadable(), elsewhere(), census(1, 0), None, "WrongAccount", true),
         (recorded(), home(), trouble.clone(), None, "AccessDenied", true),
         (unreadable(), home(), trouble.clone(), None, "InvalidSelector", true),
+        (recorded(), home(), unknown_group, None, "WorkGroupUnknown", true),
         (unreadable(), elsewhere(), trouble, Some(&holders(&["a/one"])), "InUse", false),
     ] {
         let (status, notice) = written(&group, &scope, &census, holders).unwrap();

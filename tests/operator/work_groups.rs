@@ -268,6 +268,19 @@ async fn a_work_group_whose_sessions_cant_be_listed_says_so_and_serves_all_the_s
 }
 
 #[tokio::test]
+async fn a_work_group_that_athena_doesnt_know_says_so_and_where_it_looked() {
+    let whole = Whole::new().await;
+    whole.start(&[]).await;
+    let spec = json!({"workGroup": "spark-team-z", "namespaces": {"from": "All"}});
+    let group = whole.register("z", spec).await;
+    let message = whole.until_group_reason(&group, "WorkGroupUnknown").await;
+    for said in ["WorkGroup spark-team-z is not found", HOME, "eu-west-1", "spec.workGroup"] {
+        assert!(message.contains(said), "{said} isn't in: {message}");
+    }
+    assert_eq!(message.lines().count(), 1, "{message}");
+}
+
+#[tokio::test]
 async fn metrics_have_bounded_labels_however_many_objects_there_are() {
     const OBJECTS: usize = 60;
     let whole = Whole::new().await;
