@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use clap::builder::FalseyValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::athena::quota::Rate;
@@ -47,11 +46,11 @@ pub struct Run {
     pub watch_namespaces: Vec<String>,
 
     /// Refuse AthenaSessions without spec.workGroupRef, which the operator reaches with its own AWS identity
-    #[arg(long, env = "ATHENA_OPERATOR_REQUIRE_WORK_GROUP", value_parser = FalseyValueParser::new())]
+    #[arg(long, env = "ATHENA_OPERATOR_REQUIRE_WORK_GROUP", value_parser = switch)]
     pub require_work_group: bool,
 
     /// Make no call that changes something in AWS; conditions and logs say what would be done
-    #[arg(long, env = "ATHENA_OPERATOR_READ_ONLY", value_parser = FalseyValueParser::new())]
+    #[arg(long, env = "ATHENA_OPERATOR_READ_ONLY", value_parser = switch)]
     pub read_only: bool,
 
     /// Calls a second of each of Athena's operations, for each AWS account and Region
@@ -172,6 +171,15 @@ pub enum LogFormat {
     Pretty,
     /// One JSON object a line.
     Json,
+}
+
+fn switch(text: &str) -> Result<bool, String> {
+    match text {
+        "true" => Ok(true),
+        // An empty variable, as a manifest may set it, is none.
+        "false" | "" => Ok(false),
+        _ => Err(format!("write true or false, not {text:?}")),
+    }
 }
 
 fn address(text: &str) -> Result<SocketAddr, String> {

@@ -29,6 +29,25 @@ fn a_wrong_flag_is_a_usage_error() {
 }
 
 #[test]
+fn a_switch_in_the_environment_is_true_or_false_and_nothing_else() {
+    for variable in ["ATHENA_OPERATOR_READ_ONLY", "ATHENA_OPERATOR_REQUIRE_WORK_GROUP"] {
+        let start = |word: &str| {
+            let output = operator_command().arg("run").env(variable, word).stderr(Stdio::piped()).output().unwrap();
+            (output.status.code(), String::from_utf8(output.stderr).unwrap())
+        };
+        for taken in ["true", "false", ""] {
+            let (code, said) = start(taken);
+            assert!(code == Some(1) && said.contains("set KUBECONFIG"), "{variable}={taken}: {said}");
+        }
+        for refused in ["maybe", "1", "no", "True", "true "] {
+            let (code, said) = start(refused);
+            assert_eq!(code, Some(2), "{variable}={refused}: {said}");
+            assert!(said.contains(&format!("write true or false, not {refused:?}")), "{said}");
+        }
+    }
+}
+
+#[test]
 fn help_shows_each_flag_with_its_variable_and_default() {
     let output = operator_command().args(["run", "--help"]).stdout(Stdio::piped()).output().unwrap();
     let help = String::from_utf8(output.stdout).unwrap();
