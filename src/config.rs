@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::athena::quota::Rate;
@@ -18,6 +19,20 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+}
+
+impl Cli {
+    /// What the command line and the environment say. Where that is no use, one line says why, and the program ends.
+    #[must_use]
+    pub fn read() -> Self {
+        let cli = Self::parse();
+        if let Command::Run(run) = &cli.command
+            && let Some(contradiction) = run.contradiction()
+        {
+            clap::Error::raw(ErrorKind::ValueValidation, contradiction).exit();
+        }
+        cli
+    }
 }
 
 /// What the program can do.
@@ -129,6 +144,16 @@ impl Run {
                 None => Ok(Some(named)),
             },
         }
+    }
+
+    /// What two flags say against each other.
+    fn contradiction(&self) -> Option<String> {
+        let (min, max) = (self.backoff_min, self.backoff_max);
+        (min > max).then(|| {
+            format!(
+                "--backoff-min is {min:?}, which is longer than --backoff-max, {max:?}: make it as long at the most\n"
+            )
+        })
     }
 
     /// How many calls Athena allows.

@@ -6,11 +6,10 @@ use std::process::ExitCode;
 use athena_session_operator::api;
 use athena_session_operator::config::{self, Cli, Command};
 use athena_session_operator::{run, telemetry};
-use clap::Parser;
 use tokio::runtime::Builder;
 
 fn main() -> ExitCode {
-    let outcome = match Cli::parse().command {
+    let outcome = match Cli::read().command {
         Command::Crds => crds(),
         Command::Run(options) => {
             telemetry::start(options.log_format);

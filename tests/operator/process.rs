@@ -29,6 +29,22 @@ fn a_wrong_flag_is_a_usage_error() {
 }
 
 #[test]
+fn a_back_off_whose_minimum_is_above_its_maximum_is_a_usage_error() {
+    let refused = |arguments: &[&str], variables: &[(&str, &str)]| {
+        let mut command = operator_command();
+        let output = command.arg("run").args(arguments).envs(variables.iter().copied()).stderr(Stdio::piped()).output();
+        let output = output.unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        (output.status.code() == Some(2)).then_some(said)
+    };
+    let sentence =
+        "error: --backoff-min is 600s, which is longer than --backoff-max, 300s: make it as long at the most\n";
+    assert_eq!(refused(&["--backoff-min=10m"], &[]).as_deref(), Some(sentence));
+    assert!(refused(&["--backoff-max=1s"], &[("ATHENA_OPERATOR_BACKOFF_MIN", "2s")]).is_some());
+    assert_eq!(refused(&["--backoff-min=2s", "--backoff-max=2s"], &[]), None);
+}
+
+#[test]
 fn a_switch_in_the_environment_is_true_or_false_and_nothing_else() {
     for variable in ["ATHENA_OPERATOR_READ_ONLY", "ATHENA_OPERATOR_REQUIRE_WORK_GROUP"] {
         let start = |word: &str| {

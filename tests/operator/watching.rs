@@ -63,7 +63,7 @@ async fn a_missing_kind_is_waited_for_with_few_requests_and_then_watched_in_all_
     let world = World::on(plane, Config::default()).await;
     let script = Arc::new(Script::default());
     let kubeconfig = kubeconfig_by_way_of(&script, &world).await;
-    let start = Start { kubeconfig, all_namespaces: true, ..Start::with(&["--backoff-min=1s"]) };
+    let start = Start { kubeconfig, all_namespaces: true, ..Start::with(&["--backoff-min=1s", "--backoff-max=1s"]) };
     world.start_operator_with(start).await;
     eventually("the missing kind is told", || async {
         world.log().contains("athena-session-operator crds | kubectl").then_some(())
