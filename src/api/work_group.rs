@@ -192,7 +192,7 @@ pub struct AthenaWorkGroupStatus {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "readable")]
     pub sessions: BTreeMap<String, u32>,
 
-    /// How many of these sessions an AthenaSession names.
+    /// How many of these sessions an AthenaSession names, be it one that may not use the work group.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub declared: Option<u32>,
 
