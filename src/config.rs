@@ -179,6 +179,7 @@ impl Run {
             overdue: self.termination_overdue_after,
             backoff_min: self.backoff_min,
             backoff_max: self.backoff_max,
+            call_deadline: self.aws_timeout,
         }
     }
 }

@@ -122,7 +122,7 @@ async fn operate(options: &config::Run, mut stop: watch::Receiver<bool>) -> Resu
     // So that objects needn't say that their account isn't known.
     identities.own().asked().await;
     let names = namespaces.map(|names| names.into_iter().map(str::to_owned).collect());
-    Operator { client, options, health, names, identities }.run(stop).await;
+    Operator { client, options, health, names, identities, cluster }.run(stop).await;
     Ok(())
 }
 
@@ -145,6 +145,8 @@ struct Operator<'a> {
     /// The namespaces to watch; None: all of them.
     names: Option<Vec<String>>,
     identities: Arc<Identities>,
+    /// The cluster's id.
+    cluster: String,
 }
 
 impl Operator<'_> {
@@ -219,6 +221,7 @@ impl Operator<'_> {
         }
         let registry = Registry::new(
             self.options.rules(),
+            self.cluster.clone(),
             self.names.is_none(),
             (groups, group_wake),
             namespaces,

@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use crate::athena::port::ErrorClass;
 
+/// The least wait after Athena had no room for another session.
+const CAPACITY: Duration = Duration::from_secs(15);
+
 /// Every interval that deciding uses. The command line gives the defaults.
 #[derive(Clone, Copy, Debug)]
 pub struct Timing {
@@ -21,6 +24,8 @@ pub struct Timing {
     pub backoff_min: Duration,
     /// The longest such wait.
     pub backoff_max: Duration,
+    /// The deadline of each call to AWS: what was sent so long ago has come to pass, or won't.
+    pub call_deadline: Duration,
 }
 
 impl Timing {
@@ -28,6 +33,13 @@ impl Timing {
     #[must_use]
     pub fn rarely(&self) -> Duration {
         self.steady.max(self.backoff_max)
+    }
+
+    /// Between the beginnings of two listings without a session, which prove that none was started: a call that was under
+    /// way at the first has come to pass by the second.
+    #[must_use]
+    pub fn quiet(&self) -> Duration {
+        self.confirm_absence.max(self.call_deadline * 2)
     }
 
     /// The wait after so many failures before this one. `jitter`, from 0 to 1, takes up to half of it away.
@@ -42,9 +54,11 @@ impl Timing {
     pub fn after(&self, class: ErrorClass, failures: u32, jitter: f64) -> Duration {
         match class {
             ErrorClass::Denied | ErrorClass::Invalid | ErrorClass::NotFoundOrInvalid => self.steady,
-            ErrorClass::Throttled | ErrorClass::Unavailable | ErrorClass::NotConfigured => {
-                self.back_off(failures, jitter)
-            }
+            ErrorClass::NoCapacity => self.back_off(failures, jitter).max(CAPACITY.min(self.backoff_max)),
+            ErrorClass::Throttled
+            | ErrorClass::Unavailable
+            | ErrorClass::NotConfigured
+            | ErrorClass::AlreadyStarted => self.back_off(failures, jitter),
         }
     }
 }

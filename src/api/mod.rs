@@ -4,6 +4,7 @@ pub mod condition;
 pub mod reason;
 pub mod session;
 pub mod slim;
+pub mod start;
 pub mod work_group;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;

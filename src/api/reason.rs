@@ -34,6 +34,14 @@ reasons! {
 
     /// Athena is starting the session.
     Starting: False, Reconciling, Fast, false;
+    /// The AthenaWorkGroup doesn't allow the session that spec.start asks for.
+    StartNotAllowed: False, Stalled, Slow, true;
+    /// The namespace has as many sessions as the AthenaWorkGroup allows.
+    WaitingForQuota: False, Reconciling, Slow, false;
+    /// Athena has no room for another session now.
+    WaitingForCapacity: False, Reconciling, BackOff, false;
+    /// Whether a session was started can't be told.
+    StartUnclear: False, Stalled, Slow, true;
     /// The session takes calculations.
     Running: True, Ready, Slow, false;
     /// The session has no healthy coordinators; it is billed all the same.

@@ -10,6 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::readable;
+use super::start::SessionStart;
 
 /// What is asked for: which session this object stands for, and when and how its end is wanted.
 #[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -53,7 +54,7 @@ use super::readable;
     printcolumn(
         name = "Session",
         type_ = "string",
-        json_path = ".spec.sessionId",
+        json_path = ".status.sessionId",
         description = "the session's id in Athena",
         priority = "1"
     ),
@@ -81,19 +82,33 @@ use super::readable;
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("self.sessionId == oldSelf.sessionId")
+    validation = Rule::new("has(self.sessionId) != has(self.start)")
+        .message("exactly one of sessionId and start: the id of a session that exists, or how to start one"),
+    validation = Rule::new("!has(self.start) || has(self.workGroupRef)")
+        .message("start needs workGroupRef: the AthenaWorkGroup in which the session is started")
+        .field_path(".workGroupRef"),
+    validation = Rule::new("has(self.sessionId) == has(oldSelf.sessionId) && (!has(self.sessionId) || self.sessionId == oldSelf.sessionId)")
         .message("sessionId can't change: an AthenaSession stands for one session; create another AthenaSession for another session")
         .field_path(".sessionId"),
+    validation = Rule::new("!has(self.start) || !has(oldSelf.start) || self.start == oldSelf.start")
+        .message("start can't change: an AthenaSession stands for one session; create another AthenaSession for another session")
+        .field_path(".start"),
     validation = Rule::new("!has(oldSelf.workGroupRef) || (has(self.workGroupRef) && self.workGroupRef == oldSelf.workGroupRef)")
         .message("workGroupRef can't change, nor be removed: it may be set once; create another AthenaSession for another work group")
         .field_path(".workGroupRef"),
 )]
 pub struct AthenaSessionSpec {
-    /// The id of the session in Athena, 1 to 256 characters, as StartSession returned it. It can't
-    /// change. Without workGroupRef the session must be in the operator's AWS account and Region.
+    /// The id of a session that exists in Athena, 1 to 256 characters, as StartSession returned it. It
+    /// can't change. Without workGroupRef the session must be in the operator's AWS account and Region.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 256))]
     #[x_kube(validation = Rule::new(r"!self.matches('\\s')").message("sessionId must not contain white space"))]
-    pub session_id: String,
+    pub session_id: Option<String>,
+
+    /// Starts a session for this object: one, whatever happens. It can't change. `start: {}` takes all from the
+    /// AthenaWorkGroup's defaults.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<SessionStart>,
 
     /// The AthenaWorkGroup that the session's work group is registered by. It may be set once, and then
     /// can't change. This object's namespace must be among those that the AthenaWorkGroup selects, and
@@ -151,6 +166,10 @@ pub struct AthenaSessionStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session_id: Option<String>,
 
+    /// How far the start of the session has come, where spec.start asks for it.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "readable")]
+    pub start_attempt: Option<StartAttempt>,
+
     /// Athena's word for the session's state: CREATING, CREATED, IDLE, BUSY, TERMINATING,
     /// TERMINATED, DEGRADED or FAILED. On an object that is being deleted it stays what it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -202,6 +221,26 @@ pub struct AthenaSessionStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "readable")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
+}
+
+/// The operator's last call of StartSession. It is recorded before the call.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct StartAttempt {
+    /// When the operator recorded that it is about to call.
+    pub at: Time,
+    /// What came of it. Unknown: no answer is recorded. Refused: nothing was started. Started: the session is.
+    pub outcome: StartOutcome,
+}
+
+/// What came of a call of StartSession.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum StartOutcome {
+    /// No answer is recorded.
+    Unknown,
+    /// Nothing was started.
+    Refused,
+    /// The session was started.
+    Started,
 }
 
 /// Why the operator ends a session.

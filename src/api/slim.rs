@@ -22,6 +22,7 @@ pub struct Packed {
     metadata: ObjectMeta,
     session_id: Option<Box<str>>,
     reference: Option<Box<str>>,
+    place: Option<StartPlace>,
     /// Spec and status, as JSON.
     rest: Box<str>,
 }
@@ -36,16 +37,45 @@ impl Packed {
         Ok(AthenaSession { metadata: self.metadata.clone(), spec, status })
     }
 
-    /// The id of its session; None where that can't be read.
+    /// The id of its session: the one that it names, or that is recorded of one that it started.
     #[must_use]
     pub fn session_id(&self) -> Option<&str> {
         self.session_id.as_deref()
+    }
+
+    /// How it counts among the sessions of its namespace; None where it starts none.
+    #[must_use]
+    pub fn start_place(&self) -> Option<StartPlace> {
+        self.place
     }
 
     /// The name of the AthenaWorkGroup that it refers to, if it does.
     #[must_use]
     pub fn reference(&self) -> Option<&str> {
         self.reference.as_deref()
+    }
+}
+
+/// How an object that starts a session counts among those of its namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StartPlace {
+    /// No call is recorded that could have started it.
+    Waits,
+    /// It may have a session.
+    Counts,
+    /// Its session has ended.
+    Ended,
+}
+
+impl StartPlace {
+    fn of(status: &Value) -> Self {
+        let conditions = status["conditions"].as_array().into_iter().flatten();
+        let mut ended = conditions.filter(|it| it["type"] == "Terminated" && it["status"] == "True");
+        match &status["startAttempt"]["outcome"] {
+            _ if ended.next().is_some() => Self::Ended,
+            Value::String(outcome) if outcome != "Refused" => Self::Counts,
+            _ => Self::Waits,
+        }
     }
 }
 
@@ -59,8 +89,10 @@ impl<'de> Deserialize<'de> for Packed {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let raw = Raw::deserialize(deserializer)?;
         let text = |value: &Value| value.as_str().map(Box::from);
+        let starts = raw.spec["start"].is_object();
         Ok(Self {
-            session_id: text(&raw.spec["sessionId"]),
+            session_id: text(&raw.spec["sessionId"]).or_else(|| text(&raw.status["sessionId"]).filter(|_| starts)),
+            place: starts.then(|| StartPlace::of(&raw.status)),
             reference: text(&raw.spec["workGroupRef"]["name"]),
             rest: json!({"spec": raw.spec, "status": raw.status}).to_string().into(),
             metadata: raw.metadata.try_into().map_err(D::Error::custom)?,

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::readable;
+use super::start::StartBounds;
 
 /// Which Athena work group is registered, how it is reached, and who may use it.
 #[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -119,6 +120,11 @@ pub struct AthenaWorkGroupSpec {
     /// The namespaces whose AthenaSessions may refer to this work group. Default: none.
     #[serde(default)]
     pub namespaces: Namespaces,
+
+    /// What AthenaSessions may start here by spec.start; `start: {}` allows sessions as the work group has them. Default:
+    /// nothing may be started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<StartBounds>,
 }
 
 /// Namespaces, as the Gateway API selects them.

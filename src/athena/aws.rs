@@ -1,6 +1,7 @@
 //! The only file that knows the AWS SDK: it makes the calls, with a deadline and without the SDK's
 //! own retries, and says what answers and failures mean.
 
+use std::collections::{BTreeMap, HashMap};
 use std::error::Error as StdError;
 use std::time::{Duration, Instant};
 
@@ -13,13 +14,17 @@ use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_athena::client::customize::CustomizableOperation;
 use aws_sdk_athena::config::interceptors::BeforeTransmitInterceptorContextMut;
 use aws_sdk_athena::config::{ConfigBag, Intercept, RuntimeComponents};
-use aws_sdk_athena::error::{BoxError, ProvideErrorMetadata, SdkError};
+use aws_sdk_athena::error::{BoxError, BuildError, ProvideErrorMetadata, SdkError};
 use aws_sdk_athena::operation::RequestId;
 use aws_sdk_athena::primitives::DateTime;
 use aws_sdk_athena::types;
 use jiff::Timestamp;
 
-use super::port::{CallError, ErrorClass, Listed, Operation, Role, Session, SessionState, SessionStatus, Way};
+use super::marker::Marker;
+use super::port::{
+    CallError, ErrorClass, Listed, Operation, Role, Session, SessionState, SessionStatus, StartRequest, Way,
+};
+use crate::api::start::{Classification, EngineConfiguration, MonitoringConfiguration};
 use crate::metrics::Metrics;
 use crate::text::{chain, one_line};
 
@@ -103,6 +108,17 @@ pub struct Accepted {
     pub request_id: Option<String>,
 }
 
+/// A session that was started.
+#[derive(Clone, Debug)]
+pub struct Started {
+    /// Its id.
+    pub id: String,
+    /// Its state.
+    pub state: SessionState,
+    /// AWS's id of the request.
+    pub request_id: Option<String>,
+}
+
 impl Athena {
     /// The same, for one object: each call's user agent names it, and so does CloudTrail.
     #[must_use]
@@ -142,7 +158,7 @@ impl Athena {
         let unusable =
             || own_error(OPERATION, ErrorClass::Unavailable, "NoWorkGroup", "the answer names no work group");
         Ok(Session {
-            status: session_status(OPERATION, answer.status)?,
+            status: session_status(OPERATION, answer.status, answer.description.as_deref())?,
             work_group: one_line(&answer.work_group.ok_or_else(unusable)?),
             dpu_execution_millis: answer.statistics.and_then(|statistics| statistics.dpu_execution_in_millis),
         })
@@ -158,7 +174,7 @@ impl Athena {
         let request = self.athena.get_session_status().session_id(id).customize();
         let answer = self.observed(OPERATION, self.signed(request).send()).await?;
         require_same(OPERATION, id, answer.session_id.as_deref())?;
-        session_status(OPERATION, answer.status)
+        session_status(OPERATION, answer.status, None)
     }
 
     /// ListSessions: a page of those in one state, or without a filter.
@@ -183,9 +199,40 @@ impl Athena {
         let sessions = answer.sessions.unwrap_or_default().into_iter();
         let sessions = sessions.filter_map(|summary| {
             // One without an id or a state tells nothing.
-            Some((summary.session_id?, session_status(OPERATION, summary.status).ok()?))
+            let description = summary.description.as_deref();
+            Some((summary.session_id?, session_status(OPERATION, summary.status, description).ok()?))
         });
         Ok(Listed { sessions: sessions.collect(), next_token: answer.next_token })
+    }
+
+    /// StartSession. With the same request it is safe to repeat, as long as Athena remembers the token.
+    ///
+    /// # Errors
+    /// As [`CallError`]; with [`ErrorClass::Unavailable`] a session may have been started.
+    pub async fn start_session(&self, request: &StartRequest) -> Result<Started, CallError> {
+        const OPERATION: Operation = Operation::StartSession;
+        self.require_region(OPERATION)?;
+        let tags = request.tags.iter().map(|(key, value)| types::Tag::builder().key(key).value(value).build());
+        let call = self
+            .athena
+            .start_session()
+            .work_group(&request.work_group)
+            .client_request_token(&request.token)
+            .description(&request.description)
+            .engine_configuration(engine(&request.engine))
+            .set_execution_role(request.execution_role.clone())
+            .set_monitoring_configuration(request.monitoring.as_ref().map(monitoring).transpose()?)
+            .set_tags(Some(tags.collect()))
+            .set_copy_work_group_tags(request.copy_work_group_tags)
+            .set_session_idle_timeout_in_minutes(request.idle_timeout_minutes)
+            .customize();
+        let answer = self.observed(OPERATION, self.signed(call).send()).await?;
+        let nobody = || own_error(OPERATION, ErrorClass::Unavailable, "NoSession", "the answer names no session");
+        Ok(Started {
+            request_id: answer.request_id().map(str::to_owned),
+            state: answer.state.as_ref().map_or(SessionState::Creating, state),
+            id: answer.session_id.filter(|id| !id.is_empty()).ok_or_else(nobody)?,
+        })
     }
 
     /// TerminateSession. Safe to repeat: on a session that is ended or TERMINATING it does nothing.
@@ -261,7 +308,11 @@ const NO_CREDENTIALS: &str = "no AWS credentials were found: give the operator s
      profile or AWS_ACCESS_KEY_ID";
 const NO_REGION: &str = "no AWS Region is configured: set AWS_REGION";
 
-fn session_status(operation: Operation, status: Option<types::SessionStatus>) -> Result<SessionStatus, CallError> {
+fn session_status(
+    operation: Operation,
+    status: Option<types::SessionStatus>,
+    description: Option<&str>,
+) -> Result<SessionStatus, CallError> {
     let unusable = || own_error(operation, ErrorClass::Unavailable, "NoState", "the answer names no state");
     let status = status.ok_or_else(unusable)?;
     Ok(SessionStatus {
@@ -270,12 +321,57 @@ fn session_status(operation: Operation, status: Option<types::SessionStatus>) ->
         started_at: status.start_date_time.and_then(timestamp),
         idle_since: status.idle_since_date_time.and_then(timestamp),
         ended_at: status.end_date_time.and_then(timestamp),
+        marker: description.and_then(Marker::parse).map(Box::new),
     })
 }
 
 /// Of bounded length, as all text that comes in: what is written to the API server has limits.
 fn state(state: &types::SessionState) -> SessionState {
     SessionState::from(one_line(state.as_str()).as_str())
+}
+
+fn engine(configuration: &EngineConfiguration) -> types::EngineConfiguration {
+    let map = |map: &Option<BTreeMap<String, String>>| map.clone().map(HashMap::from_iter);
+    let classification = |it: &Classification| {
+        types::Classification::builder().name(&it.name).set_properties(map(&it.properties)).build()
+    };
+    let classifications = configuration.classifications.as_ref();
+    types::EngineConfiguration::builder()
+        .set_coordinator_dpu_size(configuration.coordinator_dpu_size)
+        .set_max_concurrent_dpus(configuration.max_concurrent_dpus)
+        .set_default_executor_dpu_size(configuration.default_executor_dpu_size)
+        .set_additional_configs(map(&configuration.additional_configs))
+        .set_spark_properties(map(&configuration.spark_properties))
+        .set_classifications(classifications.map(|all| all.iter().map(classification).collect()))
+        .build()
+}
+
+fn monitoring(configuration: &MonitoringConfiguration) -> Result<types::MonitoringConfiguration, CallError> {
+    let wrong =
+        |error: BuildError| own_error(Operation::StartSession, ErrorClass::Invalid, "Monitoring", &error.to_string());
+    let logs = configuration.cloud_watch_logging_configuration.as_ref().map(|it| {
+        types::CloudWatchLoggingConfiguration::builder()
+            .enabled(it.enabled)
+            .set_log_group(it.log_group.clone())
+            .set_log_stream_name_prefix(it.log_stream_name_prefix.clone())
+            .set_log_types(it.log_types.clone().map(HashMap::from_iter))
+            .build()
+    });
+    let managed = configuration.managed_logging_configuration.as_ref().map(|it| {
+        types::ManagedLoggingConfiguration::builder().enabled(it.enabled).set_kms_key(it.kms_key.clone()).build()
+    });
+    let s3 = configuration.s3_logging_configuration.as_ref().map(|it| {
+        types::S3LoggingConfiguration::builder()
+            .enabled(it.enabled)
+            .set_kms_key(it.kms_key.clone())
+            .set_log_location(it.log_location.clone())
+            .build()
+    });
+    Ok(types::MonitoringConfiguration::builder()
+        .set_cloud_watch_logging_configuration(logs.transpose().map_err(wrong)?)
+        .set_managed_logging_configuration(managed.transpose().map_err(wrong)?)
+        .set_s3_logging_configuration(s3.transpose().map_err(wrong)?)
+        .build())
 }
 
 fn timestamp(time: DateTime) -> Option<Timestamp> {
@@ -301,6 +397,7 @@ where
     E: StdError + ProvideErrorMetadata + 'static,
 {
     let (class, code, message) = explain(error);
+    let class = if operation == Operation::StartSession { class_of_start(class, &code, &message) } else { class };
     CallError { operation, class, code, message, request_id: error.meta().request_id().map(str::to_owned) }
 }
 
@@ -377,6 +474,21 @@ fn class_of(code: &str, status: Option<u16>) -> ErrorClass {
             ErrorClass::Invalid
         }
         _ => ErrorClass::Unavailable,
+    }
+}
+
+/// What StartSession is refused for, besides: its messages aren't documented, these are those that clients have met.
+fn class_of_start(class: ErrorClass, code: &str, message: &str) -> ErrorClass {
+    let message = message.to_lowercase();
+    let says = |words: &[&str]| words.iter().any(|word| message.contains(word));
+    match code {
+        "SessionAlreadyExistsException" => ErrorClass::AlreadyStarted,
+        "TooManyRequestsException" => ErrorClass::NoCapacity,
+        "InvalidRequestException" if says(&["idempoten", "client request token"]) => ErrorClass::AlreadyStarted,
+        "InvalidRequestException" if says(&["maximum allowed", "capacity", "quota", "limit exceeded"]) => {
+            ErrorClass::NoCapacity
+        }
+        _ => class,
     }
 }
 

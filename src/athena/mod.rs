@@ -3,5 +3,6 @@
 pub mod aws;
 pub mod identity;
 pub mod informer;
+pub mod marker;
 pub mod port;
 pub mod quota;

@@ -3,10 +3,14 @@
 //! Source: the Amazon Athena API reference, version 2017-05-18. There is no trait here, since
 //! there is one implementation ([`super::aws`]); tests run against a server that speaks the protocol.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Instant;
 
 use jiff::Timestamp;
+
+use super::marker::Marker;
+use crate::api::start::{EngineConfiguration, MonitoringConfiguration};
 
 /// A session's state.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -107,6 +111,42 @@ pub struct SessionStatus {
     pub idle_since: Option<Timestamp>,
     /// When it ended.
     pub ended_at: Option<Timestamp>,
+    /// The mark in its description. ListSessions and GetSession show it; GetSessionStatus doesn't.
+    pub marker: Option<Box<Marker>>,
+}
+
+impl SessionStatus {
+    /// What was known of the session besides the status still holds.
+    #[must_use]
+    pub fn after(mut self, before: Option<&Self>) -> Self {
+        if self.marker.is_none() {
+            self.marker = before.and_then(|before| before.marker.clone());
+        }
+        self
+    }
+}
+
+/// What StartSession is asked for.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct StartRequest {
+    /// The work group.
+    pub work_group: String,
+    /// Athena answers the same token with the same session.
+    pub token: String,
+    /// Ends with the mark of the object.
+    pub description: String,
+    /// The resources, and Spark's settings.
+    pub engine: EngineConfiguration,
+    /// The role that the session's code runs as.
+    pub execution_role: Option<String>,
+    /// Where logs go.
+    pub monitoring: Option<MonitoringConfiguration>,
+    /// By key.
+    pub tags: BTreeMap<String, String>,
+    /// Whether the session has the work group's tags, too.
+    pub copy_work_group_tags: Option<bool>,
+    /// After how long without a calculation Athena ends the session, 1 to 480 minutes.
+    pub idle_timeout_minutes: Option<i32>,
 }
 
 /// What GetSession says beyond the status.
@@ -144,6 +184,23 @@ impl Listed {
     pub fn about(self, id: &str) -> Page {
         let found = self.sessions.into_iter().find(|(listed, _)| listed == id).map(|(_, status)| status);
         Page { found, next_token: self.next_token }
+    }
+
+    /// The session on this page that bears the mark of an object, and where the next page begins. None of those that
+    /// were started before `since` can be it, and lists show the newest first.
+    #[must_use]
+    pub fn marked(
+        self,
+        cluster: &str,
+        uid: &str,
+        since: Option<Timestamp>,
+    ) -> (Option<(String, SessionStatus)>, Option<String>) {
+        let is_ours = |status: &SessionStatus| {
+            status.marker.as_ref().is_some_and(|marker| marker.cluster == cluster && marker.uid == uid)
+        };
+        let last = self.sessions.last().and_then(|(_, status)| status.started_at);
+        let goes_on = last.zip(since).is_none_or(|(last, since)| last >= since);
+        (self.sessions.into_iter().find(|(_, status)| is_ours(status)), self.next_token.filter(|_| goes_on))
     }
 }
 
@@ -223,6 +280,8 @@ pub enum Operation {
     GetSessionStatus,
     /// Reads a work group's sessions.
     ListSessions,
+    /// Starts a session.
+    StartSession,
     /// Ends a session. It is safe to repeat: on a session that is ended or TERMINATING it succeeds
     /// and does nothing.
     TerminateSession,
@@ -238,6 +297,7 @@ impl Operation {
             Self::GetSession => "GetSession",
             Self::GetSessionStatus => "GetSessionStatus",
             Self::ListSessions => "ListSessions",
+            Self::StartSession => "StartSession",
             Self::TerminateSession => "TerminateSession",
             Self::GetCallerIdentity => "GetCallerIdentity",
         }
@@ -272,14 +332,26 @@ pub enum ErrorClass {
     Invalid,
     /// No Region or no credentials to call with. Nothing was sent.
     NotConfigured,
+    /// Athena has no room for another session now. Nothing was started.
+    NoCapacity,
+    /// The token has been used for a session already.
+    AlreadyStarted,
     /// No answer, or an error on Athena's side: the call may have had its effect.
     Unavailable,
 }
 
 impl ErrorClass {
     /// Every class, for tests that are exhaustive.
-    pub const ALL: [Self; 6] =
-        [Self::NotFoundOrInvalid, Self::Throttled, Self::Denied, Self::Invalid, Self::NotConfigured, Self::Unavailable];
+    pub const ALL: [Self; 8] = [
+        Self::NotFoundOrInvalid,
+        Self::Throttled,
+        Self::Denied,
+        Self::Invalid,
+        Self::NotConfigured,
+        Self::NoCapacity,
+        Self::AlreadyStarted,
+        Self::Unavailable,
+    ];
 }
 
 /// A call that failed.

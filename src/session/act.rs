@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use kube::{Api, Resource, ResourceExt};
 use thiserror::Error;
 use tracing::{info, warn};
@@ -20,7 +20,7 @@ use crate::api::{FINALIZER, is_held};
 use crate::athena::aws::Athena;
 use crate::athena::identity::Identity;
 use crate::athena::informer::{Informer, Pace, Poller};
-use crate::athena::port::{Account, CallError, ErrorClass, Operation, Page, Scope, SessionState};
+use crate::athena::port::{Account, CallError, ErrorClass, Operation, Page, Scope, StartRequest};
 use crate::athena::quota::{Place, Priority, Quotas};
 use crate::events::Events;
 use crate::kubernetes::{Answer, RequestError, Requests};
@@ -28,6 +28,9 @@ use crate::metrics::Metrics;
 use crate::timing::Timing;
 use crate::work_group::registry::{Key, Registry, key};
 use crate::work_group::terms::{Claim, Terms};
+
+/// How much the clocks of AWS and Kubernetes may differ.
+const CLOCKS: SignedDuration = SignedDuration::from_mins(5);
 
 /// More steps than any object needs in one pass; more would be a loop.
 const MOST_STEPS: usize = 24;
@@ -86,8 +89,8 @@ pub enum PassError {
 pub struct Memory {
     /// What is known of its session.
     pub knowledge: Knowledge,
-    /// The poller that watches its session.
-    pub watched_by: Option<Arc<Poller>>,
+    /// The poller that watches its session, and the session's id.
+    pub watched_by: Option<(Arc<Poller>, String)>,
     /// The resourceVersion of the newest copy that a request returned.
     pub newest: Option<String>,
 }
@@ -119,7 +122,6 @@ impl Shell {
     /// shown in the status, and waited for.
     pub async fn pass(&self, cached: &AthenaSession, memory: &mut Memory) -> Result<Outcome, PassError> {
         let requests = self.requests(cached.namespace().as_deref());
-        let id = &cached.spec.session_id;
         let mut object = Cow::Borrowed(cached);
         let mut fresh = false;
         let mut last = Step::Wait(None);
@@ -129,9 +131,11 @@ impl Shell {
             memory.knowledge.found(&object, &scope, now);
             // What the poller sees of its work group isn't for an object that may not have it, or not yet.
             let poller = self.poller(&reach, &memory.knowledge).filter(|_| is_held(&*object));
-            if let Some(poller) = &poller {
+            let id = memory.knowledge.session_id(&object).map(str::to_owned);
+            if let (Some(poller), Some(id)) = (&poller, &id) {
                 poller.sighting(id, |polled| memory.knowledge.polled(polled, poller.work_group(), &scope, now));
             }
+            memory.knowledge.recognize(&object, &self.registry.cluster);
             let view = View {
                 object: &object,
                 fresh,
@@ -139,6 +143,7 @@ impl Shell {
                 terms: &reach.terms,
                 polled: poller.as_ref().is_some_and(|poller| poller.is_able()),
                 scope: &scope,
+                cluster: &self.registry.cluster,
                 timing: &self.timing,
                 now,
             };
@@ -149,7 +154,7 @@ impl Shell {
             let knowledge = &mut memory.knowledge;
             let answer = match step {
                 Step::Wait(after) => {
-                    attend(memory, id, poller.zip(interest));
+                    attend(memory, poller.zip(id).zip(interest));
                     return Ok(Outcome::Wait(after));
                 }
                 Step::LetGo { notice } => match requests.remove_finalizer(&object, FINALIZER).await? {
@@ -212,15 +217,15 @@ impl Shell {
         }
         match last {
             // A long listing takes several passes, so that the object's changes are seen in between.
-            Step::Search { .. } | Step::Identify => Ok(Outcome::Wait(Some(Duration::ZERO))),
+            Step::Search { .. } | Step::Find { .. } | Step::Identify => Ok(Outcome::Wait(Some(Duration::ZERO))),
             last => Err(PassError::Unsettled { last: Box::new(last) }),
         }
     }
 
     /// The object is gone, or its name is another's: nobody waits for its session any more on its behalf.
-    pub fn leave(&self, key: &Key, id: Option<&str>, memory: Memory) {
-        if let (Some(poller), Some(id)) = (memory.watched_by, id) {
-            poller.unwatch(id);
+    pub fn leave(&self, key: &Key, memory: Memory) {
+        if let Some((poller, id)) = memory.watched_by {
+            poller.unwatch(&id);
         }
         self.quotas.forget(key);
     }
@@ -228,7 +233,8 @@ impl Shell {
     async fn reach(&self, object: &AthenaSession, knowledge: &Knowledge) -> Reach {
         // What is recorded only keeps others' claims away until Athena has been asked.
         let recorded = object.status.as_ref().and_then(|status| status.work_group.as_deref());
-        let terms = self.registry.terms(object, knowledge.work_group.as_deref().or(recorded));
+        let marker = knowledge.seen.as_ref().and_then(|seen| seen.status.marker.as_deref());
+        let terms = self.registry.terms(object, knowledge.work_group.as_deref().or(recorded), marker);
         // Who has no grant, and never had one, makes no call: not even to assume a role.
         let way = self.registry.way(object).filter(|_| is_held(object) || terms.refusal.is_none());
         let identity = match way {
@@ -252,7 +258,8 @@ impl Shell {
         let operation = match step {
             Step::Describe => Operation::GetSession,
             Step::Look => Operation::GetSessionStatus,
-            Step::Search { .. } => Operation::ListSessions,
+            Step::Search { .. } | Step::Find { .. } => Operation::ListSessions,
+            Step::Start { .. } => Operation::StartSession,
             Step::Terminate { .. } => Operation::TerminateSession,
             // STS isn't Athena, and anything else is no call.
             _ => return true,
@@ -267,7 +274,7 @@ impl Shell {
         identity: &Arc<Identity>,
         step: Step,
     ) {
-        let id = &object.spec.session_id;
+        let id = &knowledge.session_id(object).unwrap_or_default().to_owned();
         let (namespace, name) = key(object);
         let athena = identity.athena().on_behalf_of(&namespace, &name);
         let sent = Instant::now();
@@ -278,15 +285,17 @@ impl Shell {
                 let page = next_page(&athena, &work_group, id, knowledge).await;
                 page.map(|page| knowledge.paged(page, now(), &self.timing))
             }
+            Step::Find { work_group } => self.find(&athena, object, knowledge, &work_group).await,
+            Step::Start { request } => self.start(&athena, object, knowledge, &request).await,
             Step::Identify => identity.confirm().await.map(|()| knowledge.identified()),
-            Step::Terminate { reason } => self.terminate(&athena, object, knowledge, reason).await,
+            Step::Terminate { reason } => self.terminate(&athena, object, id, knowledge, reason).await,
             _ => Ok(()),
         };
         let scope = identity.scope();
         match outcome {
             Ok(()) => {
                 knowledge.answered_in(&scope);
-                self.share(knowledge, identity, id, sent);
+                self.share(knowledge, identity, object, sent);
             }
             Err(error) => {
                 if error.class == ErrorClass::Throttled {
@@ -298,21 +307,64 @@ impl Shell {
     }
 
     /// The poller needn't ask for what a call of the object's own has shown.
-    fn share(&self, knowledge: &Knowledge, identity: &Arc<Identity>, id: &str, sent: Instant) {
+    fn share(&self, knowledge: &Knowledge, identity: &Arc<Identity>, object: &AthenaSession, sent: Instant) {
         let seen = knowledge.seen.as_ref().filter(|seen| seen.at >= sent);
-        if let (Some(seen), Some(work_group)) = (seen, &knowledge.work_group) {
+        let seen = seen.zip(knowledge.session_id(object));
+        if let (Some((seen, id)), Some(work_group)) = (seen, &knowledge.work_group) {
             self.informer.poller(identity, work_group).told(id, &seen.status, sent);
         }
+    }
+
+    async fn find(
+        &self,
+        athena: &Athena,
+        object: &AthenaSession,
+        knowledge: &mut Knowledge,
+        work_group: &str,
+    ) -> Result<(), CallError> {
+        let listing = knowledge.start.listing.as_ref().map(|(listing, _)| listing.clone()).unwrap_or_default();
+        let (filter, token) = listing.place();
+        let listed = athena.list_sessions(work_group, filter, token).await?;
+        // The clocks of AWS and Kubernetes differ.
+        let since = object.creation_timestamp().map(|created| created.0 - CLOCKS);
+        let uid = object.uid().unwrap_or_default();
+        let (found, next_token) = listed.marked(&self.registry.cluster, &uid, since);
+        knowledge.marked(found, next_token, work_group, now(), &self.timing);
+        Ok(())
+    }
+
+    async fn start(
+        &self,
+        athena: &Athena,
+        object: &AthenaSession,
+        knowledge: &mut Knowledge,
+        request: &StartRequest,
+    ) -> Result<(), CallError> {
+        let (namespace, name) = key(object);
+        let uid = object.uid().unwrap_or_default();
+        let work_group = &request.work_group;
+        knowledge.starting(now());
+        // The audit trail, as of TerminateSession.
+        let started = athena.start_session(request).await.inspect_err(|error| {
+            let request_id = error.request_id.as_deref().unwrap_or("none");
+            let (answer, error) = (&error.code, &error.message);
+            warn!(namespace, name, uid, work_group, answer, error, aws_request_id = request_id, "StartSession");
+        })?;
+        let (session, answer) = (&started.id, started.state.as_str());
+        let request_id = started.request_id.as_deref().unwrap_or("none");
+        info!(namespace, name, uid, work_group, session, answer, aws_request_id = request_id, "StartSession");
+        knowledge.started(started.id, started.state, work_group, now());
+        Ok(())
     }
 
     async fn terminate(
         &self,
         athena: &Athena,
         object: &AthenaSession,
+        session: &str,
         knowledge: &mut Knowledge,
         reason: TerminationReason,
     ) -> Result<(), CallError> {
-        let session = &object.spec.session_id;
         let (namespace, name) = key(object);
         let uid = object.uid().unwrap_or_default();
         let answer = athena.terminate_session(session).await;
@@ -371,7 +423,7 @@ impl Shell {
     ) -> Result<Option<Answer<AthenaSession>>, PassError> {
         // Not awaited: passes that wait for a lock would hold up those of others.
         let Ok(_adopting) = self.registry.adoptions.try_read() else { return Ok(None) };
-        let terms = self.registry.terms(object, None);
+        let terms = self.registry.terms(object, None, None);
         if terms.is_closing || terms.refusal.is_some() {
             return Ok(None);
         }
@@ -425,7 +477,13 @@ impl Shell {
             }
             if notice.reason == Reason::ReadOnly.as_str() {
                 let (namespace, name) = key(object);
-                info!(namespace, name, session = object.spec.session_id, "read-only: TerminateSession would be called");
+                info!(
+                    namespace,
+                    name,
+                    session = object.spec.session_id,
+                    "read-only: this would be done: {}",
+                    notice.note
+                );
             }
             self.events.tell(object.object_ref(&()), notice);
         }
@@ -433,35 +491,39 @@ impl Shell {
 }
 
 /// Tells the poller of the session's work group how soon news is wanted, and any other one that none is.
-fn attend(memory: &mut Memory, id: &str, wanted: Option<(Arc<Poller>, Interest)>) {
-    let is_other = |before: &Arc<Poller>| wanted.as_ref().is_none_or(|(poller, _)| !Arc::ptr_eq(poller, before));
-    if let Some(before) = memory.watched_by.take_if(|before| is_other(before)) {
-        before.unwatch(id);
+fn attend(memory: &mut Memory, wanted: Option<((Arc<Poller>, String), Interest)>) {
+    let is_other = |(before, id): &(Arc<Poller>, String)| {
+        wanted.as_ref().is_none_or(|((poller, wanted), _)| !Arc::ptr_eq(poller, before) || wanted != id)
+    };
+    if let Some((before, id)) = memory.watched_by.take_if(|before| is_other(before)) {
+        before.unwatch(&id);
     }
-    if let Some((poller, interest)) = wanted {
+    if let Some(((poller, id), interest)) = wanted {
         poller.watch(
-            id,
+            &id,
             match interest {
                 Interest::FirstSight => Pace::Adopt,
                 Interest::Changing => Pace::Fast,
                 Interest::Steady => Pace::Slow,
             },
         );
-        memory.watched_by = Some(poller);
+        memory.watched_by = Some((poller, id));
     }
 }
 
 async fn next_page(athena: &Athena, work_group: &str, id: &str, knowledge: &Knowledge) -> Result<Page, CallError> {
     let listing = knowledge.listing.clone().unwrap_or_default();
-    let filter = SessionState::FILTERS.get(listing.filter).and_then(Option::as_ref);
-    let page = athena.list_sessions(work_group, filter, listing.next_token.as_deref()).await?;
+    let (filter, token) = listing.place();
+    let page = athena.list_sessions(work_group, filter, token).await?;
     Ok(page.about(id))
 }
 
 fn priority(view: &View<'_>, step: &Step) -> Priority {
     match step {
         Step::Terminate { .. } => Priority::End,
+        Step::Start { .. } => Priority::Start,
         _ if view.intent().is_some() => Priority::FreshLook,
+        Step::Find { .. } => Priority::Start,
         // What Athena has never shown may never be there.
         Step::Describe if view.knowledge.absence.is_none() => Priority::Adopt,
         _ => Priority::Poll,

@@ -39,7 +39,7 @@ const LONG: Duration = Duration::from_secs(30);
 /// What is kept of an object between its passes.
 #[derive(Default)]
 struct Kept {
-    about: Option<(Option<String>, String)>,
+    about: Option<(Option<String>, Option<String>)>,
     memory: Memory,
     written_at: Option<Instant>,
     failures: u32,
@@ -183,7 +183,7 @@ impl Context {
     }
 
     fn drop_kept(&self, key: &Key, kept: Box<Kept>) {
-        self.shell.leave(key, kept.about.as_ref().map(|(_, id)| id.as_str()), kept.memory);
+        self.shell.leave(key, kept.memory);
     }
 
     /// Those whose long wait is over get a pass.

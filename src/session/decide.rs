@@ -22,10 +22,10 @@ use std::time::{Duration, Instant};
 use super::knowledge::{Described, Seen, Trouble};
 use super::notice::{self, Notice};
 use super::view::{Evidence, PASS, Proof, View};
-use super::{status, verdict};
+use super::{starting, status, verdict};
 use crate::api::reason::{Pace, Reason, Standing};
 use crate::api::session::{AthenaSessionStatus, DeletionPolicy, TerminationReason};
-use crate::athena::port::SessionState;
+use crate::athena::port::{SessionState, StartRequest};
 use crate::work_group::terms::{Claim, Refusal};
 
 /// One thing to do.
@@ -50,6 +50,17 @@ pub enum Step {
     Search {
         /// The work group.
         work_group: String,
+    },
+    /// Call ListSessions for this work group: the next page of a listing of every state, for the session that bears the
+    /// object's mark.
+    Find {
+        /// The work group.
+        work_group: String,
+    },
+    /// Call StartSession.
+    Start {
+        /// What it is asked for.
+        request: Box<StartRequest>,
     },
     /// Call TerminateSession.
     Terminate {
@@ -137,6 +148,9 @@ fn pursue(view: &View<'_>) -> Step {
     if view.is_deleted() && view.object.spec.deletion_policy == DeletionPolicy::Retain {
         return Step::LetGo { notice: notice::retained(view) };
     }
+    if starting::goes_at_once(view) {
+        return Step::LetGo { notice: notice::farewell(view) };
+    }
     if let Some(owner) = &view.terms.owner {
         return leave_to(view, owner);
     }
@@ -147,13 +161,18 @@ fn pursue(view: &View<'_>) -> Step {
         let never_ours = view.is_deleted() && !view.was_ours();
         return if never_ours { Step::LetGo { notice: notice::farewell(view) } } else { Step::Wait(None) };
     }
+    // What the object itself may have started is ended also where its namespace isn't selected any more.
+    let is_own_end = view.object.spec.start.is_some() && view.intent().is_some();
     if let Some(refusal) = view.terms.refusal
-        && (refusal == Refusal::WorkGroupNotFound || !view.was_adopted())
+        && (refusal == Refusal::WorkGroupNotFound || !(view.was_adopted() || is_own_end))
     {
         return Step::Wait(verdict::verdict(view).and_then(|verdict| pause(view, verdict.reason)));
     }
     if let Some(problem) = verdict::scope_problem(view) {
         return Step::Wait(Some(interval(view, problem.reason)));
+    }
+    if view.is_starting() {
+        return starting::pursue(view);
     }
     match view.evidence() {
         Evidence::None => look_first(view),
@@ -188,7 +207,7 @@ fn leave_to(view: &View<'_>, owner: &Claim) -> Step {
 }
 
 /// The poller lists many sessions with one call; where it can't tell, the object asks for itself.
-fn look_first(view: &View<'_>) -> Step {
+pub(super) fn look_first(view: &View<'_>) -> Step {
     let knowledge = view.knowledge;
     if !view.polled || knowledge.unlisted {
         return call(view, Step::Describe);
@@ -198,11 +217,11 @@ fn look_first(view: &View<'_>) -> Step {
 }
 
 /// A call to Athena, unless the last one failed a moment ago.
-fn call(view: &View<'_>, step: Step) -> Step {
+pub(super) fn call(view: &View<'_>, step: Step) -> Step {
     wait_after(view, view.knowledge.trouble.as_ref()).unwrap_or(step)
 }
 
-fn wait_after(view: &View<'_>, trouble: Option<&Trouble>) -> Option<Step> {
+pub(super) fn wait_after(view: &View<'_>, trouble: Option<&Trouble>) -> Option<Step> {
     let retry_at = trouble.map(|trouble| trouble.retry_at).filter(|retry_at| *retry_at > view.now.tick)?;
     Some(Step::Wait(Some(view.until(retry_at))))
 }
@@ -260,7 +279,7 @@ fn prove(view: &View<'_>, step: Step) -> Step {
 }
 
 /// Looks again `after` the first answer that the session doesn't exist, and from then on slowly.
-fn look_for(view: &View<'_>, after: Duration) -> Step {
+pub(super) fn look_for(view: &View<'_>, after: Duration) -> Step {
     let absence = view.knowledge.absence.as_ref();
     let next = absence.map(|absence| (absence.first + after).max(absence.last + after.min(view.timing.steady)));
     look_at(view, next.unwrap_or(view.now.tick))
@@ -287,7 +306,7 @@ fn look_at(view: &View<'_>, moment: Instant) -> Step {
     if moment > view.now.tick { Step::Wait(Some(view.until(moment))) } else { call(view, read(view)) }
 }
 
-fn interval(view: &View<'_>, reason: Reason) -> Duration {
+pub(super) fn interval(view: &View<'_>, reason: Reason) -> Duration {
     match reason.row().pace {
         Pace::Fast => view.timing.changing,
         Pace::Slow | Pace::BackOff | Pace::Never => view.timing.steady,

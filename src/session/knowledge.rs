@@ -28,6 +28,8 @@ pub struct Now {
 pub struct Knowledge {
     /// Athena's last word that showed the session.
     pub seen: Option<Seen>,
+    /// What is known of its start, where the object asks for that.
+    pub start: Start,
     /// The work group, from GetSession.
     pub work_group: Option<String>,
     /// The poller of its work group can't tell how it stands: the object is to ask for itself.
@@ -63,6 +65,28 @@ pub struct Knowledge {
     /// TerminateSession, if it fails at present. It has a back-off of its own, since looks that succeed
     /// in between don't make it any better.
     pub end_trouble: Option<Trouble>,
+}
+
+/// What is known of the start of a session.
+#[derive(Clone, Debug, Default)]
+pub struct Start {
+    /// The session that is the object's own: StartSession returned it, or it bears the object's mark.
+    pub id: Option<String>,
+    /// A session that is recorded as the object's own, and isn't.
+    pub disowned: Option<String>,
+    /// When this process called StartSession last.
+    pub called_at: Option<Instant>,
+    /// No call has had an effect, whoever made it.
+    surely_none: bool,
+    /// The same, before the last call.
+    surely_none_before: bool,
+    /// The first and the last listing since the last call that came to their end without a session that bears the
+    /// object's mark: when they began.
+    pub unlisted: Option<(Instant, Instant)>,
+    /// The listing under way, and when it began.
+    pub listing: Option<(Listing, Instant)>,
+    /// StartSession, if it fails at present.
+    pub trouble: Option<Trouble>,
 }
 
 /// A positive answer.
@@ -111,6 +135,7 @@ fn fingerprint(status: Option<&AthenaSessionStatus>) -> u64 {
     if let Some(status) = status {
         (status.observed_generation, &status.session_id, &status.state, &status.state_change_reason).hash(&mut hasher);
         (&status.work_group, &status.region, &status.account_id, status.dpu_execution_millis).hash(&mut hasher);
+        status.start_attempt.as_ref().map(|it| (it.at.0.as_second(), it.outcome as u8)).hash(&mut hasher);
         status.termination_reason.map(TerminationReason::as_str).hash(&mut hasher);
         for time in [&status.started_at, &status.idle_since, &status.ended_at, &status.termination_requested_at] {
             time.as_ref().map(|time| time.0.as_second()).hash(&mut hasher);
@@ -136,6 +161,41 @@ pub struct Listing {
 impl Listing {
     /// Two hundred thousand sessions; beyond it the tokens most probably go in a circle.
     const MOST_PAGES: u32 = 2_000;
+
+    /// Where the next page begins: its filter and its token.
+    #[must_use]
+    pub fn place(&self) -> (Option<&SessionState>, Option<&str>) {
+        (SessionState::FILTERS.get(self.filter).and_then(Option::as_ref), self.next_token.as_deref())
+    }
+
+    /// A page has been read.
+    fn turn(mut self, next_token: Option<String>) -> Turn {
+        self.pages += 1;
+        if next_token.is_none() {
+            self.filter += 1;
+        }
+        self.next_token = next_token;
+        if self.filter >= SessionState::FILTERS.len() {
+            Turn::Complete
+        } else if self.pages < Self::MOST_PAGES {
+            Turn::GoesOn(self)
+        } else {
+            Turn::Endless(CallError {
+                operation: Operation::ListSessions,
+                class: ErrorClass::Unavailable,
+                code: "EndlessListing".to_owned(),
+                message: format!("no end after {} pages", self.pages),
+                request_id: None,
+            })
+        }
+    }
+}
+
+/// What follows a page.
+enum Turn {
+    Complete,
+    GoesOn(Listing),
+    Endless(CallError),
 }
 
 /// Which GetSession is still wanted.
@@ -192,6 +252,17 @@ impl Knowledge {
         self.seen.as_ref().map(|seen| &seen.status.state)
     }
 
+    /// The id of the session that an object stands for, as far as there is one: that it names; or that it has started; or
+    /// that is recorded as such, where Athena hasn't shown whose it is.
+    #[must_use]
+    pub fn session_id<'a>(&'a self, object: &'a AthenaSession) -> Option<&'a str> {
+        let recorded = || {
+            let recorded = object.status.as_ref().and_then(|status| status.session_id.as_deref());
+            recorded.filter(|id| object.spec.start.is_some() && self.start.disowned.as_deref() != Some(*id))
+        };
+        object.spec.session_id.as_deref().or(self.start.id.as_deref()).or_else(recorded)
+    }
+
     /// This is the object as it stands now, and where calls go.
     pub fn found(&mut self, object: &AthenaSession, scope: &Scope, now: Now) {
         self.record.found(object.status.as_ref(), now);
@@ -199,6 +270,9 @@ impl Knowledge {
         if self.absence.as_ref().is_some_and(|absence| scope.since.is_some_and(|since| absence.first < since)) {
             self.absence = None;
             self.listing = None;
+        }
+        if self.start.unlisted.is_some_and(|(first, _)| scope.since.is_some_and(|since| first < since)) {
+            (self.start.unlisted, self.start.listing) = (None, None);
         }
         if object.metadata.deletion_timestamp.is_some() {
             self.deleted_at.get_or_insert(now.tick);
@@ -224,25 +298,14 @@ impl Knowledge {
     /// A page of the listing of the session's work group.
     pub fn paged(&mut self, page: Page, now: Now, timing: &Timing) {
         self.succeeded(Operation::ListSessions);
-        let mut listing = self.listing.take().unwrap_or_default();
-        listing.pages += 1;
-        if page.next_token.is_none() {
-            listing.filter += 1;
+        let listing = self.listing.take().unwrap_or_default();
+        if page.found.is_some() {
+            return self.searched(page.found, now, timing);
         }
-        listing.next_token = page.next_token;
-        if page.found.is_some() || listing.filter >= SessionState::FILTERS.len() {
-            self.searched(page.found, now, timing);
-        } else if listing.pages < Listing::MOST_PAGES {
-            self.listing = Some(listing);
-        } else {
-            let error = CallError {
-                operation: Operation::ListSessions,
-                class: ErrorClass::Unavailable,
-                code: "EndlessListing".to_owned(),
-                message: format!("no end after {} pages", listing.pages),
-                request_id: None,
-            };
-            self.fail(error, now, timing, 1.0);
+        match listing.turn(page.next_token) {
+            Turn::Complete => self.searched(None, now, timing),
+            Turn::GoesOn(listing) => self.listing = Some(listing),
+            Turn::Endless(error) => self.fail(error, now, timing, 1.0),
         }
     }
 
@@ -287,6 +350,85 @@ impl Knowledge {
         self.answered_in(scope);
     }
 
+    // Of the start of a session.
+
+    /// Whether it is certain that no session was started for the object.
+    #[must_use]
+    pub fn is_unstarted(&self) -> bool {
+        let start = &self.start;
+        start.id.is_none() && (start.surely_none || self.adopted_here && start.called_at.is_none())
+    }
+
+    /// StartSession is about to be called.
+    pub fn starting(&mut self, now: Now) {
+        self.start.surely_none_before = self.is_unstarted();
+        self.start.surely_none = false;
+        self.start.called_at = Some(now.tick);
+        (self.start.unlisted, self.start.listing) = (None, None);
+    }
+
+    /// StartSession answered.
+    pub fn started(&mut self, id: String, state: SessionState, work_group: &str, now: Now) {
+        self.start.trouble = None;
+        let (state_change_reason, started_at, idle_since, ended_at, marker) = Default::default();
+        let status = SessionStatus { state, state_change_reason, started_at, idle_since, ended_at, marker };
+        self.own(id, status, work_group, now);
+    }
+
+    fn own(&mut self, id: String, status: SessionStatus, work_group: &str, now: Now) {
+        self.start.id = Some(id);
+        self.work_group = Some(work_group.to_owned());
+        self.saw(status, now.tick, now.wall);
+    }
+
+    /// A page of the listing by the object's mark: the session that bears it, if it is there, and where the next page
+    /// begins.
+    pub fn marked(
+        &mut self,
+        found: Option<(String, SessionStatus)>,
+        next_token: Option<String>,
+        work_group: &str,
+        now: Now,
+        timing: &Timing,
+    ) {
+        self.succeeded(Operation::ListSessions);
+        let (listing, began) = self.start.listing.take().unwrap_or_else(|| (Listing::default(), now.tick));
+        if let Some((id, status)) = found {
+            return self.own(id, status, work_group, now);
+        }
+        match listing.turn(next_token) {
+            Turn::Complete => {
+                let first = self.start.unlisted.map_or(began, |(first, _)| first);
+                self.start.unlisted = Some((first, began));
+                self.start.surely_none |= began - first >= timing.quiet();
+            }
+            Turn::GoesOn(listing) => self.start.listing = Some((listing, began)),
+            Turn::Endless(error) => self.fail(error, now, timing, 1.0),
+        }
+    }
+
+    /// Whether the session that is recorded as the object's own is that, as far as Athena has shown its mark.
+    pub fn recognize(&mut self, object: &AthenaSession, cluster: &str) {
+        if object.spec.start.is_none() || self.start.id.is_some() {
+            return;
+        }
+        let recorded = object.status.as_ref().and_then(|status| status.session_id.clone());
+        let (Some(recorded), Some(seen)) = (recorded, &self.seen) else { return };
+        let is_ours = seen
+            .status
+            .marker
+            .as_ref()
+            .is_some_and(|marker| marker.cluster == cluster && Some(&marker.uid) == object.metadata.uid.as_ref());
+        if is_ours {
+            self.start.id = Some(recorded);
+        } else if self.described != Described::No {
+            let start = Start { disowned: Some(recorded), ..std::mem::take(&mut self.start) };
+            let (adopted_here, deleted_at, record) =
+                (self.adopted_here, self.deleted_at, std::mem::take(&mut self.record));
+            *self = Self { start, adopted_here, deleted_at, record, ..Self::default() };
+        }
+    }
+
     /// The last call was answered, in this Region, and in this account as far as is known.
     pub fn answered_in(&mut self, scope: &Scope) {
         if self.seen.is_none() {
@@ -316,6 +458,10 @@ impl Knowledge {
 
     /// A call failed. `jitter`, from 0 to 1, spreads the retries of many objects.
     pub fn failed(&mut self, error: CallError, now: Now, timing: &Timing, jitter: f64) {
+        if error.operation == Operation::StartSession {
+            let is_refusal = !matches!(error.class, ErrorClass::Unavailable | ErrorClass::AlreadyStarted);
+            self.start.surely_none = is_refusal && self.start.surely_none_before;
+        }
         let reading = matches!(error.operation, Operation::GetSession | Operation::GetSessionStatus);
         if reading && error.class == ErrorClass::NotFoundOrInvalid {
             // Unless a listing shows that the very same answer is wrong.
@@ -332,7 +478,7 @@ impl Knowledge {
         let refused = matches!(error.class, ErrorClass::NotFoundOrInvalid | ErrorClass::Invalid);
         if error.operation == Operation::ListSessions && refused {
             // Its token may be too old: the next one starts anew.
-            self.listing = None;
+            (self.listing, self.start.listing) = (None, None);
         }
         let unclear = matches!(error.class, ErrorClass::Unavailable | ErrorClass::NotFoundOrInvalid);
         if let (Operation::TerminateSession, true, Some(seen)) = (error.operation, unclear, &mut self.seen) {
@@ -342,6 +488,7 @@ impl Knowledge {
     }
 
     fn saw(&mut self, status: SessionStatus, at: Instant, wall: Timestamp) {
+        let status = status.after(self.seen.as_ref().map(|seen| &seen.status));
         self.absence = None;
         self.listing = None;
         // What an absence would have needed is needed no more.
@@ -370,6 +517,7 @@ impl Knowledge {
     fn trouble_of(&mut self, operation: Operation) -> &mut Option<Trouble> {
         match operation {
             Operation::TerminateSession => &mut self.end_trouble,
+            Operation::StartSession => &mut self.start.trouble,
             _ => &mut self.trouble,
         }
     }
@@ -384,6 +532,10 @@ impl Knowledge {
         let said = before.map(|trouble| trouble.error);
         let error = said.filter(|said| said.operation == error.operation && said.code == error.code).unwrap_or(error);
         let wait = timing.after(error.class, attempts - 1, jitter);
+        // Each further call of StartSession takes two writes.
+        let is_lasting =
+            matches!(error.class, ErrorClass::Denied | ErrorClass::Invalid | ErrorClass::NotFoundOrInvalid);
+        let wait = if is_lasting && error.operation == Operation::StartSession { timing.rarely() } else { wait };
         *trouble = Some(Trouble { error, attempts, retry_at: now.tick + wait });
     }
 }

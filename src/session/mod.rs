@@ -5,6 +5,8 @@ pub mod controller;
 pub mod decide;
 pub mod knowledge;
 pub mod notice;
+pub mod request;
+pub mod starting;
 pub mod status;
 pub mod verdict;
 pub mod view;

@@ -2,6 +2,7 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
+use super::starting;
 use super::verdict::{Verdict, place};
 use super::view::{Evidence, View};
 use crate::api::reason::{Reason, Standing};
@@ -56,12 +57,13 @@ const TERMINATED: &str = "Terminated";
 #[must_use]
 pub fn of_status(view: &View<'_>, status: &AthenaSessionStatus, verdict: &Verdict) -> Vec<Notice> {
     let mut notices = Vec::new();
-    let id = &view.object.spec.session_id;
+    let id = view.id();
     let recorded = view.recorded();
     if status.session_id.is_some() && recorded.is_none_or(|recorded| recorded.session_id.is_none()) {
         let state = status.state.as_deref().unwrap_or("unknown");
         let work_group = status.work_group.as_deref().unwrap_or("unknown");
-        notices.push(Notice::normal("Adopted", format!("Session {id} of work group {work_group} is {state}")));
+        let done = if view.is_started() { "Started" } else { "Adopted" };
+        notices.push(Notice::normal(done, format!("Session {id} of work group {work_group} is {state}")));
     }
     if verdict.reason == Reason::Ended && view.recorded_terminated().is_none() {
         notices.push(Notice::normal(TERMINATED, verdict.message.clone()));
@@ -87,9 +89,12 @@ pub fn of_status(view: &View<'_>, status: &AthenaSessionStatus, verdict: &Verdic
 /// What to tell when the object goes because its session has ended, or never was.
 #[must_use]
 pub fn farewell(view: &View<'_>) -> Option<Notice> {
-    let id = &view.object.spec.session_id;
+    let id = view.id();
     if view.recorded_terminated().is_some() {
         return None;
+    }
+    if view.is_starting() {
+        return Some(Notice::normal("NotStarted", "No session was started for the object: it goes".to_owned()));
     }
     if let Some(owner) = &view.terms.owner {
         let whose = match view.terms.refusal {
@@ -126,10 +131,15 @@ pub fn farewell(view: &View<'_>) -> Option<Notice> {
 /// What to tell when the object goes and its session is left alone.
 #[must_use]
 pub fn retained(view: &View<'_>) -> Option<Notice> {
-    if view.recorded_terminated().is_some() || view.evidence() == Evidence::Ended {
+    let is_none_left = starting::is_never_started(view) || view.evidence() == Evidence::Ended;
+    if view.recorded_terminated().is_some() || is_none_left {
         return None;
     }
-    let id = &view.object.spec.session_id;
+    if view.is_starting() {
+        let note = "The object goes since deletionPolicy is Retain: a session may have been started for it, and be running, and billed";
+        return Some(Notice::warning("Retained", note.to_owned()));
+    }
+    let id = view.id();
     Some(if view.intent().is_some() {
         Notice::warning(
             "EndNotReached",

@@ -4,11 +4,12 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::notice::{self, Notice};
+use super::starting;
 use super::verdict::{self, Verdict};
 use super::view::{Evidence, View};
 use crate::api::condition::{self, Draft};
 use crate::api::reason::{Reason, Tristate};
-use crate::api::session::AthenaSessionStatus;
+use crate::api::session::{AthenaSessionStatus, TerminationReason};
 use crate::athena::port::SessionState;
 
 /// The conditions that are written here; those of others are left as they are.
@@ -30,9 +31,12 @@ pub fn due(view: &View<'_>) -> Option<(AthenaSessionStatus, Vec<Notice>)> {
     })
 }
 
-fn render(view: &View<'_>, verdict: &Verdict, with_session: bool) -> AthenaSessionStatus {
+/// The whole status, as `verdict` has it; without `with_session`, what it says of the session stays.
+#[must_use]
+pub(super) fn render(view: &View<'_>, verdict: &Verdict, with_session: bool) -> AthenaSessionStatus {
     let mut status = view.recorded().cloned().unwrap_or_default();
     status.observed_generation = view.object.metadata.generation;
+    status.start_attempt = starting::attempt_to_record(view);
     if with_session {
         record_session(view, &mut status);
     }
@@ -41,7 +45,7 @@ fn render(view: &View<'_>, verdict: &Verdict, with_session: bool) -> AthenaSessi
         status.termination_requested_at = None;
         status.termination_reason = None;
     }
-    let is_ours = view.is_held() && view.terms.refusal.is_none() && view.terms.owner.is_none() && !view.is_foreign();
+    let is_ours = view.is_held() && view.barred().is_none() && view.terms.owner.is_none() && !view.is_foreign();
     if let Some(reason) = view.intent().filter(|_| is_ours)
         && !view.is_end_recorded()
         && view.evidence() != Evidence::Ended
@@ -57,7 +61,7 @@ fn record_session(view: &View<'_>, status: &mut AthenaSessionStatus) {
     // What isn't this object's to know isn't told.
     let Some(seen) = view.knowledge.seen.as_ref().filter(|_| view.may_know()) else { return };
     let time = |time: Option<Timestamp>| time.map(condition::time);
-    status.session_id = Some(view.object.spec.session_id.clone());
+    status.session_id = view.session_id().map(str::to_owned);
     status.state = Some(seen.status.state.as_str().to_owned());
     status.state_change_reason.clone_from(&seen.status.state_change_reason);
     status.started_at = time(seen.status.started_at).or(status.started_at.take());
@@ -116,6 +120,9 @@ fn terminated<'a>(view: &'a View<'_>, verdict: &Verdict, status: &AthenaSessionS
             None => "EndedElsewhere",
         }),
         Evidence::Absent if view.once_seen() => Some(kept.unwrap_or("NotFound")),
+        _ if starting::is_never_started(view) && view.intent().is_some() => {
+            status.termination_reason.map(TerminationReason::as_str).or(kept)
+        }
         _ => kept,
     }
 }

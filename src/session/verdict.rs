@@ -5,11 +5,12 @@ use std::time::Duration;
 use kube::ResourceExt;
 
 use super::knowledge::Trouble;
+use super::starting;
 use super::view::{Evidence, Proof, View};
 use crate::api::PAUSED;
 use crate::api::reason::{ARRIVAL, Reason};
 use crate::api::session::{DeletionPolicy, TerminationReason};
-use crate::athena::port::{Account, CallError, ErrorClass, SessionState};
+use crate::athena::port::{Account, CallError, ErrorClass, Operation, SessionState};
 use crate::timing::Timing;
 use crate::work_group::terms::{Brake, Claim, Refusal};
 
@@ -91,6 +92,9 @@ pub fn unheld(view: &View<'_>) -> Option<Verdict> {
     if let Some(owner) = &terms.owner {
         return Some(declared_by(view, owner));
     }
+    if let Some(hindrance) = starting::hindrance(view).filter(|it| it.reason == Reason::StartNotAllowed) {
+        return Some(hindrance);
+    }
     let name = terms.reference.as_deref().filter(|_| terms.is_closing)?;
     let message = format!(
         "AthenaWorkGroup {name} is being deleted, and takes no new sessions. Delete this object, or have the \
@@ -131,7 +135,7 @@ fn refused(view: &View<'_>, refusal: Refusal) -> Verdict {
 }
 
 fn declared_by(view: &View<'_>, owner: &Claim) -> Verdict {
-    let id = &view.object.spec.session_id;
+    let id = view.id();
     // Who has no grant learns no more than that it isn't his.
     let (whose, why) = match view.terms.refusal {
         Some(_) => ("another AthenaSession".to_owned(), "has a grant for it, as this one hasn't"),
@@ -144,7 +148,7 @@ fn declared_by(view: &View<'_>, owner: &Claim) -> Verdict {
 }
 
 fn foreign(view: &View<'_>) -> Verdict {
-    let id = &view.object.spec.session_id;
+    let id = view.id();
     // Which work group it is in, and how it stands, is others' business.
     let work_group = view.terms.work_group.as_deref().unwrap_or_default();
     let message = format!(
@@ -159,7 +163,7 @@ fn foreign(view: &View<'_>) -> Verdict {
 #[must_use]
 pub fn hindrance(view: &View<'_>) -> Option<Verdict> {
     view.intent()?;
-    if let Some(refusal) = view.terms.refusal {
+    if let Some(refusal) = view.barred() {
         return Some(refused(view, refusal));
     }
     let (reason, message) = match view.terms.brake? {
@@ -210,16 +214,20 @@ pub fn verdict(view: &View<'_>) -> Option<Verdict> {
     if let Some(owner) = &view.terms.owner {
         return Some(declared_by(view, owner));
     }
+    if starting::is_never_started(view) && view.intent().is_some() {
+        return starting::standing(view);
+    }
     let is_final = evidence == Evidence::Ended || evidence == Evidence::Absent && view.once_seen();
     // What Athena is ending already needs no grant any more, only somebody to look.
     let is_ending = matches!(evidence, Evidence::Alive(seen) if seen.status.state == SessionState::Terminating);
     let has_reach = view.terms.refusal != Some(Refusal::WorkGroupNotFound);
-    let refusal = view.terms.refusal.filter(|_| !(is_final || is_ending && has_reach));
-    refusal
-        .map(|refusal| refused(view, refusal))
-        .or_else(|| scope_problem(view))
-        .or_else(|| if is_final { None } else { trouble(view) })
-        .or_else(|| standing(view, &evidence))
+    let is_wanted_end = view.object.spec.start.is_some() && view.intent().is_some();
+    let refusal = view.terms.refusal.filter(|_| !(is_final || (is_ending || is_wanted_end) && has_reach));
+    let problem = refusal.map(|refusal| refused(view, refusal)).or_else(|| scope_problem(view));
+    if view.is_starting() {
+        return problem.or_else(|| starting::standing(view));
+    }
+    problem.or_else(|| if is_final { None } else { trouble(view) }).or_else(|| standing(view, &evidence))
 }
 
 fn standing(view: &View<'_>, evidence: &Evidence<'_>) -> Option<Verdict> {
@@ -280,7 +288,7 @@ pub(super) fn is_told(trouble: &Trouble) -> bool {
     }
 }
 
-fn trouble_verdict(view: &View<'_>, trouble: &Trouble) -> Verdict {
+pub(super) fn trouble_verdict(view: &View<'_>, trouble: &Trouble) -> Verdict {
     let (reason, message) = explain(&trouble.error, view.timing);
     Verdict { reason, message: with_way_out(view, message) }
 }
@@ -289,7 +297,7 @@ fn trouble_verdict(view: &View<'_>, trouble: &Trouble) -> Verdict {
 #[must_use]
 pub fn explain(error: &CallError, timing: &Timing) -> (Reason, String) {
     let action = error.operation.iam_action();
-    let steady = timing.steady;
+    let steady = if error.operation == Operation::StartSession { timing.rarely() } else { timing.steady };
     let max = timing.backoff_max;
     let (reason, advice) = match error.class {
         ErrorClass::Denied => (
@@ -304,6 +312,14 @@ pub fn explain(error: &CallError, timing: &Timing) -> (Reason, String) {
             format!("Athena refuses the request, for the reason it gives. Tried again every {steady:?}."),
         ),
         ErrorClass::NotConfigured => (Reason::AwsNotConfigured, format!("Tried again, at the latest every {max:?}.")),
+        ErrorClass::NoCapacity => (
+            Reason::WaitingForCapacity,
+            format!("Athena has no room for another session now. Tried again, at the latest every {max:?}."),
+        ),
+        ErrorClass::AlreadyStarted => (
+            Reason::Starting,
+            "Athena says that the session was started before: it is looked for in the list.".to_owned(),
+        ),
         ErrorClass::Throttled => {
             (Reason::Throttled, format!("Athena asks for fewer calls. Tried again, at the latest every {max:?}."))
         }
@@ -316,7 +332,7 @@ pub fn explain(error: &CallError, timing: &Timing) -> (Reason, String) {
 }
 
 fn not_found(view: &View<'_>) -> Verdict {
-    let id = &view.object.spec.session_id;
+    let id = view.id();
     let place = place(view);
     let said = view.knowledge.absence.as_ref().map_or_else(String::new, |absence| format!(" ({})", absence.error));
     let rarely = view.timing.rarely();
@@ -334,6 +350,15 @@ fn not_found(view: &View<'_>) -> Verdict {
              proven to be gone. Looked for again, at the latest every {rarely:?}."
         ),
     };
+    Verdict { reason: Reason::SessionNotFound, message: with_way_out(view, message) }
+}
+
+/// The session that the object started is gone, and there won't be another one.
+pub(super) fn lost(view: &View<'_>) -> Verdict {
+    let message = format!(
+        "The session was started {}, and no list shows it any more: it is gone. Delete this object; another one starts another session.",
+        place(view)
+    );
     Verdict { reason: Reason::SessionNotFound, message: with_way_out(view, message) }
 }
 
@@ -361,7 +386,7 @@ fn ended(view: &View<'_>) -> Verdict {
 }
 
 /// An end that is asked for, and what is in its way.
-fn ending(view: &View<'_>, sentence: &str) -> Verdict {
+pub(super) fn ending(view: &View<'_>, sentence: &str) -> Verdict {
     let asked = if view.object.spec.terminate { "spec.terminate is true" } else { "The object was deleted" };
     let message = format!("{asked}: the session is to be ended. {sentence}");
     Verdict { reason: Reason::Terminating, message: with_way_out(view, message) }
@@ -423,7 +448,7 @@ fn is_overdue(view: &View<'_>, state: &SessionState) -> bool {
 }
 
 fn overdue(view: &View<'_>, state: &SessionState) -> Verdict {
-    let id = &view.object.spec.session_id;
+    let id = view.id();
     let (overdue, steady) = (view.timing.overdue, view.timing.steady);
     let message = format!(
         "The session has been ending for more than {overdue:?}, and Athena still says {state}. It is looked at every \

@@ -31,6 +31,8 @@ pub struct View<'a> {
     pub polled: bool,
     /// Where calls to Athena would go.
     pub scope: &'a Scope,
+    /// The cluster's id: the UID of the namespace kube-system.
+    pub cluster: &'a str,
     /// The intervals.
     pub timing: &'a Timing,
     /// The moment.
@@ -42,6 +44,39 @@ impl View<'_> {
     #[must_use]
     pub fn is_deleted(&self) -> bool {
         self.object.metadata.deletion_timestamp.is_some()
+    }
+
+    /// The id of the session that the object stands for, as far as there is one: that it names; or that it has started; or
+    /// that is recorded as such, where Athena hasn't shown whose it is.
+    #[must_use]
+    pub fn session_id(&self) -> Option<&str> {
+        self.knowledge.session_id(self.object)
+    }
+
+    /// The same where it is told of in a sentence.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        self.session_id().unwrap_or("(none)")
+    }
+
+    /// Whether the object starts a session, and which one is its own isn't known.
+    #[must_use]
+    pub fn is_starting(&self) -> bool {
+        self.object.spec.start.is_some() && self.knowledge.start.id.is_none()
+    }
+
+    /// Whether the object started the session: it is shown to be its own.
+    #[must_use]
+    pub fn is_started(&self) -> bool {
+        self.object.spec.start.is_some() && self.knowledge.start.id.is_some()
+    }
+
+    /// Why the session may not be ended, if it may not: what the object itself started is ended also where its namespace
+    /// isn't selected any more.
+    #[must_use]
+    pub fn barred(&self) -> Option<Refusal> {
+        let ends_its_own = |refusal: &Refusal| self.is_started() && *refusal == Refusal::NamespaceNotAllowed;
+        self.terms.refusal.filter(|refusal| !ends_its_own(refusal))
     }
 
     /// Why the session is to be ended, if it is. It follows from the object's metadata and spec
@@ -103,8 +138,8 @@ impl View<'_> {
     /// write it on an object of his own.
     #[must_use]
     pub fn may_know(&self) -> bool {
-        let has_grant = self.terms.refusal.is_none() || self.was_adopted();
-        self.is_held() && has_grant && self.terms.owner.is_none() && !self.is_foreign()
+        let has_grant = self.terms.refusal.is_none() || self.was_adopted() || self.is_started();
+        self.is_held() && !self.is_starting() && has_grant && self.terms.owner.is_none() && !self.is_foreign()
     }
 
     /// Whether the session has been seen to end, as far as that lets the object go: an end is evidence also where the
@@ -124,7 +159,10 @@ impl View<'_> {
     /// What is asked of the poller of the session's work group, if anything is.
     #[must_use]
     pub fn interest(&self) -> Option<Interest> {
-        let has_reach = self.may_know() && self.terms.refusal != Some(Refusal::WorkGroupNotFound);
+        self.session_id()?;
+        // What is recorded as its own has to be seen before it is.
+        let may_ask = self.may_know() || self.is_held() && self.is_starting() && self.knowledge.absence.is_none();
+        let has_reach = may_ask && self.terms.refusal != Some(Refusal::WorkGroupNotFound);
         if !has_reach || verdict::scope_problem(self).is_some() {
             return None;
         }

@@ -54,13 +54,13 @@ impl Declarations {
         self.lock().get(&fingerprint(id)).into_iter().flatten().map(|declared| declared.key.clone()).collect()
     }
 
-    /// Those that name the session of an object, besides itself.
-    pub fn others(&self, object: &AthenaSession) -> Vec<Key> {
+    /// Those that name the session of an object, by its id, besides itself.
+    pub fn others(&self, object: &AthenaSession, id: &str) -> Vec<Key> {
         let metadata = object.meta();
         let (namespace, name) = (metadata.namespace.as_deref(), metadata.name.as_deref());
         let is_other = |key: &&Key| (Some(key.0.as_str()), Some(key.1.as_str())) != (namespace, name);
         let declared = self.lock();
-        let all = declared.get(&fingerprint(&object.spec.session_id)).into_iter().flatten();
+        let all = declared.get(&fingerprint(id)).into_iter().flatten();
         all.map(|declared| &declared.key).filter(is_other).cloned().collect()
     }
 

@@ -15,12 +15,14 @@ use tokio::sync::{RwLock, mpsc, watch};
 
 use super::declared::Declarations;
 use super::status::Holders;
-use super::terms::{Claim, Domain, Rules, Terms, is_paused};
+use super::terms::{Claim, Crowd, Domain, Rules, Terms, is_paused};
 use crate::api::session::AthenaSession;
-use crate::api::slim::{Packed, Slim};
+use crate::api::slim::{Packed, Slim, StartPlace};
+use crate::api::start::StartBounds;
 use crate::api::work_group::AthenaWorkGroup;
 use crate::api::{is_held, is_kept};
 use crate::athena::identity::Identities;
+use crate::athena::marker::Marker;
 use crate::athena::port::{Role, Way};
 pub use crate::athena::quota::Key;
 
@@ -45,6 +47,8 @@ pub enum Watch {
 /// All that is watched.
 pub struct Registry {
     rules: Rules,
+    /// The cluster's id: the UID of the namespace kube-system.
+    pub cluster: String,
     /// Whether this operator answers for AthenaWorkGroups: it sees the whole cluster.
     pub keeps_groups: bool,
     groups: Store<Group>,
@@ -76,6 +80,7 @@ impl Registry {
     #[must_use]
     pub fn new(
         rules: Rules,
+        cluster: String,
         keeps_groups: bool,
         (groups, group_wake): (Store<Group>, mpsc::UnboundedSender<ObjectRef<Group>>),
         namespaces: Store<Labelled>,
@@ -87,6 +92,7 @@ impl Registry {
         let (bearings, declared, adoptions) = Default::default();
         Self {
             rules,
+            cluster,
             keeps_groups,
             groups,
             group_wake,
@@ -178,12 +184,14 @@ impl Registry {
         if !is_held(object) {
             self.released(object);
         }
+        self.freed(object, false);
         // Whose the session is may have changed for the others too.
         self.declared.declare(object).iter().for_each(|other| self.wake(other));
     }
 
     fn withdraw(&self, object: &Session) {
         self.released(object);
+        self.freed(object, true);
         self.declared.withdraw(object).iter().for_each(|other| self.wake(other));
     }
 
@@ -229,14 +237,45 @@ impl Registry {
     // What follows.
 
     /// The terms on which an object may use Athena. `real`: the work group that Athena shows its session in; one that
-    /// is bound to another has no claim to it.
+    /// is bound to another has no claim to it. `marker`: the mark that Athena shows on the session.
     #[must_use]
-    pub fn terms(&self, object: &AthenaSession, real: Option<&str>) -> Terms {
+    pub fn terms(&self, object: &AthenaSession, real: Option<&str>, marker: Option<&Marker>) -> Terms {
         let mut terms = self.own_terms(object);
-        if is_held(object) || terms.refusal.is_none() {
-            terms.owner = self.owner(object, &terms, real);
+        if let Some(start) = &mut terms.start {
+            start.crowd = self.crowd(object, start.bounds.as_deref());
+        } else if is_held(object) || terms.refusal.is_none() {
+            terms.owner = self.marked(object, marker).or_else(|| self.owner(object, &terms, real));
         }
         terms
+    }
+
+    /// The other object that the session was started for.
+    fn marked(&self, object: &AthenaSession, marker: Option<&Marker>) -> Option<Claim> {
+        let marker = marker.filter(|marker| marker.cluster == self.cluster)?;
+        let other = self.session(&(marker.namespace.clone(), marker.name.clone()))?.open().ok()?;
+        let is_it = other.uid().as_ref() == Some(&marker.uid) && other.uid() != object.uid();
+        (is_it && other.spec.start.is_some() && is_held(&other)).then(|| Claim::by_mark(&other))
+    }
+
+    /// Who keeps an object from starting its session: those of its namespace that may have one already, and those that
+    /// wait for one longer.
+    fn crowd(&self, object: &AthenaSession, bounds: Option<&StartBounds>) -> Option<Crowd> {
+        let limit = bounds?.sessions_per_namespace?;
+        let own = (object.creation_timestamp().map(|created| created.0), object.uid());
+        let comes_before = |other: &Session| match other.start_place() {
+            Some(StartPlace::Counts) => true,
+            Some(StartPlace::Waits) => is_held(other) && age(other) < (own.0, own.1.as_ref()),
+            Some(StartPlace::Ended) | None => false,
+        };
+        let reference = object.spec.work_group_ref.as_ref().map(|reference| reference.name.as_str());
+        let store = self.watched(object.meta().namespace.as_deref()?)?.store.state();
+        let others = store.iter().filter(|other| {
+            let is_neighbour = other.meta().namespace == object.meta().namespace && other.reference() == reference;
+            is_neighbour && other.meta().uid != object.meta().uid && comes_before(other)
+        });
+        let mut names: Vec<_> = others.map(|other| other.name_any()).collect();
+        names.sort_unstable();
+        (names.len() >= usize::try_from(limit).unwrap_or(usize::MAX)).then_some(Crowd { limit, names })
     }
 
     fn owner(&self, object: &AthenaSession, terms: &Terms, real: Option<&str>) -> Option<Claim> {
@@ -332,12 +371,26 @@ impl Registry {
         }
     }
 
+    /// Objects of this namespace may wait for the place of one that has ended, or has gone.
+    fn freed(&self, object: &Session, is_gone: bool) {
+        let is_free = matches!(object.start_place(), Some(place) if is_gone || place == StartPlace::Ended);
+        if is_free {
+            self.wake_where(|other| {
+                let is_neighbour = other.meta().namespace == object.meta().namespace;
+                is_neighbour
+                    && other.start_place() == Some(StartPlace::Waits)
+                    && other.reference() == object.reference()
+            });
+        }
+    }
+
     /// Other objects that name the same session, the oldest first.
     fn others(&self, object: &AthenaSession) -> Vec<Arc<Session>> {
-        let id = &object.spec.session_id;
-        let others = self.declared.others(object).into_iter().filter_map(|key| self.session(&key));
-        let mut others: Vec<_> =
-            others.filter(|other| other.meta().uid != object.meta().uid && other.session_id() == Some(id)).collect();
+        let Some(id) = &object.spec.session_id else { return Vec::new() };
+        let others = self.declared.others(object, id).into_iter().filter_map(|key| self.session(&key));
+        let mut others: Vec<_> = others
+            .filter(|other| other.meta().uid != object.meta().uid && other.session_id() == Some(id.as_str()))
+            .collect();
         others.sort_by(|one, two| age(one).cmp(&age(two)));
         others
     }

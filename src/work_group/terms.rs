@@ -10,11 +10,12 @@ use kube::core::{Selector, SelectorExt};
 use kube::{Resource, ResourceExt};
 
 use crate::api::session::AthenaSession;
+use crate::api::start::StartBounds;
 use crate::api::work_group::{AthenaWorkGroup, From, Namespaces};
 use crate::api::{PAUSED, is_held};
 
 /// The terms for one object.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Terms {
     /// The AthenaWorkGroup that it refers to; None: the operator's own identity reaches its session.
     pub reference: Option<String>,
@@ -32,6 +33,41 @@ pub struct Terms {
     pub brake: Option<Brake>,
     /// Another object that the session belongs to.
     pub owner: Option<Claim>,
+    /// On what terms it may start a session, where it asks for that.
+    pub start: Option<StartTerms>,
+}
+
+/// On what terms an object may start a session.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct StartTerms {
+    /// What its AthenaWorkGroup allows.
+    pub bounds: Option<Box<StartBounds>>,
+    /// Others of its namespace, as many as may have a session at once.
+    pub crowd: Option<Crowd>,
+}
+
+/// Objects of a namespace that have, or before this one wait for, as many sessions as it may have at once.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Crowd {
+    /// How many sessions it may have.
+    pub limit: u32,
+    /// The objects' names, in order.
+    pub names: Vec<String>,
+}
+
+impl Crowd {
+    const NAMED: usize = 3;
+
+    /// Who holds how many.
+    #[must_use]
+    pub fn sentence(&self, group: &str) -> String {
+        let (limit, count) = (self.limit, self.names.len());
+        let named = self.names.iter().take(Self::NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
+        let more = if count > Self::NAMED { " and others" } else { "" };
+        format!(
+            "AthenaWorkGroup {group} allows {limit} sessions at once to a namespace, and this one has {count} before this              object: {named}{more}. It goes on as soon as one of them has ended."
+        )
+    }
 }
 
 /// Why an object may neither adopt nor end a session.
@@ -110,6 +146,8 @@ impl Terms {
         rules: Rules,
     ) -> Self {
         let brake = brake(object, group, rules);
+        let bounds = || group.and_then(|group| group.spec.start.clone()).map(Box::new);
+        let start = object.spec.start.as_ref().map(|_| StartTerms { bounds: bounds(), crowd: None });
         let Some(reference) = &object.spec.work_group_ref else {
             let refusal = rules.require_work_group.then_some(Refusal::WorkGroupRequired);
             return Self { refusal, brake, ..Self::default() };
@@ -126,6 +164,7 @@ impl Terms {
             refusal: (!allowed).then_some(Refusal::NamespaceNotAllowed),
             is_closing: group.meta().deletion_timestamp.is_some(),
             brake,
+            start,
             ..Self::default()
         }
     }
@@ -166,12 +205,18 @@ impl Claim {
         let is_held = is_held(object);
         let is_deleted = object.meta().deletion_timestamp.is_some();
         let has_grant = terms.refusal.is_none() && (is_held || !terms.is_closing);
-        (has_grant && (is_held || !is_deleted)).then(|| Self {
+        (has_grant && (is_held || !is_deleted)).then(|| Self::by_mark(object))
+    }
+
+    /// The claim of the object whose mark the session bears: it holds whatever its grant.
+    #[must_use]
+    pub fn by_mark(object: &AthenaSession) -> Self {
+        Self {
             namespace: object.namespace().unwrap_or_default(),
             name: object.name_any(),
             uid: object.uid().unwrap_or_default(),
             created: object.creation_timestamp().map(|created| created.0),
-        })
+        }
     }
 
     /// Whether it comes before another one: of those with a grant the oldest has the session.

@@ -29,7 +29,7 @@ fn a_deletion_takes_two_writes_and_one_terminate_session() {
 fn a_deletion_in_the_second_of_the_creation_still_ends_the_session() {
     let mut world = World::with(Some(SessionState::Creating));
     world.object = None;
-    world.event(&Event::Create(spec()));
+    world.event(&Event::Create(Box::new(spec())));
     world.ambush.push((1, Event::Delete));
     world.run_for(minutes(1));
     assert!(world.object.is_none());
@@ -182,7 +182,7 @@ fn a_new_object_of_the_same_name_isnt_taken_for_the_old_one() {
     world.cache = world.object.clone();
     world.event(&Event::SetPolicy(DeletionPolicy::Retain));
     world.object = None;
-    world.event(&Event::Create(spec()));
+    world.event(&Event::Create(Box::new(spec())));
     world.wait(seconds(2));
     world.pass();
     assert_eq!(world.count(TERMINATE), 1, "the refused one");

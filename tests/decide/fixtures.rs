@@ -18,6 +18,7 @@ pub const SESSION: &str = "11111111-2222-3333-4444-555555555555";
 pub const WORK_GROUP: &str = "team-a-spark";
 pub const HOME: &str = "111111111111";
 pub const ELSEWHERE: &str = "999999999999";
+pub const CLUSTER: &str = "cluster-1";
 pub const REGION: &str = "eu-west-1";
 
 /// The defaults of the command line.
@@ -29,6 +30,7 @@ pub const TIMING: Timing = Timing {
     overdue: Duration::from_secs(15 * 60),
     backoff_min: Duration::from_secs(1),
     backoff_max: Duration::from_secs(5 * 60),
+    call_deadline: Duration::from_secs(10),
 };
 
 pub const fn seconds(seconds: u64) -> Duration {
@@ -60,7 +62,7 @@ pub fn elsewhere() -> Scope {
 }
 
 pub fn spec() -> AthenaSessionSpec {
-    AthenaSessionSpec { session_id: SESSION.to_owned(), ..AthenaSessionSpec::default() }
+    AthenaSessionSpec { session_id: Some(SESSION.to_owned()), ..AthenaSessionSpec::default() }
 }
 
 /// An object with our finalizer and no status.
@@ -68,6 +70,7 @@ pub fn object() -> AthenaSession {
     let mut object = AthenaSession::new("nightly", spec());
     object.metadata.namespace = Some("team-a".to_owned());
     object.metadata.uid = Some("uid-1".to_owned());
+    object.metadata.creation_timestamp = Some(time(Duration::ZERO));
     object.metadata.resource_version = Some("1".to_owned());
     object.metadata.generation = Some(1);
     object.metadata.finalizers = Some(vec![FINALIZER.to_owned()]);
@@ -94,6 +97,7 @@ pub fn status(state: &SessionState) -> SessionStatus {
         started_at: Some(at(Duration::ZERO).wall),
         idle_since: None,
         ended_at: None,
+        marker: None,
     }
 }
 
@@ -104,6 +108,8 @@ pub fn error(operation: Operation, class: ErrorClass) -> CallError {
         ErrorClass::Denied => ("AccessDeniedException", "not authorized"),
         ErrorClass::Invalid => ("ValidationException", "malformed"),
         ErrorClass::NotConfigured => ("NoCredentials", "no usable AWS credentials"),
+        ErrorClass::NoCapacity => ("TooManyRequestsException", "Maximum allowed sessions reached"),
+        ErrorClass::AlreadyStarted => ("SessionAlreadyExistsException", "Session exists"),
         ErrorClass::Unavailable => ("InternalServerException", "try again"),
     };
     CallError { operation, class, code: code.to_owned(), message: message.to_owned(), request_id: None }
@@ -130,5 +136,5 @@ pub fn claim(uid: &str) -> Claim {
 /// A view without an AthenaWorkGroup and without a poller.
 pub fn view<'a>(object: &'a AthenaSession, knowledge: &'a Knowledge, scope: &'a Scope, now: Now) -> View<'a> {
     static TERMS: LazyLock<Terms> = LazyLock::new(Terms::default);
-    View { object, fresh: true, knowledge, terms: &TERMS, polled: false, scope, timing: &TIMING, now }
+    View { object, fresh: true, knowledge, terms: &TERMS, polled: false, scope, cluster: CLUSTER, timing: &TIMING, now }
 }

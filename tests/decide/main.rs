@@ -27,6 +27,8 @@ mod proof;
 mod properties;
 mod record;
 mod retain;
+mod start_stories;
+mod starting;
 mod table;
 mod terms;
 mod terms_table;

@@ -66,7 +66,7 @@ fn policy() -> impl Strategy<Value = DeletionPolicy> {
 }
 
 fn new_spec() -> impl Strategy<Value = AthenaSessionSpec> {
-    let id = prop_oneof![3 => Just(spec().session_id), 1 => Just("never-started".to_owned())];
+    let id = prop_oneof![3 => Just(spec().session_id), 1 => Just(Some("never-started".to_owned()))];
     let bound = prop::bool::ANY.prop_map(|bound| bound.then(|| WorkGroupRef { name: "spark".to_owned() }));
     (id, bound, policy(), prop::bool::weighted(0.2)).prop_map(
         |(session_id, work_group_ref, deletion_policy, terminate)| AthenaSessionSpec {
@@ -74,6 +74,7 @@ fn new_spec() -> impl Strategy<Value = AthenaSessionSpec> {
             work_group_ref,
             terminate,
             deletion_policy,
+            ..AthenaSessionSpec::default()
         },
     )
 }
@@ -123,7 +124,7 @@ fn event() -> impl Strategy<Value = Event> {
         4 => Just(Event::Delete),
         2 => Just(Event::SetTerminate),
         2 => policy().prop_map(Event::SetPolicy),
-        2 => new_spec().prop_map(Event::Create),
+        2 => new_spec().prop_map(|spec| Event::Create(Box::new(spec))),
         2 => prop::sample::select(forgery.to_vec()).prop_map(Event::Forge),
         3 => Just(Event::Restart),
         2 => state().prop_map(Event::Becomes),

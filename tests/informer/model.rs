@@ -20,6 +20,7 @@ pub const TIMING: Timing = Timing {
     overdue: Duration::from_secs(15 * 60),
     backoff_min: Duration::from_secs(1),
     backoff_max: Duration::from_secs(5 * 60),
+    call_deadline: Duration::from_secs(10),
 };
 
 pub const PAGE: usize = 100;
@@ -65,6 +66,7 @@ impl Session {
             started_at: Some(Timestamp::from_millisecond(1_800_000_000_000 + self.start).unwrap()),
             idle_since: None,
             ended_at: None,
+            marker: None,
         }
     }
 }

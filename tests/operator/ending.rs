@@ -121,7 +121,7 @@ async fn a_session_in_any_state_is_ended_with_one_call_and_with_none_where_it_is
         let world = &world;
         async move {
             let object = world.until_reason(name, reason).await;
-            let id = &object.spec.session_id;
+            let id = object.spec.session_id.as_deref().unwrap();
             world.delete(name).await;
             if name == "terminating" {
                 world.athena.set_state(id, "TERMINATED");

@@ -57,12 +57,23 @@ async fn refused(world: &World, name: &str, spec: Value) -> String {
     String::from_utf8(output.stderr).unwrap()
 }
 
+/// What kubectl says of a new object.
+async fn refused_new(world: &World, name: &str, spec: Value) -> String {
+    let object = json!({
+        "apiVersion": "athena-operator.dev/v1alpha1", "kind": "AthenaSession",
+        "metadata": {"name": name, "namespace": world.namespace}, "spec": spec,
+    });
+    let output = world.plane.kubectl_with(&["create", "-f", "-"], &object.to_string()).await.unwrap();
+    assert!(!output.status.success(), "{object} was taken");
+    String::from_utf8(output.stderr).unwrap()
+}
+
 #[tokio::test]
 async fn what_cant_change_is_refused_at_apply_time_with_the_reason() {
     let world = World::new().await;
     world.create("fixed", json!({"sessionId": "one"})).await;
     assert!(refused(&world, "fixed", json!({"sessionId": "two"})).await.contains("sessionId can't change"));
-    assert!(refused(&world, "fixed", json!({"sessionId": null})).await.contains("Required value"));
+    assert!(refused(&world, "fixed", json!({"sessionId": null})).await.contains("exactly one of sessionId and start"));
 
     world.edit("fixed", json!({"terminate": true})).await;
     let sentence = "an ended session can't be brought back";
@@ -72,6 +83,66 @@ async fn what_cant_change_is_refused_at_apply_time_with_the_reason() {
         world.edit("fixed", json!({"deletionPolicy": policy})).await;
     }
     assert!(refused(&world, "fixed", json!({"deletionPolicy": "Orphan"})).await.contains("Unsupported value"));
+}
+
+#[tokio::test]
+async fn a_start_can_neither_change_nor_be_exchanged_and_needs_a_work_group() {
+    let world = World::new().await;
+    let reference = json!({"name": "spark"});
+    world.create("fixed", json!({"start": {}, "workGroupRef": reference})).await;
+    let exactly_one = "exactly one of sessionId and start";
+    for (change, sentence) in [
+        (json!({"start": {"description": "other"}}), "start can't change"),
+        (json!({"start": null}), exactly_one),
+        (json!({"sessionId": "one"}), exactly_one),
+        (json!({"start": null, "sessionId": "one"}), "sessionId can't change"),
+    ] {
+        let said = refused(&world, "fixed", change.clone()).await;
+        assert!(said.contains(sentence), "{change}: {said}");
+    }
+    world.create("named", json!({"sessionId": "one", "workGroupRef": reference})).await;
+    let exchanged = refused(&world, "named", json!({"sessionId": null, "start": {}})).await;
+    assert!(exchanged.contains("sessionId can't change"), "{exchanged}");
+    let alone = refused_new(&world, "alone", json!({"start": {}})).await;
+    assert!(alone.contains("start needs workGroupRef"), "{alone}");
+}
+
+/// As the service model of Athena has it: `kubectl apply` refuses what Athena would.
+#[tokio::test]
+async fn what_athena_would_refuse_to_start_is_refused_at_apply_time() {
+    let world = World::new().await;
+    let long = "x".repeat(601);
+    let many: serde_json::Map<_, _> = (0..41).map(|n| (format!("key-{n}"), json!("value"))).collect();
+    let s3 = |place: &str| json!({"monitoringConfiguration": {"s3LoggingConfiguration": {"enabled": true, "logLocation": place}}});
+    let wrong = [
+        (json!({"description": ""}), "description"),
+        (json!({"description": long}), "description"),
+        (json!({"description": "[athena-operator a b/c d]"}), "marks the operator's own sessions"),
+        (json!({"tags": {"athena-operator.dev/uid": "x"}}), "belong to the operator"),
+        (json!({"tags": {"aws:x": "x"}}), "belong to the operator and to AWS"),
+        (json!({"tags": many}), "tags"),
+        (json!({"tags": {"x": "y".repeat(257)}}), "a tag's key"),
+        (json!({"executionRole": "arn:aws:iam::1:role/x-x-x-x-x"}), "the ARN of an IAM role"),
+        (json!({"engineConfiguration": {"maxConcurrentDpus": 1}}), "maxConcurrentDpus"),
+        (json!({"engineConfiguration": {"maxConcurrentDpus": 5001}}), "maxConcurrentDpus"),
+        (json!({"engineConfiguration": {"coordinatorDpuSize": 2}}), "coordinatorDpuSize"),
+        (json!({"engineConfiguration": {"sparkProperties": {"": "x"}}}), "a key has 1 to 255"),
+        (json!({"engineConfiguration": {"classifications": [{"properties": {}}]}}), "name"),
+        (s3("https://bucket"), "such as s3://bucket/prefix/"),
+        (json!({"monitoringConfiguration": {"cloudWatchLoggingConfiguration": {"logGroup": "x"}}}), "enabled"),
+    ];
+    for (number, (start, word)) in wrong.into_iter().enumerate() {
+        let spec = json!({"start": start, "workGroupRef": {"name": "spark"}});
+        let said = refused_new(&world, &format!("wrong-{number}"), spec).await;
+        assert!(said.contains(word), "{start}: {said}");
+    }
+    let right = json!({
+        "description": "nightly report", "tags": {"team": "a"}, "copyWorkGroupTags": true,
+        "executionRole": "arn:aws:iam::123456789012:role/spark",
+        "engineConfiguration": {"maxConcurrentDpus": 20, "classifications": [{"name": "spark-defaults", "properties": {"a": "b"}}]},
+        "monitoringConfiguration": {"s3LoggingConfiguration": {"enabled": true, "logLocation": "s3://bucket/logs/"}},
+    });
+    world.create("right", json!({"start": right, "workGroupRef": {"name": "spark"}})).await;
 }
 
 #[tokio::test]
@@ -328,14 +399,7 @@ async fn kubectl_shows_and_explains_the_kind() {
     assert!(wide.contains("IDLE SINCE") && wide.contains("STARTED") && wide.contains(&id));
 
     let explained = world.plane.kubectl_ok(&["explain", "athenasession.spec", "--recursive=false"]).await;
-    for said in [
-        "sessionId",
-        "-required-",
-        "1 to 256 characters",
-        "can't be undone",
-        "Default: Terminate",
-        "running and billed",
-    ] {
+    for said in ["sessionId", "1 to 256 characters", "can't be undone", "Default: Terminate", "running and billed"] {
         assert!(
             explained.split_whitespace().collect::<Vec<_>>().join(" ").contains(said),
             "{said} isn't in:\n{explained}"

@@ -138,6 +138,7 @@ impl Entry {
         if !self.is_news(&status.state, at, source, timing.steady) {
             return false;
         }
+        status = status.after(self.sight.as_ref().map(|sight| &sight.status));
         if self.watch.is_none() {
             status.state_change_reason = None;
         }

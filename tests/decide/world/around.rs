@@ -8,11 +8,11 @@ use athena_session_operator::api::session::{AthenaSession, AthenaSessionStatus};
 use athena_session_operator::athena::port::{Account, Operation, Polled, Scope, SessionState, SessionStatus};
 use athena_session_operator::session::knowledge::{Now, OwnerRead};
 use athena_session_operator::session::view::{Interest, PASS};
-use athena_session_operator::work_group::terms::{Brake, Claim, Refusal, Terms};
+use athena_session_operator::work_group::terms::{Brake, Claim, Refusal, StartTerms, Terms};
 use kube::ResourceExt;
 
 use super::{Event, World};
-use crate::fixtures::{HOME, SESSION, TIMING, WORK_GROUP, at, claim, condition, seconds, status};
+use crate::fixtures::{HOME, SESSION, TIMING, WORK_GROUP, at, claim, condition, seconds};
 
 /// The AthenaWorkGroup that objects refer to.
 pub const GROUP: &str = "spark";
@@ -152,6 +152,10 @@ impl World {
             is_opening: false,
             brake: self.around.brake,
             owner: self.around.shown.map(|_| claim("older")),
+            start: object.spec.start.as_ref().map(|_| StartTerms {
+                bounds: self.starts.bounds.clone().filter(|_| is_there).map(Box::new),
+                crowd: self.starts.crowd.clone(),
+            }),
         }
     }
 
@@ -168,7 +172,7 @@ impl World {
     }
 
     /// What the poller says, as `act.rs` passes it on. Whether there is one.
-    pub(super) fn hear(&mut self, terms: &Terms, scope: &Scope, now: Now) -> bool {
+    pub(super) fn hear(&mut self, object: &AthenaSession, terms: &Terms, scope: &Scope, now: Now) -> bool {
         let work_group = terms.work_group.clone().or(self.knowledge.work_group.clone());
         let Some(work_group) = work_group.filter(|_| scope.region.is_some()) else { return false };
         let around = &self.around;
@@ -177,6 +181,10 @@ impl World {
         }
         let sight = around.sight.as_ref().filter(|_| work_group == around.real && self.is_home());
         let polled = match sight {
+            // Of no session, or of another one than this world's.
+            _ if object.spec.start.is_some() && self.knowledge.session_id(object) != Some(SESSION) => {
+                return self.knowledge.session_id(object).is_none();
+            }
             _ if around.asks_back => Polled::AskYourself,
             Some((status, seen_at)) => Polled::Seen { status, at: at(*seen_at).tick },
             None => Polled::NotYet,
@@ -237,8 +245,9 @@ impl World {
             return false;
         }
         let differs = known.is_none_or(|(known, _)| *known != state);
-        around.sight = Some((status(&state), self.elapsed));
-        differs | std::mem::take(&mut around.asks_back)
+        let status = self.shown(&state);
+        self.around.sight = Some((status, self.elapsed));
+        differs | std::mem::take(&mut self.around.asks_back)
     }
 
     pub(super) fn confirm(&mut self, owner: &Claim) {
@@ -284,13 +293,15 @@ impl World {
             self.breach(format!("{operation} for another work group's session"));
         }
         if operation == Operation::TerminateSession {
-            if let Some(refusal) = self.refusal(object) {
+            let ends_its_own =
+                |refusal: &Refusal| object.spec.start.is_some() && *refusal == Refusal::NamespaceNotAllowed;
+            if let Some(refusal) = self.refusal(object).filter(|refusal| !ends_its_own(refusal)) {
                 self.breach(format!("S5: TerminateSession in spite of {refusal:?}"));
             }
             if self.around.brake.is_some() {
                 self.breach("TerminateSession in spite of a brake".to_owned());
             }
-            if self.is_foreign(object) && object.spec.session_id == SESSION {
+            if self.is_foreign(object) && self.is_ours(object) {
                 self.breach("S1: TerminateSession of another work group's session".to_owned());
             }
         }

@@ -10,14 +10,15 @@ use athena_session_operator::session::decide::Step;
 use kube::ResourceExt;
 
 use super::{Fault, World};
-use crate::fixtures::{HOME, SESSION, TIMING, at, error, status};
+use crate::fixtures::{HOME, SESSION, TIMING, at, error};
 
 impl World {
     pub(super) fn call(&mut self, object: &AthenaSession, step: &Step) {
         let operation = match step {
             Step::Describe => Operation::GetSession,
             Step::Look => Operation::GetSessionStatus,
-            Step::Search { .. } => Operation::ListSessions,
+            Step::Search { .. } | Step::Find { .. } => Operation::ListSessions,
+            Step::Start { .. } => Operation::StartSession,
             Step::Identify => Operation::GetCallerIdentity,
             Step::Terminate { .. } => Operation::TerminateSession,
             _ => unreachable!("{step:?} is no call"),
@@ -87,14 +88,27 @@ impl World {
         fault: Fault,
         object: &AthenaSession,
     ) -> Result<(), ErrorClass> {
+        if let Step::Start { request } = step {
+            return self.answer_start(request, fault, object);
+        }
         if let Fault::Fails(class) = fault
             && (class != ErrorClass::NotFoundOrInvalid || self.may_seem_missing(operation, object))
         {
             return Err(class);
         }
-        let here = self.scope.account == Account::Known(HOME.to_owned()) && object.spec.session_id == SESSION;
+        if let Step::Find { work_group } = step {
+            self.answer_find(work_group);
+            return if fault == Fault::CutAfter { Err(ErrorClass::Unavailable) } else { Ok(()) };
+        }
+        let asked = self.knowledge.session_id(object) == Some(SESSION);
+        let here = self.scope.account == Account::Known(HOME.to_owned()) && asked;
         let session = self.session.clone().filter(|_| here);
-        let answer: Option<SessionStatus> = session.as_ref().map(status);
+        let mut answer: Option<SessionStatus> = session.as_ref().map(|state| self.shown(state));
+        if *step == Step::Look
+            && let Some(status) = &mut answer
+        {
+            status.marker = None;
+        }
         let now = at(self.elapsed);
         if operation == Operation::TerminateSession && session.is_some() && fault != Fault::NoEffect {
             let active = session.as_ref().is_some_and(|state| !state.is_ended() && *state != SessionState::Terminating);
@@ -107,7 +121,7 @@ impl World {
                 self.become_state(next);
             }
         }
-        if fault == Fault::CutAfter {
+        if matches!(fault, Fault::CutAfter | Fault::Late) {
             return Err(ErrorClass::Unavailable);
         }
         let (knowledge, real) = (&mut self.knowledge, self.around.real);

@@ -6,6 +6,7 @@
 mod around;
 mod athena;
 mod operator;
+mod starts;
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -23,7 +24,8 @@ use kube::ResourceExt;
 
 pub use self::around::{Around, Owner, Poller};
 pub use self::operator::word;
-use crate::fixtures::{SESSION, home, object, seconds, time};
+pub use self::starts::Starts;
+use crate::fixtures::{home, object, seconds, time};
 
 /// What happens to one call to Athena.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +38,8 @@ pub enum Fault {
     CutAfter,
     /// TerminateSession is accepted and does nothing.
     NoEffect,
+    /// No answer; StartSession has its effect later.
+    Late,
 }
 
 /// What others do.
@@ -45,7 +49,7 @@ pub enum Event {
     SetTerminate,
     SetPolicy(DeletionPolicy),
     /// Create the name again, once it is free.
-    Create(AthenaSessionSpec),
+    Create(Box<AthenaSessionSpec>),
     Forge(Forgery),
     /// The operator is killed and started again.
     Restart,
@@ -121,6 +125,8 @@ pub struct World {
     pub outages: Vec<(Operation, ErrorClass)>,
     /// What happens after so many further steps of the operator.
     pub ambush: Vec<(u8, Event)>,
+    /// What StartSession has done.
+    pub starts: Starts,
     api_server_fails: (u8, bool),
     versions: u64,
     killed: bool,
@@ -154,6 +160,7 @@ impl World {
             faults: VecDeque::new(),
             outages: Vec::new(),
             ambush: Vec::new(),
+            starts: Starts::default(),
             api_server_fails: (0, false),
             versions: 1,
             killed: false,
@@ -211,7 +218,7 @@ impl World {
             Event::Create(spec) => {
                 if self.object.is_none() {
                     self.around.was_granted = false;
-                    let mut new = AthenaSession { spec: spec.clone(), ..object() };
+                    let mut new = AthenaSession { spec: (**spec).clone(), ..object() };
                     new.metadata.finalizers = None;
                     new.metadata.uid = Some(format!("uid-{}", self.versions + 1));
                     self.store(new);
@@ -252,6 +259,7 @@ impl World {
             Event::Forgets => {
                 if self.session.as_ref().is_some_and(SessionState::is_ended) {
                     self.session = None;
+                    self.starts.started_by = None;
                 }
             }
             Event::ApiServerFails { requests, late } => self.api_server_fails = (*requests, *late),
@@ -279,6 +287,7 @@ impl World {
             self.terminated_at = None;
             self.session = Some(SessionState::Terminated);
         }
+        self.start_late();
         self.around.was(self.elapsed, self.session.clone());
     }
 
@@ -336,7 +345,8 @@ impl World {
                     self.breach("finalizer taken off an object that is wanted".to_owned());
                 }
                 let retain = new.spec.deletion_policy == DeletionPolicy::Retain;
-                let ours = new.spec.session_id == SESSION;
+                let ours = self.is_ours(&new);
+                self.starts.retained |= retain;
                 let others = self.is_others(&new);
                 if !retain && ours && !others && self.session.as_ref().is_some_and(|state| !state.is_ended()) {
                     self.breach(format!("S2: finalizer removed while the session is {:?}", self.session));

@@ -9,7 +9,7 @@ use athena_session_operator::session::view::View;
 use kube::ResourceExt;
 
 use super::{Answer, World};
-use crate::fixtures::{TIMING, at, seconds};
+use crate::fixtures::{CLUSTER, TIMING, at, seconds};
 
 /// As in act.rs.
 const MOST_STEPS: usize = 24;
@@ -87,9 +87,20 @@ impl World {
             let (terms, scope) = (self.terms(&object), self.scope_for(&object));
             self.around.was_granted |= terms.refusal.is_none();
             self.knowledge.found(&object, &scope, now);
-            let polled = self.hear(&terms, &scope, now);
+            let polled = self.hear(&object, &terms, &scope, now);
+            self.knowledge.recognize(&object, CLUSTER);
             let (knowledge, terms, scope) = (&self.knowledge, &terms, &scope);
-            let view = View { object: &object, fresh, knowledge, terms, polled, scope, timing: &TIMING, now };
+            let view = View {
+                object: &object,
+                fresh,
+                knowledge,
+                terms,
+                polled,
+                scope,
+                cluster: CLUSTER,
+                timing: &TIMING,
+                now,
+            };
             let step = decide(&view);
             let interest = view.interest();
             self.steps.push(step.clone());
@@ -169,6 +180,8 @@ pub fn word(step: &Step) -> String {
         Step::Look => "Look".to_owned(),
         Step::Identify => "Identify".to_owned(),
         Step::Search { .. } => "Search".to_owned(),
+        Step::Find { .. } => "Find".to_owned(),
+        Step::Start { .. } => "Start".to_owned(),
         Step::Terminate { .. } => "Terminate".to_owned(),
         Step::WriteStatus { .. } => "Write".to_owned(),
         Step::LetGo { .. } => "LetGo".to_owned(),

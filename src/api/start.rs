@@ -1,0 +1,234 @@
+//! What StartSession is asked for: `AthenaSession.spec.start`, and its bounds in `AthenaWorkGroup.spec.start`.
+//!
+//! The limits are those of the service model of Athena, version 2017-05-18, so that `kubectl apply` refuses what Athena
+//! would. There are no defaults here: the request must be the same bytes whichever version of the CRD stored the object.
+
+use std::collections::BTreeMap;
+
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The beginning of the keys of our own tags.
+pub const OWN_TAGS: &str = "athena-operator.dev/";
+
+/// What a new session is to be like. What isn't said is as the AthenaWorkGroup says, or else as Athena does it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SessionStart {
+    /// The resources of the session, and Spark's settings.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub engine_configuration: Option<EngineConfiguration>,
+
+    /// The IAM role that the session's code runs as; one of those that the AthenaWorkGroup allows. Default: the
+    /// work group's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 20, max = 2048))]
+    #[x_kube(validation = Rule::new("self.matches('^arn:aws[a-z-]*:iam::[0-9]{12}:role/?[a-zA-Z_0-9+=,.@/-]+$')")
+        .message("executionRole is the ARN of an IAM role, such as arn:aws:iam::123456789012:role/spark-team-a"))]
+    pub execution_role: Option<String>,
+
+    /// Where the session's logs go, where the AthenaWorkGroup allows to choose that. Default: as the work group has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub monitoring_configuration: Option<MonitoringConfiguration>,
+
+    /// What the session is for, up to 600 characters. The operator adds to it which object the session belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 600))]
+    #[x_kube(validation = Rule::new("!self.contains('[athena-operator')")
+        .message("description must not contain [athena-operator, which marks the operator's own sessions"))]
+    pub description: Option<String>,
+
+    /// Tags of the session, up to 40; their keys must be among those that the AthenaWorkGroup allows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("maxProperties" = 40))]
+    #[x_kube(validation = Rule::new("self.all(key, size(key) >= 1 && size(key) <= 128 && size(self[key]) <= 256)")
+        .message("a tag's key has 1 to 128 characters, and its value 256 at the most"))]
+    #[x_kube(validation = Rule::new("!self.exists(key, key.startsWith('athena-operator.dev/') || key.startsWith('aws:'))")
+        .message("keys of tags must not begin with athena-operator.dev/ or aws:, which belong to the operator and to AWS"))]
+    pub tags: Option<BTreeMap<String, String>>,
+
+    /// Whether the session has the work group's tags, too. Default: as Athena does it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub copy_work_group_tags: Option<bool>,
+}
+
+/// The resources of a session, and Spark's settings.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct EngineConfiguration {
+    /// The DPUs of the coordinator: 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1))]
+    pub coordinator_dpu_size: Option<i32>,
+
+    /// The most DPUs that the session uses at once, 2 to 5000.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 2, max = 5000))]
+    pub max_concurrent_dpus: Option<i32>,
+
+    /// The DPUs of each executor: 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1))]
+    pub default_executor_dpu_size: Option<i32>,
+
+    /// Settings of the notebook, for PySpark engine version 3.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("maxProperties" = 100))]
+    #[x_kube(validation = properties())]
+    pub additional_configs: Option<BTreeMap<String, String>>,
+
+    /// Spark's properties, for PySpark engine version 3. Spark 3.5 takes them as a classification.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("maxProperties" = 100))]
+    #[x_kube(validation = properties())]
+    pub spark_properties: Option<BTreeMap<String, String>>,
+
+    /// Settings by classification, for Spark 3.5: `spark-defaults`, say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 20))]
+    pub classifications: Option<Vec<Classification>>,
+}
+
+/// Settings of one classification.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Classification {
+    /// Its name, such as spark-defaults.
+    #[schemars(length(min = 1, max = 128))]
+    pub name: String,
+
+    /// The settings.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("maxProperties" = 100))]
+    #[x_kube(validation = properties())]
+    pub properties: Option<BTreeMap<String, String>>,
+}
+
+/// Where the session's logs go.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MonitoringConfiguration {
+    /// To CloudWatch Logs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cloud_watch_logging_configuration: Option<CloudWatchLoggingConfiguration>,
+
+    /// To a place that AWS manages.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub managed_logging_configuration: Option<ManagedLoggingConfiguration>,
+
+    /// To S3.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub s3_logging_configuration: Option<S3LoggingConfiguration>,
+}
+
+/// Logs in CloudWatch Logs.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CloudWatchLoggingConfiguration {
+    /// Whether logs go there.
+    pub enabled: bool,
+
+    /// The log group.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 512))]
+    #[x_kube(validation = Rule::new("self.matches('^[a-zA-Z0-9._/-]+$')")
+        .message("logGroup has letters, digits and ._/- only"))]
+    pub log_group: Option<String>,
+
+    /// The beginning of the names of the log streams.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 512))]
+    #[x_kube(validation = Rule::new("self.matches('^[^:*]*$')")
+        .message("logStreamNamePrefix must not contain : or *"))]
+    pub log_stream_name_prefix: Option<String>,
+
+    /// Which logs, by the kind of process: SPARK_DRIVER: [STDOUT, STDERR], say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("maxProperties" = 20))]
+    pub log_types: Option<BTreeMap<String, Vec<String>>>,
+}
+
+/// Logs in a place that AWS manages.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ManagedLoggingConfiguration {
+    /// Whether logs go there.
+    pub enabled: bool,
+
+    /// The KMS key that encrypts them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 2048))]
+    pub kms_key: Option<String>,
+}
+
+/// Logs in S3.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct S3LoggingConfiguration {
+    /// Whether logs go there.
+    pub enabled: bool,
+
+    /// The KMS key that encrypts them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 2048))]
+    pub kms_key: Option<String>,
+
+    /// The place, such as s3://bucket/prefix/.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    #[x_kube(validation = Rule::new("self.matches('^s3://[a-z0-9][a-z0-9-]*[a-z0-9](/.*)?$')")
+        .message("logLocation is a place in S3, such as s3://bucket/prefix/"))]
+    pub log_location: Option<String>,
+}
+
+/// What those who may use an AthenaWorkGroup may start there. What isn't said isn't allowed, or has no bound where it is
+/// a number.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct StartBounds {
+    /// The IAM roles that a session may run as, besides the work group's own. Default: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 50))]
+    pub execution_roles: Vec<String>,
+
+    /// The most DPUs that one session may be given. A session that asks for no number gets this one, unless
+    /// engineConfiguration says less. Default: no bound.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 2, max = 5000))]
+    pub max_concurrent_dpus: Option<i32>,
+
+    /// How many sessions the AthenaSessions of one namespace may have at once, of those that they started here. Further
+    /// ones wait. Default: no bound.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 100_000))]
+    pub sessions_per_namespace: Option<u32>,
+
+    /// Whether a session may say where its logs go: Allowed or Forbidden. Default: Forbidden.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub monitoring: Option<Monitoring>,
+
+    /// The keys of the tags that a session may have. Default: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 50))]
+    pub tag_keys: Vec<String>,
+
+    /// What a session has, member by member, where it doesn't say itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub engine_configuration: Option<EngineConfiguration>,
+}
+
+/// Whether a session may say where its logs go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Monitoring {
+    /// It may.
+    Allowed,
+    /// It may not.
+    Forbidden,
+}
+
+/// As the service model has it: keys of 1 to 255 characters, values of 51,200 at the most.
+fn properties() -> kube::core::Rule {
+    kube::core::Rule::new("self.all(key, size(key) >= 1 && size(key) <= 255 && size(self[key]) <= 51200)")
+        .message("a key has 1 to 255 characters, and a value 51200 at the most")
+}

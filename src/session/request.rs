@@ -1,0 +1,86 @@
+//! What StartSession is asked for on behalf of an object, and whether its AthenaWorkGroup allows that. PURE.
+
+use std::collections::BTreeMap;
+
+use kube::ResourceExt;
+use uuid::Uuid;
+
+use super::view::View;
+use crate::api::start::{EngineConfiguration, Monitoring, OWN_TAGS, SessionStart, StartBounds};
+use crate::athena::marker::Marker;
+use crate::athena::port::StartRequest;
+
+/// Why an AthenaWorkGroup doesn't allow this, if it doesn't: what to ask for instead.
+#[must_use]
+pub fn breach(start: &SessionStart, bounds: Option<&StartBounds>) -> Option<String> {
+    let Some(bounds) = bounds else {
+        return Some("it lets nobody start a session: its spec.start isn't set".to_owned());
+    };
+    let role = start.execution_role.as_ref().filter(|role| !bounds.execution_roles.contains(role));
+    if let Some(role) = role {
+        return Some(format!("executionRole {role} isn't among its spec.start.executionRoles"));
+    }
+    let dpus = start.engine_configuration.as_ref().and_then(|engine| engine.max_concurrent_dpus);
+    if let Some((asked, most)) = dpus.zip(bounds.max_concurrent_dpus).filter(|(asked, most)| asked > most) {
+        return Some(format!("maxConcurrentDpus is {asked}, and its spec.start.maxConcurrentDpus is {most}"));
+    }
+    if start.monitoring_configuration.is_some() && bounds.monitoring != Some(Monitoring::Allowed) {
+        return Some("its spec.start.monitoring forbids monitoringConfiguration".to_owned());
+    }
+    let mut keys = start.tags.iter().flatten().map(|(key, _)| key);
+    let key = keys.find(|key| !bounds.tag_keys.contains(key))?;
+    Some(format!("the tag {key} isn't among its spec.start.tagKeys"))
+}
+
+/// What to ask for. It follows from the object, its AthenaWorkGroup and the cluster alone: asked again it is the same.
+#[must_use]
+pub fn request(view: &View<'_>) -> Option<StartRequest> {
+    let start = view.object.spec.start.as_ref()?;
+    let bounds = view.terms.start.as_ref()?.bounds.as_deref()?;
+    let marker = Marker {
+        cluster: view.cluster.to_owned(),
+        namespace: view.object.namespace().unwrap_or_default(),
+        name: view.object.name_any(),
+        uid: view.object.uid().unwrap_or_default(),
+    };
+    Some(StartRequest {
+        work_group: view.terms.work_group.clone()?,
+        token: token(&marker),
+        description: marker.describe(start.description.as_deref()),
+        engine: engine(start.engine_configuration.as_ref(), bounds),
+        execution_role: start.execution_role.clone(),
+        monitoring: start.monitoring_configuration.clone(),
+        tags: tags(start, &marker),
+        copy_work_group_tags: start.copy_work_group_tags,
+        idle_timeout_minutes: None,
+    })
+}
+
+/// The same for the same object of the same cluster, and no other. A UUID, as Athena's own clients send.
+fn token(marker: &Marker) -> String {
+    let cluster = Uuid::new_v5(&Uuid::NAMESPACE_OID, marker.cluster.as_bytes());
+    Uuid::new_v5(&cluster, marker.uid.as_bytes()).to_string()
+}
+
+fn tags(start: &SessionStart, marker: &Marker) -> BTreeMap<String, String> {
+    let mut tags = start.tags.clone().unwrap_or_default();
+    let own =
+        [("cluster", &marker.cluster), ("namespace", &marker.namespace), ("name", &marker.name), ("uid", &marker.uid)];
+    tags.extend(own.map(|(key, value)| (format!("{OWN_TAGS}{key}"), value.clone())));
+    tags
+}
+
+fn engine(asked: Option<&EngineConfiguration>, bounds: &StartBounds) -> EngineConfiguration {
+    let asked = asked.cloned().unwrap_or_default();
+    let usual = bounds.engine_configuration.clone().unwrap_or_default();
+    let most = bounds.max_concurrent_dpus;
+    let usual_dpus = usual.max_concurrent_dpus.into_iter().chain(most).min();
+    EngineConfiguration {
+        coordinator_dpu_size: asked.coordinator_dpu_size.or(usual.coordinator_dpu_size),
+        max_concurrent_dpus: asked.max_concurrent_dpus.or(usual_dpus),
+        default_executor_dpu_size: asked.default_executor_dpu_size.or(usual.default_executor_dpu_size),
+        additional_configs: asked.additional_configs.or(usual.additional_configs),
+        spark_properties: asked.spark_properties.or(usual.spark_properties),
+        classifications: asked.classifications.or(usual.classifications),
+    }
+}

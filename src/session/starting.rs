@@ -1,0 +1,259 @@
+//! What to do for an object that starts a session, until it is known which session is its own: by the answer to
+//! StartSession, or by the mark that the session bears. PURE.
+//!
+//! ```text
+//!   an id is recorded ──────────────► look at that session: with our mark it is this object's
+//!   an end is asked for ─ surely none ► nothing to end
+//!                        └ otherwise ─► list by the mark, twice, a quiet time apart
+//!   not allowed, no room, read-only ► wait, and say so
+//!   a call may have had its effect ─► list by the mark; found: this object's
+//!             └ not found ── the attempt is young ► call again, with the same token
+//!                          └ old ───► wait for a person
+//!   otherwise ──────────────────────► record the attempt ► call
+//! ```
+
+use std::time::Duration;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use super::decide::{self, Step};
+use super::notice;
+use super::request::{breach, request};
+use super::status;
+use super::verdict::{self, Verdict};
+use super::view::View;
+use crate::api::condition;
+use crate::api::reason::Reason;
+use crate::api::session::{AthenaSessionStatus, DeletionPolicy, StartAttempt, StartOutcome};
+use crate::work_group::terms::Brake;
+
+/// A call is repeated with its token for so long after it was recorded: how long Athena remembers tokens isn't
+/// documented.
+const TOKEN_LIFE: Duration = Duration::from_secs(5 * 60);
+/// A recorded attempt is good for a call within so long.
+const RECORD_LIFE: Duration = Duration::from_secs(60);
+
+/// The next step for an object whose session isn't known.
+pub(super) fn pursue(view: &View<'_>) -> Step {
+    if let Some(step) = look_at_recorded(view) {
+        return step;
+    }
+    if view.intent().is_some() {
+        return end_nothing(view);
+    }
+    if view.terms.refusal.is_some() {
+        return Step::Wait(Some(view.timing.steady));
+    }
+    if let Some(hindrance) = hindrance(view) {
+        return Step::Wait(Some(decide::interval(view, hindrance.reason)));
+    }
+    if let Some(wait) = decide::wait_after(view, view.knowledge.start.trouble.as_ref()) {
+        return wait;
+    }
+    if is_surely_none(view) { attempt(view) } else { attempt_again(view) }
+}
+
+/// Whether a call is surely the first one to have an effect. Lists don't show a session for ever: that an earlier
+/// process started none, they don't prove.
+fn is_surely_none(view: &View<'_>) -> bool {
+    let knowledge = view.knowledge;
+    knowledge.is_unstarted() && (knowledge.adopted_here || knowledge.start.called_at.is_some())
+}
+
+/// Whether the end that is asked for is reached already, since no session was started.
+pub(super) fn is_never_started(view: &View<'_>) -> bool {
+    view.is_starting() && view.knowledge.is_unstarted()
+}
+
+/// What is recorded may be forged: what counts is the session's mark.
+fn look_at_recorded(view: &View<'_>) -> Option<Step> {
+    view.session_id()?;
+    match &view.knowledge.absence {
+        None if view.knowledge.seen.is_some() => Some(decide::call(view, Step::Describe)),
+        None => Some(decide::look_first(view)),
+        Some(absence) if absence.last - absence.first < view.timing.confirm_absence => {
+            Some(decide::look_for(view, view.timing.confirm_absence))
+        }
+        Some(_) => None,
+    }
+}
+
+fn end_nothing(view: &View<'_>) -> Step {
+    if is_never_started(view) {
+        return if view.is_deleted() { Step::LetGo { notice: notice::farewell(view) } } else { Step::Wait(None) };
+    }
+    list(view)
+}
+
+/// Lists by the mark, or waits until it is time to list again.
+fn list(view: &View<'_>) -> Step {
+    let next = view.knowledge.start.unlisted.map(|(first, _)| first + view.timing.quiet());
+    match (next, view.terms.work_group.as_ref()) {
+        (Some(next), _) if view.knowledge.start.listing.is_none() && next > view.now.tick => {
+            Step::Wait(Some(view.until(next)))
+        }
+        (_, Some(work_group)) => decide::call(view, Step::Find { work_group: work_group.clone() }),
+        (_, None) => Step::Wait(None),
+    }
+}
+
+/// The call is recorded first. That write, or a read where it stands already, also shows that the object still asks
+/// for it: what is cached may be old.
+fn attempt(view: &View<'_>) -> Step {
+    match recorded(view) {
+        Some(attempt) if attempt.outcome == StartOutcome::Unknown && age(view, attempt) < RECORD_LIFE => {
+            start_session(view)
+        }
+        _ => record(view, condition::time(view.now.wall)),
+    }
+}
+
+fn attempt_again(view: &View<'_>) -> Step {
+    use StartOutcome::{Refused, Started, Unknown};
+    let start = &view.knowledge.start;
+    let Some((_, last)) = start.unlisted else { return list(view) };
+    let Some(attempt) = attempt_to_record(view) else { return record(view, condition::time(view.now.wall)) };
+    let is_young = age(view, &attempt) < TOKEN_LIFE;
+    match attempt.outcome {
+        Refused => record(view, condition::time(view.now.wall)),
+        Unknown if is_young && recorded(view).is_none() => record(view, attempt.at),
+        Unknown if is_young => start_session(view),
+        // This process called, and can still prove that nothing came of it.
+        Unknown if start.called_at.is_some() => list(view),
+        // The record of an end is final.
+        Started if view.recorded_terminated().is_some() => Step::Wait(None),
+        Started | Unknown => {
+            let next = last + view.timing.rarely();
+            if next > view.now.tick { Step::Wait(Some(view.until(next))) } else { list(view) }
+        }
+    }
+}
+
+fn start_session(view: &View<'_>) -> Step {
+    match request(view) {
+        Some(request) if view.fresh => Step::Start { request: Box::new(request) },
+        Some(_) => Step::Refresh,
+        None => Step::Wait(None),
+    }
+}
+
+fn recorded<'a>(view: &'a View<'_>) -> Option<&'a StartAttempt> {
+    view.recorded().and_then(|status| status.start_attempt.as_ref())
+}
+
+fn age(view: &View<'_>, attempt: &StartAttempt) -> Duration {
+    // A record of the future is one of now: somebody has set the clock.
+    Duration::try_from(view.now.wall.duration_since(attempt.at.0)).unwrap_or_default()
+}
+
+fn record(view: &View<'_>, at: Time) -> Step {
+    let attempt = StartAttempt { at, outcome: StartOutcome::Unknown };
+    let status = AthenaSessionStatus { start_attempt: Some(attempt), ..status::render(view, &beginning(), false) };
+    Step::WriteStatus { status: Box::new(status), notices: Vec::new() }
+}
+
+fn beginning() -> Verdict {
+    Verdict { reason: Reason::Starting, message: "Athena is asked to start the session.".to_owned() }
+}
+
+/// What the status says of the attempt.
+pub(super) fn attempt_to_record(view: &View<'_>) -> Option<StartAttempt> {
+    view.object.spec.start.as_ref()?;
+    let recorded = recorded(view).cloned();
+    let with = |outcome| {
+        let at = recorded.as_ref().map_or_else(|| condition::time(view.now.wall), |attempt| attempt.at.clone());
+        Some(StartAttempt { at, outcome })
+    };
+    let knowledge = view.knowledge;
+    if knowledge.start.id.is_some() {
+        return with(StartOutcome::Started);
+    }
+    if is_surely_none(view) {
+        return recorded.as_ref().and_then(|_| with(StartOutcome::Refused));
+    }
+    // The status was lost, or its first one never written: an earlier process may have called, but not before the
+    // object was there.
+    let is_lost = view.recorded().is_none_or(|status| status.observed_generation.is_none());
+    let created = view.object.metadata.creation_timestamp.clone().filter(|_| is_lost && recorded.is_none());
+    created.map(|at| StartAttempt { at, outcome: StartOutcome::Unknown }).or(recorded)
+}
+
+/// What keeps the session from being started.
+pub(super) fn hindrance(view: &View<'_>) -> Option<Verdict> {
+    let terms = view.terms;
+    let name = terms.reference.as_deref().unwrap_or_default();
+    let start = view.object.spec.start.as_ref()?;
+    let asked = terms.start.as_ref();
+    if terms.refusal.is_none()
+        && let Some(breach) = breach(start, asked.and_then(|asked| asked.bounds.as_deref()))
+    {
+        let message = format!("AthenaWorkGroup {name} doesn't allow this start: {breach}. No session was started.");
+        return Some(Verdict { reason: Reason::StartNotAllowed, message });
+    }
+    if terms.is_closing {
+        let message = format!("AthenaWorkGroup {name} is being deleted: no session is started there.");
+        return Some(Verdict { reason: Reason::WorkGroupTerminating, message });
+    }
+    if terms.brake == Some(Brake::ReadOnly) {
+        let message = "The operator runs with --read-only: otherwise it would call StartSession now.";
+        return Some(Verdict { reason: Reason::ReadOnly, message: message.to_owned() });
+    }
+    let crowd = asked.and_then(|asked| asked.crowd.as_ref())?;
+    Some(Verdict { reason: Reason::WaitingForQuota, message: crowd.sentence(name) })
+}
+
+/// Where an object stands whose session isn't known.
+pub(super) fn standing(view: &View<'_>) -> Option<Verdict> {
+    if view.intent().is_some() {
+        return Some(ending(view));
+    }
+    hindrance(view)
+        .or_else(|| trouble(view))
+        .or_else(|| unclear(view))
+        .or_else(|| is_surely_none(view).then(beginning).filter(|_| recorded(view).is_some()))
+}
+
+fn ending(view: &View<'_>) -> Verdict {
+    if is_never_started(view) {
+        let message = "No session was started, so there is none to end.".to_owned();
+        return Verdict { reason: Reason::Ended, message };
+    }
+    let quiet = view.timing.quiet();
+    let sentence = format!(
+        "A session may have been started for it. It counts as not started when two listings, {quiet:?} apart, don't show one."
+    );
+    verdict::ending(view, &sentence)
+}
+
+fn trouble(view: &View<'_>) -> Option<Verdict> {
+    let knowledge = view.knowledge;
+    let told = [knowledge.start.trouble.as_ref(), knowledge.trouble.as_ref()];
+    let told = told.into_iter().flatten().find(|trouble| verdict::is_told(trouble))?;
+    Some(verdict::trouble_verdict(view, told))
+}
+
+/// A call was recorded long ago, and nothing shows what came of it.
+fn unclear(view: &View<'_>) -> Option<Verdict> {
+    if is_surely_none(view) || view.knowledge.start.unlisted.is_none() {
+        return None;
+    }
+    let attempt = attempt_to_record(view)?;
+    let rarely = view.timing.rarely();
+    match attempt.outcome {
+        StartOutcome::Started => Some(verdict::lost(view)),
+        StartOutcome::Unknown if age(view, &attempt) >= TOKEN_LIFE && view.knowledge.start.called_at.is_none() => {
+            let message = format!(
+                "StartSession may have been called at {}, and no list shows the session. Another one might be a second \
+                 one: delete this object and create another. Looked for again, at the latest every {rarely:?}.",
+                attempt.at.0
+            );
+            Some(Verdict { reason: Reason::StartUnclear, message })
+        }
+        _ => None,
+    }
+}
+
+/// Whether the object goes without a word to Athena, whatever else holds it up.
+pub(super) fn goes_at_once(view: &View<'_>) -> bool {
+    view.is_deleted() && view.object.spec.deletion_policy == DeletionPolicy::Terminate && is_never_started(view)
+}

@@ -1,0 +1,172 @@
+//! Random stories of objects that start a session: whatever people, Athena, the API server and crashes do, at most one
+//! session is started (S3), it is ended when that is asked for and never left behind (S1, S2, L1), and no rights are
+//! bought by a forged status (S7). Seeds are replayed by proptest's own files.
+
+use std::time::Duration;
+
+use athena_session_operator::api::session::DeletionPolicy;
+use athena_session_operator::athena::port::{ErrorClass, SessionState};
+use athena_session_operator::work_group::terms::{Brake, Crowd};
+use proptest::prelude::*;
+
+use crate::fixtures::{minutes, seconds};
+use crate::world::{Event, Fault, Forgery, Poller, World};
+
+#[derive(Clone, Debug)]
+enum Line {
+    Run(Duration),
+    Ambush(u8, Event),
+    Event(Event),
+    Freeze(bool),
+    Crowd(bool),
+}
+
+#[derive(Clone, Debug)]
+struct Story {
+    faults: Vec<Fault>,
+    list_lag: u64,
+    poller: Poller,
+    was_adopted_before: bool,
+    lines: Vec<Line>,
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    use Forgery::*;
+    let states = [
+        SessionState::Idle,
+        SessionState::Busy,
+        SessionState::Degraded,
+        SessionState::Failed,
+        SessionState::Terminated,
+    ];
+    let policies = [DeletionPolicy::Terminate, DeletionPolicy::Terminate, DeletionPolicy::Retain];
+    let brakes = [None, Some(Brake::ReadOnly), Some(Brake::ObjectPaused)];
+    prop_oneof![
+        4 => Just(Event::Delete),
+        2 => Just(Event::SetTerminate),
+        1 => prop::sample::select(policies.to_vec()).prop_map(Event::SetPolicy),
+        4 => Just(Event::Restart),
+        3 => prop::sample::select(states.to_vec()).prop_map(Event::Becomes),
+        2 => prop::sample::select(vec![Emptied, Ended, OtherSession, EndRequested]).prop_map(Event::Forge),
+        2 => (1..4u8, any::<bool>()).prop_map(|(requests, late)| Event::ApiServerFails { requests, late }),
+        2 => any::<bool>().prop_map(Event::GroupAllows),
+        1 => any::<bool>().prop_map(Event::GroupCloses),
+        1 => prop::sample::select(brakes.to_vec()).prop_map(Event::Brake),
+    ]
+}
+
+fn line() -> impl Strategy<Value = Line> {
+    let long = prop_oneof![Just(1), Just(5), Just(20), Just(70), Just(400)].prop_map(seconds);
+    prop_oneof![
+        5 => long.prop_map(Line::Run),
+        5 => (1..7u8, event()).prop_map(|(steps, event)| Line::Ambush(steps, event)),
+        4 => event().prop_map(Line::Event),
+        2 => any::<bool>().prop_map(Line::Freeze),
+        1 => any::<bool>().prop_map(Line::Crowd),
+    ]
+}
+
+fn fault() -> impl Strategy<Value = Fault> {
+    prop_oneof![
+        4 => Just(Fault::None),
+        2 => Just(Fault::CutAfter),
+        1 => Just(Fault::Late),
+        3 => prop::sample::select(ErrorClass::ALL.to_vec()).prop_map(Fault::Fails),
+    ]
+}
+
+fn story() -> impl Strategy<Value = Story> {
+    let pollers =
+        [Poller::Off, Poller::Shows { lag: seconds(0) }, Poller::Shows { lag: seconds(3) }, Poller::AskYourself];
+    let parts = (
+        prop::collection::vec(fault(), 0..16),
+        prop::sample::select(vec![0, 0, 2, 20]),
+        prop::sample::select(pollers.to_vec()),
+        any::<bool>(),
+        prop::collection::vec(line(), 0..14),
+    );
+    parts.prop_map(|(faults, list_lag, poller, was_adopted_before, lines)| Story {
+        faults,
+        list_lag,
+        poller,
+        was_adopted_before,
+        lines,
+    })
+}
+
+fn told(story: &Story) -> World {
+    let mut world = World::starting();
+    world.faults = story.faults.iter().copied().collect();
+    world.starts.list_lag = seconds(story.list_lag);
+    world.around.poller = story.poller;
+    world.knowledge.adopted_here = !story.was_adopted_before;
+    for line in &story.lines {
+        match line {
+            Line::Run(long) => world.run_for(*long),
+            Line::Ambush(steps, event) => {
+                world.ambush.push((*steps, event.clone()));
+                world.pass();
+            }
+            Line::Event(event) => world.event(event),
+            Line::Freeze(frozen) => world.cache_frozen = *frozen,
+            Line::Crowd(crowd) => {
+                world.starts.crowd = crowd.then(|| Crowd { limit: 1, names: vec!["other".to_owned()] });
+            }
+        }
+        if world.breach.is_some() {
+            break;
+        }
+    }
+    world
+}
+
+fn heal(world: &mut World) {
+    world.faults.clear();
+    world.ambush.clear();
+    world.cache_frozen = false;
+    world.starts.crowd = None;
+    for event in [
+        Event::ApiServerFails { requests: 0, late: false },
+        Event::GroupAllows(true),
+        Event::GroupCloses(false),
+        Event::Brake(None),
+    ] {
+        world.event(&event);
+    }
+}
+
+fn is_deleted(world: &World) -> bool {
+    world.object.as_ref().is_some_and(|object| object.metadata.deletion_timestamp.is_some())
+}
+
+fn runs(world: &World) -> bool {
+    world.session.as_ref().is_some_and(|state| !state.is_ended())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        // As in properties.rs.
+        cases: std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(3000),
+        ..ProptestConfig::default() })]
+
+    #[test]
+    fn at_most_one_session_is_started_and_none_is_left(story in story()) {
+        let mut world = told(&story);
+        prop_assert!(world.breach.is_none(), "{:?}\n{}", world.breach, world.told());
+        let retained = world.object.as_ref().is_none_or(|object| object.spec.deletion_policy == DeletionPolicy::Retain);
+        heal(&mut world);
+        world.run_for(minutes(60));
+        prop_assert!(world.breach.is_none(), "{:?}\n{}", world.breach, world.told());
+        prop_assert!(!is_deleted(&world), "L1: it hangs: {:?}\n{}", world.object, world.told());
+        let asked = world.object.as_ref().is_none_or(|object| object.spec.terminate) && !retained;
+        prop_assert!(!(asked && runs(&world)), "L1: the session runs\n{}", world.told());
+        world.forget_the_past();
+        world.run_for(minutes(60));
+        prop_assert!(world.writes.is_empty(), "L2: {:?}", world.writes);
+        world.event(&Event::Delete);
+        world.run_for(minutes(30));
+        prop_assert!(world.object.is_none(), "L1: it hangs: {:?}\n{}", world.object, world.told());
+        prop_assert!(retained || !runs(&world), "S2: left behind\n{}", world.told());
+        prop_assert!(world.breach.is_none(), "{:?}\n{}", world.breach, world.told());
+    }
+}

@@ -1,0 +1,363 @@
+//! Sessions that an object starts: one, whatever happens (S3), and none that is left behind (S2).
+
+use athena_session_operator::api::session::{StartAttempt, StartOutcome};
+use athena_session_operator::api::start::{EngineConfiguration, Monitoring, MonitoringConfiguration, StartBounds};
+use athena_session_operator::athena::port::{ErrorClass, Operation, SessionState};
+use athena_session_operator::work_group::terms::{Brake, Crowd};
+
+use crate::fixtures::{SESSION, WORK_GROUP, condition, minutes, seconds, time};
+use crate::world::{Event, Fault, Forgery, Poller, World};
+
+fn reason(world: &World) -> String {
+    condition(world.recorded(), "Ready").unwrap().reason.clone()
+}
+
+fn has_started(world: &World) -> bool {
+    world.breach.is_none() && world.starts.requests.len() == 1
+}
+
+#[test]
+fn the_attempt_is_recorded_and_the_session_started_once() {
+    let mut world = World::starting();
+    world.pass();
+    assert_eq!(world.told(), "Write Start Write Wait(2s)");
+    let recorded = world.recorded();
+    assert_eq!(recorded.start_attempt.as_ref().unwrap().outcome, StartOutcome::Started);
+    assert_eq!((recorded.session_id.as_deref(), reason(&world)), (Some(SESSION), "Starting".to_owned()));
+    world.event(&Event::Becomes(SessionState::Idle));
+    world.run_for(minutes(10));
+    assert_eq!(reason(&world), "Running");
+    assert!(has_started(&world), "{:?}", world.breach);
+    world.event(&Event::Delete);
+    assert!(world.run_until(minutes(30), |world| world.object.is_none()));
+    assert!(world.session.as_ref().unwrap().is_ended());
+    assert_eq!(world.breach, None);
+}
+
+#[test]
+fn the_request_follows_from_object_and_work_group_alone() {
+    let requests = [1, 2].map(|_| {
+        let mut world = World::starting();
+        world.starts.bounds = Some(StartBounds { max_concurrent_dpus: Some(8), ..StartBounds::default() });
+        world.pass();
+        world.starts.requests[0].clone()
+    });
+    assert_eq!(requests[0], requests[1]);
+    let request = &requests[0];
+    assert_eq!(request.description, "[athena-operator cluster-1 team-a/nightly uid-1]");
+    assert_eq!((request.token.len(), request.work_group.as_str()), (36, WORK_GROUP));
+    assert_eq!(request.engine.max_concurrent_dpus, Some(8), "the bound holds for who doesn't say");
+    assert_eq!(request.tags["athena-operator.dev/uid"], "uid-1");
+}
+
+/// Bug 3: the process is killed between the call and the record.
+#[test]
+fn a_session_whose_start_was_not_recorded_is_found_by_its_mark() {
+    let mut world = World::starting();
+    world.ambush.push((2, Event::Restart));
+    world.pass();
+    assert_eq!(world.told(), "Write Start");
+    world.forget_the_past();
+    world.pass();
+    assert!(world.told().starts_with("Find"), "{}", world.told());
+    assert_eq!(world.recorded().session_id.as_deref(), Some(SESSION));
+    assert!(has_started(&world), "{:?}", world.breach);
+}
+
+#[test]
+fn an_answer_that_is_lost_leads_to_a_look_and_then_to_the_same_call() {
+    for (fault, lag, calls) in [(Fault::CutAfter, 0, 1), (Fault::CutAfter, 20, 2), (Fault::Late, 0, 2)] {
+        let mut world = World::starting();
+        world.starts.list_lag = seconds(lag);
+        world.faults.push_back(fault);
+        world.run_for(seconds(45));
+        assert_eq!(world.recorded().session_id.as_deref(), Some(SESSION), "{fault:?} {lag}");
+        let requests = &world.starts.requests;
+        assert!(requests.len() >= calls && requests.iter().all(|request| *request == requests[0]), "{fault:?} {lag}");
+        assert_eq!(world.breach, None);
+    }
+}
+
+#[test]
+fn an_attempt_that_an_earlier_process_recorded_long_ago_waits_for_a_person() {
+    let mut world = World::starting();
+    world.ambush.push((1, Event::Restart));
+    world.pass();
+    world.wait(minutes(6));
+    world.run_for(minutes(60));
+    assert!(world.starts.requests.is_empty());
+    assert_eq!(reason(&world), "StartUnclear");
+    assert_eq!(condition(world.recorded(), "Stalled").unwrap().status, "True");
+    assert!(world.writes.len() <= 2, "{:?}", world.writes.len());
+    // A session that shows itself after all is the object's.
+    world.starts.started_by = Some("uid-1".to_owned());
+    world.session = Some(SessionState::Idle);
+    world.run_for(minutes(6));
+    assert_eq!(reason(&world), "Running");
+    assert_eq!(world.breach, None);
+}
+
+#[test]
+fn a_young_attempt_of_an_earlier_process_is_made_again() {
+    let mut world = World::starting();
+    world.ambush.push((1, Event::Restart));
+    world.pass();
+    world.run_for(seconds(10));
+    assert!(has_started(&world), "{:?}", world.breach);
+    assert_eq!(world.recorded().session_id.as_deref(), Some(SESSION));
+}
+
+/// The same UID, and nothing recorded: somebody wiped the status, or the first write never came to be.
+#[test]
+fn a_status_that_was_wiped_starts_no_second_session() {
+    for age in [0, 1, 20] {
+        let mut world = World::starting();
+        world.run_for(minutes(age) + seconds(1));
+        world.event(&Event::Becomes(SessionState::Idle));
+        world.event(&Event::Restart);
+        world.event(&Event::Forge(Forgery::Emptied));
+        world.run_for(minutes(10));
+        assert!(has_started(&world), "{:?}", world.breach);
+        assert_eq!((world.recorded().session_id.as_deref(), reason(&world)), (Some(SESSION), "Running".to_owned()));
+    }
+}
+
+#[test]
+fn a_wiped_status_of_an_old_object_that_nothing_shows_starts_nothing() {
+    let mut world = World::starting();
+    world.event(&Event::Restart);
+    world.wait(minutes(10));
+    world.run_for(minutes(30));
+    assert_eq!(reason(&world), "StartUnclear");
+    assert!(world.starts.requests.is_empty());
+}
+
+#[test]
+fn a_recorded_id_that_isnt_the_objects_own_is_neither_told_of_nor_ended() {
+    for poller in [Poller::Off, Poller::Shows { lag: seconds(0) }] {
+        let mut world = World::starting();
+        world.around.poller = poller;
+        world.run_for(seconds(5));
+        world.starts.started_by = Some("uid-other".to_owned());
+        world.session = Some(SessionState::Busy);
+        world.event(&Event::Restart);
+        world.event(&Event::Delete);
+        world.run_for(minutes(10));
+        assert_eq!(world.count(Operation::TerminateSession), 0, "{poller:?}");
+        assert_eq!(world.session, Some(SessionState::Busy));
+        assert!(world.object.is_none(), "nothing of its own is left: {poller:?}");
+    }
+}
+
+#[test]
+fn what_was_never_started_goes_at_once() {
+    // Before anything was asked, and after a refusal.
+    for refused in [false, true] {
+        let mut world = World::starting();
+        if refused {
+            world.outages.push((Operation::StartSession, ErrorClass::NoCapacity));
+            world.run_for(seconds(1));
+            assert_eq!(reason(&world), "WaitingForCapacity");
+        }
+        world.event(&Event::Delete);
+        world.forget_the_past();
+        world.pass();
+        assert_eq!(world.told(), "LetGo", "refused: {refused}");
+        assert_eq!(world.breach, None);
+    }
+}
+
+/// Bug 5: a restart, and Athena has no room.
+#[test]
+fn what_was_refused_before_a_restart_goes_after_two_listings() {
+    let mut world = World::starting();
+    world.outages.push((Operation::StartSession, ErrorClass::NoCapacity));
+    world.run_for(seconds(1));
+    world.event(&Event::Restart);
+    world.event(&Event::Delete);
+    assert!(world.run_until(world.elapsed + minutes(3), |world| world.object.is_none()));
+    assert!(world.starts.requests.len() <= 1);
+}
+
+#[test]
+fn on_deletion_a_call_is_never_repeated() {
+    for (fault, left) in [(Fault::CutAfter, true), (Fault::Late, true), (Fault::Fails(ErrorClass::Unavailable), false)]
+    {
+        let mut world = World::starting();
+        world.faults.push_back(fault);
+        world.ambush.push((2, Event::Delete));
+        world.pass();
+        assert!(world.run_until(minutes(10), |world| world.object.is_none()), "{fault:?}");
+        assert!(has_started(&world), "{fault:?}: {:?}", world.breach);
+        assert_eq!(world.session.as_ref().is_some_and(SessionState::is_ended), left, "{fault:?}");
+    }
+}
+
+#[test]
+fn capacity_is_waited_for_from_15_seconds_to_5_minutes() {
+    let mut world = World::starting();
+    world.outages.push((Operation::StartSession, ErrorClass::NoCapacity));
+    world.run_for(minutes(60));
+    assert_eq!(reason(&world), "WaitingForCapacity");
+    assert!(condition(world.recorded(), "Stalled").is_none());
+    let at: Vec<_> =
+        world.calls.iter().filter(|(_, called)| *called == Operation::StartSession).map(|(at, _)| *at).collect();
+    assert!((10..=30).contains(&at.len()), "{} calls", at.len());
+    let gaps: Vec<_> = at.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert!(gaps.iter().all(|gap| (seconds(15)..minutes(6)).contains(gap)), "{gaps:?}");
+    world.outages.clear();
+    world.run_for(minutes(6));
+    assert_eq!(world.recorded().session_id.as_deref(), Some(SESSION));
+    assert_eq!(world.breach, None);
+}
+
+#[test]
+fn a_request_that_athena_refuses_is_stalled_with_its_words_and_rarely_repeated() {
+    let mut world = World::starting();
+    world.outages.push((Operation::StartSession, ErrorClass::NotFoundOrInvalid));
+    world.run_for(minutes(60));
+    let stalled = condition(world.recorded(), "Stalled").unwrap();
+    assert_eq!((stalled.status.as_str(), stalled.reason.as_str()), ("True", "Invalid"));
+    assert!(stalled.message.contains("StartSession") && stalled.message.contains("Session does not exist"));
+    assert!((2..=14).contains(&world.count(Operation::StartSession)), "{}", world.count(Operation::StartSession));
+}
+
+#[test]
+fn a_session_that_fails_while_it_starts_is_stalled_and_its_object_goes_at_once() {
+    let mut world = World::starting();
+    world.run_for(seconds(1));
+    world.event(&Event::Becomes(SessionState::Failed));
+    world.run_for(seconds(10));
+    assert_eq!(condition(world.recorded(), "Stalled").unwrap().reason, "Failed");
+    world.event(&Event::Delete);
+    world.forget_the_past();
+    world.pass();
+    assert_eq!(world.told(), "LetGo");
+}
+
+#[test]
+fn what_the_work_group_doesnt_allow_is_neither_held_nor_started() {
+    let monitoring = StartBounds { monitoring: Some(Monitoring::Allowed), ..StartBounds::default() };
+    for (bounds, is_allowed) in [(None, false), (Some(StartBounds::default()), false), (Some(monitoring), true)] {
+        let mut world = World::starting();
+        world.starts.bounds = bounds;
+        let object = world.object.as_mut().unwrap();
+        object.metadata.finalizers = None;
+        object.spec.start.as_mut().unwrap().monitoring_configuration = Some(MonitoringConfiguration::default());
+        world.knowledge.adopted_here = false;
+        world.run_for(minutes(1));
+        assert_eq!(world.starts.requests.len(), usize::from(is_allowed));
+        if !is_allowed {
+            assert_eq!(reason(&world), "StartNotAllowed");
+            assert!(world.object.as_ref().unwrap().metadata.finalizers.iter().flatten().next().is_none());
+        }
+    }
+}
+
+#[test]
+fn each_bound_is_kept() {
+    let most = StartBounds { max_concurrent_dpus: Some(4), ..StartBounds::default() };
+    let mut world = World::starting();
+    world.starts.bounds = Some(most);
+    let engine = EngineConfiguration { max_concurrent_dpus: Some(5), ..EngineConfiguration::default() };
+    world.object.as_mut().unwrap().spec.start.as_mut().unwrap().engine_configuration = Some(engine);
+    world.run_for(minutes(1));
+    assert!(condition(world.recorded(), "Ready").unwrap().message.contains("maxConcurrentDpus is 5"));
+    type Change = fn(&mut athena_session_operator::api::start::SessionStart);
+    let changes: [(Change, &str); 2] = [
+        (|start| start.execution_role = Some("arn:aws:iam::111111111111:role/root".to_owned()), "executionRole"),
+        (|start| start.tags = Some([("team".to_owned(), "a".to_owned())].into()), "tag team"),
+    ];
+    for (change, word) in changes {
+        let mut world = World::starting();
+        change(world.object.as_mut().unwrap().spec.start.as_mut().unwrap());
+        world.run_for(minutes(1));
+        let ready = condition(world.recorded(), "Ready").unwrap();
+        assert!(ready.reason == "StartNotAllowed" && ready.message.contains(word), "{}", ready.message);
+        assert!(world.starts.requests.is_empty());
+    }
+}
+
+#[test]
+fn places_read_only_and_a_work_group_that_goes_hold_a_start_up() {
+    let mut world = World::starting();
+    world.starts.crowd = Some(Crowd { limit: 2, names: vec!["one".to_owned(), "two".to_owned()] });
+    world.run_for(minutes(2));
+    assert_eq!(reason(&world), "WaitingForQuota");
+    assert!(condition(world.recorded(), "Ready").unwrap().message.contains("one, two"));
+    world.starts.crowd = None;
+    world.event(&Event::Brake(Some(Brake::ReadOnly)));
+    world.run_for(minutes(2));
+    assert_eq!(reason(&world), "ReadOnly");
+    world.event(&Event::Brake(None));
+    world.event(&Event::GroupCloses(true));
+    world.run_for(minutes(2));
+    assert_eq!(reason(&world), "WorkGroupTerminating");
+    assert!(world.starts.requests.is_empty());
+    world.event(&Event::GroupCloses(false));
+    world.run_for(minutes(2));
+    assert!(has_started(&world), "{:?}", world.breach);
+}
+
+/// S5: what the object itself started is still ended.
+#[test]
+fn a_grant_that_is_withdrawn_stops_starts_and_no_end_of_what_was_started() {
+    for restart in [false, true] {
+        let mut world = World::starting();
+        world.run_for(seconds(5));
+        world.event(&Event::Becomes(SessionState::Idle));
+        world.event(&Event::GroupAllows(false));
+        if restart {
+            world.event(&Event::Restart);
+        }
+        world.event(&Event::Delete);
+        let gone = world.run_until(world.elapsed + minutes(5), |world| world.object.is_none());
+        assert!(gone, "restart {restart}: {}", world.told());
+        assert!(world.session.as_ref().unwrap().is_ended());
+    }
+    let mut world = World::starting();
+    world.event(&Event::GroupAllows(false));
+    world.run_for(minutes(5));
+    assert!(world.starts.requests.is_empty());
+}
+
+#[test]
+fn terminate_before_the_start_is_an_end_without_a_session() {
+    let mut world = World::starting();
+    world.event(&Event::SetTerminate);
+    world.run_for(minutes(1));
+    assert!(world.starts.requests.is_empty());
+    assert_eq!(condition(world.recorded(), "Terminated").unwrap().status, "True");
+    assert_eq!(condition(world.recorded(), "Ready").unwrap().status, "True");
+    world.forget_the_past();
+    world.run_for(minutes(10));
+    assert!(world.writes.is_empty() && world.calls.is_empty());
+}
+
+#[test]
+fn a_started_session_that_athena_has_forgotten_isnt_started_again() {
+    let mut world = World::starting();
+    world.run_for(seconds(5));
+    world.event(&Event::Becomes(SessionState::Terminated));
+    world.run_for(minutes(1));
+    world.event(&Event::Forgets);
+    world.event(&Event::Restart);
+    world.run_for(minutes(60));
+    assert_eq!(world.starts.requests.len(), 1);
+    assert_eq!(reason(&world), "Ended", "the record of the end stays");
+}
+
+#[test]
+fn a_record_that_was_forged_buys_no_second_session() {
+    let mut world = World::starting();
+    world.run_for(seconds(5));
+    world.event(&Event::Becomes(SessionState::Idle));
+    world.run_for(seconds(5));
+    world.event(&Event::Restart);
+    let refused = StartAttempt { at: time(seconds(0)), outcome: StartOutcome::Refused };
+    let status = world.object.as_mut().unwrap().status.as_mut().unwrap();
+    (status.start_attempt, status.session_id) = (Some(refused), None);
+    world.run_for(minutes(5));
+    assert!(has_started(&world), "{:?}", world.breach);
+    assert_eq!(reason(&world), "Running");
+}

@@ -1,0 +1,178 @@
+//! Athena's side of starts: tokens, marks, and sessions that come late. S3 is checked here.
+
+use std::time::Duration;
+
+use athena_session_operator::api::session::{AthenaSession, StartOutcome, WorkGroupRef};
+use athena_session_operator::api::start::{SessionStart, StartBounds};
+use athena_session_operator::athena::marker::Marker;
+use athena_session_operator::athena::port::{ErrorClass, Listed, SessionState, SessionStatus, StartRequest};
+use athena_session_operator::work_group::terms::{Brake, Crowd};
+use kube::ResourceExt;
+
+use super::{Fault, World, around};
+use crate::fixtures::{CLUSTER, SESSION, TIMING, at, seconds, status};
+
+/// How long after a call that got no answer its effect may come.
+const LATE: Duration = Duration::from_secs(15);
+
+/// What StartSession has done, and will do.
+#[derive(Clone, Debug)]
+pub struct Starts {
+    /// What the AthenaWorkGroup allows.
+    pub bounds: Option<StartBounds>,
+    /// Others have all the places.
+    pub crowd: Option<Crowd>,
+    /// How long Athena remembers a token.
+    pub token_life: Duration,
+    /// How long it takes until a session is listed.
+    pub list_lag: Duration,
+    /// The UID of the object that the session was started for.
+    pub started_by: Option<String>,
+    /// The object was let go whatever was started for it.
+    pub retained: bool,
+    /// What was asked for, each time.
+    pub requests: Vec<StartRequest>,
+    started_at: Duration,
+    token: Option<(String, Duration)>,
+    late: Option<(Duration, StartRequest)>,
+}
+
+impl Default for Starts {
+    fn default() -> Self {
+        Self {
+            bounds: Some(StartBounds::default()),
+            crowd: None,
+            token_life: seconds(3600),
+            list_lag: Duration::ZERO,
+            started_by: None,
+            retained: false,
+            requests: Vec::new(),
+            started_at: Duration::ZERO,
+            token: None,
+            late: None,
+        }
+    }
+}
+
+impl World {
+    /// An object that starts a session; this process has just put the finalizer on.
+    pub fn starting() -> Self {
+        let mut world = Self::with(None);
+        let spec = &mut world.object.as_mut().unwrap().spec;
+        spec.session_id = None;
+        spec.start = Some(SessionStart::default());
+        spec.work_group_ref = Some(WorkGroupRef { name: around::GROUP.to_owned() });
+        world
+    }
+
+    /// Whether the session is the one that the object stands for.
+    pub fn is_ours(&self, object: &AthenaSession) -> bool {
+        match &object.spec.session_id {
+            Some(id) => id == SESSION,
+            None => self.starts.started_by.is_some() && self.starts.started_by == object.uid(),
+        }
+    }
+
+    /// The session's status, as lists and GetSession show it.
+    pub(super) fn shown(&self, state: &SessionState) -> SessionStatus {
+        let marker = self.starts.started_by.as_ref().map(|uid| {
+            let (namespace, name) = ("team-a".to_owned(), "nightly".to_owned());
+            Box::new(Marker { cluster: CLUSTER.to_owned(), namespace, name, uid: uid.clone() })
+        });
+        SessionStatus { marker, started_at: Some(at(self.starts.started_at).wall), ..status(state) }
+    }
+
+    pub(super) fn answer_start(
+        &mut self,
+        request: &StartRequest,
+        fault: Fault,
+        object: &AthenaSession,
+    ) -> Result<(), ErrorClass> {
+        self.check_start(object);
+        self.knowledge.starting(at(self.elapsed));
+        self.starts.requests.push(request.clone());
+        match fault {
+            Fault::Fails(class) => return Err(class),
+            Fault::Late => {
+                self.starts.late = Some((self.elapsed + LATE, request.clone()));
+                return Err(ErrorClass::Unavailable);
+            }
+            _ => self.start(request, self.elapsed),
+        }
+        if fault == Fault::CutAfter {
+            return Err(ErrorClass::Unavailable);
+        }
+        let state = self.session.clone().unwrap();
+        self.knowledge.started(SESSION.to_owned(), state, &request.work_group, at(self.elapsed));
+        Ok(())
+    }
+
+    pub(super) fn answer_find(&mut self, work_group: &str) {
+        let is_listed = self.elapsed >= self.starts.started_at + self.starts.list_lag;
+        let state = self.session.clone().filter(|_| is_listed && work_group == self.around.real);
+        let sessions = state.iter().map(|state| (SESSION.to_owned(), self.shown(state))).collect();
+        let uid = self.object.as_ref().and_then(ResourceExt::uid).unwrap_or_default();
+        // All filters at once: how pages follow each other is another matter.
+        let (found, _) = Listed { sessions, next_token: None }.marked(CLUSTER, &uid, None);
+        let now = at(self.elapsed);
+        for _ in 0..SessionState::FILTERS.len() {
+            self.knowledge.marked(found.clone(), None, work_group, now, &TIMING);
+            if found.is_some() {
+                return;
+            }
+        }
+    }
+
+    /// What was called without an answer comes to pass.
+    pub(super) fn start_late(&mut self) {
+        if let Some((due, request)) = self.starts.late.take_if(|(due, _)| *due <= self.elapsed) {
+            let is_there = self
+                .object
+                .as_ref()
+                .is_some_and(|object| request.description.contains(&object.uid().unwrap_or_default()));
+            let is_new = !self.is_known(&request, due);
+            self.start(&request, due);
+            if !is_there && is_new && !self.starts.retained {
+                self.breach("S2: a session came to life after its object had gone".to_owned());
+            }
+        }
+    }
+
+    fn is_known(&self, request: &StartRequest, at: Duration) -> bool {
+        let life = self.starts.token_life;
+        self.starts.token.as_ref().is_some_and(|(token, used)| *token == request.token && at < *used + life)
+    }
+
+    fn start(&mut self, request: &StartRequest, at: Duration) {
+        if self.is_known(request, at) {
+            return;
+        }
+        let uid = Marker::parse(&request.description).unwrap().uid;
+        if self.starts.started_by.as_ref() == Some(&uid) {
+            self.breach("S3: a second session was started for one object".to_owned());
+        }
+        self.starts.token = Some((request.token.clone(), at));
+        self.starts.started_by = Some(uid);
+        self.starts.started_at = at;
+        self.session = Some(SessionState::Creating);
+    }
+
+    fn check_start(&mut self, object: &AthenaSession) {
+        let Some(read) = self.read.clone().filter(|read| read.uid() == object.uid()) else {
+            return self.breach("S3: StartSession by a cached object alone".to_owned());
+        };
+        let attempt = read.status.as_ref().and_then(|status| status.start_attempt.as_ref());
+        if attempt.is_none_or(|attempt| attempt.outcome != StartOutcome::Unknown) {
+            self.breach("S3: StartSession before the attempt was recorded".to_owned());
+        }
+        if read.spec.terminate || read.metadata.deletion_timestamp.is_some() {
+            self.breach("StartSession for an object whose end is asked for".to_owned());
+        }
+        if self.refusal(object).is_some() || self.around.closes || self.starts.bounds.is_none() {
+            self.breach("S5: StartSession without a grant".to_owned());
+        }
+        if self.around.brake == Some(Brake::ReadOnly) || self.starts.crowd.is_some() {
+            self.breach("StartSession in spite of a brake".to_owned());
+        }
+    }
+}
