@@ -23,6 +23,8 @@ const OCCURRENCES: u32 = 3;
 enum End {
     Deleted,
     TerminatedThenDeleted,
+    /// The object has started the session.
+    StartedThenDeleted,
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -33,6 +35,12 @@ async fn a_crash_at_any_request_of_a_deletion_leaves_nothing_running_and_nothing
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crash_at_any_request_of_spec_terminate_leaves_nothing_running_and_nothing_hanging() {
     sweep(End::TerminatedThenDeleted).await;
+}
+
+/// Bugs 3, 4: one session is started, and none is left.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_at_any_request_from_start_to_end_starts_one_session_and_leaves_none() {
+    sweep(End::StartedThenDeleted).await;
 }
 
 async fn sweep(end: End) {
@@ -57,7 +65,8 @@ async fn sweep(end: End) {
             }
         }
     }
-    let requests = ["PATCH", "PUT", "AmazonAthena.GetSession", "AmazonAthena.TerminateSession", "GET (watch)"];
+    let begins = if end == End::StartedThenDeleted { "AmazonAthena.StartSession" } else { "AmazonAthena.GetSession" };
+    let requests = ["PATCH", "PUT", begins, "AmazonAthena.TerminateSession", "GET (watch)"];
     for request in requests {
         assert!(known.iter().any(|key| key.request.starts_with(request)), "{request} was never seen in {known:?}");
     }
@@ -71,7 +80,12 @@ async fn run(end: End, strike: Option<(Key, When)>) -> (Option<(Key, When)>, boo
     if let Some((key, when)) = strike.clone() {
         script.strike_at(key, when);
     }
-    let id = world.declare("crash", "IDLE").await;
+    if end == End::StartedThenDeleted {
+        let group = world.register_for_starts("a", json!({})).await;
+        world.start_session("crash", &group).await;
+    } else {
+        world.declare("crash", "IDLE").await;
+    }
     let scenario = async {
         start(&world, &script).await;
         world.until_reason("crash", "Running").await;
@@ -98,8 +112,10 @@ async fn run(end: End, strike: Option<(Key, When)>) -> (Option<(Key, When)>, boo
     .await;
     assert!(outcome.is_ok(), "hangs after a kill at {strike:?}");
     let was_struck = strike.is_some() && script.is_spent();
-    assert_eq!(world.athena_session(&id).state, "TERMINATED", "killed at {strike:?}");
-    assert_eq!(world.terminations(&id), 1, "killed at {strike:?}");
+    let sessions = world.athena.sessions();
+    assert_eq!(sessions.len(), 1, "killed at {strike:?}");
+    assert_eq!(sessions[0].state, "TERMINATED", "killed at {strike:?}");
+    assert_eq!(world.terminations(&sessions[0].id), 1, "killed at {strike:?}");
     (strike, was_struck, script.seen())
 }
 

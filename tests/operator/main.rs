@@ -29,6 +29,7 @@ mod refusals;
 mod retain;
 mod roles;
 mod secrets;
+mod starts;
 mod telling;
 mod tenancy;
 mod two_operators;

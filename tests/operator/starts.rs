@@ -1,0 +1,412 @@
+//! Sessions that are started from their manifests: once, whatever happens, and ended with their objects.
+
+use std::time::Duration;
+
+use athena_session_operator::api::FINALIZER;
+use athena_session_operator::api::session::StartOutcome;
+use fake_athena::{Fault, NewSession, SessionView};
+use kube::ResourceExt;
+use kube::api::DeleteParams;
+use serde_json::{Value, json};
+use tokio::time::sleep;
+
+use crate::launch::Start;
+use crate::tenancy::{TEAM_A, referring};
+use crate::world::{World, condition, eventually, has_finalizer};
+
+impl World {
+    /// Registers a work group where sessions may be started, within these bounds.
+    pub async fn register_for_starts(&self, name: &str, bounds: Value) -> String {
+        self.register(name, json!({"workGroup": TEAM_A, "namespaces": {"from": "All"}, "start": bounds})).await
+    }
+
+    /// An object that starts a session as the work group has it.
+    pub async fn start_session(&self, name: &str, group: &str) {
+        self.create(name, starting(group, json!({}))).await;
+    }
+
+    async fn cluster(&self) -> String {
+        let uid = ["get", "namespace", "kube-system", "-o", "jsonpath={.metadata.uid}"];
+        self.plane.kubectl_ok(&uid).await
+    }
+
+    async fn wipe_status(&self, name: &str) {
+        let patch = r#"[{"op": "replace", "path": "/status", "value": {}}]"#;
+        let patched = self.kubectl(&["patch", "ats", name, "--subresource=status", "--type=json", "-p", patch]).await;
+        assert!(patched.status.success(), "{}", String::from_utf8_lossy(&patched.stderr));
+    }
+
+    async fn put_finalizer(&self, name: &str) {
+        let patch = json!({"metadata": {"finalizers": [FINALIZER]}}).to_string();
+        assert!(self.kubectl(&["patch", "ats", name, "--type=merge", "-p", &patch]).await.status.success());
+    }
+
+    fn started(&self) -> Vec<SessionView> {
+        self.athena.sessions()
+    }
+
+    fn starts(&self) -> usize {
+        self.athena.calls_of("StartSession", None)
+    }
+}
+
+fn starting(group: &str, start: Value) -> Value {
+    json!({"start": start, "workGroupRef": {"name": group}})
+}
+
+#[tokio::test]
+async fn a_session_is_started_from_its_manifest_and_ended_with_its_object() {
+    let world = World::new().await;
+    world.start_operator().await;
+    let group = world.register_for_starts("a", json!({})).await;
+    world.start_session("nightly", &group).await;
+    let object = world.until_reason("nightly", "Running").await;
+    let [session] = world.started().try_into().expect("one session");
+    let status = object.status.as_ref().unwrap();
+    assert_eq!((status.session_id.as_ref(), status.work_group.as_deref()), (Some(&session.id), Some(TEAM_A)));
+    assert_eq!(status.start_attempt.as_ref().unwrap().outcome, StartOutcome::Started);
+    assert_eq!(condition(&object, "Active").unwrap().0, "True");
+    world.until_event("nightly", "Normal Started").await;
+    world.delete("nightly").await;
+    world.until_gone("nightly").await;
+    assert_eq!(world.athena_session(&session.id).state, "TERMINATED");
+    assert_eq!((world.starts(), world.terminations(&session.id)), (1, 1));
+}
+
+/// What is sent is the same in each version: Athena compares it with what the token was used for before.
+#[tokio::test]
+async fn the_request_is_as_it_always_was() {
+    let world = World::new().await;
+    world.start_operator().await;
+    let role = "arn:aws:iam::123456789012:role/spark";
+    let bounds = json!({
+        "executionRoles": [role], "maxConcurrentDpus": 60, "monitoring": "Allowed", "tagKeys": ["team"],
+        "engineConfiguration": {"coordinatorDpuSize": 1, "sparkProperties": {"spark.a": "usual"}},
+    });
+    let group = world.register_for_starts("a", bounds).await;
+    let start = json!({
+        "description": "nightly report", "executionRole": role, "tags": {"team": "a"}, "copyWorkGroupTags": false,
+        "engineConfiguration": {
+            "maxConcurrentDpus": 20, "additionalConfigs": {"c": "d"},
+            "classifications": [{"name": "spark-defaults", "properties": {"spark.b": "c"}}],
+        },
+        "monitoringConfiguration": {
+            "cloudWatchLoggingConfiguration":
+                {"enabled": true, "logGroup": "/spark", "logStreamNamePrefix": "a", "logTypes": {"SPARK_DRIVER": ["STDOUT"]}},
+            "managedLoggingConfiguration": {"enabled": false},
+            "s3LoggingConfiguration": {"enabled": true, "logLocation": "s3://bucket/logs/"},
+        },
+    });
+    let object = world.create("nightly", starting(&group, start)).await;
+    world.until_reason("nightly", "Running").await;
+    let calls = world.athena.calls();
+    let call = calls.iter().find(|call| call.operation == "StartSession").unwrap();
+    let mut sent: Value = serde_json::from_str(&call.body).unwrap();
+    let (uid, namespace) = (object.uid().unwrap(), &world.namespace);
+    let token = sent.as_object_mut().unwrap().remove("ClientRequestToken").unwrap();
+    assert_eq!(token.as_str().unwrap().len(), 36);
+    let cluster = sent["Tags"][0]["Value"].as_str().unwrap().to_owned();
+    assert_eq!(cluster.len(), 36);
+    let own = |key: &str, value: &str| json!({"Key": format!("athena-operator.dev/{key}"), "Value": value});
+    assert_eq!(
+        sent,
+        json!({
+            "WorkGroup": TEAM_A,
+            "Description": format!("nightly report [athena-operator {cluster} {namespace}/nightly {uid}]"),
+            "ExecutionRole": role,
+            "CopyWorkGroupTags": false,
+            "EngineConfiguration": {
+                "CoordinatorDpuSize": 1, "MaxConcurrentDpus": 20,
+                "AdditionalConfigs": {"c": "d"}, "SparkProperties": {"spark.a": "usual"},
+                "Classifications": [{"Name": "spark-defaults", "Properties": {"spark.b": "c"}}],
+            },
+            "MonitoringConfiguration": {
+                "CloudWatchLoggingConfiguration":
+                    {"Enabled": true, "LogGroup": "/spark", "LogStreamNamePrefix": "a", "LogTypes": {"SPARK_DRIVER": ["STDOUT"]}},
+                "ManagedLoggingConfiguration": {"Enabled": false},
+                "S3LoggingConfiguration": {"Enabled": true, "LogLocation": "s3://bucket/logs/"},
+            },
+            "Tags": [
+                own("cluster", &cluster), own("name", "nightly"), own("namespace", namespace), own("uid", &uid),
+                {"Key": "team", "Value": "a"},
+            ],
+        })
+    );
+}
+
+/// Bugs 2, 3: whatever becomes of the answer, there is one session, and it ends with its object.
+#[tokio::test]
+async fn an_answer_that_is_lost_starts_no_second_session() {
+    for (name, fault) in [
+        ("cut before", Fault::cut()),
+        ("cut after", Fault::cut().after_effect()),
+        ("silence after", Fault::hang().after_effect()),
+        ("late", Fault::delay(Duration::from_secs(5))),
+        ("failed after", Fault::internal().after_effect()),
+    ] {
+        let world = World::new().await;
+        world.athena.fault(fault.on("StartSession").times(1));
+        world.start_operator().await;
+        let group = world.register_for_starts("a", json!({})).await;
+        world.start_session("nightly", &group).await;
+        world.until_reason("nightly", "Running").await;
+        assert_eq!(world.started().len(), 1, "{name}");
+        world.delete("nightly").await;
+        world.until_gone("nightly").await;
+        // What was under way comes to pass.
+        sleep(Duration::from_secs(3)).await;
+        assert!(world.started().iter().all(|session| session.state == "TERMINATED"), "{name}: {:?}", world.started());
+        assert_eq!(world.started().len(), 1, "{name}");
+    }
+}
+
+/// Bug 2: the object is deleted while StartSession hangs.
+#[tokio::test]
+async fn an_object_that_is_deleted_while_its_session_starts_leaves_none() {
+    for after_effect in [false, true] {
+        let world = World::new().await;
+        let fault = Fault::hang().on("StartSession").times(1);
+        world.athena.fault(if after_effect { fault.after_effect() } else { fault });
+        world.start_operator().await;
+        let group = world.register_for_starts("a", json!({})).await;
+        world.start_session("nightly", &group).await;
+        eventually("the call is made", || async { (world.starts() == 1).then_some(()) }).await;
+        world.delete("nightly").await;
+        world.until_gone("nightly").await;
+        assert_eq!(world.starts(), 1, "a call isn't repeated for what is to end");
+        assert_eq!(world.started().len(), usize::from(after_effect));
+        assert!(world.started().iter().all(|session| session.state == "TERMINATED"));
+    }
+}
+
+/// Bug 13: the watch stands still, and the operator goes by an old copy.
+#[tokio::test]
+async fn a_watch_that_stands_still_starts_no_second_session() {
+    let world = World::new().await;
+    let script = std::sync::Arc::default();
+    world.start_operator_by_way_of(&script, &["--watch-timeout=60s"]).await;
+    let group = world.register_for_starts("a", json!({})).await;
+    world.start_session("nightly", &group).await;
+    eventually("the call is made", || async { (world.starts() == 1).then_some(()) }).await;
+    script.pause_watches(true);
+    sleep(Duration::from_secs(4)).await;
+    script.pause_watches(false);
+    world.until_reason("nightly", "Running").await;
+    assert_eq!((world.starts(), world.started().len()), (1, 1));
+}
+
+/// Status wiped, the same UID; and the manifest restored with a new one.
+#[tokio::test]
+async fn a_status_that_is_wiped_finds_its_session_and_a_restored_manifest_starts_another() {
+    let world = World::new().await;
+    world.start_operator().await;
+    let group = world.register_for_starts("a", json!({})).await;
+    world.start_session("nightly", &group).await;
+    world.until_reason("nightly", "Running").await;
+    let first = world.started()[0].id.clone();
+    world.kill_operator();
+    world.wipe_status("nightly").await;
+    world.start_operator().await;
+    let object = world.until_reason("nightly", "Running").await;
+    assert_eq!(object.status.unwrap().session_id, Some(first.clone()));
+    assert_eq!(world.starts(), 1);
+    world.edit("nightly", json!({"deletionPolicy": "Retain"})).await;
+    world.delete("nightly").await;
+    world.until_gone("nightly").await;
+    world.start_session("nightly", &group).await;
+    let object = world.until_reason("nightly", "Running").await;
+    assert_ne!(object.status.unwrap().session_id, Some(first.clone()), "what was started for another object");
+    world.delete("nightly").await;
+    world.until_gone("nightly").await;
+    assert_eq!(world.athena_session(&first).state, "IDLE", "it was to be left alone");
+}
+
+/// Bug 20: the name is used again while the first session ends.
+#[tokio::test]
+async fn a_name_that_is_used_again_stands_for_a_session_of_its_own() {
+    let world = World::new().await;
+    world.start_operator().await;
+    let group = world.register_for_starts("a", json!({})).await;
+    for _ in 0..2 {
+        world.start_session("nightly", &group).await;
+        world.until_reason("nightly", "Running").await;
+        world.delete("nightly").await;
+        world.until_gone("nightly").await;
+    }
+    assert_eq!(world.started().len(), 2);
+    assert!(world.started().iter().all(|session| session.state == "TERMINATED"));
+}
+
+#[tokio::test]
+async fn what_the_work_group_doesnt_allow_is_refused_without_a_call() {
+    let world = World::new().await;
+    world.start_operator().await;
+    let none = world.register_for_all("none", TEAM_A).await;
+    let some = world.register_for_starts("some", json!({"maxConcurrentDpus": 4})).await;
+    let big = json!({"engineConfiguration": {"maxConcurrentDpus": 5}});
+    for (name, spec, word) in [
+        ("unset", starting(&none, json!({})), "spec.start isn't set"),
+        ("big", starting(&some, big), "maxConcurrentDpus is 5"),
+        ("tagged", starting(&some, json!({"tags": {"a": "b"}})), "the tag a"),
+        ("logging", starting(&some, json!({"monitoringConfiguration": {}})), "forbids monitoringConfiguration"),
+    ] {
+        world.create(name, spec).await;
+        let object = world.until_reason(name, "StartNotAllowed").await;
+        assert!(!has_finalizer(&object));
+        let message = condition(&object, "Ready").unwrap().2;
+        assert!(message.contains(word), "{message}");
+        world.delete(name).await;
+        world.until_gone(name).await;
+    }
+    assert!(world.mutations().is_empty());
+    // It is picked up as soon as it is allowed.
+    world.start_session("later", &none).await;
+    world.until_reason("later", "StartNotAllowed").await;
+    world.edit_group(&none, json!({"spec": {"start": {}}})).await;
+    world.until_reason("later", "Running").await;
+}
+
+#[tokio::test]
+async fn a_namespace_has_no_more_sessions_than_it_may_and_the_next_one_starts_when_one_has_ended() {
+    let world = World::new().await;
+    world.start_operator().await;
+    let group = world.register_for_starts("a", json!({"sessionsPerNamespace": 2})).await;
+    for name in ["one", "two", "three"] {
+        world.start_session(name, &group).await;
+        // Kubernetes tells creation times apart by seconds.
+        sleep(Duration::from_millis(1_100)).await;
+    }
+    let waiting = world.until_reason("three", "WaitingForQuota").await;
+    let message = condition(&waiting, "Ready").unwrap().2;
+    assert!(message.contains("2 sessions") && message.contains("one, two"), "{message}");
+    for name in ["one", "two"] {
+        world.until_reason(name, "Running").await;
+    }
+    assert_eq!(world.starts(), 2);
+    world.edit("one", json!({"terminate": true})).await;
+    world.until_reason("three", "Running").await;
+    assert_eq!(world.started().len(), 3);
+}
+
+#[tokio::test]
+async fn sessions_that_are_asked_for_at_once_are_no_more_than_the_namespace_may_have() {
+    let world = World::new().await;
+    world.start_operator().await;
+    let group = world.register_for_starts("a", json!({"sessionsPerNamespace": 3})).await;
+    for number in 0..10 {
+        world.start_session(&format!("session-{number}"), &group).await;
+    }
+    eventually("three are started", || async { (world.starts() == 3).then_some(()) }).await;
+    sleep(Duration::from_secs(3)).await;
+    assert_eq!(world.starts(), 3);
+}
+
+#[tokio::test]
+async fn capacity_is_waited_for_and_a_refusal_is_told_in_athenas_words() {
+    let world = World::new().await;
+    world.athena.fault(Fault::error("TooManyRequestsException", "Maximum allowed sessions reached").on("StartSession"));
+    world.start_operator().await;
+    let group = world.register_for_starts("a", json!({})).await;
+    world.start_session("nightly", &group).await;
+    let object = world.until_reason("nightly", "WaitingForCapacity").await;
+    assert!(condition(&object, "Stalled").is_none());
+    assert_eq!(object.status.unwrap().start_attempt.unwrap().outcome, StartOutcome::Refused);
+    world.athena.clear_faults();
+    let words = "Work group spark-team-a is not Apache Spark enabled";
+    world.athena.fault(Fault::error("InvalidRequestException", words).on("StartSession"));
+    let object = world.until_reason("nightly", "Invalid").await;
+    let stalled = condition(&object, "Stalled").unwrap();
+    assert!(stalled.0 == "True" && stalled.2.contains(words), "{stalled:?}");
+    // Bug 5: there is nothing to wait for.
+    world.delete("nightly").await;
+    world.until_gone("nightly").await;
+    assert!(world.started().is_empty());
+}
+
+#[tokio::test]
+async fn a_session_that_fails_while_it_starts_is_stalled_and_goes_at_once() {
+    let world = World::with(fake_athena::Config { creating: None, ..fake_athena::Config::default() }).await;
+    world.start_operator().await;
+    let group = world.register_for_starts("a", json!({})).await;
+    world.start_session("nightly", &group).await;
+    world.until_reason("nightly", "Starting").await;
+    let id = eventually("it is started", || async { world.started().pop() }).await.id;
+    world.athena.set_state(&id, "FAILED");
+    let object = world.until_reason("nightly", "Failed").await;
+    assert_eq!(condition(&object, "Stalled").unwrap().0, "True");
+    world.delete("nightly").await;
+    world.until_gone("nightly").await;
+    assert_eq!(world.terminations(&id), 0);
+}
+
+#[tokio::test]
+async fn a_degraded_session_isnt_active_and_warns() {
+    let world = World::new().await;
+    world.start_operator().await;
+    let group = world.register_for_starts("a", json!({})).await;
+    world.start_session("nightly", &group).await;
+    world.until_reason("nightly", "Running").await;
+    world.athena.set_state(&world.started()[0].id, "DEGRADED");
+    let object = world.until_reason("nightly", "Degraded").await;
+    assert_eq!(condition(&object, "Active").unwrap().0, "False");
+}
+
+/// The mark owns: an older object that names the session doesn't.
+#[tokio::test]
+async fn a_session_belongs_to_the_object_whose_mark_it_bears() {
+    let world = World::new().await;
+    let group = world.register_for_starts("a", json!({})).await;
+    let (cluster, id) = (world.cluster().await, "0a0a0a0a-0000-4000-8000-000000000000");
+    world.create("older", referring(&group, id)).await;
+    sleep(Duration::from_millis(1_100)).await;
+    let starter = world.create("starter", starting(&group, json!({}))).await;
+    let mark = format!("[athena-operator {cluster} {}/starter {}]", world.namespace, starter.uid().unwrap());
+    let description = Some(format!("dbt {mark}"));
+    let work_group = Some(TEAM_A.to_owned());
+    world.athena.add_session(NewSession { id: Some(id.to_owned()), description, work_group, ..NewSession::default() });
+    // As an earlier operator left it.
+    world.put_finalizer("starter").await;
+    world.start_operator().await;
+    let starter = world.until_reason("starter", "Running").await;
+    assert_eq!(starter.status.unwrap().session_id.as_deref(), Some(id));
+    world.until_reason("older", "AlreadyDeclared").await;
+    world.delete("older").await;
+    world.until_gone("older").await;
+    assert_eq!((world.starts(), world.terminations(id)), (0, 0));
+    world.delete("starter").await;
+    world.until_gone("starter").await;
+    assert_eq!(world.athena_session(id).state, "TERMINATED");
+}
+
+/// S5: the grant is withdrawn, and then all is deleted.
+#[tokio::test]
+async fn what_was_started_is_ended_after_the_grant_was_withdrawn() {
+    let world = World::new().await;
+    world.start_operator().await;
+    world.label("team=a").await;
+    let namespaces = json!({"from": "Selector", "selector": {"matchLabels": {"team": "a"}}});
+    let group = world.register("a", json!({"workGroup": TEAM_A, "namespaces": namespaces, "start": {}})).await;
+    world.start_session("nightly", &group).await;
+    world.until_reason("nightly", "Running").await;
+    world.label("team-").await;
+    world.kill_operator();
+    world.start_operator().await;
+    world.objects().delete("nightly", &DeleteParams::default()).await.unwrap();
+    world.until_gone("nightly").await;
+    assert_eq!(world.started()[0].state, "TERMINATED");
+    world.start_session("another", &group).await;
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!(world.starts(), 1);
+}
+
+#[tokio::test]
+async fn read_only_starts_nothing() {
+    let world = World::new().await;
+    world.start_operator_with(Start::with(&["--read-only"])).await;
+    let group = world.register_for_starts("a", json!({})).await;
+    world.start_session("nightly", &group).await;
+    world.until_reason("nightly", "ReadOnly").await;
+    assert!(world.mutations().is_empty());
+    world.delete("nightly").await;
+    world.until_gone("nightly").await;
+}
