@@ -470,6 +470,42 @@ async fn use_is_asked_for_once_and_by_name() {
 }
 
 /// Both clear up with more rights than most, and without the right to let our objects go.
+/// S8, already at apply: each AthenaWorkGroup speaks for its own sessions only.
+#[tokio::test]
+async fn what_a_work_group_doesnt_let_start_is_refused_at_apply() {
+    let plane = installed().await;
+    let role = "arn:aws:iam::123456789012:role/spark";
+    let bounds = json!({"maxConcurrentDpus": 4, "executionRoles": [role], "tagKeys": ["team"]});
+    for (name, spec) in [("starts-none", json!({})), ("starts-some", json!({"start": bounds}))] {
+        let group = json!({"apiVersion": "athena-operator.dev/v1alpha1", "kind": "AthenaWorkGroup",
+                           "metadata": {"name": name}, "spec": spec});
+        plane.kubectl_with_ok(&["apply", "-f", "-"], &group.to_string()).await;
+    }
+    let said = async |group: &str, start: Value| {
+        let object = session("starts", json!({"start": start, "workGroupRef": {"name": group}}), &[]);
+        ask(plane, &["create", "-n", "default", "--dry-run=server", "-f", "-"], &object.to_string()).await.1
+    };
+    eventually("the policy knows the AthenaWorkGroups", || async {
+        said("starts-none", json!({})).await.contains("its spec.start is not set").then_some(())
+    })
+    .await;
+    let engine = |dpus: i32| json!({"engineConfiguration": {"maxConcurrentDpus": dpus}});
+    for (start, sentence) in [
+        (engine(5), "maxConcurrentDpus is 5, and AthenaWorkGroup starts-some allows 4"),
+        (json!({"executionRole": "arn:aws:iam::123456789012:role/admin"}), "executionRole is not among"),
+        (json!({"monitoringConfiguration": {}}), "forbids monitoringConfiguration"),
+        (json!({"tags": {"team": "a", "cost": "b"}}), "a key of tags is not among"),
+    ] {
+        let said = said("starts-some", start.clone()).await;
+        assert!(said.contains(sentence), "{start}: {said}");
+    }
+    for start in [json!({}), engine(4), json!({"executionRole": role, "tags": {"team": "a"}})] {
+        let said = said("starts-some", start.clone()).await;
+        assert!(said.contains("created"), "{start}: {said}");
+    }
+    assert!(said("not-there-yet", json!({})).await.contains("created"), "things arrive out of order");
+}
+
 #[tokio::test]
 async fn namespaces_and_garbage_are_cleared_around_the_finalizer() {
     let here = Place::new().await;
