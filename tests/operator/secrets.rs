@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::Stdio;
 
 use fake_athena::Fault;
+use serde_json::json;
 
 use crate::launch::{Start, operator_command};
 use crate::world::{World, condition};
@@ -38,6 +39,32 @@ async fn the_session_token_in_an_answer_of_aws_isnt_shown() {
     world.start_operator_with(Start { environment, ..Start::default() }).await;
     world.declare("signed", "IDLE").await;
     assert_unsaid(&world, "signed", "AccessDenied", TOKEN).await;
+}
+
+/// What a manifest sets for Spark may be a secret, and whoever knows the request's token knows too much. The code that
+/// runs in the session isn't asked for at all.
+#[tokio::test]
+async fn what_a_session_is_started_with_isnt_shown() {
+    let world = World::new().await;
+    world.athena.fault(Fault::error("InvalidRequestException", "Engine configuration is not valid").on("StartSession"));
+    world.start_operator().await;
+    let group = world.register_for_starts("a", json!({})).await;
+    let properties = json!({"spark.hadoop.fs.s3a.secret.key": "PLANTEDSECRET"});
+    let start = json!({"engineConfiguration": {"sparkProperties": properties}});
+    world.create("refused", json!({"start": start, "workGroupRef": {"name": group}})).await;
+    assert_unsaid(&world, "refused", "Invalid", "PLANTEDSECRET").await;
+    world.athena.clear_faults();
+    let started = world.until_reason("refused", "Running").await;
+    let calls = world.athena.calls();
+    let body = &calls.iter().find(|call| call.operation == "StartSession").unwrap().body;
+    let body: serde_json::Value = serde_json::from_str(body).unwrap();
+    for secret in ["PLANTEDSECRET", body["ClientRequestToken"].as_str().unwrap()] {
+        assert!(!json!(started.status).to_string().contains(secret), "{secret}");
+        assert!(!world.log().contains(secret), "{secret}");
+    }
+    let session = &world.athena.sessions()[0].id;
+    let calls: Vec<_> = calls.iter().filter(|call| call.session.as_ref() == Some(session)).collect();
+    assert!(!calls.iter().any(|call| call.operation.contains("Calculation") || call.operation.contains("Endpoint")));
 }
 
 #[tokio::test]
