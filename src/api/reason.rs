@@ -48,6 +48,8 @@ reasons! {
     Degraded: False, NotReady, Slow, true;
     /// Athena names a state that this operator doesn't know.
     StateUnknown: Unknown, Reconciling, Slow, true;
+    /// The end is asked for, and the session may finish what it does first.
+    Draining: False, Reconciling, Fast, false;
     /// The session is being ended.
     Terminating: False, Reconciling, Fast, false;
     /// The end takes longer than it should.

@@ -5,6 +5,7 @@
 #![allow(clippy::duplicated_attributes, reason = "each printer column has its own type and priority")]
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::core::Duration;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -87,6 +88,9 @@ use super::start::SessionStart;
     validation = Rule::new("!has(self.start) || has(self.workGroupRef)")
         .message("start needs workGroupRef: the AthenaWorkGroup in which the session is started")
         .field_path(".workGroupRef"),
+    validation = Rule::new(format!("!(has(self.start) && has(self.maxIdle) && {}) || ({})", go("self.maxIdle"), MAX_IDLE_OF_ATHENA))
+        .message("with start, maxIdle is 1m to 8h: it is Athena's own idle timeout, too")
+        .field_path(".maxIdle"),
     validation = Rule::new("has(self.sessionId) == has(oldSelf.sessionId) && (!has(self.sessionId) || self.sessionId == oldSelf.sessionId)")
         .message("sessionId can't change: an AthenaSession stands for one session; create another AthenaSession for another session")
         .field_path(".sessionId"),
@@ -131,6 +135,44 @@ pub struct AthenaSessionSpec {
     /// deletion hangs, it lets the object go. It doesn't undo `terminate`. Default: Terminate.
     #[serde(default)]
     pub deletion_policy: DeletionPolicy,
+
+    /// How long a session that is BUSY may finish before an end that is asked for, by a deletion, terminate or
+    /// maxLifetime: a duration such as `10m` or `1h30m`, counted from status.terminationRequestedAt. The session is ended
+    /// as soon as it isn't BUSY any more, or when the time is over. It may change at any time, also meanwhile.
+    /// Default: none, the session is ended at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    #[x_kube(validation = duration("terminationGracePeriod"))]
+    pub termination_grace_period: Option<Duration>,
+
+    /// How long the session may live, from its start by Athena's clock: a duration such as `8h`. Then it is ended, and
+    /// this object stays as its record. It may change at any time. Default: no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    #[x_kube(validation = duration("maxLifetime"))]
+    pub max_lifetime: Option<Duration>,
+
+    /// How long the session may be IDLE without a break: a duration such as `30m`. Then it is ended, and this object stays
+    /// as its record. With start it is 1m to 8h, and Athena's own idle timeout when the session is started, in whole
+    /// minutes. It may change at any time. Default: no limit but Athena's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    #[x_kube(validation = duration("maxIdle"))]
+    pub max_idle: Option<Duration>,
+}
+
+/// Athena's bounds of a session's idle timeout.
+const MAX_IDLE_OF_ATHENA: &str = "duration(self.maxIdle) >= duration('1m') && duration(self.maxIdle) <= duration('8h')";
+
+/// Whether this is a duration as Go writes it, above which CEL's duration() would fail without a helpful word.
+fn go(field: &str) -> String {
+    format!("(size({field}) <= 30 && {field}.matches('^([0-9]{{1,5}}([.][0-9]{{1,3}})?(h|m|s|ms))+$'))")
+}
+
+/// The rule of a field that is a duration.
+fn duration(name: &str) -> kube::core::Rule {
+    let message = format!("{name} is a duration above zero in hours, minutes and seconds, such as 10m or 1h30m");
+    kube::core::Rule::new(format!("{} && duration(self) > duration('0s')", go("self"))).message(message.as_str())
 }
 
 /// Names an AthenaWorkGroup.
@@ -207,7 +249,7 @@ pub struct AthenaSessionStatus {
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "readable")]
     pub termination_requested_at: Option<Time>,
 
-    /// Why the operator ends the session: ObjectDeleted or RequestedBySpec.
+    /// Why the operator ends the session: ObjectDeleted, RequestedBySpec, MaxLifetime or MaxIdle.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "readable")]
     pub termination_reason: Option<TerminationReason>,
 
@@ -250,6 +292,10 @@ pub enum TerminationReason {
     ObjectDeleted,
     /// `spec.terminate` is true.
     RequestedBySpec,
+    /// `spec.maxLifetime` has passed since the session was started.
+    MaxLifetime,
+    /// The session has been idle for `spec.maxIdle`.
+    MaxIdle,
 }
 
 impl TerminationReason {
@@ -259,6 +305,25 @@ impl TerminationReason {
         match self {
             Self::ObjectDeleted => "ObjectDeleted",
             Self::RequestedBySpec => "RequestedBySpec",
+            Self::MaxLifetime => "MaxLifetime",
+            Self::MaxIdle => "MaxIdle",
         }
+    }
+
+    /// The same in a clause.
+    #[must_use]
+    pub fn clause(self) -> &'static str {
+        match self {
+            Self::ObjectDeleted => "the object was deleted",
+            Self::RequestedBySpec => "spec.terminate is true",
+            Self::MaxLifetime => "spec.maxLifetime is over",
+            Self::MaxIdle => "spec.maxIdle is over",
+        }
+    }
+
+    /// Whether it is a limit of the session's life, which the object's spec sets and Athena shows to be reached.
+    #[must_use]
+    pub fn is_limit(self) -> bool {
+        matches!(self, Self::MaxLifetime | Self::MaxIdle)
     }
 }

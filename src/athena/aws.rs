@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::error::Error as StdError;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use aws_config::retry::RetryConfig;
@@ -12,14 +13,17 @@ use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_athena::client::customize::CustomizableOperation;
-use aws_sdk_athena::config::interceptors::BeforeTransmitInterceptorContextMut;
+use aws_sdk_athena::config::interceptors::{
+    BeforeDeserializationInterceptorContextRef, BeforeTransmitInterceptorContextMut,
+};
 use aws_sdk_athena::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_athena::error::{BoxError, BuildError, ProvideErrorMetadata, SdkError};
 use aws_sdk_athena::operation::RequestId;
-use aws_sdk_athena::primitives::DateTime;
+use aws_sdk_athena::primitives::{DateTime, DateTimeFormat};
 use aws_sdk_athena::types;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
+use super::clock::Clock;
 use super::marker::Marker;
 use super::port::{
     CallError, ErrorClass, Listed, Operation, Role, Session, SessionState, SessionStatus, StartRequest, Way,
@@ -71,6 +75,7 @@ impl Aws {
             sts: aws_sdk_sts::Client::new(&config),
             region,
             on_behalf_of: None,
+            clock: Arc::default(),
             metrics,
         }
     }
@@ -96,6 +101,7 @@ pub struct Athena {
     sts: aws_sdk_sts::Client,
     region: Option<String>,
     on_behalf_of: Option<OnBehalfOf>,
+    clock: Arc<Clock>,
     metrics: Metrics,
 }
 
@@ -131,6 +137,12 @@ impl Athena {
     #[must_use]
     pub fn region(&self) -> Option<&str> {
         self.region.as_deref()
+    }
+
+    /// How far Athena's clock is ahead of ours, by its answers so far.
+    #[must_use]
+    pub fn skew(&self) -> SignedDuration {
+        self.clock.skew()
     }
 
     /// STS's GetCallerIdentity: the account of the operator's credentials.
@@ -247,8 +259,9 @@ impl Athena {
         Ok(Accepted { request_id: answer.request_id().map(str::to_owned), state: answer.state.as_ref().map(state) })
     }
 
-    /// Adds whose call it is.
+    /// Adds whose call it is, and a look at the clock of who answers.
     fn signed<T, E, B>(&self, request: CustomizableOperation<T, E, B>) -> CustomizableOperation<T, E, B> {
+        let request = request.interceptor(ClockReader { clock: Arc::clone(&self.clock), sent: OnceLock::new() });
         match &self.on_behalf_of {
             Some(object) => request.interceptor(object.clone()),
             None => request,
@@ -300,6 +313,43 @@ impl Intercept for OnBehalfOf {
         let headers = context.request_mut().headers_mut();
         let agents = format!("{} {}", headers.get("user-agent").unwrap_or_default(), self.agent);
         headers.insert("user-agent", agents);
+        Ok(())
+    }
+}
+
+/// Reads the date of one call's answer, also where that is an error.
+#[derive(Debug)]
+struct ClockReader {
+    clock: Arc<Clock>,
+    sent: OnceLock<Timestamp>,
+}
+
+impl Intercept for ClockReader {
+    fn name(&self) -> &'static str {
+        "ClockReader"
+    }
+
+    fn modify_before_transmit(
+        &self,
+        _: &mut BeforeTransmitInterceptorContextMut<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        self.sent.get_or_init(Timestamp::now);
+        Ok(())
+    }
+
+    fn read_before_deserialization(
+        &self,
+        context: &BeforeDeserializationInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let date = context.response().headers().get("date");
+        let date = date.and_then(|date| DateTime::from_str(date, DateTimeFormat::HttpDate).ok()).and_then(timestamp);
+        if let Some((date, sent)) = date.zip(self.sent.get()) {
+            self.clock.dated(date, *sent, Timestamp::now());
+        }
         Ok(())
     }
 }

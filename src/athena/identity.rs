@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+use jiff::SignedDuration;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
@@ -28,7 +29,8 @@ impl Identity {
     fn new(way: Way, athena: Athena) -> Self {
         let region = athena.region().map(str::to_owned);
         let account = Account::Unknown(UNASKED.to_owned());
-        Self { way, athena, scope: watch::Sender::new(Scope { region, account, confirmed_at: None, since: None }) }
+        let scope = Scope { region, account, confirmed_at: None, since: None, skew: SignedDuration::ZERO };
+        Self { way, athena, scope: watch::Sender::new(scope) }
     }
 
     /// Returns at the first answer or failure, or after two seconds: later on whoever needs the account waits for it by
@@ -45,10 +47,10 @@ impl Identity {
         self.way.role.as_ref().map_or("none", |role| &role.arn)
     }
 
-    /// The account and Region.
+    /// The account and Region, and Athena's clock there.
     #[must_use]
     pub fn scope(&self) -> Scope {
-        self.scope.borrow().clone()
+        Scope { skew: self.athena.skew(), ..self.scope.borrow().clone() }
     }
 
     /// Asks STS now. An account that was known stays so where STS doesn't answer.

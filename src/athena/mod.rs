@@ -1,6 +1,7 @@
 //! Athena, as the operator sees it.
 
 pub mod aws;
+pub mod clock;
 pub mod identity;
 pub mod informer;
 pub mod marker;

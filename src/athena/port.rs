@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Instant;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::marker::Marker;
 use crate::api::start::{EngineConfiguration, MonitoringConfiguration};
@@ -249,6 +249,8 @@ pub struct Scope {
     pub confirmed_at: Option<Instant>,
     /// Since when it is this account: what was answered before came from another one, or from nobody knows where.
     pub since: Option<Instant>,
+    /// How far Athena's clock is ahead of ours.
+    pub skew: SignedDuration,
 }
 
 /// The AWS account that calls go to.

@@ -109,6 +109,7 @@ impl Reach {
             account: Account::Unknown("there is no AthenaWorkGroup".to_owned()),
             confirmed_at: None,
             since: None,
+            skew: SignedDuration::ZERO,
         };
         self.identity.as_ref().map_or_else(nowhere, |identity| identity.scope())
     }
@@ -400,10 +401,7 @@ impl Shell {
             }
         }
         let accepted = answer?;
-        let why = match reason {
-            TerminationReason::ObjectDeleted => "the object was deleted",
-            TerminationReason::RequestedBySpec => "spec.terminate is true",
-        };
+        let why = reason.clause();
         let notice = Notice::normal("Terminating", format!("Athena accepted the end of session {session}: {why}"));
         self.events.tell(object.object_ref(&()), notice);
         knowledge.terminate_accepted(accepted.state, now());

@@ -13,7 +13,9 @@
 //!   ended, or proven absent ── deleted ────────────► let go
 //!                           └─ kept ───────────────► record it
 //!   an end is asked for ── no grant, or a brake ───► wait, and say so
+//!                       ├─ BUSY, in its grace period ► record why ► wait
 //!                       └─ state known, active ────► record why ► end it ► look until it has ended
+//!   a limit is reached ────────────────────────────► look ► reached: as an end that is asked for
 //!   otherwise ─────────────────────────────────────► look, now and then
 //! ```
 
@@ -22,7 +24,7 @@ use std::time::{Duration, Instant};
 use super::knowledge::{Described, Seen, Trouble};
 use super::notice::{self, Notice};
 use super::view::{Evidence, PASS, Proof, View};
-use super::{starting, status, verdict};
+use super::{limits, starting, status, verdict};
 use crate::api::reason::{Pace, Reason, Standing};
 use crate::api::session::{AthenaSessionStatus, DeletionPolicy, TerminationReason};
 use crate::athena::port::{SessionState, StartRequest};
@@ -98,6 +100,11 @@ pub fn decide(view: &View<'_>) -> Step {
         Some(Step::Wait(soon)) => Step::Wait(sooner(after, soon)),
         Some(step) => step,
     }
+}
+
+/// A wait no longer than this.
+fn by_then(step: Step, at_most: Option<Duration>) -> Step {
+    if let Step::Wait(after) = step { Step::Wait(sooner(after, at_most)) } else { step }
 }
 
 fn sooner(one: Option<Duration>, other: Option<Duration>) -> Option<Duration> {
@@ -187,7 +194,7 @@ fn pursue(view: &View<'_>) -> Step {
         Evidence::Missing(Proof::Listing { work_group }) => prove(view, Step::Search { work_group }),
         Evidence::Alive(seen) => match view.intent() {
             Some(reason) if verdict::hindrance(view).is_none() => end(view, seen, reason),
-            _ => look_when_due(view, seen),
+            _ => by_then(look_when_due(view, seen), limits::due_in(view)),
         },
     }
 }
@@ -237,8 +244,34 @@ fn end(view: &View<'_>, seen: &Seen, reason: TerminationReason) -> Step {
         Some(accepted) if seen.at < accepted + view.timing.recall => look_when_due(view, seen),
         // A look that can't be had must not hold up an end: on a session that has ended the call does nothing.
         None if is_old(view, seen) && view.knowledge.trouble.is_none() => Step::Look,
-        _ => terminate(view, seen, reason),
+        _ => with_grace(view, seen)
+            .or_else(|| make_sure(view, seen, reason))
+            .unwrap_or_else(|| terminate(view, seen, reason)),
     }
+}
+
+/// What comes before an end that has a grace period, as long as that isn't over.
+fn with_grace(view: &View<'_>, seen: &Seen) -> Option<Step> {
+    let grace = limits::grace(view)?;
+    // It counts from what is recorded.
+    if let Some(record) = record_why(view) {
+        return Some(record);
+    }
+    let rest = Duration::try_from(grace.until.duration_since(view.now.wall)).ok();
+    if limits::draining(view).is_some() {
+        return Some(by_then(look_when_due(view, seen), rest));
+    }
+    (!limits::is_certain(view, seen)).then(|| by_then(call(view, Step::Look), rest))
+}
+
+/// Before an end that nobody asked for now, Athena says in this very pass that its time has come.
+fn make_sure(view: &View<'_>, seen: &Seen, reason: TerminationReason) -> Option<Step> {
+    (reason.is_limit() && !limits::is_certain(view, seen)).then(|| call(view, Step::Look))
+}
+
+fn record_why(view: &View<'_>) -> Option<Step> {
+    let (status, notices) = status::due(view).filter(|_| !view.is_end_recorded())?;
+    Some(Step::WriteStatus { status: Box::new(status), notices })
 }
 
 /// Whether the session may have ended by itself since it was seen, so that a look may save the call.
@@ -254,10 +287,10 @@ fn terminate(view: &View<'_>, seen: &Seen, reason: TerminationReason) -> Step {
     if let Some(wait) = wait_after(view, view.knowledge.end_trouble.as_ref()) {
         return if is_old(view, seen) && view.knowledge.trouble.is_none() { Step::Look } else { wait };
     }
-    match status::due(view) {
-        Some((status, notices)) if !view.is_end_recorded() => Step::WriteStatus { status: Box::new(status), notices },
-        _ if !view.fresh => Step::Refresh,
-        _ => Step::Terminate { reason },
+    match record_why(view) {
+        Some(record) => record,
+        None if !view.fresh => Step::Refresh,
+        None => Step::Terminate { reason },
     }
 }
 

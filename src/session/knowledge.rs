@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 
+use super::view::PASS;
 use crate::api::session::{AthenaSession, AthenaSessionStatus, TerminationReason};
 use crate::athena::port::{
     CallError, ErrorClass, Operation, Page, Polled, Scope, Session, SessionState, SessionStatus,
@@ -28,6 +29,8 @@ pub struct Now {
 pub struct Knowledge {
     /// Athena's last word that showed the session.
     pub seen: Option<Seen>,
+    /// When a call for this session alone showed it last.
+    pub looked_at: Option<Instant>,
     /// What is known of its start, where the object asks for that.
     pub start: Start,
     /// The work group, from GetSession.
@@ -106,6 +109,10 @@ pub struct Record {
     /// A fingerprint of what it says: of thousands of objects the whole would be much to keep.
     status: Option<u64>,
     others_wrote_at: Option<Instant>,
+    /// Since when an end is asked for, as recorded.
+    requested_at: Option<Timestamp>,
+    /// When the object was found last.
+    found_at: Option<Timestamp>,
 }
 
 impl Record {
@@ -116,11 +123,24 @@ impl Record {
             self.others_wrote_at = Some(now.tick);
         }
         self.status = Some(found);
+        // An earlier process, or another one, recorded it: not later than now, nor before it wasn't there.
+        let earliest = self.found_at.and_then(|found_at| found_at.checked_sub(PASS).ok());
+        let requested_at =
+            requested_at(status).map(|at| earliest.map_or(at, |earliest| at.max(earliest)).min(now.wall));
+        self.requested_at = self.requested_at.or(requested_at);
+        self.found_at = Some(now.wall);
     }
 
     /// This process recorded it.
     pub fn written(&mut self, status: Option<&AthenaSessionStatus>) {
-        *self = Self { status: Some(fingerprint(status)), others_wrote_at: None };
+        let (requested_at, found_at) = (requested_at(status), self.found_at);
+        *self = Self { status: Some(fingerprint(status)), others_wrote_at: None, requested_at, found_at };
+    }
+
+    /// Since when an end is asked for, as this process wrote it, or first found it.
+    #[must_use]
+    pub fn requested_at(&self) -> Option<Timestamp> {
+        self.requested_at
     }
 
     /// When somebody else was found to have written what is recorded.
@@ -128,6 +148,10 @@ impl Record {
     pub fn others_wrote_at(&self) -> Option<Instant> {
         self.others_wrote_at
     }
+}
+
+fn requested_at(status: Option<&AthenaSessionStatus>) -> Option<Timestamp> {
+    status.and_then(|status| status.termination_requested_at.as_ref()).map(|time| time.0)
 }
 
 fn fingerprint(status: Option<&AthenaSessionStatus>) -> u64 {
@@ -293,6 +317,7 @@ impl Knowledge {
     pub fn looked(&mut self, status: SessionStatus, now: Now) {
         self.succeeded(Operation::GetSessionStatus);
         self.saw(status, now.tick, now.wall);
+        self.looked_at = Some(now.tick);
     }
 
     /// A page of the listing of the session's work group.

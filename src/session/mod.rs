@@ -4,6 +4,7 @@ pub mod act;
 pub mod controller;
 pub mod decide;
 pub mod knowledge;
+pub mod limits;
 pub mod notice;
 pub mod request;
 pub mod starting;

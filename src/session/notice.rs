@@ -140,7 +140,7 @@ pub fn retained(view: &View<'_>) -> Option<Notice> {
         return Some(Notice::warning("Retained", note.to_owned()));
     }
     let id = view.id();
-    Some(if view.intent().is_some() {
+    Some(if view.asked().is_some() {
         Notice::warning(
             "EndNotReached",
             format!(

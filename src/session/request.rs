@@ -1,10 +1,12 @@
 //! What StartSession is asked for on behalf of an object, and whether its AthenaWorkGroup allows that. PURE.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use kube::ResourceExt;
 use uuid::Uuid;
 
+use super::limits;
 use super::view::View;
 use crate::api::start::{EngineConfiguration, Monitoring, OWN_TAGS, SessionStart, StartBounds};
 use crate::athena::marker::Marker;
@@ -52,8 +54,14 @@ pub fn request(view: &View<'_>) -> Option<StartRequest> {
         monitoring: start.monitoring_configuration.clone(),
         tags: tags(start, &marker),
         copy_work_group_tags: start.copy_work_group_tags,
-        idle_timeout_minutes: None,
+        idle_timeout_minutes: view.object.spec.max_idle.and_then(limits::positive).map(idle_timeout),
     })
+}
+
+/// Athena's own limit, within its bounds: in whole minutes, so not before ours.
+fn idle_timeout(max_idle: Duration) -> i32 {
+    let minutes = max_idle.as_millis().div_ceil(60_000).clamp(1, 480);
+    i32::try_from(minutes).unwrap_or(480)
 }
 
 /// The same for the same object of the same cluster, and no other. A UUID, as Athena's own clients send.

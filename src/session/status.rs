@@ -4,9 +4,9 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::notice::{self, Notice};
-use super::starting;
 use super::verdict::{self, Verdict};
 use super::view::{Evidence, View};
+use super::{limits, starting};
 use crate::api::condition::{self, Draft};
 use crate::api::reason::{Reason, Tristate};
 use crate::api::session::{AthenaSessionStatus, TerminationReason};
@@ -40,7 +40,7 @@ pub(super) fn render(view: &View<'_>, verdict: &Verdict, with_session: bool) -> 
     if with_session {
         record_session(view, &mut status);
     }
-    if view.intent().is_none() {
+    if view.cause().is_none() {
         // Nobody asks for an end, so what is recorded of one isn't ours.
         status.termination_requested_at = None;
         status.termination_reason = None;
@@ -50,7 +50,7 @@ pub(super) fn render(view: &View<'_>, verdict: &Verdict, with_session: bool) -> 
         && !view.is_end_recorded()
         && view.evidence() != Evidence::Ended
     {
-        status.termination_requested_at = Some(condition::time(view.now.wall));
+        status.termination_requested_at = Some(condition::time(limits::requested_at(view)));
         status.termination_reason = Some(reason);
     }
     status.conditions = conditions(view, verdict, &status);

@@ -5,8 +5,8 @@ use std::time::Duration;
 use kube::ResourceExt;
 
 use super::knowledge::Trouble;
-use super::starting;
 use super::view::{Evidence, Proof, View};
+use super::{limits, starting};
 use crate::api::PAUSED;
 use crate::api::reason::{ARRIVAL, Reason};
 use crate::api::session::{DeletionPolicy, TerminationReason};
@@ -244,7 +244,7 @@ fn standing(view: &View<'_>, evidence: &Evidence<'_>) -> Option<Verdict> {
             );
             ending(view, &sentence)
         }),
-        Evidence::Absent if view.once_seen() && view.intent().is_some() => Some(ended(view)),
+        Evidence::Absent if view.once_seen() && view.cause().is_some() => Some(ended(view)),
         Evidence::Absent => Some(not_found(view)),
         Evidence::Ended => Some(ended(view)),
         Evidence::Alive(seen) => Some(alive(view, &seen.status.state)),
@@ -261,7 +261,7 @@ fn kept_end(view: &View<'_>, evidence: &Evidence<'_>) -> Option<Verdict> {
     view.recorded_terminated()?;
     let ready = view.recorded_condition("Ready")?;
     match Reason::from_word(&ready.reason)? {
-        Reason::SessionNotFound if view.intent().is_some() => Some(ended(view)),
+        Reason::SessionNotFound if view.cause().is_some() => Some(ended(view)),
         reason @ (Reason::Ended | Reason::Failed | Reason::SessionNotFound) => {
             Some(Verdict { reason, message: ready.message.clone() })
         }
@@ -363,7 +363,7 @@ pub(super) fn lost(view: &View<'_>) -> Verdict {
 }
 
 fn ended(view: &View<'_>) -> Verdict {
-    let asked = view.recorded().filter(|_| view.intent().is_some()).and_then(|status| status.termination_reason);
+    let asked = view.recorded().filter(|_| view.cause().is_some()).and_then(|status| status.termination_reason);
     let last_word = view.knowledge.seen.as_ref().map(|seen| &seen.status);
     let status = last_word.filter(|status| status.state.is_ended());
     let said = status.and_then(|status| status.state_change_reason.as_deref());
@@ -387,9 +387,24 @@ fn ended(view: &View<'_>) -> Verdict {
 
 /// An end that is asked for, and what is in its way.
 pub(super) fn ending(view: &View<'_>, sentence: &str) -> Verdict {
-    let asked = if view.object.spec.terminate { "spec.terminate is true" } else { "The object was deleted" };
+    let asked = why(view.asked().unwrap_or(TerminationReason::ObjectDeleted));
     let message = format!("{asked}: the session is to be ended. {sentence}");
     Verdict { reason: Reason::Terminating, message: with_way_out(view, message) }
+}
+
+/// The beginning of a sentence.
+fn why(reason: TerminationReason) -> &'static str {
+    if reason == TerminationReason::ObjectDeleted { "The object was deleted" } else { reason.clause() }
+}
+
+fn draining(view: &View<'_>, reason: TerminationReason) -> Option<Verdict> {
+    let limits::Grace { since, until } = limits::draining(view)?;
+    let message = format!(
+        "{}: the session is to be ended since {since}. It is BUSY, and ended as soon as it isn't any more, or at {until} \
+         (spec.terminationGracePeriod).",
+        why(reason)
+    );
+    Some(Verdict { reason: Reason::Draining, message: with_way_out(view, message) })
 }
 
 fn alive(view: &View<'_>, state: &SessionState) -> Verdict {
@@ -399,14 +414,17 @@ fn alive(view: &View<'_>, state: &SessionState) -> Verdict {
     if is_overdue(view, state) {
         return overdue(view, state);
     }
-    let (reason, message) = match (view.intent(), state) {
+    if let Some(draining) = view.intent().and_then(|reason| draining(view, reason)) {
+        return draining;
+    }
+    let (reason, message) = match (view.cause(), state) {
         (Some(TerminationReason::ObjectDeleted), _) => (
             Reason::Terminating,
             with_way_out(view, "The object was deleted: the session is being ended, and the object goes when Athena says that it has.".to_owned()),
         ),
-        (Some(TerminationReason::RequestedBySpec), _) => (
+        (Some(reason), _) => (
             Reason::Terminating,
-            with_way_out(view, "spec.terminate is true: the session is being ended, and Athena is asked until it says that it has.".to_owned()),
+            with_way_out(view, format!("{}: the session is being ended, and Athena is asked until it says that it has.", why(reason))),
         ),
         (None, SessionState::Terminating) => (
             Reason::Terminating,

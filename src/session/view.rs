@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::knowledge::{Absence, Knowledge, Now, Seen};
-use super::verdict;
+use super::{limits, verdict};
 use crate::api;
 use crate::api::reason::Pace;
 use crate::api::session::{AthenaSession, AthenaSessionStatus, DeletionPolicy, TerminationReason};
@@ -79,10 +79,28 @@ impl View<'_> {
         self.terms.refusal.filter(|refusal| !ends_its_own(refusal))
     }
 
-    /// Why the session is to be ended, if it is. It follows from the object's metadata and spec
-    /// alone: what its status says asks for nothing.
+    /// Why the session is to be ended, if it is: that is asked for, or a limit of the spec is reached. What the status says
+    /// asks for nothing.
     #[must_use]
     pub fn intent(&self) -> Option<TerminationReason> {
+        self.asked().or_else(|| limits::reached(self))
+    }
+
+    /// Why the session is to be ended, or was. A limit can't be seen to be reached any more once the session ends: of it the
+    /// record remains. Nothing is ended for that.
+    #[must_use]
+    pub fn cause(&self) -> Option<TerminationReason> {
+        let is_active = match self.evidence() {
+            Evidence::Alive(seen) => seen.status.state != SessionState::Terminating && !limits::has_begun(self, seen),
+            _ => false,
+        };
+        let recorded = self.recorded().and_then(|status| status.termination_reason);
+        self.intent().or(recorded.filter(|reason| reason.is_limit() && !is_active))
+    }
+
+    /// Which end the object's metadata and spec ask for, if one.
+    #[must_use]
+    pub fn asked(&self) -> Option<TerminationReason> {
         let spec = &self.object.spec;
         if spec.terminate {
             Some(TerminationReason::RequestedBySpec)

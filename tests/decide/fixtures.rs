@@ -11,7 +11,7 @@ use athena_session_operator::session::knowledge::{Knowledge, Now};
 use athena_session_operator::session::view::View;
 use athena_session_operator::timing::Timing;
 use athena_session_operator::work_group::terms::{Claim, Terms};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 pub const SESSION: &str = "11111111-2222-3333-4444-555555555555";
@@ -54,7 +54,13 @@ pub fn time(elapsed: Duration) -> Time {
 }
 
 pub fn home() -> Scope {
-    Scope { region: Some(REGION.to_owned()), account: Account::Known(HOME.to_owned()), confirmed_at: None, since: None }
+    Scope {
+        region: Some(REGION.to_owned()),
+        account: Account::Known(HOME.to_owned()),
+        confirmed_at: None,
+        since: None,
+        skew: SignedDuration::ZERO,
+    }
 }
 
 pub fn elsewhere() -> Scope {

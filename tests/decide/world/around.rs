@@ -9,6 +9,7 @@ use athena_session_operator::athena::port::{Account, Operation, Polled, Scope, S
 use athena_session_operator::session::knowledge::{Now, OwnerRead};
 use athena_session_operator::session::view::{Interest, PASS};
 use athena_session_operator::work_group::terms::{Brake, Claim, Refusal, StartTerms, Terms};
+use jiff::SignedDuration;
 use kube::ResourceExt;
 
 use super::{Event, World};
@@ -165,7 +166,7 @@ impl World {
         }
         if !self.around.exists {
             let account = Account::Unknown("there is no AthenaWorkGroup".to_owned());
-            return Scope { region: None, account, confirmed_at: None, since: None };
+            return Scope { region: None, account, confirmed_at: None, since: None, skew: SignedDuration::ZERO };
         }
         let region = self.around.region.map(str::to_owned).or(self.scope.region.clone());
         Scope { region, ..self.scope.clone() }

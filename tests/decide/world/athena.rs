@@ -67,7 +67,7 @@ impl World {
         };
         match &self.read {
             Some(read) if read.uid() != object.uid() => self.breach("S1: another object asks for the end".to_owned()),
-            Some(read) if asks(read) => {
+            Some(read) if asks(read) || self.is_limit_reached(read) => {
                 if read.status.as_ref().is_none_or(|status| status.termination_requested_at.is_none()) {
                     self.breach("TerminateSession before its reason was recorded".to_owned());
                 }
@@ -75,6 +75,7 @@ impl World {
             Some(_) => self.breach("S1: TerminateSession, and nobody asks for it".to_owned()),
             None => self.breach("S1: TerminateSession by a cached object alone".to_owned()),
         }
+        self.check_grace(object);
         let last_word = self.knowledge.state();
         if last_word.is_none_or(|state| state.is_ended() || *state == SessionState::Terminating) {
             self.breach(format!("TerminateSession where Athena's last word is {last_word:?}"));
@@ -137,8 +138,12 @@ impl World {
             (Step::Describe, Some(status)) => {
                 let work_group = real.to_owned();
                 knowledge.described(Session { status, work_group, dpu_execution_millis: Some(7) }, now);
+                self.has_looked();
             }
-            (Step::Look, Some(status)) => knowledge.looked(status, now),
+            (Step::Look, Some(status)) => {
+                knowledge.looked(status, now);
+                self.has_looked();
+            }
             _ => knowledge.terminate_accepted(self.session.clone(), now),
         }
         Ok(())

@@ -5,6 +5,7 @@
 
 mod around;
 mod athena;
+mod limits;
 mod operator;
 mod starts;
 
@@ -13,7 +14,7 @@ use std::time::Duration;
 
 use athena_session_operator::api::FINALIZER;
 use athena_session_operator::api::session::{
-    AthenaSession, AthenaSessionSpec, AthenaSessionStatus, DeletionPolicy, WorkGroupRef,
+    AthenaSession, AthenaSessionSpec, AthenaSessionStatus, DeletionPolicy, TerminationReason, WorkGroupRef,
 };
 use athena_session_operator::athena::port::Scope;
 use athena_session_operator::athena::port::{ErrorClass, Operation, SessionState};
@@ -23,6 +24,7 @@ use athena_session_operator::work_group::terms::Brake;
 use kube::ResourceExt;
 
 pub use self::around::{Around, Owner, Poller};
+pub use self::limits::Truth;
 pub use self::operator::word;
 pub use self::starts::Starts;
 use crate::fixtures::{home, object, seconds, time};
@@ -48,6 +50,9 @@ pub enum Event {
     Delete,
     SetTerminate,
     SetPolicy(DeletionPolicy),
+    SetGrace(Option<Duration>),
+    SetLifetime(Option<Duration>),
+    SetIdle(Option<Duration>),
     /// Create the name again, once it is free.
     Create(Box<AthenaSessionSpec>),
     Forge(Forgery),
@@ -92,6 +97,9 @@ pub enum Forgery {
     OtherRegion,
     OtherAccount,
     EndRequested,
+    EndRequestedLongAgo,
+    EndRequestedInTheFuture,
+    EndedByALimit,
 }
 
 enum Answer {
@@ -127,6 +135,7 @@ pub struct World {
     pub ambush: Vec<(u8, Event)>,
     /// What StartSession has done.
     pub starts: Starts,
+    pub truth: Truth,
     api_server_fails: (u8, bool),
     versions: u64,
     killed: bool,
@@ -161,6 +170,7 @@ impl World {
             outages: Vec::new(),
             ambush: Vec::new(),
             starts: Starts::default(),
+            truth: Truth::default(),
             api_server_fails: (0, false),
             versions: 1,
             killed: false,
@@ -211,6 +221,9 @@ impl World {
                 object.spec.terminate = true;
                 object.metadata.generation = object.metadata.generation.map(|generation| generation + 1);
             }),
+            Event::SetGrace(grace) => self.set(|spec| spec.termination_grace_period = grace.map(Into::into)),
+            Event::SetLifetime(lifetime) => self.set(|spec| spec.max_lifetime = lifetime.map(Into::into)),
+            Event::SetIdle(idle) => self.set(|spec| spec.max_idle = idle.map(Into::into)),
             Event::SetPolicy(policy) => self.edit(|object, _| {
                 object.spec.deletion_policy = *policy;
                 object.metadata.generation = object.metadata.generation.map(|generation| generation + 1);
@@ -220,6 +233,7 @@ impl World {
                     self.around.was_granted = false;
                     let mut new = AthenaSession { spec: (**spec).clone(), ..object() };
                     new.metadata.finalizers = None;
+                    self.truth.asked_at = None;
                     new.metadata.uid = Some(format!("uid-{}", self.versions + 1));
                     self.store(new);
                 }
@@ -269,8 +283,18 @@ impl World {
     fn edit(&mut self, change: impl FnOnce(&mut AthenaSession, Duration)) {
         if let Some(mut object) = self.object.clone() {
             change(&mut object, self.elapsed);
+            if object.spec.terminate || object.metadata.deletion_timestamp.is_some() {
+                self.truth.asked_at.get_or_insert(self.elapsed);
+            }
             self.store(object);
         }
+    }
+
+    fn set(&mut self, change: impl FnOnce(&mut AthenaSessionSpec)) {
+        self.edit(|object, _| {
+            change(&mut object.spec);
+            object.metadata.generation = object.metadata.generation.map(|generation| generation + 1);
+        });
     }
 
     fn store(&mut self, mut object: AthenaSession) {
@@ -295,6 +319,9 @@ impl World {
         self.terminated_at = None;
         if state == SessionState::Terminating {
             self.terminated_at = self.terminating_for.map(|long| self.elapsed + long);
+        }
+        if state == SessionState::Idle {
+            self.truth.idle_since = self.elapsed;
         }
         self.session = Some(state);
     }
@@ -391,5 +418,11 @@ fn forge(object: &mut AthenaSession, forgery: Forgery, now: Duration) {
         Forgery::OtherRegion => status.region = Some("us-east-1".to_owned()),
         Forgery::OtherAccount => status.account_id = Some("000000000000".to_owned()),
         Forgery::EndRequested => status.termination_requested_at = Some(time(now)),
+        Forgery::EndRequestedLongAgo => status.termination_requested_at = Some(time(Duration::ZERO)),
+        Forgery::EndRequestedInTheFuture => status.termination_requested_at = Some(time(now + seconds(36_000))),
+        Forgery::EndedByALimit => {
+            status.termination_requested_at = Some(time(now));
+            status.termination_reason = Some(TerminationReason::MaxIdle);
+        }
     }
 }

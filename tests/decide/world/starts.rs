@@ -79,7 +79,7 @@ impl World {
             let (namespace, name) = ("team-a".to_owned(), "nightly".to_owned());
             Box::new(Marker { cluster: CLUSTER.to_owned(), namespace, name, uid: uid.clone() })
         });
-        SessionStatus { marker, started_at: Some(at(self.starts.started_at).wall), ..status(state) }
+        self.dated(SessionStatus { marker, ..status(state) })
     }
 
     pub(super) fn answer_start(
@@ -154,6 +154,7 @@ impl World {
         self.starts.token = Some((request.token.clone(), at));
         self.starts.started_by = Some(uid);
         self.starts.started_at = at;
+        self.truth.started_at = at;
         self.session = Some(SessionState::Creating);
     }
 

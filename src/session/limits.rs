@@ -1,0 +1,130 @@
+//! What limits a session's life, and what an end waits for: maxLifetime, maxIdle and terminationGracePeriod. PURE.
+//!
+//! ```text
+//!   a limit is reached, by Athena's last word and its clock ─► a look of this moment says so too ─► end it
+//!   an end is asked for ── BUSY, in the grace period ────────► wait: until it isn't, or the period is over
+//! ```
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use kube::core::Duration as Asked;
+
+use super::knowledge::Seen;
+use super::view::{Evidence, PASS, View};
+use crate::api::condition;
+use crate::api::session::TerminationReason;
+use crate::athena::port::SessionState;
+
+/// A limit that the spec sets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Limit {
+    reason: TerminationReason,
+    /// By Athena's clock.
+    due: Timestamp,
+}
+
+/// How long an end waits for a session that is BUSY.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Grace {
+    /// From when it is counted.
+    pub since: Timestamp,
+    /// When it is over.
+    pub until: Timestamp,
+}
+
+/// A duration that the API server let in is above zero. Any other is none: it would end what nobody wants ended.
+#[must_use]
+pub fn positive(asked: Asked) -> Option<Duration> {
+    Some(Duration::from(asked)).filter(|long| !asked.is_negative() && !long.is_zero())
+}
+
+/// The limit that is reached, if one is: by what Athena has shown to this process, and its clock.
+#[must_use]
+pub fn reached(view: &View<'_>) -> Option<TerminationReason> {
+    overdue(view).map(|(reason, _)| reason)
+}
+
+/// How long from now until a limit is reached, as far as is known now.
+#[must_use]
+pub fn due_in(view: &View<'_>) -> Option<Duration> {
+    let due = next(view)?.due;
+    Duration::try_from(due.duration_since(athena_now(view))).ok()
+}
+
+/// The grace period that an end is in; None where it has none, or it is over.
+#[must_use]
+pub fn grace(view: &View<'_>) -> Option<Grace> {
+    // What is idle has nothing to finish.
+    let waits = view.intent().is_some_and(|reason| reason != TerminationReason::MaxIdle);
+    let period = view.object.spec.termination_grace_period.and_then(positive).filter(|_| waits)?;
+    let since = requested_at(view);
+    let until = after(since, period);
+    (until > view.now.wall).then_some(Grace { since, until })
+}
+
+/// The grace period where the session uses it. An end that has been begun isn't held up any more.
+#[must_use]
+pub fn draining(view: &View<'_>) -> Option<Grace> {
+    let Evidence::Alive(seen) = view.evidence() else { return None };
+    if seen.status.state == SessionState::Busy && !has_begun(view, seen) { grace(view) } else { None }
+}
+
+/// When the end was asked for, as this process wrote or first found it: what others write into the status later can put
+/// off no end, nor bring it forward. An object that wasn't deleted yet hadn't asked.
+#[must_use]
+pub fn requested_at(view: &View<'_>) -> Timestamp {
+    let known = view.knowledge.record.requested_at().unwrap_or(view.now.wall);
+    let is_deletion = view.asked() == Some(TerminationReason::ObjectDeleted);
+    let deleted = view.object.metadata.deletion_timestamp.as_ref().filter(|_| is_deletion);
+    condition::time(deleted.map_or(known, |deleted| known.max(deleted.0))).0
+}
+
+/// Whether a call of this moment, for this session alone, showed what is known of it. A list may lag behind.
+#[must_use]
+pub fn is_certain(view: &View<'_>, seen: &Seen) -> bool {
+    let sure = view.knowledge.looked_at.filter(|looked_at| *looked_at == seen.at);
+    let age = sure.map(|looked_at| view.now.tick.duration_since(looked_at));
+    // A look from before the limit was reached doesn't show that it is.
+    let most = overdue(view).filter(|(reason, _)| view.intent() == Some(*reason)).map_or(PASS, |(_, by)| by.min(PASS));
+    age.is_some_and(|age| age <= most)
+}
+
+/// Whether TerminateSession was accepted, and Athena may still come to it.
+#[must_use]
+pub fn has_begun(view: &View<'_>, seen: &Seen) -> bool {
+    view.knowledge.accepted_at.is_some_and(|accepted| seen.at < accepted + view.timing.recall)
+}
+
+/// The limit that is reached, and since how long.
+fn overdue(view: &View<'_>) -> Option<(TerminationReason, Duration)> {
+    let limit = next(view)?;
+    let by = Duration::try_from(athena_now(view).duration_since(limit.due)).ok()?;
+    Some((limit.reason, by))
+}
+
+/// The limit that is reached first.
+fn next(view: &View<'_>) -> Option<Limit> {
+    let Evidence::Alive(seen) = view.evidence() else { return None };
+    let (spec, status) = (&view.object.spec, &seen.status);
+    let limit = |reason, long: Option<Asked>, from: Option<Timestamp>| {
+        long.and_then(positive).zip(from).map(|(long, from)| Limit { reason, due: after(from, long) })
+    };
+    let idle_since = status.idle_since.filter(|_| status.state == SessionState::Idle);
+    let limits = [
+        limit(TerminationReason::MaxLifetime, spec.max_lifetime, status.started_at),
+        limit(TerminationReason::MaxIdle, spec.max_idle, idle_since),
+    ];
+    let is_active = status.state != SessionState::Terminating;
+    limits.into_iter().flatten().filter(|_| is_active).min_by_key(|limit| limit.due)
+}
+
+/// Athena's times are compared with Athena's clock.
+fn athena_now(view: &View<'_>) -> Timestamp {
+    view.now.wall.checked_add(view.scope.skew).unwrap_or(view.now.wall)
+}
+
+fn after(from: Timestamp, long: Duration) -> Timestamp {
+    let long = SignedDuration::try_from(long).unwrap_or(SignedDuration::MAX);
+    from.checked_add(long).unwrap_or(Timestamp::MAX)
+}

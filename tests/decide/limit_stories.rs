@@ -1,0 +1,160 @@
+//! Random stories of sessions with limits and grace periods: whatever people, Athena, the API server and crashes do, none is
+//! ended before a limit is reached in truth (S1, S7), none that is BUSY before its grace period is over, and each limit and
+//! each end that was asked for is reached (L1).
+
+use std::time::Duration;
+
+use athena_session_operator::api::session::DeletionPolicy;
+use athena_session_operator::athena::port::{ErrorClass, SessionState};
+use athena_session_operator::work_group::terms::Brake;
+use jiff::SignedDuration;
+use proptest::prelude::*;
+
+use crate::fixtures::{minutes, seconds};
+use crate::world::{Event, Fault, Forgery, Poller, World};
+
+#[derive(Clone, Debug)]
+enum Line {
+    Run(Duration),
+    Ambush(u8, Event),
+    Event(Event),
+    Freeze(bool),
+}
+
+#[derive(Clone, Debug)]
+struct Story {
+    starts: bool,
+    faults: Vec<Fault>,
+    poller: Poller,
+    skew: i64,
+    lines: Vec<Line>,
+}
+
+fn some_time() -> impl Strategy<Value = Option<Duration>> {
+    prop::sample::select(vec![None, Some(seconds(20)), Some(minutes(2)), Some(minutes(10)), Some(minutes(60))])
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    use Forgery::*;
+    let states =
+        [SessionState::Idle, SessionState::Busy, SessionState::Idle, SessionState::Busy, SessionState::Degraded];
+    let forgeries = [Emptied, EndRequested, EndRequestedLongAgo, EndRequestedInTheFuture, EndedByALimit];
+    let brakes = [None, Some(Brake::ReadOnly), Some(Brake::ObjectPaused)];
+    prop_oneof![
+        1 => Just(Event::Delete),
+        1 => Just(Event::SetTerminate),
+        3 => some_time().prop_map(Event::SetGrace),
+        3 => some_time().prop_map(Event::SetLifetime),
+        3 => some_time().prop_map(Event::SetIdle),
+        8 => prop::sample::select(states.to_vec()).prop_map(Event::Becomes),
+        2 => Just(Event::Restart),
+        2 => prop::sample::select(forgeries.to_vec()).prop_map(Event::Forge),
+        1 => (1..4u8, any::<bool>()).prop_map(|(requests, late)| Event::ApiServerFails { requests, late }),
+        1 => any::<bool>().prop_map(Event::GroupAllows),
+        1 => prop::sample::select(brakes.to_vec()).prop_map(Event::Brake),
+    ]
+}
+
+fn line() -> impl Strategy<Value = Line> {
+    let long = prop_oneof![Just(1), Just(10), Just(19), Just(70), Just(400)].prop_map(seconds);
+    prop_oneof![
+        5 => long.prop_map(Line::Run),
+        4 => (1..7u8, event()).prop_map(|(steps, event)| Line::Ambush(steps, event)),
+        6 => event().prop_map(Line::Event),
+        1 => any::<bool>().prop_map(Line::Freeze),
+    ]
+}
+
+fn fault() -> impl Strategy<Value = Fault> {
+    let classes = [ErrorClass::Throttled, ErrorClass::Denied, ErrorClass::Unavailable];
+    prop_oneof![
+        5 => Just(Fault::None),
+        1 => Just(Fault::CutAfter),
+        1 => Just(Fault::NoEffect),
+        2 => prop::sample::select(classes.to_vec()).prop_map(Fault::Fails),
+    ]
+}
+
+fn story() -> impl Strategy<Value = Story> {
+    let pollers =
+        [Poller::Off, Poller::Shows { lag: seconds(0) }, Poller::Shows { lag: seconds(5) }, Poller::AskYourself];
+    let parts = (
+        any::<bool>(),
+        prop::collection::vec(fault(), 0..12),
+        prop::sample::select(pollers.to_vec()),
+        prop::sample::select(vec![0, 0, 7200, -7200]),
+        prop::collection::vec(line(), 0..20),
+    );
+    parts.prop_map(|(starts, faults, poller, skew, lines)| Story { starts, faults, poller, skew, lines })
+}
+
+fn told(story: &Story) -> World {
+    let mut world = if story.starts { World::starting() } else { World::bound(SessionState::Idle) };
+    world.scope.skew = SignedDuration::from_secs(story.skew);
+    world.faults = story.faults.iter().copied().collect();
+    world.around.poller = story.poller;
+    for line in &story.lines {
+        match line {
+            Line::Run(long) => world.run_for(*long),
+            Line::Ambush(steps, event) => {
+                world.ambush.push((*steps, event.clone()));
+                world.pass();
+            }
+            Line::Event(event) => world.event(event),
+            Line::Freeze(frozen) => world.cache_frozen = *frozen,
+        }
+        if world.breach.is_some() {
+            break;
+        }
+    }
+    world
+}
+
+fn heal(world: &mut World) {
+    world.faults.clear();
+    world.ambush.clear();
+    world.cache_frozen = false;
+    let calm = Event::ApiServerFails { requests: 0, late: false };
+    for event in [calm, Event::GroupAllows(true), Event::Brake(None)] {
+        world.event(&event);
+    }
+}
+
+fn runs(world: &World) -> bool {
+    world.session.as_ref().is_some_and(|state| !state.is_ended())
+}
+
+/// Whether the end of the object's session must come within the hours to come.
+fn is_due(world: &World) -> bool {
+    let Some(object) = &world.object else { return false };
+    let is_idle = world.session == Some(SessionState::Idle) && object.spec.max_idle.is_some();
+    object.spec.terminate || object.spec.max_lifetime.is_some() || is_idle
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        // As in properties.rs.
+        cases: std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(3000),
+        ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_session_is_ended_before_its_time_nor_lives_beyond_it(story in story()) {
+        let mut world = told(&story);
+        prop_assert!(world.breach.is_none(), "{:?}\n{}", world.breach, world.told());
+        heal(&mut world);
+        let is_due = is_due(&world);
+        world.run_for(minutes(180));
+        prop_assert!(world.breach.is_none(), "{:?}\n{}", world.breach, world.told());
+        prop_assert!(!(is_due && runs(&world)), "L1: the session runs: {:?}\n{}", world.object, world.told());
+        let is_deleted = world.object.as_ref().is_some_and(|object| object.metadata.deletion_timestamp.is_some());
+        prop_assert!(!is_deleted, "L1: it hangs: {:?}\n{}", world.object, world.told());
+        world.forget_the_past();
+        world.run_for(minutes(60));
+        prop_assert!(world.writes.is_empty(), "L2: {:?}", world.writes);
+        world.event(&Event::SetPolicy(DeletionPolicy::Terminate));
+        world.event(&Event::Delete);
+        world.run_for(minutes(90));
+        prop_assert!(world.object.is_none() && !runs(&world), "L1: {:?}\n{}", world.object, world.told());
+        prop_assert!(world.breach.is_none(), "{:?}\n{}", world.breach, world.told());
+    }
+}

@@ -1,0 +1,73 @@
+//! The limits of a session's life, by the truth of this world: when it was started and since when it is idle. What must hold
+//! of ends that nobody asks for, and of grace periods, is checked here.
+
+use std::time::Duration;
+
+use athena_session_operator::api::session::AthenaSession;
+use athena_session_operator::athena::port::{SessionState, SessionStatus};
+use athena_session_operator::session::view::PASS;
+use jiff::Timestamp;
+use kube::ResourceExt;
+
+use super::World;
+use crate::fixtures::{at, seconds};
+
+/// What a clock that is read in whole requests may be off.
+const SLACK: Duration = seconds(1);
+
+/// The truth.
+#[derive(Clone, Debug, Default)]
+pub struct Truth {
+    pub idle_since: Duration,
+    pub started_at: Duration,
+    /// When the first end was asked for, by the object's deletion or spec.
+    pub asked_at: Option<Duration>,
+    /// What the last look of the object's own showed: when, and the truth then.
+    looked: Option<(Duration, Option<SessionState>, Duration)>,
+}
+
+impl World {
+    /// Athena's times, by its own clock.
+    pub(super) fn dated(&self, status: SessionStatus) -> SessionStatus {
+        let is_idle = status.state == SessionState::Idle;
+        let moment = |elapsed: Duration| -> Option<Timestamp> { at(elapsed).wall.checked_add(self.scope.skew).ok() };
+        let idle_since = moment(self.truth.idle_since).filter(|_| is_idle);
+        SessionStatus { started_at: moment(self.truth.started_at), idle_since, ..status }
+    }
+
+    pub(super) fn has_looked(&mut self) {
+        self.truth.looked = Some((self.elapsed, self.session.clone(), self.truth.idle_since));
+    }
+
+    /// Whether a limit of the object is reached in truth, as far as a look could tell.
+    pub(super) fn is_limit_reached(&self, object: &AthenaSession) -> bool {
+        let Some((looked_at, state, idle_since)) = &self.truth.looked else { return false };
+        let is_young = self.elapsed <= *looked_at + PASS + SLACK;
+        let reached = |limit: Option<kube::core::Duration>, since: Duration| {
+            limit.is_some_and(|limit| since + Duration::from(limit) <= *looked_at + SLACK)
+        };
+        let is_idle = *state == Some(SessionState::Idle);
+        let (lifetime, idle) = (object.spec.max_lifetime, object.spec.max_idle);
+        is_young && (reached(lifetime, self.truth.started_at) || is_idle && reached(idle, *idle_since))
+    }
+
+    /// No session that is BUSY loses its grace period.
+    pub(super) fn check_grace(&mut self, object: &AthenaSession) {
+        let Some(grace) = object.spec.termination_grace_period.map(Duration::from) else { return };
+        // A forged record can shorten it where nothing but the record says when terminate was set.
+        let asked_at = self.truth.asked_at.filter(|_| !self.around.is_forged || !object.spec.terminate);
+        let lifetime = object.spec.max_lifetime.map(|limit| self.truth.started_at + Duration::from(limit));
+        let earliest = [asked_at, lifetime].into_iter().flatten().min();
+        let is_over = earliest.is_none_or(|earliest| earliest + grace <= self.elapsed + SLACK);
+        let was_busy = match &self.truth.looked {
+            Some((looked_at, state, _)) if self.elapsed <= *looked_at + PASS + SLACK => {
+                *state == Some(SessionState::Busy)
+            }
+            _ => true,
+        };
+        if was_busy && !is_over {
+            let uid = object.uid();
+            self.breach(format!("TerminateSession of a BUSY session within its grace period: {uid:?}"));
+        }
+    }
+}
