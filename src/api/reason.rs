@@ -44,6 +44,10 @@ reasons! {
     StartUnclear: False, Stalled, Slow, true;
     /// The session takes calculations.
     Running: True, Ready, Slow, false;
+    /// The ConfigMap of spec.publishTo is there already, and isn't the object's.
+    PublishConflict: True, Stalled, Slow, true;
+    /// The API server refuses the operator the ConfigMap of spec.publishTo.
+    PublishForbidden: True, Stalled, Slow, true;
     /// The session has no healthy coordinators; it is billed all the same.
     Degraded: False, NotReady, Slow, true;
     /// Athena names a state that this operator doesn't know.
@@ -196,7 +200,10 @@ mod tests {
     #[test]
     fn no_row_contradicts_itself() {
         for row in Reason::TABLE {
-            assert!(row.active != Tristate::True || row.standing == Standing::Ready, "{}: active, not ready", row.word);
+            // What is beside the session doesn't keep it from taking calculations.
+            let is_beside = matches!(row.reason, Reason::PublishConflict | Reason::PublishForbidden);
+            let is_usable = row.standing == Standing::Ready || is_beside;
+            assert!(row.active != Tristate::True || is_usable, "{}: active, not ready", row.word);
             assert!(
                 row.warns || !matches!(row.standing, Standing::Stalled | Standing::StalledLater),
                 "{}: stalled in silence",

@@ -100,6 +100,9 @@ use super::start::SessionStart;
     validation = Rule::new("!has(oldSelf.workGroupRef) || (has(self.workGroupRef) && self.workGroupRef == oldSelf.workGroupRef)")
         .message("workGroupRef can't change, nor be removed: it may be set once; create another AthenaSession for another work group")
         .field_path(".workGroupRef"),
+    validation = Rule::new("!has(oldSelf.publishTo) || (has(self.publishTo) && self.publishTo == oldSelf.publishTo)")
+        .message("publishTo can't change, nor be removed: it may be set once")
+        .field_path(".publishTo"),
 )]
 pub struct AthenaSessionSpec {
     /// The id of a session that exists in Athena, 1 to 256 characters, as StartSession returned it. It
@@ -159,6 +162,12 @@ pub struct AthenaSessionSpec {
     #[schemars(with = "Option<String>")]
     #[x_kube(validation = duration("maxIdle"))]
     pub max_idle: Option<Duration>,
+
+    /// A ConfigMap of this namespace that tells a workload which session to use. It is there as long as the session
+    /// takes calculations and no end is asked for, so that a Pod with `envFrom` waits for it. It may be set once, and
+    /// then can't change. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub publish_to: Option<PublishTo>,
 }
 
 /// Athena's bounds of a session's idle timeout.
@@ -173,6 +182,18 @@ fn go(field: &str) -> String {
 fn duration(name: &str) -> kube::core::Rule {
     let message = format!("{name} is a duration above zero in hours, minutes and seconds, such as 10m or 1h30m");
     kube::core::Rule::new(format!("{} && duration(self) > duration('0s')", go("self"))).message(message.as_str())
+}
+
+/// Where a workload reads which session to use.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PublishTo {
+    /// The name of the ConfigMap, with the keys ATHENA_SESSION_ID, ATHENA_WORK_GROUP and AWS_REGION. The operator
+    /// creates it, and it goes with this object. One that is there already is left as it is.
+    #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([a-z0-9-]*[a-z0-9])?([.][a-z0-9]([a-z0-9-]*[a-z0-9])?)*$')")
+        .message("configMapName can't be the name of a ConfigMap: lower-case letters, digits, hyphens and full stops"))]
+    pub config_map_name: String,
 }
 
 /// Names an AthenaWorkGroup.

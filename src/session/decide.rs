@@ -19,12 +19,13 @@
 //!   otherwise ─────────────────────────────────────► look, now and then
 //! ```
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::knowledge::{Described, Seen, Trouble};
 use super::notice::{self, Notice};
 use super::view::{Evidence, PASS, Proof, View};
-use super::{limits, starting, status, verdict};
+use super::{limits, publish, starting, status, verdict};
 use crate::api::reason::{Pace, Reason, Standing};
 use crate::api::session::{AthenaSessionStatus, DeletionPolicy, TerminationReason};
 use crate::athena::port::{SessionState, StartRequest};
@@ -69,6 +70,20 @@ pub enum Step {
         /// On whose behalf.
         reason: TerminationReason,
     },
+    /// Read the ConfigMap of `spec.publishTo`.
+    LookAtConfigMap,
+    /// Write it.
+    Publish {
+        /// What it is to say.
+        data: BTreeMap<String, String>,
+    },
+    /// Remove it.
+    Unpublish {
+        /// Its UID.
+        uid: String,
+        /// Its version.
+        resource_version: String,
+    },
     /// Write this status.
     WriteStatus {
         /// All of it.
@@ -93,7 +108,10 @@ pub fn decide(view: &View<'_>) -> Step {
     if !view.is_held() && view.is_deleted() {
         return step;
     }
-    let after = sooner(after, arrival(view));
+    if let Some(step) = publish::due(view) {
+        return step;
+    }
+    let after = sooner(sooner(after, arrival(view)), publish::wait(view));
     let Some((status, notices)) = status::due(view) else { return Step::Wait(after) };
     match outdated(view) {
         None => Step::WriteStatus { status: Box::new(status), notices },
@@ -290,7 +308,7 @@ fn terminate(view: &View<'_>, seen: &Seen, reason: TerminationReason) -> Step {
     match record_why(view) {
         Some(record) => record,
         None if !view.fresh => Step::Refresh,
-        None => Step::Terminate { reason },
+        None => publish::due(view).unwrap_or(Step::Terminate { reason }),
     }
 }
 

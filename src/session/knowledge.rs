@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 
+use super::publish::Publication;
 use super::view::PASS;
 use crate::api::session::{AthenaSession, AthenaSessionStatus, TerminationReason};
 use crate::athena::port::{
@@ -68,6 +69,8 @@ pub struct Knowledge {
     /// TerminateSession, if it fails at present. It has a back-off of its own, since looks that succeed
     /// in between don't make it any better.
     pub end_trouble: Option<Trouble>,
+    /// What is known of the ConfigMap of `spec.publishTo`.
+    pub publication: Publication,
 }
 
 /// What is known of the start of a session.

@@ -3,9 +3,11 @@
 pub mod act;
 pub mod controller;
 pub mod decide;
+pub mod errands;
 pub mod knowledge;
 pub mod limits;
 pub mod notice;
+pub mod publish;
 pub mod request;
 pub mod starting;
 pub mod status;

@@ -6,7 +6,7 @@ use kube::ResourceExt;
 
 use super::knowledge::Trouble;
 use super::view::{Evidence, Proof, View};
-use super::{limits, starting};
+use super::{limits, publish, starting};
 use crate::api::PAUSED;
 use crate::api::reason::{ARRIVAL, Reason};
 use crate::api::session::{DeletionPolicy, TerminationReason};
@@ -201,6 +201,14 @@ pub fn arrives_within(view: &View<'_>, reason: Reason) -> Option<Duration> {
 /// Where the object stands. None while nothing is known that would be worth a write.
 #[must_use]
 pub fn verdict(view: &View<'_>) -> Option<Verdict> {
+    let verdict = of_session(view)?;
+    let is_up = view.is_held() && verdict.reason == Reason::Running;
+    let beside = if is_up { publish::hindrance(view) } else { None };
+    Some(beside.unwrap_or(verdict))
+}
+
+/// Where it stands as far as its session goes.
+pub(super) fn of_session(view: &View<'_>) -> Option<Verdict> {
     if !view.is_held() {
         return unheld(view);
     }

@@ -27,6 +27,7 @@ mod owners;
 mod polled;
 mod proof;
 mod properties;
+mod publishing;
 mod record;
 mod retain;
 mod start_stories;

@@ -5,6 +5,7 @@
 
 mod around;
 mod athena;
+mod beside;
 mod limits;
 mod operator;
 mod starts;
@@ -24,6 +25,7 @@ use athena_session_operator::work_group::terms::Brake;
 use kube::ResourceExt;
 
 pub use self::around::{Around, Owner, Poller};
+pub use self::beside::Beside;
 pub use self::limits::Truth;
 pub use self::operator::word;
 pub use self::starts::Starts;
@@ -136,6 +138,8 @@ pub struct World {
     /// What StartSession has done.
     pub starts: Starts,
     pub truth: Truth,
+    /// Other objects at the API server.
+    pub beside: Beside,
     api_server_fails: (u8, bool),
     versions: u64,
     killed: bool,
@@ -171,6 +175,7 @@ impl World {
             ambush: Vec::new(),
             starts: Starts::default(),
             truth: Truth::default(),
+            beside: Beside::default(),
             api_server_fails: (0, false),
             versions: 1,
             killed: false,

@@ -131,6 +131,14 @@ impl World {
                     }
                     continue;
                 }
+                Step::LookAtConfigMap | Step::Publish { .. } | Step::Unpublish { .. } => {
+                    self.run_errand(&object, &step);
+                    self.spring();
+                    if self.killed {
+                        return Outcome::Broken;
+                    }
+                    continue;
+                }
                 _ => {
                     self.call(&object, &step);
                     self.spring();
@@ -183,6 +191,9 @@ pub fn word(step: &Step) -> String {
         Step::Find { .. } => "Find".to_owned(),
         Step::Start { .. } => "Start".to_owned(),
         Step::Terminate { .. } => "Terminate".to_owned(),
+        Step::LookAtConfigMap => "LookAtConfigMap".to_owned(),
+        Step::Publish { .. } => "Publish".to_owned(),
+        Step::Unpublish { .. } => "Unpublish".to_owned(),
         Step::WriteStatus { .. } => "Write".to_owned(),
         Step::LetGo { .. } => "LetGo".to_owned(),
         Step::Wait(None) => "Wait".to_owned(),

@@ -1,0 +1,156 @@
+//! Steps that concern other objects of Kubernetes than the AthenaSession itself. What goes wrong with them is a value,
+//! never an error of the pass: none of them holds up an end.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
+use kube::api::{DeleteParams, PostParams, Preconditions};
+use kube::{Api, Resource, ResourceExt};
+use tokio::time::timeout;
+use tracing::{info, warn};
+
+use super::act::{Shell, now};
+use super::decide::Step;
+use super::knowledge::Knowledge;
+use super::publish::Found;
+use crate::api::session::AthenaSession;
+use crate::text::{kubernetes, one_line};
+use crate::work_group::registry::key;
+
+/// Why a request has come to nothing.
+enum Problem {
+    /// There is no such object.
+    Gone,
+    /// What we went by is old.
+    Conflict,
+    /// The API server refuses, in these words.
+    Refused(String),
+    /// It doesn't answer, or not as it should.
+    Failed(String),
+}
+
+impl Shell {
+    /// Takes such a step.
+    pub(super) async fn run_errand(&self, object: &AthenaSession, knowledge: &mut Knowledge, step: Step) {
+        match step {
+            Step::LookAtConfigMap | Step::Publish { .. } | Step::Unpublish { .. } => {
+                self.see_to_config_map(object, knowledge, step).await;
+            }
+            _ => {}
+        }
+    }
+
+    async fn ask<T>(&self, request: impl Future<Output = kube::Result<T>>) -> Result<T, Problem> {
+        match timeout(self.deadline, request).await {
+            Err(_) => Err(Problem::Failed(format!("no answer from the API server within {:?}", self.deadline))),
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(kube::Error::Api(status))) => Err(match status.code {
+                404 => Problem::Gone,
+                409 => Problem::Conflict,
+                429 | 500.. => Problem::Failed(one_line(&status.message)),
+                _ => Problem::Refused(one_line(&status.message)),
+            }),
+            Ok(Err(error)) => Err(Problem::Failed(kubernetes(&error))),
+        }
+    }
+
+    // The ConfigMap of spec.publishTo.
+
+    async fn see_to_config_map(&self, object: &AthenaSession, knowledge: &mut Knowledge, step: Step) {
+        let Some(publish_to) = &object.spec.publish_to else { return };
+        let name = publish_to.config_map_name.as_str();
+        let api = Api::namespaced(self.client.clone(), &object.namespace().unwrap_or_default());
+        let answer = match step {
+            Step::Publish { data } => self.publish(&api, name, object, data).await,
+            Step::Unpublish { uid, resource_version } => self.unpublish(&api, name, uid, resource_version).await,
+            _ => self.ask(api.get(name)).await.map(|read| found(&read, object)),
+        };
+        let problem = match answer {
+            Ok(found) => return knowledge.publication.found(found, now()),
+            Err(Problem::Gone) => return knowledge.publication.found(Found::Absent, now()),
+            Err(problem) => problem,
+        };
+        let (refusal, why) = match problem {
+            Problem::Refused(why) => (Some(why.clone()), why),
+            Problem::Failed(why) => (None, why),
+            Problem::Gone | Problem::Conflict => (None, "it has changed".to_owned()),
+        };
+        let (namespace, session) = key(object);
+        warn!(namespace, name = session, config_map = name, problem = why, "the ConfigMap of spec.publishTo");
+        knowledge.publication.failed(refusal, now(), &self.timing, fastrand::f64());
+    }
+
+    /// Never over one that isn't the object's: one that is there isn't created, and only what was just read to be the
+    /// object's is changed.
+    async fn publish(
+        &self,
+        api: &Api<ConfigMap>,
+        name: &str,
+        object: &AthenaSession,
+        data: BTreeMap<String, String>,
+    ) -> Result<Found, Problem> {
+        let params = PostParams::default();
+        let read = match self.ask(api.get(name)).await {
+            Ok(read) => Some(read),
+            Err(Problem::Gone) => None,
+            Err(problem) => return Err(problem),
+        };
+        let written = match read {
+            None => self.ask(api.create(&params, &config_map(name, object, data))).await?,
+            Some(read) if is_owned(&read, object) => {
+                let (data, binary_data) = (Some(data), None);
+                self.ask(api.replace(name, &params, &ConfigMap { data, binary_data, ..read })).await?
+            }
+            Some(_) => return Ok(Found::Foreign),
+        };
+        let (namespace, session) = key(object);
+        info!(namespace, name = session, config_map = name, "the session is published");
+        Ok(found(&written, object))
+    }
+
+    async fn unpublish(
+        &self,
+        api: &Api<ConfigMap>,
+        name: &str,
+        uid: String,
+        resource_version: String,
+    ) -> Result<Found, Problem> {
+        let preconditions = Preconditions { uid: Some(uid), resource_version: Some(resource_version) };
+        let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
+        self.ask(api.delete(name, &params)).await.map(|_| Found::Absent)
+    }
+}
+
+fn config_map(name: &str, object: &AthenaSession, data: BTreeMap<String, String>) -> ConfigMap {
+    let owner = OwnerReference {
+        controller: Some(true),
+        block_owner_deletion: None,
+        api_version: AthenaSession::api_version(&()).into_owned(),
+        kind: AthenaSession::kind(&()).into_owned(),
+        name: object.name_any(),
+        uid: object.uid().unwrap_or_default(),
+    };
+    let metadata = ObjectMeta {
+        name: Some(name.to_owned()),
+        namespace: object.namespace(),
+        owner_references: Some(vec![owner]),
+        ..ObjectMeta::default()
+    };
+    ConfigMap { metadata, data: Some(data), ..ConfigMap::default() }
+}
+
+fn is_owned(config_map: &ConfigMap, object: &AthenaSession) -> bool {
+    config_map.owner_references().iter().any(|owner| Some(&owner.uid) == object.metadata.uid.as_ref())
+}
+
+fn found(config_map: &ConfigMap, object: &AthenaSession) -> Found {
+    if !is_owned(config_map, object) {
+        return Found::Foreign;
+    }
+    Found::Ours {
+        uid: config_map.uid().unwrap_or_default(),
+        resource_version: config_map.resource_version().unwrap_or_default(),
+        data: config_map.data.clone().unwrap_or_default(),
+    }
+}

@@ -1,0 +1,148 @@
+//! The ConfigMap of `spec.publishTo`: there while the session takes calculations, and never in the way of an end.
+
+use athena_session_operator::athena::port::{Operation, SessionState};
+
+use crate::fixtures::{REGION, SESSION, WORK_GROUP, condition, minutes, seconds};
+use crate::world::{Event, World};
+
+fn reason(world: &World) -> String {
+    condition(world.recorded(), "Ready").unwrap().reason.clone()
+}
+
+#[test]
+fn a_session_that_is_up_is_published_with_one_look_and_one_write() {
+    let mut world = World::publishing(SessionState::Creating);
+    world.run_for(minutes(1));
+    assert!(world.beside.config_map.is_none(), "it isn't up yet");
+    assert!(!world.told().contains("ConfigMap"), "{}", world.told());
+    world.event(&Event::Becomes(SessionState::Idle));
+    world.run_for(seconds(10));
+    let (owner, data) = world.beside.config_map.clone().unwrap();
+    assert_eq!(owner, "uid-1");
+    let said: Vec<_> = data.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+    assert_eq!(said, [("ATHENA_SESSION_ID", SESSION), ("ATHENA_WORK_GROUP", WORK_GROUP), ("AWS_REGION", REGION)]);
+    assert_eq!(reason(&world), "Running");
+    world.forget_the_past();
+    world.run_for(minutes(4));
+    assert!(!world.told().contains("ublish") && !world.told().contains("ConfigMap"), "{}", world.told());
+}
+
+#[test]
+fn without_publish_to_nothing_is_asked() {
+    let mut world = World::adopted(SessionState::Idle);
+    world.event(&Event::SetTerminate);
+    world.run_for(minutes(10));
+    assert!(!world.told().contains("ublish") && !world.told().contains("ConfigMap"), "{}", world.told());
+}
+
+#[test]
+fn it_goes_before_the_session_is_ended() {
+    for event in [Event::Delete, Event::SetTerminate] {
+        let mut world = World::publishing(SessionState::Busy);
+        world.run_for(minutes(1));
+        assert!(world.beside.config_map.is_some());
+        world.forget_the_past();
+        world.event(&event);
+        world.run_for(minutes(1));
+        let told = world.told();
+        assert!(told.find("Unpublish").unwrap() < told.find("Terminate").unwrap(), "{told}");
+        assert!(world.beside.config_map.is_none() && world.session.as_ref().unwrap().is_ended());
+    }
+}
+
+#[test]
+fn it_goes_when_the_session_ends_by_itself_and_after_a_restart() {
+    for state in [SessionState::Terminating, SessionState::Terminated, SessionState::Failed] {
+        let mut world = World::publishing(SessionState::Idle);
+        world.run_for(minutes(1));
+        world.event(&Event::Restart);
+        world.event(&Event::Becomes(state.clone()));
+        world.run_for(minutes(5));
+        assert!(world.beside.config_map.is_none(), "{state}");
+    }
+}
+
+#[test]
+fn one_that_is_somebody_elses_is_neither_written_nor_removed() {
+    let mut world = World::publishing(SessionState::Idle);
+    world.meddle(Some(("uid-of-another", "mine")));
+    let before = world.beside.config_map.clone();
+    world.run_for(minutes(10));
+    assert_eq!(reason(&world), "PublishConflict");
+    assert_eq!(condition(world.recorded(), "Active").unwrap().status, "True", "it takes calculations all the same");
+    assert_eq!(condition(world.recorded(), "Stalled").unwrap().status, "True");
+    let looks = world.told().matches("LookAtConfigMap").count();
+    assert!((5..=12).contains(&looks), "{looks} looks in ten minutes");
+    world.event(&Event::SetTerminate);
+    world.run_for(minutes(5));
+    assert_eq!(world.beside.config_map, before);
+    assert_eq!(reason(&world), "Ended");
+    assert!(!world.told().contains("ublish"), "{}", world.told());
+}
+
+#[test]
+fn a_conflict_that_is_set_right_is_noticed() {
+    let mut world = World::publishing(SessionState::Idle);
+    world.meddle(Some(("uid-of-another", "mine")));
+    world.run_for(minutes(2));
+    world.meddle(None);
+    world.run_for(minutes(4));
+    assert_eq!(reason(&world), "Running");
+    assert!(world.beside.config_map.is_some());
+}
+
+#[test]
+fn what_others_make_of_it_is_set_right_in_time() {
+    for meddled in [None, Some(("uid-1", "another"))] {
+        let mut world = World::publishing(SessionState::Idle);
+        world.run_for(minutes(1));
+        let right = world.beside.config_map.clone();
+        world.meddle(meddled);
+        world.run_for(minutes(8));
+        assert_eq!(world.beside.config_map, right);
+    }
+}
+
+#[test]
+fn an_api_server_that_refuses_or_is_silent_holds_up_no_end() {
+    for is_forbidden in [true, false] {
+        for was_published in [true, false] {
+            let mut world = World::publishing(SessionState::Idle);
+            world.beside.is_forbidden = is_forbidden && !was_published;
+            world.beside.is_silent = !is_forbidden && !was_published;
+            world.run_for(minutes(3));
+            let expected = if is_forbidden && !was_published { "PublishForbidden" } else { "Running" };
+            assert_eq!(reason(&world), expected);
+            world.beside.is_forbidden = is_forbidden;
+            world.beside.is_silent = !is_forbidden;
+            world.forget_the_past();
+            world.event(&Event::Delete);
+            world.run_for(seconds(20));
+            assert!(world.object.is_none(), "the end is held up: {}", world.told());
+            assert_eq!(world.count(Operation::TerminateSession), 1);
+        }
+    }
+}
+
+#[test]
+fn a_removal_that_goes_on_failing_is_given_up() {
+    let mut world = World::publishing(SessionState::Idle);
+    world.run_for(minutes(1));
+    world.beside.is_forbidden = true;
+    world.event(&Event::SetTerminate);
+    world.run_for(minutes(10));
+    world.forget_the_past();
+    world.run_for(minutes(60));
+    assert!(!world.told().contains("ConfigMap"), "{}", world.told());
+}
+
+/// What is recorded is no authority.
+#[test]
+fn what_is_published_was_seen_from_athena() {
+    use crate::world::Forgery;
+    let mut world = World::publishing(SessionState::Idle);
+    world.event(&Event::Forge(Forgery::OtherWorkGroup));
+    world.run_for(minutes(2));
+    let (_, data) = world.beside.config_map.clone().unwrap();
+    assert_eq!(data["ATHENA_WORK_GROUP"], WORK_GROUP);
+}

@@ -1,0 +1,77 @@
+//! Other objects at the API server: the ConfigMap of `spec.publishTo`.
+
+use std::collections::BTreeMap;
+
+use athena_session_operator::api::session::{AthenaSession, PublishTo};
+use athena_session_operator::athena::port::SessionState;
+use athena_session_operator::session::decide::Step;
+use athena_session_operator::session::publish::Found;
+
+use super::World;
+use crate::fixtures::{TIMING, at};
+
+pub struct Beside {
+    /// The ConfigMap: who owns it, and what it says.
+    pub config_map: Option<(String, BTreeMap<String, String>)>,
+    /// The API server refuses requests about ConfigMaps.
+    pub is_forbidden: bool,
+    /// It doesn't answer them.
+    pub is_silent: bool,
+    version: u64,
+}
+
+impl Default for Beside {
+    fn default() -> Self {
+        Self { config_map: None, is_forbidden: false, is_silent: false, version: 1 }
+    }
+}
+
+impl World {
+    /// An object that publishes the session that it names.
+    pub fn publishing(session: SessionState) -> Self {
+        let mut world = Self::with(Some(session));
+        let publish_to = PublishTo { config_map_name: "nightly".to_owned() };
+        world.object.as_mut().unwrap().spec.publish_to = Some(publish_to);
+        world
+    }
+
+    pub(super) fn run_errand(&mut self, object: &AthenaSession, step: &Step) {
+        let now = at(self.elapsed);
+        let uid = object.metadata.uid.clone().unwrap();
+        if self.beside.is_forbidden || self.beside.is_silent {
+            let refusal = self.beside.is_forbidden.then(|| "configmaps is forbidden".to_owned());
+            return self.knowledge.publication.failed(refusal, now, &TIMING, 1.0);
+        }
+        let beside = &mut self.beside;
+        match step {
+            Step::Publish { data } if beside.config_map.as_ref().is_none_or(|(owner, _)| *owner == uid) => {
+                beside.version += 1;
+                beside.config_map = Some((uid.clone(), data.clone()));
+            }
+            Step::Unpublish { resource_version, .. } => {
+                if *resource_version != beside.version.to_string() {
+                    return self.knowledge.publication.failed(None, now, &TIMING, 1.0);
+                }
+                let (owner, _) = beside.config_map.take().expect("it is there");
+                assert_eq!(owner, uid, "only the object's own is removed");
+            }
+            _ => {}
+        }
+        let resource_version = beside.version.to_string();
+        let found = match &beside.config_map {
+            None => Found::Absent,
+            Some((owner, data)) if *owner == uid => {
+                Found::Ours { uid: "uid-of-config-map".to_owned(), resource_version, data: data.clone() }
+            }
+            Some(_) => Found::Foreign,
+        };
+        self.knowledge.publication.found(found, now);
+    }
+
+    /// Somebody writes the ConfigMap, or removes it.
+    pub fn meddle(&mut self, config_map: Option<(&str, &str)>) {
+        self.beside.version += 1;
+        self.beside.config_map = config_map
+            .map(|(owner, id)| (owner.to_owned(), BTreeMap::from([("ATHENA_SESSION_ID".to_owned(), id.to_owned())])));
+    }
+}
