@@ -84,6 +84,14 @@ pub struct Run {
     #[arg(long, env = "ATHENA_OPERATOR_LOG_FORMAT", value_enum, default_value_t = LogFormat::Pretty)]
     pub log_format: LogFormat,
 
+    /// Watch Jobs and Pods, and end sessions with those that spec.endWith names
+    #[arg(long, env = "ATHENA_OPERATOR_END_WITH", value_parser = switch)]
+    pub end_with: bool,
+
+    /// After the last of these has finished, until the session is ended
+    #[arg(long, env = "ATHENA_OPERATOR_END_WITH_DELAY", value_name = "DURATION", default_value = "30s", value_parser = duration)]
+    pub end_with_delay: Duration,
+
     /// Between two looks at a session that isn't changing, and between retries that need a person
     #[arg(long, env = "ATHENA_OPERATOR_POLL_INTERVAL", value_name = "DURATION", default_value = "60s", value_parser = duration)]
     pub poll_interval: Duration,
@@ -180,6 +188,7 @@ impl Run {
             backoff_min: self.backoff_min,
             backoff_max: self.backoff_max,
             call_deadline: self.aws_timeout,
+            end_with: self.end_with.then_some(self.end_with_delay),
         }
     }
 }

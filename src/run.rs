@@ -1,14 +1,18 @@
 //! `run`: from start-up to shutdown.
 
+use std::fmt::Debug;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
 use futures::future::join_all;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::Pod;
+use kube::core::NamespaceResourceScope;
 use kube::runtime::reflector::{self, store::Writer};
 use kube::runtime::{WatchStreamExt, watcher};
-use kube::{Api, Client, ResourceExt};
+use kube::{Api, Client, Resource, ResourceExt};
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -16,6 +20,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 use tracing::{info, warn};
 
+use crate::api::session::{Workload, WorkloadKind};
 use crate::athena::aws::Aws;
 use crate::athena::identity::Identities;
 use crate::athena::informer::{Informer, News};
@@ -26,6 +31,8 @@ use crate::events::Events;
 use crate::health::{Health, Heartbeats, Readiness, serve};
 use crate::metrics::Metrics;
 use crate::session::act::Shell;
+use crate::session::light::Light;
+use crate::session::workload::State;
 use crate::text::{Told, watch_problem};
 use crate::work_group::controller::Keeper;
 use crate::work_group::registry::{Group, Key, Labelled, Registry, Session, Sessions, Watch};
@@ -165,6 +172,7 @@ impl Operator<'_> {
         tokio::spawn(async move { handing_out.run(|| pulse.beat()).await });
         tokio::spawn(pass_on(Arc::clone(&registry), heard, granted));
         tokio::spawn(watch_namespaces(self.client.clone(), namespaces, Arc::clone(&registry), watch_timeout));
+        self.watch_workloads(&registry);
         tokio::spawn(tell_readiness(Arc::clone(&registry), self.health.readiness.clone()));
 
         let events = Events::start(self.client.clone(), self.options.kubernetes_timeout);
@@ -199,6 +207,25 @@ impl Operator<'_> {
             session::controller::run(watched, index, Arc::clone(&shell), watch_timeout, pulse, stop.clone())
         });
         tokio::join!(keeping, join_all(sessions));
+    }
+
+    /// Where endWith is switched on.
+    fn watch_workloads(&self, registry: &Arc<Registry>) {
+        if !self.options.end_with {
+            return;
+        }
+        let life = self.options.watch_timeout;
+        for namespace in self.names.clone().map_or_else(|| vec![None], |names| names.into_iter().map(Some).collect()) {
+            let (client, registry) = (self.client.clone(), Arc::clone(registry));
+            tokio::spawn(watch_workloads::<Job>(
+                client.clone(),
+                WorkloadKind::Job,
+                namespace.clone(),
+                Arc::clone(&registry),
+                life,
+            ));
+            tokio::spawn(watch_workloads::<Pod>(client, WorkloadKind::Pod, namespace, registry, life));
+        }
     }
 
     /// The registry, and what fills it.
@@ -266,6 +293,45 @@ async fn watch_namespaces(client: Client, writer: Writer<Labelled>, registry: Ar
             Ok(_) => {}
             Err(error) => told.trouble(&watch_problem(&error)),
         }
+    }
+}
+
+/// Nothing is stored: an object that follows a workload reads it when there is news of it.
+async fn watch_workloads<K>(
+    client: Client,
+    kind: WorkloadKind,
+    namespace: Option<String>,
+    registry: Arc<Registry>,
+    life: Duration,
+) where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + 'static,
+{
+    let api: Api<Light<K>> = match &namespace {
+        None => Api::all(client),
+        Some(name) => Api::namespaced(client, name),
+    };
+    let mut told = Told::of(match kind {
+        WorkloadKind::Job => "Jobs",
+        WorkloadKind::Pod => "Pods",
+    });
+    let mut changes = std::pin::pin!(watcher(api, watch_config(life)).default_backoff());
+    while let Some(change) = changes.next().await {
+        let (workload, is_there) = match change {
+            Ok(watcher::Event::Apply(workload) | watcher::Event::InitApply(workload)) => (workload, true),
+            Ok(watcher::Event::Delete(workload)) => (workload, false),
+            Ok(watcher::Event::InitDone) => {
+                registry.workloads_listed(kind, namespace.as_deref());
+                continue;
+            }
+            Ok(watcher::Event::Init) => continue,
+            Err(error) => {
+                told.trouble(&watch_problem(&error));
+                continue;
+            }
+        };
+        let state = if is_there { workload.state(kind) } else { State::Absent };
+        let place = workload.namespace().unwrap_or_default();
+        registry.workload_shown(&place, Workload { kind, name: workload.name_any() }, state);
     }
 }
 

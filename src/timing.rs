@@ -26,6 +26,8 @@ pub struct Timing {
     pub backoff_max: Duration,
     /// The deadline of each call to AWS: what was sent so long ago has come to pass, or won't.
     pub call_deadline: Duration,
+    /// After the last workload of `spec.endWith` has finished, until its session is ended; None: that is switched off.
+    pub end_with: Option<Duration>,
 }
 
 impl Timing {

@@ -48,6 +48,10 @@ reasons! {
     PublishConflict: True, Stalled, Slow, true;
     /// The API server refuses the operator the ConfigMap of spec.publishTo.
     PublishForbidden: True, Stalled, Slow, true;
+    /// The operator runs without --end-with, so that spec.endWith doesn't end the session.
+    EndWithDisabled: True, Stalled, Slow, true;
+    /// The API server refuses the operator what spec.endWith names.
+    EndWithForbidden: True, Stalled, Slow, true;
     /// The session has no healthy coordinators; it is billed all the same.
     Degraded: False, NotReady, Slow, true;
     /// Athena names a state that this operator doesn't know.
@@ -201,7 +205,10 @@ mod tests {
     fn no_row_contradicts_itself() {
         for row in Reason::TABLE {
             // What is beside the session doesn't keep it from taking calculations.
-            let is_beside = matches!(row.reason, Reason::PublishConflict | Reason::PublishForbidden);
+            let is_beside = matches!(
+                row.reason,
+                Reason::PublishConflict | Reason::PublishForbidden | Reason::EndWithDisabled | Reason::EndWithForbidden
+            );
             let is_usable = row.standing == Standing::Ready || is_beside;
             assert!(row.active != Tristate::True || is_usable, "{}: active, not ready", row.word);
             assert!(

@@ -168,6 +168,46 @@ pub struct AthenaSessionSpec {
     /// then can't change. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub publish_to: Option<PublishTo>,
+
+    /// Ends the session when all of these have finished: completed, failed, or gone after they were there. One that
+    /// isn't there yet is waited for, and so is one that is created anew under the same name. It works where the
+    /// operator runs with --end-with. Default: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(min = 1, max = 10))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["kind".into(), "name".into()]))]
+    pub end_with: Vec<Workload>,
+}
+
+/// A workload of the object's namespace.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, KubeSchema)]
+pub struct Workload {
+    /// Job or Pod.
+    pub kind: WorkloadKind,
+    /// Its name.
+    #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([a-z0-9-]*[a-z0-9])?([.][a-z0-9]([a-z0-9-]*[a-z0-9])?)*$')")
+        .message("name can't be the name of a Job or a Pod: lower-case letters, digits, hyphens and full stops"))]
+    pub name: String,
+}
+
+/// The kinds of workloads that a session can end with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum WorkloadKind {
+    /// A Job of batch/v1.
+    Job,
+    /// A Pod.
+    Pod,
+}
+
+impl WorkloadKind {
+    /// The kind, as manifests have it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Job => "Job",
+            Self::Pod => "Pod",
+        }
+    }
 }
 
 /// Athena's bounds of a session's idle timeout.
@@ -270,9 +310,14 @@ pub struct AthenaSessionStatus {
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "readable")]
     pub termination_requested_at: Option<Time>,
 
-    /// Why the operator ends the session: ObjectDeleted, RequestedBySpec, MaxLifetime or MaxIdle.
+    /// Why the operator ends the session: ObjectDeleted, RequestedBySpec, WorkloadFinished, MaxLifetime or MaxIdle.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "readable")]
     pub termination_reason: Option<TerminationReason>,
+
+    /// The workloads of spec.endWith that have been seen.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "readable")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["kind".into(), "name".into()]))]
+    pub workloads: Vec<WorkloadRecord>,
 
     /// What the session's calculations used, in milliseconds of one DPU: Athena's figure at its end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -284,6 +329,47 @@ pub struct AthenaSessionStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "readable")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
+}
+
+/// A workload of spec.endWith that has been seen.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct WorkloadRecord {
+    /// Job or Pod.
+    pub kind: WorkloadKind,
+    /// Its name.
+    pub name: String,
+    /// The UID of the one that was seen last.
+    pub uid: String,
+    /// How it finished, if it has: Completed, Failed or Gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<WorkloadOutcome>,
+    /// When.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<Time>,
+}
+
+/// How a workload finished.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum WorkloadOutcome {
+    /// It succeeded.
+    Completed,
+    /// It failed.
+    Failed,
+    /// It isn't there any more.
+    Gone,
+}
+
+impl WorkloadOutcome {
+    /// The same as a verb of the past.
+    #[must_use]
+    pub fn verb(self) -> &'static str {
+        match self {
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+            Self::Gone => "went",
+        }
+    }
 }
 
 /// The operator's last call of StartSession. It is recorded before the call.
@@ -313,6 +399,8 @@ pub enum TerminationReason {
     ObjectDeleted,
     /// `spec.terminate` is true.
     RequestedBySpec,
+    /// The workloads of `spec.endWith` have finished.
+    WorkloadFinished,
     /// `spec.maxLifetime` has passed since the session was started.
     MaxLifetime,
     /// The session has been idle for `spec.maxIdle`.
@@ -326,6 +414,7 @@ impl TerminationReason {
         match self {
             Self::ObjectDeleted => "ObjectDeleted",
             Self::RequestedBySpec => "RequestedBySpec",
+            Self::WorkloadFinished => "WorkloadFinished",
             Self::MaxLifetime => "MaxLifetime",
             Self::MaxIdle => "MaxIdle",
         }
@@ -337,6 +426,7 @@ impl TerminationReason {
         match self {
             Self::ObjectDeleted => "the object was deleted",
             Self::RequestedBySpec => "spec.terminate is true",
+            Self::WorkloadFinished => "the workloads of spec.endWith have finished",
             Self::MaxLifetime => "spec.maxLifetime is over",
             Self::MaxIdle => "spec.maxIdle is over",
         }

@@ -14,7 +14,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Value, json};
 
 use super::PAUSED;
-use super::session::{AthenaSession, AthenaSessionSpec, AthenaSessionStatus};
+use super::session::{AthenaSession, AthenaSessionSpec, AthenaSessionStatus, Workload};
 
 /// An AthenaSession, packed: of ten thousand in memory each is half as large as it is when it can be looked into.
 #[derive(Clone, Debug)]
@@ -23,6 +23,7 @@ pub struct Packed {
     session_id: Option<Box<str>>,
     reference: Option<Box<str>>,
     place: Option<StartPlace>,
+    end_with: Box<[Workload]>,
     /// Spec and status, as JSON.
     rest: Box<str>,
 }
@@ -47,6 +48,12 @@ impl Packed {
     #[must_use]
     pub fn start_place(&self) -> Option<StartPlace> {
         self.place
+    }
+
+    /// The workloads that it follows.
+    #[must_use]
+    pub fn end_with(&self) -> &[Workload] {
+        &self.end_with
     }
 
     /// The name of the AthenaWorkGroup that it refers to, if it does.
@@ -94,6 +101,7 @@ impl<'de> Deserialize<'de> for Packed {
             session_id: text(&raw.spec["sessionId"]).or_else(|| text(&raw.status["sessionId"]).filter(|_| starts)),
             place: starts.then(|| StartPlace::of(&raw.status)),
             reference: text(&raw.spec["workGroupRef"]["name"]),
+            end_with: Deserialize::deserialize(&raw.spec["endWith"]).unwrap_or_default(),
             rest: json!({"spec": raw.spec, "status": raw.status}).to_string().into(),
             metadata: raw.metadata.try_into().map_err(D::Error::custom)?,
         })

@@ -130,6 +130,7 @@ impl Shell {
             let reach = self.reach(&object, &memory.knowledge).await;
             let (scope, now) = (reach.scope(), now());
             memory.knowledge.found(&object, &scope, now);
+            memory.knowledge.workloads.heard(self.registry.workload_news(&object));
             // What the poller sees of its work group isn't for an object that may not have it, or not yet.
             let poller = self.poller(&reach, &memory.knowledge).filter(|_| is_held(&*object));
             let id = memory.knowledge.session_id(&object).map(str::to_owned);
@@ -186,7 +187,10 @@ impl Shell {
                     }
                     answer
                 }
-                step @ (Step::LookAtConfigMap | Step::Publish { .. } | Step::Unpublish { .. }) => {
+                step @ (Step::LookAtConfigMap
+                | Step::Publish { .. }
+                | Step::Unpublish { .. }
+                | Step::LookAtWorkloads) => {
                     self.run_errand(&object, knowledge, step).await;
                     continue;
                 }

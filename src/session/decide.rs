@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 use super::knowledge::{Described, Seen, Trouble};
 use super::notice::{self, Notice};
 use super::view::{Evidence, PASS, Proof, View};
-use super::{limits, publish, starting, status, verdict};
+use super::{limits, publish, starting, status, verdict, workload};
 use crate::api::reason::{Pace, Reason, Standing};
 use crate::api::session::{AthenaSessionStatus, DeletionPolicy, TerminationReason};
 use crate::athena::port::{SessionState, StartRequest};
@@ -84,6 +84,8 @@ pub enum Step {
         /// Its version.
         resource_version: String,
     },
+    /// Read the workloads of `spec.endWith`.
+    LookAtWorkloads,
     /// Write this status.
     WriteStatus {
         /// All of it.
@@ -108,10 +110,10 @@ pub fn decide(view: &View<'_>) -> Step {
     if !view.is_held() && view.is_deleted() {
         return step;
     }
-    if let Some(step) = publish::due(view) {
+    if let Some(step) = publish::due(view).or_else(|| workload::due(view)) {
         return step;
     }
-    let after = sooner(sooner(after, arrival(view)), publish::wait(view));
+    let after = [arrival(view), publish::wait(view), workload::wait(view)].into_iter().fold(after, sooner);
     let Some((status, notices)) = status::due(view) else { return Step::Wait(after) };
     match outdated(view) {
         None => Step::WriteStatus { status: Box::new(status), notices },
@@ -252,6 +254,11 @@ pub(super) fn wait_after(view: &View<'_>, trouble: Option<&Trouble>) -> Option<S
 }
 
 fn end(view: &View<'_>, seen: &Seen, reason: TerminationReason) -> Step {
+    if reason == TerminationReason::WorkloadFinished
+        && let Some(step) = workload::confirm(view)
+    {
+        return step;
+    }
     if seen.doubtful {
         return call(view, Step::Look);
     }

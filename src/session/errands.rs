@@ -2,8 +2,10 @@
 //! never an error of the pass: none of them holds up an end.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
-use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube::api::{DeleteParams, PostParams, Preconditions};
 use kube::{Api, Resource, ResourceExt};
@@ -13,8 +15,10 @@ use tracing::{info, warn};
 use super::act::{Shell, now};
 use super::decide::Step;
 use super::knowledge::Knowledge;
+use super::light::Light;
 use super::publish::Found;
-use crate::api::session::AthenaSession;
+use super::workload::State;
+use crate::api::session::{AthenaSession, Workload, WorkloadKind};
 use crate::text::{kubernetes, one_line};
 use crate::work_group::registry::key;
 
@@ -30,6 +34,17 @@ enum Problem {
     Failed(String),
 }
 
+impl Problem {
+    /// The API server's words where it refuses, and what to log.
+    fn told(self) -> (Option<String>, String) {
+        match self {
+            Self::Refused(why) => (Some(why.clone()), why),
+            Self::Failed(why) => (None, why),
+            Self::Gone | Self::Conflict => (None, "it has changed".to_owned()),
+        }
+    }
+}
+
 impl Shell {
     /// Takes such a step.
     pub(super) async fn run_errand(&self, object: &AthenaSession, knowledge: &mut Knowledge, step: Step) {
@@ -37,7 +52,45 @@ impl Shell {
             Step::LookAtConfigMap | Step::Publish { .. } | Step::Unpublish { .. } => {
                 self.see_to_config_map(object, knowledge, step).await;
             }
+            Step::LookAtWorkloads => self.look_at_workloads(object, knowledge).await,
             _ => {}
+        }
+    }
+
+    async fn look_at_workloads(&self, object: &AthenaSession, knowledge: &mut Knowledge) {
+        for workload in &object.spec.end_with {
+            let sent = Instant::now();
+            let problem = match self.read_workload(object, workload).await {
+                Ok(state) => {
+                    knowledge.workloads.read(workload, state, sent, now());
+                    continue;
+                }
+                Err(problem) => problem,
+            };
+            let (namespace, session) = key(object);
+            let (refusal, why) = problem.told();
+            let (kind, name) = (workload.kind.as_str(), workload.name.as_str());
+            warn!(namespace, name = session, kind, workload = name, problem = why, "a workload of spec.endWith");
+            return knowledge.workloads.failed(refusal, now(), &self.timing, fastrand::f64());
+        }
+    }
+
+    async fn read_workload(&self, object: &AthenaSession, workload: &Workload) -> Result<State, Problem> {
+        let namespace = object.namespace().unwrap_or_default();
+        let (client, name) = (self.client.clone(), workload.name.as_str());
+        let read = match workload.kind {
+            WorkloadKind::Job => {
+                let api: Api<Light<Job>> = Api::namespaced(client, &namespace);
+                self.ask(api.get(name)).await.map(|read| read.state(WorkloadKind::Job))
+            }
+            WorkloadKind::Pod => {
+                let api: Api<Light<Pod>> = Api::namespaced(client, &namespace);
+                self.ask(api.get(name)).await.map(|read| read.state(WorkloadKind::Pod))
+            }
+        };
+        match read {
+            Err(Problem::Gone) => Ok(State::Absent),
+            read => read,
         }
     }
 
@@ -71,11 +124,7 @@ impl Shell {
             Err(Problem::Gone) => return knowledge.publication.found(Found::Absent, now()),
             Err(problem) => problem,
         };
-        let (refusal, why) = match problem {
-            Problem::Refused(why) => (Some(why.clone()), why),
-            Problem::Failed(why) => (None, why),
-            Problem::Gone | Problem::Conflict => (None, "it has changed".to_owned()),
-        };
+        let (refusal, why) = problem.told();
         let (namespace, session) = key(object);
         warn!(namespace, name = session, config_map = name, problem = why, "the ConfigMap of spec.publishTo");
         knowledge.publication.failed(refusal, now(), &self.timing, fastrand::f64());

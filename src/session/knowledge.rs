@@ -10,6 +10,7 @@ use jiff::Timestamp;
 
 use super::publish::Publication;
 use super::view::PASS;
+use super::workload::Workloads;
 use crate::api::session::{AthenaSession, AthenaSessionStatus, TerminationReason};
 use crate::athena::port::{
     CallError, ErrorClass, Operation, Page, Polled, Scope, Session, SessionState, SessionStatus,
@@ -71,6 +72,8 @@ pub struct Knowledge {
     pub end_trouble: Option<Trouble>,
     /// What is known of the ConfigMap of `spec.publishTo`.
     pub publication: Publication,
+    /// What is known of the workloads of `spec.endWith`.
+    pub workloads: Workloads,
 }
 
 /// What is known of the start of a session.
@@ -166,6 +169,9 @@ fn fingerprint(status: Option<&AthenaSessionStatus>) -> u64 {
         status.termination_reason.map(TerminationReason::as_str).hash(&mut hasher);
         for time in [&status.started_at, &status.idle_since, &status.ended_at, &status.termination_requested_at] {
             time.as_ref().map(|time| time.0.as_second()).hash(&mut hasher);
+        }
+        for it in &status.workloads {
+            (it.kind, &it.name, &it.uid, it.outcome.map(|it| it as u8)).hash(&mut hasher);
         }
         for condition in &status.conditions {
             (&condition.type_, &condition.status, &condition.reason, &condition.message).hash(&mut hasher);

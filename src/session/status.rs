@@ -6,7 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use super::notice::{self, Notice};
 use super::verdict::{self, Verdict};
 use super::view::{Evidence, View};
-use super::{limits, starting};
+use super::{limits, starting, workload};
 use crate::api::condition::{self, Draft};
 use crate::api::reason::{Reason, Tristate};
 use crate::api::session::{AthenaSessionStatus, TerminationReason};
@@ -37,6 +37,7 @@ pub(super) fn render(view: &View<'_>, verdict: &Verdict, with_session: bool) -> 
     let mut status = view.recorded().cloned().unwrap_or_default();
     status.observed_generation = view.object.metadata.generation;
     status.start_attempt = starting::attempt_to_record(view);
+    status.workloads = workload::to_record(view);
     if with_session {
         record_session(view, &mut status);
     }

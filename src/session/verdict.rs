@@ -6,7 +6,7 @@ use kube::ResourceExt;
 
 use super::knowledge::Trouble;
 use super::view::{Evidence, Proof, View};
-use super::{limits, publish, starting};
+use super::{limits, publish, starting, workload};
 use crate::api::PAUSED;
 use crate::api::reason::{ARRIVAL, Reason};
 use crate::api::session::{DeletionPolicy, TerminationReason};
@@ -203,7 +203,7 @@ pub fn arrives_within(view: &View<'_>, reason: Reason) -> Option<Duration> {
 pub fn verdict(view: &View<'_>) -> Option<Verdict> {
     let verdict = of_session(view)?;
     let is_up = view.is_held() && verdict.reason == Reason::Running;
-    let beside = if is_up { publish::hindrance(view) } else { None };
+    let beside = if is_up { publish::hindrance(view).or_else(|| workload::standing(view)) } else { None };
     Some(beside.unwrap_or(verdict))
 }
 
@@ -381,6 +381,10 @@ fn ended(view: &View<'_>) -> Verdict {
             Reason::Failed,
             format!("The session FAILED{said}. Nothing runs any more. Delete this object; start another session."),
         ),
+        (Some(state), Some(asked @ TerminationReason::WorkloadFinished)) => {
+            let why = workload::sentence(view);
+            (Reason::Ended, format!("The session is {state}, as asked ({}: {why}).", asked.as_str()))
+        }
         (Some(state), Some(asked)) => {
             (Reason::Ended, format!("The session is {state}, as asked ({}).", asked.as_str()))
         }
@@ -395,14 +399,18 @@ fn ended(view: &View<'_>) -> Verdict {
 
 /// An end that is asked for, and what is in its way.
 pub(super) fn ending(view: &View<'_>, sentence: &str) -> Verdict {
-    let asked = why(view.asked().unwrap_or(TerminationReason::ObjectDeleted));
+    let asked = why(view, view.asked().unwrap_or(TerminationReason::ObjectDeleted));
     let message = format!("{asked}: the session is to be ended. {sentence}");
     Verdict { reason: Reason::Terminating, message: with_way_out(view, message) }
 }
 
 /// The beginning of a sentence.
-fn why(reason: TerminationReason) -> &'static str {
-    if reason == TerminationReason::ObjectDeleted { "The object was deleted" } else { reason.clause() }
+fn why(view: &View<'_>, reason: TerminationReason) -> String {
+    match reason {
+        TerminationReason::ObjectDeleted => "The object was deleted".to_owned(),
+        TerminationReason::WorkloadFinished => workload::sentence(view),
+        reason => reason.clause().to_owned(),
+    }
 }
 
 fn draining(view: &View<'_>, reason: TerminationReason) -> Option<Verdict> {
@@ -410,7 +418,7 @@ fn draining(view: &View<'_>, reason: TerminationReason) -> Option<Verdict> {
     let message = format!(
         "{}: the session is to be ended since {since}. It is BUSY, and ended as soon as it isn't any more, or at {until} \
          (spec.terminationGracePeriod).",
-        why(reason)
+        why(view, reason)
     );
     Some(Verdict { reason: Reason::Draining, message: with_way_out(view, message) })
 }
@@ -432,7 +440,7 @@ fn alive(view: &View<'_>, state: &SessionState) -> Verdict {
         ),
         (Some(reason), _) => (
             Reason::Terminating,
-            with_way_out(view, format!("{}: the session is being ended, and Athena is asked until it says that it has.", why(reason))),
+            with_way_out(view, format!("{}: the session is being ended, and Athena is asked until it says that it has.", why(view, reason))),
         ),
         (None, SessionState::Terminating) => (
             Reason::Terminating,

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::knowledge::{Absence, Knowledge, Now, Seen};
-use super::{limits, verdict};
+use super::{limits, verdict, workload};
 use crate::api;
 use crate::api::reason::Pace;
 use crate::api::session::{AthenaSession, AthenaSessionStatus, DeletionPolicy, TerminationReason};
@@ -79,8 +79,8 @@ impl View<'_> {
         self.terms.refusal.filter(|refusal| !ends_its_own(refusal))
     }
 
-    /// Why the session is to be ended, if it is: that is asked for, or a limit of the spec is reached. What the status says
-    /// asks for nothing.
+    /// Why the session is to be ended, if it is: that is asked for, its workloads have finished, or a limit of the spec is
+    /// reached. What the status says asks for nothing.
     #[must_use]
     pub fn intent(&self) -> Option<TerminationReason> {
         self.asked().or_else(|| limits::reached(self))
@@ -106,6 +106,8 @@ impl View<'_> {
             Some(TerminationReason::RequestedBySpec)
         } else if self.is_deleted() && spec.deletion_policy == DeletionPolicy::Terminate {
             Some(TerminationReason::ObjectDeleted)
+        } else if workload::is_finished(self) {
+            Some(TerminationReason::WorkloadFinished)
         } else {
             None
         }

@@ -2,6 +2,7 @@
 
 pub mod controller;
 mod declared;
+pub mod followed;
 pub mod registry;
 pub mod status;
 pub mod terms;

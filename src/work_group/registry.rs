@@ -4,6 +4,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Namespace;
@@ -14,9 +15,10 @@ use kube::{Resource, ResourceExt};
 use tokio::sync::{RwLock, mpsc, watch};
 
 use super::declared::Declarations;
+use super::followed::Followed;
 use super::status::Holders;
 use super::terms::{Claim, Crowd, Domain, Rules, Terms, is_paused};
-use crate::api::session::AthenaSession;
+use crate::api::session::{AthenaSession, Workload, WorkloadKind};
 use crate::api::slim::{Packed, Slim, StartPlace};
 use crate::api::start::StartBounds;
 use crate::api::work_group::AthenaWorkGroup;
@@ -25,6 +27,7 @@ use crate::athena::identity::Identities;
 use crate::athena::marker::Marker;
 use crate::athena::port::{Role, Way};
 pub use crate::athena::quota::Key;
+use crate::session::workload::State;
 
 /// An AthenaSession as the watch has it.
 pub type Session = Packed;
@@ -61,6 +64,8 @@ pub struct Registry {
     /// What matters of each AthenaWorkGroup to those that refer to it; its numbers, which change often, don't.
     bearings: Mutex<HashMap<String, u64>>,
     declared: Declarations,
+    /// Which objects follow which workloads.
+    pub followed: Followed,
     /// Held for reading while an object is adopted, and for writing while an AthenaWorkGroup is let go.
     pub adoptions: RwLock<()>,
 }
@@ -89,7 +94,7 @@ impl Registry {
     ) -> Self {
         let missing = [Watch::Groups, Watch::Namespaces].into_iter().chain((0..sessions.len()).map(Watch::Sessions));
         let missing = watch::Sender::new(missing.collect());
-        let (bearings, declared, adoptions) = Default::default();
+        let (bearings, declared, followed, adoptions) = Default::default();
         Self {
             rules,
             cluster,
@@ -102,6 +107,7 @@ impl Registry {
             missing,
             bearings,
             declared,
+            followed,
             adoptions,
         }
     }
@@ -116,6 +122,7 @@ impl Registry {
             Event::Init => {}
             Event::InitDone => {
                 self.declared.retain(|key| self.session(key)?.session_id().map(str::to_owned));
+                self.followed.retain(|key| self.session(key).is_some());
                 self.listed(Watch::Sessions(watch));
             }
         }
@@ -180,7 +187,28 @@ impl Registry {
         self.missing.borrow().is_empty()
     }
 
+    /// A watch shows a workload so.
+    pub fn workload_shown(&self, namespace: &str, workload: Workload, state: State) {
+        self.followed.shown(namespace, workload, state).iter().for_each(|key| self.wake(key));
+    }
+
+    /// All workloads of a kind have been listed anew, in one namespace or in all.
+    pub fn workloads_listed(&self, kind: WorkloadKind, namespace: Option<&str>) {
+        self.followed.listed(kind, namespace).iter().for_each(|key| self.wake(key));
+    }
+
+    /// When a watch last had news of a workload that an object follows.
+    #[must_use]
+    pub fn workload_news(&self, object: &AthenaSession) -> Option<Instant> {
+        let workloads = &object.spec.end_with;
+        if workloads.is_empty() {
+            return None;
+        }
+        self.followed.news(object.meta().namespace.as_deref().unwrap_or_default(), workloads)
+    }
+
     fn declare(&self, object: &Session) {
+        self.followed.follow(&key(object), object.end_with());
         if !is_held(object) {
             self.released(object);
         }
@@ -190,6 +218,7 @@ impl Registry {
     }
 
     fn withdraw(&self, object: &Session) {
+        self.followed.follow(&key(object), &[]);
         self.released(object);
         self.freed(object, true);
         self.declared.withdraw(object).iter().for_each(|other| self.wake(other));

@@ -31,6 +31,7 @@ pub const TIMING: Timing = Timing {
     backoff_min: Duration::from_secs(1),
     backoff_max: Duration::from_secs(5 * 60),
     call_deadline: Duration::from_secs(10),
+    end_with: Some(Duration::from_secs(30)),
 };
 
 pub const fn seconds(seconds: u64) -> Duration {

@@ -36,4 +36,5 @@ mod table;
 mod terms;
 mod terms_table;
 mod trouble;
+mod workload;
 mod world;

@@ -21,6 +21,7 @@ pub const TIMING: Timing = Timing {
     backoff_min: Duration::from_secs(1),
     backoff_max: Duration::from_secs(5 * 60),
     call_deadline: Duration::from_secs(10),
+    end_with: None,
 };
 
 pub const PAGE: usize = 100;

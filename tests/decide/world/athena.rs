@@ -63,7 +63,8 @@ impl World {
         }
         let asks = |object: &AthenaSession| {
             let deleted = object.metadata.deletion_timestamp.is_some();
-            object.spec.terminate || deleted && object.spec.deletion_policy == DeletionPolicy::Terminate
+            let has_finished = self.beside.have_finished(&object.spec.end_with);
+            has_finished || object.spec.terminate || deleted && object.spec.deletion_policy == DeletionPolicy::Terminate
         };
         match &self.read {
             Some(read) if read.uid() != object.uid() => self.breach("S1: another object asks for the end".to_owned()),

@@ -1,11 +1,13 @@
 //! Other objects at the API server: the ConfigMap of `spec.publishTo`.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use athena_session_operator::api::session::{AthenaSession, PublishTo};
+use athena_session_operator::api::session::{AthenaSession, PublishTo, Workload, WorkloadKind};
 use athena_session_operator::athena::port::SessionState;
 use athena_session_operator::session::decide::Step;
 use athena_session_operator::session::publish::Found;
+use athena_session_operator::session::workload::State;
 
 use super::World;
 use crate::fixtures::{TIMING, at};
@@ -18,11 +20,30 @@ pub struct Beside {
     /// It doesn't answer them.
     pub is_silent: bool,
     version: u64,
+    /// Jobs and Pods.
+    pub workloads: BTreeMap<Workload, State>,
+    /// When the watch last had news of them.
+    pub news: Option<Duration>,
 }
 
 impl Default for Beside {
     fn default() -> Self {
-        Self { config_map: None, is_forbidden: false, is_silent: false, version: 1 }
+        Self {
+            config_map: None,
+            is_forbidden: false,
+            is_silent: false,
+            version: 1,
+            workloads: BTreeMap::new(),
+            news: None,
+        }
+    }
+}
+
+impl Beside {
+    /// Whether all of them have, and there is one.
+    pub fn have_finished(&self, workloads: &[Workload]) -> bool {
+        let has_finished = |workload| !matches!(self.workloads.get(workload), Some(State::Unfinished { .. }));
+        !workloads.is_empty() && workloads.iter().all(has_finished)
     }
 }
 
@@ -37,6 +58,9 @@ impl World {
 
     pub(super) fn run_errand(&mut self, object: &AthenaSession, step: &Step) {
         let now = at(self.elapsed);
+        if *step == Step::LookAtWorkloads {
+            return self.look_at_workloads(object);
+        }
         let uid = object.metadata.uid.clone().unwrap();
         if self.beside.is_forbidden || self.beside.is_silent {
             let refusal = self.beside.is_forbidden.then(|| "configmaps is forbidden".to_owned());
@@ -68,10 +92,41 @@ impl World {
         self.knowledge.publication.found(found, now);
     }
 
+    fn look_at_workloads(&mut self, object: &AthenaSession) {
+        let now = at(self.elapsed);
+        if self.beside.is_forbidden || self.beside.is_silent {
+            let refusal = self.beside.is_forbidden.then(|| "jobs is forbidden".to_owned());
+            return self.knowledge.workloads.failed(refusal, now, &TIMING, 1.0);
+        }
+        for workload in &object.spec.end_with {
+            let state = self.beside.workloads.get(workload).cloned().unwrap_or(State::Absent);
+            self.knowledge.workloads.read(workload, state, now.tick, now);
+        }
+    }
+
+    /// An object that is ended with these Jobs, and the session that it names.
+    pub fn following(session: SessionState, jobs: &[&str]) -> Self {
+        let mut world = Self::with(Some(session));
+        world.object.as_mut().unwrap().spec.end_with = jobs.iter().map(|name| job(name)).collect();
+        world
+    }
+
+    /// A Job comes to stand so; without the watch telling it, where that is `false`.
+    pub fn job_becomes(&mut self, name: &str, state: State, is_told: bool) {
+        self.beside.workloads.insert(job(name), state);
+        if is_told {
+            self.beside.news = Some(self.elapsed);
+        }
+    }
+
     /// Somebody writes the ConfigMap, or removes it.
     pub fn meddle(&mut self, config_map: Option<(&str, &str)>) {
         self.beside.version += 1;
         self.beside.config_map = config_map
             .map(|(owner, id)| (owner.to_owned(), BTreeMap::from([("ATHENA_SESSION_ID".to_owned(), id.to_owned())])));
     }
+}
+
+pub fn job(name: &str) -> Workload {
+    Workload { kind: WorkloadKind::Job, name: name.to_owned() }
 }

@@ -87,6 +87,7 @@ impl World {
             let (terms, scope) = (self.terms(&object), self.scope_for(&object));
             self.around.was_granted |= terms.refusal.is_none();
             self.knowledge.found(&object, &scope, now);
+            self.knowledge.workloads.heard(self.beside.news.map(|news| at(news).tick));
             let polled = self.hear(&object, &terms, &scope, now);
             self.knowledge.recognize(&object, CLUSTER);
             let (knowledge, terms, scope) = (&self.knowledge, &terms, &scope);
@@ -131,7 +132,7 @@ impl World {
                     }
                     continue;
                 }
-                Step::LookAtConfigMap | Step::Publish { .. } | Step::Unpublish { .. } => {
+                Step::LookAtConfigMap | Step::Publish { .. } | Step::Unpublish { .. } | Step::LookAtWorkloads => {
                     self.run_errand(&object, &step);
                     self.spring();
                     if self.killed {
@@ -192,6 +193,7 @@ pub fn word(step: &Step) -> String {
         Step::Start { .. } => "Start".to_owned(),
         Step::Terminate { .. } => "Terminate".to_owned(),
         Step::LookAtConfigMap => "LookAtConfigMap".to_owned(),
+        Step::LookAtWorkloads => "LookAtWorkloads".to_owned(),
         Step::Publish { .. } => "Publish".to_owned(),
         Step::Unpublish { .. } => "Unpublish".to_owned(),
         Step::WriteStatus { .. } => "Write".to_owned(),

@@ -1,0 +1,284 @@
+//! The workloads that an object follows: `spec.endWith` ends its session when all of them have finished. PURE.
+//!
+//! What counts is what the API server said of each of them to this process. A workload that isn't there has finished
+//! only where it was there before: an earlier process's word for that is `status.workloads`.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use kube::ResourceExt;
+
+use super::decide::Step;
+use super::knowledge::Now;
+use super::verdict::Verdict;
+use super::view::{Evidence, PASS, View};
+use crate::api::condition;
+use crate::api::reason::Reason;
+use crate::api::session::{TerminationReason, Workload, WorkloadOutcome, WorkloadRecord};
+use crate::athena::port::SessionState;
+use crate::timing::Timing;
+
+/// What is known of them.
+#[derive(Clone, Debug, Default)]
+pub struct Workloads {
+    readings: BTreeMap<Workload, Reading>,
+    /// When a watch last had news of one of them.
+    news: Option<Instant>,
+    failure: Option<Failure>,
+}
+
+/// How a workload stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State {
+    /// It isn't there.
+    Absent,
+    /// It is, and hasn't finished.
+    Unfinished {
+        /// Its UID.
+        uid: String,
+    },
+    /// It has finished.
+    Finished {
+        /// Its UID.
+        uid: String,
+        /// How.
+        outcome: WorkloadOutcome,
+        /// When, where it says so.
+        at: Option<Timestamp>,
+    },
+}
+
+#[derive(Clone, Debug)]
+struct Reading {
+    state: State,
+    at: Instant,
+    /// Since when it isn't at work.
+    since: Now,
+    /// The last UID that was seen under its name.
+    uid: Option<String>,
+}
+
+#[derive(Clone, Debug)]
+struct Failure {
+    /// The API server's words, where it refuses.
+    refusal: Option<String>,
+    attempts: u32,
+    retry_at: Instant,
+}
+
+impl State {
+    fn uid(&self) -> Option<&str> {
+        match self {
+            Self::Absent => None,
+            Self::Unfinished { uid } | Self::Finished { uid, .. } => Some(uid),
+        }
+    }
+}
+
+impl Workloads {
+    /// A watch had news of one of them then.
+    pub fn heard(&mut self, news: Option<Instant>) {
+        self.news = self.news.max(news);
+    }
+
+    /// The API server said so of one, when asked at `sent`.
+    pub fn read(&mut self, workload: &Workload, state: State, sent: Instant, now: Now) {
+        self.failure = None;
+        let before = self.readings.remove(workload);
+        let uid = state.uid().map(str::to_owned).or(before.as_ref().and_then(|before| before.uid.clone()));
+        let is_at_work = matches!(state, State::Unfinished { .. });
+        let goes_on = |before: &Reading| {
+            let is_same = state == State::Absent || before.state.uid() == state.uid();
+            is_same && !is_at_work && !matches!(before.state, State::Unfinished { .. })
+        };
+        let since = before.filter(goes_on).map_or(now, |before| before.since);
+        self.readings.insert(workload.clone(), Reading { state, at: sent, since, uid });
+    }
+
+    /// It didn't answer, or refuses, in these words. `jitter`, from 0 to 1, spreads the retries of many objects.
+    pub fn failed(&mut self, refusal: Option<String>, now: Now, timing: &Timing, jitter: f64) {
+        let before = self.failure.take().map_or(0, |failure| failure.attempts);
+        let wait = if refusal.is_some() { timing.steady } else { timing.back_off(before, jitter) };
+        self.failure = Some(Failure { refusal, attempts: before.saturating_add(1), retry_at: now.tick + wait });
+    }
+}
+
+/// Whether the session is to be ended since its workloads have finished.
+pub(super) fn is_finished(view: &View<'_>) -> bool {
+    let is_candidate = !view.object.spec.end_with.is_empty() && !view.is_deleted() && !view.is_starting();
+    is_candidate && (is_begun(view) || due_at(view).is_some_and(|due| due <= view.now.tick))
+}
+
+/// An end that is under way, or reached, isn't taken back.
+fn is_begun(view: &View<'_>) -> bool {
+    let recorded = view.recorded().and_then(|status| status.termination_reason);
+    recorded == Some(TerminationReason::WorkloadFinished) && (view.knowledge.accepted_at.is_some() || is_over(view))
+}
+
+fn is_over(view: &View<'_>) -> bool {
+    match view.evidence() {
+        Evidence::Alive(seen) => seen.status.state == SessionState::Terminating,
+        Evidence::Ended | Evidence::Absent => true,
+        Evidence::None | Evidence::Missing(_) => view.recorded_terminated().is_some(),
+    }
+}
+
+/// When the session is to be ended, where all of them have finished.
+fn due_at(view: &View<'_>) -> Option<Instant> {
+    let delay = view.timing.end_with?;
+    let since = view.object.spec.end_with.iter().map(|workload| {
+        let reading = view.knowledge.workloads.readings.get(workload)?;
+        let was_seen = reading.uid.is_some() || recorded(view, workload).is_some();
+        let has_finished = match reading.state {
+            State::Absent => was_seen,
+            State::Unfinished { .. } => false,
+            State::Finished { .. } => true,
+        };
+        has_finished.then_some(reading.since.tick)
+    });
+    since.collect::<Option<Vec<_>>>()?.into_iter().max().map(|last| last + delay)
+}
+
+fn recorded<'a>(view: &'a View<'_>, workload: &Workload) -> Option<&'a WorkloadRecord> {
+    view.recorded()?.workloads.iter().find(|it| it.kind == workload.kind && it.name == workload.name)
+}
+
+fn is_followed(view: &View<'_>) -> bool {
+    let spec = &view.object.spec;
+    let is_wanted = !spec.end_with.is_empty() && view.timing.end_with.is_some();
+    let is_asked_otherwise = spec.terminate || view.is_deleted();
+    is_wanted
+        && !is_asked_otherwise
+        && view.is_held()
+        && view.terms.owner.is_none()
+        && !view.is_foreign()
+        && !is_over(view)
+}
+
+/// What is to be asked about them now.
+pub(super) fn due(view: &View<'_>) -> Option<Step> {
+    let next = wait_for_look(view)?;
+    next.is_zero().then_some(Step::LookAtWorkloads)
+}
+
+/// When there is something to do about them again, if nothing changes until then.
+pub(super) fn wait(view: &View<'_>) -> Option<Duration> {
+    let end = due_at(view).filter(|due| is_followed(view) && *due > view.now.tick).map(|due| view.until(due));
+    wait_for_look(view).into_iter().chain(end).min()
+}
+
+fn wait_for_look(view: &View<'_>) -> Option<Duration> {
+    let known = &view.knowledge.workloads;
+    if !is_followed(view) {
+        return None;
+    }
+    if let Some(failure) = &known.failure {
+        return Some(view.until(failure.retry_at));
+    }
+    let waits = view.object.spec.end_with.iter().map(|workload| match known.readings.get(workload) {
+        // The watch tells of changes; this is for what it may have missed.
+        Some(reading) if known.news.is_none_or(|news| reading.at > news) => {
+            view.until(reading.at + view.timing.rarely())
+        }
+        _ => Duration::ZERO,
+    });
+    waits.min()
+}
+
+/// What is to be done before the session is ended on their account: each is read anew.
+pub(super) fn confirm(view: &View<'_>) -> Option<Step> {
+    let known = &view.knowledge.workloads;
+    if is_begun(view) {
+        return None;
+    }
+    if let Some(failure) = known.failure.as_ref().filter(|failure| failure.retry_at > view.now.tick) {
+        return Some(Step::Wait(Some(view.until(failure.retry_at))));
+    }
+    let is_old = |workload| known.readings.get(workload).is_none_or(|reading| view.now.tick > reading.at + PASS);
+    let asks = known.failure.is_some() || view.object.spec.end_with.iter().any(is_old);
+    asks.then_some(Step::LookAtWorkloads)
+}
+
+/// What the status says of them.
+pub(super) fn to_record(view: &View<'_>) -> Vec<WorkloadRecord> {
+    let all = view.object.spec.end_with.iter();
+    if !is_followed(view) {
+        return all.filter_map(|workload| recorded(view, workload).cloned()).collect();
+    }
+    all.filter_map(|workload| record(view, workload)).collect()
+}
+
+fn record(view: &View<'_>, workload: &Workload) -> Option<WorkloadRecord> {
+    let recorded = recorded(view, workload);
+    let Some(reading) = view.knowledge.workloads.readings.get(workload) else { return recorded.cloned() };
+    let uid = reading.uid.as_deref().or(recorded.map(|it| it.uid.as_str()))?;
+    let recorded = recorded.filter(|it| it.uid == uid && it.outcome.is_some());
+    let (outcome, at) = match &reading.state {
+        State::Unfinished { .. } => (None, None),
+        State::Finished { outcome, at, .. } => (Some(*outcome), *at),
+        State::Absent => (recorded.map_or(Some(WorkloadOutcome::Gone), |it| it.outcome), None),
+    };
+    let found_at = || condition::time(at.unwrap_or(reading.since.wall));
+    let finished_at = outcome.map(|_| recorded.and_then(|it| it.finished_at.clone()).unwrap_or_else(found_at));
+    let (kind, name) = (workload.kind, workload.name.clone());
+    Some(WorkloadRecord { kind, name, uid: uid.to_owned(), outcome, finished_at })
+}
+
+/// The last one that finished: what, how and when.
+pub(super) fn told(view: &View<'_>) -> Option<String> {
+    let records = to_record(view);
+    let last =
+        records.iter().filter(|it| it.outcome.is_some()).max_by_key(|it| it.finished_at.as_ref().map(|at| at.0))?;
+    let namespace = view.object.namespace().unwrap_or_default();
+    let did = last.outcome.map_or("finished", WorkloadOutcome::verb);
+    let at = last.finished_at.as_ref().map_or_else(String::new, |at| format!(" at {}", at.0));
+    let others = if records.len() > 1 { format!(", the last of {}", records.len()) } else { String::new() };
+    Some(format!("{} {namespace}/{} {did}{at}{others}", last.kind.as_str(), last.name))
+}
+
+/// The same where one has finished, whatever is known of it.
+pub(super) fn sentence(view: &View<'_>) -> String {
+    told(view).unwrap_or_else(|| "The workloads of spec.endWith have finished".to_owned())
+}
+
+/// What there is to say of them while the session is up.
+pub(super) fn standing(view: &View<'_>) -> Option<Verdict> {
+    let workloads = &view.object.spec.end_with;
+    if workloads.is_empty() {
+        return None;
+    }
+    let Some(delay) = view.timing.end_with else {
+        let message = "The session is up, and spec.endWith won't end it: the operator runs without --end-with. A cluster \
+                       administrator can add the component deploy/workloads to its installation.";
+        return Some(Verdict { reason: Reason::EndWithDisabled, message: message.to_owned() });
+    };
+    if let Some(refusal) = view.knowledge.workloads.failure.as_ref().and_then(|failure| failure.refusal.as_ref()) {
+        let message = format!(
+            "The session is up, and spec.endWith can't end it: the API server refuses the operator what it names \
+             ({refusal}). A cluster administrator can add the component deploy/workloads to its installation. Tried again \
+             every {:?}.",
+            view.timing.steady
+        );
+        return Some(Verdict { reason: Reason::EndWithForbidden, message });
+    }
+    let message = match told(view).filter(|_| due_at(view).is_some()) {
+        Some(told) => format!("The session is up. {told}: it is ended {delay:?} later."),
+        None => format!("The session is up. It is ended when {} finished. {ANYWAY}", names(view)),
+    };
+    Some(Verdict { reason: Reason::Running, message })
+}
+
+const ANYWAY: &str =
+    "Before that, when this object is deleted (unless deletionPolicy is Retain) or spec.terminate is set.";
+
+fn names(view: &View<'_>) -> String {
+    let workloads = &view.object.spec.end_with;
+    let awaited = |workload: &Workload| {
+        let is_seen = to_record(view).iter().any(|it| it.kind == workload.kind && it.name == workload.name);
+        let note = if is_seen { "" } else { " (not there yet)" };
+        format!("{} {}{note}", workload.kind.as_str(), workload.name)
+    };
+    let names = workloads.iter().map(awaited).collect::<Vec<_>>().join(", ");
+    format!("{names} {}", if workloads.len() > 1 { "have" } else { "has" })
+}

@@ -1,0 +1,102 @@
+//! Which objects follow which workloads (`spec.endWith`), and when a watch last had news of one of these.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use super::registry::Key;
+use crate::api::session::{Workload, WorkloadKind};
+use crate::session::workload::State;
+
+/// Those that follow a workload.
+#[derive(Default)]
+pub struct Followed(Mutex<Index>);
+
+#[derive(Default)]
+struct Index {
+    /// By the namespace and the workload.
+    followers: HashMap<(String, Workload), Followers>,
+    /// What each object follows.
+    followed: HashMap<Key, Box<[Workload]>>,
+}
+
+#[derive(Default)]
+struct Followers {
+    keys: Vec<Key>,
+    /// What the watch last showed: not each change of a Job is news.
+    last: Option<State>,
+    news: Option<Instant>,
+}
+
+impl Followed {
+    /// The object follows these, and no others.
+    pub fn follow(&self, key: &Key, workloads: &[Workload]) {
+        let mut index = self.lock();
+        if index.followed.get(key).map_or(&[][..], |known| known) == workloads {
+            return;
+        }
+        index.forget(key);
+        if workloads.is_empty() {
+            return;
+        }
+        index.followed.insert(key.clone(), workloads.into());
+        for workload in workloads {
+            index.followers.entry((key.0.clone(), workload.clone())).or_default().keys.push(key.clone());
+        }
+    }
+
+    /// Drops the objects that are gone.
+    pub fn retain(&self, is_there: impl Fn(&Key) -> bool) {
+        let mut index = self.lock();
+        let gone: Vec<_> = index.followed.keys().filter(|key| !is_there(key)).cloned().collect();
+        gone.iter().for_each(|key| index.forget(key));
+    }
+
+    /// A watch shows a workload so. Returns those whom that concerns.
+    pub fn shown(&self, namespace: &str, workload: Workload, state: State) -> Vec<Key> {
+        let mut index = self.lock();
+        let Some(followers) = index.followers.get_mut(&(namespace.to_owned(), workload)) else { return Vec::new() };
+        if followers.last.as_ref() == Some(&state) {
+            return Vec::new();
+        }
+        (followers.last, followers.news) = (Some(state), Some(Instant::now()));
+        followers.keys.clone()
+    }
+
+    /// All workloads of a kind have been listed anew, in one namespace or in all: some may have gone unseen.
+    pub fn listed(&self, kind: WorkloadKind, namespace: Option<&str>) -> Vec<Key> {
+        let mut index = self.lock();
+        let concerned = index.followers.iter_mut().filter(|((place, workload), _)| {
+            workload.kind == kind && namespace.is_none_or(|namespace| namespace == place)
+        });
+        let concerned = concerned.flat_map(|(_, followers)| {
+            followers.news = Some(Instant::now());
+            followers.keys.clone()
+        });
+        concerned.collect()
+    }
+
+    /// When there was news last of any of these.
+    pub fn news(&self, namespace: &str, workloads: &[Workload]) -> Option<Instant> {
+        let index = self.lock();
+        let of = |workload: &Workload| index.followers.get(&(namespace.to_owned(), workload.clone()))?.news;
+        workloads.iter().filter_map(of).max()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Index> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Index {
+    fn forget(&mut self, key: &Key) {
+        for workload in self.followed.remove(key).unwrap_or_default() {
+            let place = (key.0.clone(), workload);
+            let Some(followers) = self.followers.get_mut(&place) else { continue };
+            followers.keys.retain(|other| other != key);
+            if followers.keys.is_empty() {
+                self.followers.remove(&place);
+            }
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! Ends with a workload (`spec.endWith`).
+
+use athena_session_operator::api::session::{
+    TerminationReason, Workload, WorkloadKind, WorkloadOutcome, WorkloadRecord,
+};
+use athena_session_operator::athena::port::{Operation, SessionState};
+use athena_session_operator::session::workload::State;
+
+use crate::fixtures::{condition, minutes, seconds};
+use crate::world::{Event, World};
+
+fn reason(world: &World) -> String {
+    condition(world.recorded(), "Ready").unwrap().reason.clone()
+}
+
+fn unfinished(uid: &str) -> State {
+    State::Unfinished { uid: uid.to_owned() }
+}
+
+fn completed(uid: &str) -> State {
+    State::Finished { uid: uid.to_owned(), outcome: WorkloadOutcome::Completed, at: None }
+}
+
+fn ends(world: &World) -> usize {
+    world.count(Operation::TerminateSession)
+}
+
+fn record(name: &str, uid: &str) -> WorkloadRecord {
+    let (kind, name) = (WorkloadKind::Job, name.to_owned());
+    WorkloadRecord { kind, name, uid: uid.to_owned(), outcome: None, finished_at: None }
+}
+
+fn running() -> World {
+    let mut world = World::following(SessionState::Busy, &["nightly"]);
+    world.job_becomes("nightly", unfinished("job-1"), true);
+    world.run_for(seconds(10));
+    assert_eq!(world.recorded().workloads, [record("nightly", "job-1")]);
+    world.forget_the_past();
+    world
+}
+
+#[test]
+fn a_session_is_ended_after_the_delay_when_its_workload_has_finished() {
+    let failed = State::Finished { uid: "job-1".to_owned(), outcome: WorkloadOutcome::Failed, at: None };
+    for (state, word) in [(completed("job-1"), "completed"), (failed, "failed"), (State::Absent, "went")] {
+        let mut world = running();
+        world.job_becomes("nightly", state, true);
+        world.run_for(seconds(25));
+        assert_eq!((ends(&world), reason(&world)), (0, "Running".to_owned()), "{word}");
+        let message = &condition(world.recorded(), "Ready").unwrap().message;
+        assert!(message.contains(&format!("Job team-a/nightly {word} at 2027-")), "{message}");
+        world.forget_the_past();
+        world.run_for(seconds(20));
+        let told = world.told();
+        assert!(told.find("LookAtWorkloads").unwrap() < told.find("Terminate").unwrap(), "{told}");
+        assert_eq!(world.recorded().termination_reason, Some(TerminationReason::WorkloadFinished));
+        assert_eq!(condition(world.recorded(), "Terminated").unwrap().reason, "WorkloadFinished");
+        let message = &condition(world.recorded(), "Ready").unwrap().message;
+        assert!(message.contains("WorkloadFinished") && message.contains(word), "{message}");
+        assert_eq!((ends(&world), reason(&world)), (1, "Ended".to_owned()), "{word}");
+        assert!(world.breach.is_none(), "{:?}", world.breach);
+    }
+}
+
+#[test]
+fn a_workload_that_isnt_there_yet_is_waited_for() {
+    let mut world = World::following(SessionState::Idle, &["nightly"]);
+    world.run_for(minutes(60));
+    assert_eq!((ends(&world), reason(&world)), (0, "Running".to_owned()));
+    let message = &condition(world.recorded(), "Ready").unwrap().message;
+    assert!(message.contains("Job nightly (not there yet)"), "{message}");
+    assert!(world.told().matches("LookAtWorkloads").count() <= 15, "{}", world.told());
+}
+
+#[test]
+fn all_of_them_must_have_finished() {
+    let mut world = World::following(SessionState::Idle, &["one", "two"]);
+    world.job_becomes("one", unfinished("job-1"), true);
+    world.job_becomes("two", unfinished("job-2"), true);
+    world.run_for(seconds(10));
+    world.job_becomes("one", completed("job-1"), true);
+    world.run_for(minutes(10));
+    assert_eq!(ends(&world), 0);
+    world.job_becomes("two", State::Absent, true);
+    world.run_for(minutes(1));
+    assert_eq!((ends(&world), reason(&world)), (1, "Ended".to_owned()));
+    let message = &condition(world.recorded(), "Ready").unwrap().message;
+    assert!(message.contains("Job team-a/two went at") && message.contains("the last of 2"), "{message}");
+}
+
+#[test]
+fn one_that_is_created_anew_under_its_name_is_followed_from_then_on() {
+    let mut world = running();
+    world.job_becomes("nightly", State::Absent, true);
+    world.run_for(seconds(20));
+    world.job_becomes("nightly", unfinished("job-2"), true);
+    world.run_for(minutes(10));
+    assert_eq!((ends(&world), reason(&world)), (0, "Running".to_owned()));
+    assert_eq!(world.recorded().workloads, [record("nightly", "job-2")]);
+    world.job_becomes("nightly", completed("job-2"), true);
+    world.run_for(seconds(25));
+    assert_eq!(ends(&world), 0, "the delay counts from the end of the new one");
+    world.run_for(seconds(20));
+    assert_eq!(ends(&world), 1);
+}
+
+/// The watch may lag: what counts is a read just before.
+#[test]
+fn one_that_comes_back_unseen_by_the_watch_is_seen_before_the_end() {
+    let mut world = running();
+    world.job_becomes("nightly", State::Absent, true);
+    world.run_for(seconds(15));
+    world.job_becomes("nightly", unfinished("job-2"), false);
+    world.run_for(minutes(10));
+    assert_eq!((ends(&world), reason(&world)), (0, "Running".to_owned()));
+    assert!(world.recorded().termination_requested_at.is_none());
+}
+
+#[test]
+fn what_an_earlier_process_saw_counts_when_it_is_gone() {
+    let mut world = running();
+    world.event(&Event::Restart);
+    world.beside.workloads.clear();
+    world.run_for(minutes(2));
+    assert_eq!((ends(&world), reason(&world)), (1, "Ended".to_owned()));
+}
+
+/// A record alone ends nothing: the workload must have finished, or be absent, by a read; and only after the delay.
+#[test]
+fn a_forged_record_ends_nothing_while_the_workload_is_there() {
+    let mut world = running();
+    let status = world.object.as_mut().unwrap().status.as_mut().unwrap();
+    let (outcome, finished_at) = (Some(WorkloadOutcome::Completed), Some(crate::fixtures::time(seconds(0))));
+    status.workloads = vec![WorkloadRecord { outcome, finished_at, ..record("nightly", "another") }];
+    status.termination_reason = Some(TerminationReason::WorkloadFinished);
+    status.termination_requested_at = Some(crate::fixtures::time(seconds(0)));
+    world.event(&Event::Restart);
+    world.run_for(minutes(10));
+    assert_eq!((ends(&world), reason(&world)), (0, "Running".to_owned()));
+    assert_eq!(world.recorded().workloads, [record("nightly", "job-1")]);
+    assert_eq!(world.recorded().termination_reason, None);
+}
+
+#[test]
+fn without_an_answer_about_the_workload_nothing_is_ended() {
+    for is_forbidden in [true, false] {
+        let mut world = running();
+        world.job_becomes("nightly", completed("job-1"), true);
+        world.run_for(seconds(5));
+        world.beside.is_forbidden = is_forbidden;
+        world.beside.is_silent = !is_forbidden;
+        world.beside.news = Some(world.elapsed);
+        world.run_for(minutes(10));
+        assert_eq!(ends(&world), 0);
+        world.beside.is_forbidden = false;
+        world.beside.is_silent = false;
+        world.run_for(minutes(6));
+        assert_eq!(ends(&world), 1);
+    }
+}
+
+#[test]
+fn what_is_missing_is_told() {
+    let mut world = World::following(SessionState::Idle, &["nightly"]);
+    world.beside.is_forbidden = true;
+    world.run_for(minutes(5));
+    assert_eq!(reason(&world), "EndWithForbidden");
+    assert_eq!(condition(world.recorded(), "Active").unwrap().status, "True");
+    assert!(world.told().matches("LookAtWorkloads").count() <= 7, "{}", world.told());
+}
+
+#[test]
+fn an_end_that_is_asked_for_waits_for_no_workload() {
+    for event in [Event::Delete, Event::SetTerminate] {
+        let mut world = running();
+        world.beside.is_silent = true;
+        world.event(&event);
+        world.run_for(seconds(20));
+        assert_eq!(ends(&world), 1);
+        assert!(!world.told().contains("LookAtWorkloads"), "{}", world.told());
+    }
+}
+
+#[test]
+fn the_record_of_such_an_end_outlives_the_process_and_the_workload() {
+    let mut world = running();
+    world.job_becomes("nightly", completed("job-1"), true);
+    world.run_for(minutes(2));
+    let recorded = world.recorded().clone();
+    assert_eq!(reason(&world), "Ended");
+    world.job_becomes("nightly", unfinished("job-2"), true);
+    world.event(&Event::Restart);
+    world.run_for(minutes(10));
+    assert_eq!(*world.recorded(), recorded);
+}
+
+#[test]
+fn one_that_is_created_anew_after_the_call_doesnt_undo_the_end() {
+    let mut world = running();
+    world.terminating_for = None;
+    world.job_becomes("nightly", completed("job-1"), true);
+    world.run_for(minutes(1));
+    assert_eq!((ends(&world), reason(&world)), (1, "Terminating".to_owned()));
+    world.job_becomes("nightly", unfinished("job-2"), true);
+    world.run_for(seconds(30));
+    assert_eq!(reason(&world), "Terminating");
+    assert_eq!(world.recorded().termination_reason, Some(TerminationReason::WorkloadFinished));
+}
+
+#[test]
+fn a_session_that_is_started_is_ended_with_its_workload() {
+    let mut world = World::starting();
+    world.object.as_mut().unwrap().spec.end_with =
+        vec![Workload { kind: WorkloadKind::Job, name: "nightly".to_owned() }];
+    world.job_becomes("nightly", completed("job-1"), true);
+    world.run_for(seconds(10));
+    world.event(&Event::Becomes(SessionState::Idle));
+    world.run_for(minutes(2));
+    assert_eq!((ends(&world), reason(&world)), (1, "Ended".to_owned()));
+    assert_eq!(world.starts.requests.len(), 1);
+    assert!(world.breach.is_none(), "{:?}", world.breach);
+}
