@@ -176,6 +176,15 @@ pub struct AthenaSessionSpec {
     #[schemars(length(min = 1, max = 10))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["kind".into(), "name".into()]))]
     pub end_with: Vec<Workload>,
+
+    /// Deletes this object so long after its session has ended: `24h`, say, or `1h30m`. An object with start that
+    /// Argo CD, Flux or Helm tracks is kept, since they would create it anew, which would start another session.
+    /// Default: it stays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 2, max = 16))]
+    #[x_kube(validation = Rule::new("self.matches('^([0-9]+([.][0-9]+)?(h|m|s|ms))+$') && duration(self) > duration('0s')")
+        .message("ttlAfterEnded is a duration above zero, such as 24h, 90m or 1h30m"))]
+    pub ttl_after_ended: Option<String>,
 }
 
 /// A workload of the object's namespace.

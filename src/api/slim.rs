@@ -94,7 +94,7 @@ struct Rest {
 
 impl<'de> Deserialize<'de> for Packed {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let raw = Raw::deserialize(deserializer)?;
+        let raw = Raw::read(deserializer)?;
         let text = |value: &Value| value.as_str().map(Box::from);
         let starts = raw.spec["start"].is_object();
         Ok(Self {
@@ -163,6 +163,31 @@ struct Metadata {
     deletion_timestamp: Option<Time>,
     finalizers: Option<Vec<String>>,
     annotations: Option<BTreeMap<String, String>>,
+    labels: Option<BTreeMap<String, String>>,
+    #[serde(skip)]
+    tracked_by: Option<&'static str>,
+}
+
+/// The label by which an object that was read says who tracks it; its real labels aren't kept.
+pub const TRACKED_BY: &str = "athena-operator.dev/tracked-by";
+
+impl Metadata {
+    /// By their usual marks.
+    fn tracker(&self) -> Option<&'static str> {
+        let marks = || [&self.annotations, &self.labels].into_iter().flatten();
+        let has = |name: &str| marks().any(|marks| marks.contains_key(name));
+        let is_managed_by =
+            |name: &str| marks().any(|marks| marks.get("app.kubernetes.io/managed-by").is_some_and(|by| by == name));
+        if has("argocd.argoproj.io/tracking-id") || has("argocd.argoproj.io/instance") {
+            Some("Argo CD")
+        } else if has("kustomize.toolkit.fluxcd.io/name") || has("helm.toolkit.fluxcd.io/name") {
+            Some("Flux")
+        } else if has("meta.helm.sh/release-name") || is_managed_by("Helm") {
+            Some("Helm")
+        } else {
+            None
+        }
+    }
 }
 
 impl TryFrom<Metadata> for ObjectMeta {
@@ -172,6 +197,7 @@ impl TryFrom<Metadata> for ObjectMeta {
         if read.name.is_none() {
             return Err("an object without a name");
         }
+        let labels = read.tracked_by.map(|tracker| BTreeMap::from([(TRACKED_BY.to_owned(), tracker.to_owned())]));
         let mut annotations = read.annotations.unwrap_or_default();
         annotations.retain(|name, _| name == PAUSED);
         Ok(Self {
@@ -184,6 +210,7 @@ impl TryFrom<Metadata> for ObjectMeta {
             deletion_timestamp: read.deletion_timestamp,
             finalizers: read.finalizers,
             annotations: (!annotations.is_empty()).then_some(annotations),
+            labels,
             ..Self::default()
         })
     }
@@ -200,6 +227,15 @@ struct Raw {
 }
 
 impl Raw {
+    fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut raw = Self::deserialize(deserializer)?;
+        // Who tracks the object matters where it would be deleted; of thousands of others it would be much to keep.
+        if !raw.spec["ttlAfterEnded"].is_null() {
+            raw.metadata.tracked_by = raw.metadata.tracker();
+        }
+        Ok(raw)
+    }
+
     fn rest<K: Resource<DynamicType = ()>>(&self) -> Value {
         json!({
             "apiVersion": K::api_version(&()), "kind": K::kind(&()), "metadata": {}, "spec": self.spec, "status": self.status,
@@ -212,7 +248,7 @@ where
     K: Resource<DynamicType = ()> + DeserializeOwned,
 {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let raw = Raw::deserialize(deserializer)?;
+        let raw = Raw::read(deserializer)?;
         let rest = raw.rest::<K>();
         let metadata = raw.metadata.try_into().map_err(D::Error::custom)?;
         Ok(Self(match K::deserialize(rest) {

@@ -190,7 +190,8 @@ impl Shell {
                 step @ (Step::LookAtConfigMap
                 | Step::Publish { .. }
                 | Step::Unpublish { .. }
-                | Step::LookAtWorkloads) => {
+                | Step::LookAtWorkloads
+                | Step::Expire) => {
                     self.run_errand(&object, knowledge, step).await;
                     continue;
                 }

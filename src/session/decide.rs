@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 use super::knowledge::{Described, Seen, Trouble};
 use super::notice::{self, Notice};
 use super::view::{Evidence, PASS, Proof, View};
-use super::{limits, publish, starting, status, verdict, workload};
+use super::{expiry, limits, publish, starting, status, verdict, workload};
 use crate::api::reason::{Pace, Reason, Standing};
 use crate::api::session::{AthenaSessionStatus, DeletionPolicy, TerminationReason};
 use crate::athena::port::{SessionState, StartRequest};
@@ -86,6 +86,8 @@ pub enum Step {
     },
     /// Read the workloads of `spec.endWith`.
     LookAtWorkloads,
+    /// Delete the object: its session ended long enough ago.
+    Expire,
     /// Write this status.
     WriteStatus {
         /// All of it.
@@ -114,7 +116,10 @@ pub fn decide(view: &View<'_>) -> Step {
         return step;
     }
     let after = [arrival(view), publish::wait(view), workload::wait(view)].into_iter().fold(after, sooner);
-    let Some((status, notices)) = status::due(view) else { return Step::Wait(after) };
+    // An end is recorded before its object goes.
+    let Some((status, notices)) = status::due(view) else {
+        return expiry::due(view).unwrap_or(Step::Wait(sooner(after, expiry::wait(view))));
+    };
     match outdated(view) {
         None => Step::WriteStatus { status: Box::new(status), notices },
         Some(Step::Wait(soon)) => Step::Wait(sooner(after, soon)),

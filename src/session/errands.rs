@@ -19,6 +19,7 @@ use super::light::Light;
 use super::publish::Found;
 use super::workload::State;
 use crate::api::session::{AthenaSession, Workload, WorkloadKind};
+use crate::api::slim::Slim;
 use crate::text::{kubernetes, one_line};
 use crate::work_group::registry::key;
 
@@ -53,7 +54,28 @@ impl Shell {
                 self.see_to_config_map(object, knowledge, step).await;
             }
             Step::LookAtWorkloads => self.look_at_workloads(object, knowledge).await,
+            Step::Expire => self.expire(object, knowledge).await,
             _ => {}
+        }
+    }
+
+    /// Deletes the object as it was decided on; what the deletion of an AthenaSession means follows from the watch.
+    async fn expire(&self, object: &AthenaSession, knowledge: &mut Knowledge) {
+        let api: Api<Slim<AthenaSession>> =
+            Api::namespaced(self.client.clone(), &object.namespace().unwrap_or_default());
+        let preconditions = Preconditions { uid: object.uid(), resource_version: object.resource_version() };
+        let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
+        let (namespace, name) = key(object);
+        match self.ask(api.delete(&name, &params)).await {
+            Ok(_) | Err(Problem::Gone) => {
+                info!(namespace, name, "deleted, since spec.ttlAfterEnded is over");
+                knowledge.expiry.asked(now(), &self.timing);
+            }
+            Err(problem) => {
+                let (refusal, why) = problem.told();
+                warn!(namespace, name, problem = why, "deleting the object since spec.ttlAfterEnded is over");
+                knowledge.expiry.failed(refusal, now(), &self.timing, fastrand::f64());
+            }
         }
     }
 

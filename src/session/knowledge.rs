@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 
+use super::expiry::Expiry;
 use super::publish::Publication;
 use super::view::PASS;
 use super::workload::Workloads;
@@ -74,6 +75,8 @@ pub struct Knowledge {
     pub publication: Publication,
     /// What is known of the workloads of `spec.endWith`.
     pub workloads: Workloads,
+    /// What came of `spec.ttlAfterEnded`.
+    pub expiry: Expiry,
 }
 
 /// What is known of the start of a session.

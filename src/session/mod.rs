@@ -4,6 +4,7 @@ pub mod act;
 pub mod controller;
 pub mod decide;
 pub mod errands;
+pub mod expiry;
 pub mod knowledge;
 pub mod light;
 pub mod limits;

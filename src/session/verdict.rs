@@ -6,7 +6,7 @@ use kube::ResourceExt;
 
 use super::knowledge::Trouble;
 use super::view::{Evidence, Proof, View};
-use super::{limits, publish, starting, workload};
+use super::{expiry, limits, publish, starting, workload};
 use crate::api::PAUSED;
 use crate::api::reason::{ARRIVAL, Reason};
 use crate::api::session::{DeletionPolicy, TerminationReason};
@@ -204,7 +204,7 @@ pub fn verdict(view: &View<'_>) -> Option<Verdict> {
     let verdict = of_session(view)?;
     let is_up = view.is_held() && verdict.reason == Reason::Running;
     let beside = if is_up { publish::hindrance(view).or_else(|| workload::standing(view)) } else { None };
-    Some(beside.unwrap_or(verdict))
+    Some(expiry::noted(view, beside.unwrap_or(verdict)))
 }
 
 /// Where it stands as far as its session goes.

@@ -17,6 +17,7 @@ mod absence;
 mod brakes;
 mod contention;
 mod ending;
+mod expiry;
 mod fixtures;
 mod forged;
 mod grants;

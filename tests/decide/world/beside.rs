@@ -61,6 +61,9 @@ impl World {
         if *step == Step::LookAtWorkloads {
             return self.look_at_workloads(object);
         }
+        if *step == Step::Expire {
+            return self.expire(object);
+        }
         let uid = object.metadata.uid.clone().unwrap();
         if self.beside.is_forbidden || self.beside.is_silent {
             let refusal = self.beside.is_forbidden.then(|| "configmaps is forbidden".to_owned());
@@ -90,6 +93,22 @@ impl World {
             Some(_) => Found::Foreign,
         };
         self.knowledge.publication.found(found, now);
+    }
+
+    fn expire(&mut self, object: &AthenaSession) {
+        let now = at(self.elapsed);
+        if self.beside.is_forbidden || self.beside.is_silent {
+            let refusal = self.beside.is_forbidden.then(|| "athenasessions is forbidden".to_owned());
+            return self.knowledge.expiry.failed(refusal, now, &TIMING, 1.0);
+        }
+        let is_it =
+            self.object.as_ref().is_some_and(|it| it.metadata.resource_version == object.metadata.resource_version);
+        if is_it {
+            self.event(&super::Event::Delete);
+            self.knowledge.expiry.asked(now, &TIMING);
+        } else {
+            self.knowledge.expiry.failed(None, now, &TIMING, 1.0);
+        }
     }
 
     fn look_at_workloads(&mut self, object: &AthenaSession) {

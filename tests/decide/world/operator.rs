@@ -132,7 +132,11 @@ impl World {
                     }
                     continue;
                 }
-                Step::LookAtConfigMap | Step::Publish { .. } | Step::Unpublish { .. } | Step::LookAtWorkloads => {
+                Step::LookAtConfigMap
+                | Step::Publish { .. }
+                | Step::Unpublish { .. }
+                | Step::LookAtWorkloads
+                | Step::Expire => {
                     self.run_errand(&object, &step);
                     self.spring();
                     if self.killed {
@@ -193,6 +197,7 @@ pub fn word(step: &Step) -> String {
         Step::Start { .. } => "Start".to_owned(),
         Step::Terminate { .. } => "Terminate".to_owned(),
         Step::LookAtConfigMap => "LookAtConfigMap".to_owned(),
+        Step::Expire => "Expire".to_owned(),
         Step::LookAtWorkloads => "LookAtWorkloads".to_owned(),
         Step::Publish { .. } => "Publish".to_owned(),
         Step::Unpublish { .. } => "Unpublish".to_owned(),
