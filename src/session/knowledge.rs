@@ -142,7 +142,8 @@ impl Record {
 
     /// This process recorded it.
     pub fn written(&mut self, status: Option<&AthenaSessionStatus>) {
-        let (requested_at, found_at) = (requested_at(status), self.found_at);
+        let requested_at = requested_at(status).map(|at| self.requested_at.unwrap_or(at));
+        let found_at = self.found_at;
         *self = Self { status: Some(fingerprint(status)), others_wrote_at: None, requested_at, found_at };
     }
 

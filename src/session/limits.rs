@@ -74,7 +74,9 @@ pub fn draining(view: &View<'_>) -> Option<Grace> {
 /// off no end, nor bring it forward. An object that wasn't deleted yet hadn't asked.
 #[must_use]
 pub fn requested_at(view: &View<'_>) -> Timestamp {
-    let known = view.knowledge.record.requested_at().unwrap_or(view.now.wall);
+    let recorded = view.recorded().and_then(|status| status.termination_requested_at.as_ref());
+    let recorded = recorded.map_or(view.now.wall, |recorded| recorded.0.min(view.now.wall));
+    let known = view.knowledge.record.requested_at().unwrap_or(recorded);
     let is_deletion = view.asked() == Some(TerminationReason::ObjectDeleted);
     let deleted = view.object.metadata.deletion_timestamp.as_ref().filter(|_| is_deletion);
     condition::time(deleted.map_or(known, |deleted| known.max(deleted.0))).0

@@ -47,12 +47,9 @@ pub(super) fn render(view: &View<'_>, verdict: &Verdict, with_session: bool) -> 
         status.termination_reason = None;
     }
     let is_ours = view.is_held() && view.barred().is_none() && view.terms.owner.is_none() && !view.is_foreign();
-    if let Some(reason) = view.intent().filter(|_| is_ours)
-        && !view.is_end_recorded()
-        && view.evidence() != Evidence::Ended
-    {
+    if let Some(reason) = view.intent().filter(|_| is_ours && view.evidence() != Evidence::Ended) {
         status.termination_requested_at = Some(condition::time(limits::requested_at(view)));
-        status.termination_reason = Some(reason);
+        status.termination_reason = status.termination_reason.filter(|_| view.is_end_recorded()).or(Some(reason));
     }
     status.conditions = conditions(view, verdict, &status);
     status

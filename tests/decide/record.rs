@@ -63,6 +63,7 @@ fn fractions_of_seconds_make_no_writes() {
     let mut world = World::adopted(SessionState::Idle);
     let mut said = status(&SessionState::Idle);
     said.started_at = said.started_at.map(|time| time + std::time::Duration::from_millis(999));
+    said.idle_since = said.started_at;
     world.knowledge.looked(said, at(world.elapsed));
     world.pass();
     assert!(world.writes.is_empty(), "{:?}", world.writes);
@@ -208,7 +209,7 @@ fn another_account_is_told_and_not_recorded_as_the_sessions() {
 fn what_a_newer_operator_recorded_counts_as_not_recorded() {
     let written = serde_json::json!({"apiVersion": "athena-operator.dev/v1alpha1", "kind": "AthenaSession",
         "metadata": {"name": "a"}, "spec": {"sessionId": "s"},
-        "status": {"state": "IDLE", "terminationReason": "MaxLifetime", "endedAt": 5, "conditions": [{"type": 1}]}});
+        "status": {"state": "IDLE", "terminationReason": "OfTheFuture", "endedAt": 5, "conditions": [{"type": 1}]}});
     let status = serde_json::from_value::<AthenaSession>(written).unwrap().status.unwrap();
     assert_eq!(status.state.as_deref(), Some("IDLE"));
     assert_eq!((status.termination_reason, status.ended_at, status.conditions.len()), (None, None, 0));

@@ -54,10 +54,13 @@ impl World {
     /// No session that is BUSY loses its grace period.
     pub(super) fn check_grace(&mut self, object: &AthenaSession) {
         let Some(grace) = object.spec.termination_grace_period.map(Duration::from) else { return };
-        // A forged record can shorten it where nothing but the record says when terminate was set.
-        let asked_at = self.truth.asked_at.filter(|_| !self.around.is_forged || !object.spec.terminate);
+        // A forged record can shorten it where nothing but the record says since when an end is asked for.
+        let is_deletion = object.metadata.deletion_timestamp.is_some() && !object.spec.terminate;
+        if self.around.is_forged && !is_deletion {
+            return;
+        }
         let lifetime = object.spec.max_lifetime.map(|limit| self.truth.started_at + Duration::from(limit));
-        let earliest = [asked_at, lifetime].into_iter().flatten().min();
+        let earliest = [self.truth.asked_at, lifetime].into_iter().flatten().min();
         let is_over = earliest.is_none_or(|earliest| earliest + grace <= self.elapsed + SLACK);
         let was_busy = match &self.truth.looked {
             Some((looked_at, state, _)) if self.elapsed <= *looked_at + PASS + SLACK => {
