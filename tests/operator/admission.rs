@@ -556,7 +556,7 @@ async fn the_operator_does_its_work_under_the_policies() {
 // Kustomizations.
 
 /// What `kubectl kustomize` makes of a kustomization that lies beside `deploy/`, as the README proposes it.
-async fn rendered(name: &str, kustomization: &str) -> Vec<Value> {
+pub async fn rendered(name: &str, kustomization: &str) -> Vec<Value> {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("kustomization-{name}"));
     let _ = std::fs::remove_dir_all(&folder);
     std::fs::create_dir_all(&folder).unwrap();

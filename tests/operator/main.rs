@@ -35,4 +35,5 @@ mod tenancy;
 mod two_operators;
 mod watching;
 mod work_groups;
+mod workload;
 mod world;

@@ -1,0 +1,440 @@
+//! Sessions that go with a workload: the ConfigMap that tells it of the session, the end with a Job, and the object's own
+//! end. The rights for these are those of `deploy/workloads`, in the test's namespace.
+
+use std::time::Duration;
+
+use athena_session_operator::api::session::{AthenaSession, TerminationReason, WorkloadOutcome};
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::api::DeleteParams;
+use kube::{Api, ResourceExt};
+use serde_json::{Value, json};
+use tokio::sync::OnceCell;
+use tokio::time::sleep;
+
+use crate::admission::rendered;
+use crate::launch::Start;
+use crate::proxy::{Meddle, Script, refusal};
+use crate::world::{OPERATOR_ACCOUNT, OPERATOR_NAMESPACE, World, condition, eventually, has_finalizer, in_checkout};
+
+const CONFIG_MAP: &str = "nightly-session";
+
+impl World {
+    /// With the rights of `deploy/workloads`, here alone.
+    async fn with_workloads() -> Self {
+        static ROLE: OnceCell<()> = OnceCell::const_new();
+        let world = Self::new().await;
+        let role = in_checkout("deploy/workloads/role.yaml");
+        ROLE.get_or_init(async || drop(world.plane.kubectl_ok(&["apply", "-f", &role]).await)).await;
+        let account = format!("--serviceaccount={OPERATOR_NAMESPACE}:{OPERATOR_ACCOUNT}");
+        let role = "--clusterrole=athena-session-operator-workloads";
+        let namespace = &world.namespace;
+        world.plane.kubectl_ok(&["create", "rolebinding", "workloads", "-n", namespace, role, &account]).await;
+        world
+    }
+
+    async fn start_following(&self) {
+        self.start_operator_with(Start::with(&["--end-with", "--end-with-delay=1s"])).await;
+    }
+
+    fn config_maps(&self) -> Api<ConfigMap> {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    async fn config_map(&self) -> Option<ConfigMap> {
+        self.config_maps().get_opt(CONFIG_MAP).await.unwrap()
+    }
+
+    async fn until_published(&self) -> ConfigMap {
+        eventually("the ConfigMap is there", || self.config_map()).await
+    }
+
+    async fn publish(&self, name: &str, state: &str) -> String {
+        let id = self.session_in(state);
+        self.create(name, json!({"sessionId": id, "publishTo": {"configMapName": CONFIG_MAP}})).await;
+        id
+    }
+
+    async fn add_job(&self, name: &str) {
+        let container = json!({"name": "main", "image": "none"});
+        let pod = json!({"spec": {"restartPolicy": "Never", "containers": [container]}});
+        let job = json!({
+            "apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name, "namespace": self.namespace},
+            "spec": {"template": pod},
+        });
+        self.plane.kubectl_with_ok(&["create", "-f", "-"], &job.to_string()).await;
+    }
+
+    /// As the Job controller, which doesn't run, says it.
+    async fn complete_job(&self, name: &str) {
+        let time = "2026-03-01T03:12:00Z";
+        let condition =
+            |type_: &str| json!({"type": type_, "status": "True", "lastProbeTime": time, "lastTransitionTime": time});
+        let conditions = [condition("SuccessCriteriaMet"), condition("Complete")];
+        let status = json!({"status": {
+            "startTime": "2026-03-01T03:00:00Z", "completionTime": time, "succeeded": 1, "conditions": conditions,
+        }});
+        let (namespace, patch) = (&self.namespace, status.to_string());
+        let arguments = ["patch", "job", name, "-n", namespace, "--subresource=status", "--type=merge", "-p", &patch];
+        self.plane.kubectl_ok(&arguments).await;
+    }
+
+    async fn remove_job(&self, name: &str) {
+        let namespace = &self.namespace;
+        self.plane.kubectl_ok(&["delete", "job", name, "-n", namespace, "--cascade=orphan"]).await;
+    }
+
+    async fn follow(&self, name: &str, job: &str) -> String {
+        let id = self.session_in("BUSY");
+        self.create(name, json!({"sessionId": id, "endWith": [{"kind": "Job", "name": job}]})).await;
+        id
+    }
+
+    async fn until_seen(&self, name: &str) -> AthenaSession {
+        let is_seen =
+            |object: &AthenaSession| object.status.as_ref().is_some_and(|status| !status.workloads.is_empty());
+        self.until(name, "its Job has been seen", is_seen).await
+    }
+}
+
+fn ended_by_workload(object: &AthenaSession) -> bool {
+    let reason = object.status.as_ref().and_then(|status| status.termination_reason);
+    reason == Some(TerminationReason::WorkloadFinished)
+        && condition(object, "Terminated").is_some_and(|it| (it.0, it.1) == ("True", "WorkloadFinished"))
+}
+
+#[tokio::test]
+async fn a_config_map_tells_of_the_session_while_it_is_up() {
+    let world = World::with_workloads().await;
+    let script = Script::meddling(|_, _| None);
+    world.start_operator_by_way_of(&script, &[]).await;
+    let id = world.publish("nightly", "CREATING").await;
+    world.until_reason("nightly", "Starting").await;
+    assert!(world.config_map().await.is_none());
+    world.athena.set_state(&id, "IDLE");
+    let published = world.until_published().await;
+    let object = world.until_reason("nightly", "Running").await;
+    let data: Vec<_> = published.data.iter().flatten().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+    assert_eq!(
+        data,
+        [("ATHENA_SESSION_ID", id.as_str()), ("ATHENA_WORK_GROUP", "primary"), ("AWS_REGION", "eu-west-1")]
+    );
+    let owners = published.owner_references();
+    assert_eq!(owners.len(), 1);
+    assert_eq!((&owners[0].uid, owners[0].controller), (&object.uid().unwrap(), Some(true)));
+    assert_eq!((owners[0].kind.as_str(), owners[0].block_owner_deletion), ("AthenaSession", None));
+
+    world.edit("nightly", json!({"terminate": true})).await;
+    let object = world.until_reason("nightly", "Ended").await;
+    assert!(world.config_map().await.is_none());
+    assert!(has_finalizer(&object));
+    let removed_at = eventually("its removal is in the audit log", || async {
+        let entries = world.plane.audit_entries().unwrap();
+        let removal = |verb: &str| {
+            entries.iter().any(|it| it.resource == "configmaps" && it.verb == verb && it.namespace == world.namespace)
+        };
+        (removal("create") && removal("delete")).then_some(())
+    });
+    removed_at.await;
+    assert_eq!(world.terminations(&id), 1);
+}
+
+/// What the workload finds while TerminateSession is on its way is already nothing.
+#[tokio::test]
+async fn it_goes_before_the_end_is_called_for() {
+    let world = World::with_workloads().await;
+    world.start_operator().await;
+    let id = world.publish("nightly", "IDLE").await;
+    world.until_published().await;
+    world.athena.fault(fake_athena::Fault::error("InternalServerException", "try again").on("TerminateSession"));
+    world.delete("nightly").await;
+    eventually("the end was called for", || async { (world.terminations(&id) > 0).then_some(()) }).await;
+    assert!(world.config_map().await.is_none());
+    world.athena.clear_faults();
+    world.until_gone("nightly").await;
+}
+
+#[tokio::test]
+async fn a_config_map_of_somebody_elses_is_left_as_it_is() {
+    let world = World::with_workloads().await;
+    let namespace = &world.namespace;
+    world.plane.kubectl_ok(&["create", "configmap", CONFIG_MAP, "-n", namespace, "--from-literal=a=b"]).await;
+    let before = world.config_map().await.unwrap();
+    world.start_operator().await;
+    let id = world.publish("nightly", "IDLE").await;
+    let object = world.until_reason("nightly", "PublishConflict").await;
+    assert_eq!(condition(&object, "Active").unwrap().0, "True");
+    assert_eq!(condition(&object, "Stalled").unwrap().0, "True");
+    world.delete("nightly").await;
+    world.until_gone("nightly").await;
+    assert_eq!(world.athena_session(&id).state, "TERMINATED");
+    assert_eq!(world.config_map().await, Some(before));
+}
+
+#[tokio::test]
+async fn what_somebody_makes_of_it_is_set_right_and_it_goes_with_its_object() {
+    let world = World::with_workloads().await;
+    world.start_operator().await;
+    world.publish("nightly", "IDLE").await;
+    let published = world.until_published().await;
+    world.config_maps().delete(CONFIG_MAP, &DeleteParams::default()).await.unwrap();
+    let again = world.until_published().await;
+    assert_eq!(again.data, published.data);
+    let patch = r#"{"data":{"ATHENA_SESSION_ID":"another"}}"#;
+    world.kubectl(&["patch", "configmap", CONFIG_MAP, "--type=merge", "-p", patch]).await;
+    eventually("it is set right", || async { (world.config_map().await?.data == published.data).then_some(()) }).await;
+    world.edit("nightly", json!({"deletionPolicy": "Retain"})).await;
+    world.delete("nightly").await;
+    world.until_gone("nightly").await;
+    eventually("the garbage collector removes it", || async { world.config_map().await.is_none().then_some(()) }).await;
+}
+
+/// Without `deploy/workloads`.
+#[tokio::test]
+async fn without_the_rights_what_is_missing_is_told_and_no_end_is_held_up() {
+    let world = World::new().await;
+    world.start_following().await;
+    let id = world.publish("publishing", "IDLE").await;
+    let object = world.until_reason("publishing", "PublishForbidden").await;
+    let message = condition(&object, "Stalled").unwrap().2;
+    assert!(message.contains("deploy/workloads") && message.contains("configmaps"), "{message}");
+    assert_eq!(condition(&object, "Active").unwrap().0, "True");
+    let followed = world.follow("following", "job").await;
+    let object = world.until_reason("following", "EndWithForbidden").await;
+    assert!(condition(&object, "Stalled").unwrap().2.contains("deploy/workloads"));
+    for (name, id) in [("publishing", id), ("following", followed)] {
+        world.delete(name).await;
+        world.until_gone(name).await;
+        assert_eq!(world.athena_session(&id).state, "TERMINATED");
+    }
+    let id = world.session_in("TERMINATED");
+    world.create("over", json!({"sessionId": id, "ttlAfterEnded": "1s"})).await;
+    let is_told = |object: &AthenaSession| {
+        condition(object, "Ready").is_some_and(|it| it.1 == "Ended" && it.2.contains("spec.ttlAfterEnded can't delete"))
+    };
+    world.until("over", "says why it stays", is_told).await;
+}
+
+/// The API server refuses the removal, at an end and no sooner.
+#[tokio::test]
+async fn a_removal_that_is_refused_holds_up_no_end() {
+    let world = World::with_workloads().await;
+    let script = Script::meddling(|name, _| {
+        let is_removal = name.starts_with("DELETE") && name.contains("/configmaps/");
+        is_removal.then(|| refusal(403, "Forbidden", "no")) as Option<Meddle>
+    });
+    world.start_operator_by_way_of(&script, &[]).await;
+    let id = world.publish("nightly", "IDLE").await;
+    world.until_published().await;
+    world.delete("nightly").await;
+    world.until_gone("nightly").await;
+    assert_eq!(world.athena_session(&id).state, "TERMINATED");
+    eventually("the garbage collector removes it", || async { world.config_map().await.is_none().then_some(()) }).await;
+}
+
+#[tokio::test]
+async fn a_session_ends_with_its_job() {
+    let world = World::with_workloads().await;
+    world.start_following().await;
+    // Whichever is applied first.
+    let id = world.follow("nightly", "job").await;
+    world.until_reason("nightly", "Running").await;
+    world.add_job("job").await;
+    world.until_seen("nightly").await;
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!(world.terminations(&id), 0);
+    world.complete_job("job").await;
+    let object = world.until("nightly", "ended with its Job", ended_by_workload).await;
+    let message = condition(&object, "Ready").unwrap().2;
+    let sentence = format!("Job {}/job completed at 2026-03-01T03:12:00Z", world.namespace);
+    assert!(message.contains(&sentence), "{message}");
+    assert_eq!((world.terminations(&id), world.athena_session(&id).state.as_str()), (1, "TERMINATED"));
+    let record = &object.status.unwrap().workloads[0];
+    assert_eq!(record.outcome, Some(WorkloadOutcome::Completed));
+}
+
+#[tokio::test]
+async fn a_session_ends_when_its_job_or_pod_is_gone() {
+    let world = World::with_workloads().await;
+    world.add_job("job").await;
+    let pod = json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "pod", "namespace": world.namespace},
+        "spec": {"containers": [{"name": "main", "image": "none"}], "automountServiceAccountToken": false},
+    });
+    world.plane.kubectl_with_ok(&["create", "-f", "-"], &pod.to_string()).await;
+    world.start_following().await;
+    let id = world.session_in("IDLE");
+    let both = json!([{"kind": "Job", "name": "job"}, {"kind": "Pod", "name": "pod"}]);
+    world.create("nightly", json!({"sessionId": id, "endWith": both})).await;
+    world.until_seen("nightly").await;
+    world.remove_job("job").await;
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!(world.terminations(&id), 0, "the Pod is there");
+    // An operator that never saw them goes by the record.
+    world.kill_operator();
+    world.kubectl(&["delete", "pod", "pod", "--grace-period=0", "--force"]).await;
+    world.start_following().await;
+    let object = world.until("nightly", "ended", ended_by_workload).await;
+    assert!(condition(&object, "Ready").unwrap().2.contains("Pod"));
+}
+
+#[tokio::test]
+async fn a_job_that_is_created_anew_keeps_the_session() {
+    let world = World::with_workloads().await;
+    world.start_operator_with(Start::with(&["--end-with", "--end-with-delay=3s"])).await;
+    world.add_job("job").await;
+    let id = world.follow("nightly", "job").await;
+    let first = world.until_seen("nightly").await.status.unwrap().workloads[0].uid.clone();
+    world.remove_job("job").await;
+    world.add_job("job").await;
+    let is_new = |object: &AthenaSession| {
+        object
+            .status
+            .as_ref()
+            .is_some_and(|status| status.workloads.iter().any(|it| it.uid != first && it.outcome.is_none()))
+    };
+    world.until("nightly", "follows the new Job", is_new).await;
+    sleep(Duration::from_secs(5)).await;
+    assert_eq!(world.terminations(&id), 0);
+    world.complete_job("job").await;
+    world.until("nightly", "ended with its Job", ended_by_workload).await;
+}
+
+#[tokio::test]
+async fn without_the_flag_a_session_isnt_ended_with_its_job() {
+    let world = World::with_workloads().await;
+    world.start_operator().await;
+    world.add_job("job").await;
+    world.complete_job("job").await;
+    let id = world.follow("nightly", "job").await;
+    let object = world.until_reason("nightly", "EndWithDisabled").await;
+    assert!(condition(&object, "Stalled").unwrap().2.contains("--end-with"));
+    assert_eq!(condition(&object, "Active").unwrap().0, "True");
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!(world.terminations(&id), 0);
+}
+
+/// By ownerReferences, as Kubernetes' garbage collector has it.
+#[tokio::test]
+async fn a_job_that_the_session_owns_goes_with_it() {
+    let world = World::with_workloads().await;
+    world.start_operator().await;
+    world.declare("nightly", "IDLE").await;
+    let object = world.until_reason("nightly", "Running").await;
+    world.add_job("job").await;
+    let owner = json!({
+        "apiVersion": "athena-operator.dev/v1alpha1", "kind": "AthenaSession", "name": "nightly", "uid": object.uid(),
+    });
+    let patch = json!({"metadata": {"ownerReferences": [owner]}}).to_string();
+    assert!(world.kubectl(&["patch", "job", "job", "--type=merge", "-p", &patch]).await.status.success());
+    world.delete("nightly").await;
+    world.until_gone("nightly").await;
+    eventually("the Job goes", || async {
+        (!world.kubectl(&["get", "job", "job"]).await.status.success()).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_object_goes_so_long_after_its_end() {
+    let world = World::with_workloads().await;
+    world.start_operator().await;
+    let id = world.session_in("IDLE");
+    world.create("nightly", json!({"sessionId": id, "ttlAfterEnded": "3s", "terminate": true})).await;
+    let object = world.until_reason("nightly", "Ended").await;
+    assert!(object.metadata.deletion_timestamp.is_none());
+    world.until_gone("nightly").await;
+    assert_eq!(world.terminations(&id), 1);
+}
+
+#[tokio::test]
+async fn an_object_that_argo_cd_tracks_is_kept_where_it_starts_a_session() {
+    let world = World::with_workloads().await;
+    let spec = json!({"workGroup": "spark-team-a", "namespaces": {"from": "All"}, "start": {}});
+    let group = world.register("spark", spec).await;
+    world.start_operator().await;
+    let manifest = json!({
+        "apiVersion": "athena-operator.dev/v1alpha1", "kind": "AthenaSession",
+        "metadata": {
+            "name": "tracked", "namespace": world.namespace,
+            "annotations": {"argocd.argoproj.io/tracking-id": "app:athena-operator.dev/AthenaSession:x/tracked"},
+        },
+        "spec": {"start": {}, "workGroupRef": {"name": group}, "ttlAfterEnded": "1s"},
+    });
+    world.plane.kubectl_with_ok(&["create", "-f", "-"], &manifest.to_string()).await;
+    world.until_reason("tracked", "Running").await;
+    world.edit("tracked", json!({"terminate": true})).await;
+    let is_kept = |object: &AthenaSession| {
+        condition(object, "Ready").is_some_and(|it| it.1 == "Ended" && it.2.contains("Argo CD tracks it"))
+    };
+    world.until("tracked", "says why it stays", is_kept).await;
+    sleep(Duration::from_secs(3)).await;
+    assert!(world.get("tracked").await.unwrap().metadata.deletion_timestamp.is_none());
+    // Its labels and annotations are as they were.
+    let kept = world.get("tracked").await.unwrap();
+    assert!(kept.annotations().contains_key("argocd.argoproj.io/tracking-id") && kept.labels().is_empty());
+    let remove = r#"{"metadata":{"annotations":{"argocd.argoproj.io/tracking-id":null}}}"#;
+    world.kubectl(&["patch", "ats", "tracked", "--type=merge", "-p", remove]).await;
+    world.until_gone("tracked").await;
+}
+
+#[tokio::test]
+async fn what_a_manifest_may_say_of_workloads_is_checked() {
+    let world = World::new().await;
+    let job = |name: &str| json!({"kind": "Job", "name": name});
+    let eleven: Vec<_> = (0..11).map(|number| job(&number.to_string())).collect();
+    for (spec, sentence) in [
+        (json!({"endWith": []}), "spec.endWith"),
+        (json!({"endWith": eleven}), "spec.endWith: Too many"),
+        (json!({"endWith": [job("a"), job("a")]}), "Duplicate value"),
+        (json!({"endWith": [job("A")]}), "name can't be the name of a Job or a Pod"),
+        (json!({"endWith": [{"kind": "Deployment", "name": "a"}]}), "Unsupported value"),
+        (json!({"publishTo": {"configMapName": "A b"}}), "configMapName can't be the name of a ConfigMap"),
+        (json!({"publishTo": {}}), "configMapName: Required value"),
+        (json!({"ttlAfterEnded": "0s"}), "ttlAfterEnded is a duration above zero"),
+        (json!({"ttlAfterEnded": "1d"}), "ttlAfterEnded is a duration above zero"),
+        (json!({"ttlAfterEnded": "-1h"}), "ttlAfterEnded is a duration above zero"),
+    ] {
+        let said = said_of(&world, spec.clone()).await;
+        assert!(said.contains(sentence), "{spec}: {said}");
+    }
+    for spec in [
+        json!({"endWith": [job("a"), {"kind": "Pod", "name": "a"}], "publishTo": {"configMapName": "a.b-c"}}),
+        json!({"ttlAfterEnded": "1h30m"}),
+        json!({"ttlAfterEnded": "0.5h"}),
+    ] {
+        assert_eq!(said_of(&world, spec).await, "");
+    }
+    world.create("once", json!({"sessionId": "one"})).await;
+    world.edit("once", json!({"publishTo": {"configMapName": "first"}})).await;
+    for other in [json!(null), json!({"configMapName": "second"})] {
+        let patch = json!({"spec": {"publishTo": other}}).to_string();
+        let output = world.kubectl(&["patch", "ats", "once", "--type=merge", "-p", &patch]).await;
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.contains("publishTo can't change, nor be removed"), "{said}");
+    }
+}
+
+async fn said_of(world: &World, mut spec: Value) -> String {
+    spec["sessionId"] = json!("one");
+    let manifest = json!({
+        "apiVersion": "athena-operator.dev/v1alpha1", "kind": "AthenaSession",
+        "metadata": {"name": "checked", "namespace": world.namespace}, "spec": spec,
+    });
+    let arguments = ["create", "--dry-run=server", "-f", "-"];
+    let output = world.plane.kubectl_with(&arguments, &manifest.to_string()).await.unwrap();
+    String::from_utf8(output.stderr).unwrap()
+}
+
+#[tokio::test]
+async fn the_component_for_workloads_adds_the_rights_and_the_flag() {
+    let objects = rendered("workloads", "resources: [deploy]\ncomponents: [deploy/workloads]\n").await;
+    let named = |kind: &'static str| objects.iter().filter(move |it| it["kind"] == kind);
+    let is_ours = |object: &&Value| object["metadata"]["name"] == "athena-session-operator-workloads";
+    assert_eq!(named("ClusterRole").filter(is_ours).count(), 1);
+    assert_eq!(named("ClusterRoleBinding").filter(is_ours).count(), 1);
+    let deployment = named("Deployment").next().unwrap();
+    let variables = deployment["spec"]["template"]["spec"]["containers"][0]["env"].as_array().unwrap();
+    for name in ["AWS_REGION", "ATHENA_OPERATOR_END_WITH"] {
+        assert!(variables.iter().any(|it| it["name"] == name), "{name} isn't there");
+    }
+}
