@@ -172,7 +172,9 @@ impl Shell {
                     let Some(answer) = self.adopt(&requests, &object).await? else {
                         return Ok(Outcome::Wait(Some(self.timing.changing)));
                     };
-                    knowledge.adopted_here |= matches!(answer, Answer::Object(_));
+                    if let Answer::Object(adopted) = &answer {
+                        knowledge.adopted(adopted);
+                    }
                     answer
                 }
                 Step::Refresh => requests.read(&object.name_any()).await?,

@@ -174,7 +174,7 @@ fn pursue(view: &View<'_>) -> Step {
             _ if view.is_deleted() => Step::Wait(None),
             Some(verdict) => Step::Wait(pause(view, verdict.reason)),
             None if view.terms.is_opening => Step::Wait(None),
-            None => Step::AddFinalizer,
+            None => starting::foreword(view).unwrap_or(Step::AddFinalizer),
         };
     }
     if view.is_deleted() && view.object.spec.deletion_policy == DeletionPolicy::Retain {
@@ -194,9 +194,8 @@ fn pursue(view: &View<'_>) -> Step {
         return if never_ours { Step::LetGo { notice: notice::farewell(view) } } else { Step::Wait(None) };
     }
     // What the object itself may have started is ended also where its namespace isn't selected any more.
-    let is_own_end = view.object.spec.start.is_some() && view.intent().is_some();
     if let Some(refusal) = view.terms.refusal
-        && (refusal == Refusal::WorkGroupNotFound || !(view.was_adopted() || is_own_end))
+        && (refusal == Refusal::WorkGroupNotFound || !(view.was_adopted() || view.is_own_end()))
     {
         return Step::Wait(verdict::verdict(view).and_then(|verdict| pause(view, verdict.reason)));
     }

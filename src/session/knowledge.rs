@@ -414,6 +414,8 @@ impl Knowledge {
     }
 
     fn own(&mut self, id: String, status: SessionStatus, work_group: &str, now: Now) {
+        // What was seen so far was a session that somebody else recorded.
+        self.begin_anew();
         self.start.id = Some(id);
         self.work_group = Some(work_group.to_owned());
         self.saw(status, now.tick, now.wall);
@@ -460,11 +462,22 @@ impl Knowledge {
         if is_ours {
             self.start.id = Some(recorded);
         } else if self.described != Described::No {
-            let start = Start { disowned: Some(recorded), ..std::mem::take(&mut self.start) };
-            let (adopted_here, deleted_at, record) =
-                (self.adopted_here, self.deleted_at, std::mem::take(&mut self.record));
-            *self = Self { start, adopted_here, deleted_at, record, ..Self::default() };
+            self.start.disowned = Some(recorded);
+            self.begin_anew();
         }
+    }
+
+    /// Forgets what is known of a session, and keeps what is known of the object.
+    fn begin_anew(&mut self) {
+        let (start, record) = (std::mem::take(&mut self.start), std::mem::take(&mut self.record));
+        let (adopted_here, deleted_at) = (self.adopted_here, self.deleted_at);
+        *self = Self { start, adopted_here, deleted_at, record, ..Self::default() };
+    }
+
+    /// This process has put the finalizer on. Where more than that is recorded it was on before, and somebody took it off.
+    pub fn adopted(&mut self, object: &AthenaSession) {
+        let recorded = object.status.as_ref();
+        self.adopted_here |= recorded.is_none_or(|it| it.start_attempt.is_none() && it.session_id.is_none());
     }
 
     /// The last call was answered, in this Region, and in this account as far as is known.

@@ -5,9 +5,9 @@
 //!   an id is recorded ──────────────► look at that session: with our mark it is this object's
 //!   an end is asked for ─ surely none ► nothing to end
 //!                        └ otherwise ─► list by the mark, twice, a quiet time apart
-//!   not allowed, no room, read-only ► wait, and say so
 //!   a call may have had its effect ─► list by the mark; found: this object's
-//!             └ not found ── the attempt is young ► call again, with the same token
+//!   not allowed, no room, read-only ► wait, and say so
+//!   not found ── the attempt is young ► call again, with the same token
 //!                          └ old ───► wait for a person
 //!   otherwise ──────────────────────► record the attempt ► call
 //! ```
@@ -44,11 +44,15 @@ pub(super) fn pursue(view: &View<'_>) -> Step {
     if view.terms.refusal.is_some() {
         return Step::Wait(Some(view.timing.steady));
     }
-    if let Some(hindrance) = hindrance(view) {
-        return Step::Wait(Some(decide::interval(view, hindrance.reason)));
+    // What holds up another call hides no session that was started before.
+    if !is_surely_none(view) && view.knowledge.start.unlisted.is_none() {
+        return list(view);
     }
-    if let Some(wait) = decide::wait_after(view, view.knowledge.start.trouble.as_ref()) {
-        return wait;
+    if let Some(hindrance) = hindrance(view) {
+        return meanwhile(view, decide::interval(view, hindrance.reason));
+    }
+    if let Some(Step::Wait(Some(wait))) = decide::wait_after(view, view.knowledge.start.trouble.as_ref()) {
+        return meanwhile(view, wait);
     }
     if is_surely_none(view) { attempt(view) } else { attempt_again(view) }
 }
@@ -97,6 +101,15 @@ fn list(view: &View<'_>) -> Step {
     }
 }
 
+/// What is done while a call has to wait: a list may have lagged behind.
+fn meanwhile(view: &View<'_>, wait: Duration) -> Step {
+    let Some((first, last)) = view.knowledge.start.unlisted.filter(|_| !is_surely_none(view)) else {
+        return Step::Wait(Some(wait));
+    };
+    let next = if first == last { first + view.timing.quiet() } else { last + view.timing.rarely() };
+    if next > view.now.tick { Step::Wait(Some(wait.min(view.until(next)))) } else { list(view) }
+}
+
 /// The call is recorded first. That write, or a read where it stands already, also shows that the object still asks
 /// for it: what is cached may be old.
 fn attempt(view: &View<'_>) -> Step {
@@ -142,14 +155,35 @@ fn recorded<'a>(view: &'a View<'_>) -> Option<&'a StartAttempt> {
 }
 
 fn age(view: &View<'_>, attempt: &StartAttempt) -> Duration {
-    // A record of the future is one of now: somebody has set the clock.
-    Duration::try_from(view.now.wall.duration_since(attempt.at.0)).unwrap_or_default()
+    let age = view.now.wall.duration_since(attempt.at.0);
+    // A record of the near future is one of now: clocks differ. One of a later time tells nothing.
+    Duration::try_from(age).unwrap_or(if age.unsigned_abs() < RECORD_LIFE { Duration::ZERO } else { Duration::MAX })
 }
 
 fn record(view: &View<'_>, at: Time) -> Step {
     let attempt = StartAttempt { at, outcome: StartOutcome::Unknown };
-    let status = AthenaSessionStatus { start_attempt: Some(attempt), ..status::render(view, &beginning(), false) };
+    let mut status = status::render(view, &beginning(), false);
+    status.start_attempt = Some(attempt);
+    // What comes of it can be found out there only.
+    status.region = view.region().or(view.scope.region.as_deref()).map(str::to_owned);
+    status.account_id = view.account().or(view.scope.account.known()).map(str::to_owned);
     Step::WriteStatus { status: Box::new(status), notices: Vec::new() }
+}
+
+/// The finalizer on an old object without a status would look as if an earlier process had called: that none has is
+/// recorded before.
+pub(super) fn foreword(view: &View<'_>) -> Option<Step> {
+    let created = view.object.metadata.creation_timestamp.as_ref().filter(|_| view.object.spec.start.is_some())?;
+    let is_old = view.now.wall.duration_since(created.0).unsigned_abs() >= RECORD_LIFE;
+    (is_old && is_lost(view)).then(|| {
+        let status = AthenaSessionStatus { start_attempt: None, ..status::render(view, &beginning(), false) };
+        Step::WriteStatus { status: Box::new(status), notices: Vec::new() }
+    })
+}
+
+/// The status was lost, or its first one never written.
+fn is_lost(view: &View<'_>) -> bool {
+    view.recorded().is_none_or(|status| status.observed_generation.is_none())
 }
 
 fn beginning() -> Verdict {
@@ -171,11 +205,17 @@ pub(super) fn attempt_to_record(view: &View<'_>) -> Option<StartAttempt> {
     if is_surely_none(view) {
         return recorded.as_ref().and_then(|_| with(StartOutcome::Refused));
     }
-    // The status was lost, or its first one never written: an earlier process may have called, but not before the
-    // object was there.
-    let is_lost = view.recorded().is_none_or(|status| status.observed_generation.is_none());
+    // An earlier process may have called, but not before the object was there.
+    let is_lost = is_lost(view) && !is_lost_without_grant(view);
     let created = view.object.metadata.creation_timestamp.clone().filter(|_| is_lost && recorded.is_none());
     created.map(|at| StartAttempt { at, outcome: StartOutcome::Unknown }).or(recorded)
+}
+
+/// Without a grant, and without a record, an object has a finalizer that anybody may have put on it, or a status that was
+/// wiped. Which of them isn't decided before there is a grant: until then it stays visible that the status was lost.
+pub(super) fn is_lost_without_grant(view: &View<'_>) -> bool {
+    let starts = view.object.spec.start.is_some();
+    starts && view.is_held() && view.terms.refusal.is_some() && is_lost(view) && !is_surely_none(view)
 }
 
 /// What keeps the session from being started.
@@ -187,7 +227,8 @@ pub(super) fn hindrance(view: &View<'_>) -> Option<Verdict> {
     if terms.refusal.is_none()
         && let Some(breach) = breach(start, asked.and_then(|asked| asked.bounds.as_deref()))
     {
-        let message = format!("AthenaWorkGroup {name} doesn't allow this start: {breach}. No session was started.");
+        let none = if !view.is_held() || is_surely_none(view) { " No session was started." } else { "" };
+        let message = format!("AthenaWorkGroup {name} doesn't allow this start: {breach}.{none}");
         return Some(Verdict { reason: Reason::StartNotAllowed, message });
     }
     if terms.is_closing {

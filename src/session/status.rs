@@ -9,7 +9,7 @@ use super::view::{Evidence, View};
 use super::{limits, starting, workload};
 use crate::api::condition::{self, Draft};
 use crate::api::reason::{Reason, Tristate};
-use crate::api::session::{AthenaSessionStatus, TerminationReason};
+use crate::api::session::{AthenaSessionStatus, StartOutcome, TerminationReason};
 use crate::athena::port::SessionState;
 
 /// The conditions that are written here; those of others are left as they are.
@@ -35,9 +35,13 @@ pub fn due(view: &View<'_>) -> Option<(AthenaSessionStatus, Vec<Notice>)> {
 #[must_use]
 pub(super) fn render(view: &View<'_>, verdict: &Verdict, with_session: bool) -> AthenaSessionStatus {
     let mut status = view.recorded().cloned().unwrap_or_default();
-    status.observed_generation = view.object.metadata.generation;
+    status.observed_generation = view.object.metadata.generation.filter(|_| !starting::is_lost_without_grant(view));
     status.start_attempt = starting::attempt_to_record(view);
     status.workloads = workload::to_record(view);
+    if status.start_attempt.as_ref().is_some_and(|attempt| attempt.outcome == StartOutcome::Refused) {
+        // There is nothing to be found out there.
+        (status.region, status.account_id) = (None, None);
+    }
     if with_session {
         record_session(view, &mut status);
     }

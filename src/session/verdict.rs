@@ -229,8 +229,7 @@ pub(super) fn of_session(view: &View<'_>) -> Option<Verdict> {
     // What Athena is ending already needs no grant any more, only somebody to look.
     let is_ending = matches!(evidence, Evidence::Alive(seen) if seen.status.state == SessionState::Terminating);
     let has_reach = view.terms.refusal != Some(Refusal::WorkGroupNotFound);
-    let is_wanted_end = view.object.spec.start.is_some() && view.intent().is_some();
-    let refusal = view.terms.refusal.filter(|_| !(is_final || (is_ending || is_wanted_end) && has_reach));
+    let refusal = view.terms.refusal.filter(|_| !(is_final || (is_ending || view.is_own_end()) && has_reach));
     let problem = refusal.map(|refusal| refused(view, refusal)).or_else(|| scope_problem(view));
     if view.is_starting() {
         return problem.or_else(|| starting::standing(view));

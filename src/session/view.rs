@@ -71,6 +71,16 @@ impl View<'_> {
         self.object.spec.start.is_some() && self.knowledge.start.id.is_some()
     }
 
+    /// Whether an end is asked for of what the object may have started: our finalizer alone, which anybody may write on
+    /// an object of his own, is no sign of that.
+    #[must_use]
+    pub fn is_own_end(&self) -> bool {
+        let start = &self.knowledge.start;
+        let is_recorded = |it: &AthenaSessionStatus| it.start_attempt.is_some() || it.session_id.is_some();
+        let may_have = start.id.is_some() || start.called_at.is_some() || self.recorded().is_some_and(is_recorded);
+        self.object.spec.start.is_some() && self.intent().is_some() && may_have
+    }
+
     /// Why the session may not be ended, if it may not: what the object itself started is ended also where its namespace
     /// isn't selected any more.
     #[must_use]

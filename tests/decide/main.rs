@@ -14,6 +14,7 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod absence;
+mod attacks_on_starts;
 mod brakes;
 mod contention;
 mod ending;

@@ -118,7 +118,9 @@ impl World {
                 Step::AddFinalizer | Step::WriteStatus { .. } => {
                     let answer = self.write(&object, &step);
                     if let Answer::Object(written) = &answer {
-                        self.knowledge.adopted_here |= step == Step::AddFinalizer;
+                        if step == Step::AddFinalizer {
+                            self.knowledge.adopted(written);
+                        }
                         self.knowledge.record.written(written.status.as_ref());
                     }
                     answer

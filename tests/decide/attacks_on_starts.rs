@@ -1,0 +1,212 @@
+//! Orders of events that would start two sessions for one object, leave one behind, or make an object hang.
+
+use athena_session_operator::api::session::{StartAttempt, StartOutcome};
+use athena_session_operator::athena::port::{ErrorClass, Operation, Polled, SessionState};
+use athena_session_operator::session::knowledge::Knowledge;
+use athena_session_operator::work_group::terms::{Brake, Crowd};
+
+use crate::fixtures::{
+    CLUSTER, ELSEWHERE, SESSION, TIMING, WORK_GROUP, at, condition, elsewhere, error, home, minutes, object, seconds,
+    status, time,
+};
+use crate::world::{Event, Fault, World};
+
+fn reason(world: &World) -> String {
+    condition(world.recorded(), "Ready").unwrap().reason.clone()
+}
+
+/// The finalizer isn't on it yet.
+fn unheld() -> World {
+    let mut world = World::starting();
+    world.object.as_mut().unwrap().metadata.finalizers = None;
+    world.knowledge.adopted_here = false;
+    world
+}
+
+/// A session that was started, and of which nothing is recorded: the process was killed in between.
+fn started_unrecorded() -> World {
+    let mut world = World::starting();
+    world.ambush.push((2, Event::Restart));
+    world.pass();
+    assert_eq!(world.told(), "Write Start");
+    world
+}
+
+/// What holds up a start is no reason to leave a session alone that was started before.
+#[test]
+fn what_holds_up_a_start_hides_no_session_that_was_started_before() {
+    type Change = fn(&mut World);
+    let changes: [(&str, Change); 4] = [
+        ("places", |world| world.starts.crowd = Some(Crowd { limit: 1, names: vec!["one".to_owned()] })),
+        ("bounds", |world| world.starts.bounds = None),
+        ("read-only", |world| world.event(&Event::Brake(Some(Brake::ReadOnly)))),
+        ("closing", |world| world.event(&Event::GroupCloses(true))),
+    ];
+    for (what, change) in changes {
+        for lag in [0, 20] {
+            let mut world = started_unrecorded();
+            world.starts.list_lag = seconds(lag);
+            change(&mut world);
+            world.run_for(minutes(6));
+            assert_eq!(world.recorded().session_id.as_deref(), Some(SESSION), "{what} {lag}: {}", reason(&world));
+            assert_eq!(world.starts.requests.len(), 1);
+            assert_eq!(world.breach, None);
+        }
+    }
+}
+
+#[test]
+fn nobody_is_told_that_no_session_was_started_where_one_may_have_been() {
+    let mut world = started_unrecorded();
+    world.starts.list_lag = minutes(600);
+    world.starts.bounds = None;
+    world.run_for(minutes(3));
+    let ready = condition(world.recorded(), "Ready").unwrap();
+    assert_eq!(ready.reason, "StartNotAllowed");
+    assert!(!ready.message.contains("No session was started"), "{}", ready.message);
+    world.forget_the_past();
+    world.run_for(minutes(60));
+    assert!(world.writes.is_empty(), "{:?}", world.writes);
+    let lists = world.count(Operation::ListSessions);
+    assert!(lists <= 13, "{lists}");
+}
+
+/// An object that waited for the operator, which is killed right after it has put the finalizer on, or doesn't hear that
+/// it has.
+#[test]
+fn an_old_object_whose_finalizer_was_just_put_on_is_started_after_a_crash() {
+    for event in [Event::Restart, Event::ApiServerFails { requests: 1, late: true }] {
+        for steps in 1..=3 {
+            let mut world = unheld();
+            world.wait(minutes(6));
+            if event == Event::Restart {
+                world.ambush.push((steps, event.clone()));
+            } else if steps == 1 {
+                world.event(&event);
+            }
+            world.run_for(minutes(30));
+            assert_eq!(world.breach, None);
+            assert_eq!(world.starts.requests.len(), 1, "{event:?} {steps}: {}", reason(&world));
+        }
+    }
+}
+
+/// Somebody takes the finalizer off while no operator runs. To put it on again proves nothing.
+#[test]
+fn a_finalizer_that_is_put_on_again_is_no_proof_that_nothing_was_started() {
+    for recorded in [false, true] {
+        let mut world = if recorded { World::starting() } else { started_unrecorded() };
+        if recorded {
+            world.run_for(seconds(10));
+        }
+        world.event(&Event::Becomes(SessionState::Idle));
+        world.event(&Event::Restart);
+        world.object.as_mut().unwrap().metadata.finalizers = None;
+        world.wait(minutes(2));
+        world.ambush.push((1, Event::Delete));
+        world.run_for(minutes(10));
+        assert!(world.object.is_none());
+        assert_eq!(world.breach, None, "recorded: {recorded}");
+        assert!(world.session.as_ref().unwrap().is_ended(), "recorded: {recorded}");
+    }
+    // Nor does it allow a second one, once Athena has forgotten the token.
+    let mut world = started_unrecorded();
+    world.starts.token_life = minutes(5);
+    world.event(&Event::Becomes(SessionState::Idle));
+    world.object.as_mut().unwrap().metadata.finalizers = None;
+    world.wait(minutes(6));
+    world.run_for(minutes(10));
+    assert_eq!(world.breach, None);
+    assert_eq!(world.recorded().session_id.as_deref(), Some(SESSION));
+}
+
+/// A list shows the session that a forged record names as ended, and a call for it says that it doesn't exist.
+#[test]
+fn the_end_of_a_session_that_was_recorded_by_somebody_else_isnt_that_of_the_objects_own() {
+    let mut forged = object();
+    forged.status.get_or_insert_default().session_id = Some("another".to_owned());
+    forged.spec.session_id = None;
+    forged.spec.start = Some(Default::default());
+    let mut knowledge = Knowledge::default();
+    let seen = status(&SessionState::Terminated);
+    let now = at(seconds(1));
+    knowledge.polled(Polled::Seen { status: &seen, at: now.tick }, WORK_GROUP, &home(), now);
+    knowledge.recognize(&forged, CLUSTER);
+    for moment in [2, 70] {
+        let refused = error(Operation::GetSession, ErrorClass::NotFoundOrInvalid);
+        knowledge.failed(refused, at(seconds(moment)), &TIMING, 0.0);
+        knowledge.recognize(&forged, CLUSTER);
+    }
+    knowledge.starting(at(seconds(80)));
+    knowledge.started(SESSION.to_owned(), SessionState::Creating, WORK_GROUP, at(seconds(80)));
+    assert_eq!(knowledge.state(), Some(&SessionState::Creating));
+}
+
+/// The AthenaWorkGroup is taken away by force and created anew, in another account, while it isn't known what came of a
+/// call. A list of another account proves nothing.
+#[test]
+fn an_attempt_in_another_account_is_neither_repeated_here_nor_disproved() {
+    let mut world = started_unrecorded();
+    world.scope = elsewhere();
+    world.around.account = Some(ELSEWHERE);
+    // There it is never listed.
+    world.starts.list_lag = minutes(1000);
+    world.run_for(minutes(3));
+    assert_eq!(world.starts.requests.len(), 1);
+    assert_eq!(world.breach, None);
+    world.event(&Event::Delete);
+    world.run_for(minutes(30));
+    assert!(world.object.is_some(), "S2: the session runs on: {:?}", world.session);
+    // Back in its own.
+    world.scope = home();
+    world.around.account = Some(crate::fixtures::HOME);
+    world.starts.list_lag = seconds(0);
+    world.run_for(minutes(10));
+    assert!(world.object.is_none() && world.session.as_ref().unwrap().is_ended());
+}
+
+/// A tenant's own finalizer, on an object of a namespace that was never allowed.
+#[test]
+fn a_finalizer_that_a_tenant_put_on_buys_no_call() {
+    for (terminate, delete) in [(false, true), (true, false), (true, true)] {
+        let mut world = World::starting();
+        world.knowledge.adopted_here = false;
+        world.around.was_granted = false;
+        world.event(&Event::GroupAllows(false));
+        if terminate {
+            world.event(&Event::SetTerminate);
+        }
+        if delete {
+            world.event(&Event::Delete);
+        }
+        world.run_for(minutes(10));
+        assert_eq!(world.breach, None);
+        assert!(world.calls.is_empty(), "{:?}", world.calls);
+    }
+}
+
+/// A record of the future, by a clock that was wrong or by somebody who wants a second session.
+#[test]
+fn an_attempt_of_the_future_isnt_repeated_for_ever() {
+    let mut world = started_unrecorded();
+    world.starts.token_life = minutes(10);
+    let status = world.object.as_mut().unwrap().status.as_mut().unwrap();
+    status.start_attempt = Some(StartAttempt { at: time(minutes(600)), outcome: StartOutcome::Unknown });
+    world.wait(minutes(30));
+    world.event(&Event::Becomes(SessionState::Terminated));
+    world.event(&Event::Forgets);
+    world.run_for(minutes(30));
+    assert_eq!(world.starts.requests.len(), 1, "{}", reason(&world));
+}
+
+#[test]
+fn a_call_that_athena_says_was_made_with_other_parameters_leads_to_a_look_at_once() {
+    for class in [ErrorClass::AlreadyStarted, ErrorClass::NotFoundOrInvalid] {
+        let mut world = World::starting();
+        world.starts.list_lag = seconds(3);
+        world.faults.extend([Fault::CutAfter, Fault::None, Fault::Fails(class)]);
+        world.run_for(seconds(90));
+        assert_eq!(world.recorded().session_id.as_deref(), Some(SESSION), "{class:?}: {}", reason(&world));
+        assert_eq!(world.breach, None);
+    }
+}
