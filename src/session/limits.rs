@@ -49,7 +49,7 @@ pub fn reached(view: &View<'_>) -> Option<TerminationReason> {
 #[must_use]
 pub fn due_in(view: &View<'_>) -> Option<Duration> {
     let due = next(view)?.due;
-    Duration::try_from(due.duration_since(athena_now(view))).ok()
+    Duration::try_from(due.duration_since(athena_now(view))).ok().filter(|rest| !rest.is_zero())
 }
 
 /// The grace period that an end is in; None where it has none, or it is over.

@@ -107,6 +107,41 @@ async fn a_start_can_neither_change_nor_be_exchanged_and_needs_a_work_group() {
     assert!(alone.contains("start needs workGroupRef"), "{alone}");
 }
 
+#[tokio::test]
+async fn a_bad_duration_is_refused_at_apply_time_in_one_line() {
+    let world = World::new().await;
+    let wrong = ["", "10", "-5m", "0s", "0.0h", "1d", "ten minutes", "1h 30m", "10m\n", "999999999h", &"1m".repeat(20)];
+    for (number, field) in ["terminationGracePeriod", "maxLifetime", "maxIdle"].iter().enumerate() {
+        for (place, value) in wrong.iter().enumerate() {
+            let spec = json!({"sessionId": "one", *field: value});
+            let said = refused_new(&world, &format!("wrong-{number}-{place}"), spec).await;
+            assert!(said.contains(&format!("{field} is a duration above zero")), "{value}: {said}");
+            assert_eq!(said.trim().lines().count(), 1, "{value}: {said}");
+        }
+    }
+    let spec = json!({"start": {}, "workGroupRef": {"name": "spark"}, "maxIdle": "ten minutes"});
+    assert_eq!(refused_new(&world, "wrong", spec).await.trim().lines().count(), 1);
+    for (place, value) in ["1ms", "1.5h", "1h30m", "720h", "90s"].iter().enumerate() {
+        let spec = json!({"sessionId": "one", "maxIdle": value, "maxLifetime": value, "terminationGracePeriod": value});
+        world.create(&format!("right-{place}"), spec).await;
+    }
+    world.edit("right-0", json!({"maxIdle": "3h", "maxLifetime": null})).await;
+}
+
+#[tokio::test]
+async fn what_is_started_has_a_max_idle_that_athena_can_keep() {
+    let world = World::new().await;
+    let started = |idle: &str| json!({"start": {}, "workGroupRef": {"name": "spark"}, "maxIdle": idle});
+    for (place, idle) in ["59s", "481m"].iter().enumerate() {
+        let said = refused_new(&world, &format!("wrong-{place}"), started(idle)).await;
+        assert!(said.contains("with start, maxIdle is 1m to 8h"), "{idle}: {said}");
+    }
+    for (place, idle) in ["1m", "8h"].iter().enumerate() {
+        world.create(&format!("right-{place}"), started(idle)).await;
+    }
+    assert!(refused(&world, "right-0", json!({"maxIdle": "9h"})).await.contains("with start, maxIdle is 1m to 8h"));
+}
+
 /// As the service model of Athena has it: `kubectl apply` refuses what Athena would.
 #[tokio::test]
 async fn what_athena_would_refuse_to_start_is_refused_at_apply_time() {

@@ -18,6 +18,7 @@ mod grants;
 mod install;
 mod kind;
 mod launch;
+mod limits;
 mod load;
 mod off_boarding;
 mod process;
