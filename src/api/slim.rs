@@ -70,17 +70,19 @@ pub enum StartPlace {
     Waits,
     /// It may have a session.
     Counts,
-    /// Its session has ended.
-    Ended,
+    /// Its session has ended, or none can be started for it.
+    Free,
 }
 
 impl StartPlace {
     fn of(status: &Value) -> Self {
-        let conditions = status["conditions"].as_array().into_iter().flatten();
-        let mut ended = conditions.filter(|it| it["type"] == "Terminated" && it["status"] == "True");
+        let conditions = status["conditions"].as_array();
+        let is_true =
+            |name: &str| conditions.into_iter().flatten().any(|it| it["type"] == name && it["status"] == "True");
         match &status["startAttempt"]["outcome"] {
-            _ if ended.next().is_some() => Self::Ended,
+            _ if is_true("Terminated") => Self::Free,
             Value::String(outcome) if outcome != "Refused" => Self::Counts,
+            _ if is_true("Stalled") => Self::Free,
             _ => Self::Waits,
         }
     }

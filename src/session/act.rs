@@ -365,7 +365,7 @@ impl Shell {
         let (session, answer) = (&started.id, started.state.as_str());
         let request_id = started.request_id.as_deref().unwrap_or("none");
         info!(namespace, name, uid, work_group, session, answer, aws_request_id = request_id, "StartSession");
-        knowledge.started(started.id, started.state, work_group, now());
+        knowledge.started(started.id, started.state, request, now());
         Ok(())
     }
 

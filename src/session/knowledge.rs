@@ -13,8 +13,9 @@ use super::publish::Publication;
 use super::view::PASS;
 use super::workload::Workloads;
 use crate::api::session::{AthenaSession, AthenaSessionStatus, TerminationReason};
+use crate::athena::marker::Marker;
 use crate::athena::port::{
-    CallError, ErrorClass, Operation, Page, Polled, Scope, Session, SessionState, SessionStatus,
+    CallError, ErrorClass, Operation, Page, Polled, Scope, Session, SessionState, SessionStatus, StartRequest,
 };
 use crate::timing::Timing;
 
@@ -405,12 +406,14 @@ impl Knowledge {
         (self.start.unlisted, self.start.listing) = (None, None);
     }
 
-    /// StartSession answered.
-    pub fn started(&mut self, id: String, state: SessionState, work_group: &str, now: Now) {
+    /// StartSession answered this request.
+    pub fn started(&mut self, id: String, state: SessionState, request: &StartRequest, now: Now) {
         self.start.trouble = None;
-        let (state_change_reason, started_at, idle_since, ended_at, marker) = Default::default();
+        // Others hear of the session by way of this, and of whose it is.
+        let marker = Marker::parse(&request.description).map(Box::new);
+        let (state_change_reason, started_at, idle_since, ended_at) = Default::default();
         let status = SessionStatus { state, state_change_reason, started_at, idle_since, ended_at, marker };
-        self.own(id, status, work_group, now);
+        self.own(id, status, &request.work_group, now);
     }
 
     fn own(&mut self, id: String, status: SessionStatus, work_group: &str, now: Now) {

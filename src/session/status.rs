@@ -37,6 +37,10 @@ pub(super) fn render(view: &View<'_>, verdict: &Verdict, with_session: bool) -> 
     let mut status = view.recorded().cloned().unwrap_or_default();
     status.observed_generation = view.object.metadata.generation.filter(|_| !starting::is_lost_without_grant(view));
     status.start_attempt = starting::attempt_to_record(view);
+    if view.object.spec.start.is_some() && view.session_id().is_none() {
+        // It was somebody else's record.
+        status.session_id = None;
+    }
     status.workloads = workload::to_record(view);
     if status.start_attempt.as_ref().is_some_and(|attempt| attempt.outcome == StartOutcome::Refused) {
         // There is nothing to be found out there.

@@ -1,7 +1,7 @@
 //! What the watches show of AthenaWorkGroups, namespaces and AthenaSessions, and what follows for one object: the
 //! terms on which it may use Athena ([`super::terms`]), and the way to it.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -27,6 +27,7 @@ use crate::athena::identity::Identities;
 use crate::athena::marker::Marker;
 use crate::athena::port::{Role, Way};
 pub use crate::athena::quota::Key;
+use crate::session::request::breach;
 use crate::session::workload::State;
 
 /// An AthenaSession as the watch has it.
@@ -117,7 +118,12 @@ impl Registry {
     /// The watch of these AthenaSessions has something new.
     pub fn session_event(&self, watch: usize, event: &Event<Session>) {
         match event {
-            Event::Apply(object) | Event::InitApply(object) => self.declare(object),
+            Event::Apply(object) => {
+                self.declare(object);
+                self.freed(object, false);
+            }
+            // Of a list anew nobody is woken: whoever waits for a place asks again by himself.
+            Event::InitApply(object) => self.declare(object),
             Event::Delete(object) => self.withdraw(object),
             Event::Init => {}
             Event::InitDone => {
@@ -212,7 +218,6 @@ impl Registry {
         if !is_held(object) {
             self.released(object);
         }
-        self.freed(object, false);
         // Whose the session is may have changed for the others too.
         self.declared.declare(object).iter().for_each(|other| self.wake(other));
     }
@@ -286,25 +291,44 @@ impl Registry {
         (is_it && other.spec.start.is_some() && is_held(&other)).then(|| Claim::by_mark(&other))
     }
 
-    /// Who keeps an object from starting its session: those of its namespace that may have one already, and those that
-    /// wait for one longer.
+    /// Who keeps an object from starting its session: those of its namespace that may have one already, or have been
+    /// promised one, and those that wait for one longer. An object that nobody keeps is promised a place by this very
+    /// question: the watch shows too late who else was asked for.
     fn crowd(&self, object: &AthenaSession, bounds: Option<&StartBounds>) -> Option<Crowd> {
         let limit = bounds?.sessions_per_namespace?;
-        let own = (object.creation_timestamp().map(|created| created.0), object.uid());
+        let start = object.spec.start.as_ref()?;
+        let has_started = object.status.as_ref().is_some_and(|status| status.session_id.is_some());
+        let is_going = object.spec.terminate || object.meta().deletion_timestamp.is_some();
+        if has_started || is_going || !is_held(object) || breach(start, bounds).is_some() {
+            return None;
+        }
+        let uid = object.uid()?;
+        let mut promised = self.promised.lock().unwrap_or_else(PoisonError::into_inner);
+        if promised.contains(&uid) {
+            return None;
+        }
+        let own = (object.creation_timestamp().map(|created| created.0), Some(&uid));
         let comes_before = |other: &Session| match other.start_place() {
             Some(StartPlace::Counts) => true,
-            Some(StartPlace::Waits) => is_held(other) && age(other) < (own.0, own.1.as_ref()),
-            Some(StartPlace::Ended) | None => false,
+            Some(StartPlace::Waits) => {
+                let is_promised = other.meta().uid.as_ref().is_some_and(|uid| promised.contains(uid));
+                is_promised || is_held(other) && age(other) < own
+            }
+            Some(StartPlace::Free) | None => false,
         };
         let reference = object.spec.work_group_ref.as_ref().map(|reference| reference.name.as_str());
         let store = self.watched(object.meta().namespace.as_deref()?)?.store.state();
         let others = store.iter().filter(|other| {
             let is_neighbour = other.meta().namespace == object.meta().namespace && other.reference() == reference;
-            is_neighbour && other.meta().uid != object.meta().uid && comes_before(other)
+            is_neighbour && other.meta().uid.as_ref() != Some(&uid) && comes_before(other)
         });
         let mut names: Vec<_> = others.map(|other| other.name_any()).collect();
+        if names.len() < usize::try_from(limit).unwrap_or(usize::MAX) {
+            promised.insert(uid);
+            return None;
+        }
         names.sort_unstable();
-        (names.len() >= usize::try_from(limit).unwrap_or(usize::MAX)).then_some(Crowd { limit, names })
+        Some(Crowd { limit, names })
     }
 
     fn owner(&self, object: &AthenaSession, terms: &Terms, real: Option<&str>) -> Option<Claim> {
@@ -316,7 +340,9 @@ impl Registry {
         domain.work_group = real.map(str::to_owned).or(domain.work_group);
         let own = Claim::of(object, terms);
         // The oldest first: whoever claims the session first has it, and the rest needn't be looked into.
-        others.iter().filter_map(|other| other.open().ok()).find_map(|other| {
+        // Whose a started session is, its mark says: what is recorded may be forged.
+        let mut named = others.iter().filter_map(|other| other.open().ok()).filter(|it| it.spec.session_id.is_some());
+        named.find_map(|other| {
             let others_domain = self.domain(&other);
             // Of an object that is bound to no work group the session's is asked for before it is anybody else's.
             let is_open = domain.work_group.is_none() && others_domain.work_group.is_some();
@@ -402,8 +428,11 @@ impl Registry {
 
     /// Objects of this namespace may wait for the place of one that has ended, or has gone.
     fn freed(&self, object: &Session, is_gone: bool) {
-        let is_free = matches!(object.start_place(), Some(place) if is_gone || place == StartPlace::Ended);
+        let is_free = matches!(object.start_place(), Some(place) if is_gone || place == StartPlace::Free);
         if is_free {
+            if let Some(uid) = &object.meta().uid {
+                self.promised.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
+            }
             self.wake_where(|other| {
                 let is_neighbour = other.meta().namespace == object.meta().namespace;
                 is_neighbour

@@ -103,7 +103,7 @@ impl World {
             return Err(ErrorClass::Unavailable);
         }
         let state = self.session.clone().unwrap();
-        self.knowledge.started(SESSION.to_owned(), state, &request.work_group, at(self.elapsed));
+        self.knowledge.started(SESSION.to_owned(), state, request, at(self.elapsed));
         Ok(())
     }
 
