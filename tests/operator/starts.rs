@@ -410,3 +410,61 @@ async fn read_only_starts_nothing() {
     world.delete("nightly").await;
     world.until_gone("nightly").await;
 }
+
+/// S7: what a tenant writes into the status of a start that waits keeps nobody else's object from ending its session.
+#[tokio::test]
+async fn a_forged_record_of_a_start_takes_no_session_from_the_object_that_names_it() {
+    let world = World::new().await;
+    world.start_operator().await;
+    let group = world.register_for_starts("a", json!({})).await;
+    let (id, work_group) = ("0b0b0b0b-0000-4000-8000-000000000000", Some(TEAM_A.to_owned()));
+    world.athena.add_session(NewSession { id: Some(id.to_owned()), work_group, ..NewSession::default() });
+    world.athena.fault(Fault::error("TooManyRequestsException", "no room").on("StartSession"));
+    world.start_session("forger", &group).await;
+    world.until_reason("forger", "WaitingForCapacity").await;
+    let patch = json!({"status": {"sessionId": id}}).to_string();
+    let patched =
+        world.kubectl(&["patch", "ats", "forger", "--subresource=status", "--type=merge", "-p", &patch]).await;
+    assert!(patched.status.success());
+    sleep(Duration::from_millis(1_100)).await;
+    world.create("victim", referring(&group, id)).await;
+    world.until_reason("victim", "Running").await;
+    world.delete("victim").await;
+    world.until_gone("victim").await;
+    assert_eq!(world.athena_session(id).state, "TERMINATED");
+}
+
+/// All of them are there before the operator, which takes them on at once.
+#[tokio::test]
+async fn a_crowd_that_the_operator_finds_starts_no_more_and_no_fewer_than_it_may() {
+    for _ in 0..3 {
+        let world = World::new().await;
+        let group = world.register_for_starts("a", json!({"sessionsPerNamespace": 3})).await;
+        for number in 0..24 {
+            world.start_session(&format!("session-{number}"), &group).await;
+        }
+        world.start_operator().await;
+        eventually("three are started", || async { (world.starts() >= 3).then_some(()) }).await;
+        sleep(Duration::from_secs(4)).await;
+        assert_eq!(world.starts(), 3);
+    }
+}
+
+/// What isn't allowed to start has no place, however old it is.
+#[tokio::test]
+async fn a_start_that_isnt_allowed_any_more_holds_no_place() {
+    let world = World::new().await;
+    world.start_operator().await;
+    let bounds = |dpus| json!({"sessionsPerNamespace": 1, "maxConcurrentDpus": dpus});
+    let group = world.register_for_starts("a", bounds(20)).await;
+    world.athena.fault(Fault::error("TooManyRequestsException", "no room").on("StartSession"));
+    world.create("large", starting(&group, json!({"engineConfiguration": {"maxConcurrentDpus": 20}}))).await;
+    world.until_reason("large", "WaitingForCapacity").await;
+    let patch = json!({"spec": {"start": bounds(10)}}).to_string();
+    assert!(world.kubectl(&["patch", "atwg", &group, "--type=merge", "-p", &patch]).await.status.success());
+    world.until_reason("large", "StartNotAllowed").await;
+    world.athena.clear_faults();
+    sleep(Duration::from_millis(1_100)).await;
+    world.start_session("small", &group).await;
+    world.until_reason("small", "Running").await;
+}
