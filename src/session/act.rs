@@ -203,6 +203,8 @@ impl Shell {
                         // The arrival of its token asks for a pass.
                         return Ok(Outcome::Wait(Some(self.timing.steady)));
                     }
+                    // What the object asked for before such a call, it may not ask for after it.
+                    fresh &= !matches!(step, Step::Start { .. } | Step::Find { .. });
                     self.call_athena(&object, knowledge, identity, step).await;
                     continue;
                 }

@@ -65,6 +65,8 @@ pub struct Registry {
     /// What matters of each AthenaWorkGroup to those that refer to it; its numbers, which change often, don't.
     bearings: Mutex<HashMap<String, u64>>,
     declared: Declarations,
+    /// The UIDs of the objects that have been promised a place among the sessions of their namespace.
+    promised: Mutex<HashSet<String>>,
     /// Which objects follow which workloads.
     pub followed: Followed,
     /// Held for reading while an object is adopted, and for writing while an AthenaWorkGroup is let go.
@@ -95,7 +97,7 @@ impl Registry {
     ) -> Self {
         let missing = [Watch::Groups, Watch::Namespaces].into_iter().chain((0..sessions.len()).map(Watch::Sessions));
         let missing = watch::Sender::new(missing.collect());
-        let (bearings, declared, followed, adoptions) = Default::default();
+        let (bearings, declared, followed, promised, adoptions) = Default::default();
         Self {
             rules,
             cluster,
@@ -109,6 +111,7 @@ impl Registry {
             bearings,
             declared,
             followed,
+            promised,
             adoptions,
         }
     }

@@ -1,7 +1,7 @@
 //! Orders of events that would start two sessions for one object, leave one behind, or make an object hang.
 
 use athena_session_operator::api::session::{StartAttempt, StartOutcome};
-use athena_session_operator::athena::port::{ErrorClass, Operation, Polled, SessionState};
+use athena_session_operator::athena::port::{ErrorClass, Operation, Polled, SessionState, StartRequest};
 use athena_session_operator::session::knowledge::Knowledge;
 use athena_session_operator::work_group::terms::{Brake, Crowd};
 
@@ -138,7 +138,8 @@ fn the_end_of_a_session_that_was_recorded_by_somebody_else_isnt_that_of_the_obje
         knowledge.recognize(&forged, CLUSTER);
     }
     knowledge.starting(at(seconds(80)));
-    knowledge.started(SESSION.to_owned(), SessionState::Creating, WORK_GROUP, at(seconds(80)));
+    let request = StartRequest { work_group: WORK_GROUP.to_owned(), ..StartRequest::default() };
+    knowledge.started(SESSION.to_owned(), SessionState::Creating, &request, at(seconds(80)));
     assert_eq!(knowledge.state(), Some(&SessionState::Creating));
 }
 

@@ -148,6 +148,9 @@ impl World {
                 }
                 _ => {
                     self.call(&object, &step);
+                    if matches!(step, Step::Start { .. } | Step::Find { .. }) {
+                        (fresh, self.read) = (false, None);
+                    }
                     self.spring();
                     if self.killed {
                         return Outcome::Broken;
