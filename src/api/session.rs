@@ -222,9 +222,12 @@ impl WorkloadKind {
 /// Athena's bounds of a session's idle timeout.
 const MAX_IDLE_OF_ATHENA: &str = "duration(self.maxIdle) >= duration('1m') && duration(self.maxIdle) <= duration('8h')";
 
-/// Whether this is a duration as Go writes it, above which CEL's duration() would fail without a helpful word.
+/// Whether CEL's duration() can read this: where it can't, it fails without a word that helps. Sums stay below a century,
+/// which is what it can count to.
 fn go(field: &str) -> String {
-    format!("(size({field}) <= 30 && {field}.matches('^([0-9]{{1,5}}([.][0-9]{{1,3}})?(h|m|s|ms))+$'))")
+    let part = |digits, unit| format!("[0-9]{{1,{digits}}}([.][0-9]{{1,9}})?{unit}");
+    let (hours, minutes, seconds) = (part(5, "h"), part(7, "m"), part(9, "m?s"));
+    format!("(size({field}) <= 30 && {field}.matches('^({hours}|{minutes}|{seconds})+$'))")
 }
 
 /// The rule of a field that is a duration.

@@ -222,11 +222,11 @@ fn a_started_session_has_limits_too_and_athena_knows_of_its_idleness() {
 
 // The grace period.
 
-fn draining(event: Event) -> World {
+fn draining(event: &Event) -> World {
     let mut world = with(SessionState::Busy, &[Event::SetGrace(Some(minutes(10)))]);
     world.run_for(minutes(1));
     world.forget_the_past();
-    world.event(&event);
+    world.event(event);
     world.run_for(seconds(1));
     world
 }
@@ -234,7 +234,7 @@ fn draining(event: Event) -> World {
 #[test]
 fn a_busy_session_may_finish_and_is_ended_as_soon_as_it_has() {
     for event in [Event::Delete, Event::SetTerminate] {
-        let mut world = draining(event.clone());
+        let mut world = draining(&event);
         let (reason, message) = ready(&world);
         let since = world.recorded().termination_requested_at.clone().unwrap().0;
         assert_eq!(reason, "Draining");
@@ -254,7 +254,7 @@ fn a_busy_session_may_finish_and_is_ended_as_soon_as_it_has() {
 #[test]
 fn the_grace_period_ends_to_the_second() {
     for event in [Event::Delete, Event::SetTerminate] {
-        let mut world = draining(event);
+        let mut world = draining(&event);
         let since = world.recorded().termination_requested_at.clone().unwrap();
         world.run_for(minutes(11));
         let over = since.0 + minutes(10);
@@ -267,7 +267,7 @@ fn the_grace_period_ends_to_the_second() {
 #[test]
 fn it_may_be_made_shorter_or_taken_away_meanwhile() {
     for grace in [Some(minutes(5)), None] {
-        let mut world = draining(Event::Delete);
+        let mut world = draining(&Event::Delete);
         let began = world.elapsed;
         world.run_for(minutes(2));
         world.event(&Event::SetGrace(grace));
@@ -321,7 +321,7 @@ fn a_look_that_cant_be_had_holds_up_no_end_beyond_the_grace_period() {
 
 #[test]
 fn a_restart_goes_by_what_is_recorded() {
-    let mut world = draining(Event::SetTerminate);
+    let mut world = draining(&Event::SetTerminate);
     let since = world.recorded().termination_requested_at.clone().unwrap().0;
     world.run_for(minutes(4));
     world.event(&Event::Restart);
@@ -337,7 +337,7 @@ fn a_forged_request_neither_takes_nor_gives_more_than_the_period() {
     use Forgery::{Emptied, EndRequestedInTheFuture, EndRequestedLongAgo};
     for forgery in [EndRequestedInTheFuture, EndRequestedLongAgo, Emptied] {
         for restarts in [false, true] {
-            let mut world = draining(Event::Delete);
+            let mut world = draining(&Event::Delete);
             let deleted = world.elapsed;
             world.run_for(minutes(5));
             world.event(&Event::Forge(forgery));
@@ -358,7 +358,7 @@ fn a_forged_request_neither_takes_nor_gives_more_than_the_period() {
 #[test]
 fn who_keeps_forging_puts_off_no_end() {
     for forgery in [Forgery::Emptied, Forgery::EndRequestedInTheFuture] {
-        let mut world = draining(Event::Delete);
+        let mut world = draining(&Event::Delete);
         let deleted = world.elapsed;
         for _ in 0..60 {
             world.event(&Event::Forge(forgery));
@@ -409,7 +409,7 @@ fn an_end_that_has_been_begun_isnt_held_up_by_what_the_session_does_then() {
 
 #[test]
 fn retain_lets_a_draining_object_go() {
-    let mut world = draining(Event::Delete);
+    let mut world = draining(&Event::Delete);
     assert!(ready(&world).1.contains("Retain"), "{}", ready(&world).1);
     world.event(&Event::SetPolicy(DeletionPolicy::Retain));
     world.run_for(seconds(5));
