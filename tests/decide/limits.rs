@@ -220,6 +220,18 @@ fn a_started_session_has_limits_too_and_athena_knows_of_its_idleness() {
     assert!(world.breach.is_none() && world.object.is_some(), "{:?}", world.breach);
 }
 
+#[test]
+fn a_limit_that_is_held_up_is_waited_for_in_no_haste() {
+    let mut world = with(SessionState::Idle, &[Event::SetLifetime(Some(minutes(5)))]);
+    world.event(&Event::Brake(Some(Brake::ObjectPaused)));
+    world.run_for(minutes(1));
+    world.wait(minutes(5) - world.elapsed);
+    for _ in 0..5 {
+        world.pass();
+    }
+    assert!(!world.told().contains("Wait(0s)"), "{}", world.told());
+}
+
 // The grace period.
 
 fn draining(event: &Event) -> World {
@@ -317,6 +329,18 @@ fn a_look_that_cant_be_had_holds_up_no_end_beyond_the_grace_period() {
     world.run_until(asked + minutes(12), |world| world.count(TERMINATE) == 1);
     let late = ended_at(&world).unwrap() - asked;
     assert!(late + seconds(1) >= minutes(10) && late <= minutes(10) + seconds(1), "{late:?}");
+}
+
+/// A status that somebody else wrote is otherwise left alone for a while.
+#[test]
+fn since_when_it_counts_is_recorded_at_once() {
+    let mut world = with(SessionState::Busy, &[Event::SetGrace(Some(minutes(10))), Event::Forge(Forgery::Emptied)]);
+    world.run_for(seconds(1));
+    world.event(&Event::Delete);
+    let asked = at(world.elapsed).wall;
+    world.run_for(seconds(1));
+    let recorded = world.recorded().termination_requested_at.clone().unwrap().0;
+    assert!(recorded.duration_since(asked).as_secs().abs() <= 1, "{recorded} {asked}");
 }
 
 #[test]

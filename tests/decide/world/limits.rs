@@ -29,9 +29,9 @@ pub struct Truth {
 impl World {
     /// Athena's times, by its own clock.
     pub(super) fn dated(&self, status: SessionStatus) -> SessionStatus {
-        let is_idle = status.state == SessionState::Idle;
         let moment = |elapsed: Duration| -> Option<Timestamp> { at(elapsed).wall.checked_add(self.scope.skew).ok() };
-        let idle_since = moment(self.truth.idle_since).filter(|_| is_idle);
+        // It may stay there while the session isn't idle.
+        let idle_since = moment(self.truth.idle_since);
         SessionStatus { started_at: moment(self.truth.started_at), idle_since, ..status }
     }
 
