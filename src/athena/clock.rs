@@ -51,9 +51,9 @@ mod tests {
     #[test]
     fn a_clock_that_goes_wrong_is_known_to_the_second_and_its_correction_too() {
         let clock = Clock::default();
-        for ahead in [600_000, -600_000, 0] {
+        for ahead in [600_000_i64, -600_000, 0] {
             for sent in [100, 700, 1_400] {
-                clock.dated(at((sent + 20 + ahead) / 1000 * 1000), at(sent), at(sent + 40));
+                clock.dated(at((sent + 20 + ahead).div_euclid(1000) * 1000), at(sent), at(sent + 40));
             }
             let off = clock.skew().as_millis() - i128::from(ahead);
             assert!(off.abs() <= 1000, "{ahead}: off by {off} ms");
