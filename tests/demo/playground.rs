@@ -35,6 +35,10 @@ pub async fn open(stage: &mut Stage) -> Outcome {
             "kubectl create namespace team-a; kubectl label namespace team-a team=a; kubectl apply -n team-a -f deploy/examples/tenants",
             "a work group, granted to a namespace, and a session of that tenant's",
         ),
+        (
+            "kubectl apply -n team-a -f deploy/examples/start/start.yaml; kubectl get ats -n team-a -o wide -w",
+            "sessions that are started; Ctrl-C ends the look",
+        ),
         ("kubectl get atwg; kubectl describe atwg team-a-spark", "who uses it"),
         (
             "kubectl create namespace team-b; kubectl apply -n team-b -f deploy/examples/tenants/session.yaml; kubectl get ats -A",

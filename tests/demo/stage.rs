@@ -7,6 +7,9 @@ use std::time::Duration;
 
 use control_plane::{ControlPlane, Options};
 use fake_athena::{Config, FakeAthena, NewSession};
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
@@ -20,6 +23,10 @@ const REGION: &str = "eu-west-1";
 
 /// A free port, of this machine alone: something else may have the usual one.
 const HTTP: &str = "--http-address=127.0.0.1:0";
+
+/// As `deploy/workloads` sets it, and no longer than one likes to watch.
+const END_WITH: &str = "--end-with";
+const DELAY: &str = "--end-with-delay=2s";
 
 /// Athena takes its time, so that one can watch it.
 const TERMINATING: Duration = Duration::from_secs(8);
@@ -55,6 +62,8 @@ impl Stage {
         screen::tell(&format!("fake Athena  {}", athena.url()));
         let mut stage = Self { athena, control_plane, operator: None };
         stage.kubectl(&["apply", "-k", "deploy"]).await?;
+        let workloads = ["-f", "deploy/workloads/role.yaml", "-f", "deploy/workloads/role-binding.yaml"];
+        stage.kubectl(&[&["apply"], &workloads[..]].concat()).await?;
         let kinds = ["crd/athenasessions.athena-operator.dev", "crd/athenaworkgroups.athena-operator.dev"];
         stage.kubectl(&[&["wait", "--for=condition=Established"], &kinds[..]].concat()).await?;
         stage.start_operator(&operator).await?;
@@ -70,12 +79,12 @@ impl Stage {
         screen::tell("\nNo node is here to run the Deployment: the operator runs as a process, as its ServiceAccount.");
         screen::command(&format!(
             "KUBECONFIG={} AWS_ENDPOINT_URL={url} AWS_REGION={REGION} AWS_ACCESS_KEY_ID=demo AWS_SECRET_ACCESS_KEY=demo \
-             athena-session-operator run {HTTP}",
+             athena-session-operator run {HTTP} {END_WITH} {DELAY}",
             kubeconfig.display()
         ));
         // Nothing of the user's own AWS settings: this must reach no real account.
         let operator = Command::new(program)
-            .args(["run", HTTP])
+            .args(["run", HTTP, END_WITH, DELAY])
             .env_clear()
             .env("KUBECONFIG", kubeconfig)
             .env("AWS_ENDPOINT_URL", url)
@@ -146,6 +155,27 @@ impl Stage {
             }
         }
         Ok(output)
+    }
+
+    /// Calls the fake Athena, as what runs in a Job would.
+    pub async fn call_athena(&self, operation: &str, body: &Value) -> Outcome<Value> {
+        let (url, body) = (self.athena.url(), body.to_string());
+        let address = url.trim_start_matches("http://");
+        let request = format!(
+            "POST / HTTP/1.0\r\nHost: {address}\r\nContent-Type: application/x-amz-json-1.1\r\n\
+             X-Amz-Target: AmazonAthena.{operation}\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let talk = async {
+            let mut stream = TcpStream::connect(address).await?;
+            stream.write_all(request.as_bytes()).await?;
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await?;
+            std::io::Result::Ok(answer)
+        };
+        let answer = talk.await.map_err(|error| format!("{operation}: {error}"))?;
+        let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
+        serde_json::from_str(body).map_err(|_| format!("{operation}: {}", one_line(answer.as_bytes())))
     }
 
     /// Runs a command for the demo itself, in silence.

@@ -1,9 +1,10 @@
-//! The story: sessions that somebody forgot, ended by `kubectl delete` and by `spec.terminate`; and a tenant
-//! who is refused. What each scene shows is also checked.
+//! The story: sessions that somebody forgot, ended by `kubectl delete` and by `spec.terminate`; a tenant who is
+//! refused; and a session that is started for a Job, and ends with it. What each scene shows is also checked.
 
 use std::time::Duration;
 
 use fake_athena::Call;
+use serde_json::json;
 
 use crate::stage::{NOTEBOOK, REPORT, SANDBOX, Stage, TENANTS, UNDECLARED};
 use crate::{Outcome, screen};
@@ -19,6 +20,7 @@ pub async fn play(stage: &mut Stage) -> Outcome {
     retained(stage).await?;
     granted(stage).await?;
     refused(stage).await?;
+    handed_over(stage).await?;
     audited(stage)?;
     untouched(stage)?;
     check(stage.operator_runs(), || "the operator has ended by itself".to_owned())
@@ -140,14 +142,64 @@ async fn refused(stage: &Stage) -> Outcome {
     Ok(())
 }
 
+async fn handed_over(stage: &Stage) -> Outcome {
+    const OBJECT: &str = "ats/nightly-report";
+    screen::chapter("One manifest starts a session, hands it to a Job, and ends it with the Job");
+    stage.kubectl(&["apply", "-n", "team-a", "-f", "deploy/examples/start/with-job.yaml"]).await?;
+    stage.kubectl(&["wait", "-n", "team-a", "--for=condition=Active", OBJECT, "--timeout=60s"]).await?;
+    let configmap = ["configmap/nightly-report-session", "-n", "team-a"];
+    stage.kubectl(&[&["wait", "--for=create", "--timeout=30s"], &configmap[..]].concat()).await?;
+    stage.kubectl(&[&["get", "-o", "jsonpath={.data}"], &configmap[..]].concat()).await?;
+    let id = stage.ask(&[&["get", "-o", "jsonpath={.data.ATHENA_SESSION_ID}"], &configmap[..]].concat()).await?;
+    let id = String::from_utf8_lossy(&id.stdout).into_owned();
+
+    screen::note("No node is here to run the Job's Pod: this does what it would, and says that the Job is complete.");
+    let code = json!({"SessionId": id, "CodeBlock": "print('a report')"});
+    let calculation = stage.call_athena("StartCalculationExecution", &code).await?;
+    let calculation = json!({"CalculationExecutionId": calculation["CalculationExecutionId"]});
+    loop {
+        let answer = stage.call_athena("GetCalculationExecutionStatus", &calculation).await?;
+        let state = answer["Status"]["State"].as_str().unwrap_or("unknown").to_owned();
+        screen::tell(&format!("The calculation is {state}."));
+        check(!matches!(state.as_str(), "FAILED" | "unknown"), || format!("the calculation is {state}"))?;
+        if state == "COMPLETED" {
+            break;
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    let now = stage.athena.now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+    let is = |type_: &str| json!({"type": type_, "status": "True", "lastProbeTime": now, "lastTransitionTime": now});
+    let conditions = [is("SuccessCriteriaMet"), is("Complete")];
+    let status = json!({"startTime": now, "completionTime": now, "succeeded": 1, "conditions": conditions});
+    let patch = json!({"status": status}).to_string();
+    let job = ["patch", "job/nightly-report", "-n", "team-a", "--subresource=status", "--type=merge", "-p", &patch];
+    let patched = stage.ask(&job).await?;
+    check(patched.status.success(), || format!("the Job: {}", String::from_utf8_lossy(&patched.stderr)))?;
+
+    stage.kubectl(&["wait", "-n", "team-a", "--for=condition=Terminated", OBJECT, "--timeout=60s"]).await?;
+    let terminated = r#"jsonpath={.status.conditions[?(@.type=="Terminated")].reason}"#;
+    let reason = stage.kubectl(&["get", "-n", "team-a", OBJECT, "-o", terminated]).await?;
+    check(reason == "WorkloadFinished", || format!("the condition Terminated of {OBJECT} names {reason}"))?;
+    expect_state(stage, &id, "TERMINATED", "once its Job has completed")?;
+    expect_one_end(stage, &id)?;
+    let started = stage.athena.calls_of("StartSession", Some(&id));
+    check(started == 1, || format!("Athena got {started} calls of StartSession, not 1"))?;
+    screen::good(
+        "One session was started, its Job used it, and it has ended with the Job. The ConfigMap is gone, too.",
+    );
+    let gone = stage.kubectl_refused(&[&["get"], &configmap[..]].concat()).await?;
+    check(gone.contains("NotFound"), || format!("the ConfigMap should be gone: {}", gone.trim()))
+}
+
 fn audited(stage: &Stage) -> Outcome {
     screen::chapter("The operator logs each call that changes something in AWS, and on whose behalf");
     let log = stage.read_operator_log();
-    let audit: Vec<&str> = log.lines().filter(|line| line.contains("TerminateSession")).collect();
+    let audit: Vec<&str> =
+        log.lines().filter(|line| line.contains("TerminateSession") || line.contains("StartSession")).collect();
     for line in &audit {
         screen::tell(line);
     }
-    check(audit.len() == 2, || format!("the operator's log has {} lines about TerminateSession, not 2", audit.len()))
+    check(audit.len() == 4, || format!("the operator's log has {} such lines, not 4", audit.len()))
 }
 
 fn untouched(stage: &Stage) -> Outcome {
