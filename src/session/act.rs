@@ -297,7 +297,12 @@ impl Shell {
             Step::Look => athena.get_session_status(id).await.map(|status| knowledge.looked(status, now())),
             Step::Search { work_group } => {
                 let page = next_page(&athena, &work_group, id, knowledge).await;
-                page.map(|page| knowledge.paged(page, now(), &self.timing))
+                page.map(|page| {
+                    if page.found.is_some() {
+                        knowledge.listed_in(&work_group);
+                    }
+                    knowledge.paged(page, now(), &self.timing);
+                })
             }
             Step::Find { work_group } => self.find(&athena, object, knowledge, &work_group).await,
             Step::Start { request } => self.start(&athena, object, knowledge, &request).await,

@@ -348,6 +348,11 @@ impl Knowledge {
         }
     }
 
+    /// A list of this work group showed the session, which is in it, then.
+    pub fn listed_in(&mut self, work_group: &str) {
+        self.work_group.get_or_insert_with(|| work_group.to_owned());
+    }
+
     /// A complete listing of the session's work group, in every state, found it, or didn't.
     pub fn searched(&mut self, found: Option<SessionStatus>, now: Now, timing: &Timing) {
         self.succeeded(Operation::ListSessions);

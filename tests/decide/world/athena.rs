@@ -133,7 +133,11 @@ impl World {
                 knowledge.identified();
             }
             (Step::Search { work_group }, found) => {
-                knowledge.searched(found.filter(|_| *work_group == real), now, &TIMING);
+                let found = found.filter(|_| *work_group == real);
+                if found.is_some() {
+                    knowledge.listed_in(work_group);
+                }
+                knowledge.searched(found, now, &TIMING);
             }
             (_, None) => return Err(ErrorClass::NotFoundOrInvalid),
             (Step::Describe, Some(status)) => {
