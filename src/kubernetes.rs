@@ -51,6 +51,61 @@ pub enum RequestError {
     },
 }
 
+/// Why a request has come to nothing.
+#[derive(Debug)]
+pub enum Failure {
+    /// No answer within the deadline.
+    Silent(Duration),
+    /// The API server refused, or couldn't be reached.
+    Error(Box<kube::Error>),
+}
+
+impl Failure {
+    /// The HTTP status of a refusal; None where the API server said nothing.
+    #[must_use]
+    pub fn code(&self) -> Option<u16> {
+        match self {
+            Self::Error(error) => match &**error {
+                kube::Error::Api(status) => Some(status.code),
+                _ => None,
+            },
+            Self::Silent(_) => None,
+        }
+    }
+
+    /// The API server's own words, or what happened instead.
+    #[must_use]
+    pub fn words(&self) -> String {
+        match self {
+            Self::Silent(deadline) => format!("no answer from the API server within {deadline:?}"),
+            Self::Error(error) => match &**error {
+                kube::Error::Api(status) => one_line(&status.message),
+                error => kubernetes(error),
+            },
+        }
+    }
+
+    /// The same for whoever can't go on without the answer.
+    #[must_use]
+    pub fn while_doing(self, doing: &'static str) -> RequestError {
+        match self {
+            Self::Silent(deadline) => RequestError::Deadline { doing, deadline },
+            Self::Error(error) => RequestError::Kubernetes { doing, why: kubernetes(&error) },
+        }
+    }
+}
+
+/// A request, with a deadline.
+///
+/// # Errors
+/// As [`Failure`].
+pub async fn within<T>(deadline: Duration, request: impl Future<Output = kube::Result<T>>) -> Result<T, Failure> {
+    match timeout(deadline, request).await {
+        Err(_) => Err(Failure::Silent(deadline)),
+        Ok(answer) => answer.map_err(|error| Failure::Error(Box::new(error))),
+    }
+}
+
 /// Requests about objects of one kind.
 #[derive(Clone, Debug)]
 pub struct Requests<K> {
@@ -130,19 +185,15 @@ where
         doing: &'static str,
         request: impl Future<Output = kube::Result<Slim<K>>>,
     ) -> Result<Answer<K>, RequestError> {
-        let deadline = self.deadline;
-        match timeout(deadline, request).await {
-            Err(_) => Err(RequestError::Deadline { doing, deadline }),
-            Ok(Ok(Slim(Ok(object)))) => Ok(Answer::Object(Box::new(object))),
-            Ok(Ok(Slim(Err(unreadable)))) => {
-                Err(RequestError::Kubernetes { doing, why: one_line(&unreadable.problem) })
-            }
-            // 422 is the answer to a JSON patch whose test fails.
-            Ok(Err(kube::Error::Api(status))) if status.code == 409 || status.code == 422 => {
-                Ok(Answer::Conflict { refusal: format!("{doing}: {}", one_line(&status.message)) })
-            }
-            Ok(Err(kube::Error::Api(status))) if status.code == 404 => Ok(Answer::Gone),
-            Ok(Err(error)) => Err(RequestError::Kubernetes { doing, why: kubernetes(&error) }),
+        match within(self.deadline, request).await {
+            Ok(Slim(Ok(object))) => Ok(Answer::Object(Box::new(object))),
+            Ok(Slim(Err(unreadable))) => Err(RequestError::Kubernetes { doing, why: one_line(&unreadable.problem) }),
+            Err(failure) => match failure.code() {
+                // 422 is the answer to a JSON patch whose test fails.
+                Some(409 | 422) => Ok(Answer::Conflict { refusal: format!("{doing}: {}", failure.words()) }),
+                Some(404) => Ok(Answer::Gone),
+                _ => Err(failure.while_doing(doing)),
+            },
         }
     }
 }

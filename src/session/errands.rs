@@ -9,7 +9,6 @@ use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube::api::{DeleteParams, PostParams, Preconditions};
 use kube::{Api, Resource, ResourceExt};
-use tokio::time::timeout;
 use tracing::{info, warn};
 
 use super::act::{Shell, now};
@@ -20,7 +19,7 @@ use super::publish::Found;
 use super::workload::State;
 use crate::api::session::{AthenaSession, Workload, WorkloadKind};
 use crate::api::slim::Slim;
-use crate::text::{kubernetes, one_line};
+use crate::kubernetes::within;
 use crate::work_group::registry::key;
 
 /// Why a request has come to nothing.
@@ -117,17 +116,12 @@ impl Shell {
     }
 
     async fn ask<T>(&self, request: impl Future<Output = kube::Result<T>>) -> Result<T, Problem> {
-        match timeout(self.deadline, request).await {
-            Err(_) => Err(Problem::Failed(format!("no answer from the API server within {:?}", self.deadline))),
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(kube::Error::Api(status))) => Err(match status.code {
-                404 => Problem::Gone,
-                409 => Problem::Conflict,
-                429 | 500.. => Problem::Failed(one_line(&status.message)),
-                _ => Problem::Refused(one_line(&status.message)),
-            }),
-            Ok(Err(error)) => Err(Problem::Failed(kubernetes(&error))),
-        }
+        within(self.deadline, request).await.map_err(|failure| match (failure.code(), failure.words()) {
+            (Some(404), _) => Problem::Gone,
+            (Some(409), _) => Problem::Conflict,
+            (None | Some(429 | 500..), words) => Problem::Failed(words),
+            (Some(_), words) => Problem::Refused(words),
+        })
     }
 
     // The ConfigMap of spec.publishTo.

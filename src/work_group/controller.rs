@@ -12,7 +12,6 @@ use kube::runtime::controller::{Action, Config, applier};
 use kube::runtime::watcher::Event;
 use kube::{Api, Resource, ResourceExt};
 use tokio::sync::watch;
-use tokio::time::timeout;
 use tracing::{info, warn};
 
 use super::registry::{Group, Registry, Session, Watch, holds};
@@ -23,7 +22,7 @@ use crate::athena::informer::{Informer, Poller};
 use crate::controller::{Watched, drive, queue};
 use crate::events::Events;
 use crate::health::Pulse;
-use crate::kubernetes::{Answer, RequestError, Requests};
+use crate::kubernetes::{Answer, RequestError, Requests, within};
 use crate::metrics::{Metrics, PassResult};
 use crate::timing::Timing;
 
@@ -199,10 +198,7 @@ impl Keeper {
         let mut page = ListParams::default().limit(500);
         let mut holders = Holders::default();
         loop {
-            let list = timeout(self.deadline, api.list(&page)).await;
-            let list = list.map_err(|_| RequestError::Deadline { doing: DOING, deadline: self.deadline })?;
-            let list =
-                list.map_err(|error| RequestError::Kubernetes { doing: DOING, why: crate::text::kubernetes(&error) })?;
+            let list = within(self.deadline, api.list(&page)).await.map_err(|failure| failure.while_doing(DOING))?;
             // One that can't be read may be one of them.
             let may_hold = |object: &&Session| holds(object, name) || is_held(*object) && object.session_id().is_none();
             list.items.iter().filter(may_hold).for_each(|object| holders.add(object));
