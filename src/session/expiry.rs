@@ -9,6 +9,8 @@ use kube::ResourceExt;
 
 use super::decide::Step;
 use super::knowledge::Now;
+use super::limits::positive;
+use super::setback::Setback;
 use super::starting;
 use super::verdict::Verdict;
 use super::view::{Evidence, View};
@@ -19,32 +21,30 @@ use crate::timing::Timing;
 /// What came of asking for the object's deletion.
 #[derive(Clone, Debug, Default)]
 pub struct Expiry {
-    refusal: Option<String>,
-    attempts: u32,
-    retry_at: Option<Instant>,
+    /// Where it was asked for: not again before.
+    asked_until: Option<Instant>,
+    /// The request that fails at present.
+    setback: Option<Setback>,
 }
 
 impl Expiry {
     /// The deletion is under way: the watch brings it.
     pub fn asked(&mut self, now: Now, timing: &Timing) {
-        *self = Self { retry_at: Some(now.tick + timing.steady), ..Self::default() };
+        *self = Self { asked_until: Some(now.tick + timing.steady), setback: None };
     }
 
     /// The API server didn't answer, or refuses, in these words. `jitter`, from 0 to 1, spreads the retries of many
     /// objects.
     pub fn failed(&mut self, refusal: Option<String>, now: Now, timing: &Timing, jitter: f64) {
-        let wait = if refusal.is_some() { timing.steady } else { timing.back_off(self.attempts, jitter) };
-        let attempts = self.attempts.saturating_add(1);
-        *self = Self { refusal, attempts, retry_at: Some(now.tick + wait) };
+        let setback = Setback::after(self.setback.take(), refusal, now, timing, jitter);
+        *self = Self { asked_until: None, setback: Some(setback) };
     }
 }
 
 /// Go's notation; None where it isn't that, or not above zero.
 fn parse(text: &str) -> Option<Duration> {
     // Longer numbers could overflow, where kube's parser panics.
-    let parsed: kube::core::Duration = if text.len() > 16 { return None } else { text.parse().ok()? };
-    let duration = Duration::from(parsed);
-    (!parsed.is_negative() && !duration.is_zero()).then_some(duration)
+    if text.len() > 16 { None } else { text.parse().ok().and_then(positive) }
 }
 
 /// When the session ended, once that is certain.
@@ -84,7 +84,9 @@ pub(super) fn due(view: &View<'_>) -> Option<Step> {
 pub(super) fn wait(view: &View<'_>) -> Option<Duration> {
     /// A clock can't count on for ever.
     const LONGEST: Duration = Duration::from_secs(24 * 3600);
-    let retry = view.knowledge.expiry.retry_at.map_or(Duration::ZERO, |retry_at| view.until(retry_at));
+    let Expiry { asked_until, setback } = &view.knowledge.expiry;
+    let retry_at = asked_until.or(setback.as_ref().map(|setback| setback.retry_at));
+    let retry = retry_at.map_or(Duration::ZERO, |retry_at| view.until(retry_at));
     rest(view).map(|rest| rest.max(retry).min(LONGEST))
 }
 
@@ -98,7 +100,7 @@ pub(super) fn noted(view: &View<'_>, verdict: Verdict) -> Verdict {
     }
     // One that is kept from an earlier process may have a note already.
     let message = verdict.message.split(NOTE).next().unwrap_or_default();
-    let refusal = view.knowledge.expiry.refusal.as_ref();
+    let refusal = view.knowledge.expiry.setback.as_ref().and_then(|setback| setback.refusal.as_ref());
     let note = match (tracker(view), refusal) {
         (Some(tracker), _) => format!(
             "{NOTE}doesn't delete this object: {tracker} tracks it, and would create it anew, which would start another \

@@ -11,6 +11,7 @@ pub mod limits;
 pub mod notice;
 pub mod publish;
 pub mod request;
+pub mod setback;
 pub mod starting;
 pub mod status;
 pub mod verdict;

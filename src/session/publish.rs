@@ -10,6 +10,7 @@ use kube::ResourceExt;
 
 use super::decide::Step;
 use super::knowledge::Now;
+use super::setback::Setback;
 use super::verdict::{self, Verdict};
 use super::view::{Evidence, View};
 use crate::api::reason::Reason;
@@ -27,7 +28,7 @@ pub struct Publication {
     /// When.
     at: Option<Instant>,
     /// The request that fails at present.
-    failure: Option<Failure>,
+    setback: Option<Setback>,
 }
 
 /// A ConfigMap, or none, under the name that `spec.publishTo` says.
@@ -51,26 +52,16 @@ pub enum Found {
     Foreign,
 }
 
-#[derive(Clone, Debug)]
-struct Failure {
-    /// The API server's words, where it refuses.
-    refusal: Option<String>,
-    attempts: u32,
-    retry_at: Instant,
-}
-
 impl Publication {
     /// The API server has answered.
     pub fn found(&mut self, found: Found, now: Now) {
-        *self = Self { found, at: Some(now.tick), failure: None };
+        *self = Self { found, at: Some(now.tick), setback: None };
     }
 
     /// It hasn't, or refuses, in these words. `jitter`, from 0 to 1, spreads the retries of many objects.
     pub fn failed(&mut self, refusal: Option<String>, now: Now, timing: &Timing, jitter: f64) {
-        let before = self.failure.take().map_or(0, |failure| failure.attempts);
-        let wait = if refusal.is_some() { timing.steady } else { timing.back_off(before, jitter) };
-        let failure = Failure { refusal, attempts: before.saturating_add(1), retry_at: now.tick + wait };
-        *self = Self { found: Found::Unknown, at: self.at, failure: Some(failure) };
+        let setback = Setback::after(self.setback.take(), refusal, now, timing, jitter);
+        *self = Self { found: Found::Unknown, at: self.at, setback: Some(setback) };
     }
 }
 
@@ -110,7 +101,7 @@ fn data(view: &View<'_>) -> Option<BTreeMap<String, String>> {
 pub(super) fn due(view: &View<'_>) -> Option<Step> {
     let wish = wish(view)?;
     let known = &view.knowledge.publication;
-    if known.failure.as_ref().is_some_and(|failure| failure.retry_at > view.now.tick || is_given_up(failure, &wish)) {
+    if known.setback.as_ref().is_some_and(|setback| setback.retry_at > view.now.tick || is_given_up(setback, &wish)) {
         return None;
     }
     match (wish, &known.found) {
@@ -129,8 +120,8 @@ pub(super) fn due(view: &View<'_>) -> Option<Step> {
 pub(super) fn wait(view: &View<'_>) -> Option<Duration> {
     let wish = wish(view)?;
     let known = &view.knowledge.publication;
-    match (&known.failure, wish) {
-        (Some(failure), wish) => (!is_given_up(failure, &wish)).then(|| view.until(failure.retry_at)),
+    match (&known.setback, wish) {
+        (Some(setback), wish) => (!is_given_up(setback, &wish)).then(|| view.until(setback.retry_at)),
         (None, Wish::There(_)) => Some(look_again(view, &known.found)),
         (None, Wish::Gone) => None,
     }
@@ -142,8 +133,8 @@ fn look_again(view: &View<'_>, found: &Found) -> Duration {
     view.knowledge.publication.at.map_or(Duration::ZERO, |at| view.until(at + interval))
 }
 
-fn is_given_up(failure: &Failure, wish: &Wish) -> bool {
-    matches!(wish, Wish::Gone) && failure.attempts >= MOST_REMOVALS
+fn is_given_up(setback: &Setback, wish: &Wish) -> bool {
+    matches!(wish, Wish::Gone) && setback.attempts >= MOST_REMOVALS
 }
 
 /// What keeps it from telling of a session that is up.
@@ -160,7 +151,7 @@ pub(super) fn hindrance(view: &View<'_>) -> Option<Verdict> {
         );
         return Some(Verdict { reason: Reason::PublishConflict, message });
     }
-    let refusal = known.failure.as_ref()?.refusal.as_ref()?;
+    let refusal = known.setback.as_ref()?.refusal.as_ref()?;
     let message = format!(
         "The session is up, and spec.publishTo can't tell of it: the API server refuses the operator ConfigMap \
          {namespace}/{name} ({refusal}). If the right is missing, a cluster administrator can add the component \

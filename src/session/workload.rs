@@ -11,6 +11,7 @@ use kube::ResourceExt;
 
 use super::decide::Step;
 use super::knowledge::Now;
+use super::setback::Setback;
 use super::verdict::Verdict;
 use super::view::{Evidence, PASS, View};
 use crate::api::condition;
@@ -25,7 +26,7 @@ pub struct Workloads {
     readings: BTreeMap<Workload, Reading>,
     /// When a watch last had news of one of them.
     news: Option<Instant>,
-    failure: Option<Failure>,
+    setback: Option<Setback>,
 }
 
 /// How a workload stands.
@@ -59,14 +60,6 @@ struct Reading {
     uid: Option<String>,
 }
 
-#[derive(Clone, Debug)]
-struct Failure {
-    /// The API server's words, where it refuses.
-    refusal: Option<String>,
-    attempts: u32,
-    retry_at: Instant,
-}
-
 impl State {
     fn uid(&self) -> Option<&str> {
         match self {
@@ -84,7 +77,7 @@ impl Workloads {
 
     /// The API server said so of one, when asked at `sent`.
     pub fn read(&mut self, workload: &Workload, state: State, sent: Instant, now: Now) {
-        self.failure = None;
+        self.setback = None;
         let before = self.readings.remove(workload);
         let uid = state.uid().map(str::to_owned).or(before.as_ref().and_then(|before| before.uid.clone()));
         let is_at_work = matches!(state, State::Unfinished { .. });
@@ -98,9 +91,7 @@ impl Workloads {
 
     /// It didn't answer, or refuses, in these words. `jitter`, from 0 to 1, spreads the retries of many objects.
     pub fn failed(&mut self, refusal: Option<String>, now: Now, timing: &Timing, jitter: f64) {
-        let before = self.failure.take().map_or(0, |failure| failure.attempts);
-        let wait = if refusal.is_some() { timing.steady } else { timing.back_off(before, jitter) };
-        self.failure = Some(Failure { refusal, attempts: before.saturating_add(1), retry_at: now.tick + wait });
+        self.setback = Some(Setback::after(self.setback.take(), refusal, now, timing, jitter));
     }
 }
 
@@ -173,8 +164,8 @@ fn wait_for_look(view: &View<'_>) -> Option<Duration> {
     if !is_followed(view) {
         return None;
     }
-    if let Some(failure) = &known.failure {
-        return Some(view.until(failure.retry_at));
+    if let Some(setback) = &known.setback {
+        return Some(view.until(setback.retry_at));
     }
     let waits = view.object.spec.end_with.iter().map(|workload| match known.readings.get(workload) {
         // The watch tells of changes; this is for what it may have missed.
@@ -192,11 +183,11 @@ pub(super) fn confirm(view: &View<'_>) -> Option<Step> {
     if is_begun(view) {
         return None;
     }
-    if let Some(failure) = known.failure.as_ref().filter(|failure| failure.retry_at > view.now.tick) {
-        return Some(Step::Wait(Some(view.until(failure.retry_at))));
+    if let Some(setback) = known.setback.as_ref().filter(|setback| setback.retry_at > view.now.tick) {
+        return Some(Step::Wait(Some(view.until(setback.retry_at))));
     }
     let is_old = |workload| known.readings.get(workload).is_none_or(|reading| view.now.tick > reading.at + PASS);
-    let asks = known.failure.is_some() || view.object.spec.end_with.iter().any(is_old);
+    let asks = known.setback.is_some() || view.object.spec.end_with.iter().any(is_old);
     asks.then_some(Step::LookAtWorkloads)
 }
 
@@ -253,7 +244,7 @@ pub(super) fn standing(view: &View<'_>) -> Option<Verdict> {
                        administrator can add the component deploy/workloads to its installation.";
         return Some(Verdict { reason: Reason::EndWithDisabled, message: message.to_owned() });
     };
-    if let Some(refusal) = view.knowledge.workloads.failure.as_ref().and_then(|failure| failure.refusal.as_ref()) {
+    if let Some(refusal) = view.knowledge.workloads.setback.as_ref().and_then(|setback| setback.refusal.as_ref()) {
         let message = format!(
             "The session is up, and spec.endWith can't end it: the API server refuses the operator what it names \
              ({refusal}). A cluster administrator can add the component deploy/workloads to its installation. Tried again \
