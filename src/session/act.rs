@@ -11,7 +11,7 @@ use thiserror::Error;
 use tracing::{info, warn};
 
 use super::decide::{Step, decide};
-use super::knowledge::{Knowledge, Now, OwnerRead};
+use super::knowledge::{Knowledge, Listing, Now, OwnerRead};
 use super::notice::Notice;
 use super::view::{Interest, View};
 use crate::api::reason::Reason;
@@ -20,7 +20,7 @@ use crate::api::{FINALIZER, is_held};
 use crate::athena::aws::Athena;
 use crate::athena::identity::Identity;
 use crate::athena::informer::{Informer, Pace, Poller};
-use crate::athena::port::{Account, CallError, ErrorClass, Operation, Page, Scope, StartRequest};
+use crate::athena::port::{Account, CallError, ErrorClass, Listed, Operation, Scope, StartRequest};
 use crate::athena::quota::{Place, Priority, Quotas};
 use crate::events::Events;
 use crate::kubernetes::{Answer, RequestError, Requests};
@@ -296,13 +296,8 @@ impl Shell {
             Step::Describe => athena.get_session(id).await.map(|session| knowledge.described(session, now())),
             Step::Look => athena.get_session_status(id).await.map(|status| knowledge.looked(status, now())),
             Step::Search { work_group } => {
-                let page = next_page(&athena, &work_group, id, knowledge).await;
-                page.map(|page| {
-                    if page.found.is_some() {
-                        knowledge.listed_in(&work_group);
-                    }
-                    knowledge.paged(page, now(), &self.timing);
-                })
+                let listed = next_page(&athena, &work_group, knowledge.listing.as_ref()).await;
+                listed.map(|listed| knowledge.paged(listed.about(id), &work_group, now(), &self.timing))
             }
             Step::Find { work_group } => self.find(&athena, object, knowledge, &work_group).await,
             Step::Start { request } => self.start(&athena, object, knowledge, &request).await,
@@ -341,9 +336,8 @@ impl Shell {
         knowledge: &mut Knowledge,
         work_group: &str,
     ) -> Result<(), CallError> {
-        let listing = knowledge.start.listing.as_ref().map(|(listing, _)| listing.clone()).unwrap_or_default();
-        let (filter, token) = listing.place();
-        let listed = athena.list_sessions(work_group, filter, token).await?;
+        let listing = knowledge.start.listing.as_ref().map(|(listing, _)| listing);
+        let listed = next_page(athena, work_group, listing).await?;
         // The clocks of AWS and Kubernetes differ.
         let since = object.creation_timestamp().map(|created| created.0 - CLOCKS);
         let uid = object.uid().unwrap_or_default();
@@ -527,11 +521,11 @@ fn attend(memory: &mut Memory, wanted: Option<((Arc<Poller>, String), Interest)>
     }
 }
 
-async fn next_page(athena: &Athena, work_group: &str, id: &str, knowledge: &Knowledge) -> Result<Page, CallError> {
-    let listing = knowledge.listing.clone().unwrap_or_default();
-    let (filter, token) = listing.place();
-    let page = athena.list_sessions(work_group, filter, token).await?;
-    Ok(page.about(id))
+/// The page where a listing goes on; the first one, where none is under way.
+async fn next_page(athena: &Athena, work_group: &str, listing: Option<&Listing>) -> Result<Listed, CallError> {
+    let first = Listing::default();
+    let (filter, token) = listing.unwrap_or(&first).place();
+    athena.list_sessions(work_group, filter, token).await
 }
 
 fn priority(view: &View<'_>, step: &Step) -> Priority {

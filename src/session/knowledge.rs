@@ -190,9 +190,9 @@ fn fingerprint(status: Option<&AthenaSessionStatus>) -> u64 {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Listing {
     /// The place in [`SessionState::FILTERS`].
-    pub filter: usize,
+    filter: usize,
     /// Athena's token for the next page.
-    pub next_token: Option<String>,
+    next_token: Option<String>,
     pages: u32,
 }
 
@@ -335,26 +335,21 @@ impl Knowledge {
     }
 
     /// A page of the listing of the session's work group.
-    pub fn paged(&mut self, page: Page, now: Now, timing: &Timing) {
+    pub fn paged(&mut self, page: Page, work_group: &str, now: Now, timing: &Timing) {
         self.succeeded(Operation::ListSessions);
         let listing = self.listing.take().unwrap_or_default();
         if page.found.is_some() {
-            return self.searched(page.found, now, timing);
+            return self.searched(page.found, work_group, now, timing);
         }
         match listing.turn(page.next_token) {
-            Turn::Complete => self.searched(None, now, timing),
+            Turn::Complete => self.searched(None, work_group, now, timing),
             Turn::GoesOn(listing) => self.listing = Some(listing),
             Turn::Endless(error) => self.fail(error, now, timing, 1.0),
         }
     }
 
-    /// A list of this work group showed the session, which is in it, then.
-    pub fn listed_in(&mut self, work_group: &str) {
-        self.work_group.get_or_insert_with(|| work_group.to_owned());
-    }
-
-    /// A complete listing of the session's work group, in every state, found it, or didn't.
-    pub fn searched(&mut self, found: Option<SessionStatus>, now: Now, timing: &Timing) {
+    /// A complete listing of this work group, in every state, found the session, which is in it then, or didn't.
+    pub fn searched(&mut self, found: Option<SessionStatus>, work_group: &str, now: Now, timing: &Timing) {
         self.succeeded(Operation::ListSessions);
         self.listing = None;
         match (found, self.absence.take()) {
@@ -362,6 +357,7 @@ impl Knowledge {
                 self.absence = absence.map(|absence| Absence { unlisted_at: Some(now.tick), ..absence });
             }
             (Some(status), absence) => {
+                self.work_group.get_or_insert_with(|| work_group.to_owned());
                 self.saw(status, now.tick, now.wall);
                 // It exists, so the answer that said otherwise was a refusal of something else.
                 if let Some(absence) = absence {

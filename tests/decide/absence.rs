@@ -271,7 +271,7 @@ fn a_listing_whose_tokens_go_in_a_circle_is_given_up_and_waited_after() {
     while knowledge.trouble.is_none() {
         assert!(pages < 10_000, "no end");
         let next_token = Some(if pages % 2 == 0 { "a" } else { "b" }.to_owned());
-        knowledge.paged(Page { found: None, next_token }, at(seconds(pages)), &TIMING);
+        knowledge.paged(Page { found: None, next_token }, WORK_GROUP, at(seconds(pages)), &TIMING);
         pages += 1;
     }
     let trouble = knowledge.trouble.as_ref().unwrap();

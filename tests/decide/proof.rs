@@ -100,7 +100,7 @@ fn the_account_is_confirmed_after_the_listing() {
     }
     // The periodic GetCallerIdentity; then the credentials change, and the listing is that of another account.
     let scope = Scope { confirmed_at: Some(at(seconds(71)).tick), ..home() };
-    knowledge.searched(None, at(seconds(75)), &TIMING);
+    knowledge.searched(None, WORK_GROUP, at(seconds(75)), &TIMING);
     let mut object = object();
     object.status = Some(recorded_as(&SessionState::Idle));
     let view = view(&object, &knowledge, &scope, at(seconds(76)));
@@ -153,7 +153,7 @@ fn a_page_is_an_answer() {
         assert!(wait <= seconds(1), "page {page}: {wait:?}");
         now += wait;
         let next_token = Some(format!("page {page}"));
-        knowledge.paged(Page { found: None, next_token }, at(now), &TIMING);
+        knowledge.paged(Page { found: None, next_token }, WORK_GROUP, at(now), &TIMING);
     }
 }
 
@@ -171,11 +171,11 @@ fn a_listing_counts_only_if_it_was_begun_after_the_last_answer() {
         knowledge.failed(missing.clone(), at(seconds(second)), &TIMING, 1.0);
     }
     for filter in 0..8 {
-        knowledge.paged(Page::default(), at(seconds(71 + filter)), &TIMING);
+        knowledge.paged(Page::default(), WORK_GROUP, at(seconds(71 + filter)), &TIMING);
     }
     // An outage of an hour; then the session is looked at again.
     knowledge.failed(missing, at(minutes(60)), &TIMING, 1.0);
-    knowledge.paged(Page::default(), at(minutes(60) + seconds(1)), &TIMING);
+    knowledge.paged(Page::default(), WORK_GROUP, at(minutes(60) + seconds(1)), &TIMING);
     assert_eq!(knowledge.absence.unwrap().unlisted_at, None);
 }
 
@@ -263,7 +263,7 @@ fn a_slow_sts_isnt_an_endless_circle() {
             }
             Step::Search { .. } => {
                 calls += 1;
-                knowledge.paged(Page::default(), at(now), &TIMING);
+                knowledge.paged(Page::default(), WORK_GROUP, at(now), &TIMING);
             }
             Step::Identify => {
                 calls += 1;
@@ -299,7 +299,7 @@ fn an_end_by_itself_is_noticed_while_terminate_session_backs_off() {
 #[test]
 fn a_page_that_is_refused_starts_the_listing_anew() {
     let mut knowledge = Knowledge::default();
-    knowledge.paged(Page { found: None, next_token: Some("old".to_owned()) }, at(seconds(0)), &TIMING);
+    knowledge.paged(Page { found: None, next_token: Some("old".to_owned()) }, WORK_GROUP, at(seconds(0)), &TIMING);
     knowledge.failed(error(Operation::ListSessions, ErrorClass::Invalid), at(minutes(60)), &TIMING, 1.0);
     assert_eq!(knowledge.listing, None);
 }

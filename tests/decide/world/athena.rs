@@ -133,11 +133,7 @@ impl World {
                 knowledge.identified();
             }
             (Step::Search { work_group }, found) => {
-                let found = found.filter(|_| *work_group == real);
-                if found.is_some() {
-                    knowledge.listed_in(work_group);
-                }
-                knowledge.searched(found, now, &TIMING);
+                knowledge.searched(found.filter(|_| *work_group == real), work_group, now, &TIMING);
             }
             (_, None) => return Err(ErrorClass::NotFoundOrInvalid),
             (Step::Describe, Some(status)) => {
