@@ -128,7 +128,7 @@ pub fn decide(view: &View<'_>) -> Step {
 }
 
 /// A wait no longer than this.
-fn by_then(step: Step, at_most: Option<Duration>) -> Step {
+pub(super) fn by_then(step: Step, at_most: Option<Duration>) -> Step {
     if let Step::Wait(after) = step { Step::Wait(sooner(after, at_most)) } else { step }
 }
 

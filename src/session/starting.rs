@@ -12,7 +12,7 @@
 //!   otherwise ──────────────────────► record the attempt ► call
 //! ```
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
@@ -107,7 +107,11 @@ fn meanwhile(view: &View<'_>, wait: Duration) -> Step {
         return Step::Wait(Some(wait));
     };
     let next = if first == last { first + view.timing.quiet() } else { last + view.timing.rarely() };
-    if next > view.now.tick { Step::Wait(Some(wait.min(view.until(next)))) } else { list(view) }
+    decide::by_then(list_at(view, next), Some(wait))
+}
+
+fn list_at(view: &View<'_>, moment: Instant) -> Step {
+    if moment > view.now.tick { Step::Wait(Some(view.until(moment))) } else { list(view) }
 }
 
 /// The call is recorded first. That write, or a read where it stands already, also shows that the object still asks
@@ -135,10 +139,7 @@ fn attempt_again(view: &View<'_>) -> Step {
         Unknown if start.called_at.is_some() => list(view),
         // The record of an end is final.
         Started if view.recorded_terminated().is_some() => Step::Wait(None),
-        Started | Unknown => {
-            let next = last + view.timing.rarely();
-            if next > view.now.tick { Step::Wait(Some(view.until(next))) } else { list(view) }
-        }
+        Started | Unknown => list_at(view, last + view.timing.rarely()),
     }
 }
 
@@ -165,8 +166,7 @@ fn record(view: &View<'_>, at: Time) -> Step {
     let mut status = status::render(view, &beginning(), false);
     status.start_attempt = Some(attempt);
     // What comes of it can be found out there only.
-    status.region = view.region().or(view.scope.region.as_deref()).map(str::to_owned);
-    status.account_id = view.account().or(view.scope.account.known()).map(str::to_owned);
+    status::record_place(view, &mut status);
     Step::WriteStatus { status: Box::new(status), notices: Vec::new() }
 }
 

@@ -80,7 +80,12 @@ fn record_session(view: &View<'_>, status: &mut AthenaSessionStatus) {
         status.dpu_execution_millis = None;
     }
     status.work_group = view.work_group().map(str::to_owned);
-    // Where it was seen, which isn't where calls go by now if the credentials, or the reference, have changed.
+    record_place(view, status);
+}
+
+/// Where it was seen, which isn't where calls go by now if the credentials, or the reference, have changed. Of what is
+/// yet to be seen: where calls go.
+pub(super) fn record_place(view: &View<'_>, status: &mut AthenaSessionStatus) {
     status.region = view.region().or(view.scope.region.as_deref()).map(str::to_owned);
     let account = view.account().or(view.scope.account.known());
     status.account_id = account.map(str::to_owned).or(status.account_id.take());
