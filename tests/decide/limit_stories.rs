@@ -11,15 +11,7 @@ use jiff::SignedDuration;
 use proptest::prelude::*;
 
 use crate::fixtures::{minutes, seconds};
-use crate::world::{Event, Fault, Forgery, Poller, World};
-
-#[derive(Clone, Debug)]
-enum Line {
-    Run(Duration),
-    Ambush(u8, Event),
-    Event(Event),
-    Freeze(bool),
-}
+use crate::world::{Event, Fault, Forgery, Line, Poller, World};
 
 #[derive(Clone, Debug)]
 struct Story {
@@ -93,39 +85,19 @@ fn told(story: &Story) -> World {
     world.scope.skew = SignedDuration::from_secs(story.skew);
     world.faults = story.faults.iter().copied().collect();
     world.around.poller = story.poller;
-    for line in &story.lines {
-        match line {
-            Line::Run(long) => world.run_for(*long),
-            Line::Ambush(steps, event) => {
-                world.ambush.push((*steps, event.clone()));
-                world.pass();
-            }
-            Line::Event(event) => world.event(event),
-            Line::Freeze(frozen) => world.cache_frozen = *frozen,
-        }
-        if world.breach.is_some() {
-            break;
-        }
-    }
+    world.live_through(&story.lines);
     world
 }
 
 fn heal(world: &mut World) {
-    world.faults.clear();
-    world.ambush.clear();
-    world.cache_frozen = false;
+    world.calm(&[]);
     // One that is for ever being started is asked for often, and shows no more.
     if world.session == Some(SessionState::Creating) {
         world.event(&Event::Becomes(SessionState::Idle));
     }
-    let calm = Event::ApiServerFails { requests: 0, late: false };
-    for event in [calm, Event::GroupAllows(true), Event::Brake(None)] {
+    for event in [Event::GroupAllows(true), Event::Brake(None)] {
         world.event(&event);
     }
-}
-
-fn runs(world: &World) -> bool {
-    world.session.as_ref().is_some_and(|state| !state.is_ended())
 }
 
 /// Whether the end of the object's session must come within the hours to come.
@@ -149,7 +121,7 @@ proptest! {
         let is_due = is_due(&world);
         world.run_for(minutes(130));
         prop_assert!(world.breach.is_none(), "{:?}\n{}", world.breach, world.told());
-        prop_assert!(!(is_due && runs(&world)), "L1: the session runs: {:?}\n{}", world.object, world.told());
+        prop_assert!(!(is_due && world.session_runs()), "L1: the session runs: {:?}\n{}", world.object, world.told());
         let is_deleted = world.object.as_ref().is_some_and(|object| object.metadata.deletion_timestamp.is_some());
         prop_assert!(!is_deleted, "L1: it hangs: {:?}\n{}", world.object, world.told());
         world.forget_the_past();
@@ -158,7 +130,7 @@ proptest! {
         world.event(&Event::SetPolicy(DeletionPolicy::Terminate));
         world.event(&Event::Delete);
         world.run_for(minutes(70));
-        prop_assert!(world.object.is_none() && !runs(&world), "L1: {:?}\n{}", world.object, world.told());
+        prop_assert!(world.object.is_none() && !world.session_runs(), "L1: {:?}\n{}", world.object, world.told());
         prop_assert!(world.breach.is_none(), "{:?}\n{}", world.breach, world.told());
     }
 }

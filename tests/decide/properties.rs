@@ -14,18 +14,12 @@ use kube::ResourceExt;
 use proptest::prelude::*;
 
 use crate::fixtures::{TIMING, WORK_GROUP, at, condition, elsewhere, home, minutes, seconds, spec};
-use crate::world::{Event, Fault, Forgery, Owner, Poller, World};
+use crate::world::{Event, Fault, Forgery, Line, Owner, Poller, World};
 
-/// A line of a story.
+/// A line of such a story.
 #[derive(Clone, Debug)]
-enum Line {
-    /// The operator works for so long.
-    Run(Duration),
-    /// One pass, and this happens after so many of its steps.
-    Ambush(u8, Event),
-    Event(Event),
-    /// The watch stands still, or goes on.
-    Freeze(bool),
+enum Told {
+    Line(Line),
     /// The operator starts again with another account's credentials, works, and gets its own back.
     Astray(Duration),
     /// Credentials come to be another account's, and their own again, while it works.
@@ -39,7 +33,7 @@ struct Story {
     finalizer: bool,
     foreign_finalizer: bool,
     faults: Vec<Fault>,
-    lines: Vec<Line>,
+    lines: Vec<Told>,
     around: Beginning,
 }
 
@@ -133,17 +127,17 @@ fn event() -> impl Strategy<Value = Event> {
     ]
 }
 
-fn line() -> impl Strategy<Value = Line> {
+fn line() -> impl Strategy<Value = Told> {
     let long = prop_oneof![Just(1), Just(5), Just(61), Just(130), Just(1000)].prop_map(seconds);
     prop_oneof![
-        5 => long.clone().prop_map(Line::Run),
-        3 => (1..6u8, event()).prop_map(|(steps, event)| Line::Ambush(steps, event)),
-        2 => (1..6u8, word()).prop_map(|(steps, word)| Line::Ambush(steps, word)),
-        4 => event().prop_map(Line::Event),
-        3 => word().prop_map(Line::Event),
-        2 => any::<bool>().prop_map(Line::Freeze),
-        1 => long.clone().prop_map(Line::Astray),
-        1 => long.prop_map(Line::Moved),
+        5 => long.clone().prop_map(|long| Told::Line(Line::Run(long))),
+        3 => (1..6u8, event()).prop_map(|(steps, event)| Told::Line(Line::Ambush(steps, event))),
+        2 => (1..6u8, word()).prop_map(|(steps, word)| Told::Line(Line::Ambush(steps, word))),
+        4 => event().prop_map(|event| Told::Line(Line::Event(event))),
+        3 => word().prop_map(|word| Told::Line(Line::Event(word))),
+        2 => any::<bool>().prop_map(|frozen| Told::Line(Line::Freeze(frozen))),
+        1 => long.clone().prop_map(Told::Astray),
+        1 => long.prop_map(Told::Moved),
     ]
 }
 
@@ -203,14 +197,8 @@ fn told(story: &Story) -> World {
     }
     for line in &story.lines {
         match line {
-            Line::Run(long) => world.run_for(*long),
-            Line::Ambush(steps, event) => {
-                world.ambush.push((*steps, event.clone()));
-                world.pass();
-            }
-            Line::Event(event) => world.event(event),
-            Line::Freeze(frozen) => world.cache_frozen = *frozen,
-            Line::Astray(long) => {
+            Told::Line(line) => world.live(line),
+            Told::Astray(long) => {
                 // Only what was recorded here can be told from what never was.
                 if knows_account(&world) {
                     world.event(&Event::Restart);
@@ -220,7 +208,7 @@ fn told(story: &Story) -> World {
                     world.scope = home();
                 }
             }
-            Line::Moved(long) => {
+            Told::Moved(long) => {
                 if knows_account(&world) {
                     for (scope, long) in [(elsewhere(), *long), (home(), Duration::ZERO)] {
                         let now = Some(at(world.elapsed).tick);
@@ -249,20 +237,14 @@ fn recorded_account() -> Option<String> {
 
 /// All answer again, and the record names the right place.
 fn heal(world: &mut World) {
-    world.faults.clear();
-    world.ambush.clear();
-    world.cache_frozen = false;
-    for event in [
-        Event::ApiServerFails { requests: 0, late: false },
+    world.calm(&[
         Event::GroupExists(true),
         Event::GroupAllows(true),
         Event::GroupCloses(false),
         Event::RefIsRequired(false),
         Event::Brake(None),
         Event::Owner(None, true),
-    ] {
-        world.event(&event);
-    }
+    ]);
     let real = world.around.real;
     if let Some(status) = world.object.as_mut().and_then(|object| object.status.as_mut()) {
         let right = crate::fixtures::recorded_as(&SessionState::Idle);

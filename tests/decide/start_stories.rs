@@ -2,24 +2,13 @@
 //! session is started (S3), it is ended when that is asked for and never left behind (S1, S2, L1), and no rights are
 //! bought by a forged status (S7). Seeds are replayed by proptest's own files.
 
-use std::time::Duration;
-
 use athena_session_operator::api::session::DeletionPolicy;
 use athena_session_operator::athena::port::{ErrorClass, SessionState};
-use athena_session_operator::work_group::terms::{Brake, Crowd};
+use athena_session_operator::work_group::terms::Brake;
 use proptest::prelude::*;
 
 use crate::fixtures::{minutes, seconds};
-use crate::world::{Event, Fault, Forgery, Poller, World};
-
-#[derive(Clone, Debug)]
-enum Line {
-    Run(Duration),
-    Ambush(u8, Event),
-    Event(Event),
-    Freeze(bool),
-    Crowd(bool),
-}
+use crate::world::{Event, Fault, Forgery, Line, Poller, World};
 
 #[derive(Clone, Debug)]
 struct Story {
@@ -62,7 +51,7 @@ fn line() -> impl Strategy<Value = Line> {
         5 => (1..7u8, event()).prop_map(|(steps, event)| Line::Ambush(steps, event)),
         4 => event().prop_map(Line::Event),
         2 => any::<bool>().prop_map(Line::Freeze),
-        1 => any::<bool>().prop_map(Line::Crowd),
+        1 => any::<bool>().prop_map(|crowd| Line::Event(Event::Crowd(crowd))),
     ]
 }
 
@@ -100,47 +89,16 @@ fn told(story: &Story) -> World {
     world.starts.list_lag = seconds(story.list_lag);
     world.around.poller = story.poller;
     world.knowledge.adopted_here = !story.was_adopted_before;
-    for line in &story.lines {
-        match line {
-            Line::Run(long) => world.run_for(*long),
-            Line::Ambush(steps, event) => {
-                world.ambush.push((*steps, event.clone()));
-                world.pass();
-            }
-            Line::Event(event) => world.event(event),
-            Line::Freeze(frozen) => world.cache_frozen = *frozen,
-            Line::Crowd(crowd) => {
-                world.starts.crowd = crowd.then(|| Crowd { limit: 1, names: vec!["other".to_owned()] });
-            }
-        }
-        if world.breach.is_some() {
-            break;
-        }
-    }
+    world.live_through(&story.lines);
     world
 }
 
 fn heal(world: &mut World) {
-    world.faults.clear();
-    world.ambush.clear();
-    world.cache_frozen = false;
-    world.starts.crowd = None;
-    for event in [
-        Event::ApiServerFails { requests: 0, late: false },
-        Event::GroupAllows(true),
-        Event::GroupCloses(false),
-        Event::Brake(None),
-    ] {
-        world.event(&event);
-    }
+    world.calm(&[Event::Crowd(false), Event::GroupAllows(true), Event::GroupCloses(false), Event::Brake(None)]);
 }
 
 fn is_deleted(world: &World) -> bool {
     world.object.as_ref().is_some_and(|object| object.metadata.deletion_timestamp.is_some())
-}
-
-fn runs(world: &World) -> bool {
-    world.session.as_ref().is_some_and(|state| !state.is_ended())
 }
 
 proptest! {
@@ -159,14 +117,14 @@ proptest! {
         prop_assert!(world.breach.is_none(), "{:?}\n{}", world.breach, world.told());
         prop_assert!(!is_deleted(&world), "L1: it hangs: {:?}\n{}", world.object, world.told());
         let asked = world.object.as_ref().is_none_or(|object| object.spec.terminate) && !retained;
-        prop_assert!(!(asked && runs(&world)), "L1: the session runs\n{}", world.told());
+        prop_assert!(!(asked && world.session_runs()), "L1: the session runs\n{}", world.told());
         world.forget_the_past();
         world.run_for(minutes(60));
         prop_assert!(world.writes.is_empty(), "L2: {:?}", world.writes);
         world.event(&Event::Delete);
         world.run_for(minutes(30));
         prop_assert!(world.object.is_none(), "L1: it hangs: {:?}\n{}", world.object, world.told());
-        prop_assert!(retained || !runs(&world), "S2: left behind\n{}", world.told());
+        prop_assert!(retained || !world.session_runs(), "S2: left behind\n{}", world.told());
         prop_assert!(world.breach.is_none(), "{:?}\n{}", world.breach, world.told());
     }
 }

@@ -9,6 +9,7 @@ mod beside;
 mod limits;
 mod operator;
 mod starts;
+mod story;
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -21,7 +22,7 @@ use athena_session_operator::athena::port::Scope;
 use athena_session_operator::athena::port::{ErrorClass, Operation, SessionState};
 use athena_session_operator::session::decide::Step;
 use athena_session_operator::session::knowledge::Knowledge;
-use athena_session_operator::work_group::terms::Brake;
+use athena_session_operator::work_group::terms::{Brake, Crowd};
 use kube::ResourceExt;
 
 pub use self::around::{Around, Owner, Poller};
@@ -29,6 +30,7 @@ pub use self::beside::Beside;
 pub use self::limits::Truth;
 pub use self::operator::word;
 pub use self::starts::Starts;
+pub use self::story::Line;
 use crate::fixtures::{home, object, seconds, time};
 
 /// What happens to one call to Athena.
@@ -87,6 +89,8 @@ pub enum Event {
     OwnerIsShown,
     /// What the poller of the work group does from now on.
     Poller(Poller),
+    /// Others of the namespace have all the places for sessions, or not.
+    Crowd(bool),
 }
 
 /// Lies in a status.
@@ -256,6 +260,9 @@ impl World {
             }
             Event::OwnerIsShown => self.around.shown = self.around.owner,
             Event::Poller(poller) => self.around.poller = *poller,
+            Event::Crowd(is_there) => {
+                self.starts.crowd = is_there.then(|| Crowd { limit: 1, names: vec!["other".to_owned()] });
+            }
             Event::SetRef => self.edit(|object, _| {
                 let group = WorkGroupRef { name: around::GROUP.to_owned() };
                 object.spec.work_group_ref.get_or_insert(group);
