@@ -44,6 +44,12 @@ impl Packed {
         self.session_id.as_deref()
     }
 
+    /// Whether it says which session it is about: one that it names, or starts.
+    #[must_use]
+    pub fn is_legible(&self) -> bool {
+        self.session_id.is_some() || self.place.is_some() && self.reference.is_some()
+    }
+
     /// How it counts among the sessions of its namespace; None where it starts none.
     #[must_use]
     pub fn start_place(&self) -> Option<StartPlace> {

@@ -200,7 +200,7 @@ impl Keeper {
         loop {
             let list = within(self.deadline, api.list(&page)).await.map_err(|failure| failure.while_doing(DOING))?;
             // One that can't be read may be one of them.
-            let may_hold = |object: &&Session| holds(object, name) || is_held(*object) && object.session_id().is_none();
+            let may_hold = |object: &&Session| holds(object, name) || is_held(*object) && !object.is_legible();
             list.items.iter().filter(may_hold).for_each(|object| holders.add(object));
             match list.metadata.continue_.filter(|token| !token.is_empty()) {
                 Some(token) => page = page.continue_token(&token),

@@ -153,6 +153,23 @@ async fn a_work_group_that_is_deleted_first_waits_for_its_sessions_serves_them_a
     assert_eq!(whole.athena_session(&late).state, "IDLE");
 }
 
+/// An object whose session isn't started yet has no id, and holds its own work group all the same, and no other.
+#[tokio::test]
+async fn a_session_that_waits_for_its_start_holds_no_other_work_group() {
+    let whole = Whole::new().await;
+    whole.athena.fault(Fault::error("TooManyRequestsException", "Maximum allowed sessions").on("StartSession"));
+    whole.start(&[]).await;
+    let (own, other) = (whole.register_for_starts("own", json!({})).await, whole.register_for_all("b", TEAM_B).await);
+    whole.start_session("nightly", &own).await;
+    whole.until_reason("nightly", "WaitingForCapacity").await;
+    whole.delete_group(&own).await;
+    whole.until_group_reason(&own, "InUse").await;
+    whole.delete_group(&other).await;
+    whole.until_group_gone(&other).await;
+    whole.delete("nightly").await;
+    whole.until_group_gone(&own).await;
+}
+
 #[tokio::test]
 async fn work_group_and_sessions_that_are_deleted_at_once_all_go_and_each_session_ends() {
     let whole = Whole::new().await;
