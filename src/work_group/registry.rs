@@ -1,7 +1,7 @@
 //! What the watches show of AthenaWorkGroups, namespaces and AthenaSessions, and what follows for one object: the
 //! terms on which it may use Athena ([`super::terms`]), and the way to it.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -16,10 +16,11 @@ use tokio::sync::{RwLock, mpsc, watch};
 
 use super::declared::Declarations;
 use super::followed::Followed;
+use super::places::Places;
 use super::status::Holders;
 use super::terms::{Claim, Crowd, Domain, Rules, Terms, is_paused};
 use crate::api::session::{AthenaSession, Workload, WorkloadKind};
-use crate::api::slim::{Packed, Slim, StartPlace};
+use crate::api::slim::{Packed, Slim};
 use crate::api::start::StartBounds;
 use crate::api::work_group::AthenaWorkGroup;
 use crate::api::{is_held, is_kept};
@@ -65,8 +66,7 @@ pub struct Registry {
     /// What matters of each AthenaWorkGroup to those that refer to it; its numbers, which change often, don't.
     bearings: Mutex<HashMap<String, u64>>,
     declared: Declarations,
-    /// The UIDs of the objects that have been promised a place among the sessions of their namespace.
-    promised: Mutex<HashSet<String>>,
+    places: Places,
     /// Which objects follow which workloads.
     pub followed: Followed,
     /// Held for reading while an object is adopted, and for writing while an AthenaWorkGroup is let go.
@@ -97,7 +97,7 @@ impl Registry {
     ) -> Self {
         let missing = [Watch::Groups, Watch::Namespaces].into_iter().chain((0..sessions.len()).map(Watch::Sessions));
         let missing = watch::Sender::new(missing.collect());
-        let (bearings, declared, followed, promised, adoptions) = Default::default();
+        let (bearings, declared, places, followed, adoptions) = Default::default();
         Self {
             rules,
             cluster,
@@ -110,8 +110,8 @@ impl Registry {
             missing,
             bearings,
             declared,
+            places,
             followed,
-            promised,
             adoptions,
         }
     }
@@ -121,17 +121,13 @@ impl Registry {
     /// The watch of these AthenaSessions has something new.
     pub fn session_event(&self, watch: usize, event: &Event<Session>) {
         match event {
-            Event::Apply(object) => {
-                self.declare(object);
-                self.freed(object, false);
-            }
-            // Of a list anew nobody is woken: whoever waits for a place asks again by himself.
-            Event::InitApply(object) => self.declare(object),
+            Event::Apply(object) | Event::InitApply(object) => self.declare(object),
             Event::Delete(object) => self.withdraw(object),
             Event::Init => {}
             Event::InitDone => {
                 self.declared.retain(|key| self.session(key)?.session_id().map(str::to_owned));
                 self.followed.retain(|key| self.session(key).is_some());
+                self.places.retain(|key| self.session(key)?.meta().uid.clone());
                 self.listed(Watch::Sessions(watch));
             }
         }
@@ -221,6 +217,7 @@ impl Registry {
         if !is_held(object) {
             self.released(object);
         }
+        self.places.shown(object, self.limit(object.reference())).iter().for_each(|next| self.wake(next));
         // Whose the session is may have changed for the others too.
         self.declared.declare(object).iter().for_each(|other| self.wake(other));
     }
@@ -228,7 +225,7 @@ impl Registry {
     fn withdraw(&self, object: &Session) {
         self.followed.follow(&key(object), &[]);
         self.released(object);
-        self.freed(object, true);
+        self.places.gone(object, self.limit(object.reference())).iter().for_each(|next| self.wake(next));
         self.declared.withdraw(object).iter().for_each(|other| self.wake(other));
     }
 
@@ -294,9 +291,7 @@ impl Registry {
         (is_it && other.spec.start.is_some() && is_held(&other)).then(|| Claim::by_mark(&other))
     }
 
-    /// Who keeps an object from starting its session: those of its namespace that may have one already, or have been
-    /// promised one, and those that wait for one longer. An object that nobody keeps is promised a place by this very
-    /// question: the watch shows too late who else was asked for.
+    /// Who keeps an object from starting its session, as far as that is asked.
     fn crowd(&self, object: &AthenaSession, bounds: Option<&StartBounds>) -> Option<Crowd> {
         let limit = bounds?.sessions_per_namespace?;
         let start = object.spec.start.as_ref()?;
@@ -305,33 +300,13 @@ impl Registry {
         if has_started || is_going || !is_held(object) || breach(start, bounds).is_some() {
             return None;
         }
-        let uid = object.uid()?;
-        let mut promised = self.promised.lock().unwrap_or_else(PoisonError::into_inner);
-        if promised.contains(&uid) {
-            return None;
-        }
-        let own = (object.creation_timestamp().map(|created| created.0), Some(&uid));
-        let comes_before = |other: &Session| match other.start_place() {
-            Some(StartPlace::Counts) => true,
-            Some(StartPlace::Waits) => {
-                let is_promised = other.meta().uid.as_ref().is_some_and(|uid| promised.contains(uid));
-                is_promised || is_held(other) && age(other) < own
-            }
-            Some(StartPlace::Free) | None => false,
-        };
-        let reference = object.spec.work_group_ref.as_ref().map(|reference| reference.name.as_str());
-        let store = self.watched(object.meta().namespace.as_deref()?)?.store.state();
-        let others = store.iter().filter(|other| {
-            let is_neighbour = other.meta().namespace == object.meta().namespace && other.reference() == reference;
-            is_neighbour && other.meta().uid.as_ref() != Some(&uid) && comes_before(other)
-        });
-        let mut names: Vec<_> = others.map(|other| other.name_any()).collect();
-        if names.len() < usize::try_from(limit).unwrap_or(usize::MAX) {
-            promised.insert(uid);
-            return None;
-        }
-        names.sort_unstable();
-        Some(Crowd { limit, names })
+        self.places.crowd(object, limit)
+    }
+
+    /// How many sessions an AthenaWorkGroup allows to a namespace at once.
+    fn limit(&self, reference: Option<&str>) -> Option<u32> {
+        let group = self.group(reference?)?;
+        group.0.as_ref().ok()?.spec.start.as_ref()?.sessions_per_namespace
     }
 
     fn owner(&self, object: &AthenaSession, terms: &Terms, real: Option<&str>) -> Option<Claim> {
@@ -426,22 +401,6 @@ impl Registry {
             region: group.region().map(str::to_owned).or_else(region),
             account: group.spec.role_arn.as_ref().map_or_else(own, of_role),
             work_group: Some(group.athena_name()),
-        }
-    }
-
-    /// Objects of this namespace may wait for the place of one that has ended, or has gone.
-    fn freed(&self, object: &Session, is_gone: bool) {
-        let is_free = matches!(object.start_place(), Some(place) if is_gone || place == StartPlace::Free);
-        if is_free {
-            if let Some(uid) = &object.meta().uid {
-                self.promised.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
-            }
-            self.wake_where(|other| {
-                let is_neighbour = other.meta().namespace == object.meta().namespace;
-                is_neighbour
-                    && other.start_place() == Some(StartPlace::Waits)
-                    && other.reference() == object.reference()
-            });
         }
     }
 

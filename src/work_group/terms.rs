@@ -65,7 +65,8 @@ impl Crowd {
         let named = self.names.iter().take(Self::NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
         let more = if count > Self::NAMED { " and others" } else { "" };
         format!(
-            "AthenaWorkGroup {group} allows {limit} sessions at once to a namespace, and this one has {count} before this              object: {named}{more}. It goes on as soon as one of them has ended."
+            "AthenaWorkGroup {group} allows {limit} sessions at once to a namespace, and this one has {count} before this \
+             object: {named}{more}. It goes on as soon as one of them has ended."
         )
     }
 }
