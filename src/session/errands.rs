@@ -131,7 +131,10 @@ impl Shell {
         let name = publish_to.config_map_name.as_str();
         let api = Api::namespaced(self.client.clone(), &object.namespace().unwrap_or_default());
         let answer = match step {
-            Step::Publish { data } => self.publish(&api, name, object, data).await,
+            Step::Publish { data } if knowledge.publication.found == Found::Absent => {
+                self.create(&api, name, object, data).await
+            }
+            Step::Publish { data } => self.replace(&api, name, object, data).await,
             Step::Unpublish { uid, resource_version } => self.unpublish(&api, name, uid, resource_version).await,
             _ => self.ask(api.get(name)).await.map(|read| found(&read, object)),
         };
@@ -146,32 +149,35 @@ impl Shell {
         knowledge.publication.failed(refusal, now(), &self.timing, fastrand::f64());
     }
 
-    /// Never over one that isn't the object's: one that is there isn't created, and only what was just read to be the
-    /// object's is changed.
-    async fn publish(
+    /// One that is there, whosever it is, stays as it is: the answer is that it has changed, and it is looked at again.
+    async fn create(
         &self,
         api: &Api<ConfigMap>,
         name: &str,
         object: &AthenaSession,
         data: BTreeMap<String, String>,
     ) -> Result<Found, Problem> {
-        let params = PostParams::default();
-        let read = match self.ask(api.get(name)).await {
-            Ok(read) => Some(read),
-            Err(Problem::Gone) => None,
-            Err(problem) => return Err(problem),
-        };
-        let written = match read {
-            None => self.ask(api.create(&params, &config_map(name, object, data))).await?,
-            Some(read) if is_owned(&read, object) => {
-                let (data, binary_data) = (Some(data), None);
-                self.ask(api.replace(name, &params, &ConfigMap { data, binary_data, ..read })).await?
-            }
-            Some(_) => return Ok(Found::Foreign),
-        };
-        let (namespace, session) = key(object);
-        info!(namespace, name = session, config_map = name, "the session is published");
-        Ok(found(&written, object))
+        let created = self.ask(api.create(&PostParams::default(), &config_map(name, object, data))).await?;
+        log_published(object, name);
+        Ok(found(&created, object))
+    }
+
+    /// Only what was just read to be the object's is changed; what others have added beside the data stays.
+    async fn replace(
+        &self,
+        api: &Api<ConfigMap>,
+        name: &str,
+        object: &AthenaSession,
+        data: BTreeMap<String, String>,
+    ) -> Result<Found, Problem> {
+        let read = self.ask(api.get(name)).await?;
+        if !is_owned(&read, object) {
+            return Ok(Found::Foreign);
+        }
+        let changed = ConfigMap { data: Some(data), binary_data: None, ..read };
+        let replaced = self.ask(api.replace(name, &PostParams::default(), &changed)).await?;
+        log_published(object, name);
+        Ok(found(&replaced, object))
     }
 
     async fn unpublish(
@@ -185,6 +191,11 @@ impl Shell {
         let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
         self.ask(api.delete(name, &params)).await.map(|_| Found::Absent)
     }
+}
+
+fn log_published(object: &AthenaSession, config_map: &str) {
+    let (namespace, name) = key(object);
+    info!(namespace, name, config_map, "the session is published");
 }
 
 fn config_map(name: &str, object: &AthenaSession, data: BTreeMap<String, String>) -> ConfigMap {
