@@ -179,7 +179,7 @@ impl Shell {
                 }
                 Step::Refresh => requests.read(&object.name_any()).await?,
                 Step::ConfirmOwner { owner } => {
-                    knowledge.owner = Some(self.read_owner(owner).await?);
+                    knowledge.owner = Some(Box::new(self.read_owner(owner).await?));
                     continue;
                 }
                 Step::WriteStatus { status, notices } => {
@@ -296,7 +296,7 @@ impl Shell {
             Step::Describe => athena.get_session(id).await.map(|session| knowledge.described(session, now())),
             Step::Look => athena.get_session_status(id).await.map(|status| knowledge.looked(status, now())),
             Step::Search { work_group } => {
-                let listed = next_page(&athena, &work_group, knowledge.listing.as_ref()).await;
+                let listed = next_page(&athena, &work_group, knowledge.listing.as_deref()).await;
                 listed.map(|listed| knowledge.paged(listed.about(id), &work_group, now(), &self.timing))
             }
             Step::Find { work_group } => self.find(&athena, object, knowledge, &work_group).await,
@@ -336,7 +336,7 @@ impl Shell {
         knowledge: &mut Knowledge,
         work_group: &str,
     ) -> Result<(), CallError> {
-        let listing = knowledge.start.listing.as_ref().map(|(listing, _)| listing);
+        let listing = knowledge.start.listing.as_ref().map(|listing| &listing.0);
         let listed = next_page(athena, work_group, listing).await?;
         // The clocks of AWS and Kubernetes differ.
         let since = object.creation_timestamp().map(|created| created.0 - CLOCKS);

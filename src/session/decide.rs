@@ -249,7 +249,7 @@ pub(super) fn look_first(view: &View<'_>) -> Step {
 
 /// A call to Athena, unless the last one failed a moment ago.
 pub(super) fn call(view: &View<'_>, step: Step) -> Step {
-    wait_after(view, view.knowledge.trouble.as_ref()).unwrap_or(step)
+    wait_after(view, view.knowledge.trouble.as_deref()).unwrap_or(step)
 }
 
 pub(super) fn wait_after(view: &View<'_>, trouble: Option<&Trouble>) -> Option<Step> {
@@ -313,7 +313,7 @@ fn is_old(view: &View<'_>, seen: &Seen) -> bool {
 /// Why is recorded first. That write, or a read where it stands already, also shows that the object
 /// still asks for it: what is cached may be old.
 fn terminate(view: &View<'_>, seen: &Seen, reason: TerminationReason) -> Step {
-    if let Some(wait) = wait_after(view, view.knowledge.end_trouble.as_ref()) {
+    if let Some(wait) = wait_after(view, view.knowledge.end_trouble.as_deref()) {
         return if is_old(view, seen) && view.knowledge.trouble.is_none() { Step::Look } else { wait };
     }
     match record_why(view) {
@@ -325,7 +325,7 @@ fn terminate(view: &View<'_>, seen: &Seen, reason: TerminationReason) -> Step {
 
 fn record_end(view: &View<'_>) -> Step {
     const TRIES: u32 = 5;
-    let tried = view.knowledge.trouble.as_ref().map_or(0, |trouble| trouble.attempts);
+    let tried = view.knowledge.trouble.as_deref().map_or(0, |trouble| trouble.attempts);
     let final_figures = view.knowledge.described == Described::AfterEnd;
     let to_be_had = tried < TRIES && view.knowledge.absence.is_none();
     if final_figures || !to_be_had { Step::Wait(None) } else { call(view, Step::Describe) }
@@ -336,7 +336,7 @@ fn record_end(view: &View<'_>) -> Step {
 fn prove(view: &View<'_>, step: Step) -> Step {
     let last = view.knowledge.absence.as_ref().map(|absence| absence.last);
     let is_old = last.is_some_and(|last| view.now.tick >= last + view.timing.steady);
-    let fails = view.knowledge.trouble.as_ref().is_some_and(verdict::is_told);
+    let fails = view.knowledge.trouble.as_deref().is_some_and(verdict::is_told);
     call(view, if fails && is_old { read(view) } else { step })
 }
 

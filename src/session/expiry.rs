@@ -24,7 +24,7 @@ pub struct Expiry {
     /// Where it was asked for: not again before.
     asked_until: Option<Instant>,
     /// The request that fails at present.
-    setback: Option<Setback>,
+    setback: Option<Box<Setback>>,
 }
 
 impl Expiry {

@@ -28,7 +28,7 @@ pub struct Now {
     pub tick: Instant,
 }
 
-/// What is known of one session.
+/// What is known of one session. Of thousands of objects: what few of them have is boxed.
 #[derive(Clone, Debug, Default)]
 pub struct Knowledge {
     /// Athena's last word that showed the session.
@@ -44,7 +44,7 @@ pub struct Knowledge {
     /// Since when the poller is waited for.
     pub wanted_since: Option<Instant>,
     /// The other object that the session belongs to, as it was read from the API server.
-    pub owner: Option<OwnerRead>,
+    pub owner: Option<Box<OwnerRead>>,
     /// The account that calls went to when the session was seen.
     pub account: Option<String>,
     /// The Region that calls went to when the session was seen.
@@ -60,18 +60,18 @@ pub struct Knowledge {
     /// Whether GetSession has answered, and whether it did so after the end.
     pub described: Described,
     /// Answers that the session doesn't exist, since it was seen last.
-    pub absence: Option<Absence>,
+    pub absence: Option<Box<Absence>>,
     /// The listing of its work group that is under way.
-    pub listing: Option<Listing>,
+    pub listing: Option<Box<Listing>>,
     /// When Athena last accepted our TerminateSession.
     pub accepted_at: Option<Instant>,
     /// When there was the first sign of an end under way: an accepted call, or TERMINATING.
     pub ending_since: Option<Timestamp>,
     /// The call that fails at present, of those that read.
-    pub trouble: Option<Trouble>,
+    pub trouble: Option<Box<Trouble>>,
     /// TerminateSession, if it fails at present. It has a back-off of its own, since looks that succeed
     /// in between don't make it any better.
-    pub end_trouble: Option<Trouble>,
+    pub end_trouble: Option<Box<Trouble>>,
     /// What is known of the ConfigMap of `spec.publishTo`.
     pub publication: Publication,
     /// What is known of the workloads of `spec.endWith`.
@@ -97,9 +97,9 @@ pub struct Start {
     /// object's mark: when they began.
     pub unlisted: Option<(Instant, Instant)>,
     /// The listing under way, and when it began.
-    pub listing: Option<(Listing, Instant)>,
+    pub listing: Option<Box<(Listing, Instant)>>,
     /// StartSession, if it fails at present.
-    pub trouble: Option<Trouble>,
+    pub trouble: Option<Box<Trouble>>,
 }
 
 /// A positive answer.
@@ -337,13 +337,13 @@ impl Knowledge {
     /// A page of the listing of the session's work group.
     pub fn paged(&mut self, page: Page, work_group: &str, now: Now, timing: &Timing) {
         self.succeeded(Operation::ListSessions);
-        let listing = self.listing.take().unwrap_or_default();
+        let listing = *self.listing.take().unwrap_or_default();
         if page.found.is_some() {
             return self.searched(page.found, work_group, now, timing);
         }
         match listing.turn(page.next_token) {
             Turn::Complete => self.searched(None, work_group, now, timing),
-            Turn::GoesOn(listing) => self.listing = Some(listing),
+            Turn::GoesOn(listing) => self.listing = Some(Box::new(listing)),
             Turn::Endless(error) => self.fail(error, now, timing, 1.0),
         }
     }
@@ -354,7 +354,7 @@ impl Knowledge {
         self.listing = None;
         match (found, self.absence.take()) {
             (None, absence) => {
-                self.absence = absence.map(|absence| Absence { unlisted_at: Some(now.tick), ..absence });
+                self.absence = absence.map(|absence| Box::new(Absence { unlisted_at: Some(now.tick), ..*absence }));
             }
             (Some(status), absence) => {
                 self.work_group.get_or_insert_with(|| work_group.to_owned());
@@ -436,7 +436,8 @@ impl Knowledge {
         timing: &Timing,
     ) {
         self.succeeded(Operation::ListSessions);
-        let (listing, began) = self.start.listing.take().unwrap_or_else(|| (Listing::default(), now.tick));
+        let (listing, began) =
+            self.start.listing.take().map_or_else(|| (Listing::default(), now.tick), |listing| *listing);
         if let Some((id, status)) = found {
             return self.own(id, status, work_group, now);
         }
@@ -446,7 +447,7 @@ impl Knowledge {
                 self.start.unlisted = Some((first, began));
                 self.start.surely_none |= began - first >= timing.quiet();
             }
-            Turn::GoesOn(listing) => self.start.listing = Some((listing, began)),
+            Turn::GoesOn(listing) => self.start.listing = Some(Box::new((listing, began))),
             Turn::Endless(error) => self.fail(error, now, timing, 1.0),
         }
     }
@@ -527,7 +528,7 @@ impl Knowledge {
             self.listing = None;
             let first = self.absence.as_ref().map_or(now.tick, |absence| absence.first);
             let unlisted_at = self.absence.as_ref().and_then(|absence| absence.unlisted_at);
-            self.absence = Some(Absence { first, last: now.tick, error, unlisted_at });
+            self.absence = Some(Box::new(Absence { first, last: now.tick, error, unlisted_at }));
             return;
         }
         let refused = matches!(error.class, ErrorClass::NotFoundOrInvalid | ErrorClass::Invalid);
@@ -569,7 +570,7 @@ impl Knowledge {
         self.trouble_of(operation).take_if(|trouble| trouble.error.operation == operation);
     }
 
-    fn trouble_of(&mut self, operation: Operation) -> &mut Option<Trouble> {
+    fn trouble_of(&mut self, operation: Operation) -> &mut Option<Box<Trouble>> {
         match operation {
             Operation::TerminateSession => &mut self.end_trouble,
             Operation::StartSession => &mut self.start.trouble,
@@ -591,6 +592,6 @@ impl Knowledge {
         let is_lasting =
             matches!(error.class, ErrorClass::Denied | ErrorClass::Invalid | ErrorClass::NotFoundOrInvalid);
         let wait = if is_lasting && error.operation == Operation::StartSession { timing.rarely() } else { wait };
-        *trouble = Some(Trouble { error, attempts, retry_at: now.tick + wait });
+        *trouble = Some(Box::new(Trouble { error, attempts, retry_at: now.tick + wait }));
     }
 }

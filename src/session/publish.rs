@@ -28,7 +28,7 @@ pub struct Publication {
     /// When.
     at: Option<Instant>,
     /// The request that fails at present.
-    setback: Option<Setback>,
+    setback: Option<Box<Setback>>,
 }
 
 /// A ConfigMap, or none, under the name that `spec.publishTo` says.

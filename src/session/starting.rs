@@ -51,7 +51,7 @@ pub(super) fn pursue(view: &View<'_>) -> Step {
     if let Some(hindrance) = hindrance(view) {
         return meanwhile(view, decide::interval(view, hindrance.reason));
     }
-    if let Some(Step::Wait(Some(wait))) = decide::wait_after(view, view.knowledge.start.trouble.as_ref()) {
+    if let Some(Step::Wait(Some(wait))) = decide::wait_after(view, view.knowledge.start.trouble.as_deref()) {
         return meanwhile(view, wait);
     }
     if is_surely_none(view) { attempt(view) } else { attempt_again(view) }
@@ -163,7 +163,9 @@ fn age(view: &View<'_>, attempt: &StartAttempt) -> Duration {
 
 fn record(view: &View<'_>, at: Time) -> Step {
     let attempt = StartAttempt { at, outcome: StartOutcome::Unknown };
-    let mut status = status::render(view, &beginning(), false);
+    // A refusal that lasts stays told while the call is tried again.
+    let verdict = standing(view).unwrap_or_else(beginning);
+    let mut status = status::render(view, &verdict, false);
     status.start_attempt = Some(attempt);
     // What comes of it can be found out there only.
     status::record_place(view, &mut status);
@@ -268,7 +270,7 @@ fn ending(view: &View<'_>) -> Verdict {
 
 fn trouble(view: &View<'_>) -> Option<Verdict> {
     let knowledge = view.knowledge;
-    let told = [knowledge.start.trouble.as_ref(), knowledge.trouble.as_ref()];
+    let told = [knowledge.start.trouble.as_deref(), knowledge.trouble.as_deref()];
     let told = told.into_iter().flatten().find(|trouble| verdict::is_told(trouble))?;
     Some(verdict::trouble_verdict(view, told))
 }

@@ -282,8 +282,8 @@ fn trouble(view: &View<'_>) -> Option<Verdict> {
     // A session that perhaps doesn't exist is looked at before that counts as trouble.
     let in_doubt = knowledge.absence.is_some() || knowledge.seen.as_ref().is_some_and(|seen| seen.doubtful);
     let end_trouble =
-        knowledge.end_trouble.as_ref().filter(|it| !(in_doubt && it.error.class == ErrorClass::NotFoundOrInvalid));
-    let told = [end_trouble, knowledge.trouble.as_ref()].into_iter().flatten().find(|trouble| is_told(trouble))?;
+        knowledge.end_trouble.as_deref().filter(|it| !(in_doubt && it.error.class == ErrorClass::NotFoundOrInvalid));
+    let told = [end_trouble, knowledge.trouble.as_deref()].into_iter().flatten().find(|trouble| is_told(trouble))?;
     Some(trouble_verdict(view, told))
 }
 

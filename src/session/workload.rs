@@ -26,7 +26,7 @@ pub struct Workloads {
     readings: BTreeMap<Workload, Reading>,
     /// When a watch last had news of one of them.
     news: Option<Instant>,
-    setback: Option<Setback>,
+    setback: Option<Box<Setback>>,
 }
 
 /// How a workload stands.

@@ -85,7 +85,7 @@ fn the_owner_is_read_again_when_that_is_long_ago_or_of_another() {
     let now = at(minutes(10));
     let step = |uid: &str, ago, stands| {
         let read = OwnerRead { uid: uid.to_owned(), at: at(minutes(10) - ago).tick, stands };
-        let knowledge = Knowledge { owner: Some(read), ..Knowledge::default() };
+        let knowledge = Knowledge { owner: Some(Box::new(read)), ..Knowledge::default() };
         let scope = home();
         decide(&View { terms: &terms, ..view(&object, &knowledge, &scope, now) })
     };

@@ -3,6 +3,7 @@
 use athena_session_operator::api::session::{StartAttempt, StartOutcome};
 use athena_session_operator::api::start::{EngineConfiguration, Monitoring, MonitoringConfiguration, StartBounds};
 use athena_session_operator::athena::port::{ErrorClass, Operation, SessionState};
+use athena_session_operator::session::decide::Step;
 use athena_session_operator::work_group::terms::{Brake, Crowd};
 
 use crate::fixtures::{SESSION, WORK_GROUP, condition, minutes, seconds, time};
@@ -220,6 +221,12 @@ fn a_request_that_athena_refuses_is_stalled_with_its_words_and_rarely_repeated()
     assert_eq!((stalled.status.as_str(), stalled.reason.as_str()), ("True", "Invalid"));
     assert!(stalled.message.contains("StartSession") && stalled.message.contains("Session does not exist"));
     assert!((2..=14).contains(&world.count(Operation::StartSession)), "{}", world.count(Operation::StartSession));
+    // It stays told while the call is tried again, and a Warning says so once.
+    let warnings = world.writes.iter().filter_map(|(_, step)| match step {
+        Step::WriteStatus { notices, .. } => Some(notices.len()),
+        _ => None,
+    });
+    assert_eq!(warnings.sum::<usize>(), 1);
 }
 
 #[test]

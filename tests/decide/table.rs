@@ -178,7 +178,7 @@ impl Row {
         let tick = |before| at(NOW - before).tick;
         let missing = |first, last, unlisted: Option<_>| {
             let error = error(Operation::GetSessionStatus, ErrorClass::NotFoundOrInvalid);
-            Some(Absence { first: tick(first), last: tick(last), error, unlisted_at: unlisted.map(tick) })
+            Some(Box::new(Absence { first: tick(first), last: tick(last), error, unlisted_at: unlisted.map(tick) }))
         };
         match &self.stands {
             Stands::Unasked { .. } => {}
@@ -204,7 +204,7 @@ impl Row {
         knowledge.adopted_here = !self.once_seen();
         if let Some((operation, class, again)) = self.error {
             let retry_at = if again { at(NOW).tick } else { at(NOW + seconds(30)).tick };
-            let trouble = Some(Trouble { error: error(operation, class), attempts: 3, retry_at });
+            let trouble = Some(Box::new(Trouble { error: error(operation, class), attempts: 3, retry_at }));
             match operation {
                 Operation::TerminateSession => knowledge.end_trouble = trouble,
                 _ => knowledge.trouble = trouble,

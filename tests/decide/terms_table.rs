@@ -106,7 +106,7 @@ impl Row {
             knowledge.described = Described::AfterEnd;
         }
         if let On::Owned(Some(stands)) = self.on {
-            knowledge.owner = Some(OwnerRead { uid: "older".to_owned(), at: just_now, stands });
+            knowledge.owner = Some(Box::new(OwnerRead { uid: "older".to_owned(), at: just_now, stands }));
         }
         knowledge
     }

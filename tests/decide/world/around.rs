@@ -253,7 +253,7 @@ impl World {
 
     pub(super) fn confirm(&mut self, owner: &Claim) {
         let stands = self.around.owner.is_some_and(|owner| owner.stands);
-        self.knowledge.owner = Some(OwnerRead { uid: owner.uid.clone(), at: at(self.elapsed).tick, stands });
+        self.knowledge.owner = Some(Box::new(OwnerRead { uid: owner.uid.clone(), at: at(self.elapsed).tick, stands }));
     }
 
     // What must hold.
