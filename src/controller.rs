@@ -37,12 +37,13 @@ pub fn watch_config(life: Duration) -> watcher::Config {
 }
 
 /// Objects that need a pass: those that change, and those that are woken; until `stop` says true. `seen` hears of
-/// each event when the store knows it.
+/// each event when the store knows it, and `woken` of each object that is woken.
 pub fn queue<K>(
     watched: Watched<K>,
     life: Duration,
     mut stop: watch::Receiver<bool>,
     seen: impl Fn(&watcher::Event<K>),
+    woken: impl Fn(&ObjectRef<K>),
 ) -> impl Stream<Item = Result<ObjectRef<K>, watcher::Error>>
 where
     K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned + Send + 'static,
@@ -54,7 +55,7 @@ where
         .inspect_ok(seen)
         .touched_objects()
         .map_ok(|object| ObjectRef::from_obj(&object));
-    let wakes = stream::poll_fn(move |context| wakes.poll_recv(context)).map(Ok);
+    let wakes = stream::poll_fn(move |context| wakes.poll_recv(context)).inspect(woken).map(Ok);
     let stopped = async move {
         // An error means that nobody can say stop any more, which says it too.
         let _ = stop.wait_for(|stop| *stop).await;

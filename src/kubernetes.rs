@@ -159,10 +159,11 @@ where
     ///
     /// # Errors
     /// As [`RequestError`].
-    pub async fn write_status(&self, object: K) -> Result<Answer<K>, RequestError> {
+    pub async fn write_status(&self, object: Box<K>) -> Result<Answer<K>, RequestError> {
         let name = object.name_any();
         let params = PostParams::default();
-        self.ask("writing the status", self.api.replace_status(&name, &params, &Slim(Ok(object)))).await
+        let object = Box::new(Slim(Ok(*object)));
+        self.ask("writing the status", self.api.replace_status(&name, &params, &object)).await
     }
 
     async fn patch(

@@ -162,7 +162,8 @@ impl Identities {
         if let Some(known) = known {
             return known;
         }
-        let new = begin(&self.aws, way.clone(), &self.metrics, self.interval, self.min).await;
+        // Boxed: each pass asks, and hardly one has to wait for this.
+        let new = Box::pin(begin(&self.aws, way.clone(), &self.metrics, self.interval, self.min)).await;
         let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
         // Somebody else may have been faster; what isn't used ends by itself.
         Arc::clone(others.entry(way.clone()).or_insert(new))

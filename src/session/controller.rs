@@ -1,7 +1,7 @@
 //! Gives each `AthenaSession` its passes: which, when, and after which failures. What happens in a pass is
 //! [`super::act`]'s.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,11 +15,12 @@ use tokio::sync::watch;
 use tokio::task::JoinError;
 use tracing::{error, warn};
 
-use super::act::{Memory, Outcome, PassError, Shell};
+use super::act::{Memory, Outcome, PassError, Shell, version};
 use super::knowledge::Knowledge;
 use super::notice::Notice;
 use crate::api::session::AthenaSession;
 use crate::controller::{BEAT, Watched, drive, queue};
+use crate::frugal::fingerprint;
 use crate::health::Pulse;
 use crate::metrics::PassResult;
 use crate::work_group::registry::{Key, Session, key};
@@ -39,20 +40,25 @@ const LONG: Duration = Duration::from_secs(30);
 /// What is kept of an object between its passes.
 #[derive(Default)]
 struct Kept {
-    about: Option<(Option<String>, Option<String>)>,
+    /// A fingerprint of whom it is about.
+    about: Option<u64>,
     memory: Memory,
     written_at: Option<Instant>,
     failures: u32,
+    /// The last pass came to its end: there was nothing left to do.
+    is_settled: bool,
     /// When it is due, if that is long from now.
     next: Option<Instant>,
+    /// When it is due, if the scheduler keeps that.
+    soon: Option<Instant>,
 }
 
 struct Context {
     shell: Arc<Shell>,
     /// Boxed: half of a hash table's places are empty.
     kept: Mutex<HashMap<Key, Box<Kept>>>,
-    /// Those that wait for a pass.
-    due: Mutex<HashSet<Key>>,
+    /// Those that wait for a pass, and whether they were woken: there is more to see to than their own change.
+    due: Mutex<HashMap<Key, bool>>,
 }
 
 /// Watches objects until `stop` says true, then lets running passes finish. Each watch is renewed after
@@ -68,9 +74,10 @@ pub async fn run(
     let registry = Arc::clone(&shell.registry);
     let context = Arc::new(Context { shell, kept: Mutex::default(), due: Mutex::default() });
     let store = watched.writer.as_reader();
-    let queue = queue(watched, watch_timeout, stop, move |event| registry.session_event(index, event));
-    let asked = Arc::clone(&context);
-    let queue = queue.inspect_ok(move |object| asked.asked(object));
+    let (woken, asked) = (Arc::clone(&context), Arc::clone(&context));
+    let seen = move |event: &_| registry.session_event(index, event);
+    let queue = queue(watched, watch_timeout, stop, seen, move |object| woken.asked(object, true));
+    let queue = queue.inspect_ok(move |object| asked.asked(object, false));
     let config = Config::default().concurrency(CONCURRENCY);
     // Tasks of their own, since the applier polls each pass whenever one of them has something to do.
     let pass = |object, context| tokio::spawn(reconcile(object, context)).map(finished).boxed();
@@ -81,10 +88,13 @@ pub async fn run(
 
 async fn reconcile(object: Arc<Session>, context: Arc<Context>) -> Result<Action, Infallible> {
     let key = key(&*object);
-    context.begun(&key);
+    let was_woken = context.begun(&key);
     if !context.shell.registry.is_complete() {
         // Whose a session is can't be told before all have been listed.
         return Ok(Action::requeue(BEAT));
+    }
+    if !was_woken && let Some(wait) = context.after_echo(&key, &object) {
+        return Ok(wait);
     }
     let pass = context.shell.metrics.pass(NAME);
     let object = &match object.open() {
@@ -96,18 +106,20 @@ async fn reconcile(object: Arc<Session>, context: Arc<Context>) -> Result<Action
         }
     };
     // Its session, too: that it can't change is a rule of the CRD, which somebody may have replaced.
-    let about = Some((object.uid(), object.spec.session_id.clone()));
+    let about = Some(fingerprint(&(object.uid(), &object.spec.session_id)));
     let mut kept = context.take(&key, |kept| kept.about == about);
     kept.about = about;
 
     // A copy older than our own last write would only be refused: the watch brings the newer one.
     if kept.is_newer_than(object) {
+        kept.is_settled = false;
         context.keep(key, kept);
         pass.ended(PassResult::RequeueAfter);
         return Ok(Action::requeue(Duration::from_secs(1)));
     }
 
-    let before = kept.memory.newest.clone();
+    let before = kept.memory.newest;
+    kept.is_settled = false;
     let outcome = AssertUnwindSafe(context.shell.pass(object, &mut kept.memory)).catch_unwind().await;
     if kept.memory.newest != before {
         kept.written_at = Some(Instant::now());
@@ -125,7 +137,9 @@ async fn reconcile(object: Arc<Session>, context: Arc<Context>) -> Result<Action
             pass.ended(if after.is_some() { PassResult::RequeueAfter } else { PassResult::Success });
             // kube's scheduler keeps half a kilobyte for each wait: of thousands of objects that wait for minutes, much.
             let (short, long) = (after.filter(|after| *after < LONG), after.filter(|after| *after >= LONG));
-            kept.next = long.map(|long| Instant::now() + long);
+            (kept.next, kept.soon) =
+                (long.map(|long| Instant::now() + long), short.map(|short| Instant::now() + short));
+            kept.is_settled = true;
             context.keep(key, kept);
             return Ok(short.map_or_else(Action::await_change, Action::requeue));
         }
@@ -157,11 +171,8 @@ fn finished(pass: Result<Result<Action, Infallible>, JoinError>) -> Result<Actio
 
 impl Kept {
     fn is_newer_than(&self, cached: &AthenaSession) -> bool {
-        // Versions of one resource compare as numbers (KEP-5504); where they aren't any, nothing is told.
-        let number = |version: &str| version.parse::<u64>().ok();
-        let Some((newest, at)) = self.memory.newest.as_ref().zip(self.written_at) else { return false };
-        let cached = cached.metadata.resource_version.as_deref().and_then(number);
-        at.elapsed() < MOST_LAG && number(newest).zip(cached).is_some_and(|(newest, cached)| newest > cached)
+        let Some((newest, at)) = self.memory.newest.zip(self.written_at) else { return false };
+        at.elapsed() < MOST_LAG && version(&cached.metadata).is_some_and(|cached| newest > cached)
     }
 }
 
@@ -197,17 +208,27 @@ impl Context {
     }
 
     /// The object waits for a pass.
-    fn asked(&self, object: &ObjectRef<Session>) {
+    fn asked(&self, object: &ObjectRef<Session>, is_woken: bool) {
         let mut due = self.due();
-        due.insert((object.namespace.clone().unwrap_or_default(), object.name.clone()));
+        *due.entry((object.namespace.clone().unwrap_or_default(), object.name.clone())).or_default() |= is_woken;
         self.shell.metrics.queue_depth(NAME, due.len());
     }
 
-    /// The object waits for a pass no more.
-    fn begun(&self, key: &Key) {
+    /// The object waits for a pass no more. Returns whether it was woken.
+    fn begun(&self, key: &Key) -> bool {
         let mut due = self.due();
-        due.remove(key);
+        let was_woken = due.remove(key).unwrap_or_default();
         self.shell.metrics.queue_depth(NAME, due.len());
+        was_woken
+    }
+
+    /// What is left to wait, where the watch has brought no more than what the last pass went by at its end.
+    fn after_echo(&self, key: &Key, object: &Session) -> Option<Action> {
+        let version = version(object.meta())?;
+        let kept = self.kept();
+        let kept = kept.get(key).filter(|kept| kept.is_settled && kept.memory.newest == Some(version))?;
+        let rest = kept.soon.map(|soon| soon.saturating_duration_since(Instant::now()));
+        rest.map_or_else(|| Some(Action::await_change()), |rest| (!rest.is_zero()).then(|| Action::requeue(rest)))
     }
 
     /// The object doesn't exist any more.
@@ -230,7 +251,7 @@ impl Context {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn due(&self) -> MutexGuard<'_, HashSet<Key>> {
+    fn due(&self) -> MutexGuard<'_, HashMap<Key, bool>> {
         self.due.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -16,6 +16,7 @@ use super::verdict::Verdict;
 use super::view::{Evidence, View};
 use crate::api::reason::Reason;
 use crate::api::slim::TRACKED_BY;
+use crate::frugal::Blank;
 use crate::timing::Timing;
 
 /// What came of asking for the object's deletion.
@@ -24,7 +25,11 @@ pub struct Expiry {
     /// Where it was asked for: not again before.
     asked_until: Option<Instant>,
     /// The request that fails at present.
-    setback: Option<Box<Setback>>,
+    setback: Option<Setback>,
+}
+
+impl Blank for Expiry {
+    const BLANK: &'static Self = &Self { asked_until: None, setback: None };
 }
 
 impl Expiry {
@@ -84,7 +89,7 @@ pub(super) fn due(view: &View<'_>) -> Option<Step> {
 pub(super) fn wait(view: &View<'_>) -> Option<Duration> {
     /// A clock can't count on for ever.
     const LONGEST: Duration = Duration::from_secs(24 * 3600);
-    let Expiry { asked_until, setback } = &view.knowledge.expiry;
+    let Expiry { asked_until, setback } = &*view.knowledge.expiry;
     let retry_at = asked_until.or(setback.as_ref().map(|setback| setback.retry_at));
     let retry = retry_at.map_or(Duration::ZERO, |retry_at| view.until(retry_at));
     rest(view).map(|rest| rest.max(retry).min(LONGEST))

@@ -17,6 +17,7 @@ use crate::athena::marker::Marker;
 use crate::athena::port::{
     CallError, ErrorClass, Operation, Page, Polled, Scope, Session, SessionState, SessionStatus, StartRequest,
 };
+use crate::frugal::{Blank, Rare};
 use crate::timing::Timing;
 
 /// The moment of a decision.
@@ -36,7 +37,7 @@ pub struct Knowledge {
     /// When a call for this session alone showed it last.
     pub looked_at: Option<Instant>,
     /// What is known of its start, where the object asks for that.
-    pub start: Start,
+    pub start: Rare<Start>,
     /// The work group, from GetSession.
     pub work_group: Option<String>,
     /// The poller of its work group can't tell how it stands: the object is to ask for itself.
@@ -73,11 +74,11 @@ pub struct Knowledge {
     /// in between don't make it any better.
     pub end_trouble: Option<Box<Trouble>>,
     /// What is known of the ConfigMap of `spec.publishTo`.
-    pub publication: Publication,
+    pub publication: Rare<Publication>,
     /// What is known of the workloads of `spec.endWith`.
-    pub workloads: Workloads,
+    pub workloads: Rare<Workloads>,
     /// What came of `spec.ttlAfterEnded`.
-    pub expiry: Expiry,
+    pub expiry: Rare<Expiry>,
 }
 
 /// What is known of the start of a session.
@@ -97,9 +98,22 @@ pub struct Start {
     /// object's mark: when they began.
     pub unlisted: Option<(Instant, Instant)>,
     /// The listing under way, and when it began.
-    pub listing: Option<Box<(Listing, Instant)>>,
+    pub listing: Option<(Listing, Instant)>,
     /// StartSession, if it fails at present.
     pub trouble: Option<Box<Trouble>>,
+}
+
+impl Blank for Start {
+    const BLANK: &'static Self = &Self {
+        id: None,
+        disowned: None,
+        called_at: None,
+        surely_none: false,
+        surely_none_before: false,
+        unlisted: None,
+        listing: None,
+        trouble: None,
+    };
 }
 
 /// A positive answer.
@@ -436,8 +450,7 @@ impl Knowledge {
         timing: &Timing,
     ) {
         self.succeeded(Operation::ListSessions);
-        let (listing, began) =
-            self.start.listing.take().map_or_else(|| (Listing::default(), now.tick), |listing| *listing);
+        let (listing, began) = self.start.listing.take().unwrap_or_else(|| (Listing::default(), now.tick));
         if let Some((id, status)) = found {
             return self.own(id, status, work_group, now);
         }
@@ -447,7 +460,7 @@ impl Knowledge {
                 self.start.unlisted = Some((first, began));
                 self.start.surely_none |= began - first >= timing.quiet();
             }
-            Turn::GoesOn(listing) => self.start.listing = Some(Box::new((listing, began))),
+            Turn::GoesOn(listing) => self.start.listing = Some((listing, began)),
             Turn::Endless(error) => self.fail(error, now, timing, 1.0),
         }
     }

@@ -15,6 +15,7 @@ use super::verdict::{self, Verdict};
 use super::view::{Evidence, View};
 use crate::api::reason::Reason;
 use crate::athena::port::SessionState;
+use crate::frugal::Blank;
 use crate::timing::Timing;
 
 /// A removal that goes on failing is left to the garbage collector.
@@ -28,7 +29,7 @@ pub struct Publication {
     /// When.
     at: Option<Instant>,
     /// The request that fails at present.
-    setback: Option<Box<Setback>>,
+    setback: Option<Setback>,
 }
 
 /// A ConfigMap, or none, under the name that `spec.publishTo` says.
@@ -50,6 +51,10 @@ pub enum Found {
     },
     /// The object doesn't own it.
     Foreign,
+}
+
+impl Blank for Publication {
+    const BLANK: &'static Self = &Self { found: Found::Unknown, at: None, setback: None };
 }
 
 impl Publication {

@@ -20,15 +20,9 @@ impl Setback {
     /// The one after `before`: the API server refuses, in these words, or gave no answer. `jitter`, from 0 to 1, spreads
     /// the retries of many objects.
     #[must_use]
-    pub fn after(
-        before: Option<Box<Self>>,
-        refusal: Option<String>,
-        now: Now,
-        timing: &Timing,
-        jitter: f64,
-    ) -> Box<Self> {
+    pub fn after(before: Option<Self>, refusal: Option<String>, now: Now, timing: &Timing, jitter: f64) -> Self {
         let before = before.map_or(0, |before| before.attempts);
         let wait = if refusal.is_some() { timing.steady } else { timing.back_off(before, jitter) };
-        Box::new(Self { refusal, attempts: before.saturating_add(1), retry_at: now.tick + wait })
+        Self { refusal, attempts: before.saturating_add(1), retry_at: now.tick + wait }
     }
 }

@@ -18,6 +18,7 @@ use crate::api::condition;
 use crate::api::reason::Reason;
 use crate::api::session::{TerminationReason, Workload, WorkloadOutcome, WorkloadRecord};
 use crate::athena::port::SessionState;
+use crate::frugal::Blank;
 use crate::timing::Timing;
 
 /// What is known of them.
@@ -26,7 +27,7 @@ pub struct Workloads {
     readings: BTreeMap<Workload, Reading>,
     /// When a watch last had news of one of them.
     news: Option<Instant>,
-    setback: Option<Box<Setback>>,
+    setback: Option<Setback>,
 }
 
 /// How a workload stands.
@@ -69,10 +70,14 @@ impl State {
     }
 }
 
+impl Blank for Workloads {
+    const BLANK: &'static Self = &Self { readings: BTreeMap::new(), news: None, setback: None };
+}
+
 impl Workloads {
     /// A watch had news of one of them then.
-    pub fn heard(&mut self, news: Option<Instant>) {
-        self.news = self.news.max(news);
+    pub fn heard(&mut self, news: Instant) {
+        self.news = self.news.max(Some(news));
     }
 
     /// The API server said so of one, when asked at `sent`.

@@ -74,7 +74,7 @@ pub async fn run(
     let keeper = Arc::new(keeper);
     let store = watched.writer.as_reader();
     let hearing = Arc::clone(&keeper);
-    let queue = queue(watched, watch_timeout, stop, move |event| hearing.event(event));
+    let queue = queue(watched, watch_timeout, stop, move |event| hearing.event(event), |_| {});
     let config = Config::default().concurrency(CONCURRENCY);
     let pass = |object, keeper| reconcile(object, keeper).boxed();
     let passes = applier(pass, |_, never: &Infallible, _| match *never {}, Arc::clone(&keeper), store, queue, config);
@@ -155,8 +155,7 @@ impl Keeper {
         if small && since < COUNTS {
             return Ok(COUNTS.saturating_sub(since));
         }
-        let mut written = group.clone();
-        written.status = Some(status);
+        let written = Box::new(AthenaWorkGroup { status: Some(status), ..group.clone() });
         if let Answer::Object(_) = requests.write_status(written).await? {
             kept.written_at = Some(Instant::now());
             if let Some(notice) = notice {

@@ -1,7 +1,6 @@
 //! Who names which session: of thousands of objects hardly two name the same one, and those have to hear of each other.
 
 use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use kube::Resource;
@@ -9,6 +8,7 @@ use kube::Resource;
 use super::registry::{Key, Session, key};
 use crate::api::is_held;
 use crate::api::session::AthenaSession;
+use crate::frugal::fingerprint;
 
 /// The objects that name each session, by a fingerprint of its id.
 #[derive(Default)]
@@ -84,14 +84,6 @@ impl Declarations {
 
 /// What the claim of an object to its session depends on, as far as the object says it.
 fn claim(object: &Session) -> u64 {
-    let mut hasher = DefaultHasher::new();
     let metadata = object.meta();
-    (&metadata.uid, metadata.deletion_timestamp.is_some(), is_held(object), object.reference()).hash(&mut hasher);
-    hasher.finish()
-}
-
-fn fingerprint(id: &str) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    id.hash(&mut hasher);
-    hasher.finish()
+    fingerprint(&(&metadata.uid, metadata.deletion_timestamp.is_some(), is_held(object), object.reference()))
 }

@@ -25,7 +25,6 @@ const STATUS: &str = "status";
 const KEPT: &str = "finalizer";
 const REQUIRED: &str = "require-work-group";
 
-const CASCADE: &str = "foregroundDeletion";
 
 /// `kubectl apply -k deploy`, on a control plane of its own, since policies judge what every test does.
 async fn installed() -> &'static ControlPlane {
@@ -520,7 +519,7 @@ async fn namespaces_and_garbage_are_cleared_around_the_finalizer() {
     };
     here.admin(&["delete", "ats/owner", "--cascade=foreground", "--wait=false"], &Value::Null).await;
     assert_eq!(patch(collector, let_go(&[FINALIZER])).await, YES, "its own finalizer");
-    assert_eq!(patch(collector, let_go(&[CASCADE])).await, KEPT);
+    assert_eq!(patch(collector, let_go(&[])).await, KEPT);
     let delete = ["delete", "ats", "--all", "--dry-run=server"];
     assert_eq!(here.ask(cleaner, &delete, &Value::Null).await.0, YES);
 

@@ -87,7 +87,9 @@ impl World {
             let (terms, scope) = (self.terms(&object), self.scope_for(&object));
             self.around.was_granted |= terms.refusal.is_none();
             self.knowledge.found(&object, &scope, now);
-            self.knowledge.workloads.heard(self.beside.news.map(|news| at(news).tick));
+            if let Some(news) = self.beside.news {
+                self.knowledge.workloads.heard(at(news).tick);
+            }
             let polled = self.hear(&object, &terms, &scope, now);
             self.knowledge.recognize(&object, CLUSTER);
             let (knowledge, terms, scope) = (&self.knowledge, &terms, &scope);
