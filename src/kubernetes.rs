@@ -73,6 +73,12 @@ impl Failure {
         }
     }
 
+    /// Whether the API server itself says that there is no such object.
+    #[must_use]
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Self::Error(error) if matches!(&**error, kube::Error::Api(status) if status.reason == "NotFound"))
+    }
+
     /// The API server's own words, or what happened instead.
     #[must_use]
     pub fn words(&self) -> String {

@@ -379,7 +379,7 @@ impl WorkloadOutcome {
         match self {
             Self::Completed => "completed",
             Self::Failed => "failed",
-            Self::Gone => "went",
+            Self::Gone => "was gone",
         }
     }
 }

@@ -180,10 +180,13 @@ struct Metadata {
 pub const TRACKED_BY: &str = "athena-operator.dev/tracked-by";
 
 impl Metadata {
-    /// By their usual marks.
+    /// By their usual marks. What a hook of theirs created they don't create anew by themselves.
     fn tracker(&self) -> Option<&'static str> {
         let marks = || [&self.annotations, &self.labels].into_iter().flatten();
         let has = |name: &str| marks().any(|marks| marks.contains_key(name));
+        if has("helm.sh/hook") || has("argocd.argoproj.io/hook") {
+            return None;
+        }
         let is_managed_by =
             |name: &str| marks().any(|marks| marks.get("app.kubernetes.io/managed-by").is_some_and(|by| by == name));
         if has("argocd.argoproj.io/tracking-id") || has("argocd.argoproj.io/instance") {
@@ -192,6 +195,9 @@ impl Metadata {
             Some("Flux")
         } else if has("meta.helm.sh/release-name") || is_managed_by("Helm") {
             Some("Helm")
+        } else if has("app.kubernetes.io/instance") {
+            // Argo CD's own mark up to version 2; others use it too.
+            Some("Argo CD, or another that sets the label app.kubernetes.io/instance,")
         } else {
             None
         }

@@ -14,7 +14,7 @@ use tracing::{info, warn};
 use super::decide::{Step, decide};
 use super::knowledge::{Knowledge, Listing, Now, OwnerRead};
 use super::notice::Notice;
-use super::view::{Interest, View};
+use super::view::{Interest, PASS, View};
 use crate::api::reason::Reason;
 use crate::api::session::{AthenaSession, AthenaSessionStatus, DeletionPolicy, TerminationReason};
 use crate::api::{FINALIZER, is_held};
@@ -92,6 +92,8 @@ pub struct Memory {
     pub knowledge: Knowledge,
     /// The poller that watches its session, and the session's id.
     pub watched_by: Option<(Arc<Poller>, String)>,
+    /// It waits for a token.
+    pub has_queued: bool,
     /// The version of the newest copy that a request returned.
     pub newest: Option<u64>,
 }
@@ -125,7 +127,8 @@ impl Shell {
     pub async fn pass(&self, cached: &AthenaSession, memory: &mut Memory) -> Result<Outcome, PassError> {
         let requests = self.requests(cached.namespace().as_deref());
         let mut object = Cow::Borrowed(cached);
-        let mut fresh = false;
+        let began = Instant::now();
+        let mut read_at: Option<Instant> = None;
         let mut last = Step::Wait(None);
         for _ in 0..MOST_STEPS {
             let reach = self.reach(&object, &memory.knowledge).await;
@@ -143,7 +146,9 @@ impl Shell {
             memory.knowledge.recognize(&object, &self.registry.cluster);
             let view = View {
                 object: &object,
-                fresh,
+                began,
+                // What was read long ago, before other requests that took their time, has to be read again.
+                fresh: read_at.is_some_and(|read_at| read_at.elapsed() < PASS),
                 knowledge: &memory.knowledge,
                 terms: &reach.terms,
                 polled: poller.as_ref().is_some_and(|poller| poller.is_able()),
@@ -155,10 +160,17 @@ impl Shell {
             let step = decide(&view);
             let priority = priority(&view, &step);
             let interest = if let Step::Wait(_) = step { view.interest() } else { None };
+            let is_unasked = view.is_unasked();
             last = step.clone();
             let knowledge = &mut memory.knowledge;
+            if is_unasked {
+                knowledge.record.unasked(object.status.as_ref());
+            }
             let answer = match step {
                 Step::Wait(after) => {
+                    if std::mem::take(&mut memory.has_queued) {
+                        self.quotas.forget(&key(&*object));
+                    }
                     attend(memory, poller.zip(id).zip(interest));
                     return Ok(Outcome::Wait(after));
                 }
@@ -205,10 +217,11 @@ impl Shell {
                     let Some(identity) = &reach.identity else { return Ok(Outcome::Wait(None)) };
                     if !self.may_call(&object, &scope, &step, priority) {
                         // The arrival of its token asks for a pass.
+                        memory.has_queued = true;
                         return Ok(Outcome::Wait(Some(self.timing.steady)));
                     }
                     // What the object asked for before such a call, it may not ask for after it.
-                    fresh &= !matches!(step, Step::Start { .. } | Step::Find { .. });
+                    read_at = read_at.filter(|_| !matches!(step, Step::Start { .. } | Step::Find { .. }));
                     self.call_athena(&object, knowledge, identity, step).await;
                     continue;
                 }
@@ -227,7 +240,7 @@ impl Shell {
                 Answer::Object(answered) if answered.uid() == cached.uid() => {
                     memory.newest = version(&answered.metadata).or(memory.newest);
                     object = Cow::Owned(*answered);
-                    fresh = true;
+                    read_at = Some(Instant::now());
                 }
                 // Another object has taken the name: this one is gone.
                 Answer::Object(_) | Answer::Conflict { .. } | Answer::Gone => return Ok(Outcome::Gone),
@@ -420,7 +433,7 @@ impl Shell {
         let why = reason.clause();
         let notice = Notice::normal("Terminating", format!("Athena accepted the end of session {session}: {why}"));
         self.events.tell(object.object_ref(&()), notice);
-        knowledge.terminate_accepted(accepted.state, now());
+        knowledge.terminate_accepted(reason, accepted.state, now());
         Ok(())
     }
 

@@ -286,7 +286,7 @@ fn with_grace(view: &View<'_>, seen: &Seen) -> Option<Step> {
     if let Some(record) = record_why(view) {
         return Some(record);
     }
-    let rest = Duration::try_from(grace.until.duration_since(view.now.wall)).ok();
+    let rest = Some(grace.rest);
     if limits::draining(view).is_some() {
         return Some(by_then(look_when_due(view, seen), rest));
     }
@@ -316,11 +316,10 @@ fn terminate(view: &View<'_>, seen: &Seen, reason: TerminationReason) -> Step {
     if let Some(wait) = wait_after(view, view.knowledge.end_trouble.as_deref()) {
         return if is_old(view, seen) && view.knowledge.trouble.is_none() { Step::Look } else { wait };
     }
-    match record_why(view) {
-        Some(record) => record,
-        None if !view.fresh => Step::Refresh,
-        None => publish::due(view).unwrap_or(Step::Terminate { reason }),
+    if let Some(step) = record_why(view).or_else(|| publish::before_end(view)) {
+        return step;
     }
+    if view.fresh { Step::Terminate { reason } } else { Step::Refresh }
 }
 
 fn record_end(view: &View<'_>) -> Step {

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
+use futures::future::join_all;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
@@ -15,7 +16,8 @@ use super::act::{Shell, now};
 use super::decide::Step;
 use super::knowledge::Knowledge;
 use super::light::Light;
-use super::publish::Found;
+use super::notice::Notice;
+use super::publish::{Found, Request};
 use super::workload::State;
 use crate::api::session::{AthenaSession, Workload, WorkloadKind};
 use crate::api::slim::Slim;
@@ -68,32 +70,43 @@ impl Shell {
         match self.ask(api.delete(&name, &params)).await {
             Ok(_) | Err(Problem::Gone) => {
                 info!(namespace, name, "deleted, since spec.ttlAfterEnded is over");
+                let note = "The session ended long enough ago (spec.ttlAfterEnded): the object is deleted".to_owned();
+                self.events.tell(object.object_ref(&()), Notice::normal("Expired", note));
                 knowledge.expiry.asked(now(), &self.timing);
             }
             Err(problem) => {
                 let (refusal, why) = problem.told();
-                warn!(namespace, name, problem = why, "deleting the object since spec.ttlAfterEnded is over");
+                warn!(namespace, name, problem = why, "the object can't be deleted, whose spec.ttlAfterEnded is over");
                 knowledge.expiry.failed(refusal, now(), &self.timing, fastrand::f64());
             }
         }
     }
 
+    /// All at once: each is to be known as of the same moment.
     async fn look_at_workloads(&self, object: &AthenaSession, knowledge: &mut Knowledge) {
-        for workload in &object.spec.end_with {
-            let sent = Instant::now();
-            let problem = match self.read_workload(object, workload).await {
-                Ok(state) => {
-                    knowledge.workloads.read(workload, state, sent, now());
-                    continue;
-                }
-                Err(problem) => problem,
-            };
-            let (namespace, session) = key(object);
-            let (refusal, why) = problem.told();
-            let (kind, name) = (workload.kind.as_str(), workload.name.as_str());
-            warn!(namespace, name = session, kind, workload = name, problem = why, "a workload of spec.endWith");
-            return knowledge.workloads.failed(refusal, now(), &self.timing, fastrand::f64());
+        let sent = Instant::now();
+        let workloads = &object.spec.end_with;
+        let answers = join_all(workloads.iter().map(|workload| self.read_workload(object, workload))).await;
+        let mut problem = None;
+        for (workload, answer) in workloads.iter().zip(answers) {
+            match answer {
+                Ok(state) => knowledge.workloads.read(workload, state, sent, now()),
+                Err(error) => problem = Some((workload, error)),
+            }
         }
+        let Some((workload, problem)) = problem else { return knowledge.workloads.all_read() };
+        let (namespace, session) = key(object);
+        let (refusal, why) = problem.told();
+        let (kind, name) = (workload.kind.as_str(), workload.name.as_str());
+        warn!(
+            namespace,
+            name = session,
+            kind,
+            workload = name,
+            problem = why,
+            "a workload of spec.endWith can't be read"
+        );
+        knowledge.workloads.failed(refusal, now(), &self.timing, fastrand::f64());
     }
 
     async fn read_workload(&self, object: &AthenaSession, workload: &Workload) -> Result<State, Problem> {
@@ -117,7 +130,9 @@ impl Shell {
 
     async fn ask<T>(&self, request: impl Future<Output = kube::Result<T>>) -> Result<T, Problem> {
         within(self.deadline, request).await.map_err(|failure| match (failure.code(), failure.words()) {
-            (Some(404), _) => Problem::Gone,
+            // Something on the way may say 404 for a moment: that is no word of the object.
+            (Some(404), _) if failure.is_not_found() => Problem::Gone,
+            (Some(404), words) => Problem::Failed(words),
             (Some(409), _) => Problem::Conflict,
             (None | Some(429 | 500..), words) => Problem::Failed(words),
             (Some(_), words) => Problem::Refused(words),
@@ -130,6 +145,7 @@ impl Shell {
         let Some(publish_to) = &object.spec.publish_to else { return };
         let name = publish_to.config_map_name.as_str();
         let api = Api::namespaced(self.client.clone(), &object.namespace().unwrap_or_default());
+        let request = Request::of(&step);
         let answer = match step {
             Step::Publish { data } if knowledge.publication.found == Found::Absent => {
                 self.create(&api, name, object, data).await
@@ -139,14 +155,23 @@ impl Shell {
             _ => self.ask(api.get(name)).await.map(|read| found(&read, object)),
         };
         let problem = match answer {
-            Ok(found) => return knowledge.publication.found(found, now()),
-            Err(Problem::Gone) => return knowledge.publication.found(Found::Absent, now()),
+            Ok(found) => return knowledge.publication.answered(request, found, now()),
+            Err(Problem::Gone) => return knowledge.publication.answered(request, Found::Absent, now()),
+            Err(Problem::Conflict) => {
+                return knowledge.publication.changed(request, now(), &self.timing, fastrand::f64());
+            }
             Err(problem) => problem,
         };
         let (refusal, why) = problem.told();
         let (namespace, session) = key(object);
-        warn!(namespace, name = session, config_map = name, problem = why, "the ConfigMap of spec.publishTo");
-        knowledge.publication.failed(refusal, now(), &self.timing, fastrand::f64());
+        warn!(
+            namespace,
+            name = session,
+            config_map = name,
+            problem = why,
+            "the ConfigMap of spec.publishTo can't be read or written"
+        );
+        knowledge.publication.failed(request, refusal, now(), &self.timing, fastrand::f64());
     }
 
     /// One that is there, whosever it is, stays as it is: the answer is that it has changed, and it is looked at again.
@@ -158,7 +183,7 @@ impl Shell {
         data: BTreeMap<String, String>,
     ) -> Result<Found, Problem> {
         let created = self.ask(api.create(&PostParams::default(), &config_map(name, object, data))).await?;
-        log_published(object, name);
+        self.tell_published(object, name);
         Ok(found(&created, object))
     }
 
@@ -176,8 +201,15 @@ impl Shell {
         }
         let changed = ConfigMap { data: Some(data), binary_data: None, ..read };
         let replaced = self.ask(api.replace(name, &PostParams::default(), &changed)).await?;
-        log_published(object, name);
+        self.tell_published(object, name);
         Ok(found(&replaced, object))
+    }
+
+    fn tell_published(&self, object: &AthenaSession, config_map: &str) {
+        let (namespace, name) = key(object);
+        info!(namespace, name, config_map, "the session is published");
+        let note = format!("The session's id is in ConfigMap {config_map} now (spec.publishTo)");
+        self.events.tell(object.object_ref(&()), Notice::normal("Published", note));
     }
 
     async fn unpublish(
@@ -191,11 +223,6 @@ impl Shell {
         let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
         self.ask(api.delete(name, &params)).await.map(|_| Found::Absent)
     }
-}
-
-fn log_published(object: &AthenaSession, config_map: &str) {
-    let (namespace, name) = key(object);
-    info!(namespace, name, config_map, "the session is published");
 }
 
 fn config_map(name: &str, object: &AthenaSession, data: BTreeMap<String, String>) -> ConfigMap {

@@ -9,7 +9,7 @@ use kube::ResourceExt;
 
 use super::decide::Step;
 use super::knowledge::Now;
-use super::limits::positive;
+use super::limits::{self, positive};
 use super::setback::Setback;
 use super::starting;
 use super::verdict::Verdict;
@@ -77,7 +77,7 @@ fn rest(view: &View<'_>) -> Option<Duration> {
         return None;
     }
     let due = ended_at(view)?.checked_add(SignedDuration::try_from(ttl).ok()?).ok()?;
-    Some(Duration::try_from(due.duration_since(view.now.wall)).unwrap_or_default())
+    Some(Duration::try_from(due.duration_since(limits::athena_now(view))).unwrap_or_default())
 }
 
 /// Whether the object is to be deleted now.

@@ -4,7 +4,7 @@
 //! It is not saved: after a restart all of it is learned again, and deciding is right without it.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
@@ -66,6 +66,8 @@ pub struct Knowledge {
     pub listing: Option<Box<Listing>>,
     /// When Athena last accepted our TerminateSession.
     pub accepted_at: Option<Instant>,
+    /// On whose behalf that was.
+    pub accepted_for: Option<TerminationReason>,
     /// When there was the first sign of an end under way: an accepted call, or TERMINATING.
     pub ending_since: Option<Timestamp>,
     /// The call that fails at present, of those that read.
@@ -133,39 +135,75 @@ pub struct Record {
     /// A fingerprint of what it says: of thousands of objects the whole would be much to keep.
     status: Option<u64>,
     others_wrote_at: Option<Instant>,
-    /// Since when an end is asked for, as recorded.
-    requested_at: Option<Timestamp>,
+    /// Since when an end is asked for.
+    requested: Option<Requested>,
+    /// The object was found being deleted, and that alone asks.
+    is_deleted: bool,
+    /// What is recorded of an end that nobody asks for any more.
+    taken_back: Option<Timestamp>,
     /// When the object was found last.
-    found_at: Option<Timestamp>,
+    found_at: Option<Now>,
+}
+
+/// Since when an end is asked for: as this process wrote it, or first found it.
+#[derive(Clone, Copy, Debug)]
+pub struct Requested {
+    /// As it is recorded.
+    pub at: Timestamp,
+    /// By the clock that nobody sets.
+    pub since: Instant,
+}
+
+impl Requested {
+    /// Recorded as of `at`, which isn't later than now, nor before `earliest`.
+    fn new(at: Timestamp, earliest: Option<Timestamp>, now: Now) -> Self {
+        let at = earliest.map_or(at, |earliest| at.max(earliest)).min(now.wall);
+        let ago = Duration::try_from(now.wall.duration_since(at)).unwrap_or_default();
+        Self { at, since: now.tick.checked_sub(ago).unwrap_or(now.tick) }
+    }
 }
 
 impl Record {
     /// What is found at first is nobody's news.
-    fn found(&mut self, status: Option<&AthenaSessionStatus>, now: Now) {
+    fn found(&mut self, object: &AthenaSession, now: Now) {
+        let status = object.status.as_ref();
         let found = fingerprint(status);
         if self.status.is_some_and(|known| known != found) {
             self.others_wrote_at = Some(now.tick);
         }
         self.status = Some(found);
-        // An earlier process, or another one, recorded it: not later than now, nor before it wasn't there.
-        let earliest = self.found_at.and_then(|found_at| found_at.checked_sub(PASS).ok());
-        let requested_at =
-            requested_at(status).map(|at| earliest.map_or(at, |earliest| at.max(earliest)).min(now.wall));
-        self.requested_at = self.requested_at.or(requested_at);
-        self.found_at = Some(now.wall);
+        // An earlier process, or another one, recorded it: not before it wasn't there.
+        let earliest = self.found_at.and_then(|found_at| found_at.wall.checked_sub(PASS).ok());
+        let recorded = requested_at(status).filter(|at| self.taken_back != Some(*at));
+        let requested = recorded.map(|at| Requested::new(at, earliest, now));
+        self.requested = self.requested.or(requested);
+        let deleted = object.metadata.deletion_timestamp.as_ref().filter(|_| !object.spec.terminate);
+        if let (Some(deleted), false) = (deleted, self.is_deleted) {
+            // An object that wasn't deleted yet hadn't asked.
+            self.requested = self.requested.map(|requested| Requested::new(requested.at, Some(deleted.0), now));
+        }
+        self.is_deleted = deleted.is_some();
+        self.found_at = Some(now);
     }
 
     /// This process recorded it.
     pub fn written(&mut self, status: Option<&AthenaSessionStatus>) {
-        let requested_at = requested_at(status).map(|at| self.requested_at.unwrap_or(at));
         let found_at = self.found_at;
-        *self = Self { status: Some(fingerprint(status)), others_wrote_at: None, requested_at, found_at };
+        let requested = requested_at(status).zip(found_at).map(|(at, now)| Requested::new(at, None, now));
+        let requested = requested.map(|requested| self.requested.unwrap_or(requested));
+        let (status, is_deleted) = (Some(fingerprint(status)), self.is_deleted);
+        *self = Self { status, others_wrote_at: None, requested, taken_back: None, is_deleted, found_at };
     }
 
-    /// Since when an end is asked for, as this process wrote it, or first found it.
+    /// Nobody asks for an end, which is certain: the next one that is asked for begins anew, whatever `status` says.
+    pub fn unasked(&mut self, status: Option<&AthenaSessionStatus>) {
+        (self.requested, self.taken_back) = (None, requested_at(status));
+    }
+
+    /// Since when an end is asked for.
     #[must_use]
-    pub fn requested_at(&self) -> Option<Timestamp> {
-        self.requested_at
+    pub fn requested(&self) -> Option<Requested> {
+        self.requested
     }
 
     /// When somebody else was found to have written what is recorded.
@@ -173,6 +211,10 @@ impl Record {
     pub fn others_wrote_at(&self) -> Option<Instant> {
         self.others_wrote_at
     }
+}
+
+fn is_look(operation: Operation) -> bool {
+    matches!(operation, Operation::GetSession | Operation::GetSessionStatus)
 }
 
 fn requested_at(status: Option<&AthenaSessionStatus>) -> Option<Timestamp> {
@@ -317,7 +359,7 @@ impl Knowledge {
 
     /// This is the object as it stands now, and where calls go.
     pub fn found(&mut self, object: &AthenaSession, scope: &Scope, now: Now) {
-        self.record.found(object.status.as_ref(), now);
+        self.record.found(object, now);
         // In another account the session doesn't exist, which says nothing of this one.
         if self.absence.as_ref().is_some_and(|absence| scope.since.is_some_and(|since| absence.first < since)) {
             self.absence = None;
@@ -401,6 +443,8 @@ impl Knowledge {
         }
         self.work_group.get_or_insert_with(|| work_group.to_owned());
         self.saw(status.clone(), at, now.wall);
+        // Nobody has looked again when it was time to: nobody needs that answer any more.
+        self.trouble.take_if(|trouble| is_look(trouble.error.operation) && trouble.retry_at + PASS < now.tick);
         self.answered_in(scope);
     }
 
@@ -515,9 +559,9 @@ impl Knowledge {
     }
 
     /// TerminateSession was accepted.
-    pub fn terminate_accepted(&mut self, state: Option<SessionState>, now: Now) {
+    pub fn terminate_accepted(&mut self, reason: TerminationReason, state: Option<SessionState>, now: Now) {
         self.succeeded(Operation::TerminateSession);
-        self.accepted_at = Some(now.tick);
+        (self.accepted_at, self.accepted_for) = (Some(now.tick), Some(reason));
         self.ending_since.get_or_insert(now.wall);
         if let (Some(state), Some(seen)) = (state, &self.seen) {
             let status = SessionStatus { state, ..seen.status.clone() };
@@ -531,8 +575,7 @@ impl Knowledge {
             let is_refusal = !matches!(error.class, ErrorClass::Unavailable | ErrorClass::AlreadyStarted);
             self.start.surely_none = is_refusal && self.start.surely_none_before;
         }
-        let reading = matches!(error.operation, Operation::GetSession | Operation::GetSessionStatus);
-        if reading && error.class == ErrorClass::NotFoundOrInvalid {
+        if is_look(error.operation) && error.class == ErrorClass::NotFoundOrInvalid {
             // Unless a listing shows that the very same answer is wrong.
             self.trouble.take_if(|trouble| {
                 trouble.error.operation == error.operation && trouble.error.class != ErrorClass::NotFoundOrInvalid

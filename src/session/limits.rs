@@ -11,10 +11,13 @@ use jiff::{SignedDuration, Timestamp};
 use kube::core::Duration as Asked;
 
 use super::knowledge::Seen;
-use super::view::{Evidence, PASS, View};
+use super::view::{Evidence, View};
 use crate::api::condition;
 use crate::api::session::TerminationReason;
 use crate::athena::port::SessionState;
+
+/// How old that look may be: the session goes to work when somebody uses it, whatever took the pass its time.
+const LOOK_LIFE: Duration = Duration::from_secs(2);
 
 /// A limit that the spec sets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +34,8 @@ pub struct Grace {
     pub since: Timestamp,
     /// When it is over.
     pub until: Timestamp,
+    /// How long that is from now, by the clock that nobody sets.
+    pub rest: Duration,
 }
 
 /// A duration that the API server let in is above zero. Any other is none: it would end what nobody wants ended.
@@ -59,8 +64,10 @@ pub fn grace(view: &View<'_>) -> Option<Grace> {
     let waits = view.intent().is_some_and(|reason| reason != TerminationReason::MaxIdle);
     let period = view.object.spec.termination_grace_period.and_then(positive).filter(|_| waits)?;
     let since = requested_at(view);
-    let until = after(since, period);
-    (until > view.now.wall).then_some(Grace { since, until })
+    let passed = view.knowledge.record.requested();
+    let passed = passed.map_or(Duration::ZERO, |asked| view.now.tick.saturating_duration_since(asked.since));
+    let rest = period.checked_sub(passed).filter(|rest| !rest.is_zero())?;
+    Some(Grace { since, until: after(since, period), rest })
 }
 
 /// The grace period where the session uses it. An end that has been begun isn't held up any more.
@@ -71,31 +78,39 @@ pub fn draining(view: &View<'_>) -> Option<Grace> {
 }
 
 /// When the end was asked for, as this process wrote or first found it: what others write into the status later can put
-/// off no end, nor bring it forward. An object that wasn't deleted yet hadn't asked.
+/// off no end, nor bring it forward.
 #[must_use]
 pub fn requested_at(view: &View<'_>) -> Timestamp {
-    let recorded = view.recorded().and_then(|status| status.termination_requested_at.as_ref());
-    let recorded = recorded.map_or(view.now.wall, |recorded| recorded.0.min(view.now.wall));
-    let known = view.knowledge.record.requested_at().unwrap_or(recorded);
-    let is_deletion = view.asked() == Some(TerminationReason::ObjectDeleted);
-    let deleted = view.object.metadata.deletion_timestamp.as_ref().filter(|_| is_deletion);
-    condition::time(deleted.map_or(known, |deleted| known.max(deleted.0))).0
+    condition::time(view.knowledge.record.requested().map_or(view.now.wall, |asked| asked.at)).0
 }
 
-/// Whether a call of this moment, for this session alone, showed what is known of it. A list may lag behind.
+/// Whether a call of this very pass, for this session alone, showed what is known of it. A list may lag behind.
 #[must_use]
 pub fn is_certain(view: &View<'_>, seen: &Seen) -> bool {
-    let sure = view.knowledge.looked_at.filter(|looked_at| *looked_at == seen.at);
+    let sure = view.knowledge.looked_at.filter(|looked_at| *looked_at == seen.at && *looked_at >= view.began);
     let age = sure.map(|looked_at| view.now.tick.duration_since(looked_at));
     // A look from before the limit was reached doesn't show that it is.
-    let most = overdue(view).filter(|(reason, _)| view.intent() == Some(*reason)).map_or(PASS, |(_, by)| by.min(PASS));
-    age.is_some_and(|age| age <= most)
+    let overdue = overdue(view).filter(|(reason, _)| view.intent() == Some(*reason)).map(|(_, by)| by);
+    age.is_some_and(|age| age <= LOOK_LIFE && overdue.is_none_or(|by| age <= by))
 }
 
 /// Whether TerminateSession was accepted, and Athena may still come to it.
 #[must_use]
 pub fn has_begun(view: &View<'_>, seen: &Seen) -> bool {
     view.knowledge.accepted_at.is_some_and(|accepted| seen.at < accepted + view.timing.recall)
+}
+
+/// Whether Athena itself has ended a started session for its idleness: the start asked for that, and no later than we
+/// would have ended it.
+#[must_use]
+pub fn idled_out(view: &View<'_>) -> Option<TerminationReason> {
+    let limit = view.object.spec.max_idle.and_then(positive).filter(|_| view.is_started())?;
+    let idle_since = view.recorded()?.idle_since.as_ref()?.0;
+    let ended = view.knowledge.seen.as_ref().filter(|_| view.evidence() == Evidence::Ended)?.status.ended_at?;
+    let was_idle = ended.duration_since(idle_since);
+    // Its times are whole seconds.
+    (was_idle + SignedDuration::from_secs(1) >= SignedDuration::try_from(limit).ok()?)
+        .then_some(TerminationReason::MaxIdle)
 }
 
 /// The limit that is reached, and since how long.
@@ -121,8 +136,15 @@ fn next(view: &View<'_>) -> Option<Limit> {
     limits.into_iter().flatten().filter(|_| is_active).min_by_key(|limit| limit.due)
 }
 
+/// When the session has lived long enough, where that is limited and known.
+#[must_use]
+pub fn lifetime_over_at(view: &View<'_>) -> Option<Timestamp> {
+    let Evidence::Alive(seen) = view.evidence() else { return None };
+    Some(after(seen.status.started_at?, view.object.spec.max_lifetime.and_then(positive)?))
+}
+
 /// Athena's times are compared with Athena's clock.
-fn athena_now(view: &View<'_>) -> Timestamp {
+pub(super) fn athena_now(view: &View<'_>) -> Timestamp {
     view.now.wall.checked_add(view.scope.skew).unwrap_or(view.now.wall)
 }
 

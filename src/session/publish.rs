@@ -13,13 +13,12 @@ use super::knowledge::Now;
 use super::setback::Setback;
 use super::verdict::{self, Verdict};
 use super::view::{Evidence, View};
+use super::{limits, workload};
 use crate::api::reason::Reason;
+use crate::api::session::TerminationReason;
 use crate::athena::port::SessionState;
 use crate::frugal::Blank;
 use crate::timing::Timing;
-
-/// A removal that goes on failing is left to the garbage collector.
-const MOST_REMOVALS: u32 = 5;
 
 /// What is known of the ConfigMap.
 #[derive(Clone, Debug, Default)]
@@ -29,7 +28,34 @@ pub struct Publication {
     /// When.
     at: Option<Instant>,
     /// The request that fails at present.
-    setback: Option<Setback>,
+    setback: Option<(Request, Setback)>,
+    /// What we went by was old, and nothing has been written since.
+    was_old: bool,
+    /// A creation that got no answer may still come to pass until then.
+    late_until: Option<Instant>,
+}
+
+/// A request about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// Read it.
+    Look,
+    /// Write it.
+    Publish,
+    /// Remove it.
+    Unpublish,
+}
+
+impl Request {
+    /// What a step asks of the API server.
+    #[must_use]
+    pub fn of(step: &Step) -> Self {
+        match step {
+            Step::Publish { .. } => Self::Publish,
+            Step::Unpublish { .. } => Self::Unpublish,
+            _ => Self::Look,
+        }
+    }
 }
 
 /// A ConfigMap, or none, under the name that `spec.publishTo` says.
@@ -54,19 +80,36 @@ pub enum Found {
 }
 
 impl Blank for Publication {
-    const BLANK: &'static Self = &Self { found: Found::Unknown, at: None, setback: None };
+    const BLANK: &'static Self =
+        &Self { found: Found::Unknown, at: None, setback: None, was_old: false, late_until: None };
 }
 
 impl Publication {
-    /// The API server has answered.
-    pub fn found(&mut self, found: Found, now: Now) {
-        *self = Self { found, at: Some(now.tick), setback: None };
+    /// The API server has answered a request.
+    pub fn answered(&mut self, request: Request, found: Found, now: Now) {
+        // That it can be read says nothing about the next attempt to write it.
+        let setback = self.setback.take().filter(|(failing, _)| request == Request::Look && *failing != request);
+        let was_old = self.was_old && request == Request::Look;
+        let late_until = self.late_until.filter(|until| request == Request::Look && now.tick < *until);
+        *self = Self { found, at: Some(now.tick), setback, was_old, late_until };
     }
 
-    /// It hasn't, or refuses, in these words. `jitter`, from 0 to 1, spreads the retries of many objects.
-    pub fn failed(&mut self, refusal: Option<String>, now: Now, timing: &Timing, jitter: f64) {
-        let setback = Setback::after(self.setback.take(), refusal, now, timing, jitter);
-        *self = Self { found: Found::Unknown, at: self.at, setback: Some(setback) };
+    /// What we went by is old: it is looked at anew, at once where that hasn't just been done.
+    pub fn changed(&mut self, request: Request, now: Now, timing: &Timing, jitter: f64) {
+        if self.was_old {
+            return self.failed(request, None, now, timing, jitter);
+        }
+        (self.found, self.was_old) = (Found::Unknown, true);
+    }
+
+    /// It hasn't answered, or refuses, in these words. `jitter`, from 0 to 1, spreads the retries of many objects.
+    pub fn failed(&mut self, request: Request, refusal: Option<String>, now: Now, timing: &Timing, jitter: f64) {
+        if request == Request::Publish && refusal.is_none() {
+            self.late_until = Some(now.tick + timing.steady);
+        }
+        let before = self.setback.take().filter(|(failing, _)| *failing == request).map(|(_, setback)| setback);
+        let setback = Setback::after(before, refusal, now, timing, jitter);
+        (self.found, self.setback) = (Found::Unknown, Some((request, setback)));
     }
 }
 
@@ -77,17 +120,38 @@ enum Wish {
 
 /// None: it is left as it is.
 fn wish(view: &View<'_>) -> Option<Wish> {
-    view.object.spec.publish_to.as_ref().filter(|_| view.may_know())?;
+    view.object.spec.publish_to.as_ref().filter(|_| view.is_held())?;
+    let verdict = verdict::of_session(view);
+    let is = |reason| verdict.as_ref().is_some_and(|verdict| verdict.reason == reason);
+    if view.terms.owner.is_some() || view.is_foreign() || is(Reason::SessionNotFound) {
+        return Some(Wish::Gone);
+    }
+    if !view.may_know() {
+        return None;
+    }
     let is_over = match view.evidence() {
-        Evidence::Alive(seen) => seen.status.state == SessionState::Terminating,
+        Evidence::Alive(seen) => matches!(seen.status.state, SessionState::Terminating | SessionState::Degraded),
         Evidence::Ended | Evidence::Absent => true,
         Evidence::None | Evidence::Missing(_) => false,
     };
-    if is_over || view.intent().is_some() {
+    if is_over || is_certain_end(view) {
         return Some(Wish::Gone);
     }
-    let is_up = verdict::of_session(view).is_some_and(|verdict| verdict.reason == Reason::Running);
-    is_up.then(|| data(view)).flatten().map(Wish::There)
+    (is(Reason::Running)).then(|| data(view)).flatten().map(Wish::There)
+}
+
+/// Whether an end is asked for by the object itself, or makes sure in this very pass that its time has come.
+fn is_certain_end(view: &View<'_>) -> bool {
+    match view.intent() {
+        None => false,
+        Some(TerminationReason::WorkloadFinished) => workload::confirm(view).is_none(),
+        Some(reason) if reason.is_limit() => {
+            // How long it has lived no list tells wrong.
+            let drains = reason == TerminationReason::MaxLifetime && limits::draining(view).is_some();
+            drains || matches!(view.evidence(), Evidence::Alive(seen) if limits::is_certain(view, seen))
+        }
+        Some(_) => true,
+    }
 }
 
 /// What was seen from Athena alone: what is recorded may be forged.
@@ -102,34 +166,60 @@ fn data(view: &View<'_>) -> Option<BTreeMap<String, String>> {
     Some(data.map(|(key, value)| (key.to_owned(), value.to_owned())).into())
 }
 
-/// What is to be done about it now.
-pub(super) fn due(view: &View<'_>) -> Option<Step> {
-    let wish = wish(view)?;
+/// The next request about it, and how long from now it is due, if nothing changes until then.
+fn next(view: &View<'_>) -> Option<(Duration, Step)> {
     let known = &view.knowledge.publication;
-    if known.setback.as_ref().is_some_and(|setback| setback.retry_at > view.now.tick || is_given_up(setback, &wish)) {
-        return None;
-    }
-    match (wish, &known.found) {
-        (_, Found::Unknown) => Some(Step::LookAtConfigMap),
+    let (due, step) = match (wish(view)?, &known.found) {
+        (_, Found::Unknown) => (Duration::ZERO, Step::LookAtConfigMap),
         (Wish::Gone, Found::Ours { uid, resource_version, .. }) => {
-            Some(Step::Unpublish { uid: uid.clone(), resource_version: resource_version.clone() })
+            (Duration::ZERO, Step::Unpublish { uid: uid.clone(), resource_version: resource_version.clone() })
         }
-        (Wish::Gone, Found::Absent | Found::Foreign) => None,
-        (Wish::There(data), Found::Absent) => Some(Step::Publish { data }),
-        (Wish::There(data), Found::Ours { data: found, .. }) if *found != data => Some(Step::Publish { data }),
-        (Wish::There(_), found) => look_again(view, found).is_zero().then_some(Step::LookAtConfigMap),
-    }
+        (Wish::Gone, Found::Absent) => (view.until(known.late_until?), Step::LookAtConfigMap),
+        (Wish::Gone, Found::Foreign) => return None,
+        (Wish::There(data), Found::Absent) => (Duration::ZERO, Step::Publish { data }),
+        (Wish::There(data), Found::Ours { data: found, .. }) if *found != data => {
+            (Duration::ZERO, Step::Publish { data })
+        }
+        (Wish::There(_), found) => (look_again(view, found), Step::LookAtConfigMap),
+    };
+    let setback = known.setback.as_ref().filter(|(failing, _)| *failing == Request::of(&step));
+    let retry = setback.map_or(Duration::ZERO, |(_, setback)| view.until(setback.retry_at + pause(view, setback)));
+    Some((due.max(retry), step))
 }
 
-/// When there is something to do about it again, if nothing changes until then.
+/// After some failures nobody waits for it any more: the session has ended, most probably.
+fn pause(view: &View<'_>, setback: &Setback) -> Duration {
+    const SOON: u32 = 5;
+    let is_over = view.intent().is_some() || !matches!(view.evidence(), Evidence::Alive(_));
+    if is_over && setback.attempts > SOON { view.timing.rarely() } else { Duration::ZERO }
+}
+
+/// What is to be done about it now.
+pub(super) fn due(view: &View<'_>) -> Option<Step> {
+    next(view).filter(|(due, _)| due.is_zero()).map(|(_, step)| step)
+}
+
+/// When there is something to do about it again.
 pub(super) fn wait(view: &View<'_>) -> Option<Duration> {
-    let wish = wish(view)?;
+    next(view).map(|(due, _)| due)
+}
+
+/// What is to be done about it before the session is ended: tried once, since nothing about it holds up an end.
+pub(super) fn before_end(view: &View<'_>) -> Option<Step> {
+    due(view).filter(|_| view.knowledge.publication.setback.is_none())
+}
+
+/// What is to be known of it before the session is started: one that can't be told of would be billed for nothing.
+pub(super) fn before_start(view: &View<'_>) -> Option<Step> {
     let known = &view.knowledge.publication;
-    match (&known.setback, wish) {
-        (Some(setback), wish) => (!is_given_up(setback, &wish)).then(|| view.until(setback.retry_at)),
-        (None, Wish::There(_)) => Some(look_again(view, &known.found)),
-        (None, Wish::Gone) => None,
-    }
+    let is_due = match known.found {
+        Found::Unknown => true,
+        Found::Foreign => look_again(view, &known.found).is_zero(),
+        Found::Absent | Found::Ours { .. } => false,
+    };
+    let is_due = is_due && view.object.spec.publish_to.is_some();
+    let waits = known.setback.as_ref().is_some_and(|(_, setback)| setback.retry_at > view.now.tick);
+    (is_due && !waits).then_some(Step::LookAtConfigMap)
 }
 
 /// Nobody tells when somebody else changes it.
@@ -138,29 +228,26 @@ fn look_again(view: &View<'_>, found: &Found) -> Duration {
     view.knowledge.publication.at.map_or(Duration::ZERO, |at| view.until(at + interval))
 }
 
-fn is_given_up(setback: &Setback, wish: &Wish) -> bool {
-    matches!(wish, Wish::Gone) && setback.attempts >= MOST_REMOVALS
-}
-
-/// What keeps it from telling of a session that is up.
+/// What keeps it from telling of the session.
 pub(super) fn hindrance(view: &View<'_>) -> Option<Verdict> {
     let name = &view.object.spec.publish_to.as_ref()?.config_map_name;
     let namespace = view.object.namespace().unwrap_or_default();
     let known = &view.knowledge.publication;
     let steady = view.timing.steady;
+    let lead = verdict::in_spite(view);
     if known.found == Found::Foreign {
         let message = format!(
-            "The session is up, and spec.publishTo can't tell of it: ConfigMap {namespace}/{name} is there already, and \
-             isn't this object's. It is left as it is. Delete it, or create another AthenaSession that names another one. \
-             Looked at again every {steady:?}."
+            "{lead} spec.publishTo can't tell of it: ConfigMap {namespace}/{name} is there already, and isn't this \
+             object's. It is left as it is. If nobody needs it, delete it; if another AthenaSession publishes there, \
+             create this one anew with another name. Looked at again every {steady:?}."
         );
         return Some(Verdict { reason: Reason::PublishConflict, message });
     }
-    let refusal = known.setback.as_ref()?.refusal.as_ref()?;
+    let refusal = known.setback.as_ref()?.1.refusal.as_ref()?;
     let message = format!(
-        "The session is up, and spec.publishTo can't tell of it: the API server refuses the operator ConfigMap \
-         {namespace}/{name} ({refusal}). If the right is missing, a cluster administrator can add the component \
-         deploy/workloads to the operator's installation. Tried again every {steady:?}."
+        "{lead} spec.publishTo can't tell of it: the API server refuses the operator ConfigMap {namespace}/{name} \
+         ({refusal}). If the right is missing, a cluster administrator can add the component deploy/workloads to the \
+         operator's installation. Tried again every {steady:?}."
     );
     Some(Verdict { reason: Reason::PublishForbidden, message })
 }

@@ -18,10 +18,12 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::decide::{self, Step};
 use super::notice;
+use super::publish;
 use super::request::{breach, request};
 use super::status;
 use super::verdict::{self, Verdict};
 use super::view::View;
+use super::workload;
 use crate::api::condition;
 use crate::api::reason::Reason;
 use crate::api::session::{AthenaSessionStatus, DeletionPolicy, StartAttempt, StartOutcome};
@@ -47,6 +49,10 @@ pub(super) fn pursue(view: &View<'_>) -> Step {
     // What holds up another call hides no session that was started before.
     if !is_surely_none(view) && view.knowledge.start.unlisted.is_none() {
         return list(view);
+    }
+    // What can't be handed over, or won't be ended, would be billed for nothing.
+    if let Some(step) = publish::before_start(view).or_else(|| workload::due(view)) {
+        return step;
     }
     if let Some(hindrance) = hindrance(view) {
         return meanwhile(view, decide::interval(view, hindrance.reason));
@@ -230,19 +236,27 @@ pub(super) fn hindrance(view: &View<'_>) -> Option<Verdict> {
         && let Some(breach) = breach(start, asked.and_then(|asked| asked.bounds.as_deref()))
     {
         let none = if !view.is_held() || is_surely_none(view) { " No session was started." } else { "" };
-        let message = format!("AthenaWorkGroup {name} doesn't allow this start: {breach}.{none}");
+        let message = format!(
+            "AthenaWorkGroup {name} doesn't allow this start: {breach}.{none} spec.start can't change: create another AthenaSession, or have a cluster \
+             administrator allow it."
+        );
         return Some(Verdict { reason: Reason::StartNotAllowed, message });
     }
     if terms.is_closing {
-        let message = format!("AthenaWorkGroup {name} is being deleted: no session is started there.");
+        let message = format!(
+            "AthenaWorkGroup {name} is being deleted: no session is started there. Delete this object, or have the \
+             AthenaWorkGroup created anew once it is gone."
+        );
         return Some(Verdict { reason: Reason::WorkGroupTerminating, message });
     }
     if terms.brake == Some(Brake::ReadOnly) {
         let message = "The operator runs with --read-only: otherwise it would call StartSession now.";
         return Some(Verdict { reason: Reason::ReadOnly, message: message.to_owned() });
     }
-    let crowd = asked.and_then(|asked| asked.crowd.as_ref())?;
-    Some(Verdict { reason: Reason::WaitingForQuota, message: crowd.sentence(name) })
+    if let Some(crowd) = asked.and_then(|asked| asked.crowd.as_ref()) {
+        return Some(Verdict { reason: Reason::WaitingForQuota, message: crowd.sentence(name) });
+    }
+    verdict::beside(view)
 }
 
 /// Where an object stands whose session isn't known.

@@ -59,6 +59,7 @@ pub(super) fn render(view: &View<'_>, verdict: &Verdict, with_session: bool) -> 
         status.termination_requested_at = Some(condition::time(limits::requested_at(view)));
         status.termination_reason = status.termination_reason.filter(|_| view.is_end_recorded()).or(Some(reason));
     }
+    status.termination_reason = status.termination_reason.or(limits::idled_out(view));
     status.conditions = conditions(view, verdict, &status);
     status
 }
@@ -102,13 +103,21 @@ fn conditions(view: &View<'_>, verdict: &Verdict, status: &AthenaSessionStatus) 
         (Some(state), Evidence::Absent) => format!("Athena no longer knows the session; its last word was {state}."),
         (Some(state), _) => format!("Athena's word when this was written: {state}."),
     };
-    let active = if view.intent().is_some() { Tristate::False } else { row.active };
+    let active =
+        if view.intent().is_some() || view.is_held() && view.is_starting() { Tristate::False } else { row.active };
     let draft = |type_, status, reason, message| Draft { type_, status, reason, message };
     let word = verdict.reason.as_str();
     let mut drafts = vec![
         draft("Active", active, word, state_message.clone()),
         match terminated(view, verdict, status) {
-            Some(reason) => draft("Terminated", Tristate::True, reason, state_message),
+            Some(reason) => {
+                let of_workloads = reason == TerminationReason::WorkloadFinished.as_str();
+                let why = workload::sentence(view);
+                // The message of an earlier process has it already.
+                let is_untold = of_workloads && !state_message.starts_with(&why);
+                let message = if is_untold { format!("{why}. {state_message}") } else { state_message };
+                draft("Terminated", Tristate::True, reason, message)
+            }
             None => {
                 let message = "The session has not been seen to end.".to_owned();
                 draft("Terminated", Tristate::False, word, message)

@@ -126,6 +126,8 @@ fn refused(view: &View<'_>, refusal: Refusal) -> Verdict {
     let is_ending = view.knowledge.state() == Some(&SessionState::Terminating);
     let message = if view.is_held() && is_ending {
         format!("{message} Athena is ending the session already; the operator does nothing more to it.")
+    } else if view.object.spec.start.is_some() {
+        format!("{message} Until then no session is started; one that was started is ended all the same.")
     } else if view.is_held() {
         format!("{message} Until then the session is left as it is, and isn't ended.")
     } else {
@@ -203,8 +205,21 @@ pub fn arrives_within(view: &View<'_>, reason: Reason) -> Option<Duration> {
 pub fn verdict(view: &View<'_>) -> Option<Verdict> {
     let verdict = of_session(view)?;
     let is_up = view.is_held() && verdict.reason == Reason::Running;
-    let beside = if is_up { publish::hindrance(view).or_else(|| workload::standing(view)) } else { None };
+    let beside = if is_up { beside(view).or_else(|| workload::standing(view)) } else { None };
     Some(expiry::noted(view, beside.unwrap_or(verdict)))
+}
+
+/// What keeps the session from being handed over, or from being ended with its workloads: both are told of.
+pub(super) fn beside(view: &View<'_>) -> Option<Verdict> {
+    match (publish::hindrance(view), workload::hindrance(view)) {
+        (Some(one), Some(other)) => Some(Verdict { message: format!("{} {}", one.message, other.message), ..one }),
+        (one, other) => one.or(other),
+    }
+}
+
+/// How a sentence begins that tells of such.
+pub(super) fn in_spite(view: &View<'_>) -> &'static str {
+    if view.is_starting() { "No session is started, since" } else { "The session is up, and" }
 }
 
 /// Where it stands as far as its session goes.
@@ -371,6 +386,7 @@ pub(super) fn lost(view: &View<'_>) -> Verdict {
 
 fn ended(view: &View<'_>) -> Verdict {
     let asked = view.recorded().filter(|_| view.cause().is_some()).and_then(|status| status.termination_reason);
+    let asked = asked.or(limits::idled_out(view));
     let last_word = view.knowledge.seen.as_ref().map(|seen| &seen.status);
     let status = last_word.filter(|status| status.state.is_ended());
     let said = status.and_then(|status| status.state_change_reason.as_deref());
@@ -413,10 +429,10 @@ fn why(view: &View<'_>, reason: TerminationReason) -> String {
 }
 
 fn draining(view: &View<'_>, reason: TerminationReason) -> Option<Verdict> {
-    let limits::Grace { since, until } = limits::draining(view)?;
+    let limits::Grace { since, until, .. } = limits::draining(view)?;
     let message = format!(
-        "{}: the session is to be ended since {since}. It is BUSY, and ended as soon as it isn't any more, or at {until} \
-         (spec.terminationGracePeriod).",
+        "{}: an end is asked for since {since}. The session is BUSY, and is ended as soon as it isn't any more, or at {until}: \
+         lower spec.terminationGracePeriod to end it sooner.",
         why(view, reason)
     );
     Some(Verdict { reason: Reason::Draining, message: with_way_out(view, message) })
@@ -458,10 +474,27 @@ fn alive(view: &View<'_>, state: &SessionState) -> Verdict {
         ),
         (None, _) => (
             Reason::Running,
-            "The session is up. It is ended when this object is deleted (unless deletionPolicy is Retain) or spec.terminate is set.".to_owned(),
+            format!("The session is up. It is ended {}.", ways_to_end(view)),
         ),
     };
     Verdict { reason, message }
+}
+
+/// When a session is ended that is up.
+pub(super) fn ways_to_end(view: &View<'_>) -> String {
+    let spec = &view.object.spec;
+    let mut ways = vec![
+        "when this object is deleted (unless deletionPolicy is Retain)".to_owned(),
+        "when spec.terminate is set".to_owned(),
+    ];
+    if let Some(idle) = spec.max_idle.filter(|it| limits::positive(*it).is_some()) {
+        ways.push(format!("when it has been IDLE for {idle} (spec.maxIdle)"));
+    }
+    if let Some(at) = limits::lifetime_over_at(view) {
+        ways.push(format!("at {at} (spec.maxLifetime)"));
+    }
+    let last = ways.pop().unwrap_or_default();
+    format!("{}, or {last}", ways.join(", "))
 }
 
 /// Counted from the first sign, to this process, that the end is under way; of a session that was

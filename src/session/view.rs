@@ -21,6 +21,8 @@ pub const PASS: Duration = Duration::from_secs(10);
 pub struct View<'a> {
     /// The object.
     pub object: &'a AthenaSession,
+    /// When this pass began.
+    pub began: Instant,
     /// The API server gave this copy in this very pass: it isn't a cached one.
     pub fresh: bool,
     /// What is known of its session.
@@ -96,6 +98,12 @@ impl View<'_> {
         self.asked().or_else(|| limits::reached(self))
     }
 
+    /// Whether it is certain that nobody asks for the session's end.
+    #[must_use]
+    pub fn is_unasked(&self) -> bool {
+        self.intent().is_none() && matches!(self.evidence(), Evidence::Alive(_))
+    }
+
     /// Why the session is to be ended, or was. A limit can't be seen to be reached any more once the session ends: of it the
     /// record remains. Nothing is ended for that.
     #[must_use]
@@ -105,7 +113,7 @@ impl View<'_> {
             _ => false,
         };
         let recorded = self.recorded().and_then(|status| status.termination_reason);
-        self.intent().or(recorded.filter(|reason| reason.is_limit() && !is_active))
+        self.intent().or(recorded.filter(|reason| reason.is_limit() && !is_active)).or(limits::idled_out(self))
     }
 
     /// Which end the object's metadata and spec ask for, if one.

@@ -11,9 +11,10 @@ use kube::ResourceExt;
 
 use super::decide::Step;
 use super::knowledge::Now;
+use super::limits;
 use super::setback::Setback;
-use super::verdict::Verdict;
-use super::view::{Evidence, PASS, View};
+use super::verdict::{self, Verdict};
+use super::view::{Evidence, View};
 use crate::api::condition;
 use crate::api::reason::Reason;
 use crate::api::session::{TerminationReason, Workload, WorkloadOutcome, WorkloadRecord};
@@ -82,7 +83,6 @@ impl Workloads {
 
     /// The API server said so of one, when asked at `sent`.
     pub fn read(&mut self, workload: &Workload, state: State, sent: Instant, now: Now) {
-        self.setback = None;
         let before = self.readings.remove(workload);
         let uid = state.uid().map(str::to_owned).or(before.as_ref().and_then(|before| before.uid.clone()));
         let is_at_work = matches!(state, State::Unfinished { .. });
@@ -92,6 +92,11 @@ impl Workloads {
         };
         let since = before.filter(goes_on).map_or(now, |before| before.since);
         self.readings.insert(workload.clone(), Reading { state, at: sent, since, uid });
+    }
+
+    /// It said so of all of them.
+    pub fn all_read(&mut self) {
+        self.setback = None;
     }
 
     /// It didn't answer, or refuses, in these words. `jitter`, from 0 to 1, spreads the retries of many objects.
@@ -109,7 +114,13 @@ pub(super) fn is_finished(view: &View<'_>) -> bool {
 /// An end that is under way, or reached, isn't taken back.
 fn is_begun(view: &View<'_>) -> bool {
     let recorded = view.recorded().and_then(|status| status.termination_reason);
-    recorded == Some(TerminationReason::WorkloadFinished) && (view.knowledge.accepted_at.is_some() || is_over(view))
+    recorded == Some(TerminationReason::WorkloadFinished) && (is_called(view) || is_over(view))
+}
+
+/// Whether TerminateSession was accepted on their account, and Athena may still come to it.
+fn is_called(view: &View<'_>) -> bool {
+    let is_theirs = view.knowledge.accepted_for == Some(TerminationReason::WorkloadFinished);
+    is_theirs && matches!(view.evidence(), Evidence::Alive(seen) if limits::has_begun(view, seen))
 }
 
 fn is_over(view: &View<'_>) -> bool {
@@ -144,12 +155,9 @@ fn is_followed(view: &View<'_>) -> bool {
     let spec = &view.object.spec;
     let is_wanted = !spec.end_with.is_empty() && view.timing.end_with.is_some();
     let is_asked_otherwise = spec.terminate || view.is_deleted();
-    is_wanted
-        && !is_asked_otherwise
-        && view.is_held()
-        && view.terms.owner.is_none()
-        && !view.is_foreign()
-        && !is_over(view)
+    // Also of a session that is being started: its workloads may come and go meanwhile.
+    let may_start = view.is_held() && view.is_starting() && view.terms.refusal.is_none();
+    is_wanted && !is_asked_otherwise && (view.may_know() || may_start) && !is_over(view)
 }
 
 /// What is to be asked about them now.
@@ -182,7 +190,7 @@ fn wait_for_look(view: &View<'_>) -> Option<Duration> {
     waits.min()
 }
 
-/// What is to be done before the session is ended on their account: each is read anew.
+/// What is to be done before the session is ended on their account: each is read anew in this very pass.
 pub(super) fn confirm(view: &View<'_>) -> Option<Step> {
     let known = &view.knowledge.workloads;
     if is_begun(view) {
@@ -191,7 +199,7 @@ pub(super) fn confirm(view: &View<'_>) -> Option<Step> {
     if let Some(setback) = known.setback.as_ref().filter(|setback| setback.retry_at > view.now.tick) {
         return Some(Step::Wait(Some(view.until(setback.retry_at))));
     }
-    let is_old = |workload| known.readings.get(workload).is_none_or(|reading| view.now.tick > reading.at + PASS);
+    let is_old = |workload| known.readings.get(workload).is_none_or(|reading| reading.at < view.began);
     let asks = known.setback.is_some() || view.object.spec.end_with.iter().any(is_old);
     asks.then_some(Step::LookAtWorkloads)
 }
@@ -238,35 +246,40 @@ pub(super) fn sentence(view: &View<'_>) -> String {
     told(view).unwrap_or_else(|| "The workloads of spec.endWith have finished".to_owned())
 }
 
-/// What there is to say of them while the session is up.
-pub(super) fn standing(view: &View<'_>) -> Option<Verdict> {
-    let workloads = &view.object.spec.end_with;
-    if workloads.is_empty() {
+/// What keeps them from ending the session.
+pub(super) fn hindrance(view: &View<'_>) -> Option<Verdict> {
+    if view.object.spec.end_with.is_empty() {
         return None;
     }
-    let Some(delay) = view.timing.end_with else {
-        let message = "The session is up, and spec.endWith won't end it: the operator runs without --end-with. A cluster \
-                       administrator can add the component deploy/workloads to its installation.";
-        return Some(Verdict { reason: Reason::EndWithDisabled, message: message.to_owned() });
-    };
-    if let Some(refusal) = view.knowledge.workloads.setback.as_ref().and_then(|setback| setback.refusal.as_ref()) {
+    let lead = verdict::in_spite(view);
+    if view.timing.end_with.is_none() {
         let message = format!(
-            "The session is up, and spec.endWith can't end it: the API server refuses the operator what it names \
-             ({refusal}). A cluster administrator can add the component deploy/workloads to its installation. Tried again \
-             every {:?}.",
-            view.timing.steady
+            "{lead} spec.endWith won't end it: the operator runs without --end-with. A cluster administrator can add the \
+             component deploy/workloads to its installation."
         );
-        return Some(Verdict { reason: Reason::EndWithForbidden, message });
+        return Some(Verdict { reason: Reason::EndWithDisabled, message });
     }
+    let refusal = view.knowledge.workloads.setback.as_ref()?.refusal.as_ref()?;
+    let message = format!(
+        "{lead} spec.endWith can't end it: the API server refuses the operator what it names ({refusal}). A cluster \
+         administrator can add the component deploy/workloads to its installation. Tried again every {:?}.",
+        view.timing.steady
+    );
+    Some(Verdict { reason: Reason::EndWithForbidden, message })
+}
+
+/// What there is to say of them while the session is up.
+pub(super) fn standing(view: &View<'_>) -> Option<Verdict> {
+    let delay = view.timing.end_with.filter(|_| !view.object.spec.end_with.is_empty())?;
     let message = match told(view).filter(|_| due_at(view).is_some()) {
-        Some(told) => format!("The session is up. {told}: it is ended {delay:?} later."),
-        None => format!("The session is up. It is ended when {} finished. {ANYWAY}", names(view)),
+        Some(told) => format!("The session is up. {told}: it is ended {delay:?} after that was seen."),
+        None => {
+            let (names, ways) = (names(view), verdict::ways_to_end(view));
+            format!("The session is up. It is ended when {names} finished; before that {ways}.")
+        }
     };
     Some(Verdict { reason: Reason::Running, message })
 }
-
-const ANYWAY: &str =
-    "Before that, when this object is deleted (unless deletionPolicy is Retain) or spec.terminate is set.";
 
 fn names(view: &View<'_>) -> String {
     let workloads = &view.object.spec.end_with;

@@ -143,5 +143,16 @@ pub fn claim(uid: &str) -> Claim {
 /// A view without an AthenaWorkGroup and without a poller.
 pub fn view<'a>(object: &'a AthenaSession, knowledge: &'a Knowledge, scope: &'a Scope, now: Now) -> View<'a> {
     static TERMS: LazyLock<Terms> = LazyLock::new(Terms::default);
-    View { object, fresh: true, knowledge, terms: &TERMS, polled: false, scope, cluster: CLUSTER, timing: &TIMING, now }
+    View {
+        object,
+        began: now.tick,
+        fresh: true,
+        knowledge,
+        terms: &TERMS,
+        polled: false,
+        scope,
+        cluster: CLUSTER,
+        timing: &TIMING,
+        now,
+    }
 }

@@ -447,3 +447,37 @@ fn without_a_grace_period_nothing_waits() {
     world.run_for(minutes(1));
     assert_eq!((words(&world), world.count(TERMINATE)), (vec!["Write".to_owned(), "LetGo".to_owned()], 1));
 }
+
+/// It was seen IDLE a moment ago, and went to work since.
+#[test]
+fn an_end_with_a_grace_period_takes_a_look_that_is_younger_than_the_question() {
+    let mut world = World::adopted(SessionState::Idle);
+    world.event(&Event::SetGrace(Some(minutes(10))));
+    world.run_for(seconds(1));
+    world.event(&Event::Becomes(SessionState::Busy));
+    world.event(&Event::Delete);
+    world.run_for(minutes(9));
+    assert_eq!((world.count(TERMINATE), ready(&world).0.as_str()), (0, "Draining"), "{}", world.told());
+    world.run_for(minutes(3));
+    assert_eq!((world.count(TERMINATE), &world.breach), (1, &None));
+}
+
+/// The start has asked Athena for the same limit, and Athena keeps it a moment before we do.
+#[test]
+fn a_started_session_that_athena_ends_for_its_idleness_has_reached_max_idle() {
+    for (idle, expected) in [(minutes(5), "MaxIdle"), (minutes(4), "EndedElsewhere")] {
+        let mut world = World::starting();
+        world.event(&Event::SetIdle(Some(minutes(5))));
+        world.run_for(seconds(5));
+        world.event(&Event::Becomes(SessionState::Idle));
+        world.run_for(idle - seconds(1));
+        world.event(&Event::Becomes(SessionState::Terminated));
+        world.run_for(minutes(2));
+        assert_eq!(world.count(TERMINATE), 0, "{}", world.told());
+        assert_eq!(condition(world.recorded(), "Terminated").unwrap().reason, expected);
+        world.forget_the_past();
+        world.event(&Event::Restart);
+        world.run_for(minutes(10));
+        assert_eq!(condition(world.recorded(), "Terminated").unwrap().reason, expected, "after a restart");
+    }
+}

@@ -14,7 +14,9 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod absence;
+mod attacks_beside;
 mod attacks_on_starts;
+mod beside_stories;
 mod brakes;
 mod contention;
 mod ending;

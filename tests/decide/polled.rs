@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use athena_session_operator::api::session::AthenaSession;
+use athena_session_operator::api::session::{AthenaSession, TerminationReason};
 use athena_session_operator::athena::port::{ErrorClass, Operation, Polled, Scope, SessionState};
 use athena_session_operator::session::decide::{Step, decide};
 use athena_session_operator::session::knowledge::{Described, Knowledge};
@@ -143,7 +143,7 @@ fn what_was_seen_later_isnt_taken_back() {
 fn an_end_is_true_however_late_it_is_told() {
     let mut knowledge = Knowledge::default();
     show(&mut knowledge, &SessionState::Busy, 10, 10);
-    knowledge.terminate_accepted(Some(SessionState::Terminating), at(seconds(20)));
+    knowledge.terminate_accepted(TerminationReason::ObjectDeleted, Some(SessionState::Terminating), at(seconds(20)));
     show(&mut knowledge, &SessionState::Terminated, 19, 21);
     assert_eq!(knowledge.state(), Some(&SessionState::Terminated));
     show(&mut knowledge, &SessionState::Idle, 30, 31);

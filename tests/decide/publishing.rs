@@ -125,7 +125,7 @@ fn an_api_server_that_refuses_or_is_silent_holds_up_no_end() {
 }
 
 #[test]
-fn a_removal_that_goes_on_failing_is_given_up() {
+fn a_removal_that_goes_on_failing_is_rarely_tried() {
     let mut world = World::publishing(SessionState::Idle);
     world.run_for(minutes(1));
     world.beside.is_forbidden = true;
@@ -133,7 +133,8 @@ fn a_removal_that_goes_on_failing_is_given_up() {
     world.run_for(minutes(10));
     world.forget_the_past();
     world.run_for(minutes(60));
-    assert!(!world.told().contains("ConfigMap"), "{}", world.told());
+    let tries = world.told().matches("ConfigMap").count();
+    assert!((1..=15).contains(&tries), "{tries}: {}", world.told());
 }
 
 /// What is recorded is no authority.

@@ -1,13 +1,13 @@
 //! Sessions that an object starts: one, whatever happens (S3), and none that is left behind (S2).
 
-use athena_session_operator::api::session::{StartAttempt, StartOutcome};
+use athena_session_operator::api::session::{PublishTo, StartAttempt, StartOutcome};
 use athena_session_operator::api::start::{EngineConfiguration, Monitoring, MonitoringConfiguration, StartBounds};
 use athena_session_operator::athena::port::{ErrorClass, Operation, SessionState};
 use athena_session_operator::session::decide::Step;
 use athena_session_operator::work_group::terms::{Brake, Crowd};
 
 use crate::fixtures::{SESSION, WORK_GROUP, condition, minutes, seconds, time};
-use crate::world::{Event, Fault, Forgery, Poller, World};
+use crate::world::{Event, Fault, Forgery, Poller, World, job};
 
 fn reason(world: &World) -> String {
     condition(world.recorded(), "Ready").unwrap().reason.clone()
@@ -367,4 +367,40 @@ fn a_record_that_was_forged_buys_no_second_session() {
     world.run_for(minutes(5));
     assert!(has_started(&world), "{:?}", world.breach);
     assert_eq!(reason(&world), "Running");
+}
+
+/// A session that couldn't be handed over, or wouldn't be ended, would be billed for nothing.
+#[test]
+fn what_could_be_neither_handed_over_nor_ended_isnt_started() {
+    let publishing = |world: &mut World| {
+        let publish_to = PublishTo { config_map_name: "nightly".to_owned() };
+        world.object.as_mut().unwrap().spec.publish_to = Some(publish_to);
+    };
+    let following = |world: &mut World| world.object.as_mut().unwrap().spec.end_with = vec![job("nightly")];
+
+    let mut world = World::starting();
+    publishing(&mut world);
+    world.meddle(Some(("somebody", "another")));
+    world.run_for(minutes(10));
+    assert_eq!((reason(&world).as_str(), world.starts.requests.len()), ("PublishConflict", 0));
+    assert_eq!(condition(world.recorded(), "Active").unwrap().status, "False");
+    world.meddle(None);
+    world.run_for(minutes(2));
+    assert_eq!(world.starts.requests.len(), 1, "{}", world.told());
+
+    for (follows, expected) in [(false, "PublishForbidden"), (true, "EndWithForbidden")] {
+        let mut world = World::starting();
+        if follows {
+            following(&mut world)
+        } else {
+            publishing(&mut world)
+        }
+        world.beside.is_forbidden = true;
+        world.run_for(minutes(10));
+        assert_eq!((reason(&world).as_str(), world.starts.requests.len()), (expected, 0));
+        world.event(&Event::Delete);
+        world.run_for(minutes(1));
+        assert!(world.object.is_none(), "nothing of it holds up the object: {}", world.told());
+        assert_eq!(world.breach, None);
+    }
 }

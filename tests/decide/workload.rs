@@ -42,7 +42,7 @@ fn running() -> World {
 #[test]
 fn a_session_is_ended_after_the_delay_when_its_workload_has_finished() {
     let failed = State::Finished { uid: "job-1".to_owned(), outcome: WorkloadOutcome::Failed, at: None };
-    for (state, word) in [(completed("job-1"), "completed"), (failed, "failed"), (State::Absent, "went")] {
+    for (state, word) in [(completed("job-1"), "completed"), (failed, "failed"), (State::Absent, "was gone")] {
         let mut world = running();
         world.job_becomes("nightly", state, true);
         world.run_for(seconds(25));
@@ -85,7 +85,7 @@ fn all_of_them_must_have_finished() {
     world.run_for(minutes(1));
     assert_eq!((ends(&world), reason(&world)), (1, "Ended".to_owned()));
     let message = &condition(world.recorded(), "Ready").unwrap().message;
-    assert!(message.contains("Job team-a/two went at") && message.contains("the last of 2"), "{message}");
+    assert!(message.contains("Job team-a/two was gone at") && message.contains("the last of 2"), "{message}");
 }
 
 #[test]

@@ -25,7 +25,6 @@ const STATUS: &str = "status";
 const KEPT: &str = "finalizer";
 const REQUIRED: &str = "require-work-group";
 
-
 /// `kubectl apply -k deploy`, on a control plane of its own, since policies judge what every test does.
 async fn installed() -> &'static ControlPlane {
     static PLANE: OnceCell<ControlPlane> = OnceCell::const_new();

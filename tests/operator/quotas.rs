@@ -6,6 +6,7 @@ use std::time::Duration;
 use fake_athena::Config;
 use futures::future::join_all;
 use kube::api::DeleteParams;
+use serde_json::json;
 
 use crate::launch::Start;
 use crate::tenancy::{TEAM_A, brisk, referring};
@@ -45,6 +46,32 @@ async fn many_that_are_deleted_at_once_end_within_the_quota() {
     assert_eq!(world.athena.calls_of("TerminateSession", None), SESSIONS);
     let (throttled, calls) = throttled(&world);
     assert!(throttled * 50 <= calls, "{throttled} of {calls} calls were throttled");
+}
+
+/// Each end takes a look of that very moment: whoever waits for its turn to end a session looks when that has come.
+#[tokio::test]
+async fn many_with_a_grace_period_end_within_the_quota() {
+    const SESSIONS: usize = 60;
+    let world = World::with(rationed("5/10")).await;
+    let group = world.register_for_all("a", TEAM_A).await;
+    world.start_operator_with(Start::with(&["--athena-rate=5", "--athena-burst=10", "--poll-interval=5s"])).await;
+    let names: Vec<_> = (0..SESSIONS).map(|number| format!("object-{number}")).collect();
+    join_all(names.iter().map(|name| {
+        let mut spec = referring(&group, &world.session_of(TEAM_A));
+        spec["terminationGracePeriod"] = json!("10m");
+        world.create(name, spec)
+    }))
+    .await;
+    for name in &names {
+        world.until_reason(name, "Running").await;
+    }
+    world.objects().delete_collection(&DeleteParams::default(), &Default::default()).await.unwrap();
+    for name in &names {
+        world.until_gone(name).await;
+    }
+    assert_eq!(world.athena.calls_of("TerminateSession", None), SESSIONS);
+    let looks = world.athena.calls_of("GetSessionStatus", None);
+    assert!((SESSIONS..SESSIONS * 2).contains(&looks), "{looks} looks before {SESSIONS} ends");
 }
 
 /// Bug 12. Without a reference each of them takes a call of its own.

@@ -72,7 +72,8 @@ impl Quotas {
     /// place.
     ///
     /// An object waits for one operation at a time, the one it asked for last: a token that is kept for what
-    /// it doesn't want any more would be lost to others.
+    /// it doesn't want any more would be lost to others. A look takes away no turn to end the session: it is what
+    /// has to come before.
     pub fn try_take(&self, place: &Place, operation: Operation, priority: Priority, who: &Key) -> bool {
         if !takes_token(operation) {
             return true;
@@ -80,7 +81,9 @@ impl Quotas {
         let who = Waiter::Object(who.clone());
         let (now, mut inner) = (Instant::now(), self.inner());
         for ((other_place, other_operation), bucket) in &mut inner.buckets {
-            if (other_place, *other_operation) != (place, operation) {
+            let is_before_end =
+                (operation, *other_operation) == (Operation::GetSessionStatus, Operation::TerminateSession);
+            if (other_place, *other_operation) != (place, operation) && !is_before_end {
                 bucket.forget(&who);
             }
         }

@@ -85,6 +85,18 @@ fn an_object_that_asks_for_something_else_or_is_gone_leaves_its_queue() {
     assert_eq!(quotas.waiting(), [(LOOK, 0), (Operation::TerminateSession, 0)]);
 }
 
+#[test]
+fn a_look_keeps_the_turn_to_end_the_session() {
+    let (quotas, _woken) = quotas(0.001);
+    let here = Place::default();
+    for operation in [LOOK, Operation::TerminateSession] {
+        assert!(quotas.try_take(&here, operation, Priority::Poll, &key("other")));
+    }
+    assert!(!quotas.try_take(&here, Operation::TerminateSession, Priority::End, &key("a")));
+    assert!(!quotas.try_take(&here, LOOK, Priority::FreshLook, &key("a")));
+    assert_eq!(quotas.waiting(), [(LOOK, 1), (Operation::TerminateSession, 1)]);
+}
+
 #[tokio::test]
 async fn a_task_that_is_dropped_while_it_waits_gives_its_token_back() {
     let (quotas, _woken) = quotas(1.0);

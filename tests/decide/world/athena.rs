@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use athena_session_operator::api::FINALIZER;
-use athena_session_operator::api::session::{AthenaSession, DeletionPolicy};
+use athena_session_operator::api::session::{AthenaSession, DeletionPolicy, TerminationReason};
 use athena_session_operator::athena::port::Account;
 use athena_session_operator::athena::port::{CallError, ErrorClass, Operation, Session, SessionState, SessionStatus};
 use athena_session_operator::session::decide::Step;
@@ -24,7 +24,7 @@ impl World {
             _ => unreachable!("{step:?} is no call"),
         };
         self.calls.push((self.elapsed, operation));
-        self.check_call(object, operation);
+        self.check_call(object, operation, step);
         let sent = self.elapsed;
         let outage = self.outages.iter().find(|(of, _)| *of == operation).map(|(_, class)| *class);
         let answer = match outage {
@@ -46,7 +46,7 @@ impl World {
     }
 
     /// S1 and S4, at each call.
-    fn check_call(&mut self, object: &AthenaSession, operation: Operation) {
+    fn check_call(&mut self, object: &AthenaSession, operation: Operation, step: &Step) {
         if !object.finalizers().iter().any(|name| name == FINALIZER) {
             self.breach(format!("{operation} without our finalizer"));
         }
@@ -63,7 +63,7 @@ impl World {
         }
         let asks = |object: &AthenaSession| {
             let deleted = object.metadata.deletion_timestamp.is_some();
-            let has_finished = self.beside.have_finished(&object.spec.end_with);
+            let has_finished = self.beside.have_finished(&object.spec.end_with, self.elapsed);
             has_finished || object.spec.terminate || deleted && object.spec.deletion_policy == DeletionPolicy::Terminate
         };
         match &self.read {
@@ -75,6 +75,9 @@ impl World {
             }
             Some(_) => self.breach("S1: TerminateSession, and nobody asks for it".to_owned()),
             None => self.breach("S1: TerminateSession by a cached object alone".to_owned()),
+        }
+        if let Step::Terminate { reason: TerminationReason::WorkloadFinished } = step {
+            self.beside.was_called = true;
         }
         self.check_grace(object);
         let last_word = self.knowledge.state();
@@ -145,7 +148,8 @@ impl World {
                 knowledge.looked(status, now);
                 self.has_looked();
             }
-            _ => knowledge.terminate_accepted(self.session.clone(), now),
+            (Step::Terminate { reason }, _) => knowledge.terminate_accepted(*reason, self.session.clone(), now),
+            _ => {}
         }
         Ok(())
     }

@@ -6,11 +6,11 @@ use std::time::Duration;
 use athena_session_operator::api::session::{AthenaSession, PublishTo, Workload, WorkloadKind};
 use athena_session_operator::athena::port::SessionState;
 use athena_session_operator::session::decide::Step;
-use athena_session_operator::session::publish::Found;
+use athena_session_operator::session::publish::{Found, Request};
 use athena_session_operator::session::workload::State;
 
 use super::World;
-use crate::fixtures::{TIMING, at};
+use crate::fixtures::{TIMING, at, seconds};
 
 pub struct Beside {
     /// The ConfigMap: who owns it, and what it says.
@@ -24,6 +24,19 @@ pub struct Beside {
     pub workloads: BTreeMap<Workload, State>,
     /// When the watch last had news of them.
     pub news: Option<Duration>,
+    /// What each request about other objects takes.
+    pub slow: Duration,
+    /// ConfigMaps can be read; each write of one fails, without words that refuse it.
+    pub writes_fail: bool,
+    /// A removal of a ConfigMap gets no answer, for so long, and has no effect.
+    pub removal_hangs: Option<Duration>,
+    /// The name of a workload that can't be read.
+    pub unreadable: Option<&'static str>,
+    /// What the last complete look at the workloads showed, in truth: when, and which had finished; where stories ask
+    /// for it.
+    pub looked: Option<(Duration, Vec<Workload>)>,
+    /// TerminateSession was called for finished workloads.
+    pub was_called: bool,
 }
 
 impl Default for Beside {
@@ -35,13 +48,24 @@ impl Default for Beside {
             version: 1,
             workloads: BTreeMap::new(),
             news: None,
+            slow: Duration::ZERO,
+            writes_fail: false,
+            removal_hangs: None,
+            unreadable: None,
+            looked: None,
+            was_called: false,
         }
     }
 }
 
 impl Beside {
     /// Whether all of them have, and there is one.
-    pub fn have_finished(&self, workloads: &[Workload]) -> bool {
+    pub fn have_finished(&self, workloads: &[Workload], now: Duration) -> bool {
+        if let Some((looked_at, finished)) = &self.looked {
+            let is_young = now <= *looked_at + athena_session_operator::session::view::PASS + seconds(1);
+            return !workloads.is_empty()
+                && (self.was_called || is_young && workloads.iter().all(|it| finished.contains(it)));
+        }
         let has_finished = |workload| !matches!(self.workloads.get(workload), Some(State::Unfinished { .. }));
         !workloads.is_empty() && workloads.iter().all(has_finished)
     }
@@ -57,7 +81,6 @@ impl World {
     }
 
     pub(super) fn run_errand(&mut self, object: &AthenaSession, step: &Step) {
-        let now = at(self.elapsed);
         if *step == Step::LookAtWorkloads {
             return self.look_at_workloads(object);
         }
@@ -65,9 +88,18 @@ impl World {
             return self.expire(object);
         }
         let uid = object.metadata.uid.clone().unwrap();
+        self.wait(self.beside.slow);
+        if let (Step::Unpublish { .. }, Some(long)) = (step, self.beside.removal_hangs) {
+            self.wait(long);
+            return self.knowledge.publication.failed(Request::of(step), None, at(self.elapsed), &TIMING, 1.0);
+        }
+        let now = at(self.elapsed);
+        if self.beside.writes_fail && *step != Step::LookAtConfigMap {
+            return self.knowledge.publication.failed(Request::of(step), None, now, &TIMING, 1.0);
+        }
         if self.beside.is_forbidden || self.beside.is_silent {
             let refusal = self.beside.is_forbidden.then(|| "configmaps is forbidden".to_owned());
-            return self.knowledge.publication.failed(refusal, now, &TIMING, 1.0);
+            return self.knowledge.publication.failed(Request::of(step), refusal, now, &TIMING, 1.0);
         }
         let beside = &mut self.beside;
         match step {
@@ -77,7 +109,7 @@ impl World {
             }
             Step::Unpublish { resource_version, .. } => {
                 if *resource_version != beside.version.to_string() {
-                    return self.knowledge.publication.failed(None, now, &TIMING, 1.0);
+                    return self.knowledge.publication.changed(Request::of(step), now, &TIMING, 1.0);
                 }
                 let (owner, _) = beside.config_map.take().expect("it is there");
                 assert_eq!(owner, uid, "only the object's own is removed");
@@ -92,7 +124,7 @@ impl World {
             }
             Some(_) => Found::Foreign,
         };
-        self.knowledge.publication.found(found, now);
+        self.knowledge.publication.answered(Request::of(step), found, now);
     }
 
     fn expire(&mut self, object: &AthenaSession) {
@@ -104,6 +136,9 @@ impl World {
         let is_it =
             self.object.as_ref().is_some_and(|it| it.metadata.resource_version == object.metadata.resource_version);
         if is_it {
+            if self.is_ours(object) && self.session_runs() {
+                self.breach(format!("an object was deleted whose session is {:?}", self.session));
+            }
             self.event(&super::Event::Delete);
             self.knowledge.expiry.asked(now, &TIMING);
         } else {
@@ -117,9 +152,24 @@ impl World {
             let refusal = self.beside.is_forbidden.then(|| "jobs is forbidden".to_owned());
             return self.knowledge.workloads.failed(refusal, now, &TIMING, 1.0);
         }
-        for workload in &object.spec.end_with {
+        let sent = at(self.elapsed).tick;
+        self.wait(self.beside.slow);
+        let now = at(self.elapsed);
+        let (unreadable, readable): (Vec<_>, Vec<_>) =
+            object.spec.end_with.iter().partition(|it| self.beside.unreadable == Some(it.name.as_str()));
+        for workload in readable {
             let state = self.beside.workloads.get(workload).cloned().unwrap_or(State::Absent);
-            self.knowledge.workloads.read(workload, state, now.tick, now);
+            self.knowledge.workloads.read(workload, state, sent, now);
+        }
+        if !unreadable.is_empty() {
+            return self.knowledge.workloads.failed(None, now, &TIMING, 1.0);
+        }
+        self.knowledge.workloads.all_read();
+        if self.beside.looked.is_some() {
+            let has_finished =
+                |it: &&Workload| matches!(self.beside.workloads.get(*it), Some(State::Finished { .. } | State::Absent));
+            self.beside.looked =
+                Some((self.elapsed, object.spec.end_with.iter().filter(has_finished).cloned().collect()));
         }
     }
 

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use athena_session_operator::api::session::AthenaSession;
 use athena_session_operator::athena::port::{SessionState, SessionStatus};
-use athena_session_operator::session::view::PASS;
 use jiff::Timestamp;
 use kube::ResourceExt;
 
@@ -14,14 +13,19 @@ use crate::fixtures::{at, seconds};
 
 /// What a clock that is read in whole requests may be off.
 const SLACK: Duration = seconds(1);
+/// How old a look may be when the end is called for, and what that call takes.
+const STEPS: Duration = Duration::from_millis(2100);
 
 /// The truth.
 #[derive(Clone, Debug, Default)]
 pub struct Truth {
     pub idle_since: Duration,
     pub started_at: Duration,
+    pub ended_at: Option<Duration>,
     /// When the first end was asked for, by the object's deletion or spec.
     pub asked_at: Option<Duration>,
+    /// When a lifetime was reached that has been taken back since: until the operator sees that nobody asks for an end.
+    pub lapsed_at: Option<Duration>,
     /// What the last look of the object's own showed: when, and the truth then.
     looked: Option<(Duration, Option<SessionState>, Duration)>,
 }
@@ -32,7 +36,8 @@ impl World {
         let moment = |elapsed: Duration| -> Option<Timestamp> { at(elapsed).wall.checked_add(self.scope.skew).ok() };
         // It may stay there while the session isn't idle.
         let idle_since = moment(self.truth.idle_since);
-        SessionStatus { started_at: moment(self.truth.started_at), idle_since, ..status }
+        let ended_at = self.truth.ended_at.and_then(moment);
+        SessionStatus { started_at: moment(self.truth.started_at), idle_since, ended_at, ..status }
     }
 
     pub(super) fn has_looked(&mut self) {
@@ -42,7 +47,7 @@ impl World {
     /// Whether a limit of the object is reached in truth, as far as a look could tell.
     pub(super) fn is_limit_reached(&self, object: &AthenaSession) -> bool {
         let Some((looked_at, state, idle_since)) = &self.truth.looked else { return false };
-        let is_young = self.elapsed <= *looked_at + PASS + SLACK;
+        let is_young = self.elapsed <= *looked_at + STEPS;
         let reached = |limit: Option<kube::core::Duration>, since: Duration| {
             limit.is_some_and(|limit| since + Duration::from(limit) <= *looked_at + SLACK)
         };
@@ -51,21 +56,33 @@ impl World {
         is_young && (reached(lifetime, self.truth.started_at) || is_idle && reached(idle, *idle_since))
     }
 
+    fn lifetime_over_at(&self) -> Option<Duration> {
+        let limit = self.object.as_ref()?.spec.max_lifetime?;
+        Some(self.truth.started_at + Duration::from(limit))
+    }
+
+    pub(super) fn set_lifetime(&mut self, lifetime: Option<Duration>) {
+        let lapsed_at = self.lifetime_over_at().filter(|over_at| *over_at <= self.elapsed);
+        self.truth.lapsed_at = self.truth.lapsed_at.or(lapsed_at);
+        self.set(|spec| spec.max_lifetime = lifetime.map(Into::into));
+    }
+
     /// No session that is BUSY loses its grace period.
     pub(super) fn check_grace(&mut self, object: &AthenaSession) {
         let Some(grace) = object.spec.termination_grace_period.map(Duration::from) else { return };
         // A forged record can shorten it where nothing but the record says since when an end is asked for.
+        // When workloads have finished isn't kept here.
+        if !object.spec.end_with.is_empty() {
+            return;
+        }
         let is_deletion = object.metadata.deletion_timestamp.is_some() && !object.spec.terminate;
         if self.around.is_forged && !is_deletion {
             return;
         }
-        let lifetime = object.spec.max_lifetime.map(|limit| self.truth.started_at + Duration::from(limit));
-        let earliest = [self.truth.asked_at, lifetime].into_iter().flatten().min();
+        let earliest = [self.truth.asked_at, self.truth.lapsed_at, self.lifetime_over_at()].into_iter().flatten().min();
         let is_over = earliest.is_none_or(|earliest| earliest + grace <= self.elapsed + SLACK);
         let was_busy = match &self.truth.looked {
-            Some((looked_at, state, _)) if self.elapsed <= *looked_at + PASS + SLACK => {
-                *state == Some(SessionState::Busy)
-            }
+            Some((looked_at, state, _)) if self.elapsed <= *looked_at + STEPS => *state == Some(SessionState::Busy),
             _ => true,
         };
         if was_busy && !is_over {

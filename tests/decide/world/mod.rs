@@ -26,7 +26,7 @@ use athena_session_operator::work_group::terms::{Brake, Crowd};
 use kube::ResourceExt;
 
 pub use self::around::{Around, Owner, Poller};
-pub use self::beside::Beside;
+pub use self::beside::{Beside, job};
 pub use self::limits::Truth;
 pub use self::operator::word;
 pub use self::starts::Starts;
@@ -231,7 +231,7 @@ impl World {
                 object.metadata.generation = object.metadata.generation.map(|generation| generation + 1);
             }),
             Event::SetGrace(grace) => self.set(|spec| spec.termination_grace_period = grace.map(Into::into)),
-            Event::SetLifetime(lifetime) => self.set(|spec| spec.max_lifetime = lifetime.map(Into::into)),
+            Event::SetLifetime(lifetime) => self.set_lifetime(*lifetime),
             Event::SetIdle(idle) => self.set(|spec| spec.max_idle = idle.map(Into::into)),
             Event::SetPolicy(policy) => self.edit(|object, _| {
                 object.spec.deletion_policy = *policy;
@@ -278,7 +278,9 @@ impl World {
                 self.killed = true;
             }
             Event::Becomes(state) => {
-                if self.session.as_ref().is_some_and(|now| !now.is_ended()) {
+                // In stories with workloads an end that is under way comes: see attacks_beside for what follows otherwise.
+                let comes_back = self.beside.looked.is_some() && self.session == Some(SessionState::Terminating);
+                if self.session.as_ref().is_some_and(|now| !now.is_ended()) && (!comes_back || state.is_ended()) {
                     self.become_state(state.clone());
                 }
             }
@@ -335,6 +337,7 @@ impl World {
         if state == SessionState::Idle {
             self.truth.idle_since = self.elapsed;
         }
+        self.truth.ended_at = state.is_ended().then_some(self.elapsed);
         self.session = Some(state);
     }
 

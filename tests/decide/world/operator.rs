@@ -5,7 +5,7 @@ use std::time::Duration;
 use athena_session_operator::api::session::AthenaSession;
 use athena_session_operator::session::decide::{Step, decide};
 use athena_session_operator::session::knowledge::Knowledge;
-use athena_session_operator::session::view::View;
+use athena_session_operator::session::view::{PASS, View};
 use kube::ResourceExt;
 
 use super::{Answer, World};
@@ -81,7 +81,8 @@ impl World {
 
     fn steps_for(&mut self, cached: &AthenaSession) -> Outcome {
         let mut object = cached.clone();
-        let mut fresh = false;
+        let began = at(self.elapsed).tick;
+        let mut read_at: Option<Duration> = None;
         for _ in 0..MOST_STEPS {
             let now = at(self.elapsed);
             let (terms, scope) = (self.terms(&object), self.scope_for(&object));
@@ -95,7 +96,8 @@ impl World {
             let (knowledge, terms, scope) = (&self.knowledge, &terms, &scope);
             let view = View {
                 object: &object,
-                fresh,
+                began,
+                fresh: read_at.is_some_and(|read_at| self.elapsed < read_at + PASS),
                 knowledge,
                 terms,
                 polled,
@@ -105,7 +107,11 @@ impl World {
                 now,
             };
             let step = decide(&view);
-            let interest = view.interest();
+            let (interest, is_unasked) = (view.interest(), view.is_unasked());
+            if is_unasked {
+                self.knowledge.record.unasked(object.status.as_ref());
+                self.truth.lapsed_at = None;
+            }
             self.steps.push(step.clone());
             if let Step::Wait(after) = step {
                 self.around.interest = interest;
@@ -151,7 +157,7 @@ impl World {
                 _ => {
                     self.call(&object, &step);
                     if matches!(step, Step::Start { .. } | Step::Find { .. }) {
-                        (fresh, self.read) = (false, None);
+                        (read_at, self.read) = (None, None);
                     }
                     self.spring();
                     if self.killed {
@@ -167,7 +173,7 @@ impl World {
                 Answer::Failed => return Outcome::Broken,
                 Answer::Object(answered) if answered.uid() == cached.uid() => {
                     object = *answered;
-                    fresh = true;
+                    read_at = Some(self.elapsed);
                 }
                 Answer::Object(_) | Answer::Conflict | Answer::Gone => return Outcome::Done,
             }

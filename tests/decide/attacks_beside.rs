@@ -1,0 +1,521 @@
+//! Attacks on what goes with a session: publishTo, endWith, grace periods, limits, ttlAfterEnded.
+
+use athena_session_operator::api::session::{TerminationReason, WorkloadOutcome};
+use athena_session_operator::api::slim::{Packed, TRACKED_BY};
+use athena_session_operator::athena::port::{ErrorClass, Operation, SessionState};
+use athena_session_operator::session::decide::{Step, decide};
+use athena_session_operator::session::knowledge::{Knowledge, Now};
+use athena_session_operator::session::workload::State;
+use jiff::SignedDuration;
+use kube::ResourceExt;
+use serde_json::json;
+
+use crate::fixtures::{SESSION, at, condition, home, minutes, object, seconds, status, view};
+use crate::world::{Event, Fault, Owner, Poller, World, word};
+
+const TERMINATE: Operation = Operation::TerminateSession;
+
+fn reason(world: &World) -> String {
+    condition(world.recorded(), "Ready").unwrap().reason.clone()
+}
+
+fn unfinished(uid: &str) -> State {
+    State::Unfinished { uid: uid.to_owned() }
+}
+
+fn completed(uid: &str) -> State {
+    State::Finished { uid: uid.to_owned(), outcome: WorkloadOutcome::Completed, at: None }
+}
+
+fn ends(world: &World) -> usize {
+    world.count(TERMINATE)
+}
+
+fn steps(world: &World, of: &str) -> usize {
+    world.steps.iter().map(word).filter(|it| it == of).count()
+}
+
+/// What was asked for once, and taken back by a write whose answer was lost, shortens the
+/// grace period of the next end.
+#[test]
+fn an_end_that_was_taken_back_doesnt_use_up_the_grace_period_of_the_next() {
+    for late in [false, true] {
+        let mut world = World::adopted(SessionState::Busy);
+        world.event(&Event::SetGrace(Some(minutes(10))));
+        world.event(&Event::SetLifetime(Some(minutes(30))));
+        world.run_for(minutes(35));
+        assert_eq!(reason(&world), "Draining");
+        // The limit is taken away; the status that says so is written, and in the second case the answer is lost.
+        world.event(&Event::SetLifetime(None));
+        world.event(&Event::ApiServerFails { requests: u8::from(late), late });
+        world.run_for(minutes(60));
+        assert_eq!((ends(&world), reason(&world).as_str()), (0, "Running"));
+        assert_eq!(world.recorded().termination_requested_at, None);
+        world.event(&Event::SetTerminate);
+        world.run_for(minutes(5));
+        assert_eq!(ends(&world), 0, "late: {late}: BUSY, and asked for five minutes ago: {}", world.told());
+    }
+}
+
+/// The API server's clock is ahead of the operator's: the period counts from a moment that hasn't come yet.
+#[test]
+fn a_grace_period_isnt_longer_for_the_clock_of_the_api_server() {
+    let mut world = World::adopted(SessionState::Busy);
+    world.event(&Event::SetGrace(Some(minutes(10))));
+    world.event(&Event::Delete);
+    let deleted = crate::fixtures::time(world.elapsed + minutes(60));
+    world.object.as_mut().unwrap().metadata.deletion_timestamp = Some(deleted);
+    world.run_for(minutes(15));
+    assert_eq!(ends(&world), 1, "{:?}", condition(world.recorded(), "Ready"));
+}
+
+/// Decides for an object that asks for its end since the story began.
+fn step_at(knowledge: &mut Knowledge, now: Now, spec: &[Event]) -> Step {
+    let mut object = object();
+    for event in spec {
+        match event {
+            Event::SetGrace(grace) => object.spec.termination_grace_period = grace.map(Into::into),
+            Event::SetLifetime(lifetime) => object.spec.max_lifetime = lifetime.map(Into::into),
+            Event::SetIdle(idle) => object.spec.max_idle = idle.map(Into::into),
+            Event::SetTerminate => object.spec.terminate = true,
+            _ => unreachable!(),
+        }
+    }
+    let scope = home();
+    for _ in 0..5 {
+        knowledge.found(&object, &scope, now);
+        let step = decide(&view(&object, knowledge, &scope, now));
+        let Step::WriteStatus { status, .. } = step else { return step };
+        knowledge.record.written(Some(&status));
+        object.status = Some(*status);
+    }
+    unreachable!()
+}
+
+/// "Before an end that nobody asked for now, a call, made since the limit was reached": somebody sets the operator's clock
+/// two hours ahead just after a look (or the machine was asleep): no call of Athena says yet that the limit is reached.
+#[test]
+fn a_clock_that_is_set_ends_no_session_whose_limit_isnt_reached() {
+    for limit in [Event::SetLifetime(Some(minutes(60))), Event::SetIdle(Some(minutes(60)))] {
+        let mut knowledge = Knowledge::default();
+        let idle_since = Some(at(seconds(0)).wall);
+        knowledge.described(
+            athena_session_operator::athena::port::Session {
+                status: athena_session_operator::athena::port::SessionStatus {
+                    idle_since,
+                    ..status(&SessionState::Idle)
+                },
+                work_group: crate::fixtures::WORK_GROUP.to_owned(),
+                dpu_execution_millis: None,
+            },
+            at(minutes(10)),
+        );
+        knowledge.answered_in(&home());
+        let tick = at(minutes(10) + seconds(2)).tick;
+        let now = Now { wall: at(minutes(130)).wall, tick };
+        let step = step_at(&mut knowledge, now, std::slice::from_ref(&limit));
+        assert_eq!(word(&step), "Look", "{limit:?}");
+    }
+}
+
+/// The operator's clock was an hour ahead when the end was asked for, and is set right then.
+#[test]
+fn a_clock_that_is_set_right_doesnt_make_a_grace_period_longer() {
+    let spec = [Event::SetTerminate, Event::SetGrace(Some(minutes(10)))];
+    let mut knowledge = Knowledge::default();
+    let session = |now| {
+        let session = athena_session_operator::athena::port::Session {
+            status: status(&SessionState::Busy),
+            work_group: crate::fixtures::WORK_GROUP.to_owned(),
+            dpu_execution_millis: None,
+        };
+        (session, now)
+    };
+    let (described, now) = session(Now { wall: at(minutes(70)).wall, tick: at(minutes(10)).tick });
+    knowledge.described(described, now);
+    knowledge.answered_in(&home());
+    let step = step_at(&mut knowledge, now, &spec);
+    assert!(matches!(step, Step::Wait(_)), "it drains: {step:?}");
+    // Twelve minutes later by any clock that nobody sets.
+    let (described, now) = session(at(minutes(22)));
+    knowledge.described(described, now);
+    let step = step_at(&mut knowledge, now, &spec);
+    assert!(matches!(step, Step::Terminate { .. }), "the period is over: {step:?}");
+}
+
+/// The operator's clock is set two hours ahead a minute after the end was asked for.
+#[test]
+fn a_clock_that_is_set_takes_no_grace_period_away() {
+    let spec = [Event::SetTerminate, Event::SetGrace(Some(minutes(10)))];
+    let mut knowledge = Knowledge::default();
+    let session = || athena_session_operator::athena::port::Session {
+        status: status(&SessionState::Busy),
+        work_group: crate::fixtures::WORK_GROUP.to_owned(),
+        dpu_execution_millis: None,
+    };
+    knowledge.described(session(), at(minutes(10)));
+    knowledge.answered_in(&home());
+    let step = step_at(&mut knowledge, at(minutes(10)), &spec);
+    assert!(matches!(step, Step::Wait(_)), "it drains: {step:?}");
+    let now = Now { wall: at(minutes(131)).wall, tick: at(minutes(11)).tick };
+    knowledge.described(session(), now);
+    let step = step_at(&mut knowledge, now, &spec);
+    assert!(matches!(step, Step::Wait(_)), "BUSY, and asked for a minute ago: {step:?}");
+}
+
+// publishTo.
+
+/// Reads are answered, writes fail (a webhook that is down): each read takes the back-off back.
+#[test]
+fn a_config_map_that_cant_be_written_is_tried_less_and_less_often() {
+    let mut world = World::publishing(SessionState::Idle);
+    world.beside.writes_fail = true;
+    world.run_for(minutes(30));
+    let tries = steps(&world, "Publish");
+    assert!(tries <= 30, "{tries} tries in half an hour, and as many reads");
+}
+
+#[test]
+fn a_removal_that_goes_on_failing_is_rarely_tried_also_where_the_config_map_can_be_read() {
+    let mut world = World::publishing(SessionState::Idle);
+    world.run_for(minutes(1));
+    world.beside.writes_fail = true;
+    world.event(&Event::SetTerminate);
+    world.run_for(minutes(10));
+    assert_eq!(reason(&world), "Ended");
+    world.forget_the_past();
+    world.run_for(minutes(60));
+    let tries = steps(&world, "Unpublish");
+    assert!((1..=15).contains(&tries), "{tries} tries in an hour, long after the end");
+}
+
+/// Twenty seconds without an API server, at the wrong moment.
+#[test]
+fn a_removal_is_made_up_for_when_the_api_server_answers_again() {
+    let mut world = World::publishing(SessionState::Idle);
+    world.run_for(minutes(1));
+    world.beside.is_silent = true;
+    world.event(&Event::SetTerminate);
+    world.run_for(seconds(20));
+    world.beside.is_silent = false;
+    world.run_for(minutes(120));
+    assert_eq!(reason(&world), "Ended");
+    assert!(world.beside.config_map.is_none(), "it tells of a session that has ended, for ever");
+}
+
+/// The answer to a creation is lost, and the API server comes to it when the end was asked for.
+#[test]
+fn a_config_map_that_comes_late_doesnt_outlive_the_session() {
+    let mut world = World::publishing(SessionState::Idle);
+    world.beside.is_silent = true;
+    world.run_for(seconds(1));
+    world.beside.is_silent = false;
+    world.beside.writes_fail = true;
+    world.run_for(seconds(2));
+    assert!(steps(&world, "Publish") > 0, "a creation is under way");
+    world.beside.writes_fail = false;
+    world.event(&Event::SetTerminate);
+    world.run_for(seconds(3));
+    assert_eq!(ends(&world), 1);
+    // What was sent before the end was asked for comes to pass.
+    world.meddle(Some(("uid-1", SESSION)));
+    world.run_for(minutes(120));
+    assert_eq!(reason(&world), "Ended");
+    assert!(world.beside.config_map.is_none(), "it tells of a session that has ended, for ever");
+}
+
+/// Somebody puts a label on it: a new version.
+#[test]
+fn a_config_map_that_somebody_touched_goes_before_the_session_is_ended_too() {
+    let mut world = World::publishing(SessionState::Idle);
+    world.run_for(minutes(1));
+    let (owner, data) = world.beside.config_map.clone().unwrap();
+    world.meddle(Some((owner.as_str(), data["ATHENA_SESSION_ID"].as_str())));
+    world.event(&Event::SetTerminate);
+    let until = world.elapsed + minutes(1);
+    world.run_until(until, |world| world.count(TERMINATE) == 1);
+    let told: Vec<_> = world.steps.iter().map(word).collect();
+    let end = told.iter().position(|it| it == "Terminate").unwrap();
+    let removals = told[..end].iter().filter(|it| *it == "Unpublish").count();
+    assert!(removals == 2, "one removal was refused as out of date, and the session ended all the same: {told:?}");
+}
+
+/// Nothing about it holds up an end.
+#[test]
+fn a_removal_that_hangs_holds_up_no_end_where_the_api_server_is_slow() {
+    let mut world = World::publishing(SessionState::Idle);
+    world.object.as_mut().unwrap().spec.end_with = vec![crate::world::job("nightly")];
+    world.job_becomes("nightly", unfinished("job-1"), true);
+    world.run_for(minutes(1));
+    world.beside.slow = seconds(1) + std::time::Duration::from_millis(100);
+    world.beside.removal_hangs = Some(seconds(10));
+    world.job_becomes("nightly", completed("job-1"), true);
+    world.run_for(minutes(30));
+    assert_eq!(ends(&world), 1, "{} removals", steps(&world, "Unpublish"));
+}
+
+/// GetSessionStatus fails three times just when maxIdle is over, and the session goes to work. Athena answers again, and the
+/// poller shows the session all the while: nobody looks any more, and what failed is told for ever.
+#[test]
+fn a_session_that_is_up_is_published_again_after_a_moment_without_athena() {
+    let mut world = World::publishing(SessionState::Idle);
+    world.event(&Event::SetRef);
+    world.around.poller = Poller::Shows { lag: seconds(0) };
+    world.event(&Event::SetIdle(Some(minutes(10))));
+    world.run_for(minutes(9));
+    assert!(world.beside.config_map.is_some());
+    world.outages = vec![(Operation::GetSessionStatus, ErrorClass::Unavailable)];
+    world.run_for(minutes(1) + seconds(20));
+    world.event(&Event::Becomes(SessionState::Busy));
+    world.run_for(minutes(2));
+    world.outages.clear();
+    world.forget_the_past();
+    world.run_for(minutes(240));
+    assert_eq!((ends(&world), reason(&world).as_str()), (0, "Running"), "{}", world.told());
+    assert!(world.beside.config_map.is_some(), "a Job waits for it, and the session is billed");
+}
+
+/// A list that lags behind says IDLE, and the look that is to make sure can't be had.
+#[test]
+fn a_config_map_stays_until_it_is_certain_that_a_limit_is_reached() {
+    let mut world = World::publishing(SessionState::Idle);
+    world.event(&Event::SetRef);
+    world.around.poller = Poller::Shows { lag: seconds(40) };
+    world.event(&Event::SetIdle(Some(minutes(10))));
+    world.run_for(minutes(10) - seconds(5));
+    world.event(&Event::Becomes(SessionState::Busy));
+    world.outages = vec![(Operation::GetSessionStatus, ErrorClass::Unavailable)];
+    world.run_for(seconds(25));
+    assert!(world.beside.config_map.is_some(), "the session is BUSY: {}", world.told());
+}
+
+/// The Job was created anew, and the reading that is to make sure can't be had.
+#[test]
+fn a_config_map_stays_until_it_is_certain_that_the_workloads_have_finished() {
+    let mut world = World::publishing(SessionState::Busy);
+    world.object.as_mut().unwrap().spec.end_with = vec![crate::world::job("nightly")];
+    world.job_becomes("nightly", completed("job-1"), true);
+    world.run_for(seconds(20));
+    world.job_becomes("nightly", unfinished("job-2"), false);
+    world.beside.unreadable = Some("nightly");
+    world.run_for(minutes(10));
+    assert!(world.beside.config_map.is_some(), "the new Job waits for it: {}", world.told());
+}
+
+/// "The API server has shown in this very pass that the object still asks": three slow requests about the ConfigMap ago.
+#[test]
+fn what_the_object_asks_for_isnt_older_than_a_pass_may_be() {
+    let mut world = World::publishing(SessionState::Idle);
+    world.run_for(minutes(1));
+    world.beside.slow = seconds(9);
+    world.beside.removal_hangs = Some(seconds(10));
+    world.event(&Event::Delete);
+    // Somebody lets the object go, and the session as it is, when the removal begins.
+    let steps = u8::try_from(if world.told().contains("Publish") { 2 } else { 1 }).unwrap();
+    world.ambush.push((steps, Event::SetPolicy(athena_session_operator::api::session::DeletionPolicy::Retain)));
+    world.forget_the_past();
+    world.pass();
+    let told = world.told();
+    assert!(told.contains("Unpublish"), "{told}");
+    assert_eq!(ends(&world), 0, "Retain was set nineteen seconds before: {told}");
+}
+
+/// "It is there as long as the session takes calculations."
+#[test]
+fn a_config_map_doesnt_outlive_what_it_tells_of() {
+    // Another object is shown to own the session, which ends then.
+    let mut world = World::publishing(SessionState::Idle);
+    world.run_for(minutes(1));
+    world.event(&Event::Owner(Some(Owner { stands: true }), true));
+    world.run_for(minutes(5));
+    world.event(&Event::Becomes(SessionState::Terminated));
+    world.run_for(minutes(60));
+    assert_eq!(reason(&world), "AlreadyDeclared");
+    assert!(world.beside.config_map.is_none(), "AlreadyDeclared: it tells of a session that has ended");
+}
+
+/// The operator was away while the session ended, and Athena has forgotten it since.
+#[test]
+fn a_config_map_doesnt_outlive_a_started_session_that_is_gone() {
+    let mut world = World::starting();
+    let publish_to = athena_session_operator::api::session::PublishTo { config_map_name: "nightly".to_owned() };
+    world.object.as_mut().unwrap().spec.publish_to = Some(publish_to);
+    world.run_for(seconds(10));
+    world.event(&Event::Becomes(SessionState::Idle));
+    world.run_for(minutes(2));
+    assert!(world.beside.config_map.is_some());
+    world.event(&Event::Becomes(SessionState::Terminated));
+    world.event(&Event::Forgets);
+    world.event(&Event::Restart);
+    world.run_for(minutes(60));
+    assert_eq!(reason(&world), "SessionNotFound");
+    assert!(world.beside.config_map.is_none(), "it tells of a session that is gone, for ever");
+}
+
+#[test]
+fn a_config_map_doesnt_tell_of_a_degraded_session() {
+    let mut world = World::publishing(SessionState::Idle);
+    world.run_for(minutes(1));
+    world.event(&Event::Becomes(SessionState::Degraded));
+    world.run_for(minutes(60));
+    assert_eq!(condition(world.recorded(), "Active").unwrap().status, "False");
+    assert!(world.beside.config_map.is_none(), "the session isn't Active");
+}
+
+// endWith.
+
+/// Ten are allowed. With an API server that takes a bit more than a second to answer, the first reading is old when the last
+/// one has come.
+#[test]
+fn as_many_workloads_as_are_allowed_end_their_session_where_the_api_server_is_slow() {
+    let names = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"];
+    let mut world = World::following(SessionState::Busy, &names);
+    for name in names {
+        world.job_becomes(name, unfinished("job"), true);
+    }
+    world.run_for(minutes(1));
+    world.beside.slow = seconds(1) + std::time::Duration::from_millis(100);
+    for name in names {
+        world.job_becomes(name, completed("job"), true);
+    }
+    world.forget_the_past();
+    world.run_for(minutes(30));
+    let looks = steps(&world, "LookAtWorkloads");
+    assert_eq!(ends(&world), 1, "{looks} times ten reads in half an hour, without an end");
+}
+
+/// The first can be read, the second can't: each good answer takes the back-off back.
+#[test]
+fn a_workload_that_cant_be_read_is_asked_for_less_and_less_often() {
+    let mut world = World::following(SessionState::Busy, &["first", "second"]);
+    world.job_becomes("first", unfinished("job-1"), true);
+    world.beside.unreadable = Some("second");
+    world.run_for(minutes(30));
+    let looks = steps(&world, "LookAtWorkloads");
+    assert!(looks <= 30, "{looks} looks in half an hour");
+}
+
+/// TerminateSession for idleness was accepted and did nothing, long ago. That isn't the beginning of another end.
+#[test]
+fn a_job_that_is_created_anew_keeps_the_session_whatever_was_called_for_another_reason() {
+    for accepted_before in [false, true] {
+        let mut world = World::following(SessionState::Busy, &["nightly"]);
+        world.job_becomes("nightly", unfinished("job-1"), true);
+        world.run_for(minutes(1));
+        if accepted_before {
+            world.event(&Event::Becomes(SessionState::Idle));
+            world.event(&Event::SetIdle(Some(minutes(5))));
+            world.run_for(minutes(5) - seconds(5));
+            world.terminating_for = None;
+            world.faults = [Fault::NoEffect, Fault::NoEffect, Fault::NoEffect].into();
+            let until = world.elapsed + minutes(2);
+            world.run_until(until, |world| world.count(TERMINATE) == 1);
+            assert_eq!(ends(&world), 1);
+            world.faults.clear();
+            world.event(&Event::SetIdle(None));
+            world.event(&Event::Becomes(SessionState::Busy));
+            world.run_for(minutes(10));
+            assert_eq!(reason(&world), "Running");
+            assert_eq!(world.recorded().termination_requested_at, None);
+        }
+        world.forget_the_past();
+        world.event(&Event::SetGrace(Some(minutes(30))));
+        world.job_becomes("nightly", completed("job-1"), true);
+        world.run_for(minutes(2));
+        assert_eq!((ends(&world), reason(&world).as_str()), (0, "Draining"));
+        assert_eq!(world.recorded().termination_reason, Some(TerminationReason::WorkloadFinished));
+        world.job_becomes("nightly", unfinished("job-2"), true);
+        world.run_for(minutes(60));
+        assert_eq!(ends(&world), 0, "accepted before: {accepted_before}: the new Job is at work");
+        assert_eq!(reason(&world), "Running");
+    }
+}
+
+/// S7: a record that says so ends nothing, whatever was called before.
+#[test]
+fn a_forged_reason_is_no_end_that_was_begun() {
+    let mut world = World::following(SessionState::Idle, &["nightly"]);
+    world.job_becomes("nightly", unfinished("job-1"), true);
+    world.event(&Event::SetLifetime(Some(minutes(5))));
+    world.faults = [Fault::None, Fault::None, Fault::NoEffect, Fault::NoEffect].into();
+    world.faults.extend([Fault::NoEffect; 30]);
+    world.run_until(minutes(10), |world| world.count(TERMINATE) == 1);
+    assert_eq!(ends(&world), 1);
+    world.faults.clear();
+    world.event(&Event::SetLifetime(None));
+    world.run_for(minutes(10));
+    assert_eq!((ends(&world), reason(&world).as_str()), (1, "Running"), "nobody asks for an end any more");
+    let forged = world.object.as_mut().unwrap().status.as_mut().unwrap();
+    forged.termination_reason = Some(TerminationReason::WorkloadFinished);
+    world.run_for(minutes(10));
+    assert_eq!(ends(&world), 1, "the Job is at work");
+}
+
+/// Anybody may write our finalizer on an object of his own: without a grant nothing is read on its behalf, and nothing
+/// of others told in its status.
+#[test]
+fn without_a_grant_no_workload_is_read_nor_told_of() {
+    let mut world = World::bound(SessionState::Idle);
+    world.object.as_mut().unwrap().spec.end_with = vec![crate::world::job("nightly")];
+    world.around.allows = false;
+    world.around.was_granted = false;
+    world.job_becomes("nightly", completed("uid-of-a-job"), true);
+    world.run_for(minutes(5));
+    assert_eq!(reason(&world), "NamespaceNotAllowed");
+    assert_eq!(world.recorded().workloads, []);
+    assert_eq!(steps(&world, "LookAtWorkloads"), 0);
+}
+
+// ttlAfterEnded.
+
+/// Ended by Athena's clock, which is two hours behind the operator's.
+#[test]
+fn an_object_stays_as_long_as_it_is_to_whatever_the_operators_clock_says() {
+    let mut knowledge = Knowledge::default();
+    let mut object = object();
+    object.spec.ttl_after_ended = Some("1h".to_owned());
+    let mut scope = home();
+    scope.skew = SignedDuration::from_hours(-2);
+    let ended_at = at(minutes(10)).wall.checked_add(scope.skew).ok();
+    let now = at(minutes(10) + seconds(5));
+    knowledge.described(
+        athena_session_operator::athena::port::Session {
+            status: athena_session_operator::athena::port::SessionStatus {
+                ended_at,
+                ..status(&SessionState::Terminated)
+            },
+            work_group: crate::fixtures::WORK_GROUP.to_owned(),
+            dpu_execution_millis: Some(1),
+        },
+        now,
+    );
+    knowledge.answered_in(&scope);
+    for _ in 0..5 {
+        knowledge.found(&object, &scope, now);
+        match decide(&view(&object, &knowledge, &scope, now)) {
+            Step::WriteStatus { status, .. } => {
+                knowledge.record.written(Some(&status));
+                object.status = Some(*status);
+            }
+            step => return assert!(matches!(step, Step::Wait(_)), "five seconds after the end: {step:?}"),
+        }
+    }
+    unreachable!()
+}
+
+/// How Argo CD marks what it tracks where `application.resourceTrackingMethod` isn't set, up to version 2.
+#[test]
+fn an_object_that_argo_cd_tracks_by_its_usual_label_is_known_to_be_tracked() {
+    for (labels, annotations) in [
+        (json!({}), json!({"argocd.argoproj.io/tracking-id": "app:x/y:z/nightly"})),
+        (json!({"app.kubernetes.io/instance": "nightly-app"}), json!({})),
+    ] {
+        let read: Packed = serde_json::from_value(json!({
+            "metadata": {"name": "nightly", "labels": labels, "annotations": annotations},
+            "spec": {"start": {}, "workGroupRef": {"name": "spark"}, "ttlAfterEnded": "1m"},
+        }))
+        .unwrap();
+        let object = read.open().unwrap();
+        assert!(object.labels().contains_key(TRACKED_BY), "{labels}");
+    }
+}

@@ -1,0 +1,246 @@
+//! Random stories of sessions that go with workloads: published, ended with Jobs, limited, expiring. Whatever people, Athena,
+//! the API server and crashes do, none is ended while its Jobs are at work and no limit is reached (S1); each end comes
+//! (L1); what was published goes with it; no object goes whose session runs; and then all is quiet (L2).
+
+use std::time::Duration;
+
+use athena_session_operator::api::session::{DeletionPolicy, PublishTo, WorkloadOutcome};
+use athena_session_operator::athena::port::{ErrorClass, SessionState};
+use athena_session_operator::session::workload::State;
+use athena_session_operator::work_group::terms::Brake;
+use proptest::prelude::*;
+
+use crate::fixtures::{minutes, seconds};
+use crate::world::{Event, Fault, Forgery, Line, Poller, World, job, word};
+
+#[derive(Clone, Debug)]
+enum Twist {
+    Line(Line),
+    /// A Job comes to stand so; told by the watch or not.
+    Job(&'static str, State, bool),
+    /// The API server refuses, or doesn't answer, what concerns other objects.
+    Trouble(bool, bool, bool),
+    /// Somebody touches the ConfigMap, or removes it.
+    Touch,
+    Remove,
+    SetTtl(Option<&'static str>),
+    SetJobs(Vec<&'static str>),
+    /// Sets the finalizer on, or all right again.
+    Slow(u64),
+}
+
+#[derive(Clone, Debug)]
+struct Story {
+    starts: bool,
+    jobs: Vec<&'static str>,
+    ttl: Option<&'static str>,
+    faults: Vec<Fault>,
+    poller: Poller,
+    twists: Vec<Twist>,
+}
+
+fn some_time() -> impl Strategy<Value = Option<Duration>> {
+    prop::sample::select(vec![None, None, Some(seconds(20)), Some(minutes(2)), Some(minutes(10)), Some(minutes(60))])
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    use Forgery::*;
+    let states =
+        [SessionState::Idle, SessionState::Busy, SessionState::Idle, SessionState::Busy, SessionState::Degraded];
+    let forgeries = [EndRequested, EndRequestedInTheFuture, Ended, OtherWorkGroup];
+    let brakes = [None, Some(Brake::ReadOnly), Some(Brake::ObjectPaused)];
+    prop_oneof![
+        1 => Just(Event::Delete),
+        1 => Just(Event::SetTerminate),
+        1 => Just(Event::SetPolicy(DeletionPolicy::Retain)),
+        2 => some_time().prop_map(Event::SetGrace),
+        2 => some_time().prop_map(Event::SetLifetime),
+        2 => some_time().prop_map(Event::SetIdle),
+        8 => prop::sample::select(states.to_vec()).prop_map(Event::Becomes),
+        1 => Just(Event::Becomes(SessionState::Terminated)),
+        2 => Just(Event::Restart),
+        1 => prop::sample::select(forgeries.to_vec()).prop_map(Event::Forge),
+        2 => (1..4u8, any::<bool>()).prop_map(|(requests, late)| Event::ApiServerFails { requests, late }),
+        1 => any::<bool>().prop_map(Event::GroupAllows),
+        1 => prop::sample::select(brakes.to_vec()).prop_map(Event::Brake),
+    ]
+}
+
+fn state() -> impl Strategy<Value = State> {
+    let uid = prop::sample::select(vec!["job-1", "job-2"]);
+    (uid, 0..4u8).prop_map(|(uid, kind)| match kind {
+        0 => State::Absent,
+        1 => State::Finished { uid: uid.to_owned(), outcome: WorkloadOutcome::Completed, at: None },
+        _ => State::Unfinished { uid: uid.to_owned() },
+    })
+}
+
+fn jobs() -> impl Strategy<Value = Vec<&'static str>> {
+    prop::sample::select(vec![vec![], vec!["one"], vec!["one"], vec!["one", "two"], vec!["two"]])
+}
+
+fn twist() -> impl Strategy<Value = Twist> {
+    let long = prop_oneof![Just(1), Just(10), Just(19), Just(31), Just(70), Just(400)].prop_map(seconds);
+    let ttls = vec![None, Some("1m"), Some("20m"), Some("24h")];
+    prop_oneof![
+        8 => long.prop_map(|long| Twist::Line(Line::Run(long))),
+        4 => (1..9u8, event()).prop_map(|(steps, event)| Twist::Line(Line::Ambush(steps, event))),
+        5 => event().prop_map(|event| Twist::Line(Line::Event(event))),
+        1 => any::<bool>().prop_map(|frozen| Twist::Line(Line::Freeze(frozen))),
+        6 => (prop::sample::select(vec!["one", "two"]), state(), any::<bool>())
+            .prop_map(|(name, state, told)| Twist::Job(name, state, told)),
+        1 => (any::<bool>(), any::<bool>(), any::<bool>()).prop_map(|(one, two, three)| Twist::Trouble(one, two, three)),
+        1 => Just(Twist::Touch),
+        1 => Just(Twist::Remove),
+        1 => prop::sample::select(ttls).prop_map(Twist::SetTtl),
+        1 => jobs().prop_map(Twist::SetJobs),
+        1 => prop::sample::select(vec![0, 0, 300, 2000]).prop_map(Twist::Slow),
+    ]
+}
+
+fn fault() -> impl Strategy<Value = Fault> {
+    let classes = [ErrorClass::Throttled, ErrorClass::Denied, ErrorClass::Unavailable];
+    prop_oneof![
+        6 => Just(Fault::None),
+        1 => Just(Fault::CutAfter),
+        2 => prop::sample::select(classes.to_vec()).prop_map(Fault::Fails),
+    ]
+}
+
+fn story() -> impl Strategy<Value = Story> {
+    let pollers =
+        [Poller::Off, Poller::Shows { lag: seconds(0) }, Poller::Shows { lag: seconds(5) }, Poller::AskYourself];
+    let parts = (
+        any::<bool>(),
+        jobs(),
+        prop::sample::select(vec![None, None, Some("1m"), Some("20m")]),
+        prop::collection::vec(fault(), 0..12),
+        prop::sample::select(pollers.to_vec()),
+        prop::collection::vec(twist(), 0..24),
+    );
+    parts.prop_map(|(starts, jobs, ttl, faults, poller, twists)| Story { starts, jobs, ttl, faults, poller, twists })
+}
+
+fn edit(world: &mut World, change: impl FnOnce(&mut athena_session_operator::api::session::AthenaSessionSpec)) {
+    if let Some(object) = &mut world.object {
+        change(&mut object.spec);
+        // Stored by way of an event that changes nothing else.
+        let policy = object.spec.deletion_policy;
+        world.event(&Event::SetPolicy(policy));
+    }
+}
+
+fn live(world: &mut World, twist: &Twist) {
+    match twist {
+        Twist::Line(line) => world.live(line),
+        Twist::Job(name, state, told) => world.job_becomes(name, state.clone(), *told),
+        Twist::Trouble(forbidden, silent, writes) => {
+            world.beside.is_forbidden = *forbidden;
+            world.beside.is_silent = *silent;
+            world.beside.writes_fail = *writes;
+        }
+        Twist::Touch => {
+            if let Some((owner, data)) = world.beside.config_map.clone() {
+                world.meddle(Some((owner.as_str(), data["ATHENA_SESSION_ID"].as_str())));
+            }
+        }
+        Twist::Remove => world.meddle(None),
+        Twist::SetTtl(ttl) => edit(world, |spec| spec.ttl_after_ended = ttl.map(str::to_owned)),
+        Twist::SetJobs(jobs) => edit(world, |spec| spec.end_with = jobs.iter().map(|name| job(name)).collect()),
+        Twist::Slow(millis) => world.beside.slow = Duration::from_millis(*millis),
+    }
+}
+
+fn told(story: &Story) -> World {
+    let mut world = if story.starts { World::starting() } else { World::bound(SessionState::Idle) };
+    world.beside.looked = Some((Duration::ZERO, Vec::new()));
+    let spec = &mut world.object.as_mut().unwrap().spec;
+    spec.publish_to = Some(PublishTo { config_map_name: "nightly".to_owned() });
+    spec.end_with = story.jobs.iter().map(|name| job(name)).collect();
+    spec.ttl_after_ended = story.ttl.map(str::to_owned);
+    world.faults = story.faults.iter().copied().collect();
+    world.around.poller = story.poller;
+    for twist in &story.twists {
+        live(&mut world, twist);
+        if world.breach.is_some() {
+            break;
+        }
+    }
+    world
+}
+
+fn heal(world: &mut World) {
+    world.calm(&[]);
+    live(world, &Twist::Trouble(false, false, false));
+    world.beside.slow = Duration::ZERO;
+    if matches!(world.session, Some(SessionState::Creating)) {
+        world.event(&Event::Becomes(SessionState::Idle));
+    }
+    for event in [Event::GroupAllows(true), Event::Brake(None)] {
+        world.event(&event);
+    }
+    world.run_for(minutes(12));
+}
+
+fn errands(world: &World) -> usize {
+    let is_write = |it: &String| ["Publish", "Unpublish", "Expire"].contains(&it.as_str());
+    world.steps.iter().map(word).filter(is_write).count()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(3000),
+        ..ProptestConfig::default() })]
+
+    #[test]
+    fn sessions_go_with_their_workloads_and_nothing_stays(story in story()) {
+        let mut world = told(&story);
+        prop_assert!(world.breach.is_none(), "{:?}\n{}", world.breach, world.told());
+        heal(&mut world);
+        prop_assert!(world.breach.is_none(), "{:?}\n{}", world.breach, world.told());
+        // A removal that failed five times in a row is given up, be it within seconds.
+        let is_troubled = story.twists.iter().any(|twist| matches!(twist, Twist::Trouble(..)));
+        // All is calm: is it published as long as it is up?
+        let asked = world.object.as_ref().is_none_or(|object| {
+            object.spec.terminate || object.metadata.deletion_timestamp.is_some()
+        });
+        let is_up = matches!(world.session, Some(SessionState::Idle | SessionState::Busy));
+        let ours = |world: &World| world.beside.config_map.as_ref().is_some_and(|(owner, _)| owner == "uid-1");
+        let ready = world.object.as_ref().and_then(|object| object.status.as_ref());
+        let ready = ready.and_then(|status| crate::fixtures::condition(status, "Ready")).map(|it| it.reason.clone());
+        // Trouble with a look that nobody needs any more is told for ever: see attacks_beside.
+        let is_trouble = ready.is_some_and(|it| ["AthenaUnavailable", "AccessDenied", "Throttled"].contains(&it.as_str()));
+        if is_up && !asked && !is_trouble && !is_troubled && world.object.as_ref().is_some_and(|object| world.is_ours(object)) {
+            let active = crate::fixtures::condition(world.recorded(), "Active").is_some_and(|it| it.status == "True");
+            prop_assert!(active == ours(&world), "published: {}\n{:?}\n{}", ours(&world), world.object, world.told());
+        }
+        // Every Job was there, and finishes.
+        for name in ["one", "two"] {
+            world.job_becomes(name, State::Unfinished { uid: "last".to_owned() }, true);
+        }
+        world.run_for(minutes(3));
+        for name in ["one", "two"] {
+            let outcome = WorkloadOutcome::Completed;
+            world.job_becomes(name, State::Finished { uid: "last".to_owned(), outcome, at: None }, true);
+        }
+        let is_due = world.object.as_ref().is_some_and(|object| {
+            let ours = world.is_ours(object);
+            ours && (!object.spec.end_with.is_empty() || object.spec.terminate || object.spec.max_lifetime.is_some())
+        });
+        world.run_for(minutes(130));
+        prop_assert!(world.breach.is_none(), "{:?}\n{}", world.breach, world.told());
+        prop_assert!(!(is_due && world.session_runs()), "L1: the session runs: {:?}\n{}", world.object, world.told());
+        if world.object.is_some() && !world.session_runs() && !is_troubled {
+            prop_assert!(!ours(&world), "published after the end: {:?}\n{}", world.object, world.told());
+        }
+        let is_deleted = world.object.as_ref().is_some_and(|object| object.metadata.deletion_timestamp.is_some());
+        prop_assert!(!is_deleted, "L1: it hangs: {:?}\n{}", world.object, world.told());
+        world.forget_the_past();
+        world.run_for(minutes(30));
+        prop_assert!(world.writes.is_empty(), "L2: {:?}", world.writes);
+        let is_starting = matches!(world.session, Some(SessionState::Creating | SessionState::Created));
+        prop_assert!(is_starting || world.steps.len() < 120, "L2: {} steps of {:?}", world.steps.len(), world.session);
+        let expires = world.object.as_ref().is_none_or(|object| object.spec.ttl_after_ended.is_some());
+        prop_assert!(expires || errands(&world) == 0, "L2: {}", world.told());
+    }
+}
