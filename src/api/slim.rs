@@ -69,7 +69,7 @@ impl Packed {
     }
 }
 
-/// How an object that starts a session counts among those of its namespace.
+/// How an object that starts a session counts among those of its namespace, by its status alone, which may be forged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StartPlace {
     /// No call is recorded that could have started it.

@@ -14,6 +14,7 @@ use tracing::{info, warn};
 use super::decide::{Step, decide};
 use super::knowledge::{Knowledge, Listing, Now, OwnerRead};
 use super::notice::Notice;
+use super::starting;
 use super::view::{Interest, PASS, View};
 use crate::api::reason::Reason;
 use crate::api::session::{AthenaSession, AthenaSessionStatus, DeletionPolicy, TerminationReason};
@@ -158,6 +159,9 @@ impl Shell {
                 now,
             };
             let step = decide(&view);
+            if let Some(stake) = starting::stake(&view) {
+                self.registry.settle(&object, stake);
+            }
             let priority = priority(&view, &step);
             let interest = if let Step::Wait(_) = step { view.interest() } else { None };
             let is_unasked = view.is_unasked();
@@ -193,6 +197,10 @@ impl Shell {
                     answer
                 }
                 Step::Refresh => requests.read(&object.name_any()).await?,
+                Step::Reserve => {
+                    self.registry.reserve(&object);
+                    continue;
+                }
                 Step::ConfirmOwner { owner } => {
                     knowledge.owner = Some(Box::new(self.read_owner(owner).await?));
                     continue;

@@ -60,6 +60,8 @@ pub enum Step {
         /// The work group.
         work_group: String,
     },
+    /// Reserve a place among the sessions of the namespace; the terms tell whether there was one.
+    Reserve,
     /// Call StartSession.
     Start {
         /// What it is asked for.

@@ -9,7 +9,7 @@
 //!   not allowed, no room, read-only ► wait, and say so
 //!   not found ── the attempt is young ► call again, with the same token
 //!                          └ old ───► wait for a person
-//!   otherwise ──────────────────────► record the attempt ► call
+//!   otherwise ──────────────────────► reserve a place ► record the attempt ► call
 //! ```
 
 use std::time::{Duration, Instant};
@@ -22,12 +22,13 @@ use super::publish;
 use super::request::{breach, request};
 use super::status;
 use super::verdict::{self, Verdict};
-use super::view::View;
+use super::view::{Evidence, View};
 use super::workload;
 use crate::api::condition;
-use crate::api::reason::Reason;
+use crate::api::reason::{Reason, Standing};
 use crate::api::session::{AthenaSessionStatus, DeletionPolicy, StartAttempt, StartOutcome};
-use crate::work_group::terms::Brake;
+use crate::work_group::places::Stake;
+use crate::work_group::terms::{Brake, Place};
 
 /// A call is repeated with its token for so long after it was recorded: how long Athena remembers tokens isn't
 /// documented.
@@ -150,11 +151,57 @@ fn attempt_again(view: &View<'_>) -> Step {
 }
 
 fn start_session(view: &View<'_>) -> Step {
+    if !has_place(view) {
+        return Step::Reserve;
+    }
     match request(view) {
         Some(request) if view.fresh => Step::Start { request: Box::new(request) },
         Some(_) => Step::Refresh,
         None => Step::Wait(None),
     }
+}
+
+/// A place is reserved before anything is recorded: others that are asked for at the same time would have it too.
+fn has_place(view: &View<'_>) -> bool {
+    view.terms.start.as_ref().is_some_and(|start| start.place == Place::Has)
+}
+
+/// What is known of the session that the object has its place for; None where it starts none.
+#[must_use]
+pub fn stake(view: &View<'_>) -> Option<Stake> {
+    view.object.spec.start.as_ref()?;
+    if view.is_deleted() && !view.is_held() {
+        return Some(Stake::Nothing);
+    }
+    if view.is_started() {
+        let is_over = view.has_ended() || view.evidence() == Evidence::Absent;
+        return Some(if is_over { Stake::Nothing } else { Stake::Session });
+    }
+    let is_wanted = view.intent().is_none();
+    let is_none = if is_wanted { is_surely_none(view) } else { view.knowledge.is_unstarted() };
+    Some(match is_none {
+        true if is_wanted && !is_held_up(view) => Stake::Prospect,
+        true => Stake::Nothing,
+        false if view.knowledge.start.called_at.is_some() || is_told_of(view) => Stake::Perhaps,
+        false => Stake::Prospect,
+    })
+}
+
+/// Whether a call, and no end, is on record.
+fn is_told_of(view: &View<'_>) -> bool {
+    let is_told = recorded(view).is_some_and(|attempt| attempt.outcome != StartOutcome::Refused);
+    is_told && view.recorded_terminated().is_none()
+}
+
+/// Whether a start has to wait for somebody, so that another object may have the place meanwhile. Capacity comes by
+/// itself; and one whose call is due again has reserved its place anew.
+fn is_held_up(view: &View<'_>) -> bool {
+    let is_barred = view.terms.refusal.is_some() || verdict::scope_problem(view).is_some();
+    let hindrance = || hindrance(view).filter(|it| it.reason != Reason::WaitingForQuota);
+    let trouble = || view.knowledge.start.trouble.as_deref().filter(|trouble| trouble.retry_at > view.now.tick);
+    let refusal = || trouble().map(|trouble| verdict::explain(&trouble.error, view.timing).0);
+    let reason = hindrance().map(|it| it.reason).or_else(refusal);
+    is_barred || reason.is_some_and(|reason| reason.row().standing == Standing::Stalled)
 }
 
 fn recorded<'a>(view: &'a View<'_>) -> Option<&'a StartAttempt> {
@@ -168,6 +215,9 @@ fn age(view: &View<'_>, attempt: &StartAttempt) -> Duration {
 }
 
 fn record(view: &View<'_>, at: Time) -> Step {
+    if !has_place(view) {
+        return Step::Reserve;
+    }
     let attempt = StartAttempt { at, outcome: StartOutcome::Unknown };
     // A refusal that lasts stays told while the call is tried again.
     let verdict = standing(view).unwrap_or_else(beginning);
@@ -253,7 +303,11 @@ pub(super) fn hindrance(view: &View<'_>) -> Option<Verdict> {
         let message = "The operator runs with --read-only: otherwise it would call StartSession now.";
         return Some(Verdict { reason: Reason::ReadOnly, message: message.to_owned() });
     }
-    if let Some(crowd) = asked.and_then(|asked| asked.crowd.as_ref()) {
+    // What is recorded is looked at before a place is asked for.
+    if view.session_id().is_some() && view.knowledge.absence.is_none() {
+        return None;
+    }
+    if let Some(Place::Taken(crowd)) = asked.map(|asked| &asked.place) {
         return Some(Verdict { reason: Reason::WaitingForQuota, message: crowd.sentence(name) });
     }
     verdict::beside(view)

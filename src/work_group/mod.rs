@@ -3,7 +3,7 @@
 pub mod controller;
 mod declared;
 pub mod followed;
-mod places;
+pub mod places;
 pub mod registry;
 pub mod status;
 pub mod terms;

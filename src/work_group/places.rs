@@ -1,137 +1,204 @@
 //! Who has, and who waits for, one of the sessions that an AthenaWorkGroup allows to a namespace at once.
+//!
+//! The watch shows too late who else was asked for, and anybody may have written what it shows. So a place is reserved
+//! here, before the attempt to start a session is recorded, and kept until a pass has it from Athena, or by proof, that
+//! there is no session. What is recorded counts in addition, for what this process hasn't looked at yet.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 use kube::{Resource, ResourceExt};
 
 use super::registry::{Key, Session};
-use super::terms::Crowd;
+use super::terms::{Crowd, Place};
 use crate::api::is_held;
 use crate::api::session::AthenaSession;
 use crate::api::slim::StartPlace;
 
-/// The objects that start sessions, as the watch shows them.
+/// What a pass knows of the session that an object has its place for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stake {
+    /// It was started, and hasn't been seen to end.
+    Session,
+    /// A call may have started one.
+    Perhaps,
+    /// None is known of, and one may be started.
+    Prospect,
+    /// There is none, and none is going to be started as things are.
+    Nothing,
+}
+
+/// The objects that start sessions, as the watch shows them, and the places that this process knows to be taken.
 #[derive(Default)]
-pub struct Places(Mutex<Index>);
+pub struct Places(Mutex<HashMap<Room, Guests>>);
 
 /// A namespace, and an AthenaWorkGroup.
 type Room = (String, String);
 /// Who waits longer goes first.
 type Age = (Option<Timestamp>, String);
-
-#[derive(Default)]
-struct Index {
-    rooms: HashMap<Room, BTreeMap<Age, Guest>>,
-    /// The UIDs of those that have been promised a place: the watch shows too late who else was asked for.
-    promised: HashSet<String>,
-}
+type Guests = BTreeMap<Age, Guest>;
 
 struct Guest {
     name: String,
-    place: StartPlace,
+    /// What its status says.
+    recorded: StartPlace,
     is_held: bool,
+    hold: Option<Hold>,
+}
+
+/// A place that this process knows to be taken, whatever the status says.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Hold {
+    /// By what an earlier process may have started. That gives no right to start anything.
+    Doubt,
+    /// It was reserved, or the session has been seen.
+    Own,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Rank {
+    Out,
+    Waits,
+    Has,
 }
 
 impl Places {
     /// An object is there, or has changed. `limit`: how many sessions its namespace may have. Returns those that may
     /// have a place now.
     pub fn shown(&self, object: &Session, limit: Option<u32>) -> Vec<Key> {
-        let (Some(place), Some((room, age))) = (object.start_place(), of(object, object.reference())) else {
+        let (Some(recorded), Some((room, age))) = (object.start_place(), of(object, object.reference())) else {
             return Vec::new();
         };
-        let mut index = self.lock();
-        let guest = Guest { name: object.name_any(), place, is_held: is_held(object) };
-        let uid = age.1.clone();
-        let before = index.rooms.entry(room.clone()).or_default().insert(age, guest);
-        let is_news = before.is_some_and(|before| before.place != StartPlace::Free);
-        if place == StartPlace::Free && (index.promised.remove(&uid) || is_news) {
-            return index.next(&room, limit);
-        }
-        Vec::new()
+        let is_held = is_held(object);
+        // What we have let go has no session that is ours, whatever else holds it.
+        let is_leaving = !is_held && object.meta().deletion_timestamp.is_some();
+        let mut rooms = self.lock();
+        let guests = rooms.entry(room.clone()).or_default();
+        let before = guests.get(&age);
+        let guest = Guest {
+            name: object.name_any(),
+            recorded: if is_leaving { StartPlace::Free } else { recorded },
+            is_held,
+            hold: before.and_then(|before| before.hold).filter(|_| !is_leaving),
+        };
+        let makes_room = before.is_some_and(|before| guest.rank() < before.rank());
+        guests.insert(age, guest);
+        if makes_room { next(guests, &room, limit) } else { Vec::new() }
     }
 
     /// An object is gone. Returns likewise.
     pub fn gone(&self, object: &Session, limit: Option<u32>) -> Vec<Key> {
         let Some((room, age)) = of(object, object.reference()) else { return Vec::new() };
-        let mut index = self.lock();
-        index.promised.remove(&age.1);
-        let Some(guests) = index.rooms.get_mut(&room) else { return Vec::new() };
-        let before = guests.remove(&age);
+        let mut rooms = self.lock();
+        let Some(guests) = rooms.get_mut(&room) else { return Vec::new() };
+        let makes_room = guests.remove(&age).is_some_and(|guest| guest.rank() > Rank::Out);
+        let woken = if makes_room { next(guests, &room, limit) } else { Vec::new() };
         if guests.is_empty() {
-            index.rooms.remove(&room);
-            return Vec::new();
+            rooms.remove(&room);
         }
-        if before.is_some_and(|before| before.place != StartPlace::Free) {
-            index.next(&room, limit)
-        } else {
-            Vec::new()
-        }
+        woken
     }
 
     /// Drops the objects that are gone: `uid_of` says whose a name is now.
     pub fn retain(&self, uid_of: impl Fn(&Key) -> Option<String>) {
-        let mut index = self.lock();
-        let Index { rooms, promised } = &mut *index;
-        rooms.retain(|(namespace, _), guests| {
-            guests.retain(|(_, uid), guest| {
-                let is_there = uid_of(&(namespace.clone(), guest.name.clone())).as_ref() == Some(uid);
-                if !is_there {
-                    promised.remove(uid);
-                }
-                is_there
-            });
+        self.lock().retain(|(namespace, _), guests| {
+            guests.retain(|(_, uid), guest| uid_of(&(namespace.clone(), guest.name.clone())).as_ref() == Some(uid));
             !guests.is_empty()
         });
     }
 
-    /// Who keeps an object from starting its session: those of its namespace that may have one already, or have been
-    /// promised one, and those that wait for one longer. An object that nobody keeps is promised a place by this very
-    /// question.
-    pub fn crowd(&self, object: &AthenaSession, limit: u32) -> Option<Crowd> {
-        let reference = object.spec.work_group_ref.as_ref().map(|reference| reference.name.as_str());
-        let (room, own) = of(object, reference)?;
-        let mut index = self.lock();
-        if index.promised.contains(&own.1) {
-            return None;
-        }
-        let guests = index.rooms.get(&room).into_iter().flatten();
-        let others = guests.filter(|(age, guest)| {
-            let waits_longer = guest.place == StartPlace::Waits && guest.is_held && **age < own;
-            age.1 != own.1 && (index.has_place(age, guest) || waits_longer)
-        });
-        let mut names: Vec<_> = others.map(|(_, guest)| guest.name.clone()).collect();
-        if names.len() < usize::try_from(limit).unwrap_or(usize::MAX) {
-            index.promised.insert(own.1);
-            return None;
-        }
-        names.sort_unstable();
-        Some(Crowd { limit, names })
+    /// What a pass knows of an object. Returns those that may have a place now.
+    pub fn settle(&self, object: &AthenaSession, stake: Stake, limit: Option<u32>) -> Vec<Key> {
+        let Some((room, age)) = of(object, reference(object)) else { return Vec::new() };
+        let mut rooms = self.lock();
+        let Some(guests) = rooms.get_mut(&room) else { return Vec::new() };
+        let Some(guest) = guests.get_mut(&age) else { return Vec::new() };
+        let before = guest.rank();
+        guest.hold = match stake {
+            Stake::Session => Some(Hold::Own),
+            Stake::Perhaps => guest.hold.or(Some(Hold::Doubt)),
+            Stake::Prospect => guest.hold,
+            Stake::Nothing => None,
+        };
+        if guest.rank() < before { next(guests, &room, limit) } else { Vec::new() }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Index> {
+    /// Whether an object may start its session. To ask promises nothing.
+    pub fn place(&self, object: &AthenaSession, limit: u32) -> Place {
+        let Some((room, age)) = of(object, reference(object)) else { return Place::Free };
+        self.lock().get(&room).map_or(Place::Free, |guests| place(guests, &age, limit))
+    }
+
+    /// Gives an object a place, if there is one still: the next look tells.
+    pub fn reserve(&self, object: &AthenaSession, limit: u32) {
+        let Some((room, age)) = of(object, reference(object)) else { return };
+        let mut rooms = self.lock();
+        // What the watch doesn't show is gone: who would give the place back?
+        let Some(guests) = rooms.get_mut(&room) else { return };
+        if place(guests, &age, limit) == Place::Free
+            && let Some(guest) = guests.get_mut(&age)
+        {
+            guest.hold = Some(Hold::Own);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Room, Guests>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Index {
-    fn has_place(&self, (_, uid): &Age, guest: &Guest) -> bool {
-        let is_promised = || guest.place == StartPlace::Waits && self.promised.contains(uid);
-        guest.place == StartPlace::Counts || is_promised()
+impl Guest {
+    fn rank(&self) -> Rank {
+        match self.recorded {
+            _ if self.hold.is_some() => Rank::Has,
+            StartPlace::Counts => Rank::Has,
+            StartPlace::Waits if self.is_held => Rank::Waits,
+            StartPlace::Waits | StartPlace::Free => Rank::Out,
+        }
     }
 
-    /// As many of those that wait as there are free places, in the order of the line. The others hear of their place in
-    /// it when they ask.
-    fn next(&self, room: &Room, limit: Option<u32>) -> Vec<Key> {
-        let Some(guests) = self.rooms.get(room) else { return Vec::new() };
-        let taken = guests.iter().filter(|(age, guest)| self.has_place(age, guest)).count();
-        let free = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX).saturating_sub(taken));
-        let waits = |(age, guest): &(&Age, &Guest)| {
-            guest.place == StartPlace::Waits && guest.is_held && !self.promised.contains(&age.1)
-        };
-        guests.iter().filter(waits).take(free).map(|(_, guest)| (room.0.clone(), guest.name.clone())).collect()
+    /// It may have a session, and this process has neither seen it nor given it a place.
+    fn is_doubtful(&self) -> bool {
+        self.rank() == Rank::Has && self.hold != Some(Hold::Own)
     }
+}
+
+fn place(guests: &Guests, own: &Age, limit: u32) -> Place {
+    let guest = guests.get(own);
+    if guest.is_some_and(|guest| guest.hold == Some(Hold::Own)) {
+        return Place::Has;
+    }
+    let is_doubtful = guest.is_some_and(Guest::is_doubtful);
+    let others = || guests.iter().filter(|(age, _)| *age != own);
+    // Those in doubt would keep each other from starting for ever: of them the older go first.
+    let has = |(age, guest): &(&Age, &Guest)| {
+        guest.rank() == Rank::Has && !(is_doubtful && guest.is_doubtful() && *age > own)
+    };
+    let mut holders: Vec<_> = others().filter(has).map(|(_, guest)| guest.name.clone()).collect();
+    let waits_longer = |(age, guest): &(&Age, &Guest)| guest.rank() == Rank::Waits && *age < own && !is_doubtful;
+    let waiting = others().filter(waits_longer).count();
+    if holders.len() + waiting < count(limit) {
+        return Place::Free;
+    }
+    holders.sort_unstable();
+    Place::Taken(Crowd { limit, holders, waiting })
+}
+
+/// As many of those that wait as there are free places, in the order of the line. The others hear of their place in it
+/// when they ask.
+fn next(guests: &Guests, room: &Room, limit: Option<u32>) -> Vec<Key> {
+    let those = |rank| guests.values().filter(move |guest| guest.rank() == rank);
+    let free = limit.map_or(usize::MAX, |limit| count(limit).saturating_sub(those(Rank::Has).count()));
+    those(Rank::Waits).take(free).map(|guest| (room.0.clone(), guest.name.clone())).collect()
+}
+
+fn count(limit: u32) -> usize {
+    usize::try_from(limit).unwrap_or(usize::MAX)
+}
+
+pub(super) fn reference(object: &AthenaSession) -> Option<&str> {
+    object.spec.work_group_ref.as_ref().map(|reference| reference.name.as_str())
 }
 
 fn of(object: &impl Resource, reference: Option<&str>) -> Option<(Room, Age)> {

@@ -16,19 +16,17 @@ use tokio::sync::{RwLock, mpsc, watch};
 
 use super::declared::Declarations;
 use super::followed::Followed;
-use super::places::Places;
+use super::places::{Places, Stake, reference};
 use super::status::Holders;
-use super::terms::{Claim, Crowd, Domain, Rules, Terms, is_paused};
+use super::terms::{Claim, Domain, Place, Rules, Terms, is_paused};
 use crate::api::session::{AthenaSession, Workload, WorkloadKind};
 use crate::api::slim::{Packed, Slim};
-use crate::api::start::StartBounds;
 use crate::api::work_group::AthenaWorkGroup;
 use crate::api::{is_held, is_kept};
 use crate::athena::identity::Identities;
 use crate::athena::marker::Marker;
 use crate::athena::port::{Role, Way};
 pub use crate::athena::quota::Key;
-use crate::session::request::breach;
 use crate::session::workload::State;
 
 /// An AthenaSession as the watch has it.
@@ -268,6 +266,20 @@ impl Registry {
         }
     }
 
+    // Places among the sessions of a namespace.
+
+    /// Gives an object that is about to start its session a place, if there is one still: its terms tell.
+    pub fn reserve(&self, object: &AthenaSession) {
+        if let Some(limit) = self.limit(reference(object)) {
+            self.places.reserve(object, limit);
+        }
+    }
+
+    /// What a pass knows of the session that an object has its place for. Who may have it now gets a pass.
+    pub fn settle(&self, object: &AthenaSession, stake: Stake) {
+        self.places.settle(object, stake, self.limit(reference(object))).iter().for_each(|next| self.wake(next));
+    }
+
     // What follows.
 
     /// The terms on which an object may use Athena. `real`: the work group that Athena shows its session in; one that
@@ -276,7 +288,8 @@ impl Registry {
     pub fn terms(&self, object: &AthenaSession, real: Option<&str>, marker: Option<&Marker>) -> Terms {
         let mut terms = self.own_terms(object);
         if let Some(start) = &mut terms.start {
-            start.crowd = self.crowd(object, start.bounds.as_deref());
+            let limit = start.bounds.as_ref().and_then(|bounds| bounds.sessions_per_namespace);
+            start.place = limit.map_or(Place::Has, |limit| self.places.place(object, limit));
         } else if is_held(object) || terms.refusal.is_none() {
             terms.owner = self.marked(object, marker).or_else(|| self.owner(object, &terms, real));
         }
@@ -289,18 +302,6 @@ impl Registry {
         let other = self.session(&(marker.namespace.clone(), marker.name.clone()))?.open().ok()?;
         let is_it = other.uid().as_ref() == Some(&marker.uid) && other.uid() != object.uid();
         (is_it && other.spec.start.is_some() && is_held(&other)).then(|| Claim::by_mark(&other))
-    }
-
-    /// Who keeps an object from starting its session, as far as that is asked.
-    fn crowd(&self, object: &AthenaSession, bounds: Option<&StartBounds>) -> Option<Crowd> {
-        let limit = bounds?.sessions_per_namespace?;
-        let start = object.spec.start.as_ref()?;
-        let has_started = object.status.as_ref().is_some_and(|status| status.session_id.is_some());
-        let is_going = object.spec.terminate || object.meta().deletion_timestamp.is_some();
-        if has_started || is_going || !is_held(object) || breach(start, bounds).is_some() {
-            return None;
-        }
-        self.places.crowd(object, limit)
     }
 
     /// How many sessions an AthenaWorkGroup allows to a namespace at once.

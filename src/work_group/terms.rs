@@ -42,8 +42,20 @@ pub struct Terms {
 pub struct StartTerms {
     /// What its AthenaWorkGroup allows.
     pub bounds: Option<Box<StartBounds>>,
-    /// Others of its namespace, as many as may have a session at once.
-    pub crowd: Option<Crowd>,
+    /// Whether there is a place for it among the sessions of its namespace.
+    pub place: Place,
+}
+
+/// How an object stands among those of its namespace that start sessions.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Place {
+    /// It has its place, or the number isn't limited.
+    #[default]
+    Has,
+    /// There is one, which it has to reserve before it starts anything.
+    Free,
+    /// Others have, or before this one wait for, as many as there are.
+    Taken(Crowd),
 }
 
 /// Objects of a namespace that have, or before this one wait for, as many sessions as it may have at once.
@@ -51,23 +63,51 @@ pub struct StartTerms {
 pub struct Crowd {
     /// How many sessions it may have.
     pub limit: u32,
-    /// The objects' names, in order.
-    pub names: Vec<String>,
+    /// The names of those that have a place, in order.
+    pub holders: Vec<String>,
+    /// How many wait longer than this one.
+    pub waiting: usize,
 }
 
 impl Crowd {
     const NAMED: usize = 3;
 
-    /// Who holds how many.
+    /// How many there may be, who has them, and how many come first.
     #[must_use]
     pub fn sentence(&self, group: &str) -> String {
-        let (limit, count) = (self.limit, self.names.len());
-        let named = self.names.iter().take(Self::NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
-        let more = if count > Self::NAMED { " and others" } else { "" };
-        format!(
-            "AthenaWorkGroup {group} allows {limit} sessions at once to a namespace, and this one has {count} before this \
-             object: {named}{more}. It goes on as soon as one of them has ended."
-        )
+        let (limit, waiting) = (self.limit, self.waiting);
+        let sessions = if limit == 1 { "session" } else { "sessions" };
+        let allowed = format!("AthenaWorkGroup {group} allows {limit} {sessions} at once to a namespace");
+        let held = self.held().map_or_else(String::new, |held| format!(", and {held}"));
+        let before = match waiting {
+            0 => String::new(),
+            1 => " 1 other waits before this one.".to_owned(),
+            _ => format!(" {waiting} others wait before this one."),
+        };
+        format!("{allowed}{held}.{before}")
+    }
+
+    /// Who has how many.
+    fn held(&self) -> Option<String> {
+        let count = self.holders.len();
+        let mut names: Vec<_> = self.holders.iter().take(Self::NAMED).map(String::as_str).collect();
+        let others = match count.saturating_sub(Self::NAMED) {
+            0 => None,
+            1 => Some("1 other".to_owned()),
+            more => Some(format!("{more} others")),
+        };
+        names.extend(others.as_deref());
+        let (last, first) = names.split_last()?;
+        let who = if first.is_empty() { (*last).to_owned() } else { format!("{} and {last}", first.join(", ")) };
+        let has = if count == 1 { "has" } else { "have" };
+        let what = match usize::try_from(self.limit).unwrap_or(usize::MAX) {
+            1 if count == 1 => "it".to_owned(),
+            limit if count == limit => "them".to_owned(),
+            limit if count > limit => count.to_string(),
+            _ if count == 1 => "one of them".to_owned(),
+            _ => format!("{count} of them"),
+        };
+        Some(format!("{who} {has} {what}"))
     }
 }
 
@@ -148,7 +188,7 @@ impl Terms {
     ) -> Self {
         let brake = brake(object, group, rules);
         let bounds = || group.and_then(|group| group.spec.start.clone()).map(Box::new);
-        let start = object.spec.start.as_ref().map(|_| StartTerms { bounds: bounds(), crowd: None });
+        let start = object.spec.start.as_ref().map(|_| StartTerms { bounds: bounds(), place: Place::Has });
         let Some(reference) = &object.spec.work_group_ref else {
             let refusal = rules.require_work_group.then_some(Refusal::WorkGroupRequired);
             return Self { refusal, brake, ..Self::default() };

@@ -37,7 +37,7 @@ fn started_unrecorded() -> World {
 fn what_holds_up_a_start_hides_no_session_that_was_started_before() {
     type Change = fn(&mut World);
     let changes: [(&str, Change); 4] = [
-        ("places", |world| world.starts.crowd = Some(Crowd { limit: 1, names: vec!["one".to_owned()] })),
+        ("places", |world| world.starts.crowd = Some(Crowd { limit: 1, holders: vec!["one".to_owned()], waiting: 0 })),
         ("bounds", |world| world.starts.bounds = None),
         ("read-only", |world| world.event(&Event::Brake(Some(Brake::ReadOnly)))),
         ("closing", |world| world.event(&Event::GroupCloses(true))),

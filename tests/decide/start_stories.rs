@@ -16,6 +16,7 @@ struct Story {
     list_lag: u64,
     poller: Poller,
     was_adopted_before: bool,
+    limited: bool,
     lines: Vec<Line>,
 }
 
@@ -72,13 +73,15 @@ fn story() -> impl Strategy<Value = Story> {
         prop::sample::select(vec![0, 0, 2, 20]),
         prop::sample::select(pollers.to_vec()),
         any::<bool>(),
+        any::<bool>(),
         prop::collection::vec(line(), 0..14),
     );
-    parts.prop_map(|(faults, list_lag, poller, was_adopted_before, lines)| Story {
+    parts.prop_map(|(faults, list_lag, poller, was_adopted_before, limited, lines)| Story {
         faults,
         list_lag,
         poller,
         was_adopted_before,
+        limited,
         lines,
     })
 }
@@ -88,6 +91,7 @@ fn told(story: &Story) -> World {
     world.faults = story.faults.iter().copied().collect();
     world.starts.list_lag = seconds(story.list_lag);
     world.around.poller = story.poller;
+    world.starts.limited = story.limited;
     world.knowledge.adopted_here = !story.was_adopted_before;
     world.live_through(&story.lines);
     world

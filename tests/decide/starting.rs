@@ -288,10 +288,10 @@ fn each_bound_is_kept() {
 #[test]
 fn places_read_only_and_a_work_group_that_goes_hold_a_start_up() {
     let mut world = World::starting();
-    world.starts.crowd = Some(Crowd { limit: 2, names: vec!["one".to_owned(), "two".to_owned()] });
+    world.starts.crowd = Some(Crowd { limit: 2, holders: vec!["one".to_owned(), "two".to_owned()], waiting: 0 });
     world.run_for(minutes(2));
     assert_eq!(reason(&world), "WaitingForQuota");
-    assert!(condition(world.recorded(), "Ready").unwrap().message.contains("one, two"));
+    assert!(condition(world.recorded(), "Ready").unwrap().message.contains("one and two have them"));
     world.starts.crowd = None;
     world.event(&Event::Brake(Some(Brake::ReadOnly)));
     world.run_for(minutes(2));
@@ -304,6 +304,162 @@ fn places_read_only_and_a_work_group_that_goes_hold_a_start_up() {
     world.event(&Event::GroupCloses(false));
     world.run_for(minutes(2));
     assert!(has_started(&world), "{:?}", world.breach);
+}
+
+#[test]
+fn a_place_is_reserved_before_the_attempt_is_recorded_and_kept() {
+    let mut world = World::starting();
+    world.starts.limited = true;
+    world.pass();
+    assert_eq!(world.told(), "Reserve Write Start Write Wait(2s)");
+    world.event(&Event::Becomes(SessionState::Idle));
+    // Whatever is written into the status.
+    world.event(&Event::Forge(Forgery::Ended));
+    world.run_for(minutes(10));
+    world.event(&Event::Forge(Forgery::Emptied));
+    world.run_for(minutes(10));
+    assert!(world.starts.has_place);
+    world.event(&Event::Becomes(SessionState::Terminated));
+    world.run_for(minutes(5));
+    assert!(!world.starts.has_place, "the session has ended");
+    assert_eq!(world.breach, None);
+}
+
+/// What is recorded gives no place: by a status that was forged before a restart more could be started than may be.
+#[test]
+fn an_attempt_of_an_earlier_process_takes_a_place_too() {
+    for is_taken in [false, true] {
+        let mut world = World::starting();
+        world.starts.limited = true;
+        world.ambush.push((2, Event::Restart));
+        world.pass();
+        assert_eq!(world.told(), "Reserve Write");
+        world.forget_the_past();
+        world.starts.is_raced = is_taken;
+        world.run_for(seconds(30));
+        let told = world.told();
+        assert!(
+            told.starts_with(if is_taken { "Find Reserve Write Wait" } else { "Find Reserve Refresh Start Write" }),
+            "{told}"
+        );
+        assert_eq!(world.starts.requests.len(), usize::from(!is_taken), "{told}");
+        assert_eq!(world.breach, None);
+    }
+}
+
+/// The bound was lowered, and then the operator restarted.
+#[test]
+fn a_session_that_is_yet_to_be_looked_at_waits_for_no_place() {
+    let mut world = World::starting();
+    world.starts.limited = true;
+    world.run_for(seconds(5));
+    world.event(&Event::Becomes(SessionState::Idle));
+    world.run_for(minutes(1));
+    world.forget_the_past();
+    world.around.poller = Poller::Silent;
+    world.event(&Event::Restart);
+    world.starts.crowd = Some(Crowd { limit: 1, holders: vec!["one".to_owned(), "two".to_owned()], waiting: 0 });
+    world.run_for(minutes(5));
+    assert_eq!(reason(&world), "Running");
+    assert!(world.writes.is_empty(), "{:?}", world.writes);
+    assert!(world.starts.has_place);
+}
+
+/// What somebody else has by now isn't taken: the terms tell.
+#[test]
+fn a_place_that_is_gone_when_it_is_to_be_reserved_is_waited_for() {
+    let mut world = World::starting();
+    world.starts.limited = true;
+    world.starts.is_raced = true;
+    world.run_for(minutes(2));
+    assert!(world.told().starts_with("Reserve Write Wait"), "{}", world.told());
+    assert_eq!((reason(&world).as_str(), world.starts.requests.len()), ("WaitingForQuota", 0));
+    assert!(world.recorded().start_attempt.is_none(), "nothing is recorded of what isn't called");
+    world.starts.crowd = None;
+    world.run_for(minutes(2));
+    assert!(has_started(&world), "{:?}", world.breach);
+}
+
+#[test]
+fn who_waits_for_capacity_keeps_its_place_and_who_is_refused_for_good_gives_it_up() {
+    for (class, keeps) in [
+        (ErrorClass::NoCapacity, true),
+        (ErrorClass::Throttled, true),
+        (ErrorClass::Denied, false),
+        (ErrorClass::Invalid, false),
+    ] {
+        let mut world = World::starting();
+        world.starts.limited = true;
+        world.outages.push((Operation::StartSession, class));
+        world.run_for(seconds(5));
+        assert_eq!(world.starts.has_place, keeps, "{class:?}");
+        // Somebody else has it when the call is due again.
+        let calls = world.count(Operation::StartSession);
+        world.starts.crowd = Some(Crowd { limit: 1, holders: vec!["other".to_owned()], waiting: 0 });
+        world.run_for(minutes(20));
+        assert_eq!(world.count(Operation::StartSession) > calls, keeps, "{class:?}");
+        world.starts.crowd = None;
+        world.outages.clear();
+        world.run_for(minutes(20));
+        assert_eq!(world.recorded().session_id.as_deref(), Some(SESSION), "{class:?}");
+        assert_eq!(world.breach, None, "{class:?}");
+    }
+}
+
+#[test]
+fn what_isnt_to_be_started_any_more_gives_its_place_up() {
+    let stops =
+        [Event::Brake(Some(Brake::ReadOnly)), Event::GroupCloses(true), Event::GroupAllows(false), Event::SetTerminate];
+    for stop in stops {
+        let mut world = World::starting();
+        world.starts.limited = true;
+        world.outages.push((Operation::StartSession, ErrorClass::NoCapacity));
+        world.run_for(seconds(5));
+        assert!(world.starts.has_place);
+        world.event(&stop);
+        world.run_for(minutes(5));
+        assert!(!world.starts.has_place, "{stop:?}");
+        assert_eq!(world.breach, None);
+    }
+}
+
+/// Of what a call may have started it isn't known: nobody else has its place until that is proven.
+#[test]
+fn a_call_whose_effect_isnt_known_keeps_its_place() {
+    let mut world = World::starting();
+    world.starts.limited = true;
+    world.faults.push_back(Fault::Late);
+    world.outages.push((Operation::ListSessions, ErrorClass::Denied));
+    world.run_for(seconds(3));
+    world.event(&Event::GroupCloses(true));
+    world.run_for(minutes(10));
+    assert!(world.starts.has_place);
+    assert_eq!(world.breach, None);
+}
+
+#[test]
+fn the_sentence_of_a_crowd_says_who_has_how_many_and_who_comes_first() {
+    let sentence = |limit, holders: &[&str], waiting| {
+        let holders = holders.iter().map(|name| (*name).to_owned()).collect();
+        let sentence = Crowd { limit, holders, waiting }.sentence("one");
+        sentence.strip_prefix("AthenaWorkGroup one allows ").unwrap().to_owned()
+    };
+    for (limit, holders, waiting, expected) in [
+        (1, &["a"][..], 2, "1 session at once to a namespace, and a has it. 2 others wait before this one."),
+        (3, &["a", "b", "c"], 0, "3 sessions at once to a namespace, and a, b and c have them."),
+        (2, &["a"], 1, "2 sessions at once to a namespace, and a has one of them. 1 other waits before this one."),
+        (
+            4,
+            &["a", "b"],
+            2,
+            "4 sessions at once to a namespace, and a and b have 2 of them. 2 others wait before this one.",
+        ),
+        (4, &["a", "b", "c", "d"], 0, "4 sessions at once to a namespace, and a, b, c and 1 other have them."),
+        (1, &["a", "b", "c", "d", "e"], 0, "1 session at once to a namespace, and a, b, c and 2 others have 5."),
+        (1, &[], 1, "1 session at once to a namespace. 1 other waits before this one."),
+    ] {
+        assert_eq!(sentence(limit, holders, waiting), expected);
+    }
 }
 
 /// S5: what the object itself started is still ended.
@@ -391,9 +547,9 @@ fn what_could_be_neither_handed_over_nor_ended_isnt_started() {
     for (follows, expected) in [(false, "PublishForbidden"), (true, "EndWithForbidden")] {
         let mut world = World::starting();
         if follows {
-            following(&mut world)
+            following(&mut world);
         } else {
-            publishing(&mut world)
+            publishing(&mut world);
         }
         world.beside.is_forbidden = true;
         world.run_for(minutes(10));

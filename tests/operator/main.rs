@@ -8,6 +8,7 @@ mod accounts;
 mod admission;
 mod api_server;
 mod attacked;
+mod attacks_on_places;
 mod brakes;
 mod claims;
 mod clients;

@@ -279,7 +279,7 @@ async fn a_namespace_has_no_more_sessions_than_it_may_and_the_next_one_starts_wh
     }
     let waiting = world.until_reason("three", "WaitingForQuota").await;
     let message = condition(&waiting, "Ready").unwrap().2;
-    assert!(message.contains("2 sessions") && message.contains("one, two"), "{message}");
+    assert!(message.contains("2 sessions") && message.contains("one and two have them."), "{message}");
     for name in ["one", "two"] {
         world.until_reason(name, "Running").await;
     }

@@ -20,7 +20,7 @@ const CONFIG_MAP: &str = "nightly-session";
 
 impl World {
     /// With the rights of `deploy/workloads`, here alone.
-    async fn with_workloads() -> Self {
+    pub async fn with_workloads() -> Self {
         static ROLE: OnceCell<()> = OnceCell::const_new();
         let world = Self::new().await;
         let role = in_checkout("deploy/workloads/role.yaml");
@@ -54,7 +54,7 @@ impl World {
         id
     }
 
-    async fn add_job(&self, name: &str) {
+    pub async fn add_job(&self, name: &str) {
         let container = json!({"name": "main", "image": "none"});
         let pod = json!({"spec": {"restartPolicy": "Never", "containers": [container]}});
         let job = json!({
@@ -83,13 +83,13 @@ impl World {
         self.plane.kubectl_ok(&["delete", "job", name, "-n", namespace, "--cascade=orphan"]).await;
     }
 
-    async fn follow(&self, name: &str, job: &str) -> String {
+    pub async fn follow(&self, name: &str, job: &str) -> String {
         let id = self.session_in("BUSY");
         self.create(name, json!({"sessionId": id, "endWith": [{"kind": "Job", "name": job}]})).await;
         id
     }
 
-    async fn until_seen(&self, name: &str) -> AthenaSession {
+    pub async fn until_seen(&self, name: &str) -> AthenaSession {
         let is_seen =
             |object: &AthenaSession| object.status.as_ref().is_some_and(|status| !status.workloads.is_empty());
         self.until(name, "its Job has been seen", is_seen).await

@@ -155,7 +155,7 @@ impl World {
             owner: self.around.shown.map(|_| claim("older")),
             start: object.spec.start.as_ref().map(|_| StartTerms {
                 bounds: self.starts.bounds.clone().filter(|_| is_there).map(Box::new),
-                crowd: self.starts.crowd.clone(),
+                place: self.starts.place(),
             }),
         }
     }

@@ -261,7 +261,7 @@ impl World {
             Event::OwnerIsShown => self.around.shown = self.around.owner,
             Event::Poller(poller) => self.around.poller = *poller,
             Event::Crowd(is_there) => {
-                self.starts.crowd = is_there.then(|| Crowd { limit: 1, names: vec!["other".to_owned()] });
+                self.starts.crowd = is_there.then(|| Crowd { limit: 1, holders: vec!["other".to_owned()], waiting: 0 });
             }
             Event::SetRef => self.edit(|object, _| {
                 let group = WorkGroupRef { name: around::GROUP.to_owned() };
@@ -275,6 +275,7 @@ impl World {
             Event::Restart => {
                 self.knowledge = Knowledge::default();
                 self.around.restarted();
+                self.starts.has_place = false;
                 self.killed = true;
             }
             Event::Becomes(state) => {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use athena_session_operator::api::session::AthenaSession;
 use athena_session_operator::session::decide::{Step, decide};
 use athena_session_operator::session::knowledge::Knowledge;
+use athena_session_operator::session::starting;
 use athena_session_operator::session::view::{PASS, View};
 use kube::ResourceExt;
 
@@ -107,12 +108,13 @@ impl World {
                 now,
             };
             let step = decide(&view);
-            let (interest, is_unasked) = (view.interest(), view.is_unasked());
+            let (interest, is_unasked, stake) = (view.interest(), view.is_unasked(), starting::stake(&view));
             if is_unasked {
                 self.knowledge.record.unasked(object.status.as_ref());
                 self.truth.lapsed_at = None;
             }
             self.steps.push(step.clone());
+            self.check_place(&object, stake, &step);
             if let Step::Wait(after) = step {
                 self.around.interest = interest;
                 return Outcome::Wait(after);
@@ -134,6 +136,14 @@ impl World {
                     answer
                 }
                 Step::Refresh => self.get(),
+                Step::Reserve => {
+                    self.starts.reserve();
+                    self.spring();
+                    if self.killed {
+                        return Outcome::Broken;
+                    }
+                    continue;
+                }
                 Step::ConfirmOwner { owner } => {
                     self.confirm(owner);
                     self.spring();
@@ -207,6 +217,7 @@ pub fn word(step: &Step) -> String {
         Step::Identify => "Identify".to_owned(),
         Step::Search { .. } => "Search".to_owned(),
         Step::Find { .. } => "Find".to_owned(),
+        Step::Reserve => "Reserve".to_owned(),
         Step::Start { .. } => "Start".to_owned(),
         Step::Terminate { .. } => "Terminate".to_owned(),
         Step::LookAtConfigMap => "LookAtConfigMap".to_owned(),

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use athena_session_operator::api::session::{AthenaSession, StartOutcome, WorkGroupRef};
+use athena_session_operator::api::session::{AthenaSession, AthenaSessionStatus, StartOutcome, WorkGroupRef};
 use athena_session_operator::api::start::{SessionStart, StartBounds};
 use athena_session_operator::athena::marker::Marker;
 use athena_session_operator::athena::port::{ErrorClass, Listed, SessionState, SessionStatus, StartRequest};
-use athena_session_operator::work_group::terms::{Brake, Crowd};
+use athena_session_operator::session::decide::Step;
+use athena_session_operator::work_group::places::Stake;
+use athena_session_operator::work_group::terms::{Brake, Crowd, Place};
 use kube::ResourceExt;
 
 use super::{Fault, World, around};
@@ -22,6 +24,12 @@ pub struct Starts {
     pub bounds: Option<StartBounds>,
     /// Others have all the places.
     pub crowd: Option<Crowd>,
+    /// The number of sessions is limited: a place has to be reserved.
+    pub limited: bool,
+    /// The object has reserved its place.
+    pub has_place: bool,
+    /// Another object is faster.
+    pub is_raced: bool,
     /// How long Athena remembers a token.
     pub token_life: Duration,
     /// How long it takes until a session is listed.
@@ -42,6 +50,9 @@ impl Default for Starts {
         Self {
             bounds: Some(StartBounds::default()),
             crowd: None,
+            limited: false,
+            has_place: false,
+            is_raced: false,
             token_life: seconds(3600),
             list_lag: Duration::ZERO,
             started_by: None,
@@ -50,6 +61,33 @@ impl Default for Starts {
             started_at: Duration::ZERO,
             token: None,
             late: None,
+        }
+    }
+}
+
+impl Starts {
+    /// As the registry has it.
+    pub fn place(&self) -> Place {
+        match &self.crowd {
+            _ if self.has_place => Place::Has,
+            Some(crowd) => Place::Taken(crowd.clone()),
+            None if self.limited => Place::Free,
+            None => Place::Has,
+        }
+    }
+
+    pub(super) fn reserve(&mut self) {
+        if std::mem::take(&mut self.is_raced) {
+            self.crowd = Some(Crowd { limit: 1, holders: vec!["other".to_owned()], waiting: 0 });
+        }
+        self.has_place |= self.place() == Place::Free;
+    }
+
+    pub(super) fn settle(&mut self, stake: Stake) {
+        match stake {
+            Stake::Session => self.has_place = true,
+            Stake::Perhaps | Stake::Prospect => {}
+            Stake::Nothing => self.has_place = false,
         }
     }
 }
@@ -158,6 +196,27 @@ impl World {
         self.session = Some(SessionState::Creating);
     }
 
+    /// What others may have is neither recorded as this object's nor given up while it has it.
+    pub(super) fn check_place(&mut self, object: &AthenaSession, stake: Option<Stake>, step: &Step) {
+        let Some(stake) = stake else { return };
+        let begins = match step {
+            Step::Reserve | Step::Start { .. } => true,
+            Step::WriteStatus { status, .. } => is_attempt(object, status),
+            _ => false,
+        };
+        if begins && stake == Stake::Nothing {
+            self.breach("a place is given up while it is made use of".to_owned());
+        }
+        if begins && *step != Step::Reserve && self.starts.place() != Place::Has {
+            self.breach("an attempt is recorded without a place".to_owned());
+        }
+        let lives = self.is_ours(object) && self.session_runs() && !self.starts.retained;
+        if self.starts.has_place && stake == Stake::Nothing && lives {
+            self.breach("a place is given up while the session lives".to_owned());
+        }
+        self.starts.settle(stake);
+    }
+
     fn check_start(&mut self, object: &AthenaSession) {
         let Some(read) = self.read.clone().filter(|read| read.uid() == object.uid()) else {
             return self.breach("S3: StartSession by a cached object alone".to_owned());
@@ -172,8 +231,16 @@ impl World {
         if self.refusal(object).is_some() || self.around.closes || self.starts.bounds.is_none() {
             self.breach("S5: StartSession without a grant".to_owned());
         }
-        if self.around.brake == Some(Brake::ReadOnly) || self.starts.crowd.is_some() {
-            self.breach("StartSession in spite of a brake".to_owned());
+        if self.around.brake == Some(Brake::ReadOnly) || self.starts.place() != Place::Has {
+            self.breach("StartSession in spite of a brake, or without a place".to_owned());
         }
     }
+}
+
+/// Whether this status announces a call.
+fn is_attempt(object: &AthenaSession, status: &AthenaSessionStatus) -> bool {
+    let recorded = object.status.as_ref().and_then(|status| status.start_attempt.as_ref());
+    let attempt = status.start_attempt.as_ref().filter(|it| it.outcome == StartOutcome::Unknown);
+    // What an earlier process may have called is recorded as of when the object was created.
+    attempt.is_some_and(|it| Some(it) != recorded && Some(&it.at) != object.metadata.creation_timestamp.as_ref())
 }

@@ -1,0 +1,146 @@
+//! Attacks on `sessionsPerNamespace`: more sessions than a namespace may have, and places that nobody gets. And what goes
+//! wrong with limits and workloads only where a real poller or API server takes part.
+
+use std::time::Duration;
+
+use fake_athena::Fault;
+use kube::api::{Patch, PatchParams};
+use serde_json::{Value, json};
+use tokio::time::sleep;
+
+use crate::launch::Start;
+use crate::proxy::{Meddle, Script};
+use crate::tenancy::{TEAM_A, referring};
+use crate::world::{World, condition, eventually, within};
+
+impl World {
+    /// How many of Athena's sessions live.
+    fn alive(&self) -> usize {
+        self.athena.sessions().iter().filter(|it| it.state != "TERMINATED" && it.state != "FAILED").count()
+    }
+
+    async fn patch_finalizers(&self, name: &str, finalizers: Value) {
+        let patch = Patch::Merge(json!({"metadata": {"finalizers": finalizers}}));
+        self.objects().patch(name, &PatchParams::default(), &patch).await.unwrap();
+    }
+}
+
+/// One that was refused has no place while it is stalled; the promise that it was given meanwhile counts for it alone.
+#[tokio::test]
+async fn a_start_that_is_tried_again_takes_no_place_that_somebody_else_has_by_now() {
+    let world = World::new().await;
+    let environment = vec![("ATHENA_OPERATOR_POLL_INTERVAL", "12s".to_owned())];
+    world.start_operator_with(Start { environment, ..Start::default() }).await;
+    let group = world.register_for_starts("a", json!({"sessionsPerNamespace": 1})).await;
+    let denied = "not authorized to perform: iam:PassRole";
+    world.athena.fault(Fault::error("AccessDeniedException", denied).on("StartSession").times(1));
+    world.start_session("refused", &group).await;
+    world.until_reason("refused", "AccessDenied").await;
+    world.start_session("next", &group).await;
+    world.until_reason("next", "Running").await;
+    assert_eq!(world.alive(), 1);
+    // The refused one is tried again by and by.
+    let second = eventually("there are two", || async { (world.alive() > 1).then_some(()) });
+    assert!(!within(Duration::from_secs(20), second).await, "two sessions at once, and one is allowed");
+    world.until_reason("refused", "WaitingForQuota").await;
+}
+
+/// S7: a forged status buys nothing.
+#[tokio::test]
+async fn a_forged_end_makes_no_room_for_another_session() {
+    let world = World::new().await;
+    let environment = vec![("ATHENA_OPERATOR_POLL_INTERVAL", "12s".to_owned())];
+    world.start_operator_with(Start { environment, ..Start::default() }).await;
+    let group = world.register_for_starts("a", json!({"sessionsPerNamespace": 1})).await;
+    world.start_session("forger", &group).await;
+    let object = world.until_reason("forger", "Running").await;
+    let mut conditions = serde_json::to_value(&object.status.unwrap().conditions).unwrap();
+    for condition in conditions.as_array_mut().unwrap() {
+        if condition["type"] == "Terminated" {
+            condition["status"] = json!("True");
+        }
+    }
+    world.forge_status("forger", json!({"conditions": conditions})).await;
+    world.start_session("next", &group).await;
+    let second = eventually("there are two", || async { (world.alive() > 1).then_some(()) });
+    assert!(!within(Duration::from_secs(8), second).await, "two sessions at once, and one is allowed");
+    world.edit("forger", json!({"terminate": true})).await;
+    world.until_reason("next", "Running").await;
+    assert_eq!(world.alive(), 1);
+}
+
+/// Nothing is started any more for what is being deleted, whatever else holds it.
+#[tokio::test]
+async fn what_somebody_elses_finalizer_holds_keeps_no_place() {
+    let world = World::new().await;
+    world.start_operator().await;
+    let group = world.register_for_starts("a", json!({"sessionsPerNamespace": 1})).await;
+    world.athena.fault(Fault::error("TooManyRequestsException", "no room").on("StartSession"));
+    world.start_session("going", &group).await;
+    world.until_reason("going", "WaitingForCapacity").await;
+    let finalizers = [athena_session_operator::api::FINALIZER, "example.com/hold"];
+    world.patch_finalizers("going", json!(finalizers)).await;
+    sleep(Duration::from_millis(1_100)).await;
+    world.start_session("waiting", &group).await;
+    world.until_reason("waiting", "WaitingForQuota").await;
+    world.delete("going").await;
+    let let_go = |object: &athena_session_operator::api::session::AthenaSession| {
+        object.metadata.finalizers.as_deref() == Some(&["example.com/hold".to_owned()])
+    };
+    world.until("going", "is let go", let_go).await;
+    world.athena.clear_faults();
+    let is_up = within(Duration::from_secs(10), world.until_reason("waiting", "Running")).await;
+    let waiting = world.get("waiting").await.unwrap();
+    let message = condition(&waiting, "Ready").map(|it| it.2.to_owned());
+    world.patch_finalizers("going", json!([])).await;
+    assert!(is_up, "{message:?}");
+}
+
+/// Athena fails for a moment, just when maxIdle is over, and the session goes to work: nobody looks at it any more but the
+/// poller, and what failed is told for ever.
+#[tokio::test]
+async fn trouble_with_a_look_that_nobody_needs_any_more_passes() {
+    let world = World::new().await;
+    world.start_operator().await;
+    let group = world.register_for_all("a", TEAM_A).await;
+    let id = world.session_of(TEAM_A);
+    let mut spec = referring(&group, &id);
+    spec["maxIdle"] = json!("4s");
+    world.create("nightly", spec).await;
+    world.until_reason("nightly", "Running").await;
+    world.athena.fault(Fault::internal().on("GetSessionStatus"));
+    world.athena.fault(Fault::internal().on("GetSession"));
+    world.until_reason("nightly", "AthenaUnavailable").await;
+    world.athena.set_state(&id, "BUSY");
+    sleep(Duration::from_secs(1)).await;
+    world.athena.clear_faults();
+    let is_up = within(Duration::from_secs(20), world.until_reason("nightly", "Running")).await;
+    let message = condition(&world.get("nightly").await.unwrap(), "Ready").map(|it| it.2.to_owned());
+    assert!(is_up && world.terminations(&id) == 0, "twenty seconds later: {message:?}");
+}
+
+/// Something on the way says 404 for a moment, as controller.rs has it of AthenaSessions: no word of a Job.
+#[tokio::test]
+async fn a_404_of_something_on_the_way_is_no_end_of_a_job() {
+    let world = World::with_workloads().await;
+    let is_away = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let away = std::sync::Arc::clone(&is_away);
+    let script = Script::meddling(move |name, _| {
+        let is_read = name.starts_with("GET") && name.contains("/jobs/");
+        (is_read && away.load(std::sync::atomic::Ordering::Relaxed))
+            .then(|| Meddle::Answer(404, json!("404 page not found")))
+    });
+    world.start_operator_by_way_of(&script, &["--end-with", "--end-with-delay=1s"]).await;
+    world.add_job("job").await;
+    let id = world.follow("nightly", "job").await;
+    world.until_seen("nightly").await;
+    is_away.store(true, std::sync::atomic::Ordering::Relaxed);
+    // Anything that is news of the Job makes it be read.
+    let patch = r#"{"spec":{"endWith":[{"kind":"Job","name":"job"},{"kind":"Job","name":"other"}]}}"#;
+    world.kubectl(&["patch", "ats", "nightly", "--type=merge", "-p", patch]).await;
+    let patch = r#"{"spec":{"endWith":[{"kind":"Job","name":"job"}]}}"#;
+    sleep(Duration::from_secs(1)).await;
+    world.kubectl(&["patch", "ats", "nightly", "--type=merge", "-p", patch]).await;
+    sleep(Duration::from_secs(8)).await;
+    assert_eq!(world.terminations(&id), 0, "the Job is at work");
+}
