@@ -79,6 +79,13 @@ use super::start::SessionStart;
         json_path = ".spec.workGroupRef.name",
         description = "the AthenaWorkGroup that it refers to",
         priority = "1"
+    ),
+    printcolumn(
+        name = "End reason",
+        type_ = "string",
+        json_path = ".status.terminationReason",
+        description = "why the operator ends, or has ended, the session",
+        priority = "1"
     )
 )]
 #[serde(rename_all = "camelCase")]
@@ -139,25 +146,27 @@ pub struct AthenaSessionSpec {
     #[serde(default)]
     pub deletion_policy: DeletionPolicy,
 
-    /// How long a session that is BUSY may finish before an end that is asked for, by a deletion, terminate or
-    /// maxLifetime: a duration such as `10m` or `1h30m`, counted from status.terminationRequestedAt. The session is ended
-    /// as soon as it isn't BUSY any more, or when the time is over. It may change at any time, also meanwhile.
-    /// Default: none, the session is ended at once.
+    /// How long a session that is BUSY may finish before an end that is asked for, by a deletion, terminate, endWith or
+    /// maxLifetime, counted from status.terminationRequestedAt. The session is ended as soon as it isn't BUSY any more,
+    /// or when the time is over. A duration in Go's notation, such as `90s`, `10m` or `1h30m`; there are no days. It may
+    /// change at any time, also meanwhile. Default: none, the session is ended at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     #[x_kube(validation = duration("terminationGracePeriod"))]
     pub termination_grace_period: Option<Duration>,
 
-    /// How long the session may live, from its start by Athena's clock: a duration such as `8h`. Then it is ended, and
-    /// this object stays as its record. It may change at any time. Default: no limit.
+    /// How long the session may live, from its start by Athena's clock. Then it is ended, and this object stays as its
+    /// record. A duration in Go's notation, such as `90m`, `8h` or `1h30m`; there are no days. It may change at any time.
+    /// Default: no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     #[x_kube(validation = duration("maxLifetime"))]
     pub max_lifetime: Option<Duration>,
 
-    /// How long the session may be IDLE without a break: a duration such as `30m`. Then it is ended, and this object stays
-    /// as its record. With start it is 1m to 8h, and Athena's own idle timeout when the session is started, in whole
-    /// minutes. It may change at any time. Default: no limit but Athena's own.
+    /// How long the session may be IDLE without a break. Then it is ended, and this object stays as its record. A duration
+    /// in Go's notation, such as `90s`, `30m` or `1h30m`; there are no days. With start it is 1m to 8h, and Athena's own
+    /// idle timeout when the session is started, in whole minutes. It may change at any time. Default: no limit but
+    /// Athena's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     #[x_kube(validation = duration("maxIdle"))]
@@ -171,29 +180,31 @@ pub struct AthenaSessionSpec {
 
     /// Ends the session when all of these have finished: completed, failed, or gone after they were there. One that
     /// isn't there yet is waited for, and so is one that is created anew under the same name. It works where the
-    /// operator runs with --end-with. Default: none.
+    /// operator runs with --end-with. It may change at any time; an end that has begun isn't taken back. Default: none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(min = 1, max = 10))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["kind".into(), "name".into()]))]
     pub end_with: Vec<Workload>,
 
-    /// Deletes this object so long after its session has ended: `24h`, say, or `1h30m`. An object with start that
-    /// Argo CD, Flux or Helm tracks is kept, since they would create it anew, which would start another session.
-    /// Default: it stays.
+    /// Deletes this object so long after its session has ended. A duration in Go's notation, up to 16 characters, such as
+    /// `90m`, `24h` or `1h30m`; there are no days. An object with start that Argo CD, Flux or Helm tracks is kept, since
+    /// they would create it anew, which would start another session. It may change at any time. Default: it stays.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 2, max = 16))]
-    #[x_kube(validation = Rule::new("self.matches('^([0-9]+([.][0-9]+)?(h|m|s|ms))+$') && duration(self) > duration('0s')")
-        .message("ttlAfterEnded is a duration above zero, such as 24h, 90m or 1h30m"))]
+    #[x_kube(validation = duration("ttlAfterEnded"))]
+    #[x_kube(validation = Rule::new(format!("!{} || size(self) <= 16", go("self"))).message("ttlAfterEnded has 16 characters at the most"))]
     pub ttl_after_ended: Option<String>,
 }
 
 /// A workload of the object's namespace.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, KubeSchema)]
+#[x_kube(validation = Rule::new("self.kind != 'Job' || size(self.name) <= 63")
+    .message("the name of a Job has 63 characters at the most")
+    .field_path(".name"))]
 pub struct Workload {
     /// Job or Pod.
     pub kind: WorkloadKind,
-    /// Its name.
-    #[schemars(length(min = 1, max = 253))]
+    /// Its name; that of a Job has 63 characters at the most.
+    #[schemars(length(max = 253))]
     #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([a-z0-9-]*[a-z0-9])?([.][a-z0-9]([a-z0-9-]*[a-z0-9])?)*$')")
         .message("name can't be the name of a Job or a Pod: lower-case letters, digits, hyphens and full stops"))]
     pub name: String,
@@ -232,7 +243,9 @@ fn go(field: &str) -> String {
 
 /// The rule of a field that is a duration.
 fn duration(name: &str) -> kube::core::Rule {
-    let message = format!("{name} is a duration above zero in hours, minutes and seconds, such as 10m or 1h30m");
+    let message = format!(
+        "{name} is a duration above zero, up to 99999h, in hours, minutes and seconds, such as 90s, 10m or 1h30m; there are no days"
+    );
     kube::core::Rule::new(format!("{} && duration(self) > duration('0s')", go("self"))).message(message.as_str())
 }
 
@@ -242,7 +255,7 @@ fn duration(name: &str) -> kube::core::Rule {
 pub struct PublishTo {
     /// The name of the ConfigMap, with the keys ATHENA_SESSION_ID, ATHENA_WORK_GROUP and AWS_REGION. The operator
     /// creates it, and it goes with this object. One that is there already is left as it is.
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(max = 253))]
     #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([a-z0-9-]*[a-z0-9])?([.][a-z0-9]([a-z0-9-]*[a-z0-9])?)*$')")
         .message("configMapName can't be the name of a ConfigMap: lower-case letters, digits, hyphens and full stops"))]
     pub config_map_name: String,
@@ -252,7 +265,7 @@ pub struct PublishTo {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 pub struct WorkGroupRef {
     /// The name of the AthenaWorkGroup.
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(max = 253))]
     #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([a-z0-9-]*[a-z0-9])?([.][a-z0-9]([a-z0-9-]*[a-z0-9])?)*$')")
         .message("workGroupRef.name can't be the name of an AthenaWorkGroup: write its metadata.name, which has lower-case letters, digits, hyphens and full stops"))]
     pub name: String,
@@ -322,7 +335,7 @@ pub struct AthenaSessionStatus {
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "readable")]
     pub termination_requested_at: Option<Time>,
 
-    /// Why the operator ends the session: ObjectDeleted, RequestedBySpec, WorkloadFinished, MaxLifetime or MaxIdle.
+    /// Why the operator ends the session.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "readable")]
     pub termination_reason: Option<TerminationReason>,
 
@@ -353,15 +366,17 @@ pub struct WorkloadRecord {
     pub name: String,
     /// The UID of the one that was seen last.
     pub uid: String,
-    /// How it finished, if it has: Completed, Failed or Gone.
+    /// How it finished, if it has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<WorkloadOutcome>,
-    /// When.
+    /// When it finished, as it says itself, or else as the operator saw it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finished_at: Option<Time>,
 }
 
-/// How a workload finished.
+// `kubectl explain` shows the text of an enum, not that of its field, where the field is optional.
+
+/// How the workload finished, if it has: Completed, Failed or Gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum WorkloadOutcome {
     /// It succeeded.
@@ -404,7 +419,7 @@ pub enum StartOutcome {
     Started,
 }
 
-/// Why the operator ends a session.
+/// Why the operator ends the session: ObjectDeleted, RequestedBySpec, WorkloadFinished, MaxLifetime or MaxIdle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum TerminationReason {
     /// The object was deleted, with `deletionPolicy: Terminate`.

@@ -12,6 +12,12 @@ use serde::{Deserialize, Serialize};
 /// The beginning of the keys of our own tags.
 pub const OWN_TAGS: &str = "athena-operator.dev/";
 
+/// The ARN of an IAM role, for CEL, by the service model.
+const ROLE: &str = "^arn:aws[a-z-]*:iam::[0-9]{12}:role/?[a-zA-Z_0-9+=,.@/-]+$";
+
+/// Keys of tags that nobody else may write. AWS keeps its own in each spelling.
+const RESERVED: &str = "^(athena-operator[.]dev/|[aA][wW][sS]:)";
+
 /// What a new session is to be like. What isn't said is as the AthenaWorkGroup says, or else as Athena does it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
@@ -23,8 +29,8 @@ pub struct SessionStart {
     /// The IAM role that the session's code runs as; one of those that the AthenaWorkGroup allows. Default: the
     /// work group's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 20, max = 2048))]
-    #[x_kube(validation = Rule::new("self.matches('^arn:aws[a-z-]*:iam::[0-9]{12}:role/?[a-zA-Z_0-9+=,.@/-]+$')")
+    #[schemars(length(max = 2048))]
+    #[x_kube(validation = Rule::new(format!("self.matches('{ROLE}')"))
         .message("executionRole is the ARN of an IAM role, such as arn:aws:iam::123456789012:role/spark-team-a"))]
     pub execution_role: Option<String>,
 
@@ -44,7 +50,7 @@ pub struct SessionStart {
     #[schemars(extend("maxProperties" = 40))]
     #[x_kube(validation = Rule::new("self.all(key, size(key) >= 1 && size(key) <= 128 && size(self[key]) <= 256)")
         .message("a tag's key has 1 to 128 characters, and its value 256 at the most"))]
-    #[x_kube(validation = Rule::new("!self.exists(key, key.startsWith('athena-operator.dev/') || key.startsWith('aws:'))")
+    #[x_kube(validation = Rule::new(format!("!self.exists(key, key.matches('{RESERVED}'))"))
         .message("keys of tags must not begin with athena-operator.dev/ or aws:, which belong to the operator and to AWS"))]
     pub tags: Option<BTreeMap<String, String>>,
 
@@ -189,7 +195,9 @@ pub struct S3LoggingConfiguration {
 pub struct StartBounds {
     /// The IAM roles that a session may run as, besides the work group's own. Default: none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 50))]
+    #[schemars(length(max = 50), inner(length(max = 2048)))]
+    #[x_kube(validation = Rule::new(format!("self.all(role, role.matches('{ROLE}'))"))
+        .message("each of executionRoles is the ARN of an IAM role, such as arn:aws:iam::123456789012:role/spark-team-a"))]
     pub execution_roles: Vec<String>,
 
     /// The most DPUs that one session may be given. A session that asks for no number gets this one, unless
@@ -204,13 +212,17 @@ pub struct StartBounds {
     #[schemars(range(min = 1, max = 100_000))]
     pub sessions_per_namespace: Option<u32>,
 
-    /// Whether a session may say where its logs go: Allowed or Forbidden. Default: Forbidden.
+    /// Whether a session may say where its logs go.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub monitoring: Option<Monitoring>,
 
-    /// The keys of the tags that a session may have. Default: none.
+    /// The keys of the tags that a session may have, each written out. Default: none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 50))]
+    #[schemars(length(max = 50), inner(length(max = 128)))]
+    #[x_kube(validation = Rule::new(r"self.all(key, key.matches('^[\\p{L}\\p{Z}\\p{N}_.:/=+@-]+$'))")
+        .message("each of tagKeys is the key of a tag: letters, digits, spaces and _.:/=+@-"))]
+    #[x_kube(validation = Rule::new(format!("!self.exists(key, key.matches('{RESERVED}'))"))
+        .message("tagKeys must not begin with athena-operator.dev/ or aws:, which belong to the operator and to AWS"))]
     pub tag_keys: Vec<String>,
 
     /// What a session has, member by member, where it doesn't say itself.
@@ -218,7 +230,8 @@ pub struct StartBounds {
     pub engine_configuration: Option<EngineConfiguration>,
 }
 
-/// Whether a session may say where its logs go.
+/// Whether a session may say where its logs go: Allowed or Forbidden. Default: Forbidden.
+// `kubectl explain` shows this text for the field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Monitoring {
     /// It may.

@@ -110,19 +110,36 @@ async fn a_start_can_neither_change_nor_be_exchanged_and_needs_a_work_group() {
 #[tokio::test]
 async fn a_bad_duration_is_refused_at_apply_time_in_one_line() {
     let world = World::new().await;
-    let wrong = ["", "10", "-5m", "0s", "0.0h", "1d", "ten minutes", "1h 30m", "10m\n", "999999999h", &"1m".repeat(20)];
-    for (number, field) in ["terminationGracePeriod", "maxLifetime", "maxIdle"].iter().enumerate() {
+    let wrong = [
+        "",
+        "10",
+        "-5m",
+        "0s",
+        "0.0h",
+        "1d",
+        "ten minutes",
+        "1h 30m",
+        "10m\n",
+        "100000h",
+        "3000000h",
+        &"1m".repeat(20),
+    ];
+    for (number, field) in ["terminationGracePeriod", "maxLifetime", "maxIdle", "ttlAfterEnded"].iter().enumerate() {
         for (place, value) in wrong.iter().enumerate() {
             let spec = json!({"sessionId": "one", *field: value});
             let said = refused_new(&world, &format!("wrong-{number}-{place}"), spec).await;
-            assert!(said.contains(&format!("{field} is a duration above zero")), "{value}: {said}");
+            assert!(said.contains(&format!("{field} is a duration above zero, up to 99999h, in")), "{value}: {said}");
             assert_eq!(said.trim().lines().count(), 1, "{value}: {said}");
         }
     }
     let spec = json!({"start": {}, "workGroupRef": {"name": "spark"}, "maxIdle": "ten minutes"});
     assert_eq!(refused_new(&world, "wrong", spec).await.trim().lines().count(), 1);
-    for (place, value) in ["1ms", "1.5h", "1h30m", "720h", "90s"].iter().enumerate() {
-        let spec = json!({"sessionId": "one", "maxIdle": value, "maxLifetime": value, "terminationGracePeriod": value});
+    // What reads it takes no more.
+    let said = refused_new(&world, "wrong", json!({"sessionId": "one", "ttlAfterEnded": "1h1m1h1m1h1m1h1m1s"})).await;
+    assert!(one_line(&said).ends_with("ttlAfterEnded has 16 characters at the most"), "{said}");
+    for (place, value) in ["1ms", "1.5h", "1h30m", "720h", "90s", "99999h", "99999h59m59.999s"].iter().enumerate() {
+        let spec = json!({"sessionId": "one", "maxIdle": value, "maxLifetime": value, "terminationGracePeriod": value,
+                          "ttlAfterEnded": value});
         world.create(&format!("right-{place}"), spec).await;
     }
     world.edit("right-0", json!({"maxIdle": "3h", "maxLifetime": null})).await;
@@ -142,6 +159,48 @@ async fn what_is_started_has_a_max_idle_that_athena_can_keep() {
     assert!(refused(&world, "right-0", json!({"maxIdle": "9h"})).await.contains("with start, maxIdle is 1m to 8h"));
 }
 
+/// Whatever else is wrong with the empty one, it is one mistake.
+#[tokio::test]
+async fn a_name_that_nothing_can_have_is_refused_in_one_line() {
+    let world = World::new().await;
+    let with = |field: &str, value: Value| {
+        let mut spec = json!({"start": {}, "workGroupRef": {"name": "spark"}});
+        spec[field] = value;
+        spec
+    };
+    let job = |name: &str| with("endWith", json!([{"kind": "Job", "name": name}]));
+    let role = |role: &str| with("start", json!({"executionRole": role}));
+    let (workload, job_name) =
+        ("name can't be the name of a Job or a Pod", "the name of a Job has 63 characters at the most");
+    for (number, (spec, sentence)) in [
+        (with("workGroupRef", json!({"name": ""})), REFERENCE),
+        (with("publishTo", json!({"configMapName": ""})), "configMapName can't be the name of a ConfigMap"),
+        (job(""), workload),
+        (job("two words"), workload),
+        (job(&"x".repeat(64)), job_name),
+        (role(""), "executionRole is the ARN of an IAM role"),
+        (role("x"), "executionRole is the ARN of an IAM role"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let said = refused_new(&world, &format!("wrong-{number}"), spec.clone()).await;
+        assert!(one_line(&said).contains(sentence), "{spec}: {said}");
+    }
+    world.create("longest-job", job(&"x".repeat(63))).await;
+    let pod = json!([{"kind": "Pod", "name": "x".repeat(253)}]);
+    world.create("longest-pod", with("endWith", pod)).await;
+    // As the API server has it.
+    let container = json!({"name": "main", "image": "none"});
+    for (length, is_taken) in [(63, true), (64, false)] {
+        let pod = json!({"spec": {"restartPolicy": "Never", "containers": [container]}});
+        let job = json!({"apiVersion": "batch/v1", "kind": "Job", "spec": {"template": pod},
+                         "metadata": {"name": "x".repeat(length), "namespace": world.namespace}});
+        let said = answer(&world, &["create", "--dry-run=server", "-f", "-"], &job).await;
+        assert_eq!(said == TAKEN, is_taken, "{length}: {said}");
+    }
+}
+
 /// As the service model of Athena has it: `kubectl apply` refuses what Athena would.
 #[tokio::test]
 async fn what_athena_would_refuse_to_start_is_refused_at_apply_time() {
@@ -155,6 +214,8 @@ async fn what_athena_would_refuse_to_start_is_refused_at_apply_time() {
         (json!({"description": "[athena-operator a b/c d]"}), "marks the operator's own sessions"),
         (json!({"tags": {"athena-operator.dev/uid": "x"}}), "belong to the operator"),
         (json!({"tags": {"aws:x": "x"}}), "belong to the operator and to AWS"),
+        (json!({"tags": {"AWS:x": "x"}}), "belong to the operator and to AWS"),
+        (json!({"tags": {"team": "a", "aWs:": "x"}}), "belong to the operator and to AWS"),
         (json!({"tags": many}), "tags"),
         (json!({"tags": {"x": "y".repeat(257)}}), "a tag's key"),
         (json!({"executionRole": "arn:aws:iam::1:role/x-x-x-x-x"}), "the ARN of an IAM role"),
@@ -172,7 +233,7 @@ async fn what_athena_would_refuse_to_start_is_refused_at_apply_time() {
         assert!(said.contains(word), "{start}: {said}");
     }
     let right = json!({
-        "description": "nightly report", "tags": {"team": "a"}, "copyWorkGroupTags": true,
+        "description": "nightly report", "tags": {"team": "a", "aws": "b", "x/aws:y": "c"}, "copyWorkGroupTags": true,
         "executionRole": "arn:aws:iam::123456789012:role/spark",
         "engineConfiguration": {"maxConcurrentDpus": 20, "classifications": [{"name": "spark-defaults", "properties": {"a": "b"}}]},
         "monitoringConfiguration": {"s3LoggingConfiguration": {"enabled": true, "logLocation": "s3://bucket/logs/"}},
@@ -222,7 +283,7 @@ async fn a_work_group_ref_may_be_set_once() {
     }
     for (reference, message) in [
         (json!({}), "spec.workGroupRef.name: Required value"),
-        (json!({"name": ""}), "spec.workGroupRef.name"),
+        (json!({"name": ""}), REFERENCE),
         (json!({"name": "x".repeat(254)}), "spec.workGroupRef.name: Too long: may not be more than 253 bytes"),
         (json!({"name": "Team-A"}), REFERENCE),
         (json!({"name": "team_a"}), REFERENCE),
@@ -260,6 +321,11 @@ const SELECTOR: &str =
     "from: Selector needs a selector, and All and None take none; the empty selector, {}, matches each namespace";
 const OPERATORS: &str =
     "the operators In and NotIn need values, and Exists and DoesNotExist take none; there is no other operator";
+const EXECUTION_ROLES: &str =
+    "each of executionRoles is the ARN of an IAM role, such as arn:aws:iam::123456789012:role/spark-team-a";
+const TAG_KEYS: &str = "each of tagKeys is the key of a tag: letters, digits, spaces and _.:/=+@-";
+const RESERVED_KEYS: &str =
+    "tagKeys must not begin with athena-operator.dev/ or aws:, which belong to the operator and to AWS";
 const TAKEN: &str = "";
 
 /// What the API server says; nothing where it takes it.
@@ -311,6 +377,22 @@ async fn a_work_group_that_contradicts_itself_is_refused_with_the_reason() {
         (json!({"roleArn": "arn:aws:sts::123456789012:assumed-role/athena/me"}), ROLE),
         (json!({"roleArn": format!("{role}\n")}), ROLE),
         (json!({"roleArn": ""}), ROLE),
+        (json!({"start": {"executionRoles": [role, "arn:aws-cn:iam::123456789012:role/spark"]}}), TAKEN),
+        (json!({"start": {"executionRoles": ["not an arn"]}}), EXECUTION_ROLES),
+        (json!({"start": {"executionRoles": [role, ""]}}), EXECUTION_ROLES),
+        (json!({"start": {"executionRoles": ["*"]}}), EXECUTION_ROLES),
+        (json!({"start": {"executionRoles": ["arn:aws:iam::123456789012:role/*"]}}), EXECUTION_ROLES),
+        (json!({"start": {"tagKeys": ["team", "cost centre", "example.com/a+b=c:d@e_f-1", "größe"]}}), TAKEN),
+        (json!({"start": {"tagKeys": ["team", ""]}}), TAG_KEYS),
+        (json!({"start": {"tagKeys": ["*"]}}), TAG_KEYS),
+        (json!({"start": {"tagKeys": ["team\n"]}}), TAG_KEYS),
+        (
+            json!({"start": {"tagKeys": ["x".repeat(129)]}}),
+            "spec.start.tagKeys[0]: Too long: may not be more than 128 bytes",
+        ),
+        (json!({"start": {"tagKeys": ["athena-operator.dev/uid"]}}), RESERVED_KEYS),
+        (json!({"start": {"tagKeys": ["team", "aws:x"]}}), RESERVED_KEYS),
+        (json!({"start": {"tagKeys": ["AWS:x"]}}), RESERVED_KEYS),
         (json!({"namespaces": {}}), TAKEN),
         (json!({"namespaces": {"from": "All"}}), TAKEN),
         (json!({"namespaces": {"from": "Selector", "selector": with_labels}}), TAKEN),
@@ -440,8 +522,26 @@ async fn kubectl_shows_and_explains_the_kind() {
             "{said} isn't in:\n{explained}"
         );
     }
+    for (path, said) in [
+        ("athenaworkgroup.spec.start.monitoring", "Default: Forbidden"),
+        ("athenasession.spec.endWith", "It may change at any time"),
+        ("athenasession.spec.terminationGracePeriod", "a deletion, terminate, endWith or maxLifetime"),
+        ("athenasession.spec.maxLifetime", "`90m`, `8h` or `1h30m`; there are no days"),
+        ("athenasession.spec.ttlAfterEnded", "up to 16 characters, such as `90m`, `24h` or `1h30m`"),
+        ("athenasession.status.terminationReason", "WorkloadFinished, MaxLifetime or MaxIdle"),
+        ("athenasession.status.workloads.outcome", "Completed, Failed or Gone"),
+    ] {
+        let explained = world.plane.kubectl_ok(&["explain", path]).await;
+        let words = explained.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(words.contains(said), "{said} isn't in:\n{explained}");
+    }
     world
         .plane
         .kubectl_ok(&["wait", "--for=condition=Active", "ats/shown", "-n", &world.namespace, "--timeout=10s"])
         .await;
+    world.edit("shown", json!({"terminate": true})).await;
+    world.until_reason("shown", "Ended").await;
+    let wide = world.plane.kubectl_ok(&["get", "ats", "-n", &world.namespace, "-o", "wide"]).await;
+    let lines: Vec<_> = wide.lines().map(str::trim_end).collect();
+    assert!(lines[0].ends_with("END REASON") && lines[1].ends_with("RequestedBySpec"), "{wide}");
 }
