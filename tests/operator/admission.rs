@@ -467,7 +467,6 @@ async fn use_is_asked_for_once_and_by_name() {
     }
 }
 
-/// Both clear up with more rights than most, and without the right to let our objects go.
 /// S8, already at apply: each AthenaWorkGroup speaks for its own sessions only.
 #[tokio::test]
 async fn what_a_work_group_doesnt_let_start_is_refused_at_apply() {
@@ -490,9 +489,16 @@ async fn what_a_work_group_doesnt_let_start_is_refused_at_apply() {
     let engine = |dpus: i32| json!({"engineConfiguration": {"maxConcurrentDpus": dpus}});
     for (start, sentence) in [
         (engine(5), "maxConcurrentDpus is 5, and AthenaWorkGroup starts-some allows 4"),
-        (json!({"executionRole": "arn:aws:iam::123456789012:role/admin"}), "executionRole is not among"),
+        (
+            json!({"executionRole": "arn:aws:iam::123456789012:role/admin"}),
+            "executionRole arn:aws:iam::123456789012:role/admin is not among spec.start.executionRoles of AthenaWorkGroup starts-some",
+        ),
         (json!({"monitoringConfiguration": {}}), "forbids monitoringConfiguration"),
-        (json!({"tags": {"team": "a", "cost": "b"}}), "a key of tags is not among"),
+        (
+            json!({"tags": {"zone": "c", "team": "a", "cost": "b"}}),
+            "the tag cost is not among spec.start.tagKeys of AthenaWorkGroup starts-some",
+        ),
+        (json!({"tags": {"two\nlines": "a"}}), "a key of tags is not among spec.start.tagKeys of the AthenaWorkGroup"),
     ] {
         let said = said("starts-some", start.clone()).await;
         assert!(said.contains(sentence), "{start}: {said}");
@@ -504,6 +510,7 @@ async fn what_a_work_group_doesnt_let_start_is_refused_at_apply() {
     assert!(said("not-there-yet", json!({})).await.contains("created"), "things arrive out of order");
 }
 
+/// Both clear up with more rights than most, and without the right to let our objects go.
 #[tokio::test]
 async fn namespaces_and_garbage_are_cleared_around_the_finalizer() {
     let here = Place::new().await;
