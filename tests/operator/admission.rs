@@ -667,12 +667,19 @@ async fn an_operator_elsewhere_is_named_in_one_place_for_each_policy() {
     }
 }
 
+/// The namespace of `deploy/one-namespace` and of the examples.
+async fn with_team_a(plane: &ControlPlane) {
+    let namespace =
+        json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "team-a", "labels": {"team": "a"}}});
+    plane.kubectl_with_ok(&["apply", "--server-side", "-f", "-"], &namespace.to_string()).await;
+}
+
 #[tokio::test]
 async fn an_operator_of_one_namespace_only_reads_what_is_in_none() {
     let plane = installed().await;
     let objects =
         rendered("one", "resources: [deploy]\ncomponents: [deploy/one-namespace]\nnameSuffix: -of-team-a\n").await;
-    plane.kubectl_ok(&["create", "namespace", "team-a"]).await;
+    with_team_a(plane).await;
     for object in &objects {
         if object["kind"].as_str().unwrap().contains("Role") {
             plane.kubectl_with_ok(&["create", "-f", "-"], &object.to_string()).await;
@@ -719,6 +726,54 @@ async fn an_operator_of_one_namespace_only_reads_what_is_in_none() {
             let answer = plane.kubectl(&arguments).await.unwrap();
             let answer = String::from_utf8(answer.stdout).unwrap();
             assert_eq!(answer.trim(), expected, "{verb} {what} {subresource} {whose} {user}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn with_all_components_of_the_readme_an_operator_of_one_namespace_has_no_rights_in_others() {
+    let plane = installed().await;
+    let page = std::fs::read_to_string(in_checkout("README.md")).unwrap();
+    let block = page.split("```yaml\n").find(|block| block.starts_with("resources: [deploy]\n")).unwrap();
+    let block = block.split("```").next().unwrap().replace("\n# ", "\n");
+    for component in ["workloads", "require-work-group", "one-namespace"] {
+        assert!(block.contains(&format!("\n- deploy/{component} ")), "{block}");
+    }
+    let objects = rendered("readme", &format!("{block}nameSuffix: -of-all\n")).await;
+    with_team_a(plane).await;
+    for object in &objects {
+        if object["kind"].as_str().unwrap().contains("Role") {
+            plane.kubectl_with_ok(&["create", "-f", "-"], &object.to_string()).await;
+        }
+    }
+    let user = format!("system:serviceaccount:{OPERATOR_NAMESPACE}:{OPERATOR_ACCOUNT}-of-all");
+    until_may(plane, &user, "watch", "namespaces").await;
+    for (verb, what) in [
+        ("create", "configmaps"),
+        ("delete", "configmaps"),
+        ("watch", "jobs.batch"),
+        ("list", "pods"),
+        ("delete", "athenasessions.athena-operator.dev"),
+    ] {
+        for (whose, expected) in [("--namespace=team-a", YES), ("--namespace=default", "no")] {
+            let answer = plane.kubectl(&["auth", "can-i", verb, what, whose, &format!("--as={user}")]).await.unwrap();
+            assert_eq!(String::from_utf8(answer.stdout).unwrap().trim(), expected, "{verb} {what} {whose}");
+        }
+    }
+}
+
+/// As the comment at the top of workloads/kustomization.yaml proposes it.
+#[tokio::test]
+async fn of_the_rights_for_workloads_each_can_be_left_out() {
+    let comment = std::fs::read_to_string(in_checkout("deploy/workloads/kustomization.yaml")).unwrap();
+    let kustomization: String =
+        comment.lines().filter_map(|line| line.strip_prefix("#   ")).map(|line| format!("{line}\n")).collect();
+    assert!(kustomization.contains("$patch: delete"), "{kustomization}");
+    let objects = rendered("ttl-alone", &kustomization).await;
+    for kind in ["ClusterRole", "ClusterRoleBinding"] {
+        for (feature, is_there) in [("publish", false), ("end-with", false), ("expire", true)] {
+            let name = format!("{OPERATOR_ACCOUNT}-{feature}");
+            assert_eq!(one(&objects, kind, &name).is_some(), is_there, "{kind} {name}");
         }
     }
 }

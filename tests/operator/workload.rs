@@ -26,9 +26,11 @@ impl World {
         let role = in_checkout("deploy/workloads/role.yaml");
         ROLE.get_or_init(async || drop(world.plane.kubectl_ok(&["apply", "-f", &role]).await)).await;
         let account = format!("--serviceaccount={OPERATOR_NAMESPACE}:{OPERATOR_ACCOUNT}");
-        let role = "--clusterrole=athena-session-operator-workloads";
         let namespace = &world.namespace;
-        world.plane.kubectl_ok(&["create", "rolebinding", "workloads", "-n", namespace, role, &account]).await;
+        for feature in ["publish", "end-with", "expire"] {
+            let role = format!("--clusterrole=athena-session-operator-{feature}");
+            world.plane.kubectl_ok(&["create", "rolebinding", feature, "-n", namespace, &role, &account]).await;
+        }
         world
     }
 
@@ -429,9 +431,13 @@ async fn said_of(world: &World, mut spec: Value) -> String {
 async fn the_component_for_workloads_adds_the_rights_and_the_flag() {
     let objects = rendered("workloads", "resources: [deploy]\ncomponents: [deploy/workloads]\n").await;
     let named = |kind: &'static str| objects.iter().filter(move |it| it["kind"] == kind);
-    let is_ours = |object: &&Value| object["metadata"]["name"] == "athena-session-operator-workloads";
-    assert_eq!(named("ClusterRole").filter(is_ours).count(), 1);
-    assert_eq!(named("ClusterRoleBinding").filter(is_ours).count(), 1);
+    for feature in ["publish", "end-with", "expire"] {
+        let name = format!("athena-session-operator-{feature}");
+        let is_ours = |object: &&Value| object["metadata"]["name"] == *name;
+        assert_eq!(named("ClusterRole").filter(is_ours).count(), 1);
+        let binding = named("ClusterRoleBinding").find(is_ours).unwrap();
+        assert_eq!(binding["roleRef"]["name"], *name);
+    }
     let deployment = named("Deployment").next().unwrap();
     let variables = deployment["spec"]["template"]["spec"]["containers"][0]["env"].as_array().unwrap();
     for name in ["AWS_REGION", "ATHENA_OPERATOR_END_WITH"] {
