@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use crate::stage::Stage;
+use crate::stage::{ADOPT, KEEP, Stage, TERMINATE};
 use crate::{Outcome, screen};
 
 /// Declares the examples, says how to go on from another terminal, and waits.
 pub async fn open(stage: &mut Stage) -> Outcome {
-    stage.kubectl(&["apply", "-f", "deploy/examples"]).await?;
+    stage.kubectl(&["apply", "-f", ADOPT, "-f", TERMINATE, "-f", KEEP]).await?;
     stage.kubectl(&["wait", "--for=condition=Active", "ats", "--all", "--timeout=60s"]).await?;
     stage.kubectl(&["get", "ats"]).await?;
     let athena = stage.athena.url();
@@ -26,18 +26,35 @@ pub async fn open(stage: &mut Stage) -> Outcome {
         ("kubectl get ats -o wide", "what Kubernetes knows"),
         ("kubectl delete ats forgotten-notebook", "ends that session, and waits for its end"),
         (
-            "kubectl patch ats nightly-report --type merge --patch '{\"spec\":{\"terminate\":true}}'",
+            "kubectl patch ats weekly-report --type merge --patch '{\"spec\":{\"terminate\":true}}'",
             "ends that one, and keeps the object",
         ),
-        ("kubectl describe ats nightly-report", "conditions and events"),
+        ("kubectl describe ats weekly-report", "conditions and events"),
+        ("kubectl delete ats shared-sandbox", "that one has deletionPolicy Retain: its session runs on"),
         ("kubectl explain ats.spec", "what may be written"),
         (
             "kubectl create namespace team-a; kubectl label namespace team-a team=a; kubectl apply -n team-a -f deploy/examples/tenants",
             "a work group, granted to a namespace, and a session of that tenant's",
         ),
         (
-            "kubectl apply -n team-a -f deploy/examples/start/start.yaml; kubectl get ats -n team-a -o wide -w",
-            "sessions that are started; Ctrl-C ends the look",
+            "kubectl apply -n team-a -f deploy/examples/start.yaml; kubectl get ats -n team-a -o wide -w",
+            "a session that is started; Ctrl-C ends the look",
+        ),
+        (
+            "kubectl apply -n team-a -f deploy/examples/with-job.yaml; kubectl wait -n team-a --for=condition=Active ats/nightly-report; kubectl get configmap nightly-report-session -n team-a -o yaml",
+            "one for a Job, and what tells the Job of it",
+        ),
+        (
+            "ID=$(kubectl get ats nightly-report -n team-a -o jsonpath={.status.sessionId}); curl -s $ATHENA/_fake/sessions/$ID/state --data '{\"state\": \"BUSY\"}'",
+            "what a calculation would do: the session is BUSY, which the object shows within a minute",
+        ),
+        (
+            "NOW=$(date -u +%FT%TZ); IS='\"status\": \"True\", \"lastProbeTime\": \"'$NOW'\", \"lastTransitionTime\": \"'$NOW'\"'; kubectl patch job nightly-report -n team-a --subresource=status --type=merge -p '{\"status\": {\"startTime\": \"'$NOW'\", \"completionTime\": \"'$NOW'\", \"succeeded\": 1, \"conditions\": [{\"type\": \"SuccessCriteriaMet\", '\"$IS\"'}, {\"type\": \"Complete\", '\"$IS\"'}]}}'; kubectl get ats nightly-report -n team-a -o wide -w",
+            "no node is here to run the Job: this says that it is complete, and the session ends with it",
+        ),
+        (
+            "kubectl apply -n team-a -f deploy/examples/limits.yaml; kubectl patch ats bounded-exploration -n team-a --type merge --patch '{\"spec\":{\"maxIdle\":\"1m\"}}'; kubectl get ats bounded-exploration -n team-a -o wide -w",
+            "one with limits: it is ended when it has been idle for a minute",
         ),
         ("kubectl get atwg; kubectl describe atwg team-a-spark", "who uses it"),
         (

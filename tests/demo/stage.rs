@@ -34,7 +34,12 @@ const COMMAND: Duration = Duration::from_secs(90);
 /// The operator exits within 5 s of SIGTERM.
 const OPERATOR_STOPS: Duration = Duration::from_secs(10);
 
-/// Sessions as `deploy/examples/` names them.
+/// Those of the examples that take on a session without an AthenaWorkGroup.
+pub const ADOPT: &str = "deploy/examples/adopt.yaml";
+pub const TERMINATE: &str = "deploy/examples/terminate.yaml";
+pub const KEEP: &str = "deploy/examples/keep.yaml";
+
+/// Sessions as these name them.
 pub const NOTEBOOK: &str = "11111111-2222-4333-8444-555555555555";
 pub const REPORT: &str = "22222222-3333-4444-8555-666666666666";
 pub const SANDBOX: &str = "33333333-4444-4555-8666-777777777777";
@@ -223,7 +228,7 @@ async fn fake_athena() -> Outcome<FakeAthena> {
     let hours = |hours: u64| Duration::from_secs(hours * 60 * 60);
     for (id, work_group, state, age, description) in [
         (NOTEBOOK, "spark-team-a", "IDLE", hours(19), "notebook of somebody on holiday"),
-        (REPORT, "spark-team-a", "BUSY", hours(3), "nightly report"),
+        (REPORT, "spark-team-a", "BUSY", hours(3), "weekly report"),
         (SANDBOX, "spark-team-b", "IDLE", hours(5), "sandbox that all share"),
         (TENANTS, "spark-team-a", "IDLE", hours(1), "notebook of a tenant, team-a"),
         (UNDECLARED, "spark-team-a", "IDLE", hours(2), "nobody's manifest names it"),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use fake_athena::Call;
 use serde_json::json;
 
-use crate::stage::{NOTEBOOK, REPORT, SANDBOX, Stage, TENANTS, UNDECLARED};
+use crate::stage::{ADOPT, KEEP, NOTEBOOK, REPORT, SANDBOX, Stage, TENANTS, TERMINATE, UNDECLARED};
 use crate::{Outcome, screen};
 
 const SESSIONS: [&str; 5] = [NOTEBOOK, REPORT, SANDBOX, TENANTS, UNDECLARED];
@@ -33,13 +33,13 @@ fn forgotten(stage: &Stage) {
 
 async fn declared(stage: &Stage) -> Outcome {
     screen::chapter("Three of them become Kubernetes objects");
-    stage.kubectl(&["apply", "-f", "deploy/examples"]).await?;
+    stage.kubectl(&["apply", "-f", ADOPT, "-f", TERMINATE, "-f", KEEP]).await?;
     stage.kubectl(&["wait", "--for=condition=Active", "ats", "--all", "--timeout=60s"]).await?;
     let table = stage.kubectl(&["get", "ats"]).await?;
-    for name in ["forgotten-notebook", "nightly-report", "shared-sandbox"] {
+    for name in ["forgotten-notebook", "weekly-report", "shared-sandbox"] {
         check(table.contains(name), || format!("kubectl get ats doesn't show {name}"))?;
     }
-    for (name, state) in [("forgotten-notebook", "IDLE"), ("nightly-report", "BUSY"), ("shared-sandbox", "IDLE")] {
+    for (name, state) in [("forgotten-notebook", "IDLE"), ("weekly-report", "BUSY"), ("shared-sandbox", "IDLE")] {
         let recorded = field(stage, name, "{.status.state}").await?;
         check(recorded == state, || format!("the status of {name} says {recorded}, not {state}"))?;
     }
@@ -68,14 +68,14 @@ async fn deleted(stage: &Stage) -> Outcome {
 }
 
 async fn terminated(stage: &Stage) -> Outcome {
-    const OBJECT: &str = "ats/nightly-report";
+    const OBJECT: &str = "ats/weekly-report";
     screen::chapter("spec.terminate ends a session and keeps the object as its record");
     stage.kubectl(&["patch", OBJECT, "--type=merge", "-p", r#"{"spec":{"terminate":true}}"#]).await?;
     stage.kubectl(&["wait", "--for=condition=Terminated", OBJECT, "--timeout=60s"]).await?;
     expect_state(stage, REPORT, "TERMINATED", "once the object says Terminated")?;
-    await_events(stage, "nightly-report", &["Adopted", "Terminating", "Terminated"]).await?;
+    await_events(stage, "weekly-report", &["Adopted", "Terminating", "Terminated"]).await?;
     stage.kubectl(&["describe", OBJECT]).await?;
-    let reason = field(stage, "nightly-report", r#"{.status.conditions[?(@.type=="Terminated")].reason}"#).await?;
+    let reason = field(stage, "weekly-report", r#"{.status.conditions[?(@.type=="Terminated")].reason}"#).await?;
     check(reason == "RequestedBySpec", || format!("the condition Terminated of {OBJECT} names {reason}"))?;
     show_calls(stage, REPORT);
     expect_one_end(stage, REPORT)?;
@@ -145,7 +145,7 @@ async fn refused(stage: &Stage) -> Outcome {
 async fn handed_over(stage: &Stage) -> Outcome {
     const OBJECT: &str = "ats/nightly-report";
     screen::chapter("One manifest starts a session, hands it to a Job, and ends it with the Job");
-    stage.kubectl(&["apply", "-n", "team-a", "-f", "deploy/examples/start/with-job.yaml"]).await?;
+    stage.kubectl(&["apply", "-n", "team-a", "-f", "deploy/examples/with-job.yaml"]).await?;
     stage.kubectl(&["wait", "-n", "team-a", "--for=condition=Active", OBJECT, "--timeout=60s"]).await?;
     let configmap = ["configmap/nightly-report-session", "-n", "team-a"];
     stage.kubectl(&[&["wait", "--for=create", "--timeout=30s"], &configmap[..]].concat()).await?;

@@ -822,14 +822,23 @@ fn each_json_of_the_docs_and_of_iam_can_be_read() {
     }
 }
 
-/// Those of tenants lie apart: `kubectl apply -f deploy/examples` is for clusters without.
 #[tokio::test]
-async fn the_examples_for_tenants_are_valid() {
+async fn the_examples_start_what_the_work_groups_of_the_examples_allow() {
     let here = Place::new().await;
-    for file in ["work-group.yaml", "session.yaml"] {
-        let path = in_checkout(&format!("deploy/examples/tenants/{file}"));
-        here.admin(&["apply", "--dry-run=server", "-f", &path], &Value::Null).await;
+    for folder in ["tenants", "spark-3-5"] {
+        let path = in_checkout(&format!("deploy/examples/{folder}/work-group.yaml"));
+        here.admin(&["apply", "-f", &path], &Value::Null).await;
     }
+    for group in ["team-a-spark", "team-a-spark-3-5"] {
+        let start = json!({"engineConfiguration": {"maxConcurrentDpus": 61}});
+        let much = session("much", json!({"start": start, "workGroupRef": {"name": group}}), &[]);
+        eventually("the policy knows the AthenaWorkGroup", || async {
+            let said = here.ask("admin", &["create", "--dry-run=server", "-f", "-"], &much).await.1;
+            said.contains(&format!("AthenaWorkGroup {group} allows 60")).then_some(())
+        })
+        .await;
+    }
+    here.admin(&["apply", "--dry-run=server", "-R", "-f", &in_checkout("deploy/examples")], &Value::Null).await;
     let kubeconfig = operator_kubeconfig(here.plane).await;
     let read = ["--kubeconfig", kubeconfig.to_str().unwrap(), "get", "atwg", &here.name];
     assert_eq!(ask(here.plane, &read, "").await.0, YES, "with the operator's token too");

@@ -1,6 +1,13 @@
 //! The files of `deploy/`, as the API server takes them. Every other test runs under their RBAC rules.
 
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use serde_json::Value;
+
 use crate::world::{OPERATOR_ACCOUNT, OPERATOR_NAMESPACE, World, in_checkout};
+
+const EXAMPLES: &str = "deploy/examples";
 
 #[tokio::test]
 async fn the_installation_applies_as_one() {
@@ -56,6 +63,80 @@ async fn the_rights_are_few() {
 #[tokio::test]
 async fn the_examples_are_valid() {
     let world = World::new().await;
-    let folder = in_checkout("deploy/examples");
+    let folder = in_checkout(EXAMPLES);
     world.plane.kubectl_ok(&["apply", "--dry-run=server", "-n", &world.namespace, "-R", "-f", &folder]).await;
+}
+
+/// What kubectl finds in a file, or in a folder and those below.
+async fn objects_of(world: &World, path: &str, input: &str) -> Vec<Value> {
+    let read = ["create", "--dry-run=client", "-n", &world.namespace, "-o", "json", "-R", "-f", path];
+    let json = world.plane.kubectl_with_ok(&read, input).await;
+    let objects = serde_json::Deserializer::from_str(&json).into_iter::<Value>().map(Result::unwrap);
+    objects.flat_map(|it| it.get("items").and_then(Value::as_array).cloned().unwrap_or(vec![it])).collect()
+}
+
+#[tokio::test]
+async fn the_examples_can_be_applied_together() {
+    let world = World::new().await;
+    for usual in ["adopt", "start", "with-job", "limits", "keep"] {
+        assert!(Path::new(&in_checkout(&format!("{EXAMPLES}/{usual}.yaml"))).is_file(), "{usual}.yaml");
+    }
+    let mut seen = BTreeSet::new();
+    for object in objects_of(&world, &in_checkout(EXAMPLES), "").await {
+        let (kind, name, spec) = (&object["kind"], &object["metadata"]["name"], &object["spec"]);
+        for what in [
+            format!("{kind} {name}"),
+            format!("session {}", spec["sessionId"]),
+            format!("ConfigMap {}", spec["publishTo"]["configMapName"]),
+            format!("work group {}", spec["workGroup"]),
+        ] {
+            assert!(what.ends_with("null") || seen.insert(what.clone()), "{what} is in two examples");
+        }
+    }
+    assert!(seen.len() > 10, "{seen:?}");
+}
+
+#[tokio::test]
+async fn an_example_says_at_its_top_what_it_needs_and_costs() {
+    let mut folders = vec![in_checkout(EXAMPLES)];
+    let mut number = 0;
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path.display().to_string());
+            } else {
+                let text = std::fs::read_to_string(&path).unwrap();
+                let top: Vec<_> = text.lines().take_while(|line| line.starts_with('#')).collect();
+                for word in ["# Needs: ", "# Costs: "] {
+                    assert!(top.iter().any(|line| line.starts_with(word)), "{} lacks {word}", path.display());
+                }
+                number += 1;
+            }
+        }
+    }
+    assert!(number > 9, "{number}");
+}
+
+/// A Job that is still there, complete, would end the session of the next run at once.
+#[tokio::test]
+async fn the_job_of_an_example_goes_before_its_session_and_the_names_of_a_run_belong_together() {
+    let world = World::new().await;
+    let folder = in_checkout(EXAMPLES);
+    let per_run = std::fs::read_to_string(format!("{folder}/with-job-per-run.yaml.in")).unwrap().replace("${RUN}", "7");
+    for (path, input, suffix) in [(&*format!("{folder}/with-job.yaml"), "", ""), ("-", &*per_run, "-7")] {
+        let objects = objects_of(&world, path, input).await;
+        let [session, job] = &objects[..] else { panic!("{objects:?}") };
+        let (run, spec) = (format!("nightly-report{suffix}"), &session["spec"]);
+        let config_map = &job["spec"]["template"]["spec"]["containers"][0]["envFrom"][0]["configMapRef"]["name"];
+        assert_eq!(
+            (&session["metadata"]["name"], &job["metadata"]["name"]),
+            (&run.clone().into(), &run.clone().into())
+        );
+        assert_eq!(spec["endWith"][0]["name"], run);
+        assert_eq!(&spec["publishTo"]["configMapName"], config_map);
+        assert!(config_map.as_str().unwrap().starts_with(&run));
+        assert_eq!((&spec["ttlAfterEnded"], &job["spec"]["ttlSecondsAfterFinished"]), (&"24h".into(), &3600.into()));
+    }
+    world.plane.kubectl_with_ok(&["create", "--dry-run=server", "-n", &world.namespace, "-f", "-"], &per_run).await;
 }
