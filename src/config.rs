@@ -11,8 +11,8 @@ use crate::athena::quota::Rate;
 use crate::timing::Timing;
 use crate::work_group::terms::Rules;
 
-/// A Kubernetes operator that ends Amazon Athena for Apache Spark sessions, and waits until Athena
-/// says that they have ended.
+/// A Kubernetes operator that starts and ends Amazon Athena for Apache Spark sessions, each for an object,
+/// and waits until Athena says that they have ended.
 #[derive(Debug, Parser)]
 #[command(version, max_term_width = 100)]
 pub struct Cli {
