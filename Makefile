@@ -33,9 +33,9 @@ test: need-python kubernetes ## Runs every test
 	cargo test --workspace
 
 # Optimized, since each one is an hour or more of an object's life.
-stories: need-rust ## Plays 100,000 random stories of adopted, and of started sessions; STORIES=1000: fewer; SEED=1: others
+stories: need-rust ## Plays 100,000 random stories of each of four kinds; STORIES=1000: fewer; SEED=1: others
 	PROPTEST_CASES=$(STORIES) PROPTEST_RNG_SEED=$(SEED) cargo --config 'profile.dev.package.athena-session-operator.opt-level=2' \
-		test --test decide -- holds at_most_one_session
+		test --test decide -- holds at_most_one_session before_its_time go_with_their_workloads
 
 # The operator by itself first, so that it has the features of its dependencies that a user's has, and no others.
 bench: need-rust need-go ## Measures the operator with up to 10,000 objects, in a quarter of an hour; ONLY=deleted-1000: that alone

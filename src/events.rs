@@ -18,7 +18,8 @@ use crate::session::notice::{Notice, Severity};
 use crate::text::kubernetes;
 
 const QUEUE: usize = 1_000;
-const REPORTER: &str = "athena-session-operator";
+/// How the operator calls itself to Kubernetes.
+pub const REPORTER: &str = "athena-session-operator";
 /// Names have 253 bytes at the most, of which 17 are the number.
 const NAME_BYTES: usize = 236;
 /// Where events about objects without a namespace go.

@@ -21,6 +21,7 @@ use super::publish::{Found, Request};
 use super::workload::State;
 use crate::api::session::{AthenaSession, Workload, WorkloadKind};
 use crate::api::slim::Slim;
+use crate::events::REPORTER;
 use crate::kubernetes::within;
 use crate::work_group::registry::key;
 
@@ -237,6 +238,7 @@ fn config_map(name: &str, object: &AthenaSession, data: BTreeMap<String, String>
     let metadata = ObjectMeta {
         name: Some(name.to_owned()),
         namespace: object.namespace(),
+        labels: Some([("app.kubernetes.io/managed-by".to_owned(), REPORTER.to_owned())].into()),
         owner_references: Some(vec![owner]),
         ..ObjectMeta::default()
     };

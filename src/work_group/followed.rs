@@ -41,7 +41,10 @@ impl Followed {
         }
         index.followed.insert(key.clone(), workloads.into());
         for workload in workloads {
-            index.followers.entry((key.0.clone(), workload.clone())).or_default().keys.push(key.clone());
+            let followers = index.followers.entry((key.0.clone(), workload.clone())).or_default();
+            followers.keys.push(key.clone());
+            // What happened while nobody followed it went unseen.
+            followers.news = Some(Instant::now());
         }
     }
 
@@ -98,5 +101,23 @@ impl Index {
                 self.followers.remove(&place);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_goes_on_being_followed_is_read_anew_when_the_list_changes() {
+        let job = |name: &str| Workload { kind: WorkloadKind::Job, name: name.to_owned() };
+        let key = ("team-a".to_owned(), "nightly".to_owned());
+        let followed = Followed::default();
+        followed.follow(&key, &[job("one")]);
+        let before = followed.news("team-a", &[job("one")]);
+        followed.follow(&key, &[job("one")]);
+        assert_eq!(followed.news("team-a", &[job("one")]), before);
+        followed.follow(&key, &[job("one"), job("two")]);
+        assert!(followed.news("team-a", &[job("one")]) > before);
     }
 }
