@@ -20,9 +20,9 @@ pub async fn play(stage: &mut Stage) -> Outcome {
     retained(stage).await?;
     granted(stage).await?;
     refused(stage).await?;
-    handed_over(stage).await?;
+    let started = handed_over(stage).await?;
     audited(stage)?;
-    untouched(stage)?;
+    untouched(stage, &started)?;
     check(stage.operator_runs(), || "the operator has ended by itself".to_owned())
 }
 
@@ -142,7 +142,8 @@ async fn refused(stage: &Stage) -> Outcome {
     Ok(())
 }
 
-async fn handed_over(stage: &Stage) -> Outcome {
+/// Returns the session's id.
+async fn handed_over(stage: &Stage) -> Outcome<String> {
     const OBJECT: &str = "ats/nightly-report";
     screen::chapter("One manifest starts a session, hands it to a Job, and ends it with the Job");
     stage.kubectl(&["apply", "-n", "team-a", "-f", "deploy/examples/with-job.yaml"]).await?;
@@ -188,7 +189,8 @@ async fn handed_over(stage: &Stage) -> Outcome {
         "One session was started, its Job used it, and it has ended with the Job. The ConfigMap is gone, too.",
     );
     let gone = stage.kubectl_refused(&[&["get"], &configmap[..]].concat()).await?;
-    check(gone.contains("NotFound"), || format!("the ConfigMap should be gone: {}", gone.trim()))
+    check(gone.contains("NotFound"), || format!("the ConfigMap should be gone: {}", gone.trim()))?;
+    Ok(id)
 }
 
 fn audited(stage: &Stage) -> Outcome {
@@ -202,9 +204,9 @@ fn audited(stage: &Stage) -> Outcome {
     check(audit.len() == 4, || format!("the operator's log has {} such lines, not 4", audit.len()))
 }
 
-fn untouched(stage: &Stage) -> Outcome {
+fn untouched(stage: &Stage, started: &str) -> Outcome {
     screen::chapter("In the end");
-    show_sessions(stage, &SESSIONS);
+    show_sessions(stage, &[&SESSIONS[..], &[started]].concat());
     expect_state(stage, UNDECLARED, "IDLE", "as no object names it")?;
     let calls = calls_about(stage, UNDECLARED);
     check(calls == 0, || format!("no object names {UNDECLARED}, and Athena got {calls} calls about it"))
