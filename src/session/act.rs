@@ -9,20 +9,19 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{Api, Resource, ResourceExt};
 use thiserror::Error;
-use tracing::{info, warn};
+use tracing::info;
 
 use super::decide::{Step, decide};
-use super::knowledge::{Knowledge, Listing, Now, OwnerRead};
+use super::knowledge::{Knowledge, Now, OwnerRead};
 use super::notice::Notice;
 use super::starting;
 use super::view::{Interest, PASS, View};
 use crate::api::reason::Reason;
-use crate::api::session::{AthenaSession, AthenaSessionStatus, DeletionPolicy, TerminationReason};
+use crate::api::session::{AthenaSession, AthenaSessionStatus, DeletionPolicy};
 use crate::api::{FINALIZER, is_held};
-use crate::athena::aws::Athena;
 use crate::athena::identity::Identity;
 use crate::athena::informer::{Informer, Pace, Poller};
-use crate::athena::port::{Account, CallError, ErrorClass, Listed, Operation, Scope, StartRequest};
+use crate::athena::port::{Account, Operation, Scope};
 use crate::athena::quota::{Place, Priority, Quotas};
 use crate::events::Events;
 use crate::kubernetes::{Answer, RequestError, Requests};
@@ -30,9 +29,6 @@ use crate::metrics::Metrics;
 use crate::timing::Timing;
 use crate::work_group::registry::{Key, Registry, key};
 use crate::work_group::terms::{Claim, Terms};
-
-/// How much the clocks of AWS and Kubernetes may differ.
-const CLOCKS: SignedDuration = SignedDuration::from_mins(5);
 
 /// More steps than any object needs in one pass; more would be a loop.
 const MOST_STEPS: usize = 24;
@@ -306,145 +302,6 @@ impl Shell {
         self.quotas.try_take(&Place::of(scope), operation, priority, &key(object))
     }
 
-    async fn call_athena(
-        &self,
-        object: &AthenaSession,
-        knowledge: &mut Knowledge,
-        identity: &Arc<Identity>,
-        step: Step,
-    ) {
-        let id = &knowledge.session_id(object).unwrap_or_default().to_owned();
-        let (namespace, name) = key(object);
-        let athena = identity.athena().on_behalf_of(&namespace, &name);
-        let sent = Instant::now();
-        let outcome = match step {
-            Step::Describe => athena.get_session(id).await.map(|session| knowledge.described(session, now())),
-            Step::Look => athena.get_session_status(id).await.map(|status| knowledge.looked(status, now())),
-            Step::Search { work_group } => {
-                let listed = next_page(&athena, &work_group, knowledge.listing.as_deref()).await;
-                listed.map(|listed| knowledge.paged(listed.about(id), &work_group, now(), &self.timing))
-            }
-            Step::Find { work_group } => self.find(&athena, object, knowledge, &work_group).await,
-            Step::Start { request } => self.start(&athena, object, knowledge, &request).await,
-            Step::Identify => identity.confirm().await.map(|()| knowledge.identified()),
-            Step::Terminate { reason } => self.terminate(&athena, object, id, knowledge, reason).await,
-            _ => Ok(()),
-        };
-        let scope = identity.scope();
-        match outcome {
-            Ok(()) => {
-                knowledge.answered_in(&scope);
-                self.share(knowledge, identity, object, sent);
-            }
-            Err(error) => {
-                if error.class == ErrorClass::Throttled {
-                    self.quotas.throttled(&Place::of(&scope), error.operation);
-                }
-                knowledge.failed(error, now(), &self.timing, fastrand::f64());
-            }
-        }
-    }
-
-    /// The poller needn't ask for what a call of the object's own has shown.
-    fn share(&self, knowledge: &Knowledge, identity: &Arc<Identity>, object: &AthenaSession, sent: Instant) {
-        let seen = knowledge.seen.as_ref().filter(|seen| seen.at >= sent);
-        let seen = seen.zip(knowledge.session_id(object));
-        if let (Some((seen, id)), Some(work_group)) = (seen, &knowledge.work_group) {
-            self.informer.poller(identity, work_group).told(id, &seen.status, sent);
-        }
-    }
-
-    async fn find(
-        &self,
-        athena: &Athena,
-        object: &AthenaSession,
-        knowledge: &mut Knowledge,
-        work_group: &str,
-    ) -> Result<(), CallError> {
-        let listing = knowledge.start.listing.as_ref().map(|(listing, _)| listing);
-        let listed = next_page(athena, work_group, listing).await?;
-        // The clocks of AWS and Kubernetes differ.
-        let since = object.creation_timestamp().map(|created| created.0 - CLOCKS);
-        let uid = object.uid().unwrap_or_default();
-        let (found, next_token) = listed.marked(&self.registry.cluster, &uid, since);
-        knowledge.marked(found, next_token, work_group, now(), &self.timing);
-        Ok(())
-    }
-
-    async fn start(
-        &self,
-        athena: &Athena,
-        object: &AthenaSession,
-        knowledge: &mut Knowledge,
-        request: &StartRequest,
-    ) -> Result<(), CallError> {
-        let (namespace, name) = key(object);
-        let uid = object.uid().unwrap_or_default();
-        let work_group = &request.work_group;
-        knowledge.starting(now());
-        // The audit trail, as of TerminateSession.
-        let started = athena.start_session(request).await.inspect_err(|error| {
-            let request_id = error.request_id.as_deref().unwrap_or("none");
-            let (answer, error) = (&error.code, &error.message);
-            warn!(namespace, name, uid, work_group, answer, error, aws_request_id = request_id, "StartSession");
-        })?;
-        let (session, answer) = (&started.id, started.state.as_str());
-        let request_id = started.request_id.as_deref().unwrap_or("none");
-        info!(namespace, name, uid, work_group, session, answer, aws_request_id = request_id, "StartSession");
-        knowledge.started(started.id, started.state, request, now());
-        Ok(())
-    }
-
-    async fn terminate(
-        &self,
-        athena: &Athena,
-        object: &AthenaSession,
-        session: &str,
-        knowledge: &mut Knowledge,
-        reason: TerminationReason,
-    ) -> Result<(), CallError> {
-        let (namespace, name) = key(object);
-        let uid = object.uid().unwrap_or_default();
-        let answer = athena.terminate_session(session).await;
-        // The audit trail: one line for each call that changes something in AWS.
-        match &answer {
-            Ok(accepted) => {
-                let state = accepted.state.as_ref().map_or("none", |state| state.as_str());
-                let request_id = accepted.request_id.as_deref().unwrap_or("none");
-                info!(
-                    namespace,
-                    name,
-                    uid,
-                    session,
-                    reason = reason.as_str(),
-                    answer = state,
-                    aws_request_id = request_id,
-                    "TerminateSession"
-                );
-            }
-            Err(error) => {
-                let request_id = error.request_id.as_deref().unwrap_or("none");
-                warn!(
-                    namespace,
-                    name,
-                    uid,
-                    session,
-                    reason = reason.as_str(),
-                    answer = error.code,
-                    error = error.message,
-                    aws_request_id = request_id,
-                    "TerminateSession"
-                );
-            }
-        }
-        let accepted = answer?;
-        let why = reason.clause();
-        let notice = Notice::normal("Terminating", format!("Athena accepted the end of session {session}: {why}"));
-        self.events.tell(object.object_ref(&()), notice);
-        knowledge.terminate_accepted(reason, accepted.state, now());
-        Ok(())
-    }
-
     fn requests(&self, namespace: Option<&str>) -> Requests<AthenaSession> {
         let api = Api::namespaced(self.client.clone(), namespace.unwrap_or_default());
         Requests { api, deadline: self.deadline }
@@ -543,13 +400,6 @@ fn attend(memory: &mut Memory, wanted: Option<((Arc<Poller>, String), Interest)>
         );
         memory.watched_by = Some((poller, id));
     }
-}
-
-/// The page where a listing goes on; the first one, where none is under way.
-async fn next_page(athena: &Athena, work_group: &str, listing: Option<&Listing>) -> Result<Listed, CallError> {
-    let first = Listing::default();
-    let (filter, token) = listing.unwrap_or(&first).place();
-    athena.list_sessions(work_group, filter, token).await
 }
 
 fn priority(view: &View<'_>, step: &Step) -> Priority {

@@ -1,6 +1,7 @@
 //! What the operator does for one `AthenaSession`: watch → decide → act → status.
 
 pub mod act;
+mod calls;
 pub mod controller;
 pub mod decide;
 pub mod errands;
@@ -8,8 +9,10 @@ pub mod expiry;
 pub mod knowledge;
 pub mod light;
 pub mod limits;
+pub mod listing;
 pub mod notice;
 pub mod publish;
+pub mod record;
 pub mod request;
 pub mod setback;
 pub mod starting;

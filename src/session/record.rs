@@ -1,0 +1,118 @@
+//! The recorded status, as far as it tells who wrote it, and since when an end is asked for. PURE.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+
+use super::knowledge::Now;
+use super::view::PASS;
+use crate::api::session::{AthenaSession, AthenaSessionStatus, TerminationReason};
+
+/// The recorded status, as far as it tells who wrote it.
+#[derive(Clone, Debug, Default)]
+pub struct Record {
+    /// A fingerprint of what it says: of thousands of objects the whole would be much to keep.
+    status: Option<u64>,
+    others_wrote_at: Option<Instant>,
+    /// Since when an end is asked for.
+    requested: Option<Requested>,
+    /// The object was found being deleted, and that alone asks.
+    is_deleted: bool,
+    /// What is recorded of an end that nobody asks for any more.
+    taken_back: Option<Timestamp>,
+    /// When the object was found last.
+    found_at: Option<Now>,
+}
+
+/// Since when an end is asked for: as this process wrote it, or first found it.
+#[derive(Clone, Copy, Debug)]
+pub struct Requested {
+    /// As it is recorded.
+    pub at: Timestamp,
+    /// By the clock that nobody sets.
+    pub since: Instant,
+}
+
+impl Requested {
+    /// Recorded as of `at`, which isn't later than now, nor before `earliest`.
+    fn new(at: Timestamp, earliest: Option<Timestamp>, now: Now) -> Self {
+        let at = earliest.map_or(at, |earliest| at.max(earliest)).min(now.wall);
+        let ago = Duration::try_from(now.wall.duration_since(at)).unwrap_or_default();
+        Self { at, since: now.tick.checked_sub(ago).unwrap_or(now.tick) }
+    }
+}
+
+impl Record {
+    /// What is found at first is nobody's news.
+    pub(super) fn found(&mut self, object: &AthenaSession, now: Now) {
+        let status = object.status.as_ref();
+        let found = fingerprint(status);
+        if self.status.is_some_and(|known| known != found) {
+            self.others_wrote_at = Some(now.tick);
+        }
+        self.status = Some(found);
+        // An earlier process, or another one, recorded it: not before it wasn't there.
+        let earliest = self.found_at.and_then(|found_at| found_at.wall.checked_sub(PASS).ok());
+        let recorded = requested_at(status).filter(|at| self.taken_back != Some(*at));
+        let requested = recorded.map(|at| Requested::new(at, earliest, now));
+        self.requested = self.requested.or(requested);
+        let deleted = object.metadata.deletion_timestamp.as_ref().filter(|_| !object.spec.terminate);
+        if let (Some(deleted), false) = (deleted, self.is_deleted) {
+            // An object that wasn't deleted yet hadn't asked.
+            self.requested = self.requested.map(|requested| Requested::new(requested.at, Some(deleted.0), now));
+        }
+        self.is_deleted = deleted.is_some();
+        self.found_at = Some(now);
+    }
+
+    /// This process recorded it.
+    pub fn written(&mut self, status: Option<&AthenaSessionStatus>) {
+        let found_at = self.found_at;
+        let requested = requested_at(status).zip(found_at).map(|(at, now)| Requested::new(at, None, now));
+        let requested = requested.map(|requested| self.requested.unwrap_or(requested));
+        let (status, is_deleted) = (Some(fingerprint(status)), self.is_deleted);
+        *self = Self { status, others_wrote_at: None, requested, taken_back: None, is_deleted, found_at };
+    }
+
+    /// Nobody asks for an end, which is certain: the next one that is asked for begins anew, whatever `status` says.
+    pub fn unasked(&mut self, status: Option<&AthenaSessionStatus>) {
+        (self.requested, self.taken_back) = (None, requested_at(status));
+    }
+
+    /// Since when an end is asked for.
+    #[must_use]
+    pub fn requested(&self) -> Option<Requested> {
+        self.requested
+    }
+
+    /// When somebody else was found to have written what is recorded.
+    #[must_use]
+    pub fn others_wrote_at(&self) -> Option<Instant> {
+        self.others_wrote_at
+    }
+}
+
+fn requested_at(status: Option<&AthenaSessionStatus>) -> Option<Timestamp> {
+    status.and_then(|status| status.termination_requested_at.as_ref()).map(|time| time.0)
+}
+
+fn fingerprint(status: Option<&AthenaSessionStatus>) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    if let Some(status) = status {
+        (status.observed_generation, &status.session_id, &status.state, &status.state_change_reason).hash(&mut hasher);
+        (&status.work_group, &status.region, &status.account_id, status.dpu_execution_millis).hash(&mut hasher);
+        status.start_attempt.as_ref().map(|it| (it.at.0.as_second(), it.outcome as u8)).hash(&mut hasher);
+        status.termination_reason.map(TerminationReason::as_str).hash(&mut hasher);
+        for time in [&status.started_at, &status.idle_since, &status.ended_at, &status.termination_requested_at] {
+            time.as_ref().map(|time| time.0.as_second()).hash(&mut hasher);
+        }
+        for it in &status.workloads {
+            (it.kind, &it.name, &it.uid, it.outcome.map(|it| it as u8)).hash(&mut hasher);
+        }
+        for condition in &status.conditions {
+            (&condition.type_, &condition.status, &condition.reason, &condition.message).hash(&mut hasher);
+        }
+    }
+    hasher.finish()
+}
