@@ -136,11 +136,12 @@ fn next(view: &View<'_>) -> Option<Limit> {
     limits.into_iter().flatten().filter(|_| is_active).min_by_key(|limit| limit.due)
 }
 
-/// When the session has lived long enough, where that is limited and known.
+/// When the session has lived long enough, where that is limited and known, in whole seconds.
 #[must_use]
 pub fn lifetime_over_at(view: &View<'_>) -> Option<Timestamp> {
     let Evidence::Alive(seen) = view.evidence() else { return None };
-    Some(after(seen.status.started_at?, view.object.spec.max_lifetime.and_then(positive)?))
+    let over_at = after(seen.status.started_at?, view.object.spec.max_lifetime.and_then(positive)?);
+    Some(condition::time(over_at).0)
 }
 
 /// Athena's times are compared with Athena's clock.
