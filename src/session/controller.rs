@@ -18,6 +18,7 @@ use tracing::{error, warn};
 use super::act::{Memory, Outcome, PassError, Shell, version};
 use super::knowledge::Knowledge;
 use super::notice::Notice;
+use crate::api::is_held;
 use crate::api::session::AthenaSession;
 use crate::controller::{BEAT, Watched, drive, queue};
 use crate::frugal::fingerprint;
@@ -45,8 +46,9 @@ struct Kept {
     memory: Memory,
     written_at: Option<Instant>,
     failures: u32,
-    /// The last pass came to its end: there was nothing left to do.
-    is_settled: bool,
+    /// The last pass came to its end, there was nothing left to do: what it could be woken by as the watch had the object
+    /// when it began.
+    settled: Option<u64>,
     /// When it is due, if that is long from now.
     next: Option<Instant>,
     /// When it is due, if the scheduler keeps that.
@@ -96,6 +98,7 @@ async fn reconcile(object: Arc<Session>, context: Arc<Context>) -> Result<Action
     if !was_woken && let Some(wait) = context.after_echo(&key, &object) {
         return Ok(wait);
     }
+    let wakers = wakers(&object);
     let pass = context.shell.metrics.pass(NAME);
     let object = &match object.open() {
         Ok(read) => read,
@@ -112,14 +115,14 @@ async fn reconcile(object: Arc<Session>, context: Arc<Context>) -> Result<Action
 
     // A copy older than our own last write would only be refused: the watch brings the newer one.
     if kept.is_newer_than(object) {
-        kept.is_settled = false;
+        kept.settled = None;
         context.keep(key, kept);
         pass.ended(PassResult::RequeueAfter);
         return Ok(Action::requeue(Duration::from_secs(1)));
     }
 
     let before = kept.memory.newest;
-    kept.is_settled = false;
+    kept.settled = None;
     let outcome = AssertUnwindSafe(context.shell.pass(object, &mut kept.memory)).catch_unwind().await;
     if kept.memory.newest != before {
         kept.written_at = Some(Instant::now());
@@ -139,7 +142,7 @@ async fn reconcile(object: Arc<Session>, context: Arc<Context>) -> Result<Action
             let (short, long) = (after.filter(|after| *after < LONG), after.filter(|after| *after >= LONG));
             (kept.next, kept.soon) =
                 (long.map(|long| Instant::now() + long), short.map(|short| Instant::now() + short));
-            kept.is_settled = true;
+            kept.settled = Some(wakers);
             context.keep(key, kept);
             return Ok(short.map_or_else(Action::await_change, Action::requeue));
         }
@@ -162,6 +165,12 @@ async fn reconcile(object: Arc<Session>, context: Arc<Context>) -> Result<Action
     context.keep(key, kept);
     pass.ended(PassResult::Error);
     Ok(Action::requeue(wait))
+}
+
+/// A fingerprint of what others wake an object by: its session's id, its AthenaWorkGroup, its workloads, its place.
+fn wakers(object: &Session) -> u64 {
+    let place = object.start_place().map(|place| (place as u8, is_held(object)));
+    fingerprint(&(object.session_id(), object.reference(), object.end_with(), place))
 }
 
 /// A pass catches its own panics; what remains is the end of the runtime.
@@ -222,11 +231,15 @@ impl Context {
         was_woken
     }
 
-    /// What is left to wait, where the watch has brought no more than what the last pass went by at its end.
+    /// What is left to wait, where the watch has brought no more than what the last pass went by at its end, and nothing by
+    /// which a wake could have missed the object meanwhile.
     fn after_echo(&self, key: &Key, object: &Session) -> Option<Action> {
         let version = version(object.meta())?;
         let kept = self.kept();
-        let kept = kept.get(key).filter(|kept| kept.is_settled && kept.memory.newest == Some(version))?;
+        let kept = kept.get(key).filter(|kept| kept.memory.newest == Some(version))?;
+        if kept.settled != Some(wakers(object)) {
+            return None;
+        }
         let rest = kept.soon.map(|soon| soon.saturating_duration_since(Instant::now()));
         rest.map_or_else(|| Some(Action::await_change()), |rest| (!rest.is_zero()).then(|| Action::requeue(rest)))
     }

@@ -1,5 +1,5 @@
-//! The crash sweep: the operator is killed at each of its requests, before and after it takes effect,
-//! and started again. Whatever happens, the session is ended, by one call, and the object goes.
+//! The crash sweep: the operator is killed at each of its requests, before and after it takes effect, and started again;
+//! or the connection is cut there. Whatever happens, the session is ended, by one call, and the object goes.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
@@ -27,23 +27,36 @@ enum End {
     StartedThenDeleted,
 }
 
+/// What happens at a request.
+#[derive(Clone, Copy, PartialEq)]
+enum Blow {
+    Kill,
+    Cut,
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crash_at_any_request_of_a_deletion_leaves_nothing_running_and_nothing_hanging() {
-    sweep(End::Deleted).await;
+    sweep(End::Deleted, Blow::Kill).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crash_at_any_request_of_spec_terminate_leaves_nothing_running_and_nothing_hanging() {
-    sweep(End::TerminatedThenDeleted).await;
+    sweep(End::TerminatedThenDeleted, Blow::Kill).await;
 }
 
 /// Bugs 3, 4: one session is started, and none is left.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crash_at_any_request_from_start_to_end_starts_one_session_and_leaves_none() {
-    sweep(End::StartedThenDeleted).await;
+    sweep(End::StartedThenDeleted, Blow::Kill).await;
 }
 
-async fn sweep(end: End) {
+/// The same with an operator that lives on, and doesn't know what came of its request.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cut_connection_at_any_request_from_start_to_end_starts_one_session_and_leaves_none() {
+    sweep(End::StartedThenDeleted, Blow::Cut).await;
+}
+
+async fn sweep(end: End, blow: Blow) {
     let mut known = HashSet::new();
     let mut waiting = VecDeque::from([None]);
     let mut running = FuturesUnordered::new();
@@ -52,7 +65,7 @@ async fn sweep(end: End) {
         while running.len() < AT_ONCE
             && let Some(strike) = waiting.pop_front()
         {
-            running.push(run(end, strike));
+            running.push(run(end, blow, strike));
         }
         let Some((strike, was_struck, seen)) = running.next().await else { break };
         struck += usize::from(was_struck);
@@ -70,13 +83,13 @@ async fn sweep(end: End) {
     for request in requests {
         assert!(known.iter().any(|key| key.request.starts_with(request)), "{request} was never seen in {known:?}");
     }
-    assert!(struck >= 2 * requests.len(), "only {struck} kills");
+    assert!(struck >= 2 * requests.len(), "only {struck} blows");
 }
 
-/// One life of a session, with the operator killed at `strike`. Returns whether it was, and all requests.
-async fn run(end: End, strike: Option<(Key, When)>) -> (Option<(Key, When)>, bool, Vec<Key>) {
+/// One life of a session, with the blow at `strike`. Returns whether it fell, and all requests.
+async fn run(end: End, blow: Blow, strike: Option<(Key, When)>) -> (Option<(Key, When)>, bool, Vec<Key>) {
     let world = World::with(Config { terminating: Some(Duration::from_millis(300)), ..Config::default() }).await;
-    let script = Arc::new(Script::default());
+    let script = Arc::new(if blow == Blow::Cut { Script::cutting() } else { Script::default() });
     if let Some((key, when)) = strike.clone() {
         script.strike_at(key, when);
     }
@@ -92,15 +105,17 @@ async fn run(end: End, strike: Option<(Key, When)>) -> (Option<(Key, When)>, boo
         if end == End::TerminatedThenDeleted {
             world.edit("crash", json!({"terminate": true})).await;
             let ended = world.until_reason("crash", "Ended").await;
-            assert_eq!(condition(&ended, "Terminated").unwrap().1, "RequestedBySpec", "killed at {strike:?}");
+            assert_eq!(condition(&ended, "Terminated").unwrap().1, "RequestedBySpec", "struck at {strike:?}");
         }
         world.delete("crash").await;
         world.until_gone("crash").await;
     };
     let killer = async {
         script.struck().await;
-        world.kill_operator();
-        start(&world, &script).await;
+        if blow == Blow::Kill {
+            world.kill_operator();
+            start(&world, &script).await;
+        }
         std::future::pending::<()>().await;
     };
     let outcome = timeout(PATIENCE, async {
@@ -110,12 +125,12 @@ async fn run(end: End, strike: Option<(Key, When)>) -> (Option<(Key, When)>, boo
         }
     })
     .await;
-    assert!(outcome.is_ok(), "hangs after a kill at {strike:?}");
+    assert!(outcome.is_ok(), "hangs after a blow at {strike:?}");
     let was_struck = strike.is_some() && script.is_spent();
     let sessions = world.athena.sessions();
-    assert_eq!(sessions.len(), 1, "killed at {strike:?}");
-    assert_eq!(sessions[0].state, "TERMINATED", "killed at {strike:?}");
-    assert_eq!(world.terminations(&sessions[0].id), 1, "killed at {strike:?}");
+    assert_eq!(sessions.len(), 1, "struck at {strike:?}");
+    assert_eq!(sessions[0].state, "TERMINATED", "struck at {strike:?}");
+    assert_eq!(world.terminations(&sessions[0].id), 1, "struck at {strike:?}");
     (strike, was_struck, script.seen())
 }
 

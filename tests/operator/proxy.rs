@@ -53,6 +53,7 @@ pub struct Script {
     seen: Mutex<Vec<Key>>,
     strike: Mutex<Option<(Key, When)>>,
     struck: Notify,
+    cuts: bool,
     hold: Mutex<Option<Hold>>,
 }
 
@@ -75,6 +76,11 @@ impl Script {
     /// With somebody on the way who answers some requests himself.
     pub fn meddling(meddler: impl Fn(&str, &str) -> Option<Meddle> + Send + Sync + 'static) -> Arc<Self> {
         Arc::new(Self { meddler: Some(Box::new(meddler)), ..Self::default() })
+    }
+
+    /// A strike cuts the connection, rather than to leave the request without an answer.
+    pub fn cutting() -> Self {
+        Self { cuts: true, ..Self::default() }
     }
 
     /// Whether watches stand still: their connections live, and nothing comes.
@@ -222,9 +228,13 @@ fn pausing(body: Body, script: &Script) -> Body {
 }
 
 impl Proxy {
-    /// Nothing is answered: by then the operator is dead.
+    /// Nothing is answered: by then the operator is dead, or the connection is cut in the midst of an answer.
     async fn strike(&self) -> Response {
         self.script.struck.notify_one();
+        if self.script.cuts {
+            let broken = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
+            return Response::new(Body::from_stream(futures::stream::once(async { Err::<Vec<u8>, _>(broken) })));
+        }
         std::future::pending().await
     }
 
