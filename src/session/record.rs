@@ -3,7 +3,7 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::knowledge::Now;
 use super::view::PASS;
@@ -52,15 +52,17 @@ impl Record {
             self.others_wrote_at = Some(now.tick);
         }
         self.status = Some(found);
-        // An earlier process, or another one, recorded it: not before it wasn't there.
-        let earliest = self.found_at.and_then(|found_at| found_at.wall.checked_sub(PASS).ok());
+        // An earlier process, or another one, recorded it: not before it wasn't there, nor before the deletion that asks.
+        let deleted = object.metadata.deletion_timestamp.as_ref().filter(|_| !object.spec.terminate);
+        let deleted = deleted.map(|deleted| deleted.0);
+        let unrecorded = self.found_at.and_then(|found_at| found_at.wall.checked_sub(PASS).ok());
+        let earliest = unrecorded.max(deleted);
         let recorded = requested_at(status).filter(|at| self.taken_back != Some(*at));
         let requested = recorded.map(|at| Requested::new(at, earliest, now));
         self.requested = self.requested.or(requested);
-        let deleted = object.metadata.deletion_timestamp.as_ref().filter(|_| !object.spec.terminate);
-        if let (Some(deleted), false) = (deleted, self.is_deleted) {
+        if deleted.is_some() && !self.is_deleted {
             // An object that wasn't deleted yet hadn't asked.
-            self.requested = self.requested.map(|requested| Requested::new(requested.at, Some(deleted.0), now));
+            self.requested = self.requested.map(|requested| Requested::new(requested.at, deleted, now));
         }
         self.is_deleted = deleted.is_some();
         self.found_at = Some(now);
@@ -69,7 +71,11 @@ impl Record {
     /// This process recorded it.
     pub fn written(&mut self, status: Option<&AthenaSessionStatus>) {
         let found_at = self.found_at;
-        let requested = requested_at(status).zip(found_at).map(|(at, now)| Requested::new(at, None, now));
+        // In whole seconds. What is older was there before, and somebody else's word.
+        let requested = requested_at(status).zip(found_at).map(|(at, now)| {
+            let earliest = now.wall.checked_sub(SignedDuration::from_secs(1)).ok();
+            Requested::new(at, earliest, now)
+        });
         let requested = requested.map(|requested| self.requested.unwrap_or(requested));
         let (status, is_deleted) = (Some(fingerprint(status)), self.is_deleted);
         *self = Self { status, others_wrote_at: None, requested, taken_back: None, is_deleted, found_at };
