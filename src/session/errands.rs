@@ -148,10 +148,10 @@ impl Shell {
         let api = Api::namespaced(self.client.clone(), &object.namespace().unwrap_or_default());
         let request = Request::of(&step);
         let answer = match step {
-            Step::Publish { data } if knowledge.publication.found == Found::Absent => {
-                self.create(&api, name, object, data).await
+            Step::Publish { data } => {
+                let is_absent = knowledge.publication.found == Found::Absent;
+                self.publish(&api, name, object, data, is_absent).await
             }
-            Step::Publish { data } => self.replace(&api, name, object, data).await,
             Step::Unpublish { uid, resource_version } => self.unpublish(&api, name, uid, resource_version).await,
             _ => self.ask(api.get(name)).await.map(|read| found(&read, object)),
         };
@@ -175,42 +175,32 @@ impl Shell {
         knowledge.publication.failed(request, refusal, now(), &self.timing, fastrand::f64());
     }
 
-    /// One that is there, whosever it is, stays as it is: the answer is that it has changed, and it is looked at again.
-    async fn create(
+    /// Never over one that isn't the object's: one that is there isn't created, and only what was just read to be the
+    /// object's is changed. What others have added beside the data stays.
+    async fn publish(
         &self,
         api: &Api<ConfigMap>,
-        name: &str,
+        config_map: &str,
         object: &AthenaSession,
         data: BTreeMap<String, String>,
+        is_absent: bool,
     ) -> Result<Found, Problem> {
-        let created = self.ask(api.create(&PostParams::default(), &config_map(name, object, data))).await?;
-        self.tell_published(object, name);
-        Ok(found(&created, object))
-    }
-
-    /// Only what was just read to be the object's is changed; what others have added beside the data stays.
-    async fn replace(
-        &self,
-        api: &Api<ConfigMap>,
-        name: &str,
-        object: &AthenaSession,
-        data: BTreeMap<String, String>,
-    ) -> Result<Found, Problem> {
-        let read = self.ask(api.get(name)).await?;
-        if !is_owned(&read, object) {
-            return Ok(Found::Foreign);
-        }
-        let changed = ConfigMap { data: Some(data), binary_data: None, ..read };
-        let replaced = self.ask(api.replace(name, &PostParams::default(), &changed)).await?;
-        self.tell_published(object, name);
-        Ok(found(&replaced, object))
-    }
-
-    fn tell_published(&self, object: &AthenaSession, config_map: &str) {
+        let params = PostParams::default();
+        let written = if is_absent {
+            self.ask(api.create(&params, &new_config_map(config_map, object, data))).await?
+        } else {
+            let read = self.ask(api.get(config_map)).await?;
+            if !is_owned(&read, object) {
+                return Ok(Found::Foreign);
+            }
+            let changed = ConfigMap { data: Some(data), binary_data: None, ..read };
+            self.ask(api.replace(config_map, &params, &changed)).await?
+        };
         let (namespace, name) = key(object);
         info!(namespace, name, config_map, "the session is published");
         let note = format!("The session's id is in ConfigMap {config_map} now (spec.publishTo)");
         self.events.tell(object.object_ref(&()), Notice::normal("Published", note));
+        Ok(found(&written, object))
     }
 
     async fn unpublish(
@@ -226,7 +216,7 @@ impl Shell {
     }
 }
 
-fn config_map(name: &str, object: &AthenaSession, data: BTreeMap<String, String>) -> ConfigMap {
+fn new_config_map(name: &str, object: &AthenaSession, data: BTreeMap<String, String>) -> ConfigMap {
     let owner = OwnerReference {
         controller: Some(true),
         block_owner_deletion: None,

@@ -112,10 +112,12 @@ fn conditions(view: &View<'_>, verdict: &Verdict, status: &AthenaSessionStatus) 
         match terminated(view, verdict, status) {
             Some(reason) => {
                 let of_workloads = reason == TerminationReason::WorkloadFinished.as_str();
-                let why = workload::sentence(view);
-                // The message of an earlier process has it already.
-                let is_untold = of_workloads && !state_message.starts_with(&why);
-                let message = if is_untold { format!("{why}. {state_message}") } else { state_message };
+                let why = of_workloads.then(|| workload::sentence(view));
+                let message = match why {
+                    // The message of an earlier process has it already.
+                    Some(why) if !state_message.starts_with(&why) => format!("{why}. {state_message}"),
+                    _ => state_message,
+                };
                 draft("Terminated", Tristate::True, reason, message)
             }
             None => {

@@ -2,7 +2,6 @@
 //! terms on which it may use Athena ([`super::terms`]), and the way to it.
 
 use std::collections::{BTreeSet, HashMap};
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -27,6 +26,7 @@ use crate::athena::identity::Identities;
 use crate::athena::marker::Marker;
 use crate::athena::port::{Role, Way};
 pub use crate::athena::quota::Key;
+use crate::frugal::fingerprint;
 use crate::session::workload::State;
 
 /// An AthenaSession as the watch has it.
@@ -431,14 +431,10 @@ impl Registry {
 
 /// A fingerprint of what follows from an AthenaWorkGroup for those that refer to it.
 fn bearing(group: &Group) -> u64 {
-    let mut hasher = DefaultHasher::new();
     let metadata = group.meta();
-    (metadata.uid.as_ref(), metadata.generation, metadata.deletion_timestamp.is_some()).hash(&mut hasher);
-    (&metadata.finalizers, is_paused(group)).hash(&mut hasher);
-    if let Ok(group) = &group.0 {
-        (group.region(), group.account()).hash(&mut hasher);
-    }
-    hasher.finish()
+    let identity = (metadata.uid.as_ref(), metadata.generation, metadata.deletion_timestamp.is_some());
+    let resolved = group.0.as_ref().ok().map(|group| (group.region(), group.account()));
+    fingerprint(&(identity, &metadata.finalizers, is_paused(group), resolved))
 }
 
 fn age(object: &Session) -> (Option<Timestamp>, Option<&String>) {
