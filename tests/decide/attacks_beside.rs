@@ -1,35 +1,18 @@
 //! Attacks on what goes with a session: publishTo, endWith, grace periods, limits, ttlAfterEnded.
 
-use athena_session_operator::api::session::{TerminationReason, WorkloadOutcome};
+use athena_session_operator::api::session::TerminationReason;
 use athena_session_operator::api::slim::{Packed, TRACKED_BY};
 use athena_session_operator::athena::port::{ErrorClass, Operation, SessionState};
 use athena_session_operator::session::decide::{Step, decide};
 use athena_session_operator::session::knowledge::{Knowledge, Now};
-use athena_session_operator::session::workload::State;
 use jiff::SignedDuration;
 use kube::ResourceExt;
 use serde_json::json;
 
 use crate::fixtures::{SESSION, at, condition, home, minutes, object, seconds, status, view};
-use crate::world::{Event, Fault, Owner, Poller, World, word};
+use crate::world::{Event, Fault, Owner, Poller, World, completed, ends, reason, unfinished, word};
 
 const TERMINATE: Operation = Operation::TerminateSession;
-
-fn reason(world: &World) -> String {
-    condition(world.recorded(), "Ready").unwrap().reason.clone()
-}
-
-fn unfinished(uid: &str) -> State {
-    State::Unfinished { uid: uid.to_owned() }
-}
-
-fn completed(uid: &str) -> State {
-    State::Finished { uid: uid.to_owned(), outcome: WorkloadOutcome::Completed, at: None }
-}
-
-fn ends(world: &World) -> usize {
-    world.count(TERMINATE)
-}
 
 fn steps(world: &World, of: &str) -> usize {
     world.steps.iter().map(word).filter(|it| it == of).count()

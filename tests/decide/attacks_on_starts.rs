@@ -9,11 +9,7 @@ use crate::fixtures::{
     CLUSTER, ELSEWHERE, SESSION, TIMING, WORK_GROUP, at, condition, elsewhere, error, home, minutes, object, seconds,
     status, time,
 };
-use crate::world::{Event, Fault, World};
-
-fn reason(world: &World) -> String {
-    condition(world.recorded(), "Ready").unwrap().reason.clone()
-}
+use crate::world::{Event, Fault, World, reason};
 
 /// The finalizer isn't on it yet.
 fn unheld() -> World {

@@ -5,13 +5,13 @@
 use std::time::Duration;
 
 use athena_session_operator::api::session::{DeletionPolicy, PublishTo, WorkloadOutcome};
-use athena_session_operator::athena::port::{ErrorClass, SessionState};
+use athena_session_operator::athena::port::SessionState;
 use athena_session_operator::session::workload::State;
 use athena_session_operator::work_group::terms::Brake;
 use proptest::prelude::*;
 
 use crate::fixtures::{minutes, seconds};
-use crate::world::{Event, Fault, Forgery, Line, Poller, World, job, word};
+use crate::world::{Event, Fault, Forgery, Line, Poller, World, config, fault, job, poller, word};
 
 #[derive(Clone, Debug)]
 enum Twist {
@@ -98,24 +98,13 @@ fn twist() -> impl Strategy<Value = Twist> {
     ]
 }
 
-fn fault() -> impl Strategy<Value = Fault> {
-    let classes = [ErrorClass::Throttled, ErrorClass::Denied, ErrorClass::Unavailable];
-    prop_oneof![
-        6 => Just(Fault::None),
-        1 => Just(Fault::CutAfter),
-        2 => prop::sample::select(classes.to_vec()).prop_map(Fault::Fails),
-    ]
-}
-
 fn story() -> impl Strategy<Value = Story> {
-    let pollers =
-        [Poller::Off, Poller::Shows { lag: seconds(0) }, Poller::Shows { lag: seconds(5) }, Poller::AskYourself];
     let parts = (
         any::<bool>(),
         jobs(),
         prop::sample::select(vec![None, None, Some("1m"), Some("20m")]),
         prop::collection::vec(fault(), 0..12),
-        prop::sample::select(pollers.to_vec()),
+        poller(),
         prop::collection::vec(twist(), 0..24),
     );
     parts.prop_map(|(starts, jobs, ttl, faults, poller, twists)| Story { starts, jobs, ttl, faults, poller, twists })
@@ -188,9 +177,7 @@ fn errands(world: &World) -> usize {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig {
-        cases: std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(3000),
-        ..ProptestConfig::default() })]
+    #![proptest_config(config())]
 
     #[test]
     fn sessions_go_with_their_workloads_and_nothing_stays(story in story()) {

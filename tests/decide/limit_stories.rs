@@ -5,13 +5,13 @@
 use std::time::Duration;
 
 use athena_session_operator::api::session::DeletionPolicy;
-use athena_session_operator::athena::port::{ErrorClass, SessionState};
+use athena_session_operator::athena::port::SessionState;
 use athena_session_operator::work_group::terms::Brake;
 use jiff::SignedDuration;
 use proptest::prelude::*;
 
 use crate::fixtures::{minutes, seconds};
-use crate::world::{Event, Fault, Forgery, Line, Poller, World};
+use crate::world::{Event, Fault, Forgery, Line, Poller, World, config, fault, poller};
 
 #[derive(Clone, Debug)]
 struct Story {
@@ -57,23 +57,11 @@ fn line() -> impl Strategy<Value = Line> {
     ]
 }
 
-fn fault() -> impl Strategy<Value = Fault> {
-    let classes = [ErrorClass::Throttled, ErrorClass::Denied, ErrorClass::Unavailable];
-    prop_oneof![
-        5 => Just(Fault::None),
-        1 => Just(Fault::CutAfter),
-        1 => Just(Fault::NoEffect),
-        2 => prop::sample::select(classes.to_vec()).prop_map(Fault::Fails),
-    ]
-}
-
 fn story() -> impl Strategy<Value = Story> {
-    let pollers =
-        [Poller::Off, Poller::Shows { lag: seconds(0) }, Poller::Shows { lag: seconds(5) }, Poller::AskYourself];
     let parts = (
         any::<bool>(),
         prop::collection::vec(fault(), 0..12),
-        prop::sample::select(pollers.to_vec()),
+        poller(),
         prop::sample::select(vec![0, 0, 7200, -7200]),
         prop::collection::vec(line(), 0..20),
     );
@@ -108,10 +96,7 @@ fn is_due(world: &World) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig {
-        // As in properties.rs.
-        cases: std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(3000),
-        ..ProptestConfig::default() })]
+    #![proptest_config(config())]
 
     #[test]
     fn no_session_is_ended_before_its_time_nor_lives_beyond_it(story in story()) {

@@ -9,10 +9,9 @@ use athena_session_operator::session::knowledge::Knowledge;
 use athena_session_operator::session::view::Evidence;
 
 use crate::fixtures::{
-    HOME, TIMING, WORK_GROUP, at, condition, elsewhere, error, home, minutes, object, recorded_as, seconds, status,
-    time, view,
+    HOME, TIMING, WORK_GROUP, at, elsewhere, error, home, minutes, object, recorded_as, seconds, status, time, view,
 };
-use crate::world::{Event, World};
+use crate::world::{Event, World, reason};
 
 /// The account that STS says from now on.
 fn moved_to(world: &World, scope: Scope) -> Scope {
@@ -32,14 +31,10 @@ fn astray(asked: &Event) -> World {
     world.scope = moved_to(&world, elsewhere());
     world.outages.clear();
     world.run_for(minutes(2));
-    assert_eq!(ready(&world), "WrongAccount");
+    assert_eq!(reason(&world), "WrongAccount");
     world.session = running;
     world.scope = moved_to(&world, home());
     world
-}
-
-fn ready(world: &World) -> String {
-    condition(world.recorded(), "Ready").unwrap().reason.clone()
 }
 
 /// The account that the status names after the credentials changed is still that of the session.
@@ -48,7 +43,7 @@ fn a_change_of_account_doesnt_rewrite_the_recorded_account() {
     let mut world = World::adopted(SessionState::Idle);
     world.scope = elsewhere();
     world.run_for(minutes(3));
-    assert_eq!(ready(&world), "WrongAccount");
+    assert_eq!(reason(&world), "WrongAccount");
     assert_eq!(world.recorded().account_id.as_deref(), Some(HOME));
 }
 
@@ -77,7 +72,7 @@ fn answers_from_another_account_prove_nothing_later() {
 fn answers_from_another_account_end_nothing() {
     let mut world = astray(&Event::SetTerminate);
     world.run_for(minutes(30));
-    assert_eq!(world.session, Some(SessionState::Terminated), "status says {}", ready(&world));
+    assert_eq!(world.session, Some(SessionState::Terminated), "status says {}", reason(&world));
 }
 
 /// STS is asked after the listing too.
@@ -114,10 +109,10 @@ fn trouble_with_a_listing_that_isnt_wanted_any_more_is_over() {
     let running = world.session.take();
     world.outages.push((Operation::ListSessions, ErrorClass::Denied));
     world.run_for(minutes(4));
-    assert_eq!(ready(&world), "AccessDenied");
+    assert_eq!(reason(&world), "AccessDenied");
     world.session = running;
     world.run_for(minutes(60));
-    assert_eq!(ready(&world), "Running", "{}", world.told());
+    assert_eq!(reason(&world), "Running", "{}", world.told());
 }
 
 /// The same keeps the figures of the end from being asked for, and slows the end.

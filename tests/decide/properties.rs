@@ -14,7 +14,7 @@ use kube::ResourceExt;
 use proptest::prelude::*;
 
 use crate::fixtures::{TIMING, WORK_GROUP, at, condition, elsewhere, home, minutes, seconds, spec};
-use crate::world::{Event, Fault, Forgery, Line, Owner, Poller, World};
+use crate::world::{Event, Fault, Forgery, Line, Owner, Poller, World, config};
 
 /// A line of such a story.
 #[derive(Clone, Debug)]
@@ -293,11 +293,7 @@ fn patience(story: &Story) -> Duration {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig {
-        cases: std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(3000),
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..config() })]
 
     #[test]
     fn whatever_happens_what_must_hold_holds(story in story()) {

@@ -3,11 +3,7 @@
 use athena_session_operator::athena::port::{Operation, SessionState};
 
 use crate::fixtures::{REGION, SESSION, WORK_GROUP, condition, minutes, seconds};
-use crate::world::{Event, World};
-
-fn reason(world: &World) -> String {
-    condition(world.recorded(), "Ready").unwrap().reason.clone()
-}
+use crate::world::{Event, World, reason};
 
 #[test]
 fn a_session_that_is_up_is_published_with_one_look_and_one_write() {

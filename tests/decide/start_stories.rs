@@ -8,7 +8,7 @@ use athena_session_operator::work_group::terms::Brake;
 use proptest::prelude::*;
 
 use crate::fixtures::{minutes, seconds};
-use crate::world::{Event, Fault, Forgery, Line, Poller, World};
+use crate::world::{Event, Fault, Forgery, Line, Poller, World, config};
 
 #[derive(Clone, Debug)]
 struct Story {
@@ -106,10 +106,7 @@ fn is_deleted(world: &World) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig {
-        // As in properties.rs.
-        cases: std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(3000),
-        ..ProptestConfig::default() })]
+    #![proptest_config(config())]
 
     #[test]
     fn at_most_one_session_is_started_and_none_is_left(story in story()) {

@@ -7,11 +7,7 @@ use athena_session_operator::session::decide::Step;
 use athena_session_operator::work_group::terms::{Brake, Crowd};
 
 use crate::fixtures::{SESSION, WORK_GROUP, condition, minutes, seconds, time};
-use crate::world::{Event, Fault, Forgery, Poller, World, job};
-
-fn reason(world: &World) -> String {
-    condition(world.recorded(), "Ready").unwrap().reason.clone()
-}
+use crate::world::{Event, Fault, Forgery, Poller, World, job, reason};
 
 fn has_started(world: &World) -> bool {
     world.breach.is_none() && world.starts.requests.len() == 1

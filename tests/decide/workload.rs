@@ -3,27 +3,11 @@
 use athena_session_operator::api::session::{
     TerminationReason, Workload, WorkloadKind, WorkloadOutcome, WorkloadRecord,
 };
-use athena_session_operator::athena::port::{Operation, SessionState};
+use athena_session_operator::athena::port::SessionState;
 use athena_session_operator::session::workload::State;
 
 use crate::fixtures::{condition, minutes, seconds};
-use crate::world::{Event, World};
-
-fn reason(world: &World) -> String {
-    condition(world.recorded(), "Ready").unwrap().reason.clone()
-}
-
-fn unfinished(uid: &str) -> State {
-    State::Unfinished { uid: uid.to_owned() }
-}
-
-fn completed(uid: &str) -> State {
-    State::Finished { uid: uid.to_owned(), outcome: WorkloadOutcome::Completed, at: None }
-}
-
-fn ends(world: &World) -> usize {
-    world.count(Operation::TerminateSession)
-}
+use crate::world::{Event, World, completed, ends, reason, unfinished};
 
 fn record(name: &str, uid: &str) -> WorkloadRecord {
     let (kind, name) = (WorkloadKind::Job, name.to_owned());

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use athena_session_operator::api::session::{AthenaSession, PublishTo, Workload, WorkloadKind};
+use athena_session_operator::api::session::{AthenaSession, PublishTo, Workload, WorkloadKind, WorkloadOutcome};
 use athena_session_operator::athena::port::SessionState;
 use athena_session_operator::session::decide::Step;
 use athena_session_operator::session::publish::{Found, Request};
@@ -198,4 +198,14 @@ impl World {
 
 pub fn job(name: &str) -> Workload {
     Workload { kind: WorkloadKind::Job, name: name.to_owned() }
+}
+
+/// A workload that is at work.
+pub fn unfinished(uid: &str) -> State {
+    State::Unfinished { uid: uid.to_owned() }
+}
+
+/// One that is done.
+pub fn completed(uid: &str) -> State {
+    State::Finished { uid: uid.to_owned(), outcome: WorkloadOutcome::Completed, at: None }
 }

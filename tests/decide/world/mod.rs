@@ -26,11 +26,11 @@ use athena_session_operator::work_group::terms::{Brake, Crowd};
 use kube::ResourceExt;
 
 pub use self::around::{Around, Owner, Poller};
-pub use self::beside::{Beside, job};
+pub use self::beside::{Beside, completed, job, unfinished};
 pub use self::limits::Truth;
-pub use self::operator::word;
+pub use self::operator::{ends, reason, word};
 pub use self::starts::Starts;
-pub use self::story::Line;
+pub use self::story::{Line, config, fault, poller};
 use crate::fixtures::{home, object, seconds, time};
 
 /// What happens to one call to Athena.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use athena_session_operator::api::session::AthenaSession;
+use athena_session_operator::athena::port::Operation;
 use athena_session_operator::session::decide::{Step, decide};
 use athena_session_operator::session::knowledge::Knowledge;
 use athena_session_operator::session::starting;
@@ -10,7 +11,7 @@ use athena_session_operator::session::view::{PASS, View};
 use kube::ResourceExt;
 
 use super::{Answer, World};
-use crate::fixtures::{CLUSTER, TIMING, at, seconds};
+use crate::fixtures::{CLUSTER, TIMING, at, condition, seconds};
 
 /// As in act.rs.
 const MOST_STEPS: usize = 24;
@@ -230,4 +231,14 @@ pub fn word(step: &Step) -> String {
         Step::Wait(None) => "Wait".to_owned(),
         Step::Wait(Some(after)) => format!("Wait({}s)", after.as_secs_f64().round()),
     }
+}
+
+/// Why the object stands as it does.
+pub fn reason(world: &World) -> String {
+    condition(world.recorded(), "Ready").unwrap().reason.clone()
+}
+
+/// How often TerminateSession was called.
+pub fn ends(world: &World) -> usize {
+    world.count(Operation::TerminateSession)
 }

@@ -2,7 +2,34 @@
 
 use std::time::Duration;
 
-use super::{Event, World};
+use athena_session_operator::athena::port::ErrorClass;
+use proptest::prelude::*;
+
+use super::{Event, Fault, Poller, World};
+use crate::fixtures::seconds;
+
+/// How many stories are told. As in each test of a property: PROPTEST_CASES says so, too.
+pub fn config() -> ProptestConfig {
+    let asked = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok());
+    ProptestConfig { cases: asked.unwrap_or(3000), ..ProptestConfig::default() }
+}
+
+/// What becomes of a call to Athena, where starts are another matter.
+pub fn fault() -> impl Strategy<Value = Fault> {
+    let classes = [ErrorClass::Throttled, ErrorClass::Denied, ErrorClass::Unavailable];
+    prop_oneof![
+        5 => Just(Fault::None),
+        1 => Just(Fault::CutAfter),
+        1 => Just(Fault::NoEffect),
+        2 => prop::sample::select(classes.to_vec()).prop_map(Fault::Fails),
+    ]
+}
+
+pub fn poller() -> impl Strategy<Value = Poller> {
+    let pollers =
+        [Poller::Off, Poller::Shows { lag: seconds(0) }, Poller::Shows { lag: seconds(5) }, Poller::AskYourself];
+    prop::sample::select(pollers.to_vec())
+}
 
 /// A line of a story.
 #[derive(Clone, Debug)]
