@@ -185,19 +185,13 @@ proptest! {
         prop_assert!(world.breach.is_none(), "{:?}\n{}", world.breach, world.told());
         heal(&mut world);
         prop_assert!(world.breach.is_none(), "{:?}\n{}", world.breach, world.told());
-        // A removal that failed five times in a row is given up, be it within seconds.
-        let is_troubled = story.twists.iter().any(|twist| matches!(twist, Twist::Trouble(..)));
         // All is calm: is it published as long as it is up?
         let asked = world.object.as_ref().is_none_or(|object| {
             object.spec.terminate || object.metadata.deletion_timestamp.is_some()
         });
         let is_up = matches!(world.session, Some(SessionState::Idle | SessionState::Busy));
         let ours = |world: &World| world.beside.config_map.as_ref().is_some_and(|(owner, _)| owner == "uid-1");
-        let ready = world.object.as_ref().and_then(|object| object.status.as_ref());
-        let ready = ready.and_then(|status| crate::fixtures::condition(status, "Ready")).map(|it| it.reason.clone());
-        // Trouble with a look that nobody needs any more is told for ever: see attacks_beside.
-        let is_trouble = ready.is_some_and(|it| ["AthenaUnavailable", "AccessDenied", "Throttled"].contains(&it.as_str()));
-        if is_up && !asked && !is_trouble && !is_troubled && world.object.as_ref().is_some_and(|object| world.is_ours(object)) {
+        if is_up && !asked && world.object.as_ref().is_some_and(|object| world.is_ours(object)) {
             let active = crate::fixtures::condition(world.recorded(), "Active").is_some_and(|it| it.status == "True");
             prop_assert!(active == ours(&world), "published: {}\n{:?}\n{}", ours(&world), world.object, world.told());
         }
@@ -217,7 +211,7 @@ proptest! {
         world.run_for(minutes(130));
         prop_assert!(world.breach.is_none(), "{:?}\n{}", world.breach, world.told());
         prop_assert!(!(is_due && world.session_runs()), "L1: the session runs: {:?}\n{}", world.object, world.told());
-        if world.object.is_some() && !world.session_runs() && !is_troubled {
+        if world.object.is_some() && !world.session_runs() {
             prop_assert!(!ours(&world), "published after the end: {:?}\n{}", world.object, world.told());
         }
         let is_deleted = world.object.as_ref().is_some_and(|object| object.metadata.deletion_timestamp.is_some());
