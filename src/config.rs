@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::error::ErrorKind;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use strsim::sorensen_dice;
 
 use crate::athena::quota::Rate;
 use crate::timing::Timing;
@@ -27,12 +28,44 @@ impl Cli {
     pub fn read() -> Self {
         let cli = Self::parse();
         if let Command::Run(run) = &cli.command
-            && let Some(contradiction) = run.contradiction()
+            && let Some(wrong) = unknown_variable(&environment()).or_else(|| run.contradiction())
         {
-            clap::Error::raw(ErrorKind::ValueValidation, contradiction).exit();
+            clap::Error::raw(ErrorKind::ValueValidation, format!("{wrong}\n")).exit();
         }
         cli
     }
+}
+
+/// The names of all environment variables, in order.
+fn environment() -> BTreeSet<String> {
+    std::env::vars_os().map(|(name, _)| name.to_string_lossy().into_owned()).collect()
+}
+
+/// What the environment variable of each flag begins with.
+const PREFIX: &str = "ATHENA_OPERATOR_";
+
+/// Says that an environment variable looks like a flag's and is none. Whoever wrote it wants something, perhaps that
+/// nothing is ended, and an operator that passes over it does something else.
+fn unknown_variable(environment: &BTreeSet<String>) -> Option<String> {
+    let mut command = Cli::command();
+    command.build();
+    let run = command.find_subcommand("run")?;
+    let known: Vec<_> = run.get_arguments().filter_map(|flag| flag.get_env()?.to_str()).collect();
+    let is_meant = |name: &&String| name.to_ascii_uppercase().starts_with(PREFIX) && !is_of_service(name, environment);
+    let unknown = environment.iter().filter(is_meant).find(|name| !known.contains(&name.as_str()))?;
+    let likeness = |known: &str| sorensen_dice(&unknown.to_ascii_uppercase(), known);
+    let nearest = known.iter().max_by(|one, two| likeness(one).total_cmp(&likeness(two)))?;
+    Some(format!(
+        "no flag reads the environment variable {unknown}: remove it, or write the nearest that one reads, {nearest}"
+    ))
+}
+
+/// Whether the kubelet sets this variable, as it does for each Service in the Pod's namespace: one called
+/// athena-operator has ATHENA_OPERATOR_SERVICE_HOST and ATHENA_OPERATOR_PORT, among others.
+fn is_of_service(name: &str, environment: &BTreeSet<String>) -> bool {
+    let services = environment.iter().filter_map(|name| name.strip_suffix("_SERVICE_HOST"));
+    let mut rests = services.filter_map(|service| name.strip_prefix(service));
+    rests.any(|rest| rest == "_PORT" || rest.starts_with("_PORT_") || rest.starts_with("_SERVICE_"))
 }
 
 /// What the program can do.
@@ -56,7 +89,8 @@ pub struct Run {
         long = "watch-namespace",
         env = "ATHENA_OPERATOR_WATCH_NAMESPACE",
         value_name = "NAMESPACE",
-        value_delimiter = ','
+        value_delimiter = ',',
+        value_parser = namespace
     )]
     pub watch_namespaces: Vec<String>,
 
@@ -129,37 +163,32 @@ pub struct Run {
     pub kubernetes_timeout: Duration,
 
     /// The life of each watch, in whole seconds: then it is renewed, and given up where nothing comes any more
-    #[arg(long, env = "ATHENA_OPERATOR_WATCH_TIMEOUT", value_name = "DURATION", default_value = "60s", value_parser = duration)]
+    #[arg(long, env = "ATHENA_OPERATOR_WATCH_TIMEOUT", value_name = "DURATION", default_value = "60s", value_parser = seconds)]
     pub watch_timeout: Duration,
 }
 
 impl Run {
-    /// The namespaces to watch, each once; None means all of them.
-    ///
-    /// # Errors
-    /// Where only empty names are given: a comma too many must not mean all namespaces.
-    pub fn namespaces(&self) -> Result<Option<BTreeSet<&str>>, String> {
-        let named: BTreeSet<_> =
-            self.watch_namespaces.iter().map(|name| name.trim()).filter(|name| !name.is_empty()).collect();
-        match (self.watch_namespaces.len(), named.is_empty()) {
-            // An empty variable, as a manifest may set it, is none.
-            (0 | 1, true) => Ok(None),
-            (_, true) => {
-                Err("--watch-namespace has only empty names: name a namespace, or leave it out to watch all".to_owned())
-            }
-            (_, false) => match named.iter().find(|name| !is_label(name)) {
-                Some(wrong) => Err(format!("--watch-namespace: {wrong:?} can't be the name of a namespace")),
-                None => Ok(Some(named)),
-            },
-        }
+    /// The namespaces to watch, each once; None means all of them. Several names that are all empty mean none of them:
+    /// a comma too many must not mean all namespaces.
+    #[must_use]
+    pub fn namespaces(&self) -> Option<BTreeSet<&str>> {
+        let named = self.watch_namespaces.iter().map(String::as_str).filter(|name| !name.is_empty());
+        // A single one that is empty, as a manifest may set the variable, is as if it weren't there.
+        let is_unset = self.watch_namespaces.iter().all(String::is_empty) && self.watch_namespaces.len() < 2;
+        (!is_unset).then(|| named.collect())
     }
 
-    /// What two flags say against each other.
+    /// What flags say against each other, or can't say.
     fn contradiction(&self) -> Option<String> {
         let (min, max) = (self.backoff_min, self.backoff_max);
+        if self.namespaces().is_some_and(|names| names.is_empty()) {
+            return Some(
+                "--watch-namespace has only empty names: name a namespace, or leave it out to watch all".to_owned(),
+            );
+        }
         (min > max).then(|| {
             format!(
-                "--backoff-min is {min:?}, which is longer than --backoff-max, {max:?}: make it as long at the most\n"
+                "--backoff-min is {min:?}, which is longer than --backoff-max, {max:?}: make it as long at the most"
             )
         })
     }
@@ -191,6 +220,13 @@ impl Run {
             end_with: self.end_with.then_some(self.end_with_delay),
         }
     }
+}
+
+/// The name of a namespace, or nothing.
+fn namespace(text: &str) -> Result<String, String> {
+    let name = text.trim();
+    let is_possible = name.is_empty() || is_label(name);
+    is_possible.then(|| name.to_owned()).ok_or_else(|| format!("{name:?} can't be the name of a namespace"))
 }
 
 /// Whether it is a DNS label (RFC 1123), as the name of each namespace is.
@@ -240,10 +276,15 @@ fn duration(text: &str) -> Result<Duration, String> {
     if is_usable { Ok(duration) } else { Err(refused()) }
 }
 
+/// The API server counts the life of a watch in these.
+fn seconds(text: &str) -> Result<Duration, String> {
+    let duration = duration(text)?;
+    let refused = || format!("write whole seconds, such as 60s or 5m, not {text:?}");
+    if duration.subsec_nanos() == 0 { Ok(duration) } else { Err(refused()) }
+}
+
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]
@@ -263,20 +304,70 @@ mod tests {
         }
     }
 
+    fn run(given: &str) -> Result<Run, clap::Error> {
+        let cli = Cli::try_parse_from(["operator", "run", given])?;
+        let Command::Run(run) = cli.command else { panic!("not run") };
+        Ok(*run)
+    }
+
     #[test]
     fn a_comma_too_many_never_means_all_namespaces() {
         let namespaces = |given: &str| {
-            let cli = Cli::parse_from(["operator", "run", &format!("--watch-namespace={given}")]);
-            let Command::Run(run) = cli.command else { panic!("not run") };
-            run.namespaces().map(|names| names.map(|names| names.into_iter().map(str::to_owned).collect::<Vec<_>>()))
+            let run = run(&format!("--watch-namespace={given}")).expect("it is taken");
+            run.namespaces().map(|names| names.into_iter().map(str::to_owned).collect::<Vec<_>>())
         };
-        let team_a = Ok(Some(vec!["team-a".to_owned()]));
+        let team_a = Some(vec!["team-a".to_owned()]);
         assert_eq!(namespaces("team-a,"), team_a);
         assert_eq!(namespaces("team-a, team-a"), team_a);
-        assert_eq!(namespaces(""), Ok(None));
-        for refused in [",", "Team_A", "../x", "-a"] {
-            assert!(namespaces(&format!("{refused},")).is_err(), "{refused:?} was taken");
+        assert_eq!(namespaces(""), None);
+        assert_eq!(namespaces(","), Some(Vec::new()), "all namespaces are watched");
+        assert!(run("--watch-namespace=,").is_ok_and(|run| run.contradiction().is_some()), "it isn't refused");
+        for refused in ["Team_A", "../x", "-a"] {
+            assert!(run(&format!("--watch-namespace={refused},")).is_err(), "{refused:?} was taken");
         }
+    }
+
+    #[test]
+    fn the_life_of_a_watch_is_whole_seconds() {
+        assert!(run("--watch-timeout=1m1s").is_ok());
+        for refused in ["500ms", "1.5s"] {
+            assert!(run(&format!("--watch-timeout={refused}")).is_err(), "{refused:?} was taken");
+        }
+    }
+
+    #[test]
+    fn a_variable_that_no_flag_has_is_refused_and_the_nearest_named() {
+        let unknown = |names: &[&str]| unknown_variable(&names.iter().map(|name| (*name).to_owned()).collect());
+        for (wrong, meant) in [
+            ("READONLY", "READ_ONLY"),
+            ("read_only", "READ_ONLY"),
+            ("NAMESPACE", "WATCH_NAMESPACE"),
+            ("WATCH_NAMESPACES", "WATCH_NAMESPACE"),
+            ("REQUIRE_WORKGROUP", "REQUIRE_WORK_GROUP"),
+            ("RATE", "ATHENA_RATE"),
+            ("LOGFORMAT", "LOG_FORMAT"),
+            ("ENDWITH", "END_WITH"),
+            ("POLL_INTERVALL", "POLL_INTERVAL"),
+        ] {
+            let said = unknown(&["ATHENA_OPERATOR_END_WITH", &format!("ATHENA_OPERATOR_{wrong}")]);
+            let said = said.unwrap_or_else(|| panic!("{wrong} was taken"));
+            assert!(said.contains(wrong) && said.ends_with(&format!(", ATHENA_OPERATOR_{meant}")), "{said}");
+        }
+        assert!(unknown(&["ATHENA_OPERATOR_"]).is_some());
+        assert_eq!(unknown(&["ATHENA_OPERATOR_READ_ONLY", "ATHENA_OPERATORS", "PATH", "AWS_REGION"]), None);
+    }
+
+    /// Their values come from the kubelet.
+    #[test]
+    fn variables_of_a_service_called_athena_operator_are_let_be() {
+        let refused = |names: &[&str]| {
+            let names = names.iter().map(|name| format!("ATHENA_OPERATOR_{name}")).collect();
+            unknown_variable(&names).is_some()
+        };
+        assert!(!refused(&["SERVICE_HOST", "SERVICE_PORT", "SERVICE_PORT_HTTP", "PORT", "PORT_80_TCP_ADDR"]));
+        assert!(!refused(&["METRICS_SERVICE_HOST", "METRICS_PORT", "METRICS_PORT_8080_TCP"]));
+        assert!(refused(&["HTTP_PORT"]), "no Service is called so");
+        assert!(refused(&["SERVICE_HOST", "READONLY"]));
     }
 
     #[test]

@@ -60,9 +60,6 @@ pub enum StartError {
         "no way to a Kubernetes cluster: set KUBECONFIG to a kubeconfig file, or run in a Pod with a ServiceAccount ({0})"
     )]
     NoCluster(String),
-    /// The settings contradict themselves.
-    #[error("{0}")]
-    Settings(String),
     /// The kubeconfig can't be used.
     #[error("the kubeconfig can't be used: {0}")]
     Client(#[source] Box<kube::Error>),
@@ -84,6 +81,14 @@ pub enum StartError {
 /// # Errors
 /// As [`StartError`].
 pub async fn run(options: config::Run) -> Result<(), StartError> {
+    info!(
+        version = env!("CARGO_PKG_VERSION"),
+        read_only = options.read_only,
+        require_work_group = options.require_work_group,
+        end_with = options.end_with,
+        namespaces = options.namespaces().map_or_else(|| "all".to_owned(), |names| Vec::from_iter(names).join(",")),
+        "athena-session-operator starts"
+    );
     let (stop, stopped) = watch::channel(false);
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
@@ -105,7 +110,7 @@ pub async fn run(options: config::Run) -> Result<(), StartError> {
 }
 
 async fn operate(options: &config::Run, mut stop: watch::Receiver<bool>) -> Result<(), StartError> {
-    let namespaces = options.namespaces().map_err(StartError::Settings)?;
+    let namespaces = options.namespaces();
     let (client, api_server) = connect(options.watch_timeout).await?;
     let health = Health { metrics: Metrics::new(), heartbeats: Heartbeats::default(), readiness: Readiness::default() };
     health.readiness.set(WATCHES, Err("not all objects have been listed".to_owned()));
@@ -116,14 +121,7 @@ async fn operate(options: &config::Run, mut stop: watch::Receiver<bool>) -> Resu
     };
     let session_name = format!("athena-session-operator-{}", cluster.chars().take(8).collect::<String>());
     let aws = Aws::from_environment(options.aws_timeout, session_name).await;
-    info!(
-        version = env!("CARGO_PKG_VERSION"),
-        region = aws.region().unwrap_or("none"),
-        namespaces = namespaces
-            .as_ref()
-            .map_or_else(|| "all".to_owned(), |names| Vec::from_iter(names.iter().copied()).join(",")),
-        "watching AthenaSessions"
-    );
+    info!(region = aws.region().unwrap_or("none"), "watching AthenaSessions");
     let (interval, min) = (options.poll_interval, options.backoff_min);
     let identities = Arc::new(Identities::start(aws, health.metrics.clone(), interval, min).await);
     // So that objects needn't say that their account isn't known.

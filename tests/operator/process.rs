@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fake_athena::Fault;
+use serde_json::Value;
 use tokio::time::sleep;
 
 use crate::launch::{Start, operator_command};
@@ -16,32 +17,73 @@ fn without_a_cluster_one_line_says_what_to_do() {
     let output = operator_command().arg("run").stdout(Stdio::piped()).stderr(Stdio::piped()).output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1));
-    assert_eq!(said.trim_end().lines().count(), 1, "{said}");
-    assert!(said.contains("set KUBECONFIG"), "{said}");
+    let after_the_settings: Vec<_> = said.trim_end().lines().skip(1).collect();
+    assert!(matches!(after_the_settings[..], [line] if line.contains("set KUBECONFIG")), "{said}");
     assert!(output.stdout.is_empty());
 }
 
+/// What it says where it refuses to start: one line, with the exit code of a usage error.
+fn refusal(arguments: &[&str], variables: &[(&str, &str)]) -> Option<String> {
+    let mut command = operator_command();
+    let output = command.arg("run").args(arguments).envs(variables.iter().copied()).stderr(Stdio::piped()).output();
+    let output = output.unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    (output.status.code() == Some(2)).then(|| said.lines().next().unwrap().to_owned())
+}
+
 #[test]
-fn a_wrong_flag_is_a_usage_error() {
-    let output = operator_command().args(["run", "--poll-interval=soon"]).stderr(Stdio::piped()).output().unwrap();
-    assert_eq!(output.status.code(), Some(2));
-    assert!(String::from_utf8(output.stderr).unwrap().contains("such as 90s"));
+fn a_flag_that_cant_be_used_is_a_usage_error() {
+    for (flag, why) in [
+        ("--poll-interval=soon", "such as 90s"),
+        ("--watch-namespace=Team_A", "can't be the name of a namespace"),
+        ("--watch-namespace=,", "has only empty names"),
+        ("--watch-timeout=500ms", "write whole seconds"),
+        ("--log-format=yaml", "invalid value"),
+        ("--read-only=true", "unexpected value"),
+    ] {
+        let said = refusal(&[flag], &[]).unwrap_or_else(|| panic!("{flag} was taken"));
+        assert!(said.contains(why), "{said}");
+    }
+}
+
+/// The variable was meant to keep the operator from ending anything.
+#[test]
+fn a_variable_that_no_flag_reads_is_a_usage_error() {
+    let said = "error: no flag reads the environment variable ATHENA_OPERATOR_READONLY: remove it, or write the \
+                nearest that one reads, ATHENA_OPERATOR_READ_ONLY";
+    assert_eq!(refusal(&[], &[("ATHENA_OPERATOR_READONLY", "true")]).as_deref(), Some(said));
+    let of_a_service = [("ATHENA_OPERATOR_SERVICE_HOST", "10.0.0.7"), ("ATHENA_OPERATOR_PORT", "tcp://10.0.0.7:80")];
+    assert_eq!(refusal(&[], &of_a_service), None);
 }
 
 #[test]
 fn a_back_off_whose_minimum_is_above_its_maximum_is_a_usage_error() {
-    let refused = |arguments: &[&str], variables: &[(&str, &str)]| {
-        let mut command = operator_command();
-        let output = command.arg("run").args(arguments).envs(variables.iter().copied()).stderr(Stdio::piped()).output();
-        let output = output.unwrap();
-        let said = String::from_utf8(output.stderr).unwrap();
-        (output.status.code() == Some(2)).then_some(said)
-    };
     let sentence =
-        "error: --backoff-min is 600s, which is longer than --backoff-max, 300s: make it as long at the most\n";
-    assert_eq!(refused(&["--backoff-min=10m"], &[]).as_deref(), Some(sentence));
-    assert!(refused(&["--backoff-max=1s"], &[("ATHENA_OPERATOR_BACKOFF_MIN", "2s")]).is_some());
-    assert_eq!(refused(&["--backoff-min=2s", "--backoff-max=2s"], &[]), None);
+        "error: --backoff-min is 600s, which is longer than --backoff-max, 300s: make it as long at the most";
+    assert_eq!(refusal(&["--backoff-min=10m"], &[]).as_deref(), Some(sentence));
+    assert!(refusal(&["--backoff-max=1s"], &[("ATHENA_OPERATOR_BACKOFF_MIN", "2s")]).is_some());
+    assert_eq!(refusal(&["--backoff-min=2s", "--backoff-max=2s"], &[]), None);
+}
+
+#[test]
+fn the_first_log_line_says_what_changes_what_the_operator_does() {
+    let first = |arguments: &[&str]| {
+        let mut command = operator_command();
+        let output =
+            command.args(["run", "--log-format=json"]).args(arguments).stderr(Stdio::piped()).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        serde_json::from_str::<Value>(said.lines().next().unwrap()).unwrap()
+    };
+    let usual = first(&[]);
+    for (setting, value) in [("read_only", "false"), ("require_work_group", "false"), ("end_with", "false")] {
+        assert_eq!(usual[setting].to_string(), value, "{usual}");
+    }
+    assert_eq!(usual["namespaces"], "all");
+    let bound = first(&["--read-only", "--require-work-group", "--end-with", "--watch-namespace=b,a"]);
+    for setting in ["read_only", "require_work_group", "end_with"] {
+        assert_eq!(bound[setting], true, "{bound}");
+    }
+    assert_eq!(bound["namespaces"], "a,b");
 }
 
 #[test]
