@@ -40,6 +40,8 @@ reasons! {
     WaitingForQuota: False, Reconciling, Slow, false;
     /// Athena has no room for another session now.
     WaitingForCapacity: False, Reconciling, BackOff, false;
+    /// The workloads of spec.endWith are suspended, or have finished: no session is started for them.
+    WaitingForWorkload: False, Reconciling, Slow, false;
     /// Whether a session was started can't be told.
     StartUnclear: False, Stalled, Slow, true;
     /// The session takes calculations.
@@ -64,7 +66,7 @@ reasons! {
     TerminationOverdue: False, Stalled, Slow, true;
     /// The session has ended.
     Ended: False, Ready, Never, false;
-    /// The session failed, and nobody had asked for its end.
+    /// The session failed, or couldn't be started before its workloads had finished, and nobody had asked for its end.
     Failed: False, Stalled, Never, true;
     /// Athena doesn't know the session.
     SessionNotFound: False, Stalled, Slow, true;

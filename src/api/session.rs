@@ -179,8 +179,9 @@ pub struct AthenaSessionSpec {
     pub publish_to: Option<PublishTo>,
 
     /// Ends the session when all of these have finished: completed, failed, or gone after they were there. One that
-    /// isn't there yet is waited for, and so is one that is created anew under the same name. It works where the
-    /// operator runs with --end-with. It may change at any time; an end that has begun isn't taken back. Default: none.
+    /// isn't there yet is waited for, and so is one that is created anew under the same name. With start no session is
+    /// started while they are suspended, nor once all have finished. It works where the operator runs with --end-with.
+    /// It may change at any time; an end that has begun isn't taken back. Default: none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(min = 1, max = 10))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["kind".into(), "name".into()]))]

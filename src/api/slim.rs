@@ -14,6 +14,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Value, json};
 
 use super::PAUSED;
+use super::reason::Reason;
 use super::session::{AthenaSession, AthenaSessionSpec, AthenaSessionStatus, Workload};
 
 /// An AthenaSession, packed: of ten thousand in memory each is half as large as it is when it can be looked into.
@@ -76,7 +77,7 @@ pub enum StartPlace {
     Waits,
     /// It may have a session.
     Counts,
-    /// Its session has ended, or none can be started for it.
+    /// Its session has ended, or none can be started for it, or its workloads aren't to run yet.
     Free,
 }
 
@@ -85,10 +86,14 @@ impl StartPlace {
         let conditions = status["conditions"].as_array();
         let is_true =
             |name: &str| conditions.into_iter().flatten().any(|it| it["type"] == name && it["status"] == "True");
+        // It is in nobody's way as long as its workloads are.
+        let is_waiting =
+            |it: &Value| it["type"] == "Reconciling" && it["reason"] == Reason::WaitingForWorkload.as_str();
+        let waits_for_workload = || conditions.into_iter().flatten().any(is_waiting);
         match &status["startAttempt"]["outcome"] {
             _ if is_true("Terminated") => Self::Free,
             Value::String(outcome) if outcome != "Refused" => Self::Counts,
-            _ if is_true("Stalled") => Self::Free,
+            _ if is_true("Stalled") || waits_for_workload() => Self::Free,
             _ => Self::Waits,
         }
     }

@@ -1,4 +1,5 @@
-//! Jobs and Pods, as far as an AthenaSession follows them: what they are called, and whether they have finished.
+//! Jobs and Pods, as far as an AthenaSession follows them: what they are called, whether they have finished, and whether
+//! they are held back.
 
 use std::borrow::Cow;
 use std::marker::PhantomData;
@@ -6,6 +7,7 @@ use std::marker::PhantomData;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use kube::Resource;
 use kube::core::NamespaceResourceScope;
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
 
 use super::workload::State;
@@ -15,8 +17,17 @@ use crate::api::session::{WorkloadKind, WorkloadOutcome};
 #[derive(Clone, Debug)]
 pub struct Light<K> {
     metadata: ObjectMeta,
+    is_suspended: bool,
     status: Status,
     kind: PhantomData<fn() -> K>,
+}
+
+/// What holds a workload back: `suspend` a Job, scheduling gates a Pod.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Spec {
+    suspend: Option<bool>,
+    scheduling_gates: Option<Vec<IgnoredAny>>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -49,15 +60,19 @@ struct Raw {
     #[serde(default)]
     metadata: Metadata,
     #[serde(default)]
+    spec: Option<Spec>,
+    #[serde(default)]
     status: Option<Status>,
 }
 
 impl<'de, K> Deserialize<'de> for Light<K> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let Raw { metadata, status } = Raw::deserialize(deserializer)?;
+        let Raw { metadata, spec, status } = Raw::deserialize(deserializer)?;
         let Metadata { name, namespace, uid, resource_version } = metadata;
         let metadata = ObjectMeta { name, namespace, uid, resource_version, ..ObjectMeta::default() };
-        Ok(Self { metadata, status: status.unwrap_or_default(), kind: PhantomData })
+        let Spec { suspend, scheduling_gates } = spec.unwrap_or_default();
+        let is_suspended = suspend == Some(true) || scheduling_gates.is_some_and(|gates| !gates.is_empty());
+        Ok(Self { metadata, is_suspended, status: status.unwrap_or_default(), kind: PhantomData })
     }
 }
 
@@ -101,6 +116,7 @@ impl<K> Light<K> {
         };
         match finished {
             Some((outcome, at)) => State::Finished { uid, outcome, at: at.map(|at| at.0) },
+            None if self.is_suspended => State::Suspended { uid },
             None => State::Unfinished { uid },
         }
     }
@@ -121,6 +137,31 @@ impl<K> Light<K> {
             "Succeeded" => Some(WorkloadOutcome::Completed),
             "Failed" => Some(WorkloadOutcome::Failed),
             _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::api::batch::v1::Job;
+    use k8s_openapi::api::core::v1::Pod;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[test]
+    fn a_suspended_job_and_a_gated_pod_are_held_back() {
+        let (held, at_work) = (State::Suspended { uid: "one".to_owned() }, State::Unfinished { uid: "one".to_owned() });
+        let jobs = [(json!({"suspend": true}), &held), (json!({"suspend": false}), &at_work), (json!({}), &at_work)];
+        let of = |spec: &Value| json!({"metadata": {"uid": "one"}, "spec": spec});
+        for (spec, state) in jobs {
+            let job: Light<Job> = serde_json::from_value(of(&spec)).expect("it is legible");
+            assert_eq!(job.state(WorkloadKind::Job), *state, "{spec}");
+        }
+        let gate = json!({"schedulingGates": [{"name": "kueue.x-k8s.io/admission"}]});
+        for (spec, state) in [(gate, &held), (json!({"schedulingGates": []}), &at_work)] {
+            let pod: Light<Pod> = serde_json::from_value(of(&spec)).expect("it is legible");
+            assert_eq!(pod.state(WorkloadKind::Pod), *state, "{spec}");
         }
     }
 }

@@ -52,6 +52,7 @@ impl Notice {
 }
 
 const TERMINATED: &str = "Terminated";
+const NOT_STARTED: &str = "NotStarted";
 
 /// What to tell once this status is written.
 #[must_use]
@@ -66,7 +67,8 @@ pub fn of_status(view: &View<'_>, status: &AthenaSessionStatus, verdict: &Verdic
         notices.push(Notice::normal(done, format!("Session {id} of work group {work_group} is {state}")));
     }
     if verdict.reason == Reason::Ended && view.recorded_terminated().is_none() {
-        notices.push(Notice::normal(TERMINATED, verdict.message.clone()));
+        let what = if starting::is_never_started(view) { NOT_STARTED } else { TERMINATED };
+        notices.push(Notice::normal(what, verdict.message.clone()));
     }
     let row = verdict.reason.row();
     if row.standing == Standing::StalledLater {
@@ -94,7 +96,7 @@ pub fn farewell(view: &View<'_>) -> Option<Notice> {
         return None;
     }
     if view.is_starting() {
-        return Some(Notice::normal("NotStarted", "No session was started for the object: it goes".to_owned()));
+        return Some(Notice::normal(NOT_STARTED, "No session was started for the object: it goes".to_owned()));
     }
     if let Some(owner) = &view.terms.owner {
         let whose = match view.terms.refusal {

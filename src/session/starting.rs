@@ -7,6 +7,8 @@
 //!                        └ otherwise ─► list by the mark, twice, a quiet time apart
 //!   a call may have had its effect ─► list by the mark; found: this object's
 //!   not allowed, no room, read-only ► wait, and say so
+//!   its workloads are suspended ────► wait, and say so
+//!   its workloads have finished ────► nothing to start, for good
 //!   not found ── the attempt is young ► call again, with the same token
 //!                          └ old ───► wait for a person
 //!   otherwise ──────────────────────► reserve a place ► record the attempt ► call
@@ -26,7 +28,7 @@ use super::view::{Evidence, View};
 use super::workload;
 use crate::api::condition;
 use crate::api::reason::{Reason, Standing};
-use crate::api::session::{AthenaSessionStatus, DeletionPolicy, StartAttempt, StartOutcome};
+use crate::api::session::{AthenaSessionStatus, DeletionPolicy, StartAttempt, StartOutcome, TerminationReason};
 use crate::work_group::places::Stake;
 use crate::work_group::terms::{Brake, Place};
 
@@ -55,13 +57,25 @@ pub(super) fn pursue(view: &View<'_>) -> Step {
     if let Some(step) = publish::before_start(view).or_else(|| workload::due(view)) {
         return step;
     }
+    // That no session is going to be started is final: it is made sure of before.
+    if workload::is_past(view)
+        && let Some(step) = workload::before_start(view)
+    {
+        return step;
+    }
     if let Some(hindrance) = hindrance(view) {
         return meanwhile(view, decide::interval(view, hindrance.reason));
     }
     if let Some(Step::Wait(Some(wait))) = decide::wait_after(view, view.knowledge.start.trouble.as_deref()) {
         return meanwhile(view, wait);
     }
-    if is_surely_none(view) { attempt(view) } else { attempt_again(view) }
+    // What the watch showed may be old, and what is started is billed.
+    match workload::before_start(view) {
+        Some(Step::Wait(wait)) => meanwhile(view, wait.unwrap_or(view.timing.steady)),
+        Some(step) => step,
+        None if is_surely_none(view) => attempt(view),
+        None => attempt_again(view),
+    }
 }
 
 /// Whether a call is surely the first one to have an effect. Lists don't show a session for ever: that an earlier
@@ -201,7 +215,8 @@ fn is_held_up(view: &View<'_>) -> bool {
     let trouble = || view.knowledge.start.trouble.as_deref().filter(|trouble| trouble.retry_at > view.now.tick);
     let refusal = || trouble().map(|trouble| verdict::explain(&trouble.error, view.timing).0);
     let reason = hindrance().map(|it| it.reason).or_else(refusal);
-    is_barred || reason.is_some_and(|reason| reason.row().standing == Standing::Stalled)
+    let waits = |reason: Reason| reason == Reason::WaitingForWorkload || reason.row().standing == Standing::Stalled;
+    is_barred || reason.is_some_and(waits)
 }
 
 fn recorded<'a>(view: &'a View<'_>) -> Option<&'a StartAttempt> {
@@ -307,6 +322,9 @@ pub(super) fn hindrance(view: &View<'_>) -> Option<Verdict> {
     if view.session_id().is_some() && view.knowledge.absence.is_none() {
         return None;
     }
+    if let Some(hold) = workload::hold(view) {
+        return Some(hold);
+    }
     if let Some(Place::Taken(crowd)) = asked.map(|asked| &asked.place) {
         return Some(Verdict { reason: Reason::WaitingForQuota, message: crowd.sentence(name) });
     }
@@ -325,6 +343,9 @@ pub(super) fn standing(view: &View<'_>) -> Option<Verdict> {
 }
 
 fn ending(view: &View<'_>) -> Verdict {
+    if is_never_started(view) && view.intent() == Some(TerminationReason::WorkloadFinished) {
+        return without_a_session(view);
+    }
     if is_never_started(view) {
         let message = "No session was started, so there is none to end.".to_owned();
         return Verdict { reason: Reason::Ended, message };
@@ -334,6 +355,26 @@ fn ending(view: &View<'_>) -> Verdict {
         "A session may have been started for it. It counts as not started when two listings, {quiet:?} apart, don't show one."
     );
     verdict::ending(view, &sentence)
+}
+
+/// Its workloads have finished before a session was started. What they waited for in vain is told for good: somebody will
+/// look for it when the object stands so.
+fn without_a_session(view: &View<'_>) -> Verdict {
+    let why = workload::sentence(view);
+    let needs_somebody = |it: &Verdict| it.reason.row().standing == Standing::Stalled;
+    let in_the_way = hindrance(view).filter(needs_somebody).or_else(|| verdict::beside(view)).or_else(|| trouble(view));
+    match in_the_way {
+        Some(Verdict { reason, message }) => {
+            let message = format!("No session could be started before {why}. {reason}: {message}");
+            Verdict { reason: Reason::Failed, message }
+        }
+        None => {
+            let message = format!(
+                "No session was started, since {why}. For another run delete this object, and create it anew with its workload."
+            );
+            Verdict { reason: Reason::Ended, message }
+        }
+    }
 }
 
 fn trouble(view: &View<'_>) -> Option<Verdict> {

@@ -17,7 +17,7 @@ use super::verdict::{self, Verdict};
 use super::view::{Evidence, View};
 use crate::api::condition;
 use crate::api::reason::Reason;
-use crate::api::session::{TerminationReason, Workload, WorkloadOutcome, WorkloadRecord};
+use crate::api::session::{StartOutcome, TerminationReason, Workload, WorkloadKind, WorkloadOutcome, WorkloadRecord};
 use crate::athena::port::SessionState;
 use crate::frugal::Blank;
 use crate::timing::Timing;
@@ -38,6 +38,11 @@ pub enum State {
     Absent,
     /// It is, and hasn't finished.
     Unfinished {
+        /// Its UID.
+        uid: String,
+    },
+    /// It is, and is held back: a Job with `spec.suspend`, a Pod with scheduling gates.
+    Suspended {
         /// Its UID.
         uid: String,
     },
@@ -66,8 +71,13 @@ impl State {
     fn uid(&self) -> Option<&str> {
         match self {
             Self::Absent => None,
-            Self::Unfinished { uid } | Self::Finished { uid, .. } => Some(uid),
+            Self::Unfinished { uid } | Self::Suspended { uid } | Self::Finished { uid, .. } => Some(uid),
         }
+    }
+
+    /// Whether nobody needs a session for it: it has finished, or isn't there.
+    fn is_over(&self) -> bool {
+        matches!(self, Self::Absent | Self::Finished { .. })
     }
 }
 
@@ -85,10 +95,9 @@ impl Workloads {
     pub fn read(&mut self, workload: &Workload, state: State, sent: Instant, now: Now) {
         let before = self.readings.remove(workload);
         let uid = state.uid().map(str::to_owned).or(before.as_ref().and_then(|before| before.uid.clone()));
-        let is_at_work = matches!(state, State::Unfinished { .. });
         let goes_on = |before: &Reading| {
             let is_same = state == State::Absent || before.state.uid() == state.uid();
-            is_same && !is_at_work && !matches!(before.state, State::Unfinished { .. })
+            is_same && state.is_over() && before.state.is_over()
         };
         let since = before.filter(goes_on).map_or(now, |before| before.since);
         self.readings.insert(workload.clone(), Reading { state, at: sent, since, uid });
@@ -107,8 +116,21 @@ impl Workloads {
 
 /// Whether the session is to be ended since its workloads have finished.
 pub(super) fn is_finished(view: &View<'_>) -> bool {
-    let is_candidate = !view.object.spec.end_with.is_empty() && !view.is_deleted() && !view.is_starting();
-    is_candidate && (is_begun(view) || due_at(view).is_some_and(|due| due <= view.now.tick))
+    if view.object.spec.end_with.is_empty() || view.is_deleted() {
+        return false;
+    }
+    let is_due = due_at(view).is_some_and(|due| due <= view.now.tick);
+    if view.is_starting() {
+        return is_kept_unstarted(view) || is_due && is_followed(view) && confirm(view).is_none();
+    }
+    is_begun(view) || is_due
+}
+
+/// Whether it is recorded that no session was started, since the workloads had finished. That is final.
+fn is_kept_unstarted(view: &View<'_>) -> bool {
+    let Some(status) = view.recorded().filter(|_| view.recorded_terminated().is_some()) else { return false };
+    let has_started = status.start_attempt.as_ref().is_some_and(|attempt| attempt.outcome == StartOutcome::Started);
+    status.termination_reason == Some(TerminationReason::WorkloadFinished) && !has_started
 }
 
 /// An end that is under way, or reached, isn't taken back.
@@ -136,10 +158,9 @@ fn due_at(view: &View<'_>) -> Option<Instant> {
     let delay = view.timing.end_with?;
     let since = view.object.spec.end_with.iter().map(|workload| {
         let reading = view.knowledge.workloads.readings.get(workload)?;
-        let was_seen = reading.uid.is_some() || recorded(view, workload).is_some();
         let has_finished = match reading.state {
-            State::Absent => was_seen,
-            State::Unfinished { .. } => false,
+            State::Absent => was_seen(view, workload),
+            State::Unfinished { .. } | State::Suspended { .. } => false,
             State::Finished { .. } => true,
         };
         has_finished.then_some(reading.since.tick)
@@ -192,10 +213,23 @@ fn wait_for_look(view: &View<'_>) -> Option<Duration> {
 
 /// What is to be done before the session is ended on their account: each is read anew in this very pass.
 pub(super) fn confirm(view: &View<'_>) -> Option<Step> {
+    if is_begun(view) { None } else { read_anew(view) }
+}
+
+/// What is to be done before the session is started, or isn't since they have finished: each is read anew in this very
+/// pass.
+pub(super) fn before_start(view: &View<'_>) -> Option<Step> {
+    let is_wanted = !view.object.spec.end_with.is_empty() && view.timing.end_with.is_some();
+    if is_wanted { read_anew(view) } else { None }
+}
+
+/// Whether they have finished for so long that no session is going to be started for them, as far as is known.
+pub(super) fn is_past(view: &View<'_>) -> bool {
+    !view.object.spec.end_with.is_empty() && due_at(view).is_some_and(|due| due <= view.now.tick)
+}
+
+fn read_anew(view: &View<'_>) -> Option<Step> {
     let known = &view.knowledge.workloads;
-    if is_begun(view) {
-        return None;
-    }
     if let Some(setback) = known.setback.as_ref().filter(|setback| setback.retry_at > view.now.tick) {
         return Some(Step::Wait(Some(view.until(setback.retry_at))));
     }
@@ -219,7 +253,7 @@ fn record(view: &View<'_>, workload: &Workload) -> Option<WorkloadRecord> {
     let uid = reading.uid.as_deref().or(recorded.map(|it| it.uid.as_str()))?;
     let recorded = recorded.filter(|it| it.uid == uid && it.outcome.is_some());
     let (outcome, at) = match &reading.state {
-        State::Unfinished { .. } => (None, None),
+        State::Unfinished { .. } | State::Suspended { .. } => (None, None),
         State::Finished { outcome, at, .. } => (Some(*outcome), *at),
         State::Absent => (recorded.map_or(Some(WorkloadOutcome::Gone), |it| it.outcome), None),
     };
@@ -244,6 +278,49 @@ pub(super) fn told(view: &View<'_>) -> Option<String> {
 /// The same where one has finished, whatever is known of it.
 pub(super) fn sentence(view: &View<'_>) -> String {
     told(view).unwrap_or_else(|| "The workloads of spec.endWith have finished".to_owned())
+}
+
+/// Why no session is started for them now: nobody would use it, and it would be billed. One that isn't there yet is no
+/// such reason, since it may be created once the session is up.
+pub(super) fn hold(view: &View<'_>) -> Option<Verdict> {
+    let workloads = &view.object.spec.end_with;
+    let delay = view.timing.end_with.filter(|_| !workloads.is_empty())?;
+    let states = workloads.iter().map(|workload| Some((workload, state(view, workload)?)));
+    let states = states.collect::<Option<Vec<_>>>()?;
+    let is_wanted = |(workload, state): &(&Workload, &State)| match state {
+        State::Unfinished { .. } => true,
+        State::Absent => !was_seen(view, workload),
+        State::Suspended { .. } | State::Finished { .. } => false,
+    };
+    if states.iter().any(is_wanted) {
+        return None;
+    }
+    let namespace = view.object.namespace().unwrap_or_default();
+    let is_suspended = |(_, state): &&(&Workload, &State)| matches!(state, State::Suspended { .. });
+    let suspended = states.iter().filter(is_suspended).map(|(workload, _)| match workload.kind {
+        WorkloadKind::Job => format!("Job {namespace}/{} is suspended (spec.suspend)", workload.name),
+        WorkloadKind::Pod => format!("Pod {namespace}/{} has scheduling gates (spec.schedulingGates)", workload.name),
+    });
+    let suspended = suspended.collect::<Vec<_>>().join(", ");
+    let message = if suspended.is_empty() {
+        format!(
+            "No session is started: {}. If nothing of spec.endWith is created anew within {delay:?}, it stays so.",
+            sentence(view)
+        )
+    } else {
+        format!("{suspended}. The session is started, and billed, as soon as a workload of spec.endWith may run.")
+    };
+    Some(Verdict { reason: Reason::WaitingForWorkload, message })
+}
+
+fn state<'a>(view: &'a View<'_>, workload: &Workload) -> Option<&'a State> {
+    view.knowledge.workloads.readings.get(workload).map(|reading| &reading.state)
+}
+
+/// Whether it has been there, as this process saw or an earlier one recorded.
+fn was_seen(view: &View<'_>, workload: &Workload) -> bool {
+    let reading = view.knowledge.workloads.readings.get(workload);
+    reading.is_some_and(|reading| reading.uid.is_some()) || recorded(view, workload).is_some()
 }
 
 /// What keeps them from ending the session.
@@ -285,7 +362,11 @@ fn names(view: &View<'_>) -> String {
     let workloads = &view.object.spec.end_with;
     let awaited = |workload: &Workload| {
         let is_seen = to_record(view).iter().any(|it| it.kind == workload.kind && it.name == workload.name);
-        let note = if is_seen { "" } else { " (not there yet)" };
+        let note = match state(view, workload) {
+            Some(State::Suspended { .. }) => " (suspended)",
+            _ if is_seen => "",
+            _ => " (not there yet)",
+        };
         format!("{} {}{note}", workload.kind.as_str(), workload.name)
     };
     let names = workloads.iter().map(awaited).collect::<Vec<_>>().join(", ");

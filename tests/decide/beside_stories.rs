@@ -68,8 +68,9 @@ fn event() -> impl Strategy<Value = Event> {
 
 fn state() -> impl Strategy<Value = State> {
     let uid = prop::sample::select(vec!["job-1", "job-2"]);
-    (uid, 0..4u8).prop_map(|(uid, kind)| match kind {
+    (uid, 0..5u8).prop_map(|(uid, kind)| match kind {
         0 => State::Absent,
+        4 => State::Suspended { uid: uid.to_owned() },
         1 => State::Finished { uid: uid.to_owned(), outcome: WorkloadOutcome::Completed, at: None },
         _ => State::Unfinished { uid: uid.to_owned() },
     })

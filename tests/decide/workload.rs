@@ -1,13 +1,11 @@
 //! Ends with a workload (`spec.endWith`).
 
-use athena_session_operator::api::session::{
-    TerminationReason, Workload, WorkloadKind, WorkloadOutcome, WorkloadRecord,
-};
-use athena_session_operator::athena::port::SessionState;
+use athena_session_operator::api::session::{TerminationReason, WorkloadKind, WorkloadOutcome, WorkloadRecord};
+use athena_session_operator::athena::port::{ErrorClass, Operation, SessionState};
 use athena_session_operator::session::workload::State;
 
 use crate::fixtures::{condition, minutes, seconds};
-use crate::world::{Event, World, completed, ends, reason, unfinished};
+use crate::world::{Event, Forgery, World, completed, ends, job, reason, suspended, unfinished};
 
 fn record(name: &str, uid: &str) -> WorkloadRecord {
     let (kind, name) = (WorkloadKind::Job, name.to_owned());
@@ -191,16 +189,185 @@ fn one_that_is_created_anew_after_the_call_doesnt_undo_the_end() {
     assert_eq!(world.recorded().termination_reason, Some(TerminationReason::WorkloadFinished));
 }
 
+/// An object that starts a session for these Jobs.
+fn starting_for(jobs: &[(&str, State)]) -> World {
+    let mut world = World::starting();
+    world.object.as_mut().unwrap().spec.end_with = jobs.iter().map(|(name, _)| job(name)).collect();
+    for (name, state) in jobs {
+        world.job_becomes(name, state.clone(), true);
+    }
+    world
+}
+
+fn message(world: &World) -> String {
+    condition(world.recorded(), "Ready").unwrap().message.clone()
+}
+
+fn failed(uid: &str) -> State {
+    State::Finished { uid: uid.to_owned(), outcome: WorkloadOutcome::Failed, at: None }
+}
+
 #[test]
 fn a_session_that_is_started_is_ended_with_its_workload() {
-    let mut world = World::starting();
-    world.object.as_mut().unwrap().spec.end_with =
-        vec![Workload { kind: WorkloadKind::Job, name: "nightly".to_owned() }];
-    world.job_becomes("nightly", completed("job-1"), true);
+    let mut world = starting_for(&[("nightly", unfinished("job-1"))]);
     world.run_for(seconds(10));
     world.event(&Event::Becomes(SessionState::Idle));
+    world.job_becomes("nightly", completed("job-1"), true);
     world.run_for(minutes(2));
     assert_eq!((ends(&world), reason(&world)), (1, "Ended".to_owned()));
+    assert_eq!(world.starts.requests.len(), 1);
+    assert!(world.breach.is_none(), "{:?}", world.breach);
+}
+
+#[test]
+fn a_session_is_started_when_one_of_its_workloads_may_run() {
+    let (done, held, at_work) = (completed("job-1"), suspended("job-2"), unfinished("job-3"));
+    for (one, two, is_started) in [
+        (&held, &held, false),
+        (&held, &done, false),
+        (&done, &done, false),
+        (&held, &at_work, true),
+        (&done, &at_work, true),
+        (&done, &State::Absent, true),
+        (&held, &State::Absent, true),
+        (&State::Absent, &State::Absent, true),
+    ] {
+        let mut world = starting_for(&[("one", one.clone()), ("two", two.clone())]);
+        world.run_for(minutes(10));
+        assert_eq!(world.starts.requests.len(), usize::from(is_started), "{one:?}, {two:?}");
+        assert!(world.breach.is_none(), "{:?}", world.breach);
+    }
+}
+
+#[test]
+fn a_session_whose_jobs_are_suspended_waits_in_nobodys_way() {
+    let mut world = starting_for(&[("nightly", suspended("job-1"))]);
+    world.starts.limited = true;
+    world.run_for(minutes(10));
+    assert_eq!(reason(&world), "WaitingForWorkload");
+    assert_eq!(condition(world.recorded(), "Reconciling").unwrap().status, "True");
+    assert!(message(&world).contains("Job team-a/nightly is suspended (spec.suspend)"), "{}", message(&world));
+    assert!(!world.starts.has_place && !world.told().contains("Reserve"), "others may have the place");
+    world.forget_the_past();
+    world.run_for(minutes(60));
+    assert!(world.writes.is_empty() && world.calls.is_empty(), "{}", world.told());
+    world.job_becomes("nightly", unfinished("job-1"), true);
+    world.run_for(seconds(10));
+    assert_eq!((world.starts.requests.len(), reason(&world)), (1, "Starting".to_owned()));
+}
+
+/// Held back again, as Kueue does for others' sake, it may go on later.
+#[test]
+fn a_job_that_is_suspended_while_its_session_is_up_ends_nothing() {
+    let mut world = running();
+    world.job_becomes("nightly", suspended("job-1"), true);
+    world.run_for(minutes(60));
+    assert_eq!((ends(&world), reason(&world)), (0, "Running".to_owned()));
+    assert!(message(&world).contains("Job nightly (suspended)"), "{}", message(&world));
+}
+
+#[test]
+fn a_session_whose_jobs_have_finished_is_never_started() {
+    let mut world = starting_for(&[("nightly", completed("job-1"))]);
+    world.run_for(seconds(20));
+    assert_eq!(reason(&world), "WaitingForWorkload", "it may be created anew in a moment");
+    world.run_for(minutes(1));
+    assert_eq!(reason(&world), "Ended");
+    assert!(message(&world).contains("Job team-a/nightly completed at 2027-"), "{}", message(&world));
+    let terminated = condition(world.recorded(), "Terminated").unwrap();
+    assert_eq!((terminated.status.as_str(), terminated.reason.as_str()), ("True", "WorkloadFinished"));
+    let recorded = world.recorded().clone();
+    // That is final, also for an operator that comes later, and for another Job under that name.
+    world.event(&Event::Restart);
+    world.job_becomes("nightly", unfinished("job-2"), true);
+    world.run_for(minutes(60));
+    assert_eq!((world.starts.requests.len(), world.recorded()), (0, &recorded), "{}", world.told());
+    world.forget_the_past();
+    world.run_for(minutes(60));
+    assert!(world.writes.is_empty() && world.calls.is_empty(), "{}", world.told());
+    world.event(&Event::Delete);
+    world.run_for(minutes(1));
+    assert!(world.object.is_none() && world.breach.is_none(), "{:?}", world.breach);
+}
+
+/// `kubectl replace --force` creates the object before the Job.
+#[test]
+fn a_job_that_is_created_anew_within_the_delay_has_its_session() {
+    let mut world = starting_for(&[("nightly", completed("job-1"))]);
+    world.run_for(seconds(10));
+    world.job_becomes("nightly", State::Absent, true);
+    world.run_for(seconds(15));
+    world.job_becomes("nightly", unfinished("job-2"), true);
+    world.run_for(seconds(20));
+    assert_eq!((world.starts.requests.len(), reason(&world)), (1, "Starting".to_owned()));
+}
+
+#[test]
+fn workloads_are_read_just_before_a_session_is_started() {
+    for state in [completed("job-1"), suspended("job-1")] {
+        let mut world = starting_for(&[("nightly", unfinished("job-1"))]);
+        world.outages = vec![(Operation::StartSession, ErrorClass::NoCapacity)];
+        world.run_for(minutes(2));
+        let before = world.count(Operation::StartSession);
+        assert!(before > 0);
+        // Unseen by the watch.
+        world.job_becomes("nightly", state, false);
+        world.outages.clear();
+        world.run_for(minutes(10));
+        assert_eq!(world.count(Operation::StartSession), before, "{}", world.told());
+        assert!(world.breach.is_none(), "{:?}", world.breach);
+    }
+}
+
+#[test]
+fn without_an_answer_about_its_workloads_no_session_is_started_nor_given_up() {
+    let mut world = starting_for(&[("nightly", completed("job-1"))]);
+    world.run_for(seconds(20));
+    world.beside.is_silent = true;
+    world.run_for(minutes(20));
+    assert_eq!(condition(world.recorded(), "Terminated").unwrap().status, "False");
+    world.job_becomes("nightly", unfinished("job-2"), false);
+    world.beside.is_silent = false;
+    world.run_for(minutes(10));
+    assert_eq!((world.starts.requests.len(), reason(&world)), (1, "Starting".to_owned()));
+}
+
+/// The Job waited for its ConfigMap until its deadline.
+#[test]
+fn what_a_job_waited_for_in_vain_stays_told() {
+    let mut world = starting_for(&[("nightly", unfinished("job-1"))]);
+    world.outages = vec![(Operation::StartSession, ErrorClass::Invalid)];
+    world.run_for(minutes(10));
+    assert_eq!(reason(&world), "Invalid");
+    world.job_becomes("nightly", failed("job-1"), true);
+    world.run_for(minutes(2));
+    let calls = world.count(Operation::StartSession);
+    assert!(calls > 0);
+    assert_eq!(
+        (reason(&world), condition(world.recorded(), "Stalled").unwrap().status.as_str()),
+        ("Failed".to_owned(), "True")
+    );
+    assert!(message(&world).contains("before Job team-a/nightly failed at") && message(&world).contains("Invalid: "));
+    world.outages.clear();
+    world.event(&Event::Restart);
+    world.run_for(minutes(60));
+    assert_eq!((world.count(Operation::StartSession), reason(&world)), (calls, "Failed".to_owned()));
+}
+
+/// S7: what is recorded keeps no session that was started from being found, and ended with its object.
+#[test]
+fn a_forged_record_of_finished_workloads_lets_no_session_go() {
+    let mut world = starting_for(&[("nightly", unfinished("job-1"))]);
+    world.run_for(seconds(10));
+    world.event(&Event::Becomes(SessionState::Idle));
+    world.run_for(seconds(10));
+    world.event(&Event::Forge(Forgery::Ended));
+    let status = world.object.as_mut().unwrap().status.as_mut().unwrap();
+    (status.start_attempt, status.session_id) = (None, None);
+    status.termination_reason = Some(TerminationReason::WorkloadFinished);
+    world.event(&Event::Restart);
+    world.run_for(minutes(10));
+    assert_eq!((ends(&world), reason(&world)), (0, "Running".to_owned()));
     assert_eq!(world.starts.requests.len(), 1);
     assert!(world.breach.is_none(), "{:?}", world.breach);
 }

@@ -80,6 +80,19 @@ impl World {
         self.plane.kubectl_ok(&arguments).await;
     }
 
+    async fn suspend_job(&self, name: &str, is_suspended: bool) {
+        let patch = json!({"spec": {"suspend": is_suspended}}).to_string();
+        let arguments = ["patch", "job", name, "-n", &self.namespace, "--type=merge", "-p", &patch];
+        self.plane.kubectl_ok(&arguments).await;
+    }
+
+    /// An object that starts a session for a Job.
+    async fn start_for(&self, name: &str, group: &str, job: &str) {
+        let end_with = json!([{"kind": "Job", "name": job}]);
+        let spec = json!({"start": {}, "workGroupRef": {"name": group}, "endWith": end_with, "ttlAfterEnded": "3s"});
+        self.create(name, spec).await;
+    }
+
     async fn remove_job(&self, name: &str) {
         let namespace = &self.namespace;
         self.plane.kubectl_ok(&["delete", "job", name, "-n", namespace, "--cascade=orphan"]).await;
@@ -299,6 +312,48 @@ async fn a_job_that_is_created_anew_keeps_the_session() {
     assert_eq!(world.terminations(&id), 0);
     world.complete_job("job").await;
     world.until("nightly", "ended with its Job", ended_by_workload).await;
+}
+
+/// As Kueue has it. A Job that waits for its turn keeps no other one from the place that it doesn't use.
+#[tokio::test]
+async fn a_session_is_started_when_its_suspended_job_is_resumed() {
+    let world = World::with_workloads().await;
+    world.start_following().await;
+    let group = world.register_for_starts("a", json!({"sessionsPerNamespace": 1})).await;
+    for job in ["held", "free"] {
+        world.add_job(job).await;
+    }
+    world.suspend_job("held", true).await;
+    world.start_for("waits", &group, "held").await;
+    let object = world.until_reason("waits", "WaitingForWorkload").await;
+    let message = condition(&object, "Reconciling").unwrap().2;
+    assert!(message.contains(&format!("Job {}/held is suspended", world.namespace)), "{message}");
+    // It is the younger one.
+    sleep(Duration::from_millis(1_100)).await;
+    world.start_for("runs", &group, "free").await;
+    world.until_reason("runs", "Running").await;
+    assert_eq!(world.athena.sessions().len(), 1);
+    world.suspend_job("held", false).await;
+    world.until_reason("waits", "WaitingForQuota").await;
+    world.complete_job("free").await;
+    world.until_reason("waits", "Running").await;
+    assert_eq!(world.athena.sessions().len(), 2);
+}
+
+#[tokio::test]
+async fn a_session_whose_job_is_complete_already_isnt_started() {
+    let world = World::with_workloads().await;
+    world.add_job("job").await;
+    world.complete_job("job").await;
+    world.start_following().await;
+    let group = world.register_for_starts("a", json!({})).await;
+    world.start_for("nightly", &group, "job").await;
+    let object = world.until("nightly", "ended with its Job", ended_by_workload).await;
+    let (_, reason, message) = condition(&object, "Ready").unwrap();
+    assert!(reason == "Ended" && message.contains("No session was started, since Job"), "{reason}: {message}");
+    world.until_event("nightly", "Normal NotStarted").await;
+    world.until_gone("nightly").await;
+    assert_eq!(world.athena.calls_of("StartSession", None), 0);
 }
 
 #[tokio::test]

@@ -66,7 +66,9 @@ impl Beside {
             return !workloads.is_empty()
                 && (self.was_called || is_young && workloads.iter().all(|it| finished.contains(it)));
         }
-        let has_finished = |workload| !matches!(self.workloads.get(workload), Some(State::Unfinished { .. }));
+        let has_finished = |workload| {
+            !matches!(self.workloads.get(workload), Some(State::Unfinished { .. } | State::Suspended { .. }))
+        };
         !workloads.is_empty() && workloads.iter().all(has_finished)
     }
 }
@@ -203,6 +205,11 @@ pub fn job(name: &str) -> Workload {
 /// A workload that is at work.
 pub fn unfinished(uid: &str) -> State {
     State::Unfinished { uid: uid.to_owned() }
+}
+
+/// One that is held back.
+pub fn suspended(uid: &str) -> State {
+    State::Suspended { uid: uid.to_owned() }
 }
 
 /// One that is done.

@@ -7,6 +7,7 @@ use athena_session_operator::api::start::{SessionStart, StartBounds};
 use athena_session_operator::athena::marker::Marker;
 use athena_session_operator::athena::port::{ErrorClass, Listed, SessionState, SessionStatus, StartRequest};
 use athena_session_operator::session::decide::Step;
+use athena_session_operator::session::workload::State;
 use athena_session_operator::work_group::places::Stake;
 use athena_session_operator::work_group::terms::{Brake, Crowd, Place};
 use kube::ResourceExt;
@@ -230,6 +231,11 @@ impl World {
         }
         if self.refusal(object).is_some() || self.around.closes || self.starts.bounds.is_none() {
             self.breach("S5: StartSession without a grant".to_owned());
+        }
+        let is_of_no_use =
+            |it| matches!(self.beside.workloads.get(it), Some(State::Suspended { .. } | State::Finished { .. }));
+        if !read.spec.end_with.is_empty() && read.spec.end_with.iter().all(is_of_no_use) {
+            self.breach("StartSession, and no workload would use the session".to_owned());
         }
         if self.around.brake == Some(Brake::ReadOnly) || self.starts.place() != Place::Has {
             self.breach("StartSession in spite of a brake, or without a place".to_owned());
