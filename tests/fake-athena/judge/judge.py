@@ -26,6 +26,7 @@ MUST = {
                    "Status.State", "Status.StartDateTime", "Status.LastModifiedDateTime",
                    "Statistics.DpuExecutionInMillis"],
     "GetSessionStatus": ["SessionId", "Status.State", "Status.StartDateTime", "Status.LastModifiedDateTime"],
+    "GetSessionEndpoint": ["EndpointUrl", "AuthToken", "AuthTokenExpirationTime"],
     "ListSessions": ["Sessions", "Sessions[].SessionId", "Sessions[].EngineVersion.EffectiveEngineVersion",
                      "Sessions[].Status.State", "Sessions[].Status.StartDateTime"],
     "TerminateSession": ["State"],
@@ -55,8 +56,14 @@ UNDECLARED = ["ThrottlingException", "AccessDeniedException", "ExpiredTokenExcep
 
 REGION, ACCOUNT, GROUP = "eu-west-1", "123456789012", "spark-team-a"
 ENGINE = {"CoordinatorDpuSize": 1, "MaxConcurrentDpus": 20, "DefaultExecutorDpuSize": 1,
-          "SparkProperties": {"spark.sql.shuffle.partitions": "8"},
-          "Classifications": [{"Name": "spark-defaults", "Properties": {"a": "b"}}]}
+          "SparkProperties": {"spark.sql.shuffle.partitions": "8"}}
+ENGINE_3_5 = {"MaxConcurrentDpus": 4, "Classifications": [{"Name": "spark-defaults", "Properties": {"a": "b"}}]}
+
+# One work group of each engine, and one more, so that there are pages of them.
+GROUP_3_5, GROUP_SQL = "spark-3-5", "sql"
+WORK_GROUPS = [{"name": "primary"}, {"name": GROUP},
+               {"name": GROUP_3_5, "engine_version": "Apache Spark version 3.5"},
+               {"name": GROUP_SQL, "engine_version": "Athena engine version 3"}]
 
 
 class Recorder:
@@ -124,7 +131,7 @@ class Judge:
         for session in self.control("GET", "sessions"):
             self.control("DELETE", f"sessions/{session['id']}")
         self.control("PATCH", "config", {"creating": "0s", "terminating": "0s", "calculation": "0s", "quotas": {},
-                                         "not_found": "invalid_request", "skew": "0s", "page_limit": 100})
+                                         "work_groups": WORK_GROUPS, "not_found": "invalid_request", "skew": "0s", "page_limit": 100})
 
     def start(self, **more):
         return self.athena.start_session(WorkGroup=GROUP, EngineConfiguration=ENGINE, **more)["SessionId"]
@@ -238,6 +245,42 @@ def work_groups_are_listed_and_described(judge):
     second = judge.athena.list_work_groups(MaxResults=1, NextToken=first["NextToken"])
     assert [group["Name"] for group in second["WorkGroups"]] == names[1:2]
     assert judge.athena.get_work_group(WorkGroup=GROUP)["WorkGroup"]["Name"] == GROUP
+
+
+def a_work_group_and_its_sessions_say_their_engine(judge):
+    for group, engine, configuration in [(GROUP, "PySpark engine version 3", ENGINE),
+                                         (GROUP_3_5, "Apache Spark version 3.5", ENGINE_3_5)]:
+        described = judge.athena.get_work_group(WorkGroup=group)["WorkGroup"]["Configuration"]["EngineVersion"]
+        assert described["EffectiveEngineVersion"] == engine
+        started = judge.athena.start_session(WorkGroup=group, EngineConfiguration=configuration)["SessionId"]
+        assert judge.athena.get_session(SessionId=started)["EngineVersion"] == engine
+        listed, = judge.athena.list_sessions(WorkGroup=group)["Sessions"]
+        assert listed["EngineVersion"]["EffectiveEngineVersion"] == engine
+
+
+def each_engine_refuses_what_it_does_not_take(judge):
+    start = judge.athena.start_session
+    for group, member, value in [(GROUP_3_5, "CoordinatorDpuSize", 1), (GROUP_3_5, "DefaultExecutorDpuSize", 1),
+                                 (GROUP_3_5, "SparkProperties", {"a": "b"}), (GROUP, "Classifications", [])]:
+        answer = judge.refused("InvalidRequestException", start, WorkGroup=group, EngineConfiguration={member: value})
+        assert member in answer["Error"]["Message"], answer
+    notebook = {"AdditionalConfigs": {"NotebookId": str(uuid.uuid4())}}
+    answer = judge.refused("InvalidRequestException", start, WorkGroup=GROUP, EngineConfiguration=notebook)
+    assert answer["Error"]["Message"] == "NotebookVersion is required when NotebookId is provided."
+    start(WorkGroup=GROUP, EngineConfiguration=notebook, NotebookVersion="Athena notebook version 1")
+    for call, more in [(start, {"EngineConfiguration": {}}), (judge.athena.list_sessions, {})]:
+        answer = judge.refused("InvalidRequestException", call, WorkGroup=GROUP_SQL, **more)
+        assert answer["Error"]["Message"] == "Workgroup EngineVersion is not Spark."
+
+
+def a_session_of_spark_3_5_stays_created_until_somebody_connects(judge):
+    session = judge.athena.start_session(WorkGroup=GROUP_3_5, EngineConfiguration={})["SessionId"]
+    assert judge.state(session) == "CREATED"
+    assert judge.athena.get_session_endpoint(SessionId=session)["AuthToken"]
+    assert judge.state(session) == "IDLE"
+    judge.athena.terminate_session(SessionId=session)
+    answer = judge.refused("InvalidRequestException", judge.athena.get_session_endpoint, SessionId=session)
+    assert "STOPPED" in answer["Error"]["Message"]
 
 
 def a_calculation_keeps_its_session_busy(judge):
@@ -434,7 +477,9 @@ def the_comparison_sees_each_mutant(judge):
 CHECKS = [
     a_session_goes_through_its_states, an_ended_session_says_why_and_ends_only_once,
     pages_lead_through_all_sessions_newest_first, a_filter_lists_one_state_and_no_filter_lists_the_active_ones,
-    a_token_starts_one_session, tags_are_kept_and_removed, work_groups_are_listed_and_described,
+    a_token_starts_one_session, a_work_group_and_its_sessions_say_their_engine,
+    each_engine_refuses_what_it_does_not_take, a_session_of_spark_3_5_stays_created_until_somebody_connects,
+    tags_are_kept_and_removed, work_groups_are_listed_and_described,
     a_calculation_keeps_its_session_busy, a_calculation_dies_with_its_session,
     what_does_not_exist_is_an_invalid_request_or_not_found, each_declared_error_can_be_scripted,
     undeclared_errors_arrive_with_their_code, a_quota_throttles, a_cut_connection_and_silence_are_no_answers,

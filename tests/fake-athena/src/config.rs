@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
-use crate::duration;
+use crate::{duration, engine::PYSPARK_3};
 
 /// The settings of a fake. All but `port` and `history` can change while it runs;
 /// a new delay holds for what happens from then on, not for transitions already planned.
@@ -99,7 +99,8 @@ impl Config {
 pub struct WorkGroup {
     /// Its name.
     pub name: String,
-    /// Its engine; on `Apache Spark version 3.5` there is no calculation API.
+    /// Its engine: [`PYSPARK_3`], [`SPARK_3_5`](crate::SPARK_3_5), where there is no calculation API and a session stays CREATED until
+    /// somebody asks for its endpoint, [`ATHENA_3`](crate::ATHENA_3), which has no sessions, or any other.
     #[serde(default = "WorkGroup::default_engine")]
     pub engine_version: String,
     /// Its tags, which `CopyWorkGroupTags` hands on to a session.
@@ -113,8 +114,13 @@ impl WorkGroup {
         WorkGroup { name: name.into(), engine_version: Self::default_engine(), tags: BTreeMap::new() }
     }
 
+    /// A work group with that engine and no tags.
+    pub fn with_engine(name: impl Into<String>, engine: &str) -> Self {
+        WorkGroup { engine_version: engine.to_owned(), ..Self::named(name) }
+    }
+
     fn default_engine() -> String {
-        "PySpark engine version 3".to_owned()
+        PYSPARK_3.to_owned()
     }
 }
 

@@ -29,6 +29,7 @@ mod admin;
 mod calls;
 mod config;
 pub mod duration;
+mod engine;
 mod error;
 mod fake;
 mod faults;
@@ -45,6 +46,7 @@ mod world;
 
 pub use calls::Call;
 pub use config::{Config, NotFound, Quota, WorkGroup};
+pub use engine::{ATHENA_3, PYSPARK_3, SPARK_3_5};
 pub use faults::{Fault, FaultKind};
 pub use session::{NewSession, SessionView};
 

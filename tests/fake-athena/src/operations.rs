@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use crate::{
+    engine::check_spark,
     error::ApiError,
     pages::{page, start},
     session::{engine_version_json, epoch, is_active},
@@ -62,6 +63,10 @@ pub(crate) fn call(
             let status = world.session(place, id)?.status_json(now);
             Ok(Reply::looked(&json!({"SessionId": id, "Status": status})))
         }
+        "GetSessionEndpoint" => {
+            let (answer, effect) = world.connect(place, id, now)?;
+            Ok(Reply::acted(&answer, effect))
+        }
         "ListSessions" => list_sessions(world, place, input, now),
         "TerminateSession" => {
             let (state, effect) = world.terminate(place, id, now)?;
@@ -103,7 +108,7 @@ pub(crate) fn call(
 
 fn list_sessions(world: &World, place: &Place, input: &Value, now: Timestamp) -> Result<Reply, ApiError> {
     let group = input["WorkGroup"].as_str().unwrap_or_default();
-    world.work_group(group)?;
+    check_spark(&world.work_group(group)?.engine_version)?;
     let filter = input["StateFilter"].as_str();
     let seen_at = before(now, world.config.list_lag);
     let query = format!("{group}/{}", filter.unwrap_or_default());

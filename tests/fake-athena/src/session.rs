@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use crate::{
     config::Config,
     duration,
+    engine::SPARK_3_5,
     timeline::{Step, Timeline, after},
     world::Place,
 };
@@ -141,6 +142,10 @@ impl Session {
         };
         let created_at = after(now, creating);
         self.timeline.then(created_at, "CREATED", None);
+        if self.engine_version == SPARK_3_5 && config.start_ends_in == "IDLE" {
+            // It waits for somebody who connects.
+            return;
+        }
         let started_at = after(created_at, config.created);
         if config.start_ends_in == "IDLE" {
             self.plan_idle(started_at, config);

@@ -159,7 +159,7 @@ static LIST_CALCULATIONS: &[Member] = &[
 pub(crate) fn check_input(operation: &str, input: &Value) -> Result<(), ApiError> {
     let members = match operation {
         "StartSession" => START_SESSION,
-        "GetSession" | "GetSessionStatus" | "TerminateSession" => ONE_SESSION,
+        "GetSession" | "GetSessionEndpoint" | "GetSessionStatus" | "TerminateSession" => ONE_SESSION,
         "ListSessions" => LIST_SESSIONS,
         "TagResource" => TAG_RESOURCE,
         "UntagResource" => UNTAG_RESOURCE,

@@ -11,9 +11,10 @@ use uuid::Uuid;
 
 use crate::{
     config::{Config, NotFound, WorkGroup},
+    engine::{SPARK_3_5, check_start},
     error::ApiError,
     pages::Position,
-    session::{DEFAULT_IDLE_MINUTES, NewSession, Session, SessionView, is_active},
+    session::{DEFAULT_IDLE_MINUTES, NewSession, Session, SessionView, epoch, is_active},
     timeline::{Timeline, after, before},
 };
 
@@ -205,6 +206,7 @@ impl World {
     ) -> Result<(Value, String, bool), ApiError> {
         let name = input["WorkGroup"].as_str().unwrap_or_default();
         let group = self.work_group(name)?.clone();
+        check_start(&group.engine_version, input)?;
         let token = input["ClientRequestToken"].as_str();
         let key = token.map(|token| (place.clone(), token.to_owned()));
         if let Some(used) = key.as_ref().and_then(|key| self.used_token(key, now)) {
@@ -305,6 +307,33 @@ impl World {
         })
     }
 
+    /// GetSessionEndpoint: the answer, and whether the call changed something. Whoever asks for the endpoint counts as
+    /// connected.
+    pub(crate) fn connect(&mut self, place: &Place, id: &str, now: Timestamp) -> Result<(Value, bool), ApiError> {
+        let session = self.session(place, id)?;
+        let engine = &session.engine_version;
+        if engine != SPARK_3_5 {
+            return Err(ApiError::invalid_request(format!("Session endpoints are not supported on {engine}")));
+        }
+        let state = session.state_at(now).to_owned();
+        if !matches!(state.as_str(), "CREATED" | "IDLE" | "BUSY") {
+            // Its word for a session that has ended is none of the states.
+            let state = if is_active(&state) { &state } else { "STOPPED" };
+            return Err(ApiError::invalid_request(format!("Session {id} is in {state} state")));
+        }
+        let is_first = state == "CREATED";
+        if is_first && let Some(session) = self.sessions.get_mut(id) {
+            session.timeline.drop_plans(now);
+            session.plan_idle(now, &self.config);
+        }
+        let answer = json!({
+            "EndpointUrl": format!("sc://{id}.fake-athena.invalid:443/;use_ssl=true"),
+            "AuthToken": format!("fake-token-of-{id}"),
+            "AuthTokenExpirationTime": epoch(after(now, minutes(60))),
+        });
+        Ok((answer, is_first))
+    }
+
     pub(crate) fn start_calculation(
         &mut self,
         place: &Place,
@@ -314,7 +343,7 @@ impl World {
     ) -> Result<Calculation, ApiError> {
         let session = self.session(place, id)?;
         let engine = &session.engine_version;
-        if engine == "Apache Spark version 3.5" {
+        if engine == SPARK_3_5 {
             let message = format!("Calculations are not supported on {engine}");
             return Err(ApiError::invalid_request(message));
         }

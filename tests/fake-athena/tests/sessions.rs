@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use fake_athena::{Config, FakeAthena, NewSession, NotFound, Quota, WorkGroup};
+use fake_athena::{Config, FakeAthena, NewSession, NotFound, Quota, SPARK_3_5, WorkGroup};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
@@ -367,7 +367,7 @@ async fn work_group_tags_are_copied_when_asked_for() {
 
 #[tokio::test]
 async fn the_calculation_api_is_missing_on_spark_3_5() {
-    let group = WorkGroup { engine_version: "Apache Spark version 3.5".to_owned(), ..WorkGroup::named(GROUP) };
+    let group = WorkGroup::with_engine(GROUP, SPARK_3_5);
     let athena = athena(|config| config.work_groups = vec![group]).await;
     let id = add(&athena, "IDLE", MINUTE);
     let input = json!({"SessionId": id, "CodeBlock": "1"});
