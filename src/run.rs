@@ -268,6 +268,7 @@ async fn pass_on(
             Some(news) = heard.recv() => match news {
                 News::Session(id) => registry.wake_session(&id),
                 News::Swept { way, work_group } => registry.work_group_swept(&way, &work_group),
+                News::Engine { way, work_group } => registry.engine_learned(&way, &work_group),
             },
             Some(key) = granted.recv() => registry.wake(&key),
             else => return,

@@ -36,6 +36,8 @@ reasons! {
     Starting: False, Reconciling, Fast, false;
     /// The AthenaWorkGroup doesn't allow the session that spec.start asks for.
     StartNotAllowed: False, Stalled, Slow, true;
+    /// The work group's engine doesn't take what spec.start asks for.
+    EngineRefuses: False, Stalled, Slow, true;
     /// The namespace has as many sessions as the AthenaWorkGroup allows.
     WaitingForQuota: False, Reconciling, Slow, false;
     /// Athena has no room for another session now.
@@ -94,6 +96,8 @@ reasons! {
     InvalidSelector: Unknown, Stalled, Never, true;
     /// Athena doesn't know the work group of the AthenaWorkGroup, or can't use it.
     WorkGroupUnknown: Unknown, Stalled, Slow, true;
+    /// The work group isn't for Spark: it has no sessions.
+    WorkGroupNotSpark: False, Stalled, Slow, true;
     /// The operator asks for a workGroupRef, and there is none.
     WorkGroupRequired: Unknown, Stalled, Never, true;
     /// The AthenaWorkGroup that the object refers to doesn't exist.

@@ -312,6 +312,10 @@ pub struct AthenaSessionStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub work_group: Option<String>,
 
+    /// The session's engine: PySpark engine version 3 or Apache Spark version 3.5, say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub engine_version: Option<String>,
+
     /// The AWS Region that the session was seen in. In another Region nothing is called.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub region: Option<String>,
@@ -402,11 +406,15 @@ impl WorkloadOutcome {
 
 /// The operator's last call of StartSession. It is recorded before the call.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct StartAttempt {
     /// When the operator recorded that it is about to call.
     pub at: Time,
     /// What came of it. Unknown: no answer is recorded. Refused: nothing was started. Started: the session is.
     pub outcome: StartOutcome,
+    /// The work group's engine as it was known then. A call that is repeated goes by it, so that it asks for the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub engine_version: Option<String>,
 }
 
 /// What came of a call of StartSession.

@@ -21,10 +21,20 @@ const RESERVED: &str = "^(athena-operator[.]dev/|[aA][wW][sS]:)";
 /// What a new session is to be like. What isn't said is as the AthenaWorkGroup says, or else as Athena does it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!has(self.engineConfiguration) || !has(self.engineConfiguration.additionalConfigs) || \
+        !('NotebookId' in self.engineConfiguration.additionalConfigs) || has(self.notebookVersion)")
+    .message("additionalConfigs.NotebookId needs notebookVersion: set notebookVersion: Athena notebook version 1")
+    .field_path(".notebookVersion"))]
 pub struct SessionStart {
-    /// The resources of the session, and Spark's settings.
+    /// The resources of the session, and Spark's settings. Those that the work group's engine doesn't take are refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub engine_configuration: Option<EngineConfiguration>,
+
+    /// The version of the notebook that engineConfiguration.additionalConfigs.NotebookId names: `Athena notebook version
+    /// 1`. It is needed with a NotebookId, and there only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 128))]
+    pub notebook_version: Option<String>,
 
     /// The IAM role that the session's code runs as; one of those that the AthenaWorkGroup allows. Default: the
     /// work group's own.
@@ -63,7 +73,7 @@ pub struct SessionStart {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct EngineConfiguration {
-    /// The DPUs of the coordinator: 1.
+    /// The DPUs of the coordinator: 1. For PySpark engine version 3.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1))]
     pub coordinator_dpu_size: Option<i32>,
@@ -73,7 +83,7 @@ pub struct EngineConfiguration {
     #[schemars(range(min = 2, max = 5000))]
     pub max_concurrent_dpus: Option<i32>,
 
-    /// The DPUs of each executor: 1.
+    /// The DPUs of each executor: 1. For PySpark engine version 3.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1))]
     pub default_executor_dpu_size: Option<i32>,
@@ -225,7 +235,8 @@ pub struct StartBounds {
         .message("tagKeys must not begin with athena-operator.dev/ or aws:, which belong to the operator and to AWS"))]
     pub tag_keys: Vec<String>,
 
-    /// What a session has, member by member, where it doesn't say itself.
+    /// What a session has, member by member, where it doesn't say itself. What the work group's engine doesn't take isn't
+    /// used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub engine_configuration: Option<EngineConfiguration>,
 }

@@ -67,6 +67,13 @@ use super::start::StartBounds;
     ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(
+        name = "Engine",
+        type_ = "string",
+        json_path = ".status.engineVersion",
+        description = "what runs its sessions",
+        priority = "1"
+    ),
+    printcolumn(
         name = "Role",
         type_ = "string",
         json_path = ".spec.roleArn",
@@ -193,6 +200,11 @@ pub struct AthenaWorkGroupStatus {
     /// The AWS account that calls for this work group go to. With another account nothing is called.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account_id: Option<String>,
+
+    /// The work group's engine: PySpark engine version 3 or Apache Spark version 3.5, say. Athena tells it where the
+    /// operator may call GetWorkGroup, or else as soon as there is a session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub engine_version: Option<String>,
 
     /// How many sessions the work group has in each state; those that have ended aren't counted.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "readable")]

@@ -24,6 +24,7 @@ use aws_sdk_athena::types;
 use jiff::{SignedDuration, Timestamp};
 
 use super::clock::Clock;
+use super::engine::Engine;
 use super::marker::Marker;
 use super::port::{
     CallError, ErrorClass, Listed, Operation, Role, Session, SessionState, SessionStatus, StartRequest, Way,
@@ -170,7 +171,10 @@ impl Athena {
         let unusable =
             || own_error(OPERATION, ErrorClass::Unavailable, "NoWorkGroup", "the answer names no work group");
         Ok(Session {
-            status: session_status(OPERATION, answer.status, answer.description.as_deref())?,
+            status: SessionStatus {
+                engine: answer.engine_version.as_deref().map(engine_of),
+                ..session_status(OPERATION, answer.status, answer.description.as_deref())?
+            },
             work_group: one_line(&answer.work_group.ok_or_else(unusable)?),
             dpu_execution_millis: answer.statistics.and_then(|statistics| statistics.dpu_execution_in_millis),
         })
@@ -187,6 +191,20 @@ impl Athena {
         let answer = self.observed(OPERATION, self.signed(request).send()).await?;
         require_same(OPERATION, id, answer.session_id.as_deref())?;
         session_status(OPERATION, answer.status, None)
+    }
+
+    /// GetWorkGroup: the engine of a work group.
+    ///
+    /// # Errors
+    /// As [`CallError`].
+    pub async fn work_group_engine(&self, work_group: &str) -> Result<Engine, CallError> {
+        const OPERATION: Operation = Operation::GetWorkGroup;
+        self.require_region(OPERATION)?;
+        let request = self.athena.get_work_group().work_group(work_group).customize();
+        let answer = self.observed(OPERATION, self.signed(request).send()).await?;
+        let configuration = answer.work_group.and_then(|group| group.configuration);
+        let nothing = || own_error(OPERATION, ErrorClass::Invalid, "NoEngine", "the answer names no engine");
+        configuration.and_then(|it| effective(it.engine_version)).ok_or_else(nothing)
     }
 
     /// ListSessions: a page of those in one state, or without a filter.
@@ -212,7 +230,8 @@ impl Athena {
         let sessions = sessions.filter_map(|summary| {
             // One without an id or a state tells nothing.
             let description = summary.description.as_deref();
-            Some((summary.session_id?, session_status(OPERATION, summary.status, description).ok()?))
+            let status = session_status(OPERATION, summary.status, description).ok()?;
+            Some((summary.session_id?, SessionStatus { engine: effective(summary.engine_version), ..status }))
         });
         Ok(Listed { sessions: sessions.collect(), next_token: answer.next_token })
     }
@@ -232,6 +251,7 @@ impl Athena {
             .client_request_token(&request.token)
             .description(&request.description)
             .engine_configuration(engine(&request.engine))
+            .set_notebook_version(request.notebook_version.clone())
             .set_execution_role(request.execution_role.clone())
             .set_monitoring_configuration(request.monitoring.as_ref().map(monitoring).transpose()?)
             .set_tags(Some(tags.collect()))
@@ -372,7 +392,17 @@ fn session_status(
         idle_since: status.idle_since_date_time.and_then(timestamp),
         ended_at: status.end_date_time.and_then(timestamp),
         marker: description.and_then(Marker::parse).map(Box::new),
+        engine: None,
     })
+}
+
+/// AUTO, which may be selected, is no engine.
+fn effective(version: Option<types::EngineVersion>) -> Option<Engine> {
+    version.and_then(|version| version.effective_engine_version).as_deref().map(engine_of)
+}
+
+fn engine_of(word: &str) -> Engine {
+    Engine::from(one_line(word).as_str())
 }
 
 /// Of bounded length, as all text that comes in: what is written to the API server has limits.

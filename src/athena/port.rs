@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::engine::Engine;
 use super::marker::Marker;
 use crate::api::start::{EngineConfiguration, MonitoringConfiguration};
 
@@ -113,6 +114,8 @@ pub struct SessionStatus {
     pub ended_at: Option<Timestamp>,
     /// The mark in its description. ListSessions and GetSession show it; GetSessionStatus doesn't.
     pub marker: Option<Box<Marker>>,
+    /// The session's engine. ListSessions and GetSession show it; GetSessionStatus doesn't.
+    pub engine: Option<Engine>,
 }
 
 impl SessionStatus {
@@ -121,6 +124,9 @@ impl SessionStatus {
     pub fn after(mut self, before: Option<&Self>) -> Self {
         if self.marker.is_none() {
             self.marker = before.and_then(|before| before.marker.clone());
+        }
+        if self.engine.is_none() {
+            self.engine = before.and_then(|before| before.engine.clone());
         }
         self
     }
@@ -137,6 +143,8 @@ pub struct StartRequest {
     pub description: String,
     /// The resources, and Spark's settings.
     pub engine: EngineConfiguration,
+    /// The version of the notebook that the settings name.
+    pub notebook_version: Option<String>,
     /// The role that the session's code runs as.
     pub execution_role: Option<String>,
     /// Where logs go.
@@ -280,6 +288,8 @@ pub enum Operation {
     GetSession,
     /// Reads a session's status.
     GetSessionStatus,
+    /// Reads a work group's engine.
+    GetWorkGroup,
     /// Reads a work group's sessions.
     ListSessions,
     /// Starts a session.
@@ -298,6 +308,7 @@ impl Operation {
         match self {
             Self::GetSession => "GetSession",
             Self::GetSessionStatus => "GetSessionStatus",
+            Self::GetWorkGroup => "GetWorkGroup",
             Self::ListSessions => "ListSessions",
             Self::StartSession => "StartSession",
             Self::TerminateSession => "TerminateSession",

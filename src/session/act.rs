@@ -128,7 +128,7 @@ impl Shell {
         let mut read_at: Option<Instant> = None;
         let mut last = Step::Wait(None);
         for _ in 0..MOST_STEPS {
-            let reach = self.reach(&object, &memory.knowledge).await;
+            let mut reach = self.reach(&object, &memory.knowledge).await;
             let (scope, now) = (reach.scope(), now());
             memory.knowledge.found(&object, &scope, now);
             if let Some(news) = self.registry.workload_news(&object) {
@@ -141,6 +141,9 @@ impl Shell {
                 poller.sighting(id, |polled| memory.knowledge.polled(polled, poller.work_group(), &scope, now));
             }
             memory.knowledge.recognize(&object, &self.registry.cluster);
+            if let Some(poller) = &poller {
+                reach.terms.engine = poller.engine();
+            }
             let view = View {
                 object: &object,
                 began,
@@ -161,6 +164,7 @@ impl Shell {
             let priority = priority(&view, &step);
             let interest = if let Step::Wait(_) = step { view.interest() } else { None };
             let is_unasked = view.is_unasked();
+            let awaits_engine = starting::awaits_engine(&view);
             last = step.clone();
             let knowledge = &mut memory.knowledge;
             if is_unasked {
@@ -170,6 +174,9 @@ impl Shell {
                 Step::Wait(after) => {
                     if std::mem::take(&mut memory.has_queued) {
                         self.quotas.forget(&key(&*object));
+                    }
+                    if let (Some(poller), true) = (&poller, awaits_engine) {
+                        poller.ask_for_engine();
                     }
                     attend(memory, poller.zip(id).zip(interest));
                     return Ok(Outcome::Wait(after));

@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 use super::knowledge::{Described, Seen, Trouble};
 use super::notice::{self, Notice};
 use super::view::{Evidence, PASS, Proof, View};
-use super::{expiry, limits, publish, starting, status, verdict, workload};
+use super::{engine, expiry, limits, publish, starting, status, verdict, workload};
 use crate::api::reason::{Pace, Reason, Standing};
 use crate::api::session::{AthenaSessionStatus, DeletionPolicy, TerminationReason};
 use crate::athena::port::{SessionState, StartRequest};
@@ -220,6 +220,7 @@ fn pursue(view: &View<'_>) -> Step {
         Evidence::Missing(Proof::Listing { work_group }) => prove(view, Step::Search { work_group }),
         Evidence::Alive(seen) => match view.intent() {
             Some(reason) if verdict::hindrance(view).is_none() => end(view, seen, reason),
+            None if engine::is_wanted(view, seen) => call(view, Step::Describe),
             _ => by_then(look_when_due(view, seen), limits::due_in(view)),
         },
     }

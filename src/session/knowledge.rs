@@ -308,8 +308,8 @@ impl Knowledge {
         self.start.trouble = None;
         // Others hear of the session by way of this, and of whose it is.
         let marker = Marker::parse(&request.description).map(Box::new);
-        let (state_change_reason, started_at, idle_since, ended_at) = Default::default();
-        let status = SessionStatus { state, state_change_reason, started_at, idle_since, ended_at, marker };
+        let (state_change_reason, started_at, idle_since, ended_at, engine) = Default::default();
+        let status = SessionStatus { state, state_change_reason, started_at, idle_since, ended_at, marker, engine };
         self.own(id, status, &request.work_group, now);
     }
 

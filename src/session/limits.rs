@@ -113,6 +113,32 @@ pub fn idled_out(view: &View<'_>) -> Option<TerminationReason> {
         .then_some(TerminationReason::MaxIdle)
 }
 
+/// Whether `spec.maxIdle` can be kept: for that Athena must say since when an idle session is idle, unless it ends the
+/// session itself, as it was asked to when this object started the session.
+#[must_use]
+pub fn keeps_idle(view: &View<'_>) -> bool {
+    let Evidence::Alive(seen) = view.evidence() else { return true };
+    let status = &seen.status;
+    let is_untold = match status.state {
+        SessionState::Idle => status.idle_since.is_none(),
+        // On Spark 3.5 a session may stay so for as long as nobody connects.
+        SessionState::Created => true,
+        _ => false,
+    };
+    view.is_started() || !is_untold
+}
+
+/// What to say where `spec.maxIdle` can't be kept.
+#[must_use]
+pub fn unkept_idle(view: &View<'_>) -> String {
+    let spec = &view.object.spec;
+    let Some(idle) = spec.max_idle.filter(|it| positive(*it).is_some() && !keeps_idle(view)) else {
+        return String::new();
+    };
+    let instead = if spec.max_lifetime.is_some() { "" } else { " Set spec.maxLifetime." };
+    format!(" spec.maxIdle ({idle}) doesn't end it: Athena doesn't say since when the session is idle.{instead}")
+}
+
 /// The limit that is reached, and since how long.
 fn overdue(view: &View<'_>) -> Option<(TerminationReason, Duration)> {
     let limit = next(view)?;

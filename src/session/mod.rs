@@ -4,6 +4,7 @@ pub mod act;
 mod calls;
 pub mod controller;
 pub mod decide;
+pub mod engine;
 pub mod errands;
 pub mod expiry;
 pub mod knowledge;

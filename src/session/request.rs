@@ -8,7 +8,9 @@ use uuid::Uuid;
 
 use super::limits;
 use super::view::View;
+use crate::api::session::StartAttempt;
 use crate::api::start::{EngineConfiguration, Monitoring, OWN_TAGS, SessionStart, StartBounds};
+use crate::athena::engine::Engine;
 use crate::athena::marker::Marker;
 use crate::athena::port::StartRequest;
 
@@ -34,10 +36,12 @@ pub fn breach(start: &SessionStart, bounds: Option<&StartBounds>) -> Option<Stri
     Some(format!("the tag {key} isn't among its spec.start.tagKeys"))
 }
 
-/// What to ask for. It follows from the object, its AthenaWorkGroup and the cluster alone: asked again it is the same.
+/// What to ask for. It follows from the object with the recorded attempt, its AthenaWorkGroup and the cluster alone: asked
+/// again it is the same, whatever has been learned of the engine since.
 #[must_use]
-pub fn request(view: &View<'_>) -> Option<StartRequest> {
+pub fn request(view: &View<'_>, attempt: &StartAttempt) -> Option<StartRequest> {
     let start = view.object.spec.start.as_ref()?;
+    let engine = attempt.engine_version.as_deref().map(Engine::from);
     let bounds = view.terms.start.as_ref()?.bounds.as_deref()?;
     let marker = Marker {
         cluster: view.cluster.to_owned(),
@@ -49,7 +53,8 @@ pub fn request(view: &View<'_>) -> Option<StartRequest> {
         work_group: view.terms.work_group.clone()?,
         token: token(&marker),
         description: marker.describe(start.description.as_deref()),
-        engine: engine(start.engine_configuration.as_ref(), bounds),
+        engine: configuration(start, bounds, engine.as_ref()),
+        notebook_version: start.notebook_version.clone(),
         execution_role: start.execution_role.clone(),
         monitoring: start.monitoring_configuration.clone(),
         tags: tags(start, &marker),
@@ -78,9 +83,14 @@ fn tags(start: &SessionStart, marker: &Marker) -> BTreeMap<String, String> {
     tags
 }
 
-fn engine(asked: Option<&EngineConfiguration>, bounds: &StartBounds) -> EngineConfiguration {
-    let asked = asked.cloned().unwrap_or_default();
+/// What the object asks for, and else what is usual there, as far as the engine takes that.
+fn configuration(start: &SessionStart, bounds: &StartBounds, engine: Option<&Engine>) -> EngineConfiguration {
+    let asked = start.engine_configuration.clone().unwrap_or_default();
     let usual = bounds.engine_configuration.clone().unwrap_or_default();
+    let usual = match engine {
+        Some(engine) => engine.supported(usual),
+        None => usual,
+    };
     let most = bounds.max_concurrent_dpus;
     let usual_dpus = usual.max_concurrent_dpus.into_iter().chain(most).min();
     EngineConfiguration {

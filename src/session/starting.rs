@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::decide::{self, Step};
+use super::engine;
 use super::notice;
 use super::publish;
 use super::request::{breach, request};
@@ -29,6 +30,7 @@ use super::workload;
 use crate::api::condition;
 use crate::api::reason::{Reason, Standing};
 use crate::api::session::{AthenaSessionStatus, DeletionPolicy, StartAttempt, StartOutcome, TerminationReason};
+use crate::athena::engine::{Engine, EngineKnowledge};
 use crate::work_group::places::Stake;
 use crate::work_group::terms::{Brake, Place};
 
@@ -168,7 +170,7 @@ fn start_session(view: &View<'_>) -> Step {
     if !has_place(view) {
         return Step::Reserve;
     }
-    match request(view) {
+    match recorded(view).and_then(|attempt| request(view, attempt)) {
         Some(request) if view.fresh => Step::Start { request: Box::new(request) },
         Some(_) => Step::Refresh,
         None => Step::Wait(None),
@@ -230,10 +232,15 @@ fn age(view: &View<'_>, attempt: &StartAttempt) -> Duration {
 }
 
 fn record(view: &View<'_>, at: Time) -> Step {
+    if view.terms.engine == EngineKnowledge::Awaited {
+        // What is asked for depends on it. The answer to GetWorkGroup asks for a pass.
+        return meanwhile(view, view.timing.changing);
+    }
     if !has_place(view) {
         return Step::Reserve;
     }
-    let attempt = StartAttempt { at, outcome: StartOutcome::Unknown };
+    let engine_version = view.terms.engine.known().and_then(Engine::version).map(str::to_owned);
+    let attempt = StartAttempt { at, outcome: StartOutcome::Unknown, engine_version };
     // A refusal that lasts stays told while the call is tried again.
     let verdict = standing(view).unwrap_or_else(beginning);
     let mut status = status::render(view, &verdict, false);
@@ -269,7 +276,8 @@ pub(super) fn attempt_to_record(view: &View<'_>) -> Option<StartAttempt> {
     let recorded = recorded(view).cloned();
     let with = |outcome| {
         let at = recorded.as_ref().map_or_else(|| condition::time(view.now.wall), |attempt| attempt.at.clone());
-        Some(StartAttempt { at, outcome })
+        let engine_version = recorded.as_ref().and_then(|attempt| attempt.engine_version.clone());
+        Some(StartAttempt { at, outcome, engine_version })
     };
     let knowledge = view.knowledge;
     if knowledge.start.id.is_some() {
@@ -281,7 +289,8 @@ pub(super) fn attempt_to_record(view: &View<'_>) -> Option<StartAttempt> {
     // An earlier process may have called, but not before the object was there.
     let is_lost = is_lost(view) && !is_lost_without_grant(view);
     let created = view.object.metadata.creation_timestamp.clone().filter(|_| is_lost && recorded.is_none());
-    created.map(|at| StartAttempt { at, outcome: StartOutcome::Unknown }).or(recorded)
+    let unknown = |at| StartAttempt { at, outcome: StartOutcome::Unknown, engine_version: None };
+    created.map(unknown).or(recorded)
 }
 
 /// Without a grant, and without a record, an object has a finalizer that anybody may have put on it, or a status that was
@@ -306,6 +315,9 @@ pub(super) fn hindrance(view: &View<'_>) -> Option<Verdict> {
              administrator allow it."
         );
         return Some(Verdict { reason: Reason::StartNotAllowed, message });
+    }
+    if let Some(refusal) = engine::refusal(view) {
+        return Some(refusal);
     }
     if terms.is_closing {
         let message = format!(
@@ -408,4 +420,11 @@ fn unclear(view: &View<'_>) -> Option<Verdict> {
 /// Whether the object goes without a word to Athena, whatever else holds it up.
 pub(super) fn goes_at_once(view: &View<'_>) -> bool {
     view.is_deleted() && view.object.spec.deletion_policy == DeletionPolicy::Terminate && is_never_started(view)
+}
+
+/// Whether the object is about to start a session, and waits for the engine of its work group.
+#[must_use]
+pub fn awaits_engine(view: &View<'_>) -> bool {
+    let is_barred = view.terms.refusal.is_some() || verdict::scope_problem(view).is_some();
+    view.terms.engine == EngineKnowledge::Awaited && view.is_starting() && view.intent().is_none() && !is_barred
 }

@@ -6,10 +6,11 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use super::notice::{self, Notice};
 use super::verdict::{self, Verdict};
 use super::view::{Evidence, View};
-use super::{limits, starting, workload};
+use super::{engine, limits, starting, workload};
 use crate::api::condition::{self, Draft};
 use crate::api::reason::{Reason, Tristate};
 use crate::api::session::{AthenaSessionStatus, StartOutcome, TerminationReason};
+use crate::athena::engine::Engine;
 use crate::athena::port::SessionState;
 
 /// The conditions that are written here; those of others are left as they are.
@@ -81,6 +82,8 @@ fn record_session(view: &View<'_>, status: &mut AthenaSessionStatus) {
         status.dpu_execution_millis = None;
     }
     status.work_group = view.work_group().map(str::to_owned);
+    let engine = engine::of_session(view, seen).and_then(Engine::version).map(str::to_owned);
+    status.engine_version = engine.or(status.engine_version.take());
     record_place(view, status);
 }
 

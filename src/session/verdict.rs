@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use kube::ResourceExt;
 
-use super::knowledge::Trouble;
+use super::knowledge::{Seen, Trouble};
 use super::view::{Evidence, Proof, View};
-use super::{expiry, limits, publish, starting, workload};
+use super::{engine, expiry, limits, publish, starting, workload};
 use crate::api::PAUSED;
 use crate::api::reason::{ARRIVAL, Reason};
 use crate::api::session::{DeletionPolicy, TerminationReason};
@@ -269,7 +269,7 @@ fn standing(view: &View<'_>, evidence: &Evidence<'_>) -> Option<Verdict> {
         Evidence::Absent if view.once_seen() && view.cause().is_some() => Some(ended(view)),
         Evidence::Absent => Some(not_found(view)),
         Evidence::Ended => Some(ended(view)),
-        Evidence::Alive(seen) => Some(alive(view, &seen.status.state)),
+        Evidence::Alive(seen) => Some(alive(view, seen)),
     }
 }
 
@@ -438,7 +438,8 @@ fn draining(view: &View<'_>, reason: TerminationReason) -> Option<Verdict> {
     Some(Verdict { reason: Reason::Draining, message: with_way_out(view, message) })
 }
 
-fn alive(view: &View<'_>, state: &SessionState) -> Verdict {
+fn alive(view: &View<'_>, seen: &Seen) -> Verdict {
+    let state = &seen.status.state;
     if let Some(hindrance) = hindrance(view).filter(|_| *state != SessionState::Terminating) {
         return hindrance;
     }
@@ -461,8 +462,9 @@ fn alive(view: &View<'_>, state: &SessionState) -> Verdict {
             Reason::Terminating,
             "The session is being ended, not by this operator. Athena is asked until it says that it has.".to_owned(),
         ),
-        (None, SessionState::Creating | SessionState::Created) => {
-            (Reason::Starting, "Athena is starting the session.".to_owned())
+        (None, SessionState::Creating) => (Reason::Starting, "Athena is starting the session.".to_owned()),
+        (None, SessionState::Created) if !engine::is_usable_as_created(view, seen) => {
+            (Reason::Starting, engine::created(view, seen))
         }
         (None, SessionState::Degraded) => (
             Reason::Degraded,
@@ -474,7 +476,7 @@ fn alive(view: &View<'_>, state: &SessionState) -> Verdict {
         ),
         (None, _) => (
             Reason::Running,
-            format!("The session is up. It is ended {}.", ways_to_end(view)),
+            format!("The session is up. It is ended {}.{}", ways_to_end(view), limits::unkept_idle(view)),
         ),
     };
     Verdict { reason, message }
@@ -487,7 +489,7 @@ pub(super) fn ways_to_end(view: &View<'_>) -> String {
         "when this object is deleted (unless deletionPolicy is Retain)".to_owned(),
         "when spec.terminate is set".to_owned(),
     ];
-    if let Some(idle) = spec.max_idle.filter(|it| limits::positive(*it).is_some()) {
+    if let Some(idle) = spec.max_idle.filter(|it| limits::positive(*it).is_some() && limits::keeps_idle(view)) {
         ways.push(format!("when it has been IDLE for {idle} (spec.maxIdle)"));
     }
     if let Some(at) = limits::lifetime_over_at(view) {

@@ -140,12 +140,24 @@ impl Registry {
 
     /// All sessions of a work group have been counted.
     pub fn work_group_swept(&self, way: &Way, work_group: &str) {
-        for group in self.groups.state() {
-            let is_it = |group: &AthenaWorkGroup| group.athena_name() == work_group && self.way_to(group) == *way;
-            if group.0.as_ref().is_ok_and(is_it) {
-                self.wake_group(&group.name_any());
-            }
+        self.groups_of(way, work_group).iter().for_each(|group| self.wake_group(group));
+    }
+
+    /// What is known of a work group's engine has changed: starts may wait for that.
+    pub fn engine_learned(&self, way: &Way, work_group: &str) {
+        for group in self.groups_of(way, work_group) {
+            self.wake_group(&group);
+            self.wake_where(|object| {
+                object.reference() == Some(&group) && object.start_place().is_some() && object.session_id().is_none()
+            });
         }
+    }
+
+    /// The AthenaWorkGroups that register a work group.
+    fn groups_of(&self, way: &Way, work_group: &str) -> Vec<String> {
+        let is_it = |group: &AthenaWorkGroup| group.athena_name() == work_group && self.way_to(group) == *way;
+        let groups = self.groups.state();
+        groups.iter().filter(|group| group.0.as_ref().is_ok_and(is_it)).map(|group| group.name_any()).collect()
     }
 
     /// An AthenaWorkGroup is new or has changed: whatever refers to it may stand otherwise now.

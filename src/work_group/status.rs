@@ -12,6 +12,7 @@ use crate::api::PAUSED;
 use crate::api::condition;
 use crate::api::reason::Reason;
 use crate::api::work_group::{AthenaWorkGroup, AthenaWorkGroupStatus, From};
+use crate::athena::engine::Engine;
 use crate::athena::informer::Census;
 use crate::athena::port::{Account, CallError, ErrorClass, Operation, Scope};
 use crate::session::notice::Notice;
@@ -119,6 +120,9 @@ pub fn due(view: &GroupView<'_>) -> Option<(AthenaWorkGroupStatus, Option<Notice
     if status.account_id.is_none() {
         status.account_id = view.scope.account.known().map(str::to_owned);
     }
+    if let Some(engine) = view.census.engine.known() {
+        status.engine_version = engine.version().map(str::to_owned).or(status.engine_version.take());
+    }
     if let Some(sessions) = &view.census.sessions {
         let all: u32 = sessions.values().sum();
         status.sessions.clone_from(sessions);
@@ -168,17 +172,37 @@ fn verdict(view: &GroupView<'_>) -> (Reason, String) {
             format!("spec.namespaces.selector can't be read, and selects no namespace: {error}"),
         );
     }
+    let name = group.athena_name();
+    if let Some(engine @ Engine::NotSpark(_)) = view.census.engine.known() {
+        let message = format!(
+            "Work group {name} runs {engine}, not Spark: it has no sessions, and none can be started there. Create \
+             another AthenaWorkGroup, for a work group of Spark."
+        );
+        return (Reason::WorkGroupNotSpark, message);
+    }
     if let Some(error) = &view.census.trouble {
         return unlisted(view, error);
     }
-    let name = group.athena_name();
     let paused = if is_paused(group) { format!(" The annotation {PAUSED} holds up all ends.") } else { String::new() };
     let users = match group.spec.namespaces.from {
         From::All => "each namespace",
         From::None => "no namespace, as spec.namespaces says",
         From::Selector => "the namespaces that spec.namespaces selects",
     };
-    (Reason::Available, format!("Work group {name} can be used by {users}.{paused}"))
+    let unused = unused(view);
+    (Reason::Available, format!("Work group {name} can be used by {users}.{unused}{paused}"))
+}
+
+/// Which of its defaults the engine doesn't take.
+fn unused(view: &GroupView<'_>) -> String {
+    let defaults = view.group.spec.start.as_ref().and_then(|start| start.engine_configuration.as_ref());
+    let Some((engine, defaults)) = view.census.engine.known().zip(defaults) else { return String::new() };
+    let refused = engine.refused(defaults);
+    if refused.is_empty() {
+        return String::new();
+    }
+    let fields: Vec<_> = refused.iter().map(|name| format!("spec.start.engineConfiguration.{name}")).collect();
+    format!(" {engine} doesn't take {}, so that isn't used.", fields.join(", "))
 }
 
 /// Why its sessions can't be listed. ListSessions names nothing but the work group, which Athena may not know.

@@ -13,6 +13,7 @@ use crate::api::session::AthenaSession;
 use crate::api::start::StartBounds;
 use crate::api::work_group::{AthenaWorkGroup, From, Namespaces};
 use crate::api::{PAUSED, is_held};
+use crate::athena::engine::EngineKnowledge;
 
 /// The terms for one object.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -35,6 +36,8 @@ pub struct Terms {
     pub owner: Option<Claim>,
     /// On what terms it may start a session, where it asks for that.
     pub start: Option<StartTerms>,
+    /// The engine of its work group, as far as that is known.
+    pub engine: EngineKnowledge,
 }
 
 /// On what terms an object may start a session.

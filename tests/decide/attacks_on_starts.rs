@@ -188,7 +188,8 @@ fn an_attempt_of_the_future_isnt_repeated_for_ever() {
     let mut world = started_unrecorded();
     world.starts.token_life = minutes(10);
     let status = world.object.as_mut().unwrap().status.as_mut().unwrap();
-    status.start_attempt = Some(StartAttempt { at: time(minutes(600)), outcome: StartOutcome::Unknown });
+    let (at, outcome) = (time(minutes(600)), StartOutcome::Unknown);
+    status.start_attempt = Some(StartAttempt { at, outcome, engine_version: None });
     world.wait(minutes(30));
     world.event(&Event::Becomes(SessionState::Terminated));
     world.event(&Event::Forgets);

@@ -105,6 +105,7 @@ pub fn status(state: &SessionState) -> SessionStatus {
         idle_since: None,
         ended_at: None,
         marker: None,
+        engine: None,
     }
 }
 

@@ -16,7 +16,7 @@ fn group() -> AthenaWorkGroup {
 }
 
 fn census(idle: u32, declared: u32) -> Census {
-    Census { sessions: Some([("IDLE".to_owned(), idle)].into()), declared, trouble: None }
+    Census { sessions: Some([("IDLE".to_owned(), idle)].into()), declared, ..Census::default() }
 }
 
 fn written(

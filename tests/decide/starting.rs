@@ -513,7 +513,7 @@ fn a_record_that_was_forged_buys_no_second_session() {
     world.event(&Event::Becomes(SessionState::Idle));
     world.run_for(seconds(5));
     world.event(&Event::Restart);
-    let refused = StartAttempt { at: time(seconds(0)), outcome: StartOutcome::Refused };
+    let refused = StartAttempt { at: time(seconds(0)), outcome: StartOutcome::Refused, engine_version: None };
     let status = world.object.as_mut().unwrap().status.as_mut().unwrap();
     (status.start_attempt, status.session_id) = (Some(refused), None);
     world.run_for(minutes(5));

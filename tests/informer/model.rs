@@ -68,6 +68,7 @@ impl Session {
             idle_since: None,
             ended_at: None,
             marker: None,
+            engine: None,
         }
     }
 }

@@ -224,6 +224,11 @@ async fn what_athena_would_refuse_to_start_is_refused_at_apply_time() {
         (json!({"engineConfiguration": {"coordinatorDpuSize": 2}}), "coordinatorDpuSize"),
         (json!({"engineConfiguration": {"sparkProperties": {"": "x"}}}), "a key has 1 to 255"),
         (json!({"engineConfiguration": {"classifications": [{"properties": {}}]}}), "name"),
+        (
+            json!({"engineConfiguration": {"additionalConfigs": {"NotebookId": "n"}}}),
+            "NotebookId needs notebookVersion",
+        ),
+        (json!({"notebookVersion": ""}), "notebookVersion"),
         (s3("https://bucket"), "such as s3://bucket/prefix/"),
         (json!({"monitoringConfiguration": {"cloudWatchLoggingConfiguration": {"logGroup": "x"}}}), "enabled"),
     ];
@@ -235,7 +240,11 @@ async fn what_athena_would_refuse_to_start_is_refused_at_apply_time() {
     let right = json!({
         "description": "nightly report", "tags": {"team": "a", "aws": "b", "x/aws:y": "c"}, "copyWorkGroupTags": true,
         "executionRole": "arn:aws:iam::123456789012:role/spark",
-        "engineConfiguration": {"maxConcurrentDpus": 20, "classifications": [{"name": "spark-defaults", "properties": {"a": "b"}}]},
+        "engineConfiguration": {
+            "maxConcurrentDpus": 20, "classifications": [{"name": "spark-defaults", "properties": {"a": "b"}}],
+            "additionalConfigs": {"NotebookId": "n"},
+        },
+        "notebookVersion": "Athena notebook version 1",
         "monitoringConfiguration": {"s3LoggingConfiguration": {"enabled": true, "logLocation": "s3://bucket/logs/"}},
     });
     world.create("right", json!({"start": right, "workGroupRef": {"name": "spark"}})).await;

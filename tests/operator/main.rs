@@ -15,6 +15,7 @@ mod clients;
 mod confusion;
 mod crash;
 mod ending;
+mod engines;
 mod grants;
 mod install;
 mod kind;

@@ -87,10 +87,8 @@ async fn the_request_is_as_it_always_was() {
     let group = world.register_for_starts("a", bounds).await;
     let start = json!({
         "description": "nightly report", "executionRole": role, "tags": {"team": "a"}, "copyWorkGroupTags": false,
-        "engineConfiguration": {
-            "maxConcurrentDpus": 20, "additionalConfigs": {"c": "d"},
-            "classifications": [{"name": "spark-defaults", "properties": {"spark.b": "c"}}],
-        },
+        "engineConfiguration": {"maxConcurrentDpus": 20, "additionalConfigs": {"NotebookId": "n"}},
+        "notebookVersion": "Athena notebook version 1",
         "monitoringConfiguration": {
             "cloudWatchLoggingConfiguration":
                 {"enabled": true, "logGroup": "/spark", "logStreamNamePrefix": "a", "logTypes": {"SPARK_DRIVER": ["STDOUT"]}},
@@ -116,10 +114,10 @@ async fn the_request_is_as_it_always_was() {
             "Description": format!("nightly report [athena-operator {cluster} {namespace}/nightly {uid}]"),
             "ExecutionRole": role,
             "CopyWorkGroupTags": false,
+            "NotebookVersion": "Athena notebook version 1",
             "EngineConfiguration": {
                 "CoordinatorDpuSize": 1, "MaxConcurrentDpus": 20,
-                "AdditionalConfigs": {"c": "d"}, "SparkProperties": {"spark.a": "usual"},
-                "Classifications": [{"Name": "spark-defaults", "Properties": {"spark.b": "c"}}],
+                "AdditionalConfigs": {"NotebookId": "n"}, "SparkProperties": {"spark.a": "usual"},
             },
             "MonitoringConfiguration": {
                 "CloudWatchLoggingConfiguration":

@@ -149,7 +149,8 @@ impl World {
 
     /// The calls of any kind that change something.
     pub fn mutations(&self) -> Vec<Call> {
-        const READS: [&str; 5] = ["GetCallerIdentity", "AssumeRole", "GetSession", "GetSessionStatus", "ListSessions"];
+        const READS: [&str; 6] =
+            ["GetCallerIdentity", "AssumeRole", "GetSession", "GetSessionStatus", "GetWorkGroup", "ListSessions"];
         self.athena.calls().into_iter().filter(|call| !READS.contains(&call.operation.as_str())).collect()
     }
 }

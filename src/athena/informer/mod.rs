@@ -7,6 +7,7 @@
 mod answers;
 mod choose;
 mod demand;
+pub mod engine;
 mod hunt;
 mod listing;
 pub mod plan;
@@ -22,6 +23,7 @@ use tokio::sync::mpsc;
 
 pub use self::plan::Pace;
 pub use self::poller::Poller;
+use super::engine::EngineKnowledge;
 use super::identity::Identity;
 use super::port::{CallError, Way};
 use super::quota::Quotas;
@@ -40,6 +42,13 @@ pub enum News {
         /// Its name in Athena.
         work_group: String,
     },
+    /// What is known of the engine of this work group has changed.
+    Engine {
+        /// How it is reached.
+        way: Way,
+        /// Its name in Athena.
+        work_group: String,
+    },
 }
 
 /// What a work group holds.
@@ -51,6 +60,8 @@ pub struct Census {
     pub declared: u32,
     /// Why they can't be listed at present.
     pub trouble: Option<CallError>,
+    /// What runs them.
+    pub engine: EngineKnowledge,
 }
 
 /// All pollers.
@@ -88,6 +99,10 @@ impl Informer {
     fn wake(&self, id: String) {
         // Nobody listens at shutdown.
         let _ = self.news.send(News::Session(id));
+    }
+
+    fn engine_learned(&self, way: &Way, work_group: &str) {
+        let _ = self.news.send(News::Engine { way: way.clone(), work_group: work_group.to_owned() });
     }
 
     fn swept(&self, way: &Way, work_group: &str) {

@@ -10,8 +10,10 @@ use tokio::sync::Notify;
 use tokio::time::{sleep, sleep_until};
 use tracing::{error, warn};
 
+use super::engine::EngineWatch;
 use super::plan::{Ask, Failure, Pace, Plan, Sighting};
 use super::{Census, Informer};
+use crate::athena::engine::EngineKnowledge;
 use crate::athena::identity::Identity;
 use crate::athena::port::{CallError, ErrorClass, Listed, Operation, Polled, Scope, SessionStatus};
 use crate::athena::quota::{Place, Priority};
@@ -31,6 +33,7 @@ pub struct Poller {
 
 struct Inner {
     plan: Plan,
+    engine: EngineWatch,
     is_running: bool,
     /// The account that answers, as it was when what is known was learned.
     since: Option<Instant>,
@@ -43,7 +46,8 @@ struct Inner {
 impl Poller {
     pub(super) fn new(informer: Arc<Informer>, identity: Arc<Identity>, work_group: &str) -> Self {
         let since = identity.scope().since;
-        let inner = Inner { plan: Plan::new(informer.timing), is_running: false, since, trouble: None, told_as: None };
+        let (plan, engine) = (Plan::new(informer.timing), EngineWatch::default());
+        let inner = Inner { plan, engine, is_running: false, since, trouble: None, told_as: None };
         Self { informer, identity, work_group: work_group.to_owned(), inner: Mutex::new(inner), changed: Notify::new() }
     }
 
@@ -77,6 +81,20 @@ impl Poller {
         }
     }
 
+    /// What is known of the work group's engine.
+    #[must_use]
+    pub fn engine(&self) -> EngineKnowledge {
+        self.inner().engine.known()
+    }
+
+    /// Somebody waits for the engine.
+    pub fn ask_for_engine(self: &Arc<Self>) {
+        let mut inner = self.inner();
+        if inner.engine.is_due(Instant::now()) {
+            self.run(&mut inner);
+        }
+    }
+
     /// What is known of a session.
     pub fn sighting<T>(&self, id: &str, take: impl FnOnce(Polled<'_>) -> T) -> T {
         let inner = self.inner();
@@ -106,7 +124,12 @@ impl Poller {
             counts.iter().map(|(state, count)| (state.clone(), u32::try_from(*count).unwrap_or(u32::MAX))).collect()
         });
         let declared = inner.plan.counted().filter(|(id, _)| is_declared(id)).count();
-        Census { sessions, declared: u32::try_from(declared).unwrap_or(u32::MAX), trouble: inner.trouble.clone() }
+        Census {
+            sessions,
+            declared: u32::try_from(declared).unwrap_or(u32::MAX),
+            trouble: inner.trouble.clone(),
+            engine: inner.engine.known(),
+        }
     }
 
     fn run(self: &Arc<Self>, inner: &mut Inner) {
@@ -131,9 +154,17 @@ impl Poller {
     async fn poll(&self) {
         loop {
             let scope = self.identity.scope();
-            let ask = {
+            let is_engine_due = {
                 let mut inner = self.inner();
                 self.notice_account(&mut inner, &scope);
+                inner.engine.is_due(Instant::now())
+            };
+            if is_engine_due {
+                self.learn_engine(&scope).await;
+                continue;
+            }
+            let ask = {
+                let mut inner = self.inner();
                 match inner.plan.next(Instant::now()) {
                     Ask::Wait(_) if !inner.plan.is_wanted() => {
                         inner.is_running = false;
@@ -152,7 +183,8 @@ impl Poller {
                     let sent = Instant::now();
                     let athena = self.identity.athena();
                     let answer = athena.list_sessions(&self.work_group, filter.as_ref(), token.as_deref()).await;
-                    self.paged(answer, &scope, sent);
+                    let is_newest = filter.is_none() && token.is_none();
+                    self.paged(answer, is_newest, &scope, sent);
                 }
             }
         }
@@ -168,7 +200,27 @@ impl Poller {
         inner.since = scope.since;
         if was_known {
             inner.plan.reset(Instant::now());
+            inner.engine = EngineWatch::default();
             inner.plan.watched().for_each(|id| self.informer.wake(id.to_owned()));
+        }
+    }
+
+    async fn learn_engine(&self, scope: &Scope) {
+        self.token(Operation::GetWorkGroup, scope).await;
+        let answer = self.identity.athena().work_group_engine(&self.work_group).await;
+        let mut inner = self.inner();
+        let jitter = match &answer {
+            Ok(_) => 0.0,
+            Err(error) => self.failure(error, scope).jitter,
+        };
+        let before = inner.engine.known();
+        inner.engine.answered(answer, Instant::now(), &self.informer.timing, jitter);
+        self.pass_on_engine(&inner, &before);
+    }
+
+    fn pass_on_engine(&self, inner: &Inner, before: &EngineKnowledge) {
+        if inner.engine.known() != *before {
+            self.informer.engine_learned(&self.identity.way, &self.work_group);
         }
     }
 
@@ -180,8 +232,16 @@ impl Poller {
         self.inner().plan.status_answered(id, answer, sent, Instant::now());
     }
 
-    fn paged(&self, answer: Result<Listed, CallError>, scope: &Scope, sent: Instant) {
+    /// `is_newest`: it is the first page of the list of all active sessions.
+    fn paged(&self, answer: Result<Listed, CallError>, is_newest: bool, scope: &Scope, sent: Instant) {
         let mut inner = self.inner();
+        let before = inner.engine.known();
+        match &answer {
+            Ok(page) if is_newest => inner.engine.listed(page),
+            Ok(_) => {}
+            Err(error) => inner.engine.refused(error),
+        }
+        self.pass_on_engine(&inner, &before);
         match &answer {
             Ok(_) => inner.trouble = None,
             // Some messages hold the time, and each new one would be a write: the first one stays.

@@ -157,6 +157,7 @@ impl World {
                 bounds: self.starts.bounds.clone().filter(|_| is_there).map(Box::new),
                 place: self.starts.place(),
             }),
+            engine: self.starts.engine.clone(),
         }
     }
 
@@ -246,7 +247,8 @@ impl World {
             return false;
         }
         let differs = known.is_none_or(|(known, _)| *known != state);
-        let status = self.shown(&state);
+        // By GetSessionStatus, where it polls a few.
+        let status = SessionStatus { engine: None, ..self.shown(&state) };
         self.around.sight = Some((status, self.elapsed));
         differs | std::mem::take(&mut self.around.asks_back)
     }

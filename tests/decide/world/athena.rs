@@ -112,7 +112,7 @@ impl World {
         if *step == Step::Look
             && let Some(status) = &mut answer
         {
-            status.marker = None;
+            (status.marker, status.engine) = (None, None);
         }
         let now = at(self.elapsed);
         if operation == Operation::TerminateSession && session.is_some() && fault != Fault::NoEffect {

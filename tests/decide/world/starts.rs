@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use athena_session_operator::api::session::{AthenaSession, AthenaSessionStatus, StartOutcome, WorkGroupRef};
 use athena_session_operator::api::start::{SessionStart, StartBounds};
+use athena_session_operator::athena::engine::{Engine, EngineKnowledge};
 use athena_session_operator::athena::marker::Marker;
 use athena_session_operator::athena::port::{ErrorClass, Listed, SessionState, SessionStatus, StartRequest};
 use athena_session_operator::session::decide::Step;
@@ -39,6 +40,10 @@ pub struct Starts {
     pub started_by: Option<String>,
     /// The object was let go whatever was started for it.
     pub retained: bool,
+    /// What is known of the work group's engine.
+    pub engine: EngineKnowledge,
+    /// The session's own engine, as lists and GetSession show it.
+    pub session_engine: Option<Engine>,
     /// What was asked for, each time.
     pub requests: Vec<StartRequest>,
     started_at: Duration,
@@ -58,6 +63,8 @@ impl Default for Starts {
             list_lag: Duration::ZERO,
             started_by: None,
             retained: false,
+            engine: EngineKnowledge::default(),
+            session_engine: None,
             requests: Vec::new(),
             started_at: Duration::ZERO,
             token: None,
@@ -118,7 +125,8 @@ impl World {
             let (namespace, name) = ("team-a".to_owned(), "nightly".to_owned());
             Box::new(Marker { cluster: CLUSTER.to_owned(), namespace, name, uid: uid.clone() })
         });
-        self.dated(SessionStatus { marker, ..status(state) })
+        let engine = self.starts.session_engine.clone();
+        self.dated(SessionStatus { marker, engine, ..status(state) })
     }
 
     pub(super) fn answer_start(

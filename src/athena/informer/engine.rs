@@ -1,0 +1,86 @@
+//! What the poller of a work group knows of the work group's engine, and when it asks for it again. PURE.
+//!
+//! GetWorkGroup tells it. The right to call that is optional: without it the newest session in a list tells it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::athena::engine::{Engine, EngineKnowledge};
+use crate::athena::port::{CallError, ErrorClass, Listed};
+use crate::timing::Timing;
+
+/// GetWorkGroup is called no more often, once it has answered: a work group hardly ever changes its engine.
+const HOUR: Duration = Duration::from_secs(3_600);
+/// So many failures in a row, for a reason that passes, are waited for.
+const PATIENCE: u32 = 3;
+
+/// The engine of one work group.
+#[derive(Debug, Default)]
+pub struct EngineWatch {
+    told: Option<Engine>,
+    listed: Option<Engine>,
+    failure: Option<Arc<CallError>>,
+    /// In a row.
+    failures: u32,
+    next: Option<Instant>,
+}
+
+impl EngineWatch {
+    /// What is known.
+    #[must_use]
+    pub fn known(&self) -> EngineKnowledge {
+        match self.told.as_ref().or(self.listed.as_ref()) {
+            Some(engine) => EngineKnowledge::Known(engine.clone()),
+            None if self.next.is_none() || self.may_pass() => EngineKnowledge::Awaited,
+            None => EngineKnowledge::NotKnown(self.failure.clone()),
+        }
+    }
+
+    /// What waits for the engine waits a moment longer where GetWorkGroup fails for a reason that passes.
+    fn may_pass(&self) -> bool {
+        self.failures < PATIENCE && self.failure.as_ref().is_some_and(|error| passes(error))
+    }
+
+    /// Whether it is time to call GetWorkGroup.
+    #[must_use]
+    pub fn is_due(&self, now: Instant) -> bool {
+        self.next.is_none_or(|next| next <= now)
+    }
+
+    /// GetWorkGroup answered so. `jitter`, from 0 to 1, spreads the retries.
+    pub fn answered(&mut self, answer: Result<Engine, CallError>, now: Instant, timing: &Timing, jitter: f64) {
+        let wait = match answer {
+            Ok(engine) => {
+                (self.told, self.failure, self.failures) = (Some(engine), None, 0);
+                HOUR
+            }
+            Err(error) => {
+                let wait = if passes(&error) {
+                    timing.after(error.class, self.failures, jitter)
+                } else {
+                    // Each refusal is a line in CloudTrail.
+                    timing.rarely().saturating_mul(1 << self.failures.min(10))
+                };
+                self.failures = self.failures.saturating_add(1);
+                self.failure = Some(Arc::new(error));
+                wait.min(HOUR)
+            }
+        };
+        self.next = Some(now + wait);
+    }
+
+    /// The first page of the list of all active sessions, which is the newest.
+    pub fn listed(&mut self, page: &Listed) {
+        let newest = page.sessions.first().and_then(|(_, status)| status.engine.clone());
+        self.listed = newest.or(self.listed.take());
+    }
+
+    /// ListSessions was refused.
+    pub fn refused(&mut self, error: &CallError) {
+        self.listed = Engine::of_refusal(error).or(self.listed.take());
+    }
+}
+
+fn passes(error: &CallError) -> bool {
+    matches!(error.class, ErrorClass::Throttled | ErrorClass::Unavailable)
+}

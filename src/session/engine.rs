@@ -1,0 +1,75 @@
+//! What follows from the engine of the work group, and of the session. PURE.
+
+use super::knowledge::{Described, Seen};
+use super::verdict::Verdict;
+use super::view::View;
+use crate::api::reason::Reason;
+use crate::athena::engine::{Engine, EngineKnowledge};
+use crate::athena::port::SessionState;
+
+/// The engine of a session: its own, where Athena has shown that; else that of its work group.
+#[must_use]
+pub fn of_session<'a>(view: &View<'a>, seen: &'a Seen) -> Option<&'a Engine> {
+    seen.status.engine.as_ref().or_else(|| view.terms.engine.known())
+}
+
+/// Whether the session can be used in the state CREATED: on Spark 3.5 it stays in it until somebody connects. On PySpark 3
+/// it takes no calculation yet.
+#[must_use]
+pub fn is_usable_as_created(view: &View<'_>, seen: &Seen) -> bool {
+    of_session(view, seen) == Some(&Engine::Spark35)
+}
+
+/// Whether GetSession is wanted, since it tells the session's engine, on which it depends whether the session can be used.
+#[must_use]
+pub fn is_wanted(view: &View<'_>, seen: &Seen) -> bool {
+    seen.status.state == SessionState::Created
+        && of_session(view, seen).is_none()
+        && view.terms.engine != EngineKnowledge::Awaited
+        && view.knowledge.described == Described::No
+}
+
+/// What to say of a session that is CREATED and can't be used yet, as far as is known.
+#[must_use]
+pub fn created(view: &View<'_>, seen: &Seen) -> String {
+    if of_session(view, seen).is_some() || view.knowledge.described == Described::No {
+        return "Athena is starting the session.".to_owned();
+    }
+    let why = match &view.terms.engine {
+        EngineKnowledge::NotKnown(Some(error)) => format!(" ({error}): allow {}", error.operation.iam_action()),
+        _ => String::new(),
+    };
+    format!(
+        "The session is CREATED. On Spark 3.5 it could be used now, on PySpark 3 it is still being started, and the \
+         operator doesn't know its engine{why}."
+    )
+}
+
+/// Why no session can be started as the object asks, by what is known of the engine of its work group.
+pub(super) fn refusal(view: &View<'_>) -> Option<Verdict> {
+    let start = view.object.spec.start.as_ref()?;
+    let engine = view.terms.engine.known()?;
+    let work_group = view.terms.work_group.as_deref().unwrap_or_default();
+    if let Engine::NotSpark(_) = engine {
+        let message = format!(
+            "Work group {work_group} runs {engine}, not Spark: no session can be started there. Create another \
+             AthenaSession, for a work group of Spark."
+        );
+        return Some(Verdict { reason: Reason::WorkGroupNotSpark, message });
+    }
+    let refused = engine.refused(start.engine_configuration.as_ref()?);
+    if refused.is_empty() {
+        return None;
+    }
+    let fields: Vec<_> = refused.iter().map(|name| format!("spec.start.engineConfiguration.{name}")).collect();
+    let instead = match engine {
+        Engine::Spark35 => " Spark's properties go into classifications there, as spark-defaults.",
+        _ => " Spark's properties go into sparkProperties there.",
+    };
+    let message = format!(
+        "Work group {work_group} runs {engine}, which doesn't take {}: StartSession isn't called. Create another \
+         AthenaSession without that.{instead}",
+        fields.join(", ")
+    );
+    Some(Verdict { reason: Reason::EngineRefuses, message })
+}
