@@ -300,13 +300,19 @@ async fn a_refusal_says_in_one_line_what_was_wrong_and_what_to_do() {
     );
     assert_eq!(
         refusal(&tenant, &patch("ats/held"), &Value::Null).await,
-        "only the operator and cluster administrators remove the finalizer athena-operator.dev/session: it goes when the session \
-         has ended; to let the object go and leave the session running, set spec.deletionPolicy: Retain"
+        format!(
+            "only the operator ({}) and cluster administrators remove the finalizer athena-operator.dev/session, and not {tenant}: it \
+             goes when the session has ended; to let the object go and leave the session running, set spec.deletionPolicy: Retain",
+            operator()
+        )
     );
     assert_eq!(
         refusal(&powerful, &patch(&format!("atwg/{name}")), &Value::Null).await,
-        "only the operator and cluster administrators remove the finalizer athena-operator.dev/work-group: it goes when no \
-         AthenaSession needs this AthenaWorkGroup any more"
+        format!(
+            "only the operator ({}) and cluster administrators remove the finalizer athena-operator.dev/work-group, and not {powerful}: \
+             it goes when no AthenaSession needs this AthenaWorkGroup any more",
+            operator()
+        )
     );
     assert_eq!(
         refusal(
@@ -315,7 +321,11 @@ async fn a_refusal_says_in_one_line_what_was_wrong_and_what_to_do() {
             &Value::Null
         )
         .await,
-        "only the operator writes status, as the record of what it saw; change spec to ask for something"
+        format!(
+            "only the operator ({}) writes status, and not admin: it is the record of what the operator saw; change spec to ask for \
+             something",
+            operator()
+        )
     );
 }
 
@@ -562,12 +572,20 @@ async fn the_operator_does_its_work_under_the_policies() {
 
 /// What `kubectl kustomize` makes of a kustomization that lies beside `deploy/`, as the README proposes it.
 pub async fn rendered(name: &str, kustomization: &str) -> Vec<Value> {
+    rendered_of(name, &[(".", kustomization)]).await
+}
+
+/// The same of one that includes others, each in a folder of its own.
+async fn rendered_of(name: &str, kustomizations: &[(&str, &str)]) -> Vec<Value> {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("kustomization-{name}"));
     let _ = std::fs::remove_dir_all(&folder);
     std::fs::create_dir_all(&folder).unwrap();
     let copy = Command::new("cp").arg("-R").args([in_checkout("deploy"), in_checkout("crds")]).arg(&folder).status();
     assert!(copy.unwrap().success());
-    std::fs::write(folder.join("kustomization.yaml"), kustomization).unwrap();
+    for (place, kustomization) in kustomizations {
+        std::fs::create_dir_all(folder.join(place)).unwrap();
+        std::fs::write(folder.join(place).join("kustomization.yaml"), kustomization).unwrap();
+    }
     let plane = installed().await;
     let yaml = plane.kubectl_ok(&["kustomize", folder.to_str().unwrap()]).await;
     let json = plane.kubectl_with_ok(&["create", "--dry-run=client", "-o", "json", "-f", "-"], &yaml).await;
@@ -649,7 +667,7 @@ async fn where_a_work_group_is_required_none_comes_without_and_old_ones_can_stil
 
 /// As the comment at the top of admission.yaml proposes it.
 #[tokio::test]
-async fn an_operator_elsewhere_is_named_in_one_place_for_each_policy() {
+async fn another_operator_is_named_in_one_place_for_each_policy() {
     let comment = std::fs::read_to_string(in_checkout("deploy/admission.yaml")).unwrap();
     let patches: String = comment
         .lines()
@@ -657,13 +675,30 @@ async fn an_operator_elsewhere_is_named_in_one_place_for_each_policy() {
         .take_while(|line| *line != "#")
         .map(|line| format!("{}\n", line.trim_start_matches("#   ")))
         .collect();
-    let patches = patches.replace("NAMESPACE", "athena").replace("NAME", "operator");
-    let objects = rendered("elsewhere", &format!("resources: [deploy]\nnamespace: athena\n{patches}")).await;
+    let patches = patches.replace("USER", "jane").replace("NAMESPACE", "athena").replace("NAME", "operator");
+    let objects = rendered("elsewhere", &format!("resources: [deploy]\n{patches}")).await;
     for policy in ["status", "finalizer"] {
         let policy = one(&objects, "ValidatingAdmissionPolicy", &format!("{policy}.athena-operator.dev")).unwrap();
-        let operators = json!({"name": "operators", "expression": "['system:serviceaccount:athena:operator']"});
-        assert_eq!(policy["spec"]["variables"][0], operators);
-        assert!(!policy["spec"].to_string().contains(OPERATOR_ACCOUNT), "{policy}");
+        let others = json!({"name": "others", "expression": "['jane', 'system:serviceaccount:athena:operator']"});
+        assert_eq!(policy["spec"]["variables"][0], others);
+    }
+}
+
+/// As the comment at the top of one-namespace/kustomization.yaml proposes it.
+#[tokio::test]
+async fn an_operator_of_one_namespace_may_itself_be_in_any_and_have_any_name() {
+    let inner = "resources: [../deploy]\ncomponents: [../deploy/workloads]\nnamespace: data-platform\nnamePrefix: x-\n";
+    let outer = "resources: [operator]\ncomponents: [deploy/one-namespace]\n";
+    let objects = rendered_of("moved-of-one", &[("operator", inner), (".", outer)]).await;
+    let bindings: Vec<_> = objects.iter().filter(|object| object["kind"] == "RoleBinding").collect();
+    assert_eq!(bindings.len(), 4, "{bindings:?}");
+    for binding in bindings {
+        assert_eq!(binding["metadata"]["namespace"], "team-a", "{binding}");
+        let subject =
+            json!({"kind": "ServiceAccount", "name": "x-athena-session-operator", "namespace": "data-platform"});
+        assert_eq!(binding["subjects"], json!([subject]), "{binding}");
+        let role = binding["roleRef"]["name"].as_str().unwrap();
+        assert!(one(&objects, "ClusterRole", role).is_some(), "there is no {role}");
     }
 }
 
