@@ -26,6 +26,7 @@ use tracing::warn;
 use self::checks::{Check, report};
 pub use self::checks::{Heartbeats, Pulse, Readiness};
 use crate::metrics::{self, Metrics};
+use crate::writes::Writes;
 
 /// Connections at once. One more ends the oldest, which can only be a slow one.
 const MOST_CONNECTIONS: usize = 64;
@@ -43,6 +44,8 @@ pub struct Health {
     pub heartbeats: Heartbeats,
     /// What `/readyz` tells, beside that.
     pub readiness: Readiness,
+    /// Whether the API server takes the operator's writes, which `/readyz` tells too.
+    pub writes: Writes,
 }
 
 impl Health {
@@ -99,6 +102,7 @@ async fn livez(State(health): State<Health>) -> impl IntoResponse {
 
 async fn readyz(State(health): State<Health>) -> impl IntoResponse {
     let mut checks = health.readiness.checks();
+    checks.push(Check::new("writes", health.writes.check(Instant::now())));
     checks.extend(health.heartbeats.checks(Instant::now()));
     answer_of("readyz", &checks)
 }

@@ -15,6 +15,7 @@ use tokio::time::timeout;
 
 use crate::api::slim::Slim;
 use crate::text::{kubernetes, one_line};
+use crate::writes::{Refuser, Writes};
 
 /// What the API server says of an object after a request.
 #[derive(Debug)]
@@ -41,6 +42,16 @@ pub enum RequestError {
         /// What happened.
         why: String,
     },
+    /// The API server refused who asks, or a policy what is asked, and will do so again.
+    #[error("{doing}: {words}")]
+    Refused {
+        /// What was tried.
+        doing: &'static str,
+        /// Who refused.
+        by: Refuser,
+        /// The API server's words.
+        words: String,
+    },
     /// The API server didn't answer.
     #[error("{doing}: no answer from the API server within {deadline:?}")]
     Deadline {
@@ -49,6 +60,17 @@ pub enum RequestError {
         /// How long.
         deadline: Duration,
     },
+}
+
+impl RequestError {
+    /// What to tell people of a refusal; None where it isn't one.
+    #[must_use]
+    pub fn refusal(&self) -> Option<String> {
+        match self {
+            Self::Refused { by, .. } => Some(format!("{self}. For an administrator: {}", by.remedy())),
+            Self::Kubernetes { .. } | Self::Deadline { .. } => None,
+        }
+    }
 }
 
 /// Why a request has come to nothing.
@@ -77,6 +99,17 @@ impl Failure {
     #[must_use]
     pub fn is_not_found(&self) -> bool {
         matches!(self, Self::Error(error) if matches!(&**error, kube::Error::Api(status) if status.reason == "NotFound"))
+    }
+
+    /// Who refused; None where nobody did.
+    fn refuser(&self) -> Option<Refuser> {
+        match self {
+            Self::Error(error) => match &**error {
+                kube::Error::Api(status) => Refuser::of(status.code, &status.message),
+                _ => None,
+            },
+            Self::Silent(_) => None,
+        }
     }
 
     /// The API server's own words, or what happened instead.
@@ -119,6 +152,8 @@ pub struct Requests<K> {
     pub api: Api<Slim<K>>,
     /// The deadline of each.
     pub deadline: Duration,
+    /// What hears whether writes are taken.
+    pub writes: Writes,
 }
 
 impl<K> Requests<K>
@@ -166,10 +201,28 @@ where
     /// # Errors
     /// As [`RequestError`].
     pub async fn write_status(&self, object: Box<K>) -> Result<Answer<K>, RequestError> {
+        self.replace_status("writing the status", object, &PostParams::default()).await
+    }
+
+    /// Asks whether the status of `object`, a copy that was read, could be written. Policies are asked as for a write, and
+    /// nothing is stored; nor would it change anything if it were.
+    ///
+    /// # Errors
+    /// As [`RequestError`].
+    pub async fn try_status(&self, object: Box<K>) -> Result<Answer<K>, RequestError> {
+        let dry_run = PostParams { dry_run: true, ..PostParams::default() };
+        self.replace_status("a dry run of writing the status", object, &dry_run).await
+    }
+
+    async fn replace_status(
+        &self,
+        doing: &'static str,
+        object: Box<K>,
+        params: &PostParams,
+    ) -> Result<Answer<K>, RequestError> {
         let name = object.name_any();
-        let params = PostParams::default();
         let object = Box::new(Slim(Ok(*object)));
-        self.ask("writing the status", self.api.replace_status(&name, &params, &object)).await
+        self.write(doing, self.api.replace_status(&name, params, &object)).await
     }
 
     async fn patch(
@@ -184,7 +237,26 @@ where
         ];
         operations.extend(changes);
         let patch = Patch::Json::<()>(json_patch::Patch(operations));
-        self.ask(doing, self.api.patch(&object.name_any(), &PatchParams::default(), &patch)).await
+        self.write(doing, self.api.patch(&object.name_any(), &PatchParams::default(), &patch)).await
+    }
+
+    async fn write(
+        &self,
+        doing: &'static str,
+        request: impl Future<Output = kube::Result<Slim<K>>>,
+    ) -> Result<Answer<K>, RequestError> {
+        let answer = within(self.deadline, request).await;
+        match &answer {
+            Ok(_) => self.writes.accepted(),
+            Err(failure) => {
+                if let Some(by) = failure.refuser() {
+                    let words = failure.words();
+                    self.writes.refused(by.clone(), &format!("{doing}: {words}"));
+                    return Err(RequestError::Refused { doing, by, words });
+                }
+            }
+        }
+        answer_of(doing, answer)
     }
 
     async fn ask(
@@ -192,16 +264,20 @@ where
         doing: &'static str,
         request: impl Future<Output = kube::Result<Slim<K>>>,
     ) -> Result<Answer<K>, RequestError> {
-        match within(self.deadline, request).await {
-            Ok(Slim(Ok(object))) => Ok(Answer::Object(Box::new(object))),
-            Ok(Slim(Err(unreadable))) => Err(RequestError::Kubernetes { doing, why: one_line(&unreadable.problem) }),
-            Err(failure) => match failure.code() {
-                // 422 is the answer to a JSON patch whose test fails.
-                Some(409 | 422) => Ok(Answer::Conflict { refusal: format!("{doing}: {}", failure.words()) }),
-                Some(404) => Ok(Answer::Gone),
-                _ => Err(failure.while_doing(doing)),
-            },
-        }
+        answer_of(doing, within(self.deadline, request).await)
+    }
+}
+
+fn answer_of<K>(doing: &'static str, answer: Result<Slim<K>, Failure>) -> Result<Answer<K>, RequestError> {
+    match answer {
+        Ok(Slim(Ok(object))) => Ok(Answer::Object(Box::new(object))),
+        Ok(Slim(Err(unreadable))) => Err(RequestError::Kubernetes { doing, why: one_line(&unreadable.problem) }),
+        Err(failure) => match failure.code() {
+            // 422 is the answer to a JSON patch whose test fails.
+            Some(409 | 422) => Ok(Answer::Conflict { refusal: format!("{doing}: {}", failure.words()) }),
+            Some(404) => Ok(Answer::Gone),
+            _ => Err(failure.while_doing(doing)),
+        },
     }
 }
 

@@ -19,3 +19,5 @@ pub mod telemetry;
 pub mod text;
 pub mod timing;
 pub mod work_group;
+pub mod write_check;
+pub mod writes;

@@ -36,6 +36,8 @@ use crate::session::workload::State;
 use crate::text::{Told, watch_problem};
 use crate::work_group::controller::Keeper;
 use crate::work_group::registry::{Group, Key, Labelled, Registry, Session, Sessions, Watch};
+use crate::write_check::WriteCheck;
+use crate::writes::Writes;
 use crate::{config, session, work_group};
 
 /// Running passes get so long to finish at shutdown. What is abandoned then is as after a crash, safe.
@@ -112,7 +114,12 @@ pub async fn run(options: config::Run) -> Result<(), StartError> {
 async fn operate(options: &config::Run, mut stop: watch::Receiver<bool>) -> Result<(), StartError> {
     let namespaces = options.namespaces();
     let (client, api_server) = connect(options.watch_timeout).await?;
-    let health = Health { metrics: Metrics::new(), heartbeats: Heartbeats::default(), readiness: Readiness::default() };
+    let health = Health {
+        metrics: Metrics::new(),
+        heartbeats: Heartbeats::default(),
+        readiness: Readiness::default(),
+        writes: Writes::new(options.backoff_max),
+    };
     health.readiness.set(WATCHES, Err("not all objects have been listed".to_owned()));
     listen(options.http_address, health.clone(), stop.clone()).await?;
     let cluster = tokio::select! {
@@ -172,6 +179,7 @@ impl Operator<'_> {
         tokio::spawn(watch_namespaces(self.client.clone(), namespaces, Arc::clone(&registry), watch_timeout));
         self.watch_workloads(&registry);
         tokio::spawn(tell_readiness(Arc::clone(&registry), self.health.readiness.clone()));
+        self.check_writes().await;
 
         let events = Events::start(self.client.clone(), self.options.kubernetes_timeout);
         let keeper = Keeper {
@@ -182,6 +190,7 @@ impl Operator<'_> {
             metrics: metrics.clone(),
             timing: self.options.timing(),
             deadline: self.options.kubernetes_timeout,
+            writes: self.health.writes.clone(),
             kept: Default::default(),
         };
         let shell = Arc::new(Shell {
@@ -193,6 +202,7 @@ impl Operator<'_> {
             metrics: metrics.clone(),
             timing: self.options.timing(),
             deadline: self.options.kubernetes_timeout,
+            writes: self.health.writes.clone(),
         });
         metrics.controller(session::controller::NAME, session::controller::CONCURRENCY);
         metrics.controller(work_group::controller::NAME, work_group::controller::CONCURRENCY);
@@ -205,6 +215,18 @@ impl Operator<'_> {
             session::controller::run(watched, index, Arc::clone(&shell), watch_timeout, pulse, stop.clone())
         });
         tokio::join!(keeping, join_all(sessions));
+    }
+
+    async fn check_writes(&self) {
+        let check = WriteCheck {
+            client: self.client.clone(),
+            namespaces: self.names.clone(),
+            deadline: self.options.kubernetes_timeout,
+            writes: self.health.writes.clone(),
+        };
+        // First, since refusals name the user.
+        check.identify().await;
+        tokio::spawn(check.run());
     }
 
     /// Where endWith is switched on.

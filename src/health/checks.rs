@@ -13,6 +13,12 @@ pub(super) struct Check {
     result: Result<(), String>,
 }
 
+impl Check {
+    pub(super) fn new(name: &str, result: Result<(), String>) -> Self {
+        Self { name: name.to_owned(), result }
+    }
+}
+
 /// Whether all passed, and the text in the form of the API server's own probes.
 pub(super) fn report(name: &str, checks: &[Check]) -> (bool, String) {
     let mut text = String::new();

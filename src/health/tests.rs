@@ -17,7 +17,12 @@ struct Server {
 async fn server() -> Server {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
-    let health = Health { metrics: Metrics::new(), heartbeats: Heartbeats::default(), readiness: Readiness::default() };
+    let health = Health {
+        metrics: Metrics::new(),
+        heartbeats: Heartbeats::default(),
+        readiness: Readiness::default(),
+        writes: Writes::new(Duration::from_secs(300)),
+    };
     let (stop, stopped) = watch::channel(false);
     let task = tokio::spawn(serve(listener, health.clone(), stopped));
     Server { address, health, stop, task }
@@ -83,7 +88,7 @@ async fn it_is_ready_when_each_condition_holds() {
     readiness.set("leader", Ok(()));
     readiness.set("watch of AthenaSessions", Err("initial list\nnot complete".to_owned()));
     let (status, _, body) = server.get("/readyz?verbose").await;
-    let lines = "[+]leader ok\n[-]watch of AthenaSessions failed: initial list not complete\nreadyz check failed\n";
+    let lines = "[+]leader ok\n[-]watch of AthenaSessions failed: initial list not complete\n[+]writes ok\nreadyz check failed\n";
     assert_eq!((status, body.as_str()), (503, lines));
     readiness.set("watch of AthenaSessions", Ok(()));
     assert_eq!(server.get("/readyz").await.0, 200);

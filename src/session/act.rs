@@ -29,6 +29,7 @@ use crate::metrics::Metrics;
 use crate::timing::Timing;
 use crate::work_group::registry::{Key, Registry, key};
 use crate::work_group::terms::{Claim, Terms};
+use crate::writes::Writes;
 
 /// More steps than any object needs in one pass; more would be a loop.
 const MOST_STEPS: usize = 24;
@@ -51,6 +52,8 @@ pub struct Shell {
     pub timing: Timing,
     /// The deadline of each request to Kubernetes.
     pub deadline: Duration,
+    /// What hears whether writes are taken.
+    pub writes: Writes,
 }
 
 /// How a pass ended.
@@ -80,6 +83,18 @@ pub enum PassError {
         /// The last step.
         last: Box<Step>,
     },
+}
+
+impl PassError {
+    /// What to tell people of a refusal by the API server; None where it isn't one.
+    #[must_use]
+    pub fn refusal(&self) -> Option<String> {
+        match self {
+            Self::Request(error) => error.refusal(),
+            Self::Refused { refusal } => Some(refusal.clone()),
+            Self::Unsettled { .. } => None,
+        }
+    }
 }
 
 /// What is kept of an object between its passes.
@@ -311,7 +326,7 @@ impl Shell {
 
     fn requests(&self, namespace: Option<&str>) -> Requests<AthenaSession> {
         let api = Api::namespaced(self.client.clone(), namespace.unwrap_or_default());
-        Requests { api, deadline: self.deadline }
+        Requests { api, deadline: self.deadline, writes: self.writes.clone() }
     }
 
     /// Puts our finalizer on, unless the AthenaWorkGroup that would let it end its session is going.

@@ -43,7 +43,20 @@ impl Notice {
     }
 }
 
+/// Whether an event tells of a refusal by the API server, after so many that were met without a break. The API server keeps
+/// events for an hour, and the longest wait between two tries is 5 min by default.
+#[must_use]
+pub fn is_told(refusals: u32) -> bool {
+    refusals.is_multiple_of(8)
+}
+
 impl Notice {
+    /// The API server refuses what the operator writes to the object.
+    #[must_use]
+    pub fn refused(refusal: &str) -> Self {
+        Self::warning("Refused", format!("The API server refuses the operator, which goes on trying: {refusal}"))
+    }
+
     /// Whether it tells of a session's end.
     #[must_use]
     pub fn is_end(&self) -> bool {

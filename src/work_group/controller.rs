@@ -24,7 +24,9 @@ use crate::events::Events;
 use crate::health::Pulse;
 use crate::kubernetes::{Answer, RequestError, Requests, within};
 use crate::metrics::{Metrics, PassResult};
+use crate::session::notice::{Notice, is_told};
 use crate::timing::Timing;
+use crate::writes::Writes;
 
 /// The controller's name in logs and metrics.
 pub const NAME: &str = "athenaworkgroup";
@@ -51,6 +53,8 @@ pub struct Keeper {
     pub timing: Timing,
     /// The deadline of each request to Kubernetes.
     pub deadline: Duration,
+    /// What hears whether writes are taken.
+    pub writes: Writes,
     /// What is kept of each object between its passes.
     pub kept: Mutex<HashMap<String, Kept>>,
 }
@@ -61,6 +65,8 @@ pub struct Kept {
     counted_by: Option<Arc<Poller>>,
     written_at: Option<Instant>,
     failures: u32,
+    /// How many of these were refusals by the API server.
+    refusals: u32,
 }
 
 /// Watches AthenaWorkGroups until `stop` says true, and keeps them where this operator answers for them.
@@ -92,10 +98,16 @@ async fn reconcile(object: Arc<Group>, keeper: Arc<Keeper>) -> Result<Action, In
     let result = keeper.pass(group, &mut kept).await;
     let (wait, outcome) = match result {
         Ok(wait) => {
-            kept.failures = 0;
+            (kept.failures, kept.refusals) = (0, 0);
             (wait, PassResult::RequeueAfter)
         }
         Err(error) => {
+            if let Some(refusal) = error.refusal() {
+                if is_told(kept.refusals) {
+                    keeper.events.tell(group.object_ref(&()), Notice::refused(&refusal));
+                }
+                kept.refusals = kept.refusals.saturating_add(1);
+            }
             let wait = keeper.timing.back_off(kept.failures, fastrand::f64());
             kept.failures = kept.failures.saturating_add(1);
             warn!(name, problem = %error, again_in = ?wait, "a pass over an AthenaWorkGroup was given up");
@@ -121,7 +133,8 @@ impl Keeper {
     }
 
     async fn pass(&self, group: &AthenaWorkGroup, kept: &mut Kept) -> Result<Duration, RequestError> {
-        let requests = Requests { api: Api::all(self.client.clone()), deadline: self.deadline };
+        let requests =
+            Requests { api: Api::all(self.client.clone()), deadline: self.deadline, writes: self.writes.clone() };
         let is_deleted = group.meta().deletion_timestamp.is_some();
         if !is_kept(group) {
             if !is_deleted {

@@ -246,7 +246,14 @@ impl Proxy {
         let path = request.uri().path().replace(&self.namespace, "NAMESPACE");
         let path =
             path.split_once("/events").map_or(path.as_str(), |(before, _)| &path[..before.len() + "/events".len()]);
-        let watch = request.uri().query().is_some_and(|query| query.contains("watch=true"));
-        format!("{}{} {path}", request.method(), if watch { " (watch)" } else { "" })
+        let asks = |what: &str| request.uri().query().is_some_and(|query| query.contains(what));
+        let how = if asks("watch=true") {
+            " (watch)"
+        } else if asks("dryRun=All") {
+            " (dry run)"
+        } else {
+            ""
+        };
+        format!("{}{how} {path}", request.method())
     }
 }

@@ -17,7 +17,7 @@ use crate::world::{World, condition, eventually, has_finalizer};
 const HOME: &str = "123456789012";
 
 /// (status code, body) of a GET.
-async fn ask(address: &str, path: &str) -> (u16, String) {
+pub async fn ask(address: &str, path: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(address).await.unwrap();
     let request = format!("GET {path} HTTP/1.1\r\nHost: operator\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
@@ -28,7 +28,7 @@ async fn ask(address: &str, path: &str) -> (u16, String) {
 }
 
 /// Where the operator that was started last serves.
-async fn address(world: &World) -> String {
+pub async fn address(world: &World) -> String {
     eventually("it says where it serves", || async {
         let lines = world.log();
         let line = lines.lines().rfind(|line| line.contains("serving metrics and probes"))?;

@@ -49,12 +49,14 @@ pub struct AuditEntry {
     pub name: String,
     /// The answer's HTTP status.
     pub code: u16,
+    /// Whether it only asked what a request would do.
+    pub dry_run: bool,
 }
 
 impl AuditEntry {
     /// Whether it asked for a change.
     pub fn is_write(&self) -> bool {
-        !matches!(self.verb.as_str(), "get" | "list" | "watch")
+        !self.dry_run && !matches!(self.verb.as_str(), "get" | "list" | "watch")
     }
 }
 
@@ -121,6 +123,7 @@ fn entry(line: &str) -> Result<AuditEntry, Error> {
         namespace: event.object_ref.namespace,
         name: event.object_ref.name,
         code: event.response_status.code,
+        dry_run: event.request_uri.contains("dryRun=All"),
     })
 }
 
@@ -128,6 +131,8 @@ fn entry(line: &str) -> Result<AuditEntry, Error> {
 #[serde(rename_all = "camelCase")]
 struct Event {
     verb: String,
+    #[serde(default, rename = "requestURI")]
+    request_uri: String,
     user: User,
     #[serde(default)]
     object_ref: ObjectRef,

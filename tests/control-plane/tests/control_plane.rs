@@ -174,6 +174,7 @@ async fn the_audit_log_tells_who_wrote_what_and_the_answer() {
         namespace: "default".to_owned(),
         name: name.to_owned(),
         code,
+        dry_run: false,
     };
     let ours = |mut entries: Vec<AuditEntry>| {
         entries.retain(|entry| entry.is_write() && entry.name == "audited");

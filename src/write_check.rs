@@ -1,0 +1,92 @@
+//! A check at start: whether the API server takes the operator's writes. Otherwise a policy that knows another user as the
+//! operator shows only when a session is to be ended.
+
+use std::fmt::Debug;
+use std::time::Duration;
+
+use k8s_openapi::api::authentication::v1::SelfSubjectReview;
+use kube::api::{ListParams, PostParams};
+use kube::{Api, Client, Resource};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tracing::debug;
+
+use crate::api::session::AthenaSession;
+use crate::api::slim::Slim;
+use crate::api::work_group::AthenaWorkGroup;
+use crate::kubernetes::{Answer, Requests, within};
+use crate::writes::Writes;
+
+/// So often a write is tried that others get ahead of.
+const TRIES: usize = 3;
+
+/// What the check needs.
+pub struct WriteCheck {
+    /// Kubernetes.
+    pub client: Client,
+    /// The namespaces that are watched; None: all of them.
+    pub namespaces: Option<Vec<String>>,
+    /// The deadline of each request.
+    pub deadline: Duration,
+    /// What hears of the outcome.
+    pub writes: Writes,
+}
+
+impl WriteCheck {
+    /// Finds out who the operator is to the API server.
+    pub async fn identify(&self) {
+        let api: Api<SelfSubjectReview> = Api::all(self.client.clone());
+        let (params, review) = (PostParams::default(), SelfSubjectReview::default());
+        match within(self.deadline, api.create(&params, &review)).await {
+            Ok(review) => {
+                let user = review.status.and_then(|status| status.user_info?.username);
+                user.into_iter().for_each(|user| self.writes.identified(user));
+            }
+            Err(failure) => debug!(problem = failure.words(), "the operator's user isn't known"),
+        }
+    }
+
+    /// Tries a write on one object, by a dry run. Where there is no object yet, the first write shows the same.
+    pub async fn run(self) {
+        let everywhere = || Api::all(self.client.clone());
+        let in_namespace = |namespace: &str| Api::namespaced(self.client.clone(), namespace);
+        let lists: Vec<Api<_>> = match &self.namespaces {
+            None => vec![everywhere()],
+            Some(names) => names.iter().map(|name| in_namespace(name)).collect(),
+        };
+        let home = |session: &AthenaSession| in_namespace(session.metadata.namespace.as_deref().unwrap_or_default());
+        for list in lists {
+            if self.try_one(&list, home).await {
+                return;
+            }
+        }
+        // An operator limited to namespaces writes to no AthenaWorkGroup.
+        if self.namespaces.is_none() {
+            let groups: Api<Slim<AthenaWorkGroup>> = Api::all(self.client.clone());
+            self.try_one(&groups, |_| groups.clone()).await;
+        }
+    }
+
+    /// Returns whether there was an object to try.
+    async fn try_one<K>(&self, list: &Api<Slim<K>>, home: impl Fn(&K) -> Api<Slim<K>>) -> bool
+    where
+        K: Resource<DynamicType = ()> + Clone + Debug + Serialize + DeserializeOwned,
+    {
+        for _ in 0..TRIES {
+            let page = within(self.deadline, list.list(&ListParams::default().limit(1))).await;
+            let first = page.ok().and_then(|page| page.items.into_iter().next());
+            let Some(Slim(Ok(object))) = first else { return false };
+            let requests = Requests { api: home(&object), deadline: self.deadline, writes: self.writes.clone() };
+            match requests.try_status(Box::new(object)).await {
+                Ok(Answer::Conflict { .. } | Answer::Gone) => {}
+                Ok(Answer::Object(_)) => return true,
+                // Whoever hears of refusals has told it.
+                Err(problem) => {
+                    debug!(%problem, "the check of writes came to nothing");
+                    return true;
+                }
+            }
+        }
+        true
+    }
+}

@@ -1,0 +1,222 @@
+//! Whether the API server takes what the operator writes to its kinds. Where a write is refused, nothing else the operator
+//! does is of use: no finalizer goes, no status tells why, no session is ended. So that is told to the administrator in the
+//! log, and in `/readyz`.
+
+use std::fmt::{self, Display};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tracing::error;
+
+/// Refusals may last so long before the operator counts as not ready.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// A refusal that goes on is told in the log again after so long.
+const TOLD_AGAIN: Duration = Duration::from_secs(600);
+/// Who is asked for what by a policy of `deploy/`, whatever a namePrefix puts before it.
+const OUR_POLICIES: [&str; 2] = ["status.athena-operator.dev", "finalizer.athena-operator.dev"];
+
+/// Who refused a write, as the API server's answer tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refuser {
+    /// A ValidatingAdmissionPolicy of this name.
+    Policy(String),
+    /// An admission webhook of this name.
+    Webhook(String),
+    /// RBAC, or another authorizer.
+    Authorizer,
+    /// The answer doesn't say.
+    Unknown,
+}
+
+impl Refuser {
+    /// Reads the message of an answer with this HTTP status. None: the answer is no refusal of who asks, or of what is asked.
+    #[must_use]
+    pub fn of(code: u16, message: &str) -> Option<Self> {
+        if let Some(policy) = quoted(message, "ValidatingAdmissionPolicy ", '\'') {
+            return Some(Self::Policy(policy));
+        }
+        if let Some(webhook) = quoted(message, "admission webhook ", '"') {
+            return Some(Self::Webhook(webhook));
+        }
+        let is_authorizer = message.contains("User \"") && message.contains("\" cannot ");
+        (code == 403).then_some(if is_authorizer { Self::Authorizer } else { Self::Unknown })
+    }
+
+    /// What an administrator can do about it.
+    #[must_use]
+    pub fn remedy(&self) -> &'static str {
+        match self {
+            Self::Policy(name) if OUR_POLICIES.iter().any(|ours| name.ends_with(ours)) => {
+                "apply deploy/ for the ServiceAccount that the operator runs as, or name this user in the policy, as the top of \
+                 deploy/admission.yaml says"
+            }
+            Self::Policy(_) | Self::Webhook(_) => "change it so that it lets the operator's writes pass",
+            Self::Authorizer => "apply the RBAC rules of deploy/ for this user",
+            Self::Unknown => "find out who refuses, and allow it",
+        }
+    }
+}
+
+impl Display for Refuser {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Policy(name) => write!(formatter, "the admission policy {name}"),
+            Self::Webhook(name) => write!(formatter, "the admission webhook {name}"),
+            Self::Authorizer => formatter.write_str("RBAC"),
+            Self::Unknown => formatter.write_str("the API server"),
+        }
+    }
+}
+
+/// What stands between the quotation marks behind `before`.
+fn quoted(message: &str, before: &str, mark: char) -> Option<String> {
+    let (_, rest) = message.split_once(before)?;
+    let (name, _) = rest.strip_prefix(mark)?.split_once(mark)?;
+    Some(name.to_owned())
+}
+
+/// How the API server takes the operator's writes. Clones are the same.
+#[derive(Clone, Debug)]
+pub struct Writes {
+    state: Arc<Mutex<State>>,
+    /// Without any further refusal for so long the operator has nothing to write that would be refused.
+    forgotten_after: Duration,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Who the operator is to the API server.
+    identity: Option<String>,
+    refused: Option<Refused>,
+    told: Option<(Refuser, Instant)>,
+}
+
+#[derive(Debug)]
+struct Refused {
+    by: Refuser,
+    since: Instant,
+    last: Instant,
+}
+
+impl Writes {
+    /// Nothing has been written yet. A refused write is tried again within `longest_wait`.
+    #[must_use]
+    pub fn new(longest_wait: Duration) -> Self {
+        Self { state: Arc::default(), forgotten_after: longest_wait.saturating_mul(2).max(2 * PATIENCE) }
+    }
+
+    /// Who the operator is to the API server.
+    pub fn identified(&self, user: String) {
+        self.lock().identity = Some(user);
+    }
+
+    /// The API server took a write.
+    pub fn accepted(&self) {
+        let mut state = self.lock();
+        state.refused = None;
+        state.told = None;
+    }
+
+    /// The API server refused a write, in these words. Says so in the log, unless it has just been said.
+    pub fn refused(&self, by: Refuser, words: &str) {
+        self.refused_at(by, words, Instant::now());
+    }
+
+    fn refused_at(&self, by: Refuser, words: &str, now: Instant) {
+        let mut state = self.lock();
+        let identity = state.identity().to_owned();
+        let since = state.refused.as_ref().map_or(now, |refused| refused.since);
+        state.refused = Some(Refused { by: by.clone(), since, last: now });
+        let is_told = |(told, at): &(Refuser, Instant)| *told == by && now.saturating_duration_since(*at) < TOLD_AGAIN;
+        if !state.told.as_ref().is_some_and(is_told) {
+            let remedy = by.remedy();
+            error!(refused_by = %by, identity, remedy, problem = words, "the API server refuses a write of the operator");
+            state.told = Some((by, now));
+        }
+    }
+
+    /// What is wrong for `/readyz`: writes have been refused for longer than may be, and none was taken meanwhile.
+    ///
+    /// # Errors
+    /// Who refuses whom, and what to do.
+    pub fn check(&self, now: Instant) -> Result<(), String> {
+        let state = self.lock();
+        let Some(Refused { by, since, last }) = &state.refused else { return Ok(()) };
+        let lasts = now.saturating_duration_since(*since);
+        if lasts < PATIENCE || now.saturating_duration_since(*last) > self.forgotten_after {
+            return Ok(());
+        }
+        let (identity, remedy, seconds) = (state.identity(), by.remedy(), lasts.as_secs());
+        Err(format!("for {seconds}s {by} has refused each write of {identity}: {remedy}"))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn identity(&self) -> &str {
+        self.identity.as_deref().unwrap_or("the operator's user")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BY_POLICY: &str = "athenasessions.athena-operator.dev \"a\" is forbidden: ValidatingAdmissionPolicy \
+                             'x-status.athena-operator.dev' with binding 'x-status.athena-operator.dev' denied request: no";
+
+    #[test]
+    fn an_answer_tells_who_refused() {
+        let ours = Refuser::Policy("x-status.athena-operator.dev".to_owned());
+        assert_eq!(Refuser::of(403, BY_POLICY), Some(ours.clone()));
+        assert_eq!(Refuser::of(422, BY_POLICY), Some(ours), "a policy chooses the HTTP status of its refusals");
+        let by_webhook = "admission webhook \"validate.kyverno.svc-fail\" denied the request: no";
+        assert_eq!(Refuser::of(400, by_webhook), Some(Refuser::Webhook("validate.kyverno.svc-fail".to_owned())));
+        let by_rbac = "athenasessions.athena-operator.dev \"a\" is forbidden: User \"jane\" cannot patch resource";
+        assert_eq!(Refuser::of(403, by_rbac), Some(Refuser::Authorizer));
+        assert_eq!(Refuser::of(403, "no"), Some(Refuser::Unknown));
+        for (code, other) in [(409, "the object has been modified"), (422, "spec.start: Invalid value"), (500, "etcd")]
+        {
+            assert_eq!(Refuser::of(code, other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn readiness_fails_after_30s_of_refusals_until_a_write_is_taken() {
+        let writes = Writes::new(Duration::from_secs(300));
+        let start = Instant::now();
+        let after = |seconds| start + Duration::from_secs(seconds);
+        let refused =
+            |seconds| writes.refused_at(Refuser::of(403, BY_POLICY).expect("a refusal"), "no", after(seconds));
+        writes.identified("jane".to_owned());
+        assert_eq!(writes.check(start), Ok(()));
+        refused(0);
+        refused(20);
+        assert_eq!(writes.check(after(29)), Ok(()));
+        let said = writes.check(after(31)).expect_err("31 s of refusals");
+        assert!(
+            said.starts_with(
+                "for 31s the admission policy x-status.athena-operator.dev has refused each write of jane: apply "
+            ),
+            "{said}"
+        );
+        writes.accepted();
+        assert_eq!(writes.check(after(31)), Ok(()));
+        refused(40);
+        assert_eq!(writes.check(after(69)), Ok(()), "the time before the write that was taken counts");
+        assert!(writes.check(after(71)).is_err());
+    }
+
+    /// Such as when the only object that was refused is gone.
+    #[test]
+    fn refusals_that_have_stopped_are_forgotten() {
+        let writes = Writes::new(Duration::from_secs(300));
+        let start = Instant::now();
+        writes.refused_at(Refuser::Authorizer, "no", start);
+        assert!(writes.check(start + Duration::from_secs(600)).is_err(), "the next try may be 300 s away");
+        assert_eq!(writes.check(start + Duration::from_secs(601)), Ok(()));
+    }
+}
