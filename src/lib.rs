@@ -11,6 +11,7 @@ pub mod controller;
 pub mod events;
 pub mod frugal;
 pub mod health;
+pub mod kinds;
 pub mod kubernetes;
 pub mod metrics;
 pub mod run;

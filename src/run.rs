@@ -20,7 +20,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 use tracing::{info, warn};
 
-use crate::api::session::{Workload, WorkloadKind};
+use crate::api::session::{AthenaSession, Workload, WorkloadKind};
+use crate::api::work_group::AthenaWorkGroup;
 use crate::athena::aws::Aws;
 use crate::athena::identity::Identities;
 use crate::athena::informer::{Informer, News};
@@ -29,6 +30,7 @@ use crate::cluster::{connect, wait_for_cluster};
 use crate::controller::{Watched, watch_config};
 use crate::events::Events;
 use crate::health::{Health, Heartbeats, Readiness, serve};
+use crate::kinds::watch_kind;
 use crate::metrics::Metrics;
 use crate::session::act::Shell;
 use crate::session::light::Light;
@@ -179,6 +181,7 @@ impl Operator<'_> {
         tokio::spawn(watch_namespaces(self.client.clone(), namespaces, Arc::clone(&registry), watch_timeout));
         self.watch_workloads(&registry);
         tokio::spawn(tell_readiness(Arc::clone(&registry), self.health.readiness.clone()));
+        self.watch_kinds();
         self.check_writes().await;
 
         let events = Events::start(self.client.clone(), self.options.kubernetes_timeout);
@@ -215,6 +218,22 @@ impl Operator<'_> {
             session::controller::run(watched, index, Arc::clone(&shell), watch_timeout, pulse, stop.clone())
         });
         tokio::join!(keeping, join_all(sessions));
+    }
+
+    fn watch_kinds(&self) {
+        let (life, readiness) = (self.options.watch_timeout, &self.health.readiness);
+        tokio::spawn(watch_kind::<AthenaSession>(
+            self.client.clone(),
+            life,
+            readiness.clone(),
+            "each AthenaSession is deleted, and its session ended unless deletionPolicy is Retain",
+        ));
+        tokio::spawn(watch_kind::<AthenaWorkGroup>(
+            self.client.clone(),
+            life,
+            readiness.clone(),
+            "each AthenaWorkGroup is deleted, and goes once no AthenaSession depends on it",
+        ));
     }
 
     async fn check_writes(&self) {

@@ -44,7 +44,19 @@ pub const PAUSED: &str = "athena-operator.dev/paused";
 pub fn crds() -> Vec<Value> {
     let crds: [CustomResourceDefinition; 2] = [AthenaSession::crd(), AthenaWorkGroup::crd()];
     let mut crds = crds.map(|crd| json!(crd));
-    crds.iter_mut().for_each(unfold_descriptions);
+    for crd in &mut crds {
+        unfold_descriptions(crd);
+        crd["metadata"]["labels"] = json!({
+            "app.kubernetes.io/name": env!("CARGO_PKG_NAME"),
+            "app.kubernetes.io/version": env!("CARGO_PKG_VERSION"),
+        });
+        // Whoever deletes one ends every session of the cluster: Helm, Argo CD and Flux are told not to.
+        crd["metadata"]["annotations"] = json!({
+            "helm.sh/resource-policy": "keep",
+            "argocd.argoproj.io/sync-options": "Prune=false,Delete=false",
+            "kustomize.toolkit.fluxcd.io/prune": "disabled",
+        });
+    }
     crds.into()
 }
 

@@ -17,6 +17,7 @@ mod crash;
 mod ending;
 mod engines;
 mod grants;
+mod guards;
 mod install;
 mod kind;
 mod launch;

@@ -1,0 +1,62 @@
+//! Tells that a kind is being deleted. Then the objects of that kind are deleted too, and the kind goes with the last one:
+//! also behind a `kubectl apply` that came in between, and said success. That a kind isn't there is told by its watch.
+
+use std::time::Duration;
+
+use futures::StreamExt;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::core::PartialObjectMeta;
+use kube::runtime::{WatchStreamExt, watcher};
+use kube::{Api, Client, CustomResourceExt, Resource};
+use tracing::{info, warn};
+
+use crate::controller::watch_config;
+use crate::health::Readiness;
+use crate::text::{Told, watch_problem};
+
+/// Watches the CustomResourceDefinition of one kind, each time for `life`. `loss` says what goes with the kind.
+pub async fn watch_kind<K>(client: Client, life: Duration, readiness: Readiness, loss: &'static str)
+where
+    K: Resource<DynamicType = ()> + CustomResourceExt,
+{
+    let api: Api<PartialObjectMeta<CustomResourceDefinition>> = Api::all(client);
+    let config = watch_config(life).fields(&format!("metadata.name={}", K::crd_name()));
+    let mut changes = std::pin::pin!(watcher(api, config).default_backoff());
+    let mut told = Told::of("CustomResourceDefinitions");
+    let (mut is_going, mut is_listed) = (false, false);
+    while let Some(change) = changes.next().await {
+        let goes = match change {
+            Ok(watcher::Event::Init) => {
+                is_listed = false;
+                continue;
+            }
+            Ok(watcher::Event::Apply(crd) | watcher::Event::InitApply(crd)) => {
+                is_listed = true;
+                crd.metadata.deletion_timestamp.is_some()
+            }
+            Ok(watcher::Event::InitDone) if is_listed => continue,
+            Ok(watcher::Event::InitDone | watcher::Event::Delete(_)) => false,
+            Err(error) => {
+                told.trouble(&watch_problem(&error));
+                continue;
+            }
+        };
+        if goes != std::mem::replace(&mut is_going, goes) {
+            tell(&K::kind(&()), goes, loss, &readiness);
+        }
+    }
+}
+
+fn tell(kind: &str, is_going: bool, loss: &str, readiness: &Readiness) {
+    let condition = format!("kind {kind}");
+    if !is_going {
+        info!("the deletion of the kind {kind} is over");
+        return readiness.remove(&condition);
+    }
+    let said = format!(
+        "the kind {kind} is being deleted: {loss}, and with its last object the kind goes, also if deploy/ was applied \
+         meanwhile; apply deploy/ once the kind is gone"
+    );
+    warn!("{said}");
+    readiness.set(condition, Err(said));
+}
