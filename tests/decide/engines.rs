@@ -23,7 +23,8 @@ fn other() -> Engine {
     Engine::from("Apache Spark version 5")
 }
 
-fn everything() -> EngineConfiguration {
+/// Settings of which each engine refuses some.
+pub fn everything() -> EngineConfiguration {
     EngineConfiguration {
         coordinator_dpu_size: Some(1),
         max_concurrent_dpus: Some(4),

@@ -3,10 +3,13 @@
 //! bought by a forged status (S7). Seeds are replayed by proptest's own files.
 
 use athena_session_operator::api::session::DeletionPolicy;
+use athena_session_operator::api::start::StartBounds;
+use athena_session_operator::athena::engine::{Engine, EngineKnowledge};
 use athena_session_operator::athena::port::{ErrorClass, SessionState};
 use athena_session_operator::work_group::terms::Brake;
 use proptest::prelude::*;
 
+use crate::engines::everything;
 use crate::fixtures::{minutes, seconds};
 use crate::world::{Event, Fault, Forgery, Line, Poller, World, config};
 
@@ -17,6 +20,7 @@ struct Story {
     poller: Poller,
     was_adopted_before: bool,
     limited: bool,
+    engine: EngineKnowledge,
     lines: Vec<Line>,
 }
 
@@ -42,7 +46,14 @@ fn event() -> impl Strategy<Value = Event> {
         2 => any::<bool>().prop_map(Event::GroupAllows),
         1 => any::<bool>().prop_map(Event::GroupCloses),
         1 => prop::sample::select(brakes.to_vec()).prop_map(Event::Brake),
+        2 => prop::sample::select(engines().to_vec()).prop_map(Event::Learns),
     ]
+}
+
+fn engines() -> [EngineKnowledge; 5] {
+    let known = [Engine::PySpark3, Engine::Spark35, Engine::NotSpark(None)].map(EngineKnowledge::Known);
+    let [old, new, sql] = known;
+    [EngineKnowledge::Awaited, EngineKnowledge::NotKnown(None), old, new, sql]
 }
 
 fn line() -> impl Strategy<Value = Line> {
@@ -74,14 +85,16 @@ fn story() -> impl Strategy<Value = Story> {
         prop::sample::select(pollers.to_vec()),
         any::<bool>(),
         any::<bool>(),
+        prop::sample::select(engines().to_vec()),
         prop::collection::vec(line(), 0..14),
     );
-    parts.prop_map(|(faults, list_lag, poller, was_adopted_before, limited, lines)| Story {
+    parts.prop_map(|(faults, list_lag, poller, was_adopted_before, limited, engine, lines)| Story {
         faults,
         list_lag,
         poller,
         was_adopted_before,
         limited,
+        engine,
         lines,
     })
 }
@@ -92,13 +105,17 @@ fn told(story: &Story) -> World {
     world.starts.list_lag = seconds(story.list_lag);
     world.around.poller = story.poller;
     world.starts.limited = story.limited;
+    world.starts.engine = story.engine.clone();
+    world.starts.bounds = Some(StartBounds { engine_configuration: Some(everything()), ..StartBounds::default() });
     world.knowledge.adopted_here = !story.was_adopted_before;
     world.live_through(&story.lines);
     world
 }
 
 fn heal(world: &mut World) {
-    world.calm(&[Event::Crowd(false), Event::GroupAllows(true), Event::GroupCloses(false), Event::Brake(None)]);
+    let engine = Event::Learns(EngineKnowledge::Known(Engine::PySpark3));
+    let calm = [Event::Crowd(false), Event::GroupAllows(true), Event::GroupCloses(false), Event::Brake(None), engine];
+    world.calm(&calm);
 }
 
 fn is_deleted(world: &World) -> bool {

@@ -1,5 +1,6 @@
 //! The pure half of the Athena informer, without Athena or a clock.
 //!
+//! - [`engine`]: when the engine of the work group is asked for.
 //! - [`table`]: what the targets of the design cost, in calls.
 //! - [`properties`]: what must hold, in thousands of random stories. A failure prints the smallest story that shows
 //!   it; PROPTEST_CASES sets how many are tried.
@@ -8,6 +9,7 @@
 #![allow(missing_docs, reason = "the tests' names say what they show")]
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+mod engine;
 mod model;
 mod properties;
 mod table;

@@ -18,6 +18,7 @@ use athena_session_operator::api::FINALIZER;
 use athena_session_operator::api::session::{
     AthenaSession, AthenaSessionSpec, AthenaSessionStatus, DeletionPolicy, TerminationReason, WorkGroupRef,
 };
+use athena_session_operator::athena::engine::EngineKnowledge;
 use athena_session_operator::athena::port::Scope;
 use athena_session_operator::athena::port::{ErrorClass, Operation, SessionState};
 use athena_session_operator::session::decide::Step;
@@ -91,6 +92,8 @@ pub enum Event {
     Poller(Poller),
     /// Others of the namespace have all the places for sessions, or not.
     Crowd(bool),
+    /// This is known by now of the work group's engine.
+    Learns(EngineKnowledge),
 }
 
 /// Lies in a status.
@@ -268,6 +271,7 @@ impl World {
                 object.spec.work_group_ref.get_or_insert(group);
                 object.metadata.generation = object.metadata.generation.map(|generation| generation + 1);
             }),
+            Event::Learns(engine) => self.starts.engine = engine.clone(),
             Event::Forge(forgery) => {
                 self.around.is_forged = true;
                 self.edit(|object, now| forge(object, *forgery, now));

@@ -47,7 +47,8 @@ pub struct Starts {
     /// What was asked for, each time.
     pub requests: Vec<StartRequest>,
     started_at: Duration,
-    token: Option<(String, Duration)>,
+    /// What the last token was used for, and when.
+    used: Option<(StartRequest, Duration)>,
     late: Option<(Duration, StartRequest)>,
 }
 
@@ -67,7 +68,7 @@ impl Default for Starts {
             session_engine: None,
             requests: Vec::new(),
             started_at: Duration::ZERO,
-            token: None,
+            used: None,
             late: None,
         }
     }
@@ -144,6 +145,7 @@ impl World {
                 self.starts.late = Some((self.elapsed + LATE, request.clone()));
                 return Err(ErrorClass::Unavailable);
             }
+            _ if self.differs_from_used(request) => return Err(ErrorClass::AlreadyStarted),
             _ => self.start(request, self.elapsed),
         }
         if fault == Fault::CutAfter {
@@ -187,7 +189,17 @@ impl World {
 
     fn is_known(&self, request: &StartRequest, at: Duration) -> bool {
         let life = self.starts.token_life;
-        self.starts.token.as_ref().is_some_and(|(token, used)| *token == request.token && at < *used + life)
+        self.starts.used.as_ref().is_some_and(|(used, then)| used.token == request.token && at < *then + life)
+    }
+
+    /// Athena compares what is asked for with what the token was used for.
+    fn differs_from_used(&mut self, request: &StartRequest) -> bool {
+        let is_known = self.is_known(request, self.elapsed);
+        let differs = is_known && self.starts.used.as_ref().is_some_and(|(used, _)| used != request);
+        if differs && !self.around.is_forged {
+            self.breach("a repeated call asks for something else".to_owned());
+        }
+        differs
     }
 
     fn start(&mut self, request: &StartRequest, at: Duration) {
@@ -198,7 +210,7 @@ impl World {
         if self.starts.started_by.as_ref() == Some(&uid) {
             self.breach("S3: a second session was started for one object".to_owned());
         }
-        self.starts.token = Some((request.token.clone(), at));
+        self.starts.used = Some((request.clone(), at));
         self.starts.started_by = Some(uid);
         self.starts.started_at = at;
         self.truth.started_at = at;
