@@ -187,7 +187,8 @@ pub struct AthenaSessionSpec {
     #[x_kube(merge_strategy = ListMerge::Map(vec!["kind".into(), "name".into()]))]
     pub end_with: Vec<Workload>,
 
-    /// Deletes this object so long after its session has ended. A duration in Go's notation, up to 16 characters, such as
+    /// Deletes this object so long after its session has ended, and the workloads of endWith have finished: until then it
+    /// says what they wait for. A duration in Go's notation, up to 16 characters, such as
     /// `90m`, `24h` or `1h30m`; there are no days. An object with start that Argo CD, Flux or Helm tracks is kept, since
     /// they would create it anew, which would start another session. It may change at any time. Default: it stays.
     #[serde(default, skip_serializing_if = "Option::is_none")]

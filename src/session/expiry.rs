@@ -11,9 +11,9 @@ use super::decide::Step;
 use super::knowledge::Now;
 use super::limits::{self, positive};
 use super::setback::Setback;
-use super::starting;
 use super::verdict::Verdict;
 use super::view::{Evidence, View};
+use super::{starting, workload};
 use crate::api::reason::Reason;
 use crate::api::slim::TRACKED_BY;
 use crate::frugal::Blank;
@@ -73,10 +73,12 @@ fn tracker<'a>(view: &'a View<'_>) -> Option<&'a str> {
 /// How long the object has still to live.
 fn rest(view: &View<'_>) -> Option<Duration> {
     let ttl = view.object.spec.ttl_after_ended.as_deref().and_then(parse)?;
-    if view.is_deleted() || !view.is_held() || tracker(view).is_some() {
+    if view.is_deleted() || !view.is_held() || tracker(view).is_some() || workload::keeps_object(view) {
         return None;
     }
-    let due = ended_at(view)?.checked_add(SignedDuration::try_from(ttl).ok()?).ok()?;
+    // What waited for the session in vain finishes later, and then somebody looks for the reason.
+    let ended_at = workload::finished_at(view).max(Some(ended_at(view)?))?;
+    let due = ended_at.checked_add(SignedDuration::try_from(ttl).ok()?).ok()?;
     Some(Duration::try_from(due.duration_since(limits::athena_now(view))).unwrap_or_default())
 }
 
@@ -115,6 +117,9 @@ pub(super) fn noted(view: &View<'_>, verdict: Verdict) -> Verdict {
             "{NOTE}can't delete this object ({refusal}): a cluster administrator can add the component deploy/workloads \
              to the operator's installation."
         ),
+        (None, None) if workload::keeps_object(view) => {
+            format!("{NOTE}counts from when the workloads of spec.endWith have finished.")
+        }
         (None, None) => String::new(),
     };
     Verdict { message: format!("{message}{note}"), ..verdict }

@@ -20,4 +20,5 @@ pub mod starting;
 pub mod status;
 pub mod verdict;
 pub mod view;
+mod without_session;
 pub mod workload;

@@ -2,9 +2,9 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
-use super::starting;
 use super::verdict::{Verdict, place};
 use super::view::{Evidence, View};
+use super::{starting, without_session};
 use crate::api::reason::{Reason, Standing};
 use crate::api::session::{AthenaSessionStatus, TerminationReason};
 use crate::athena::port::SessionState;
@@ -82,6 +82,9 @@ pub fn of_status(view: &View<'_>, status: &AthenaSessionStatus, verdict: &Verdic
     if verdict.reason == Reason::Ended && view.recorded_terminated().is_none() {
         let what = if starting::is_never_started(view) { NOT_STARTED } else { TERMINATED };
         notices.push(Notice::normal(what, verdict.message.clone()));
+    }
+    if without_session::is_news(view, verdict) {
+        notices.push(Notice::warning(without_session::EVENT, verdict.message.clone()));
     }
     let row = verdict.reason.row();
     if row.standing == Standing::StalledLater {

@@ -87,6 +87,13 @@ fn is_surely_none(view: &View<'_>) -> bool {
     knowledge.is_unstarted() && (knowledge.adopted_here || knowledge.start.called_at.is_some())
 }
 
+/// Whether no session was started for the object: nothing is called before our finalizer is on.
+pub(super) fn has_none(view: &View<'_>) -> bool {
+    let was_started = recorded(view).is_some_and(|attempt| attempt.outcome == StartOutcome::Started);
+    let is_untouched = !view.is_held() && view.session_id().is_none() && !was_started;
+    view.is_starting() && (is_untouched || is_surely_none(view))
+}
+
 /// Whether the end that is asked for is reached already, since no session was started.
 pub(super) fn is_never_started(view: &View<'_>) -> bool {
     view.is_starting() && view.knowledge.is_unstarted()

@@ -6,7 +6,7 @@ use kube::ResourceExt;
 
 use super::knowledge::{Seen, Trouble};
 use super::view::{Evidence, Proof, View};
-use super::{engine, expiry, limits, publish, starting, workload};
+use super::{engine, expiry, limits, publish, starting, without_session, workload};
 use crate::api::PAUSED;
 use crate::api::reason::{ARRIVAL, Reason};
 use crate::api::session::{DeletionPolicy, TerminationReason};
@@ -206,7 +206,7 @@ pub fn verdict(view: &View<'_>) -> Option<Verdict> {
     let verdict = of_session(view)?;
     let is_up = view.is_held() && verdict.reason == Reason::Running;
     let beside = if is_up { beside(view).or_else(|| workload::standing(view)) } else { None };
-    Some(expiry::noted(view, beside.unwrap_or(verdict)))
+    Some(expiry::noted(view, without_session::noted(view, beside.unwrap_or(verdict))))
 }
 
 /// What keeps the session from being handed over, or from being ended with its workloads: both are told of.

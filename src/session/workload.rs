@@ -10,11 +10,12 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 
 use super::decide::Step;
-use super::knowledge::Now;
+use super::knowledge::{Now, Seen};
 use super::limits;
 use super::setback::Setback;
 use super::verdict::{self, Verdict};
 use super::view::{Evidence, View};
+use super::without_session;
 use crate::api::condition;
 use crate::api::reason::Reason;
 use crate::api::session::{StartOutcome, TerminationReason, Workload, WorkloadKind, WorkloadOutcome, WorkloadRecord};
@@ -120,8 +121,11 @@ pub(super) fn is_finished(view: &View<'_>) -> bool {
         return false;
     }
     let is_due = due_at(view).is_some_and(|due| due <= view.now.tick);
+    // What finishes after the session is no reason for its end.
+    let is_due = is_due && !has_ended(view);
     if view.is_starting() {
-        return is_kept_unstarted(view) || is_due && is_followed(view) && confirm(view).is_none();
+        let is_certain = || view.is_held() && is_followed(view) && confirm(view).is_none();
+        return is_kept_unstarted(view) || is_due && is_certain();
     }
     is_begun(view) || is_due
 }
@@ -146,8 +150,13 @@ fn is_called(view: &View<'_>) -> bool {
 }
 
 fn is_over(view: &View<'_>) -> bool {
+    let is_ending = |seen: &Seen| seen.status.state == SessionState::Terminating;
+    has_ended(view) || matches!(view.evidence(), Evidence::Alive(seen) if is_ending(seen))
+}
+
+fn has_ended(view: &View<'_>) -> bool {
     match view.evidence() {
-        Evidence::Alive(seen) => seen.status.state == SessionState::Terminating,
+        Evidence::Alive(_) => false,
         Evidence::Ended | Evidence::Absent => true,
         Evidence::None | Evidence::Missing(_) => view.recorded_terminated().is_some(),
     }
@@ -173,12 +182,58 @@ fn recorded<'a>(view: &'a View<'_>, workload: &Workload) -> Option<&'a WorkloadR
 }
 
 fn is_followed(view: &View<'_>) -> bool {
+    let may_be_at_work = |workload: &Workload| may_be_at_work(view, workload);
+    let matters = !is_over(view) || has_ended(view) && view.object.spec.end_with.iter().any(may_be_at_work);
+    matters && may_follow(view)
+}
+
+fn may_follow(view: &View<'_>) -> bool {
     let spec = &view.object.spec;
     let is_wanted = !spec.end_with.is_empty() && view.timing.end_with.is_some();
     let is_asked_otherwise = spec.terminate || view.is_deleted();
-    // Also of a session that is being started: its workloads may come and go meanwhile.
-    let may_start = view.is_held() && view.is_starting() && view.terms.refusal.is_none();
-    is_wanted && !is_asked_otherwise && (view.may_know() || may_start) && !is_over(view)
+    // Also of a session that is being started, or can't be: its workloads may come and go meanwhile.
+    let may_start = view.is_starting() && view.terms.refusal.is_none();
+    is_wanted && !is_asked_otherwise && (view.may_know() || may_start)
+}
+
+/// Whether a workload hasn't finished, or may come yet, as far as is known.
+fn may_be_at_work(view: &View<'_>, workload: &Workload) -> bool {
+    match state(view, workload) {
+        Some(State::Finished { .. }) => false,
+        Some(State::Absent) => !was_seen(view, workload),
+        Some(State::Unfinished { .. } | State::Suspended { .. }) => true,
+        None => recorded(view, workload).is_none_or(|record| record.outcome.is_none()),
+    }
+}
+
+/// Whether some of those that matter haven't been read yet.
+pub(super) fn is_unread(view: &View<'_>) -> bool {
+    is_followed(view) && view.object.spec.end_with.iter().any(|workload| state(view, workload).is_none())
+}
+
+/// Those that are at work.
+pub(super) fn at_work(view: &View<'_>) -> Vec<String> {
+    if !is_followed(view) {
+        return Vec::new();
+    }
+    let namespace = view.object.namespace().unwrap_or_default();
+    let workloads = view.object.spec.end_with.iter();
+    let at_work = workloads.filter(|workload| matches!(state(view, workload), Some(State::Unfinished { .. })));
+    at_work.map(|workload| format!("{} {namespace}/{}", workload.kind.as_str(), workload.name)).collect()
+}
+
+/// Whether the object stays as long as these are there, though its session has ended: it says why they have none.
+pub(super) fn keeps_object(view: &View<'_>) -> bool {
+    let is_there = |workload| match state(view, workload) {
+        Some(state) => !state.is_over(),
+        None => may_be_at_work(view, workload),
+    };
+    has_ended(view) && is_followed(view) && view.object.spec.end_with.iter().any(is_there)
+}
+
+/// When the last of them finished, as far as is known.
+pub(super) fn finished_at(view: &View<'_>) -> Option<Timestamp> {
+    to_record(view).iter().filter_map(|record| record.finished_at.as_ref()).map(|at| at.0).max()
 }
 
 /// What is to be asked about them now.
@@ -190,7 +245,7 @@ pub(super) fn due(view: &View<'_>) -> Option<Step> {
 /// When there is something to do about them again, if nothing changes until then.
 pub(super) fn wait(view: &View<'_>) -> Option<Duration> {
     let end = due_at(view).filter(|due| is_followed(view) && *due > view.now.tick).map(|due| view.until(due));
-    wait_for_look(view).into_iter().chain(end).min()
+    wait_for_look(view).into_iter().chain(end).chain(without_session::wait(view)).min()
 }
 
 fn wait_for_look(view: &View<'_>) -> Option<Duration> {
@@ -202,13 +257,17 @@ fn wait_for_look(view: &View<'_>) -> Option<Duration> {
         return Some(view.until(setback.retry_at));
     }
     let waits = view.object.spec.end_with.iter().map(|workload| match known.readings.get(workload) {
-        // The watch tells of changes; this is for what it may have missed.
+        // The watch tells of changes; this is for what it may have missed. After an end nothing depends on that.
         Some(reading) if known.news.is_none_or(|news| reading.at > news) => {
-            view.until(reading.at + view.timing.rarely())
+            if has_ended(view) {
+                None
+            } else {
+                Some(view.until(reading.at + view.timing.rarely()))
+            }
         }
-        _ => Duration::ZERO,
+        _ => Some(Duration::ZERO),
     });
-    waits.min()
+    waits.flatten().min()
 }
 
 /// What is to be done before the session is ended on their account: each is read anew in this very pass.
@@ -241,7 +300,7 @@ fn read_anew(view: &View<'_>) -> Option<Step> {
 /// What the status says of them.
 pub(super) fn to_record(view: &View<'_>) -> Vec<WorkloadRecord> {
     let all = view.object.spec.end_with.iter();
-    if !is_followed(view) {
+    if !may_follow(view) || is_over(view) && !has_ended(view) {
         return all.filter_map(|workload| recorded(view, workload).cloned()).collect();
     }
     all.filter_map(|workload| record(view, workload)).collect()

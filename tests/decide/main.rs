@@ -41,5 +41,6 @@ mod table;
 mod terms;
 mod terms_table;
 mod trouble;
+mod without_session;
 mod workload;
 mod world;

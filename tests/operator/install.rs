@@ -140,3 +140,65 @@ async fn the_job_of_an_example_goes_before_its_session_and_the_names_of_a_run_be
     }
     world.plane.kubectl_with_ok(&["create", "--dry-run=server", "-n", &world.namespace, "-f", "-"], &per_run).await;
 }
+
+/// What is run there, as far as it runs without a kubelet.
+#[test]
+fn the_job_of_an_example_waits_for_a_session_and_not_for_ever() {
+    for path in ["with-job.yaml", "with-job-per-run.yaml.in", "job-owns-session/job.yaml.in"] {
+        let text = std::fs::read_to_string(in_checkout(&format!("{EXAMPLES}/{path}"))).unwrap();
+        let script = text.lines().find_map(|line| line.trim().strip_prefix("- for second in ")).expect(path);
+        assert!(
+            text.contains("activeDeadlineSeconds: ") && text.contains("{containerName: wait-for-session, "),
+            "{path}"
+        );
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(path.replace(['/', '.'], "-"));
+        let _ = std::fs::remove_dir_all(&folder);
+        std::fs::create_dir_all(&folder).unwrap();
+        // Not for a quarter of an hour.
+        let script = format!("for second in {script}").replace("seq 900", "seq 3").replace("sleep 1", "sleep 0");
+        let script = script.replace("/session/", &format!("{}/", folder.display()));
+        let wait = || std::process::Command::new("sh").args(["-c", &script]).status().unwrap().code();
+        assert_eq!(wait(), Some(1), "{script}");
+        std::fs::write(folder.join("ATHENA_SESSION_ID"), "one").unwrap();
+        assert_eq!(wait(), Some(0), "{script}");
+    }
+}
+
+/// With the component deploy/names, and a ConfigMap that kustomize alone sees.
+#[tokio::test]
+async fn kustomize_renames_what_an_athena_session_refers_to() {
+    let world = World::new().await;
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("renamed");
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(&folder).unwrap();
+    let example = |path: &str| in_checkout(&format!("{EXAMPLES}/{path}"));
+    for path in [example("with-job.yaml"), example("tenants/work-group.yaml"), in_checkout("deploy/names")] {
+        assert!(
+            std::process::Command::new("cp").arg("-R").args([path.as_str()]).arg(&folder).status().unwrap().success()
+        );
+    }
+    let config_map = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: nightly-report-session\n  \
+                      annotations: {config.kubernetes.io/local-config: \"true\"}\n";
+    std::fs::write(folder.join("config-map.yaml"), config_map).unwrap();
+    let role = "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {name: use}\nrules:\n- apiGroups: \
+                [athena-operator.dev]\n  resources: [athenaworkgroups]\n  resourceNames: [team-a-spark]\n  verbs: [use]\n";
+    std::fs::write(folder.join("role.yaml"), role).unwrap();
+    let kustomization = "namePrefix: dev-\nnameSuffix: \"-2\"\nresources: [with-job.yaml, work-group.yaml, config-map.yaml, \
+                         role.yaml]\ncomponents: [names]\n";
+    std::fs::write(folder.join("kustomization.yaml"), kustomization).unwrap();
+    let yaml = world.plane.kubectl_ok(&["kustomize", folder.to_str().unwrap()]).await;
+    let objects = objects_of(&world, "-", &yaml).await;
+    let of = |kind: &str| objects.iter().find(|it| it["kind"] == kind);
+    let (session, job) = (of("AthenaSession").unwrap(), of("Job").unwrap());
+    let (name, pod) = ("dev-nightly-report-2", &job["spec"]["template"]["spec"]);
+    assert_eq!((&session["metadata"]["name"], &job["metadata"]["name"]), (&name.into(), &name.into()));
+    assert_eq!(session["spec"]["endWith"][0]["name"], name);
+    assert_eq!(session["spec"]["workGroupRef"]["name"], "dev-team-a-spark-2");
+    assert_eq!(of("AthenaWorkGroup").unwrap()["metadata"]["name"], "dev-team-a-spark-2");
+    assert_eq!(of("ClusterRole").unwrap()["rules"][0]["resourceNames"][0], "dev-team-a-spark-2");
+    let config_map = "dev-nightly-report-session-2";
+    assert_eq!(session["spec"]["publishTo"]["configMapName"], config_map);
+    assert_eq!(pod["containers"][0]["envFrom"][0]["configMapRef"]["name"], config_map);
+    assert_eq!(pod["volumes"][0]["configMap"]["name"], config_map);
+    assert!(of("ConfigMap").is_none(), "the operator creates it");
+}

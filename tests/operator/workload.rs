@@ -93,6 +93,22 @@ impl World {
         self.create(name, spec).await;
     }
 
+    /// As the example says.
+    async fn create_job_that_owns_its_session(&self, run: &str, group: &str) {
+        let read = |file: &str| {
+            let path = in_checkout(&format!("deploy/examples/job-owns-session/{file}.yaml.in"));
+            std::fs::read_to_string(path).unwrap().replace("${RUN}", run).replace("team-a-spark", group)
+        };
+        let create = ["create", "-n", &self.namespace, "-o", "jsonpath={.metadata.uid}", "-f", "-"];
+        let uid = self.plane.kubectl_with_ok(&create, &read("job")).await;
+        let session = read("session").replace("${JOB_UID}", &uid);
+        self.plane.kubectl_with_ok(&create, &session).await;
+    }
+
+    async fn remove_job_in_the_background(&self, name: &str) {
+        self.plane.kubectl_ok(&["delete", "job", name, "-n", &self.namespace, "--cascade=background"]).await;
+    }
+
     async fn remove_job(&self, name: &str) {
         let namespace = &self.namespace;
         self.plane.kubectl_ok(&["delete", "job", name, "-n", namespace, "--cascade=orphan"]).await;
@@ -356,6 +372,47 @@ async fn a_session_whose_job_is_complete_already_isnt_started() {
     assert_eq!(world.athena.calls_of("StartSession", None), 0);
 }
 
+/// The Job waits for a ConfigMap that doesn't come, and the object is where somebody looks for the reason.
+#[tokio::test]
+async fn an_object_whose_start_failed_stays_while_its_job_waits() {
+    let world = World::with_workloads().await;
+    world.start_following().await;
+    let group = world.register_for_starts("a", json!({})).await;
+    world.add_job("job").await;
+    world.start_for("nightly", &group, "job").await;
+    let object = world.until_reason("nightly", "Running").await;
+    world.athena.set_state(&object.status.unwrap().session_id.unwrap(), "FAILED");
+    let waits = format!("Without a session: Job {}/job.", world.namespace);
+    let is_told =
+        |object: &AthenaSession| condition(object, "Ready").is_some_and(|it| it.1 == "Failed" && it.2.contains(&waits));
+    world.until("nightly", "says what waits", is_told).await;
+    world.until_event("nightly", "Warning WorkloadWithoutSession").await;
+    sleep(Duration::from_secs(5)).await;
+    assert!(world.get("nightly").await.unwrap().metadata.deletion_timestamp.is_none());
+    world.complete_job("job").await;
+    world.until_gone("nightly").await;
+}
+
+#[tokio::test]
+async fn a_start_that_isnt_allowed_names_the_job_and_its_config_map() {
+    let world = World::with_workloads().await;
+    world.start_following().await;
+    let group = world.register_for_starts("a", json!({"maxConcurrentDpus": 4})).await;
+    world.add_job("job").await;
+    let start = json!({"engineConfiguration": {"maxConcurrentDpus": 20}});
+    let spec = json!({
+        "start": start, "workGroupRef": {"name": group}, "publishTo": {"configMapName": CONFIG_MAP},
+        "endWith": [{"kind": "Job", "name": "job"}],
+    });
+    world.create("nightly", spec).await;
+    let (job, map) = (format!("Job {}/job.", world.namespace), format!("ConfigMap {}/{CONFIG_MAP}", world.namespace));
+    let is_told = |object: &AthenaSession| {
+        let told = condition(object, "Stalled");
+        told.is_some_and(|it| it.1 == "StartNotAllowed" && it.2.contains(&job) && it.2.contains(&map))
+    };
+    world.until("nightly", "names what waits", is_told).await;
+}
+
 #[tokio::test]
 async fn without_the_flag_a_session_isnt_ended_with_its_job() {
     let world = World::with_workloads().await;
@@ -389,6 +446,28 @@ async fn a_job_that_the_session_owns_goes_with_it() {
         (!world.kubectl(&["get", "job", "job"]).await.status.success()).then_some(())
     })
     .await;
+}
+
+/// The pattern of `deploy/examples/job-owns-session`: the garbage collector needs no operator.
+#[tokio::test]
+async fn a_job_that_came_and_went_unseen_starts_no_session() {
+    let world = World::with_workloads().await;
+    let group = world.register_for_starts("a", json!({"maxConcurrentDpus": 20})).await;
+    world.create_job_that_owns_its_session("1", &group).await;
+    world.remove_job_in_the_background("nightly-report-1").await;
+    world.until_gone("nightly-report-1").await;
+    world.create_job_that_owns_its_session("2", &group).await;
+    world.start_following().await;
+    let id = world.until_reason("nightly-report-2", "Running").await.status.unwrap().session_id.unwrap();
+    // The session has been started, and nobody is there when the Job goes.
+    world.kill_operator();
+    world.remove_job_in_the_background("nightly-report-2").await;
+    let is_deleted = |object: &AthenaSession| object.metadata.deletion_timestamp.is_some();
+    world.until("nightly-report-2", "is to go with its Job", is_deleted).await;
+    world.start_following().await;
+    world.until_gone("nightly-report-2").await;
+    assert_eq!(world.athena_session(&id).state, "TERMINATED");
+    assert_eq!(world.athena.calls_of("StartSession", None), 1);
 }
 
 #[tokio::test]

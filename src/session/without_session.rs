@@ -1,0 +1,73 @@
+//! Workloads that are at work while their session has ended, or can't be started: whoever looks at the object is told
+//! which they are, and what they wait for. The operator has no right to change them. PURE.
+
+use std::time::Duration;
+
+use kube::ResourceExt;
+
+use super::verdict::Verdict;
+use super::view::View;
+use super::{starting, workload};
+use crate::api::reason::{Reason, Standing};
+
+/// The event that tells, once, of an end under a workload that is at work.
+pub(super) const EVENT: &str = "WorkloadWithoutSession";
+
+/// How what is told of them begins.
+const NOTE: &str = " Without a session: ";
+
+/// The verdict, with a word about the workloads that are left without a session.
+pub(super) fn noted(view: &View<'_>, verdict: Verdict) -> Verdict {
+    if workload::is_unread(view) {
+        // What an earlier process said of them stays until they have been read.
+        return verdict;
+    }
+    let message = verdict.message.split(NOTE).next().unwrap_or_default();
+    let note = note(view, verdict.reason).unwrap_or_default();
+    Verdict { message: format!("{message}{note}"), ..verdict }
+}
+
+/// Whether the verdict tells for the first time of a workload whose session has ended.
+pub(super) fn is_news(view: &View<'_>, verdict: &Verdict) -> bool {
+    let is_told = view.recorded_condition("Ready").is_some_and(|ready| ready.message.contains(NOTE));
+    is_final(verdict.reason) && verdict.message.contains(NOTE) && !is_told
+}
+
+/// How long from now until that is told of an end. A client may end the session itself, as the last thing it does.
+pub(super) fn wait(view: &View<'_>) -> Option<Duration> {
+    let told_at = view.recorded_terminated()?.last_transition_time.0 + view.timing.end_with?;
+    let rest = Duration::try_from(told_at.duration_since(view.now.wall)).unwrap_or_default();
+    (!rest.is_zero() && !workload::at_work(view).is_empty()).then_some(rest)
+}
+
+fn is_final(reason: Reason) -> bool {
+    matches!(reason, Reason::Ended | Reason::Failed | Reason::SessionNotFound)
+}
+
+fn note(view: &View<'_>, reason: Reason) -> Option<String> {
+    let workloads = workload::at_work(view);
+    let is_over = is_final(reason) && view.recorded_terminated().is_some() && wait(view).is_none();
+    let is_stuck = reason.row().standing == Standing::Stalled && !is_final(reason) && starting::has_none(view);
+    if workloads.is_empty() || !(is_over || is_stuck) {
+        return None;
+    }
+    let namespace = view.object.namespace().unwrap_or_default();
+    let config_map = view.object.spec.publish_to.as_ref().map(|it| format!("{namespace}/{}", it.config_map_name));
+    let waits = match (config_map, is_over) {
+        (Some(name), true) => {
+            format!(" ConfigMap {name}, which their Pods may wait for (CreateContainerConfigError), won't come.")
+        }
+        (Some(name), false) => {
+            format!(
+                " ConfigMap {name}, which their Pods wait for (CreateContainerConfigError), comes when this is mended."
+            )
+        }
+        (None, _) => String::new(),
+    };
+    let advice = if is_over {
+        "Delete what doesn't end by itself; for another run create it anew, with its AthenaSession."
+    } else {
+        "Delete what isn't to wait until then."
+    };
+    Some(format!("{NOTE}{}.{waits} {advice}", workloads.join(", ")))
+}

@@ -1,0 +1,154 @@
+//! Workloads that are left without a session: what is told of them, and how long the object stays for that.
+
+use athena_session_operator::api::session::{PublishTo, WorkloadOutcome};
+use athena_session_operator::athena::port::{ErrorClass, Operation, SessionState};
+use athena_session_operator::session::decide::Step;
+use athena_session_operator::session::workload::State;
+
+use crate::fixtures::{condition, minutes, seconds};
+use crate::world::{Event, World, completed, job, reason, unfinished};
+
+const CONFIG_MAP: &str = "ConfigMap team-a/nightly-session";
+const WAITS: &str = "Without a session: Job team-a/nightly.";
+
+/// A Job that is there, and an object that starts a session for it, tells it of that, and goes soon after the end.
+fn waiting() -> World {
+    let mut world = World::starting();
+    let spec = &mut world.object.as_mut().unwrap().spec;
+    spec.end_with = vec![job("nightly")];
+    spec.publish_to = Some(PublishTo { config_map_name: "nightly-session".to_owned() });
+    spec.ttl_after_ended = Some("1m".to_owned());
+    world.job_becomes("nightly", unfinished("job-1"), true);
+    world
+}
+
+fn up() -> World {
+    let mut world = waiting();
+    world.run_for(seconds(10));
+    world.event(&Event::Becomes(SessionState::Busy));
+    world.run_for(minutes(10));
+    assert_eq!(reason(&world), "Running");
+    world
+}
+
+fn failed() -> State {
+    State::Finished { uid: "job-1".to_owned(), outcome: WorkloadOutcome::Failed, at: None }
+}
+
+fn message(world: &World) -> String {
+    condition(world.recorded(), "Ready").unwrap().message.clone()
+}
+
+/// The Warnings of an end under a workload.
+fn warnings(world: &World) -> usize {
+    let notices = world.writes.iter().map(|(_, step)| match step {
+        Step::WriteStatus { notices, .. } => notices.iter().filter(|it| it.reason == "WorkloadWithoutSession").count(),
+        _ => 0,
+    });
+    notices.sum()
+}
+
+#[test]
+fn an_object_whose_session_failed_stays_while_its_job_waits() {
+    for restart in [false, true] {
+        let mut world = waiting();
+        world.run_for(seconds(10));
+        world.event(&Event::Becomes(SessionState::Failed));
+        world.run_for(minutes(1));
+        if restart {
+            world.event(&Event::Restart);
+        }
+        world.run_for(minutes(60));
+        assert_eq!(reason(&world), "Failed");
+        let told = message(&world);
+        assert!(
+            told.contains(WAITS) && told.contains(CONFIG_MAP) && told.contains("CreateContainerConfigError"),
+            "{told}"
+        );
+        assert_eq!(told.matches("spec.ttlAfterEnded counts from").count(), 1, "{told}");
+        assert_eq!(warnings(&world), 1);
+        world.forget_the_past();
+        world.run_for(minutes(60));
+        assert!(world.writes.is_empty() && world.steps.len() < 10, "{}", world.told());
+        world.job_becomes("nightly", failed(), true);
+        world.run_for(seconds(50));
+        assert!(world.object.is_some(), "the time counts from the end of the Job");
+        assert!(!message(&world).contains("Without a session"), "{}", message(&world));
+        world.run_for(seconds(30));
+        assert!(world.object.is_none() && world.breach.is_none(), "{:?}", world.breach);
+    }
+}
+
+#[test]
+fn a_start_that_is_refused_names_the_job_that_waits_for_it() {
+    let mut world = waiting();
+    world.outages = vec![(Operation::StartSession, ErrorClass::Invalid)];
+    world.run_for(minutes(5));
+    assert_eq!(reason(&world), "Invalid");
+    assert!(message(&world).contains(WAITS) && message(&world).contains(CONFIG_MAP), "{}", message(&world));
+    // So does one that can't be taken on at all.
+    let mut world = waiting();
+    world.starts.bounds = None;
+    world.object.as_mut().unwrap().metadata.finalizers = None;
+    world.event(&Event::Restart);
+    world.run_for(minutes(5));
+    assert_eq!(reason(&world), "StartNotAllowed");
+    assert!(message(&world).contains(WAITS) && message(&world).contains(CONFIG_MAP), "{}", message(&world));
+    world.beside.workloads.clear();
+    world.beside.news = Some(world.elapsed);
+    world.run_for(minutes(1));
+    assert!(!message(&world).contains("Without a session"), "{}", message(&world));
+}
+
+/// Where a session may run, nobody is told to delete the Job that may use it.
+#[test]
+fn while_a_session_may_run_its_job_isnt_told_to_be_without() {
+    let mut world = up();
+    world.event(&Event::Restart);
+    world.outages =
+        vec![(Operation::GetSession, ErrorClass::Denied), (Operation::GetSessionStatus, ErrorClass::Denied)];
+    world.run_for(minutes(10));
+    assert_eq!(reason(&world), "AccessDenied");
+    assert!(!message(&world).contains("Without a session"), "{}", message(&world));
+}
+
+#[test]
+fn an_end_under_a_job_that_is_at_work_is_a_warning_once() {
+    let mut world = up();
+    world.event(&Event::Becomes(SessionState::Terminated));
+    world.run_for(seconds(20));
+    assert_eq!((reason(&world), warnings(&world)), ("Ended".to_owned(), 0));
+    world.run_for(minutes(10));
+    assert!(
+        message(&world).contains("this operator didn't end it") && message(&world).contains(WAITS),
+        "{}",
+        message(&world)
+    );
+    world.event(&Event::Restart);
+    world.run_for(minutes(10));
+    assert_eq!((reason(&world), warnings(&world)), ("Ended".to_owned(), 1));
+    assert!(world.object.is_some() && world.breach.is_none(), "{:?}", world.breach);
+}
+
+/// PyAthena's close() ends the session that it was handed.
+#[test]
+fn a_client_that_ends_the_session_before_its_job_completes_is_no_trouble() {
+    let mut world = up();
+    world.event(&Event::Becomes(SessionState::Terminated));
+    world.run_for(seconds(20));
+    world.job_becomes("nightly", completed("job-1"), true);
+    world.run_for(minutes(10));
+    assert_eq!(warnings(&world), 0);
+    assert!(world.object.is_none(), "{}", world.told());
+}
+
+#[test]
+fn an_end_that_somebody_asked_for_needs_no_warning() {
+    for event in [Event::SetTerminate, Event::Delete] {
+        let mut world = up();
+        world.event(&event);
+        world.run_for(minutes(10));
+        assert_eq!(warnings(&world), 0);
+        assert!(world.object.is_none(), "{}", world.told());
+    }
+}
