@@ -35,9 +35,15 @@ pub fn is_kept(group: &impl ResourceExt) -> bool {
     group.finalizers().iter().any(|name| name == WORK_GROUP_FINALIZER)
 }
 
-/// The annotation, on an AthenaSession or an AthenaWorkGroup, that holds up ends as long as it is there and
+/// The annotation, on an AthenaSession or an AthenaWorkGroup, that holds up starts and ends as long as it is there and
 /// isn't `false`.
 pub const PAUSED: &str = "athena-operator.dev/paused";
+
+/// The label that Velero puts on what it restores from a backup.
+pub const RESTORED: &str = "velero.io/restore-name";
+
+/// The annotation by which somebody says, with the value `true`, that a restored AthenaSession is to start its session.
+pub const START_RESTORED: &str = "athena-operator.dev/start-restored";
 
 /// The CustomResourceDefinitions, as they are installed.
 #[must_use]

@@ -38,6 +38,8 @@ reasons! {
     StartNotAllowed: False, Stalled, Slow, true;
     /// The work group's engine doesn't take what spec.start asks for.
     EngineRefuses: False, Stalled, Slow, true;
+    /// The object was restored from a backup: it starts no session until somebody says so.
+    Restored: False, Stalled, Slow, true;
     /// The namespace has as many sessions as the AthenaWorkGroup allows.
     WaitingForQuota: False, Reconciling, Slow, false;
     /// Athena has no room for another session now.
@@ -110,9 +112,9 @@ reasons! {
     WrongWorkGroup: Unknown, Stalled, Never, true;
     /// Another AthenaSession has the session.
     AlreadyDeclared: Unknown, Stalled, Slow, true;
-    /// The end is asked for, and the annotation athena-operator.dev/paused holds it up.
+    /// The annotation athena-operator.dev/paused holds up the start or the end that is asked for.
     Paused: Unknown, Stalled, Slow, true;
-    /// The end is asked for, and the operator runs with --read-only.
+    /// The operator runs with --read-only: it doesn't start, or end, what is asked for.
     ReadOnly: Unknown, Stalled, Slow, true;
 }
 

@@ -13,9 +13,9 @@ use serde::ser::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Value, json};
 
-use super::PAUSED;
 use super::reason::Reason;
 use super::session::{AthenaSession, AthenaSessionSpec, AthenaSessionStatus, Workload};
+use super::{PAUSED, RESTORED, START_RESTORED};
 
 /// An AthenaSession, packed: of ten thousand in memory each is half as large as it is when it can be looked into.
 #[derive(Clone, Debug)]
@@ -90,10 +90,13 @@ impl StartPlace {
         let is_waiting =
             |it: &Value| it["type"] == "Reconciling" && it["reason"] == Reason::WaitingForWorkload.as_str();
         let waits_for_workload = || conditions.into_iter().flatten().any(is_waiting);
+        // With --read-only each object is told how it would stand without it.
+        let is_forecast = |it: &Value| it["reason"] == Reason::ReadOnly.as_str();
+        let is_read_only = || conditions.into_iter().flatten().any(is_forecast);
         match &status["startAttempt"]["outcome"] {
             _ if is_true("Terminated") => Self::Free,
             Value::String(outcome) if outcome != "Refused" => Self::Counts,
-            _ if is_true("Stalled") || waits_for_workload() => Self::Free,
+            _ if is_true("Stalled") && !is_read_only() || waits_for_workload() => Self::Free,
             _ => Self::Waits,
         }
     }
@@ -179,9 +182,11 @@ struct Metadata {
     labels: Option<BTreeMap<String, String>>,
     #[serde(skip)]
     tracked_by: Option<&'static str>,
+    #[serde(skip)]
+    restored_by: Option<String>,
 }
 
-/// The label by which an object that was read says who tracks it; its real labels aren't kept.
+/// The label by which an object that was read says who tracks it. Of its real labels only [`RESTORED`] is kept.
 pub const TRACKED_BY: &str = "athena-operator.dev/tracked-by";
 
 impl Metadata {
@@ -216,9 +221,11 @@ impl TryFrom<Metadata> for ObjectMeta {
         if read.name.is_none() {
             return Err("an object without a name");
         }
-        let labels = read.tracked_by.map(|tracker| BTreeMap::from([(TRACKED_BY.to_owned(), tracker.to_owned())]));
+        let tracked_by = read.tracked_by.map(|tracker| (TRACKED_BY.to_owned(), tracker.to_owned()));
+        let restored_by = read.restored_by.map(|restore| (RESTORED.to_owned(), restore));
+        let labels: BTreeMap<_, _> = tracked_by.into_iter().chain(restored_by).collect();
         let mut annotations = read.annotations.unwrap_or_default();
-        annotations.retain(|name, _| name == PAUSED);
+        annotations.retain(|name, _| name == PAUSED || name == START_RESTORED);
         Ok(Self {
             name: read.name,
             namespace: read.namespace,
@@ -229,7 +236,7 @@ impl TryFrom<Metadata> for ObjectMeta {
             deletion_timestamp: read.deletion_timestamp,
             finalizers: read.finalizers,
             annotations: (!annotations.is_empty()).then_some(annotations),
-            labels,
+            labels: (!labels.is_empty()).then_some(labels),
             ..Self::default()
         })
     }
@@ -251,6 +258,10 @@ impl Raw {
         // Who tracks the object matters where it would be deleted; of thousands of others it would be much to keep.
         if !raw.spec["ttlAfterEnded"].is_null() {
             raw.metadata.tracked_by = raw.metadata.tracker();
+        }
+        // That it was restored matters where it would start a session.
+        if raw.spec["start"].is_object() {
+            raw.metadata.restored_by = raw.metadata.labels.as_ref().and_then(|labels| labels.get(RESTORED).cloned());
         }
         Ok(raw)
     }

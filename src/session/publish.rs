@@ -236,10 +236,16 @@ pub(super) fn hindrance(view: &View<'_>) -> Option<Verdict> {
     let steady = view.timing.steady;
     let lead = verdict::in_spite(view);
     if known.found == Found::Foreign {
+        // Who creates an object anew ends its session.
+        let otherwise = if view.is_starting() {
+            "create this one anew with another name"
+        } else {
+            "hand over status.sessionId in another way"
+        };
         let message = format!(
             "{lead} spec.publishTo can't tell of it: ConfigMap {namespace}/{name} is there already, and isn't this \
-             object's. It is left as it is. If nobody needs it, delete it; if another AthenaSession publishes there, \
-             create this one anew with another name. Looked at again every {steady:?}."
+             object's. It is left as it is. If nobody needs that ConfigMap, delete it; if another AthenaSession publishes there, \
+             {otherwise}. Looked at again every {steady:?}."
         );
         return Some(Verdict { reason: Reason::PublishConflict, message });
     }

@@ -6,7 +6,7 @@
 //!   an end is asked for ─ surely none ► nothing to end
 //!                        └ otherwise ─► list by the mark, twice, a quiet time apart
 //!   a call may have had its effect ─► list by the mark; found: this object's
-//!   not allowed, no room, read-only ► wait, and say so
+//!   restored, not allowed, paused, no room, read-only ► wait, and say so
 //!   its workloads are suspended ────► wait, and say so
 //!   its workloads have finished ────► nothing to start, for good
 //!   not found ── the attempt is young ► call again, with the same token
@@ -16,7 +16,9 @@
 
 use std::time::{Duration, Instant};
 
+use jiff::SignedDuration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::ResourceExt;
 
 use super::decide::{self, Step};
 use super::engine;
@@ -27,9 +29,10 @@ use super::status;
 use super::verdict::{self, Verdict};
 use super::view::{Evidence, View};
 use super::workload;
-use crate::api::condition;
-use crate::api::reason::{Reason, Standing};
+use crate::api::reason::{Reason, Standing, Tristate};
 use crate::api::session::{AthenaSessionStatus, DeletionPolicy, StartAttempt, StartOutcome, TerminationReason};
+use crate::api::start::SessionStart;
+use crate::api::{RESTORED, START_RESTORED, condition};
 use crate::athena::engine::{Engine, EngineKnowledge};
 use crate::work_group::places::Stake;
 use crate::work_group::terms::{Brake, Place};
@@ -49,6 +52,10 @@ pub(super) fn pursue(view: &View<'_>) -> Step {
         return end_nothing(view);
     }
     if view.terms.refusal.is_some() {
+        return Step::Wait(Some(view.timing.steady));
+    }
+    // Nothing was asked of Athena for it, and nothing is going to be.
+    if is_restored(view) && !may_run(view) {
         return Step::Wait(Some(view.timing.steady));
     }
     // What holds up another call hides no session that was started before.
@@ -217,10 +224,11 @@ fn is_told_of(view: &View<'_>) -> bool {
 }
 
 /// Whether a start has to wait for somebody, so that another object may have the place meanwhile. Capacity comes by
-/// itself; and one whose call is due again has reserved its place anew.
+/// itself; and one whose call is due again has reserved its place anew. With --read-only each is told how it would stand
+/// without it, and so keeps its turn.
 fn is_held_up(view: &View<'_>) -> bool {
     let is_barred = view.terms.refusal.is_some() || verdict::scope_problem(view).is_some();
-    let hindrance = || hindrance(view).filter(|it| it.reason != Reason::WaitingForQuota);
+    let hindrance = || hindrance(view).filter(|it| !matches!(it.reason, Reason::WaitingForQuota | Reason::ReadOnly));
     let trouble = || view.knowledge.start.trouble.as_deref().filter(|trouble| trouble.retry_at > view.now.tick);
     let refusal = || trouble().map(|trouble| verdict::explain(&trouble.error, view.timing).0);
     let reason = hindrance().map(|it| it.reason).or_else(refusal);
@@ -228,8 +236,20 @@ fn is_held_up(view: &View<'_>) -> bool {
     is_barred || reason.is_some_and(waits)
 }
 
+/// The call of StartSession that is recorded for this very object.
 fn recorded<'a>(view: &'a View<'_>) -> Option<&'a StartAttempt> {
-    view.recorded().and_then(|status| status.start_attempt.as_ref())
+    let attempt = view.recorded()?.start_attempt.as_ref()?;
+    (!is_of_the_backup(view, attempt)).then_some(attempt)
+}
+
+/// Whether a call was recorded for the object that was backed up, together with its status: before the restored one was
+/// there. The session bears the mark of the former.
+fn is_of_the_backup(view: &View<'_>, attempt: &StartAttempt) -> bool {
+    let metadata = &view.object.metadata;
+    let created = metadata.creation_timestamp.as_ref().filter(|_| view.object.labels().contains_key(RESTORED));
+    // Clocks differ, by less than that: AWS refuses calls whose time is five minutes off.
+    let margin = SignedDuration::try_from(TOKEN_LIFE).unwrap_or_default();
+    created.is_some_and(|created| created.0.duration_since(attempt.at.0) > margin)
 }
 
 fn age(view: &View<'_>, attempt: &StartAttempt) -> Duration {
@@ -293,61 +313,128 @@ pub(super) fn attempt_to_record(view: &View<'_>) -> Option<StartAttempt> {
     if is_surely_none(view) {
         return recorded.as_ref().and_then(|_| with(StartOutcome::Refused));
     }
-    // An earlier process may have called, but not before the object was there.
-    let is_lost = is_lost(view) && !is_lost_without_grant(view);
+    // An earlier process may have called, which had put the finalizer on, and not before the object was there.
+    let is_lost = view.is_held() && is_lost(view) && !is_undecided(view) && !is_restored(view);
     let created = view.object.metadata.creation_timestamp.clone().filter(|_| is_lost && recorded.is_none());
     let unknown = |at| StartAttempt { at, outcome: StartOutcome::Unknown, engine_version: None };
     created.map(unknown).or(recorded)
 }
 
 /// Without a grant, and without a record, an object has a finalizer that anybody may have put on it, or a status that was
-/// wiped. Which of them isn't decided before there is a grant: until then it stays visible that the status was lost.
-pub(super) fn is_lost_without_grant(view: &View<'_>) -> bool {
+/// wiped. Which of them isn't decided before there is a grant: until then it stays visible that the status was lost. A
+/// restored object may have its finalizer from the backup: there a list by its mark decides.
+pub(super) fn is_undecided(view: &View<'_>) -> bool {
     let starts = view.object.spec.start.is_some();
-    starts && view.is_held() && view.terms.refusal.is_some() && is_lost(view) && !is_surely_none(view)
+    let waits = view.terms.refusal.is_some() || is_restored(view) && view.knowledge.start.unlisted.is_none();
+    starts && view.is_held() && waits && is_lost(view) && !is_surely_none(view)
 }
 
-/// What keeps the session from being started.
+/// Whether a session may run for the object, which Athena hasn't shown to this process: it is recorded, or a call that
+/// isn't known to have been refused. Until it is proven that there is none, nothing is said of a start: who deletes the object
+/// would end that session.
+pub(super) fn may_run(view: &View<'_>) -> bool {
+    if !view.is_starting() || is_surely_none(view) {
+        return false;
+    }
+    let may_have_called = match recorded(view) {
+        Some(attempt) => attempt.outcome != StartOutcome::Refused,
+        // The status was lost, and with it what it said of a call; or the finalizer comes from a backup.
+        None => view.is_held() && is_lost(view) && !(is_restored(view) && view.knowledge.start.unlisted.is_some()),
+    };
+    view.session_id().is_some() || may_have_called || view.knowledge.start.called_at.is_some()
+}
+
+/// What keeps the session from being started, or from being started again. People are told of it only where no session
+/// may run ([`may_run`]).
 pub(super) fn hindrance(view: &View<'_>) -> Option<Verdict> {
-    let terms = view.terms;
-    let name = terms.reference.as_deref().unwrap_or_default();
     let start = view.object.spec.start.as_ref()?;
-    let asked = terms.start.as_ref();
-    if terms.refusal.is_none()
-        && let Some(breach) = breach(start, asked.and_then(|asked| asked.bounds.as_deref()))
-    {
-        let none = if !view.is_held() || is_surely_none(view) { " No session was started." } else { "" };
-        let message = format!(
-            "AthenaWorkGroup {name} doesn't allow this start: {breach}.{none} spec.start can't change: create another AthenaSession, or have a cluster \
-             administrator allow it."
-        );
-        return Some(Verdict { reason: Reason::StartNotAllowed, message });
-    }
-    if let Some(refusal) = engine::refusal(view) {
-        return Some(refusal);
-    }
-    if terms.is_closing {
-        let message = format!(
-            "AthenaWorkGroup {name} is being deleted: no session is started there. Delete this object, or have the \
-             AthenaWorkGroup created anew once it is gone."
-        );
-        return Some(Verdict { reason: Reason::WorkGroupTerminating, message });
-    }
-    if terms.brake == Some(Brake::ReadOnly) {
-        let message = "The operator runs with --read-only: otherwise it would call StartSession now.";
-        return Some(Verdict { reason: Reason::ReadOnly, message: message.to_owned() });
+    let forbidden = restored(view)
+        .or_else(|| not_allowed(view, start))
+        .or_else(|| engine::refusal(view))
+        .or_else(|| closing(view))
+        .or_else(|| paused(view));
+    if forbidden.is_some() {
+        return forbidden;
     }
     // What is recorded is looked at before a place is asked for.
     if view.session_id().is_some() && view.knowledge.absence.is_none() {
         return None;
     }
-    if let Some(hold) = workload::hold(view) {
-        return Some(hold);
+    // The forecast comes last: it tells of what would be done, not of what would be refused all the same.
+    workload::hold(view).or_else(|| no_place(view)).or_else(|| verdict::beside(view)).or_else(|| read_only(view))
+}
+
+fn restored(view: &View<'_>) -> Option<Verdict> {
+    if !is_restored(view) {
+        return None;
     }
-    if let Some(Place::Taken(crowd)) = asked.map(|asked| &asked.place) {
-        return Some(Verdict { reason: Reason::WaitingForQuota, message: crowd.sentence(name) });
+    let restore = view.object.labels().get(RESTORED).map(String::as_str).unwrap_or_default();
+    let message = format!(
+        "This object was restored from a backup (label {RESTORED}: {restore}), and starts no session by itself. If nobody needs the \
+         session, delete this object; to start the session, set the annotation {START_RESTORED}: \"true\" on it."
+    );
+    Some(Verdict { reason: Reason::Restored, message })
+}
+
+/// Whether the object came out of a backup, nobody has said that its session is to be started, and no call for it is known.
+fn is_restored(view: &View<'_>) -> bool {
+    let object = view.object;
+    let is_agreed = object.annotations().get(START_RESTORED).is_some_and(|value| value == "true");
+    let is_called = recorded(view).is_some() || view.knowledge.start.called_at.is_some();
+    object.spec.start.is_some() && object.labels().contains_key(RESTORED) && !is_agreed && !is_called
+}
+
+fn not_allowed(view: &View<'_>, start: &SessionStart) -> Option<Verdict> {
+    let bounds = view.terms.start.as_ref().and_then(|start| start.bounds.as_deref());
+    if view.terms.refusal.is_some() {
+        return None;
     }
-    verdict::beside(view)
+    let breach = breach(start, bounds)?;
+    let none = if !view.is_held() || is_surely_none(view) { " No session was started." } else { "" };
+    let message = format!(
+        "AthenaWorkGroup {} doesn't allow this start: {breach}.{none} spec.start can't change: create another AthenaSession, or have a cluster \
+         administrator allow it.",
+        reference(view)
+    );
+    Some(Verdict { reason: Reason::StartNotAllowed, message })
+}
+
+fn closing(view: &View<'_>) -> Option<Verdict> {
+    if !view.terms.is_closing {
+        return None;
+    }
+    let message = format!(
+        "AthenaWorkGroup {} is being deleted: no session is started there. Delete this object, or have the AthenaWorkGroup \
+         created anew once it is gone.",
+        reference(view)
+    );
+    Some(Verdict { reason: Reason::WorkGroupTerminating, message })
+}
+
+fn paused(view: &View<'_>) -> Option<Verdict> {
+    let message = verdict::pause(view, "start")?;
+    Some(Verdict { reason: Reason::Paused, message })
+}
+
+fn no_place(view: &View<'_>) -> Option<Verdict> {
+    match &view.terms.start.as_ref()?.place {
+        Place::Taken(crowd) => {
+            Some(Verdict { reason: Reason::WaitingForQuota, message: crowd.sentence(reference(view)) })
+        }
+        Place::Has | Place::Free => None,
+    }
+}
+
+fn read_only(view: &View<'_>) -> Option<Verdict> {
+    if view.terms.brake != Some(Brake::ReadOnly) {
+        return None;
+    }
+    let message = "The operator runs with --read-only: otherwise it would call StartSession now.";
+    Some(Verdict { reason: Reason::ReadOnly, message: message.to_owned() })
+}
+
+fn reference<'a>(view: &'a View<'_>) -> &'a str {
+    view.terms.reference.as_deref().unwrap_or_default()
 }
 
 /// Where an object stands whose session isn't known.
@@ -355,10 +442,28 @@ pub(super) fn standing(view: &View<'_>) -> Option<Verdict> {
     if view.intent().is_some() {
         return Some(ending(view));
     }
+    if may_run(view) {
+        // As long as Athena hasn't answered, what was told of the session before stays told.
+        return trouble(view).or_else(|| unclear(view));
+    }
     hindrance(view)
         .or_else(|| trouble(view))
-        .or_else(|| unclear(view))
         .or_else(|| is_surely_none(view).then(beginning).filter(|_| recorded(view).is_some()))
+}
+
+/// Condition `Active` of an object whose session isn't known, where no end is asked for.
+pub(super) fn activity(view: &View<'_>, reason: Reason) -> Tristate {
+    if !may_run(view) {
+        return Tristate::False;
+    }
+    let recorded = view.recorded_condition("Active").map(|active| active.status.as_str());
+    match (reason, recorded) {
+        // Of a session that Athena hasn't shown it says nothing that a call for it is made again.
+        (Reason::Starting | Reason::WaitingForCapacity, Some("True")) => Tristate::True,
+        (Reason::Starting | Reason::WaitingForCapacity, Some("False")) => Tristate::False,
+        (Reason::Starting | Reason::WaitingForCapacity, _) => Tristate::Unknown,
+        _ => reason.row().active,
+    }
 }
 
 fn ending(view: &View<'_>) -> Verdict {

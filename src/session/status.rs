@@ -36,7 +36,11 @@ pub fn due(view: &View<'_>) -> Option<(AthenaSessionStatus, Vec<Notice>)> {
 #[must_use]
 pub(super) fn render(view: &View<'_>, verdict: &Verdict, with_session: bool) -> AthenaSessionStatus {
     let mut status = view.recorded().cloned().unwrap_or_default();
-    status.observed_generation = view.object.metadata.generation.filter(|_| !starting::is_lost_without_grant(view));
+    if verdict.reason == Reason::Restored {
+        // Whatever is recorded besides is the record of the object that was backed up.
+        status = AthenaSessionStatus { conditions: status.conditions, ..AthenaSessionStatus::default() };
+    }
+    status.observed_generation = view.object.metadata.generation.filter(|_| !starting::is_undecided(view));
     status.start_attempt = starting::attempt_to_record(view);
     if view.object.spec.start.is_some() && view.session_id().is_none() {
         // It was somebody else's record.
@@ -106,8 +110,13 @@ fn conditions(view: &View<'_>, verdict: &Verdict, status: &AthenaSessionStatus) 
         (Some(state), Evidence::Absent) => format!("Athena no longer knows the session; its last word was {state}."),
         (Some(state), _) => format!("Athena's word when this was written: {state}."),
     };
-    let active =
-        if view.intent().is_some() || view.is_held() && view.is_starting() { Tristate::False } else { row.active };
+    let active = if view.intent().is_some() {
+        Tristate::False
+    } else if view.is_held() && view.is_starting() {
+        starting::activity(view, verdict.reason)
+    } else {
+        row.active
+    };
     let draft = |type_, status, reason, message| Draft { type_, status, reason, message };
     let word = verdict.reason.as_str();
     let mut drafts = vec![

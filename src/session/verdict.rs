@@ -92,14 +92,27 @@ pub fn unheld(view: &View<'_>) -> Option<Verdict> {
     if let Some(owner) = &terms.owner {
         return Some(declared_by(view, owner));
     }
-    if let Some(hindrance) = starting::hindrance(view).filter(|it| it.reason == Reason::StartNotAllowed) {
+    let may_run =
+        view.is_started() || starting::may_run(view) || view.was_adopted() && view.recorded_terminated().is_none();
+    let forbids = |it: &Verdict| matches!(it.reason, Reason::StartNotAllowed | Reason::Restored);
+    let hindrance = || starting::hindrance(view).filter(forbids);
+    // What forbids a start holds up nothing that was started: the finalizer is put on anew.
+    if !may_run && let Some(hindrance) = hindrance() {
         return Some(hindrance);
     }
     let name = terms.reference.as_deref().filter(|_| terms.is_closing)?;
-    let message = format!(
-        "AthenaWorkGroup {name} is being deleted, and takes no new sessions. Delete this object, or have the \
-         AthenaWorkGroup created anew once it is gone."
-    );
+    let message = if may_run {
+        format!(
+            "AthenaWorkGroup {name} is being deleted, and takes no new sessions. A session may run for this object, and as long as \
+             the operator's finalizer is missing here nothing ends that session: keep this object, and have the \
+             AthenaWorkGroup created again once it is gone."
+        )
+    } else {
+        format!(
+            "AthenaWorkGroup {name} is being deleted, and takes no new sessions. Delete this object, or have the \
+             AthenaWorkGroup created anew once it is gone."
+        )
+    };
     Some(Verdict { reason: Reason::WorkGroupTerminating, message })
 }
 
@@ -127,13 +140,24 @@ fn refused(view: &View<'_>, refusal: Refusal) -> Verdict {
     let message = if view.is_held() && is_ending {
         format!("{message} Athena is ending the session already; the operator does nothing more to it.")
     } else if view.object.spec.start.is_some() {
-        format!("{message} Until then no session is started; one that was started is ended all the same.")
+        format!("{message} {}", starts_meanwhile(view, refusal))
     } else if view.is_held() {
         format!("{message} Until then the session is left as it is, and isn't ended.")
     } else {
         message
     };
     Verdict { reason, message: with_way_out(view, message) }
+}
+
+/// What holds of starts, and of what was started, until there is a grant.
+fn starts_meanwhile(view: &View<'_>, refusal: Refusal) -> &'static str {
+    match refusal {
+        _ if !(view.is_started() || starting::may_run(view)) => "Until then no session is started.",
+        Refusal::NamespaceNotAllowed if view.is_held() => {
+            "The session that this object started is ended all the same when that is asked for."
+        }
+        _ => "Until then the session that this object started is neither looked at nor ended.",
+    }
 }
 
 fn declared_by(view: &View<'_>, owner: &Claim) -> Verdict {
@@ -169,23 +193,31 @@ pub fn hindrance(view: &View<'_>) -> Option<Verdict> {
         return Some(refused(view, refusal));
     }
     let (reason, message) = match view.terms.brake? {
+        Brake::ReadOnly if view.asked().is_some_and(|asked| asked != TerminationReason::WorkloadFinished) => {
+            (Reason::ReadOnly, "The operator runs with --read-only: otherwise it would call TerminateSession now.".to_owned())
+        }
         Brake::ReadOnly => (
             Reason::ReadOnly,
-            "The operator runs with --read-only: otherwise it would call TerminateSession now.".to_owned(),
+            "The operator runs with --read-only: otherwise it would make sure that the time has come, and then call TerminateSession."
+                .to_owned(),
         ),
-        Brake::ObjectPaused => (
-            Reason::Paused,
-            format!("The annotation {PAUSED} on this object holds up the end of the session. Remove it to go on."),
-        ),
-        Brake::WorkGroupPaused => (
-            Reason::Paused,
-            format!(
-                "The annotation {PAUSED} on AthenaWorkGroup {} holds up the end of the session. Remove it to go on.",
-                view.terms.reference.as_deref().unwrap_or_default()
-            ),
-        ),
+        Brake::ObjectPaused | Brake::WorkGroupPaused => (Reason::Paused, pause(view, "end")?),
     };
     Some(Verdict { reason, message: with_way_out(view, message) })
+}
+
+/// What an annotation holds up, the `start` or the `end` of the session, and how that goes on; None where there is none.
+pub(super) fn pause(view: &View<'_>, held_up: &str) -> Option<String> {
+    let place = match view.terms.brake? {
+        Brake::ReadOnly => return None,
+        Brake::ObjectPaused => "this object".to_owned(),
+        Brake::WorkGroupPaused => {
+            format!("AthenaWorkGroup {}", view.terms.reference.as_deref().unwrap_or_default())
+        }
+    };
+    Some(format!(
+        "The annotation {PAUSED} on {place} holds up the {held_up} of the session. Remove it, or set it to \"false\", to go on."
+    ))
 }
 
 /// How long something may still be missing before it counts as trouble; None: no longer.
@@ -440,7 +472,10 @@ fn draining(view: &View<'_>, reason: TerminationReason) -> Option<Verdict> {
 
 fn alive(view: &View<'_>, seen: &Seen) -> Verdict {
     let state = &seen.status.state;
-    if let Some(hindrance) = hindrance(view).filter(|_| *state != SessionState::Terminating) {
+    // A forecast tells of what would be done now, and not of an end that would wait.
+    let waits = |hindrance: &Verdict| hindrance.reason == Reason::ReadOnly && limits::draining(view).is_some();
+    let hindrance = hindrance(view).filter(|it| *state != SessionState::Terminating && !waits(it));
+    if let Some(hindrance) = hindrance {
         return hindrance;
     }
     if is_overdue(view, state) {

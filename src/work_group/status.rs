@@ -183,7 +183,11 @@ fn verdict(view: &GroupView<'_>) -> (Reason, String) {
     if let Some(error) = &view.census.trouble {
         return unlisted(view, error);
     }
-    let paused = if is_paused(group) { format!(" The annotation {PAUSED} holds up all ends.") } else { String::new() };
+    let paused = if is_paused(group) {
+        format!(" The annotation {PAUSED} holds up all starts and ends.")
+    } else {
+        String::new()
+    };
     let users = match group.spec.namespaces.from {
         From::All => "each namespace",
         From::None => "no namespace, as spec.namespaces says",

@@ -30,7 +30,7 @@ pub struct Terms {
     pub is_closing: bool,
     /// Our finalizer isn't on the AthenaWorkGroup yet, so that it could go while sessions depend on it: a moment to wait.
     pub is_opening: bool,
-    /// What holds up ends.
+    /// What holds up starts and ends.
     pub brake: Option<Brake>,
     /// Another object that the session belongs to.
     pub owner: Option<Claim>,
@@ -125,7 +125,7 @@ pub enum Refusal {
     NamespaceNotAllowed,
 }
 
-/// What holds up ends.
+/// What holds up starts and ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Brake {
     /// The operator runs with `--read-only`.
@@ -226,19 +226,20 @@ pub fn selects(namespaces: &Namespaces, labels: &BTreeMap<String, String>) -> bo
     }
 }
 
-/// Whether the annotation that holds up ends is there.
+/// Whether the annotation that holds up starts and ends is there.
 #[must_use]
 pub fn is_paused(object: &impl ResourceExt) -> bool {
     object.annotations().get(PAUSED).is_some_and(|value| value != "false")
 }
 
 fn brake(object: &AthenaSession, group: Option<&AthenaWorkGroup>, rules: Rules) -> Option<Brake> {
-    if rules.read_only {
-        Some(Brake::ReadOnly)
-    } else if is_paused(object) {
+    if is_paused(object) {
         Some(Brake::ObjectPaused)
+    } else if group.is_some_and(is_paused) {
+        Some(Brake::WorkGroupPaused)
     } else {
-        group.is_some_and(is_paused).then_some(Brake::WorkGroupPaused)
+        // What --read-only forecasts would be done without it.
+        rules.read_only.then_some(Brake::ReadOnly)
     }
 }
 

@@ -335,12 +335,26 @@ fn an_attempt_of_an_earlier_process_takes_a_place_too() {
         world.run_for(seconds(30));
         let told = world.told();
         assert!(
-            told.starts_with(if is_taken { "Find Reserve Write Wait" } else { "Find Reserve Refresh Start Write" }),
+            told.starts_with(if is_taken { "Find Reserve Wait" } else { "Find Reserve Refresh Start Write" }),
             "{told}"
         );
         assert_eq!(world.starts.requests.len(), usize::from(!is_taken), "{told}");
         assert_eq!(world.breach, None);
     }
+}
+
+#[test]
+fn what_becomes_allowed_long_after_it_was_refused_is_started() {
+    let mut world = World::starting();
+    world.starts.bounds = None;
+    world.object.as_mut().unwrap().metadata.finalizers = None;
+    world.knowledge.adopted_here = false;
+    world.run_for(minutes(30));
+    assert_eq!(reason(&world), "StartNotAllowed");
+    assert_eq!(world.recorded().start_attempt, None, "nothing was called");
+    world.starts.bounds = Some(StartBounds::default());
+    world.run_for(minutes(2));
+    assert!(has_started(&world), "{:?} {}", world.breach, reason(&world));
 }
 
 /// The bound was lowered, and then the operator restarted.
@@ -404,8 +418,12 @@ fn who_waits_for_capacity_keeps_its_place_and_who_is_refused_for_good_gives_it_u
 
 #[test]
 fn what_isnt_to_be_started_any_more_gives_its_place_up() {
-    let stops =
-        [Event::Brake(Some(Brake::ReadOnly)), Event::GroupCloses(true), Event::GroupAllows(false), Event::SetTerminate];
+    let stops = [
+        Event::Brake(Some(Brake::ObjectPaused)),
+        Event::GroupCloses(true),
+        Event::GroupAllows(false),
+        Event::SetTerminate,
+    ];
     for stop in stops {
         let mut world = World::starting();
         world.starts.limited = true;

@@ -1,0 +1,276 @@
+//! What is told of an object on whose record a session, or a call that may have started one, stands: nothing of a start.
+//! Who deleted the object, or created it anew, would end that session.
+
+use athena_session_operator::api::RESTORED;
+use athena_session_operator::api::reason::Reason;
+use athena_session_operator::api::session::{AthenaSessionStatus, PublishTo};
+use athena_session_operator::athena::engine::{Engine, EngineKnowledge};
+use athena_session_operator::athena::port::{ErrorClass, Operation, SessionState};
+use athena_session_operator::session::decide::Step;
+use athena_session_operator::work_group::terms::{Brake, Crowd};
+
+use crate::fixtures::{condition, minutes, seconds};
+use crate::world::{Event, Forgery, Poller, World, job, reason};
+
+type Change = fn(&mut World);
+
+/// What forbids a start, or holds it up.
+const FORBIDS: [(&str, Change); 14] = [
+    ("not allowed", |world| world.starts.bounds = None),
+    ("being deleted", |world| world.event(&Event::GroupCloses(true))),
+    ("read-only", |world| world.event(&Event::Brake(Some(Brake::ReadOnly)))),
+    ("object paused", |world| world.event(&Event::Brake(Some(Brake::ObjectPaused)))),
+    ("work group paused", |world| world.event(&Event::Brake(Some(Brake::WorkGroupPaused)))),
+    ("no place", |world| {
+        world.starts.crowd = Some(Crowd { limit: 1, holders: vec!["other".to_owned()], waiting: 0 });
+    }),
+    ("ConfigMap of another", |world| {
+        publishing(world);
+        world.meddle(Some(("somebody", "another")));
+    }),
+    ("no right to ConfigMaps", |world| {
+        publishing(world);
+        world.beside.is_forbidden = true;
+    }),
+    ("no right to Jobs", |world| {
+        world.object.as_mut().unwrap().spec.end_with = vec![job("nightly")];
+        world.beside.is_forbidden = true;
+    }),
+    ("not Spark", |world| {
+        world.starts.engine = EngineKnowledge::Known(Engine::NotSpark(None));
+    }),
+    ("restored", |world| {
+        let label = (RESTORED.to_owned(), "daily-1".to_owned());
+        world.object.as_mut().unwrap().metadata.labels = Some([label].into());
+    }),
+    ("not selected", |world| world.event(&Event::GroupAllows(false))),
+    ("no work group", |world| world.event(&Event::GroupExists(false))),
+    ("StartSession refused", |world| world.outages.push((Operation::StartSession, ErrorClass::Denied))),
+];
+
+/// What is on record, of a session that runs.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum OnRecord {
+    Session,
+    /// The session, and not how it was started.
+    IdAlone,
+    /// The call, and not what came of it.
+    Attempt,
+    /// Nothing, though the finalizer is there.
+    Lost,
+}
+
+const RECORDS: [OnRecord; 4] = [OnRecord::Session, OnRecord::IdAlone, OnRecord::Attempt, OnRecord::Lost];
+
+/// What Athena does after the restart.
+const ATHENA: [Option<ErrorClass>; 4] =
+    [None, Some(ErrorClass::Unavailable), Some(ErrorClass::Throttled), Some(ErrorClass::Denied)];
+
+fn publishing(world: &mut World) {
+    let publish_to = PublishTo { config_map_name: "nightly".to_owned() };
+    world.object.as_mut().unwrap().spec.publish_to = Some(publish_to);
+}
+
+/// A session that runs, as an earlier process left its object.
+fn restarted(on_record: OnRecord) -> World {
+    let mut world = World::starting();
+    if on_record == OnRecord::Attempt {
+        world.ambush.push((2, Event::Restart));
+        world.pass();
+        assert_eq!(world.told(), "Write Start");
+        world.event(&Event::Becomes(SessionState::Idle));
+        return world;
+    }
+    world.run_for(seconds(5));
+    world.event(&Event::Becomes(SessionState::Idle));
+    world.run_for(minutes(2));
+    assert_eq!(reason(&world), "Running");
+    world.event(&Event::Restart);
+    match on_record {
+        OnRecord::IdAlone => world.object.as_mut().unwrap().status.as_mut().unwrap().start_attempt = None,
+        OnRecord::Lost => world.event(&Event::Forge(Forgery::Emptied)),
+        OnRecord::Session | OnRecord::Attempt => {}
+    }
+    world
+}
+
+fn statuses(world: &World) -> impl Iterator<Item = &AthenaSessionStatus> {
+    world.writes.iter().filter_map(|(_, step)| match step {
+        Step::WriteStatus { status, .. } => Some(&**status),
+        _ => None,
+    })
+}
+
+/// What of a status speaks of a start, or gives advice that would end the session.
+fn misleads(status: &AthenaSessionStatus) -> Option<String> {
+    const WRONG: [&str; 9] = [
+        "Create another",
+        "Delete this object",
+        "delete this object",
+        "create another",
+        "create this one anew",
+        "o session is started",
+        "o session was started",
+        "StartSession now",
+        "holds up the start",
+    ];
+    let speaks_of_a_start = |reason: &str| {
+        use Reason::{
+            ReadOnly, Restored, StartNotAllowed, StartUnclear, WaitingForQuota, WorkGroupNotSpark, WorkGroupTerminating,
+        };
+        [
+            StartNotAllowed,
+            Restored,
+            WorkGroupNotSpark,
+            WaitingForQuota,
+            StartUnclear,
+            WorkGroupTerminating,
+            ReadOnly,
+            Reason::Paused,
+        ]
+        .iter()
+        .any(|it| it.as_str() == reason)
+    };
+    status.conditions.iter().find_map(|it| {
+        let is_wrong = speaks_of_a_start(&it.reason) || WRONG.iter().any(|wrong| it.message.contains(wrong));
+        is_wrong.then(|| format!("{}: {} {}", it.type_, it.reason, it.message))
+    })
+}
+
+#[test]
+fn nothing_is_said_of_a_start_while_a_session_may_run() {
+    for (name, forbid) in FORBIDS {
+        for on_record in RECORDS {
+            for failing in ATHENA {
+                for poller in [Poller::Off, Poller::Silent] {
+                    let case = format!("{name}, {on_record:?}, {failing:?}, {poller:?}");
+                    let mut world = restarted(on_record);
+                    let before = world.object.as_ref().unwrap().status.clone().unwrap_or_default();
+                    let was_active = condition(&before, "Active").map(|active| active.status.clone());
+                    forbid(&mut world);
+                    world.around.poller = poller;
+                    let reads = [Operation::GetSession, Operation::GetSessionStatus, Operation::ListSessions];
+                    world.outages.extend(reads.into_iter().filter_map(|read| Some((read, failing?))));
+                    world.forget_the_past();
+                    world.run_for(minutes(20));
+                    for status in statuses(&world) {
+                        assert_eq!(misleads(status), None, "{case}");
+                        let active = &condition(status, "Active").unwrap().status;
+                        let stays = Some(active) == was_active.as_ref();
+                        assert!(active != "False" || stays, "{case}: Active is {active}");
+                    }
+                    assert!(world.starts.requests.len() == 1 && world.breach.is_none(), "{case}: {:?}", world.breach);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn that_athena_is_away_is_told_whatever_forbids_a_start() {
+    let of_start = |name: &str| !["not selected", "no work group"].contains(&name);
+    for (name, forbid) in FORBIDS.into_iter().filter(|(name, _)| of_start(name)) {
+        for on_record in RECORDS {
+            let mut world = restarted(on_record);
+            forbid(&mut world);
+            let reads = [Operation::GetSession, Operation::GetSessionStatus, Operation::ListSessions];
+            world.outages.extend(reads.map(|read| (read, ErrorClass::Unavailable)));
+            world.run_for(minutes(10));
+            assert_eq!(reason(&world), "AthenaUnavailable", "{name}, {on_record:?}");
+            assert_eq!(condition(world.recorded(), "Active").unwrap().status, "Unknown", "{name}, {on_record:?}");
+            // As soon as it answers, the object says how its session stands.
+            world.outages.clear();
+            world.run_for(minutes(10));
+            assert_eq!(condition(world.recorded(), "Active").unwrap().status, "True", "{name}, {on_record:?}");
+            assert!(world.starts.requests.len() == 1 && world.breach.is_none(), "{name}: {:?}", world.breach);
+        }
+    }
+}
+
+/// Somebody took the finalizer off: without it a deletion would leave the session running.
+#[test]
+fn an_object_that_lost_its_finalizer_is_taken_on_again_whatever_forbids_a_start() {
+    for (name, forbid) in FORBIDS {
+        if ["being deleted", "not selected", "no work group"].contains(&name) {
+            continue;
+        }
+        for on_record in [OnRecord::Session, OnRecord::IdAlone, OnRecord::Attempt] {
+            let mut world = restarted(on_record);
+            forbid(&mut world);
+            world.object.as_mut().unwrap().metadata.finalizers = None;
+            world.forget_the_past();
+            world.run_for(minutes(10));
+            assert_eq!(world.steps.first(), Some(&Step::AddFinalizer), "{name}, {on_record:?}");
+            assert_eq!(condition(world.recorded(), "Active").unwrap().status, "True", "{name}, {on_record:?}");
+            assert_eq!(statuses(&world).find_map(misleads), None, "{name}, {on_record:?}");
+            world.event(&Event::Delete);
+            world.event(&Event::Brake(None));
+            world.run_for(minutes(5));
+            assert!(world.object.is_none() && world.session.as_ref().unwrap().is_ended(), "{name}, {on_record:?}");
+            assert_eq!(world.breach, None, "{name}, {on_record:?}");
+        }
+    }
+}
+
+/// It can't be taken on again: who deletes it leaves the session running.
+#[test]
+fn an_object_without_finalizer_whose_work_group_goes_isnt_to_be_deleted() {
+    for on_record in [OnRecord::Session, OnRecord::IdAlone, OnRecord::Attempt] {
+        let mut world = restarted(on_record);
+        world.event(&Event::GroupCloses(true));
+        world.object.as_mut().unwrap().metadata.finalizers = None;
+        world.run_for(minutes(10));
+        let ready = condition(world.recorded(), "Ready").unwrap();
+        assert_eq!(ready.reason, "WorkGroupTerminating", "{on_record:?}");
+        assert!(ready.message.contains("keep this object") && !ready.message.contains("elete this object"));
+        assert_ne!(condition(world.recorded(), "Active").unwrap().status, "False", "{on_record:?}");
+    }
+}
+
+/// What would be refused all the same isn't forecast.
+#[test]
+fn read_only_forecasts_only_the_start_that_would_be_made() {
+    for (name, forbid) in FORBIDS {
+        let mut world = World::starting();
+        forbid(&mut world);
+        if world.around.brake.is_none() {
+            world.event(&Event::Brake(Some(Brake::ReadOnly)));
+        }
+        world.run_for(minutes(10));
+        // StartSession isn't called: that it would be refused isn't known.
+        let is_made = ["read-only", "StartSession refused"].contains(&name);
+        assert_eq!(reason(&world) == "ReadOnly", is_made, "{name}: {}", reason(&world));
+        assert!(world.starts.requests.is_empty());
+    }
+}
+
+#[test]
+fn an_annotation_holds_up_a_start_until_it_goes() {
+    for (brake, on) in [(Brake::ObjectPaused, "on this object"), (Brake::WorkGroupPaused, "on AthenaWorkGroup spark")] {
+        let mut world = World::starting();
+        world.starts.limited = true;
+        world.event(&Event::Brake(Some(brake)));
+        world.run_for(minutes(10));
+        let ready = condition(world.recorded(), "Stalled").unwrap();
+        assert_eq!(ready.reason, "Paused");
+        assert!(ready.message.contains(on) && ready.message.contains("the start"), "{}", ready.message);
+        assert!(ready.message.contains("\"false\""), "{}", ready.message);
+        assert_eq!(condition(world.recorded(), "Active").unwrap().status, "False");
+        assert!(world.starts.requests.is_empty() && !world.starts.has_place);
+        world.event(&Event::Brake(None));
+        world.run_for(minutes(2));
+        assert_eq!((world.starts.requests.len(), world.breach), (1, None));
+    }
+}
+
+/// It comes while the session is about to be started.
+#[test]
+fn an_annotation_counts_until_the_call() {
+    for steps in 1..4 {
+        let mut world = World::starting();
+        world.starts.limited = true;
+        world.ambush.push((steps, Event::Brake(Some(Brake::ObjectPaused))));
+        world.run_for(minutes(1));
+        assert_eq!(world.breach, None, "after {steps} steps");
+    }
+}
