@@ -2,6 +2,7 @@
 //! does is of use: no finalizer goes, no status tells why, no session is ended. So that is told to the administrator in the
 //! log, and in `/readyz`.
 
+use std::collections::HashMap;
 use std::fmt::{self, Display};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -16,7 +17,7 @@ const TOLD_AGAIN: Duration = Duration::from_secs(600);
 const OUR_POLICIES: [&str; 2] = ["status.athena-operator.dev", "finalizer.athena-operator.dev"];
 
 /// Who refused a write, as the API server's answer tells.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Refuser {
     /// A ValidatingAdmissionPolicy of this name.
     Policy(String),
@@ -88,7 +89,8 @@ struct State {
     /// Who the operator is to the API server.
     identity: Option<String>,
     refused: Option<Refused>,
-    told: Option<(Refuser, Instant)>,
+    /// When each was last told of in the log.
+    told: HashMap<Refuser, Instant>,
 }
 
 #[derive(Debug)]
@@ -112,9 +114,7 @@ impl Writes {
 
     /// The API server took a write.
     pub fn accepted(&self) {
-        let mut state = self.lock();
-        state.refused = None;
-        state.told = None;
+        self.lock().refused = None;
     }
 
     /// The API server refused a write, in these words. Says so in the log, unless it has just been said.
@@ -127,11 +127,10 @@ impl Writes {
         let identity = state.identity().to_owned();
         let since = state.refused.as_ref().map_or(now, |refused| refused.since);
         state.refused = Some(Refused { by: by.clone(), since, last: now });
-        let is_told = |(told, at): &(Refuser, Instant)| *told == by && now.saturating_duration_since(*at) < TOLD_AGAIN;
-        if !state.told.as_ref().is_some_and(is_told) {
+        if state.told.get(&by).is_none_or(|at| now.saturating_duration_since(*at) >= TOLD_AGAIN) {
             let remedy = by.remedy();
             error!(refused_by = %by, identity, remedy, problem = words, "the API server refuses a write of the operator");
-            state.told = Some((by, now));
+            state.told.insert(by, now);
         }
     }
 

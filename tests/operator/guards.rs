@@ -94,6 +94,27 @@ async fn deploy_deleted_twice_leaves_kinds_and_objects_and_apply_heals() {
     assert_eq!(world.terminations(&lives), 0);
 }
 
+/// What Helm, Argo CD and Flux go by when an object isn't in their source any more.
+#[tokio::test]
+async fn kinds_and_guard_are_marked_to_be_kept_by_gitops() {
+    let objects = rendered("kept", "resources: [deploy]\n").await;
+    let is_kept = |object: &&Value| {
+        let annotations = &object["metadata"]["annotations"];
+        annotations["helm.sh/resource-policy"] == "keep"
+            && annotations["argocd.argoproj.io/sync-options"] == "Prune=false,Delete=false"
+            && annotations["kustomize.toolkit.fluxcd.io/prune"] == "disabled"
+    };
+    let kept: Vec<_> =
+        objects.iter().filter(is_kept).map(|object| object["metadata"]["name"].as_str().unwrap()).collect();
+    let guard = "kinds.athena-operator.dev";
+    assert_eq!(kept, [SESSIONS, GROUPS, guard, guard]);
+    for kind in objects.iter().filter(|object| object["kind"] == "CustomResourceDefinition") {
+        let labels =
+            json!({"app.kubernetes.io/name": OPERATOR_ACCOUNT, "app.kubernetes.io/version": env!("CARGO_PKG_VERSION")});
+        assert_eq!(kind["metadata"]["labels"], labels);
+    }
+}
+
 #[tokio::test]
 async fn a_kind_goes_only_with_the_annotation_that_allows_it() {
     let plane = deployed(None).await;
