@@ -102,9 +102,15 @@ pub struct Run {
     #[arg(long, env = "ATHENA_OPERATOR_READ_ONLY", value_parser = switch)]
     pub read_only: bool,
 
-    /// Calls a second of each of Athena's operations, for each AWS account and Region
+    /// Calls a second of each of Athena's operations, for each AWS account and Region, to begin with; only ends raise
+    /// their rate
     #[arg(long, env = "ATHENA_OPERATOR_ATHENA_RATE", value_name = "CALLS", default_value_t = 5.0, value_parser = calls)]
     pub athena_rate: f64,
+
+    /// The most calls a second to which the rate of ends grows while Athena throttles none; --athena-rate or less: it
+    /// doesn't grow
+    #[arg(long, env = "ATHENA_OPERATOR_ATHENA_RATE_MAX", value_name = "CALLS", default_value_t = 100.0, value_parser = calls)]
+    pub athena_rate_max: f64,
 
     /// Such calls at once, after a while without any
     #[arg(long, env = "ATHENA_OPERATOR_ATHENA_BURST", value_name = "CALLS", default_value_t = 10.0, value_parser = calls)]
@@ -193,10 +199,10 @@ impl Run {
         })
     }
 
-    /// How many calls Athena allows.
+    /// How many calls are made.
     #[must_use]
     pub fn rate(&self) -> Rate {
-        Rate { per_second: self.athena_rate, burst: self.athena_burst }
+        Rate { per_second: self.athena_rate, most: self.athena_rate_max, burst: self.athena_burst }
     }
 
     /// What holds for every object.

@@ -23,6 +23,7 @@ use self::scrape::Scrape;
 pub use self::scrape::WorkGroup;
 use crate::api::session::TerminationReason;
 use crate::athena::port::{CallError, ErrorClass, Operation, SessionState};
+use crate::athena::quota::Place;
 
 /// The content type of [`Metrics::text`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -191,6 +192,11 @@ impl Metrics {
     /// Where to ask at each scrape how many calls wait for a token. Set it once.
     pub fn waiting_from(&self, source: impl Fn() -> Vec<(Operation, usize)> + Send + Sync + 'static) {
         self.scrape.waiting_from(Box::new(source));
+    }
+
+    /// Where to ask at each scrape how many calls a second each bucket allows. Set it once.
+    pub fn rates_from(&self, source: impl Fn() -> Vec<(Place, Operation, f64)> + Send + Sync + 'static) {
+        self.scrape.rates_from(Box::new(source));
     }
 
     /// The states of all sessions of a work group. They replace those told before.

@@ -169,8 +169,9 @@ impl Operator<'_> {
         let (tokens, granted) = mpsc::unbounded_channel();
         let metrics = &self.health.metrics;
         let quotas = Quotas::new(self.options.rate(), tokens);
-        let waiting = Arc::clone(&quotas);
+        let (waiting, rates) = (Arc::clone(&quotas), Arc::clone(&quotas));
         metrics.waiting_from(move || waiting.waiting());
+        metrics.rates_from(move || rates.rates());
         let informer = Informer::new(Arc::clone(&quotas), metrics.clone(), self.options.timing(), news);
         let (registry, watched, groups, namespaces) = self.registry();
         let watch_timeout = self.options.watch_timeout;
@@ -189,6 +190,7 @@ impl Operator<'_> {
             client: self.client.clone(),
             registry: Arc::clone(&registry),
             informer: Arc::clone(&informer),
+            quotas: Arc::clone(&quotas),
             events: events.clone(),
             metrics: metrics.clone(),
             timing: self.options.timing(),

@@ -218,6 +218,12 @@ pub struct AthenaWorkGroupStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub undeclared: Option<u32>,
 
+    /// How many calls a second of each of Athena's operations the operator found to be allowed in this account and Region.
+    /// It tells them anew every few minutes at the most. An operation that is missing is called at the rate that the
+    /// operator begins with.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "readable")]
+    pub calls_per_second: BTreeMap<String, String>,
+
     /// Ready: the work group can be used. Reconciling and Stalled are there only while they are true:
     /// the operator is at work, or can't go on without a person.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "readable")]

@@ -12,9 +12,13 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::gauge::ConstGauge;
 
 use crate::athena::port::{Operation, SessionState};
+use crate::athena::quota::Place;
 
 /// How many calls wait, for each operation.
 pub(super) type Waiting = Box<dyn Fn() -> Vec<(Operation, usize)> + Send + Sync>;
+
+/// The calls a second that are allowed, for each place and operation.
+pub(super) type Rates = Box<dyn Fn() -> Vec<(Place, Operation, f64)> + Send + Sync>;
 
 /// Which work group it is: names may repeat in other accounts and Regions.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -37,6 +41,7 @@ impl WorkGroup {
 pub(super) struct Scrape {
     groups: Mutex<BTreeMap<WorkGroup, Group>>,
     waiting: OnceLock<Waiting>,
+    rates: OnceLock<Rates>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -69,6 +74,11 @@ impl Scrape {
         let _ = self.waiting.set(source);
     }
 
+    /// The first source counts.
+    pub(super) fn rates_from(&self, source: Rates) {
+        let _ = self.rates.set(source);
+    }
+
     fn groups(&self) -> MutexGuard<'_, BTreeMap<WorkGroup, Group>> {
         self.groups.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -98,7 +108,15 @@ impl Collector for Scrape {
         let waiting = self.waiting.get().map(|source| source()).unwrap_or_default();
         let waiting = waiting.into_iter().map(|(operation, calls)| ([("operation", operation.as_str())], calls as f64));
         let help = "Calls to Athena that wait for a token of their bucket.";
-        gauges(&mut encoder, "athena_session_operator_athena_waiting", help, waiting)
+        gauges(&mut encoder, "athena_session_operator_athena_waiting", help, waiting)?;
+
+        let rates = self.rates.get().map(|source| source()).unwrap_or_default();
+        let rates = rates.iter().map(|(place, operation, rate)| {
+            let [account, region] = [&place.account, &place.region].map(|it| it.as_deref().unwrap_or_default());
+            ([("account", account), ("region", region), ("operation", operation.as_str())], *rate)
+        });
+        let help = "Calls to Athena a second that the operator allows itself at present.";
+        gauges(&mut encoder, "athena_session_operator_athena_rate", help, rates)
     }
 }
 

@@ -1,6 +1,8 @@
 use std::collections::BTreeMap;
 use std::fs;
 
+use crate::athena::quota::Place;
+
 use super::*;
 
 fn failure(class: ErrorClass, code: &str) -> CallError {
@@ -24,6 +26,10 @@ fn used() -> Metrics {
     let throttled = failure(ErrorClass::Throttled, "ThrottlingException");
     metrics.called(Operation::GetSession, Some(&throttled), Duration::from_millis(20));
     metrics.waiting_from(|| vec![(Operation::ListSessions, 4)]);
+    metrics.rates_from(|| {
+        let place = Place { account: Some("123456789012".to_owned()), region: Some("eu-west-1".to_owned()) };
+        vec![(place, Operation::TerminateSession, 18.5)]
+    });
     metrics.sessions(&named("team \"a\"\\"), &[SessionState::Idle, SessionState::Idle, SessionState::Busy]);
     metrics.polled(&named("team \"a\"\\"), Instant::now());
     metrics
@@ -52,6 +58,10 @@ fn what_is_told_can_be_read_again() {
         ("athena_session_operator_athena_calls_total{operation=\"GetSession\",code=\"ThrottlingException\"}", 1.0),
         ("athena_session_operator_athena_throttled_total{operation=\"GetSession\"}", 1.0),
         ("athena_session_operator_athena_waiting{operation=\"ListSessions\"}", 4.0),
+        (
+            "athena_session_operator_athena_rate{account=\"123456789012\",region=\"eu-west-1\",operation=\"TerminateSession\"}",
+            18.5,
+        ),
         (
             "athena_session_operator_sessions{account=\"\",region=\"\",work_group=\"team \\\"a\\\"\\\\\",state=\"IDLE\"}",
             2.0,

@@ -167,6 +167,7 @@ impl Shell {
                 knowledge: &memory.knowledge,
                 terms: &reach.terms,
                 polled: poller.as_ref().is_some_and(|poller| poller.is_able()),
+                sweep_took: poller.as_ref().map_or(Duration::ZERO, |poller| poller.sweep_took()),
                 scope: &scope,
                 cluster: &self.registry.cluster,
                 timing: &self.timing,
@@ -416,6 +417,7 @@ fn attend(memory: &mut Memory, wanted: Option<((Arc<Poller>, String), Interest)>
             &id,
             match interest {
                 Interest::FirstSight => Pace::Adopt,
+                Interest::Ending => Pace::Ending,
                 Interest::Changing => Pace::Fast,
                 Interest::Steady => Pace::Slow,
             },

@@ -361,8 +361,10 @@ fn look_on(view: &View<'_>) -> Step {
 
 fn look_when_due(view: &View<'_>, seen: &Seen) -> Step {
     let interval = verdict::verdict(view).map_or(view.timing.changing, |verdict| interval(view, verdict.reason));
-    // Only in case the poller doesn't show it.
-    let grace = if view.polled { view.timing.steady.max(interval * 3) } else { interval };
+    // Only in case the poller doesn't show it. One that takes minutes to list all sessions shows each of them as often:
+    // otherwise thousands of objects would look for themselves, and slow it down further.
+    let polled = view.timing.steady.max(interval * 3).max(view.sweep_took * 3);
+    let grace = if view.polled { polled } else { interval };
     look_at(view, seen.at + grace)
 }
 

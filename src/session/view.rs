@@ -7,7 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use super::knowledge::{Absence, Knowledge, Now, Seen};
 use super::{limits, verdict, workload};
 use crate::api;
-use crate::api::reason::Pace;
+use crate::api::reason::{Pace, Reason};
 use crate::api::session::{AthenaSession, AthenaSessionStatus, DeletionPolicy, TerminationReason};
 use crate::athena::port::{Account, Scope, SessionState};
 use crate::timing::Timing;
@@ -31,6 +31,8 @@ pub struct View<'a> {
     pub terms: &'a Terms,
     /// A poller looks after the sessions of its work group.
     pub polled: bool,
+    /// How long that one takes to list all sessions.
+    pub sweep_took: Duration,
     /// Where calls to Athena would go.
     pub scope: &'a Scope,
     /// The cluster's id: the UID of the namespace kube-system.
@@ -207,8 +209,12 @@ impl View<'_> {
         match self.evidence() {
             Evidence::None => Some(Interest::FirstSight),
             Evidence::Alive(_) => {
-                let is_changing = verdict::verdict(self).is_none_or(|it| it.reason.row().pace == Pace::Fast);
-                Some(if is_changing { Interest::Changing } else { Interest::Steady })
+                let reason = verdict::verdict(self).map(|verdict| verdict.reason);
+                Some(match reason {
+                    Some(Reason::Terminating) if self.intent().is_some() => Interest::Ending,
+                    Some(reason) if reason.row().pace != Pace::Fast => Interest::Steady,
+                    _ => Interest::Changing,
+                })
             }
             Evidence::Ended | Evidence::Missing(_) | Evidence::Absent => None,
         }
@@ -312,6 +318,8 @@ impl View<'_> {
 pub enum Interest {
     /// It hasn't been seen yet.
     FirstSight,
+    /// The end that was asked for is under way, and not overdue: so this lasts for minutes at the most.
+    Ending,
     /// A change is expected.
     Changing,
     /// None is.

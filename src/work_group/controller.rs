@@ -1,6 +1,6 @@
 //! Keeps AthenaWorkGroups: their finalizer, their status, and the count of their sessions.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -15,10 +15,11 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 
 use super::registry::{Group, Registry, Session, Watch, holds};
-use super::status::{GroupView, Holders, due, only_counts_differ, scope_problem};
+use super::status::{GroupView, Holders, due, only_counts_differ, rates_in_words, scope_problem};
 use crate::api::work_group::AthenaWorkGroup;
 use crate::api::{WORK_GROUP_FINALIZER, is_held, is_kept};
 use crate::athena::informer::{Informer, Poller};
+use crate::athena::quota::{Place, Quotas};
 use crate::controller::{Watched, drive, queue};
 use crate::events::Events;
 use crate::health::Pulse;
@@ -37,6 +38,9 @@ pub const CONCURRENCY: u16 = 4;
 /// Changed numbers are written no more often.
 const COUNTS: Duration = Duration::from_secs(30);
 
+/// What was found of Athena's quotas is told no more often: it changes with each call.
+const RATES: Duration = Duration::from_secs(300);
+
 /// Everything that keeping needs.
 pub struct Keeper {
     /// Kubernetes.
@@ -45,6 +49,8 @@ pub struct Keeper {
     pub registry: Arc<Registry>,
     /// Who counts sessions.
     pub informer: Arc<Informer>,
+    /// How many calls a second were found to be allowed.
+    pub quotas: Arc<Quotas>,
     /// Where notices go.
     pub events: Events,
     /// What is counted.
@@ -64,6 +70,8 @@ pub struct Keeper {
 pub struct Kept {
     counted_by: Option<Arc<Poller>>,
     written_at: Option<Instant>,
+    /// The rates that the status tells, and since when.
+    rates: Option<(Instant, BTreeMap<String, String>)>,
     failures: u32,
     /// How many of these were refusals by the API server.
     refusals: u32,
@@ -119,6 +127,13 @@ async fn reconcile(object: Arc<Group>, keeper: Arc<Keeper>) -> Result<Action, In
     Ok(Action::requeue(wait))
 }
 
+impl Kept {
+    fn rates_to_tell(&mut self, found: impl FnOnce() -> BTreeMap<String, String>) -> &BTreeMap<String, String> {
+        let before = self.rates.take().filter(|(since, rates)| since.elapsed() < RATES && !rates.is_empty());
+        &self.rates.insert(before.unwrap_or_else(|| (Instant::now(), found()))).1
+    }
+}
+
 impl Keeper {
     fn event(&self, event: &Event<Group>) {
         match event {
@@ -160,8 +175,9 @@ impl Keeper {
             return Ok(self.timing.steady);
         }
         let holders = holders.as_ref();
-        let view =
-            GroupView { group, scope: &scope, census: &census, holders, timing: &self.timing, wall: Timestamp::now() };
+        let rates = kept.rates_to_tell(|| rates_in_words(&self.quotas.found(&Place::of(&scope))));
+        let (timing, wall) = (&self.timing, Timestamp::now());
+        let view = GroupView { group, scope: &scope, census: &census, rates, holders, timing, wall };
         let Some((status, notice)) = due(&view) else { return Ok(self.pause(is_usable)) };
         let since = kept.written_at.map_or(COUNTS, |at| at.elapsed());
         let small = group.status.as_ref().is_some_and(|recorded| only_counts_differ(recorded, &status));

@@ -1,6 +1,6 @@
 //! What the status of an AthenaWorkGroup says. PURE.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use jiff::Timestamp;
@@ -29,6 +29,8 @@ pub struct GroupView<'a> {
     pub scope: &'a Scope,
     /// What its sessions are.
     pub census: &'a Census,
+    /// The calls a second that were found to be allowed, by operation.
+    pub rates: &'a BTreeMap<String, String>,
     /// What keeps it from going, where it is being deleted.
     pub holders: Option<&'a Holders>,
     /// The intervals.
@@ -129,6 +131,10 @@ pub fn due(view: &GroupView<'_>) -> Option<(AthenaWorkGroupStatus, Option<Notice
         status.declared = Some(view.census.declared);
         status.undeclared = Some(all.saturating_sub(view.census.declared));
     }
+    // After a restart what an earlier process found stays until something else is.
+    if !view.rates.is_empty() {
+        status.calls_per_second.clone_from(view.rates);
+    }
     let drafts = condition::standing(reason, &message, false);
     status.conditions = condition::renewed(&status.conditions, &OURS, drafts, group.meta().generation, view.wall);
     if group.status.as_ref() == Some(&status) {
@@ -146,10 +152,18 @@ pub fn only_counts_differ(one: &AthenaWorkGroupStatus, other: &AthenaWorkGroupSt
         sessions: Default::default(),
         declared: None,
         undeclared: None,
+        calls_per_second: Default::default(),
         ..status.clone()
     };
     // The first numbers are no change.
     one.declared.is_some() && without(one) == without(other)
+}
+
+/// Rates as the status tells them: small ones with one decimal place.
+#[must_use]
+pub fn rates_in_words(rates: &BTreeMap<&'static str, f64>) -> BTreeMap<String, String> {
+    let word = |rate: f64| if rate < 10.0 { format!("{rate:.1}") } else { format!("{rate:.0}") };
+    rates.iter().map(|(operation, rate)| ((*operation).to_owned(), word(*rate))).collect()
 }
 
 fn verdict(view: &GroupView<'_>) -> (Reason, String) {

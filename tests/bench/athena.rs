@@ -7,6 +7,7 @@ use fake_athena::{Config, FakeAthena, NewSession, Quota};
 use serde::Serialize;
 
 use crate::Outcome;
+use crate::scenario::Kind;
 
 /// How long a session takes to end.
 pub const TERMINATING: Duration = Duration::from_secs(2);
@@ -14,8 +15,14 @@ const LATENCY: Duration = Duration::from_millis(20);
 /// Ended sessions in Athena's memory, which a listing of all states would read.
 const HISTORY: usize = 20_000;
 
-/// What Athena allows for each operation.
-pub const QUOTA: Quota = Quota { rate: 5.0, burst: 10.0 };
+/// What Athena allows for each operation; none: whatever is asked.
+pub fn quota(kind: Kind) -> Option<Quota> {
+    match kind {
+        Kind::Quota => Some(Quota { rate: 5.0, burst: 10.0 }),
+        Kind::Found => Some(Quota { rate: 20.0, burst: 40.0 }),
+        Kind::Deleted | Kind::Default | Kind::Idle | Kind::Flips => None,
+    }
+}
 
 /// An Athena, where each operation has this quota.
 pub async fn start(quota: Option<Quota>) -> Outcome<FakeAthena> {
@@ -36,8 +43,8 @@ pub fn add_sessions(athena: &FakeAthena, count: usize) -> Vec<String> {
 }
 
 /// The seconds that the quota leaves as the fewest for this many ends.
-pub fn quota_arithmetic(sessions: usize) -> f64 {
-    (sessions as f64 - QUOTA.burst).max(0.0) / QUOTA.rate + TERMINATING.as_secs_f64()
+pub fn quota_arithmetic(quota: Quota, sessions: usize) -> f64 {
+    (sessions as f64 - quota.burst).max(0.0) / quota.rate + TERMINATING.as_secs_f64()
 }
 
 /// How often Athena was asked.

@@ -37,8 +37,8 @@ type Outcome<T = ()> = Result<T, String>;
 /// Measures the operator with many objects, against a real Kubernetes API server and a fake Athena.
 #[derive(Parser)]
 struct Arguments {
-    /// Runs only this scenario; may be repeated: deleted-N, quota-N, idle-N or flips-N, for N objects
-    /// [default: deleted-1000, deleted-10000, quota-300, idle-10000, flips-10000]
+    /// Runs only this scenario; may be repeated: deleted-N, default-N, quota-N, found-N, idle-N or flips-N, for
+    /// N objects [default: deleted-1000, deleted-10000, default-1000, quota-300, found-600, idle-10000, flips-10000]
     #[arg(long, value_name = "SCENARIO")]
     only: Vec<Scenario>,
     /// Where bench.json, bench.svg and the operator's logs go

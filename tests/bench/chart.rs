@@ -55,10 +55,13 @@ pub fn draw(report: &Report) -> Outcome<String> {
 fn draw_in(svg: &mut String, report: &Report, figures: &[&Figure]) -> Drawn {
     let gaps = figures.windows(2).filter(|pair| pair[0].scenario != pair[1].scenario).count();
     let bars = HEAD + ROW * i32::try_from(figures.len())? + GAP * i32::try_from(gaps)? + MARGIN;
-    let size = (u32::try_from(WIDTH)?, u32::try_from(bars + PANEL)?);
+    let rates: Vec<_> = report.scenarios.iter().filter(|results| !results.rate.is_empty()).collect();
+    let panels = if rates.is_empty() { PANEL } else { 2 * PANEL };
+    let size = (u32::try_from(WIDTH)?, u32::try_from(bars + panels)?);
     let root = SVGBackend::with_string(svg, size).into_drawing_area();
     root.fill(&WHITE)?;
     let (upper, lower) = root.split_vertically(bars);
+    let (lower, lowest) = lower.split_vertically(PANEL);
     text(&upper, report.title(), (MARGIN, 32), 24, INK, HPos::Left)?;
     let reading = "Each bar is what was measured, as a share of its target: the shorter the better, and at most 1.";
     text(&upper, reading, (MARGIN, 58), 16, GREY, HPos::Left)?;
@@ -70,6 +73,9 @@ fn draw_in(svg: &mut String, report: &Report, figures: &[&Figure]) -> Drawn {
     }
     if let Some(results) = report.scenarios.iter().rev().max_by_key(|it| (it.objects, it.deletion.is_some())) {
         draw_memory(&right, results)?;
+    }
+    if !rates.is_empty() {
+        draw_rates(&lowest, &rates)?;
     }
     root.present()?;
     Ok(())
@@ -137,6 +143,20 @@ fn draw_deletion(area: &Area, results: &Results, deletion: &Phase, floor: &Floor
         area,
         &[("a bare client", GREY, bare), (&later, LIGHT, ideal), ("the operator", MET, left(&deletion.curve))],
     )
+}
+
+/// How the rate is found out.
+fn draw_rates(area: &Area, scenarios: &[&Results]) -> Drawn {
+    let all = || scenarios.iter().flat_map(|results| &results.rate);
+    let panel = Panel {
+        title: "Ends a second that the operator allows itself".to_owned(),
+        seconds: all().map(|(seconds, _)| *seconds).fold(1.0, f64::max),
+        most: all().map(|(_, rate)| *rate).fold(1.0, f64::max),
+    };
+    let curves = scenarios.iter().zip([MET, GREY, MISSED, LIGHT].into_iter().cycle());
+    let curves: Vec<_> =
+        curves.map(|(results, colour)| (results.scenario.as_str(), colour, results.rate.clone())).collect();
+    panel.draw(area, &curves)
 }
 
 fn draw_memory(area: &Area, results: &Results) -> Drawn {

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use crate::athena::TERMINATING;
 use crate::results::{Results, rounded};
+use crate::scenario::Kind;
 
 /// One figure of a scenario.
 #[derive(Clone, Debug, Serialize)]
@@ -72,10 +73,15 @@ pub fn figures(results: &Results) -> Vec<Figure> {
         }
         if let Some(arithmetic) = results.quota_arithmetic_seconds {
             list.add("floor: the quota's arithmetic", Unit::Seconds, arithmetic, None, "(N − burst) ÷ rate + 2 s");
-            list.add("deleted → gone", Unit::Seconds, deletion.seconds, Some(1.1 * arithmetic), "1.1 × the floor");
-            let all = &results.athena_calls;
-            let share = 100.0 * all.throttled as f64 / (all.to_athena() as f64).max(1.0);
-            list.add("calls throttled", Unit::Percent, share, Some(1.0), "of all, adoption too");
+            let factor = if results.kind == Kind::Found { 1.3 } else { 1.1 };
+            let (target, note) = (Some(factor * arithmetic), format!("{factor} × the floor"));
+            list.add("deleted → gone", Unit::Seconds, deletion.seconds, target, &note);
+            let calls = &deletion.athena_calls;
+            let share = 100.0 * calls.throttled as f64 / (calls.to_athena() as f64).max(1.0);
+            list.add("calls throttled", Unit::Percent, share, Some(3.0), "of those of the deletion");
+        }
+        if results.kind == Kind::Default {
+            list.add("deleted → gone", Unit::Seconds, deletion.seconds, at(1_000, 40.0), "in default settings");
         }
         let calls = deletion.athena_calls.to_athena() as f64 / count;
         list.add("Athena calls per deletion", Unit::Count, calls, at(1_000, 1.2), "");
@@ -89,10 +95,11 @@ pub fn figures(results: &Results) -> Vec<Figure> {
     if let Some(idle) = &results.idle {
         let a_minute = 60.0 / idle.seconds;
         let calls = idle.athena_calls.to_athena() as f64 * a_minute;
-        list.add("Athena calls a minute", Unit::Count, calls, at(10_000, 110.0), "");
+        let target = at(10_000, 110.0).or(at(100_000, 1_050.0));
+        list.add("Athena calls a minute", Unit::Count, calls, target, "");
         let writes = idle.api_requests.object_writes as f64 * a_minute;
         list.add("writes a minute", Unit::Count, writes, Some(0.0), "");
-        list.add("CPU a minute", Unit::Seconds, idle.cpu_seconds * a_minute, None, "");
+        list.add("CPU a minute", Unit::Seconds, idle.cpu_seconds * a_minute, at(100_000, 8.0), "");
     }
     if let Some(flips) = &results.flips {
         let phase = &flips.phase;
@@ -121,7 +128,11 @@ pub fn figures(results: &Results) -> Vec<Figure> {
 
 /// The most resident memory, in MiB, with so many objects.
 pub fn memory_target(objects: usize) -> Option<f64> {
-    (objects == 10_000).then_some(60.0)
+    match objects {
+        10_000 => Some(60.0),
+        100_000 => Some(500.0),
+        _ => None,
+    }
 }
 
 const CALLS_METRIC: &str = "athena_session_operator_athena_calls_total{";

@@ -7,7 +7,6 @@ use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use fake_athena::Quota;
 use serde::Serialize;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -25,8 +24,9 @@ const SAMPLE_EVERY: Duration = Duration::from_millis(250);
 const STARTS_WITHIN: Duration = Duration::from_secs(30);
 /// The answer of /metrics comes from memory.
 const METRICS_WITHIN: Duration = Duration::from_secs(5);
+const RATE_METRIC: &str = "athena_session_operator_athena_rate{";
 /// So many calls a second are as good as no limit of the operator's own.
-const UNLIMITED: Quota = Quota { rate: 100_000.0, burst: 100_000.0 };
+const UNLIMITED: u32 = 100_000;
 
 /// What the operator used at a moment.
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -49,16 +49,16 @@ pub struct Operator {
 }
 
 impl Operator {
-    /// Starts it for a namespace and an Athena, and waits until it watches.
-    pub async fn start(stage: &Stage, namespace: &str, athena: &str, quota: Option<Quota>) -> Outcome<Self> {
+    /// Starts it for a namespace and an Athena, and waits until it watches. `by_default`: it isn't told that Athena has no
+    /// quotas.
+    pub async fn start(stage: &Stage, namespace: &str, athena: &str, by_default: bool) -> Outcome<Self> {
         let log = stage.out.join(format!("{namespace}.log"));
         let stderr = File::create(&log).map_err(|error| format!("{}: {error}", log.display()))?;
-        let limits = quota.unwrap_or(UNLIMITED);
         let has_metrics = stage.operator_knows("--http-address");
         let mut command = Command::new(&stage.operator);
         command.args(["run", "--log-format=json", "--watch-namespace", namespace]);
-        if stage.operator_knows("--athena-rate") {
-            command.arg(format!("--athena-rate={}", limits.rate)).arg(format!("--athena-burst={}", limits.burst));
+        if !by_default && stage.operator_knows("--athena-rate") {
+            command.arg(format!("--athena-rate={UNLIMITED}")).arg(format!("--athena-burst={UNLIMITED}"));
         }
         if has_metrics {
             command.arg("--http-address=127.0.0.1:0");
@@ -120,13 +120,24 @@ impl Operator {
         if !self.has_metrics {
             return Ok(None);
         }
-        let address = self
-            .logged("serving metrics and probes")
-            .and_then(|line| line["address"].as_str().map(str::to_owned))
-            .ok_or("the operator doesn't say where its metrics are")?;
+        let address = self.address()?;
         let page = timeout(METRICS_WITHIN, get(&address, "/metrics")).await;
         let page = page.map_err(|_| format!("no metrics within {METRICS_WITHIN:?}"))?;
         Ok(Some(parse(&page.map_err(|error| format!("the operator's metrics: {error}"))?)))
+    }
+
+    /// Follows, from now on, how many ends a second it allows itself.
+    pub fn follow_rate(&self) -> Outcome<Followed> {
+        let address = if self.has_metrics { Some(self.address()?) } else { None };
+        let rates = Arc::default();
+        let follower = tokio::spawn(follow(address, Arc::clone(&rates)));
+        Ok(Followed { rates, follower })
+    }
+
+    fn address(&self) -> Outcome<String> {
+        let line = self.logged("serving metrics and probes");
+        let address = line.and_then(|line| line["address"].as_str().map(str::to_owned));
+        address.ok_or_else(|| "the operator doesn't say where its metrics are".to_owned())
     }
 
     /// The first line of its log with this message.
@@ -140,6 +151,39 @@ impl Operator {
 impl Drop for Operator {
     fn drop(&mut self) {
         self.sampler.abort();
+    }
+}
+
+/// A rate that is followed until this is dropped.
+pub struct Followed {
+    rates: Arc<Mutex<Vec<(f64, f64)>>>,
+    follower: JoinHandle<()>,
+}
+
+impl Followed {
+    /// What it was, after so many seconds.
+    pub fn so_far(&self) -> Vec<(f64, f64)> {
+        self.rates.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Drop for Followed {
+    fn drop(&mut self) {
+        self.follower.abort();
+    }
+}
+
+async fn follow(address: Option<String>, rates: Arc<Mutex<Vec<(f64, f64)>>>) {
+    let Some(address) = address else { return };
+    let started = Instant::now();
+    loop {
+        if let Ok(Ok(page)) = timeout(METRICS_WITHIN, get(&address, "/metrics")).await {
+            let is_meant = |name: &str| name.starts_with(RATE_METRIC) && name.contains("\"TerminateSession\"");
+            let rate = parse(&page).into_iter().find(|(name, _)| is_meant(name));
+            let now = rounded(started.elapsed().as_secs_f64());
+            rates.lock().unwrap_or_else(PoisonError::into_inner).extend(rate.map(|(_, rate)| (now, rate)));
+        }
+        sleep(SAMPLE_EVERY).await;
     }
 }
 

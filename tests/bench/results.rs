@@ -11,6 +11,7 @@ use crate::athena::Calls;
 use crate::figure::{Figure, figures};
 use crate::operator::Sample;
 use crate::requests::Counts;
+use crate::scenario::Kind;
 
 /// So many points draw a curve well.
 const POINTS: usize = 120;
@@ -65,6 +66,8 @@ fn json_lines(values: &[impl Serialize]) -> Outcome<String> {
 #[derive(Serialize)]
 pub struct Results {
     pub scenario: String,
+    #[serde(skip)]
+    pub kind: Kind,
     pub objects: usize,
     pub adoption: Phase,
     /// Not where Athena had quotas.
@@ -74,6 +77,9 @@ pub struct Results {
     pub quota_arithmetic_seconds: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deletion: Option<Phase>,
+    /// How many ends a second the operator allowed itself, after how many seconds, where it had to find that out.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rate: Vec<(f64, f64)>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub idle: Option<Phase>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -44,12 +44,16 @@ async fn play(scenario: Scenario, stage: &Stage, progress: &Progress) -> Outcome
     let empty = run.operator.usage()?.rss;
     let adoption = run.adopt(stage).await?;
     let adopted = run.operator.usage()?.rss;
+    let mut rate = vec![];
     let (mut deletion, mut idle, mut flips, mut quota_arithmetic_seconds) = (None, None, None, None);
     match scenario.kind {
         Kind::Deleted => deletion = Some(run.delete().await?),
-        Kind::Quota => {
+        Kind::Default | Kind::Quota | Kind::Found => {
+            let followed = run.operator.follow_rate()?;
             deletion = Some(run.delete().await?);
-            quota_arithmetic_seconds = Some(athena::quota_arithmetic(scenario.objects));
+            rate = thin(&followed.so_far());
+            quota_arithmetic_seconds =
+                athena::quota(scenario.kind).map(|quota| athena::quota_arithmetic(quota, scenario.objects));
         }
         Kind::Idle => idle = Some(run.idle().await?),
         Kind::Flips => flips = Some(run.flip().await?),
@@ -57,11 +61,13 @@ async fn play(scenario: Scenario, stage: &Stage, progress: &Progress) -> Outcome
     run.operator.check()?;
     Ok(Results {
         scenario: scenario.to_string(),
+        kind: scenario.kind,
         objects: scenario.objects,
         adoption,
         floor,
         quota_arithmetic_seconds,
         deletion,
+        rate,
         idle,
         flips,
         memory: Memory { empty, adopted, peak: run.operator.usage()?.peak_rss },
@@ -111,8 +117,8 @@ impl<'a> Run<'a> {
     async fn start(scenario: Scenario, stage: &Stage, progress: &'a Progress) -> Outcome<Self> {
         let namespace = scenario.to_string();
         stage.create_namespace(&namespace).await?;
-        let quota = (scenario.kind == Kind::Quota).then_some(athena::QUOTA);
-        let athena = athena::start(quota).await?;
+        let athena = athena::start(athena::quota(scenario.kind)).await?;
+        let by_default = matches!(scenario.kind, Kind::Default | Kind::Quota | Kind::Found);
         Ok(Self {
             scenario,
             progress,
@@ -120,7 +126,7 @@ impl<'a> Run<'a> {
             api: watched::objects(stage.client.clone(), &namespace),
             watched: Watched::start(stage.client.clone(), &namespace),
             requests: stage.requests()?,
-            operator: Operator::start(stage, &namespace, &athena.url(), quota).await?,
+            operator: Operator::start(stage, &namespace, &athena.url(), by_default).await?,
             athena,
         })
     }

@@ -8,8 +8,12 @@ use std::str::FromStr;
 pub enum Kind {
     /// All are deleted at once; Athena has no quotas.
     Deleted,
-    /// The same, and Athena has its quotas.
+    /// The same, and the operator has its default settings, so that it doesn't know that.
+    Default,
+    /// The same, and Athena allows what the operator begins with.
     Quota,
+    /// The same, and Athena allows more, which the operator has to find out.
+    Found,
     /// Nothing, for a minute.
     Idle,
     /// The sessions of half of them change between IDLE and BUSY.
@@ -30,7 +34,9 @@ impl Scenario {
         let sizes = [
             (Kind::Deleted, 1_000),
             (Kind::Deleted, 10_000),
+            (Kind::Default, 1_000),
             (Kind::Quota, 300),
+            (Kind::Found, 600),
             (Kind::Idle, 10_000),
             (Kind::Flips, 10_000),
         ];
@@ -42,7 +48,9 @@ impl fmt::Display for Scenario {
     fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
         let kind = match self.kind {
             Kind::Deleted => "deleted",
+            Kind::Default => "default",
             Kind::Quota => "quota",
+            Kind::Found => "found",
             Kind::Idle => "idle",
             Kind::Flips => "flips",
         };
@@ -54,11 +62,14 @@ impl FromStr for Scenario {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || "not deleted-N, quota-N, idle-N or flips-N, with N from 1 to 100000".to_owned();
+        let wrong =
+            || "not deleted-N, default-N, quota-N, found-N, idle-N or flips-N, with N from 1 to 100000".to_owned();
         let (kind, objects) = text.split_once('-').ok_or_else(wrong)?;
         let kind = match kind {
             "deleted" => Kind::Deleted,
+            "default" => Kind::Default,
             "quota" => Kind::Quota,
+            "found" => Kind::Found,
             "idle" => Kind::Idle,
             "flips" => Kind::Flips,
             _ => return Err(wrong()),

@@ -151,6 +151,7 @@ pub fn view<'a>(object: &'a AthenaSession, knowledge: &'a Knowledge, scope: &'a 
         knowledge,
         terms: &TERMS,
         polled: false,
+        sweep_took: Duration::ZERO,
         scope,
         cluster: CLUSTER,
         timing: &TIMING,

@@ -1,12 +1,14 @@
 //! What the status of an AthenaWorkGroup says.
 
+use std::collections::BTreeMap;
+
 use athena_session_operator::api::PAUSED;
 use athena_session_operator::api::session::{AthenaSession, AthenaSessionSpec};
 use athena_session_operator::api::work_group::{AthenaWorkGroup, AthenaWorkGroupSpec, AthenaWorkGroupStatus};
 use athena_session_operator::athena::informer::Census;
 use athena_session_operator::athena::port::{Account, ErrorClass, Operation, Scope};
 use athena_session_operator::session::notice::Notice;
-use athena_session_operator::work_group::status::{GroupView, Holders, due, only_counts_differ};
+use athena_session_operator::work_group::status::{GroupView, Holders, due, only_counts_differ, rates_in_words};
 use serde_json::json;
 
 use crate::fixtures::{HOME, REGION, TIMING, at, elsewhere, error, home, seconds};
@@ -25,7 +27,17 @@ fn written(
     census: &Census,
     holders: Option<&Holders>,
 ) -> Option<(AthenaWorkGroupStatus, Option<Notice>)> {
-    due(&GroupView { group, scope, census, holders, timing: &TIMING, wall: at(seconds(0)).wall })
+    with_rates(group, scope, census, holders, &BTreeMap::new())
+}
+
+fn with_rates(
+    group: &AthenaWorkGroup,
+    scope: &Scope,
+    census: &Census,
+    holders: Option<&Holders>,
+    rates: &BTreeMap<String, String>,
+) -> Option<(AthenaWorkGroupStatus, Option<Notice>)> {
+    due(&GroupView { group, scope, census, rates, holders, timing: &TIMING, wall: at(seconds(0)).wall })
 }
 
 /// Each as `namespace/name`.
@@ -133,4 +145,20 @@ fn only_later_numbers_are_worth_no_write_of_their_own() {
     assert!(only_counts_differ(&counted, &later));
     let trouble = written(&group, &elsewhere(), &census(9, 3), None).unwrap().0;
     assert!(!only_counts_differ(&counted, &trouble));
+}
+
+#[test]
+fn found_rates_are_told_and_outlive_a_restart() {
+    let mut group = group();
+    let (first, _) = written(&group, &home(), &census(5, 2), None).unwrap();
+    assert!(first.calls_per_second.is_empty(), "the rate to begin with isn't found");
+    group.status = Some(first.clone());
+    let found = rates_in_words(&BTreeMap::from([("TerminateSession", 18.64), ("ListSessions", 2.44)]));
+    let (told, _) = with_rates(&group, &home(), &census(5, 2), None, &found).unwrap();
+    assert_eq!(json!(told.calls_per_second), json!({"TerminateSession": "19", "ListSessions": "2.4"}));
+    assert!(only_counts_differ(&first, &told), "it isn't worth a write each time");
+    group.status = Some(told);
+    assert_eq!(with_rates(&group, &home(), &census(5, 2), None, &found), None);
+    // The next process has found nothing yet.
+    assert_eq!(written(&group, &home(), &census(5, 2), None), None);
 }

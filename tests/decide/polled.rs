@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use athena_session_operator::api::condition;
 use athena_session_operator::api::session::{AthenaSession, TerminationReason};
 use athena_session_operator::athena::port::{ErrorClass, Operation, Polled, Scope, SessionState};
 use athena_session_operator::session::decide::{Step, decide};
 use athena_session_operator::session::knowledge::{Described, Knowledge};
 use athena_session_operator::session::view::{Interest, View};
 use athena_session_operator::work_group::terms::Terms;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use crate::fixtures::{TIMING, WORK_GROUP, at, error, home, minutes, object, recorded_as, seconds, status, view};
 use crate::world::{Event, Poller, World};
@@ -173,10 +175,43 @@ fn the_poller_is_asked_only_on_behalf_of_what_may_know() {
     assert_eq!(interest(&adopted, &knowledge, &granted), Some(Interest::Steady));
     show(&mut knowledge, &SessionState::Creating, 52, 53);
     assert_eq!(interest(&adopted, &knowledge, &granted), Some(Interest::Changing));
+    let mut deleted = adopted.clone();
+    deleted.metadata.deletion_timestamp = Some(condition::time(at(seconds(50)).wall));
+    assert_eq!(interest(&deleted, &knowledge, &granted), Some(Interest::Ending));
+    // An end that Athena doesn't come to is no reason to go before others.
+    deleted.status.as_mut().unwrap().conditions = vec![Condition {
+        type_: "Ready".to_owned(),
+        status: "False".to_owned(),
+        reason: "TerminationOverdue".to_owned(),
+        message: String::new(),
+        observed_generation: None,
+        last_transition_time: condition::time(at(seconds(50)).wall),
+    }];
+    assert_eq!(interest(&deleted, &knowledge, &granted), Some(Interest::Steady));
     let foreign = Terms { work_group: Some("of-others".to_owned()), ..Terms::default() };
     assert_eq!(interest(&adopted, &knowledge, &foreign), None);
     let owned = Terms { owner: Some(crate::fixtures::claim("older")), ..granted };
     assert_eq!(interest(&adopted, &knowledge, &owned), None);
+}
+
+/// Otherwise each of a hundred thousand objects would call for itself.
+#[test]
+fn an_object_leaves_a_slow_poller_three_times_what_a_sweep_takes() {
+    for (second, looks) in [(899, false), (900, true)] {
+        let mut knowledge = Knowledge { described: Described::Yes, ..Knowledge::default() };
+        show(&mut knowledge, &SessionState::Idle, 0, 0);
+        let (mut object, scope) = (object(), home());
+        if let Step::WriteStatus { status, .. } = decide(&view(&object, &knowledge, &scope, at(seconds(0)))) {
+            object.status = Some(*status);
+        }
+        let now = at(seconds(second));
+        let step = decide(&View {
+            polled: true,
+            sweep_took: Duration::from_secs(300),
+            ..view(&object, &knowledge, &scope, now)
+        });
+        assert_eq!(step == Step::Look, looks, "after {second} s: {step:?}");
+    }
 }
 
 /// A sweep of many sessions takes its time.

@@ -214,8 +214,8 @@ impl World {
                     let next_act = self.acts.keys().next().copied().unwrap_or(end);
                     self.pass_to(until.min(next_act).min(end));
                 }
-                Ask::Status { id } => self.status(&id),
-                Ask::Page { filter, token } => self.page(filter.as_ref(), token.as_deref()),
+                Ask::Status { id, .. } => self.status(&id),
+                Ask::Page { filter, token, .. } => self.page(filter.as_ref(), token.as_deref()),
             }
             wakes_here = 0;
         }

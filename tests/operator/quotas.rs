@@ -9,7 +9,8 @@ use kube::api::DeleteParams;
 use serde_json::json;
 
 use crate::launch::Start;
-use crate::tenancy::{TEAM_A, brisk, referring};
+use crate::tenancy::{TEAM_A, Whole, brisk, referring};
+use crate::work_groups::{address, ask};
 use crate::world::{World, eventually};
 
 /// As Athena's, for each operation.
@@ -28,7 +29,14 @@ async fn many_that_are_deleted_at_once_end_within_the_quota() {
     const SESSIONS: usize = 40;
     let world = World::with(rationed("5/10")).await;
     let group = world.register_for_all("a", TEAM_A).await;
-    world.start_operator_with(Start::with(&["--athena-rate=5", "--athena-burst=10", "--poll-interval=5s"])).await;
+    world
+        .start_operator_with(Start::with(&[
+            "--athena-rate=5",
+            "--athena-rate-max=5",
+            "--athena-burst=10",
+            "--poll-interval=5s",
+        ]))
+        .await;
     let sessions: Vec<_> = (0..SESSIONS).map(|_| world.session_of(TEAM_A)).collect();
     join_all(sessions.iter().enumerate().map(|(number, id)| {
         let (world, group) = (&world, &group);
@@ -46,6 +54,49 @@ async fn many_that_are_deleted_at_once_end_within_the_quota() {
     assert_eq!(world.athena.calls_of("TerminateSession", None), SESSIONS);
     let (throttled, calls) = throttled(&world);
     assert!(throttled * 50 <= calls, "{throttled} of {calls} calls were throttled");
+}
+
+/// Adoptions and polls raise no rate, ends do; and what was found is told.
+#[tokio::test]
+async fn ends_find_out_that_athena_allows_more() {
+    const SESSIONS: usize = 60;
+    let world = Whole::new().await;
+    let group = world.register_for_all("a", TEAM_A).await;
+    world.start(&["--athena-rate=5", "--athena-burst=10", "--poll-interval=5s"]).await;
+    let names: Vec<_> = (0..SESSIONS).map(|number| format!("object-{number}")).collect();
+    join_all(names.iter().map(|name| {
+        let (world, group, session) = (&world, &group, world.session_of(TEAM_A));
+        async move { world.refer(name, group, &session).await }
+    }))
+    .await;
+    for name in &names {
+        world.until_reason(name, "Running").await;
+    }
+    let rates = rates(&world).await;
+    assert!(rates.iter().all(|(_, rate)| *rate == 5.0), "{rates:?}");
+    world.objects().delete_collection(&DeleteParams::default(), &Default::default()).await.unwrap();
+    for name in &names {
+        world.until_gone(name).await;
+    }
+    let rates = self::rates(&world).await;
+    let of_ends = rates.iter().find(|(series, _)| series.contains("TerminateSession"));
+    // Each that waited raises it by 0.23.
+    assert!(of_ends.is_some_and(|(_, rate)| *rate > 10.0), "{rates:?}");
+    let told = eventually("the work group's status tells it", || async {
+        let status = world.group(&group).await?.status?;
+        status.calls_per_second.get("TerminateSession").cloned()
+    });
+    assert!(told.await.parse::<f64>().unwrap() > 5.0);
+    assert_eq!(throttled(&world).0, 0);
+}
+
+/// By operation, the rates of `/metrics`.
+async fn rates(world: &World) -> Vec<(String, f64)> {
+    let address = address(world).await;
+    let text = ask(&address, "/metrics").await.1;
+    let lines =
+        text.lines().filter_map(|line| line.strip_prefix("athena_session_operator_athena_rate{")?.split_once("} "));
+    lines.map(|(series, rate)| (series.to_owned(), rate.parse().unwrap())).collect()
 }
 
 /// Each end takes a look of that very moment: whoever waits for its turn to end a session looks when that has come.
@@ -92,7 +143,14 @@ async fn a_restart_with_many_objects_stays_within_the_quota_and_ends_first_what_
     }
     world.athena.clear_calls();
     world.athena.reconfigure(|config| config.quotas = rationed("10/10").quotas);
-    world.start_operator_with(Start::with(&["--poll-interval=60s", "--athena-rate=10", "--athena-burst=10"])).await;
+    world
+        .start_operator_with(Start::with(&[
+            "--poll-interval=60s",
+            "--athena-rate=10",
+            "--athena-rate-max=10",
+            "--athena-burst=10",
+        ]))
+        .await;
     for name in &names[ALL - DELETED..] {
         world.until_gone(name).await;
     }
@@ -137,7 +195,14 @@ async fn a_restart_with_many_objects_of_a_work_group_takes_few_calls() {
     }
     world.athena.clear_calls();
     world.athena.reconfigure(|config| config.quotas = rationed("5/10").quotas);
-    world.start_operator_with(Start::with(&["--poll-interval=60s", "--athena-rate=5", "--athena-burst=10"])).await;
+    world
+        .start_operator_with(Start::with(&[
+            "--poll-interval=60s",
+            "--athena-rate=5",
+            "--athena-rate-max=5",
+            "--athena-burst=10",
+        ]))
+        .await;
     for number in 0..5 {
         world.until_gone(&format!("object-{number}")).await;
     }

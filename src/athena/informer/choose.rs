@@ -5,13 +5,13 @@ use std::time::{Duration, Instant};
 use super::demand::{Demand, Group, earlier, quarry, wished};
 use super::listing::{Quarry, SWEEP, Walk};
 use super::plan::{Asked, Plan};
-use super::store::{Entry, Watch};
+use super::store::{Entry, Pace, Watch};
 use super::words::Ask;
 
 /// Fewer are never worth a hunt, which reads two lists.
 const FEW: usize = 2;
 /// So many calls that are more urgent go before one page of a sweep.
-const AHEAD: u32 = 3;
+pub(super) const AHEAD: u32 = 3;
 
 /// Which way sessions are looked at, at a moment.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +31,13 @@ impl Ways {
 }
 
 impl Plan {
+    /// Whether the next page of the sweep is to be asked for without a look at all sessions, which there are a hundred times as
+    /// many of as there are pages. Anything else that comes up waits for that no longer than a tenth of `changing`.
+    pub(super) fn is_sweep_alone(&self, now: Instant) -> bool {
+        let is_alone = self.only_sweep_since.is_some_and(|since| now < since + self.timing.changing / 10);
+        is_alone && self.sweep.is_some() && self.woken.is_empty() && !self.is_listing_in_trouble(now)
+    }
+
     pub(super) fn demand(&self, now: Instant) -> Demand {
         Demand::of(&self.store, self.sweep.as_ref().map(|sweep| sweep.began), &self.timing, now)
     }
@@ -172,10 +179,12 @@ impl Plan {
         let ask = match &asked {
             Asked::Status(id) => {
                 self.status_asked = Some(now);
-                Some(Ask::Status { id: id.clone() })
+                let watch = self.store.get(id.as_str()).and_then(|entry| entry.watch.as_ref());
+                let urgent = watch.is_some_and(|watch| watch.pace == Pace::Ending);
+                Some(Ask::Status { id: id.clone(), urgent })
             }
-            Asked::Sweep => self.sweep.as_ref().map(Walk::ask),
-            Asked::Hunt => self.hunt.as_ref().map(|hunt| hunt.walk.ask()),
+            Asked::Sweep => self.sweep.as_ref().map(|sweep| sweep.ask(false)),
+            Asked::Hunt => self.hunt.as_ref().map(|hunt| hunt.walk.ask(hunt.urgent)),
         };
         self.asked = Some(asked);
         ask.unwrap_or(Ask::Wait(Some(now + self.timing.near())))

@@ -63,7 +63,7 @@ impl Demand {
             self.first_wish = earlier(self.first_wish, Some(wished));
         }
         let Some((watch, sight)) = entry.tended() else { return };
-        if watch.pace != Pace::Fast || sight.at + timing.steady <= now {
+        if !watch.pace.is_fast() || sight.at + timing.steady <= now {
             self.steady += 1;
         }
         if watch.single || watch.hunted {
@@ -103,6 +103,7 @@ pub(super) fn quarry(entry: &Entry) -> Option<Quarry> {
     let is_starting = matches!(sight.status.state, SessionState::Creating | SessionState::Created);
     match watch.pace {
         _ if watch.sought => Some(Quarry::Ended),
+        Pace::Ending => Some(Quarry::Ended),
         Pace::Fast => Some(if is_starting { Quarry::Started } else { Quarry::Ended }),
         Pace::Adopt | Pace::Slow => None,
     }

@@ -7,12 +7,15 @@ use jiff::Timestamp;
 use super::demand::{Group, quarry};
 use super::listing::{Depth, MOST_PAGES, Quarry, Walk};
 use super::plan::Plan;
+use super::store::Pace;
 use crate::athena::port::SessionState;
 
 #[derive(Debug)]
 pub(super) struct Hunt {
     pub(super) quarry: Quarry,
     pub(super) walk: Walk,
+    /// Whether an end that was asked for is among what it is for.
+    pub(super) urgent: bool,
     /// How many ends it has shown.
     pub(super) found: usize,
 }
@@ -49,13 +52,15 @@ impl Plan {
             Quarry::Started => self.next_started = Some(now + self.timing.near()),
             Quarry::Ended => self.next_ended = Some(now + self.retry()),
         }
+        let mut urgent = false;
         for entry in self.store.values_mut() {
             let is_meant = quarry(entry) == Some(kind);
             if let Some(watch) = &mut entry.watch {
                 watch.hunted = is_meant && !watch.single && watch.due <= now + self.timing.near();
+                urgent |= watch.hunted && watch.pace == Pace::Ending;
             }
         }
-        self.hunt = Some(Hunt { quarry: kind, walk: Walk::new(kind.filters(), now), found: 0 });
+        self.hunt = Some(Hunt { quarry: kind, walk: Walk::new(kind.filters(), now), urgent, found: 0 });
     }
 
     /// While ends come in, the rest is looked for soon again.

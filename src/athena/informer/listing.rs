@@ -50,8 +50,8 @@ impl Walk {
         Self { filters, filter: 0, token: None, page: 0, calls: 0, began: now }
     }
 
-    pub(super) fn ask(&self) -> Ask {
-        Ask::Page { filter: self.filter().clone(), token: self.token.clone() }
+    pub(super) fn ask(&self, urgent: bool) -> Ask {
+        Ask::Page { filter: self.filter().clone(), token: self.token.clone(), urgent }
     }
 
     pub(super) fn filter(&self) -> &Option<SessionState> {

@@ -17,8 +17,9 @@
 //! A hunt and a sweep are given up for calls of their own as soon as they have cost as many as those would, so that
 //! nothing costs more than twice the cheaper way. Absence from a list proves nothing and is never told.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use super::choose::AHEAD;
 use super::hunt::{Depths, Hunt};
 use super::listing::Walk;
 pub use super::store::{Pace, Sight};
@@ -47,6 +48,10 @@ pub struct Plan {
     /// The number of the sweep that began last.
     pub(super) sweeps: u32,
     pub(super) sweep_began: Option<Instant>,
+    /// How long the last complete sweep took.
+    pub(super) sweep_took: Duration,
+    /// When a look at all sessions found nothing else to ask for than the next page of the sweep.
+    pub(super) only_sweep_since: Option<Instant>,
     /// The calls that a sweep takes, as far as is known.
     pub(super) sweep_calls: usize,
     /// When that was learned.
@@ -82,6 +87,8 @@ impl Plan {
             sweep: None,
             sweeps: 0,
             sweep_began: None,
+            sweep_took: Duration::ZERO,
+            only_sweep_since: None,
             sweep_calls: SWEEP_AT_FIRST,
             priced: None,
             swept: None,
@@ -102,7 +109,11 @@ impl Plan {
     /// Somebody wants to hear of changes of this session. To be said as often as one likes; true where it changes
     /// anything, so that [`Plan::next`] may say something else than before.
     pub fn watch(&mut self, id: &str, pace: Pace, now: Instant) -> bool {
-        entry(&mut self.store, id).watch(pace, now, &self.timing)
+        let is_change = entry(&mut self.store, id).watch(pace, now, &self.timing);
+        if is_change {
+            self.only_sweep_since = None;
+        }
+        is_change
     }
 
     /// Nobody wants to hear of this session any more.
@@ -149,6 +160,9 @@ impl Plan {
 
     /// What to do next. Each call that it names is to be answered before it is asked again.
     pub fn next(&mut self, now: Instant) -> Ask {
+        if self.is_sweep_alone(now) {
+            return self.ask(Asked::Sweep, now);
+        }
         self.tidy(now);
         let demand = self.demand(now);
         self.settle_wishes(&demand, now);
@@ -157,7 +171,10 @@ impl Plan {
         }
         let ways = self.ways(&demand, now);
         self.begin_listings(&demand, ways, now);
-        match self.choose(ways, now) {
+        let chosen = self.choose(ways, now);
+        let is_alone = chosen == Some(Asked::Sweep) && self.ahead < AHEAD;
+        self.only_sweep_since = is_alone.then_some(now);
+        match chosen {
             Some(asked) => self.ask(asked, now),
             None => Ask::Wait(self.rest(&demand, ways, now)),
         }
@@ -216,6 +233,12 @@ impl Plan {
     #[must_use]
     pub fn swept_at(&self) -> Option<Instant> {
         self.swept.as_ref().map(|swept| swept.began)
+    }
+
+    /// How long a sweep takes, by the last one.
+    #[must_use]
+    pub fn sweep_took(&self) -> Duration {
+        self.sweep_took
     }
 
     /// ListSessions, if it fails at present.

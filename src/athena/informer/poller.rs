@@ -116,6 +116,12 @@ impl Poller {
         self.inner().plan.trouble().is_none()
     }
 
+    /// How long it takes to list all sessions, by the last time.
+    #[must_use]
+    pub fn sweep_took(&self) -> Duration {
+        self.inner().plan.sweep_took()
+    }
+
     /// What the last complete sweep showed.
     #[must_use]
     pub fn census(&self, is_declared: impl Fn(&str) -> bool) -> Census {
@@ -177,9 +183,9 @@ impl Poller {
             match ask {
                 Ask::Wake(ids) => ids.into_iter().for_each(|id| self.informer.wake(id)),
                 Ask::Wait(until) => self.rest(until).await,
-                Ask::Status { id } => self.look(&id, &scope).await,
-                Ask::Page { filter, token } => {
-                    self.token(Operation::ListSessions, &scope).await;
+                Ask::Status { id, urgent } => self.look(&id, urgent, &scope).await,
+                Ask::Page { filter, token, urgent } => {
+                    self.token(Operation::ListSessions, urgent, &scope).await;
                     let sent = Instant::now();
                     let athena = self.identity.athena();
                     let answer = athena.list_sessions(&self.work_group, filter.as_ref(), token.as_deref()).await;
@@ -206,7 +212,7 @@ impl Poller {
     }
 
     async fn learn_engine(&self, scope: &Scope) {
-        self.token(Operation::GetWorkGroup, scope).await;
+        self.token(Operation::GetWorkGroup, false, scope).await;
         let answer = self.identity.athena().work_group_engine(&self.work_group).await;
         let mut inner = self.inner();
         let jitter = match &answer {
@@ -224,8 +230,8 @@ impl Poller {
         }
     }
 
-    async fn look(&self, id: &str, scope: &Scope) {
-        self.token(Operation::GetSessionStatus, scope).await;
+    async fn look(&self, id: &str, urgent: bool, scope: &Scope) {
+        self.token(Operation::GetSessionStatus, urgent, scope).await;
         let sent = Instant::now();
         let answer = self.identity.athena().get_session_status(id).await;
         let answer = answer.map_err(|error| self.failure(&error, scope));
@@ -284,8 +290,9 @@ impl Poller {
         Failure { class: error.class, jitter: fastrand::f64() }
     }
 
-    async fn token(&self, operation: Operation, scope: &Scope) {
-        self.informer.quotas.take(&Place::of(scope), operation, Priority::Poll).await;
+    async fn token(&self, operation: Operation, urgent: bool, scope: &Scope) {
+        let priority = if urgent { Priority::FreshLook } else { Priority::Poll };
+        self.informer.quotas.take(&Place::of(scope), operation, priority).await;
     }
 
     async fn rest(&self, until: Option<Instant>) {

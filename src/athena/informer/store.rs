@@ -11,10 +11,19 @@ use crate::timing::Timing;
 pub enum Pace {
     /// Somebody wants to know it for the first time.
     Adopt,
+    /// An end that was asked for is under way: as [`Pace::Fast`], and the calls that show it are urgent.
+    Ending,
     /// A change is expected.
     Fast,
     /// Nothing is expected.
     Slow,
+}
+
+impl Pace {
+    /// Whether a change is expected.
+    pub(super) fn is_fast(self) -> bool {
+        matches!(self, Self::Ending | Self::Fast)
+    }
 }
 
 /// A session as Athena showed it.

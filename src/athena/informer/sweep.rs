@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::demand::wished;
 use super::listing::{MOST_PAGES, Walk};
 use super::plan::Plan;
-use super::store::{Entry, Pace, Watch};
+use super::store::{Entry, Watch};
 use super::words::Counts;
 
 /// Before the first sweep: one page for each list.
@@ -23,13 +23,15 @@ impl Plan {
     pub(super) fn turn_sweep(&mut self, token: Option<String>, now: Instant) {
         let Some(mut walk) = self.sweep.take() else { return };
         let goes_on = walk.turn(token, false);
-        let unseen = self.unseen(walk.began);
         if !goes_on {
             self.end_sweep(&walk, now);
-        } else if walk.calls >= MOST_PAGES || (!self.counting && walk.calls >= unseen) {
-            self.give_up_sweep(&walk, unseen, now);
-        } else {
-            self.sweep = Some(walk);
+            return;
+        }
+        // To count them takes a look at all sessions, after each page.
+        let unseen = if self.counting && walk.calls < MOST_PAGES { None } else { Some(self.unseen(walk.began)) };
+        match unseen.filter(|unseen| walk.calls >= MOST_PAGES || walk.calls >= *unseen) {
+            Some(unseen) => self.give_up_sweep(&walk, unseen, now),
+            None => self.sweep = Some(walk),
         }
     }
 
@@ -42,6 +44,7 @@ impl Plan {
     pub(super) fn end_sweep(&mut self, walk: &Walk, now: Instant) {
         let (number, began) = (self.sweeps, walk.began);
         self.price_sweep(walk.calls, now);
+        self.sweep_took = now.saturating_duration_since(began);
         self.store.retain(|_, entry| entry.watch.is_some() || entry.is_seen_in(number, began));
         self.for_missing(began, |watch| {
             watch.sought = true;
@@ -68,7 +71,7 @@ impl Plan {
         let timing = self.timing;
         for entry in self.store.values_mut() {
             let Some((watch, sight)) = entry.tended() else { continue };
-            let wait = if watch.pace == Pace::Fast { timing.steady } else { timing.steady / 2 };
+            let wait = if watch.pace.is_fast() { timing.steady } else { timing.steady / 2 };
             let is_missing = !entry.is_seen_in(self.sweeps, began) && sight.at + wait <= began;
             if let Some(watch) = entry.watch.as_mut().filter(|_| is_missing) {
                 miss(watch);

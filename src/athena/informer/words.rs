@@ -11,7 +11,7 @@ use crate::timing::Timing;
 /// What follows from the intervals for looking.
 impl Timing {
     pub(super) fn of(&self, pace: Pace) -> Duration {
-        if pace == Pace::Fast { self.changing } else { self.steady }
+        if pace.is_fast() { self.changing } else { self.steady }
     }
 
     /// What is due so soon is looked for together with what is due.
@@ -52,6 +52,8 @@ pub enum Ask {
     Status {
         /// The session.
         id: String,
+        /// Whether an end that was asked for waits for it.
+        urgent: bool,
     },
     /// Call ListSessions.
     Page {
@@ -59,6 +61,8 @@ pub enum Ask {
         filter: Option<SessionState>,
         /// Where the page begins.
         token: Option<String>,
+        /// Whether an end that was asked for waits for it.
+        urgent: bool,
     },
 }
 

@@ -2,10 +2,18 @@
 //!
 //! A token is reserved when it is granted and spent when the call is begun. So however late those who
 //! were granted one come, within any t seconds no more calls begin than capacity + t × rate.
+//!
+//! The rate is found out ([`found_rate`](super::found_rate)), and what it has above the nominal one is for urgent calls
+//! only. So there are two counts of tokens: one at the present rate, from which each call takes one; and one at the
+//! nominal rate, from which calls that aren't urgent take one as well. An operator at rest stays at the nominal rate,
+//! however much more it has found to be allowed.
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
 use std::time::{Duration, Instant};
+
+pub use super::found_rate::Rate;
+use super::found_rate::{FoundRate, sound};
 
 /// Who comes first where several wait. The order is strict. So what stands behind can wait for as long as
 /// there is work before it, and that is bounded by design: each session ends and starts once, each
@@ -15,7 +23,7 @@ use std::time::{Duration, Instant};
 pub enum Priority {
     /// Ends a session, or proves that it has ended.
     End,
-    /// The look that must come before a decision that can't be undone.
+    /// The look that must come before a decision that can't be undone, or that shows an end that was asked for.
     FreshLook,
     /// Starts a session.
     Start,
@@ -25,19 +33,10 @@ pub enum Priority {
     Poll,
 }
 
-/// How many calls are allowed.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Rate {
-    /// Calls a second, in the long run. Counts as at least 0.001.
-    pub per_second: f64,
-    /// Calls at once, after a pause. Counts as at least 1.
-    pub burst: f64,
-}
-
-impl Default for Rate {
-    /// The least that the service quotas of Athena's session operations have.
-    fn default() -> Self {
-        Self { per_second: 5.0, burst: 10.0 }
+impl Priority {
+    /// Whether such calls may raise the rate above the nominal one, and use what it has above that.
+    fn is_urgent(self) -> bool {
+        self <= Self::FreshLook
     }
 }
 
@@ -51,36 +50,62 @@ struct Grant {
     until: Instant,
 }
 
-/// A token bucket whose rate halves when the service throttles, and recovers. `K` names who waits.
+/// Who has a token that isn't spent yet.
+#[derive(Debug)]
+struct Grants<K> {
+    all: HashMap<K, Grant>,
+    /// How many of them aren't urgent.
+    common: usize,
+}
+
+impl<K: Eq + Hash> Grants<K> {
+    fn insert(&mut self, who: K, grant: Grant) {
+        self.common += usize::from(!grant.place.0.is_urgent());
+        self.all.insert(who, grant);
+    }
+
+    fn remove(&mut self, who: &K) -> Option<Grant> {
+        let grant = self.all.remove(who)?;
+        self.common -= usize::from(!grant.place.0.is_urgent());
+        Some(grant)
+    }
+
+    fn expire(&mut self, now: Instant) {
+        let common = &mut self.common;
+        self.all.retain(|_, grant| {
+            let is_kept = now < grant.until;
+            *common -= usize::from(!is_kept && !grant.place.0.is_urgent());
+            is_kept
+        });
+    }
+
+    fn take_back(&mut self) -> impl Iterator<Item = (K, Place)> + use<K> {
+        self.common = 0;
+        std::mem::take(&mut self.all).into_iter().map(|(who, grant)| (who, grant.place))
+    }
+}
+
+/// A token bucket whose rate is found out. `K` names who waits.
 #[derive(Debug)]
 pub struct Bucket<K> {
-    nominal: f64,
     capacity: f64,
     /// Calls a second, at present.
-    rate: f64,
+    rate: FoundRate,
     /// Tokens, those that are granted among them.
     tokens: f64,
-    /// When `tokens` and `rate` were last brought up to date.
+    /// Those among them that calls may take which aren't urgent.
+    common: f64,
+    /// When tokens and rate were last brought up to date.
     at: Instant,
-    throttled_at: Option<Instant>,
     waiting: BTreeMap<Place, K>,
     places: HashMap<K, Place>,
-    granted: HashMap<K, Grant>,
+    granted: Grants<K>,
     arrivals: u64,
 }
 
 impl<K: Clone + Eq + Hash> Bucket<K> {
     /// A grant that isn't used goes back after this: whoever it was for has nothing to ask any more.
     pub const GRANT_LIFE: Duration = Duration::from_secs(5);
-    /// Throttled answers within this are one event: calls that were in flight together.
-    const ONE_EVENT: Duration = Duration::from_secs(1);
-    /// The rate grows from nothing to the nominal one in so many seconds. Slow, since each attempt to go
-    /// beyond what the service allows costs a throttled call.
-    const RECOVERY: f64 = 64.0;
-    /// The rate never falls below the nominal one divided by this …
-    const MOST_HALVED: f64 = 16.0;
-    /// … nor below this many calls a second (unless the nominal one does).
-    const LEAST: f64 = 0.1;
     /// Sums of floats may miss a whole token by so little.
     const EPSILON: f64 = 1e-6;
 
@@ -89,20 +114,16 @@ impl<K: Clone + Eq + Hash> Bucket<K> {
     /// by punctual ones.
     #[must_use]
     pub fn new(rate: Rate, now: Instant) -> Self {
-        // What isn't a number is not above the least either.
-        let sound = |value: f64, least: f64| if value > least { value.min(1e6) } else { least };
-        let nominal = sound(rate.per_second, 0.001);
         let capacity = sound(rate.burst - 1.0, 1.0);
         Self {
-            nominal,
             capacity,
-            rate: nominal,
+            rate: FoundRate::new(rate),
             tokens: capacity,
+            common: capacity,
             at: now,
-            throttled_at: None,
             waiting: BTreeMap::new(),
             places: HashMap::new(),
-            granted: HashMap::new(),
+            granted: Grants { all: HashMap::new(), common: 0 },
             arrivals: 0,
         }
     }
@@ -111,6 +132,7 @@ impl<K: Clone + Eq + Hash> Bucket<K> {
     #[must_use]
     pub fn drained(mut self) -> Self {
         self.tokens = 1.0;
+        self.common = 1.0;
         self
     }
 
@@ -119,8 +141,8 @@ impl<K: Clone + Eq + Hash> Bucket<K> {
     /// queued, once: asked again it keeps its place, and takes over a higher priority.
     pub fn take(&mut self, who: &K, priority: Priority, now: Instant) -> bool {
         self.refresh(now);
-        if self.granted.remove(who).is_some() {
-            self.tokens -= 1.0;
+        if let Some(grant) = self.granted.remove(who) {
+            self.spend(grant.place.0, true, now);
             return true;
         }
         let place = match self.places.get(who) {
@@ -130,10 +152,11 @@ impl<K: Clone + Eq + Hash> Bucket<K> {
                 (priority, self.arrivals)
             }
         };
+        let has_waited = self.places.contains_key(who);
         self.forget(who);
         let first = self.waiting.first_key_value().is_none_or(|(first, _)| place < *first);
-        if first && self.has_free() {
-            self.tokens -= 1.0;
+        if first && self.has_free(place.0) {
+            self.spend(place.0, has_waited, now);
             return true;
         }
         self.queue(who.clone(), place);
@@ -145,8 +168,12 @@ impl<K: Clone + Eq + Hash> Bucket<K> {
     pub fn grant(&mut self, now: Instant) -> Vec<K> {
         self.refresh(now);
         let mut due = Vec::new();
-        while self.has_free() {
-            let Some((place, who)) = self.waiting.pop_first() else { break };
+        while let Some(entry) = self.waiting.first_entry() {
+            let place = *entry.key();
+            if !self.has_free(place.0) {
+                break;
+            }
+            let Some((_, who)) = self.waiting.pop_first() else { break };
             self.places.remove(&who);
             self.granted.insert(who.clone(), Grant { place, until: now + Self::GRANT_LIFE });
             due.push(who);
@@ -157,13 +184,11 @@ impl<K: Clone + Eq + Hash> Bucket<K> {
     /// When [`Bucket::grant`] may next have something to hand out; None while nobody waits.
     #[must_use]
     pub fn next(&self, now: Instant) -> Option<Instant> {
-        if self.waiting.is_empty() {
-            return None;
-        }
-        let refilled = || self.at + Duration::from_secs_f64((1.0 - self.free()).max(0.0) / self.rate);
+        let (first, _) = self.waiting.first_key_value()?;
+        let refilled = || self.at + Duration::from_secs_f64(self.seconds_until_free(first.0));
         // A bucket that is full of grants isn't refilled: only one that goes back makes room.
-        let full = self.granted.len() as f64 + 1.0 > self.capacity + Self::EPSILON;
-        let returned = self.granted.values().map(|grant| grant.until).min();
+        let full = self.granted.all.len() as f64 + 1.0 > self.capacity + Self::EPSILON;
+        let returned = self.granted.all.values().map(|grant| grant.until).min();
         let next = returned.into_iter().chain((!full).then(refilled)).min();
         next.map(|next| next.max(now))
     }
@@ -176,19 +201,17 @@ impl<K: Clone + Eq + Hash> Bucket<K> {
         }
     }
 
-    /// The service throttled a call. The rate halves, and there is no token left; those who were granted
-    /// one and haven't come yet wait again, each at its old place.
+    /// The service throttled a call. The rate halves, and no call is begun for a while: those who were granted a token and
+    /// haven't come yet wait again, each at its old place.
     pub fn throttled(&mut self, now: Instant) {
         self.refresh(now);
-        if self.throttled_at.is_some_and(|at| now.saturating_duration_since(at) < Self::ONE_EVENT) {
+        if !self.rate.throttled(now) {
             return;
         }
-        self.throttled_at = Some(now);
-        let floor = (self.nominal / Self::MOST_HALVED).max(Self::LEAST).min(self.nominal);
-        self.rate = (self.rate / 2.0).max(floor);
-        self.tokens = self.tokens.min(0.0);
-        for (who, grant) in std::mem::take(&mut self.granted) {
-            self.queue(who, grant.place);
+        self.tokens = self.tokens.min(-FoundRate::ONE_EVENT.as_secs_f64() * self.rate.per_second());
+        self.common = self.common.min(0.0);
+        for (who, place) in self.granted.take_back() {
+            self.queue(who, place);
         }
     }
 
@@ -201,7 +224,13 @@ impl<K: Clone + Eq + Hash> Bucket<K> {
     /// Calls a second that are allowed at present.
     #[must_use]
     pub fn rate(&self) -> f64 {
-        self.rate
+        self.rate.per_second()
+    }
+
+    /// The same, where something was found out about it.
+    #[must_use]
+    pub fn found(&self) -> Option<f64> {
+        self.rate.found()
     }
 
     fn queue(&mut self, who: K, place: Place) {
@@ -209,12 +238,30 @@ impl<K: Clone + Eq + Hash> Bucket<K> {
         self.waiting.insert(place, who);
     }
 
-    fn free(&self) -> f64 {
-        self.tokens - self.granted.len() as f64
+    fn spend(&mut self, priority: Priority, has_waited: bool, now: Instant) {
+        self.tokens -= 1.0;
+        if !priority.is_urgent() {
+            self.common -= 1.0;
+        }
+        let is_short = has_waited || self.waiting.keys().next().is_some_and(|(first, _)| first.is_urgent());
+        self.rate.called(priority.is_urgent() && is_short, now);
     }
 
-    fn has_free(&self) -> bool {
-        self.free() >= 1.0 - Self::EPSILON
+    /// Tokens that aren't granted, of those that calls of this priority may take; and at what rate they come.
+    fn free(&self, priority: Priority) -> [(f64, f64); 2] {
+        let all = (self.tokens - self.granted.all.len() as f64, self.rate.per_second());
+        if priority.is_urgent() {
+            return [all, all];
+        }
+        [all, (self.common - self.granted.common as f64, self.rate.for_all())]
+    }
+
+    fn has_free(&self, priority: Priority) -> bool {
+        self.free(priority).iter().all(|(free, _)| *free >= 1.0 - Self::EPSILON)
+    }
+
+    fn seconds_until_free(&self, priority: Priority) -> f64 {
+        self.free(priority).iter().map(|(free, rate)| (1.0 - free).max(0.0) / rate).fold(0.0, f64::max)
     }
 
     /// Time has passed: tokens at the rate so far, then the rate. In this order, so that
@@ -222,9 +269,13 @@ impl<K: Clone + Eq + Hash> Bucket<K> {
     fn refresh(&mut self, now: Instant) {
         let seconds = now.saturating_duration_since(self.at).as_secs_f64();
         self.at = self.at.max(now);
-        self.tokens = (self.tokens + seconds * self.rate).min(self.capacity);
-        self.rate = (self.rate + seconds * self.nominal / Self::RECOVERY).min(self.nominal);
-        self.granted.retain(|_, grant| now < grant.until);
+        self.tokens = (self.tokens + seconds * self.rate.per_second()).min(self.capacity);
+        self.common = (self.common + seconds * self.rate.for_all()).min(self.capacity);
+        if self.tokens >= self.capacity && self.waiting.is_empty() {
+            self.rate.rested();
+        }
+        self.rate.pass(seconds, now);
+        self.granted.expire(now);
     }
 }
 

@@ -2,10 +2,11 @@
 //! what Athena's service quotas are counted by. So TerminateSession never waits behind polls.
 //!
 //! Own code, since the crates for it (governor, say) have neither an order among those who wait nor rates
-//! that change. What one bucket does is in [`bucket`]; here is the shell: clock, lock, and waking.
+//! that change. What one bucket does is in [`bucket`], how its rate is found out in [`found_rate`]; here is the shell: clock, lock, and waking.
 //! GetCallerIdentity is STS's, and takes no token.
 
 pub mod bucket;
+pub mod found_rate;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -148,6 +149,21 @@ impl Quotas {
             waiting.entry(operation.as_str()).or_insert((*operation, 0)).1 += bucket.depth();
         }
         waiting.into_values().collect()
+    }
+
+    /// The calls a second that each bucket allows at present.
+    #[must_use]
+    pub fn rates(&self) -> Vec<(Place, Operation, f64)> {
+        let inner = self.inner();
+        inner.buckets.iter().map(|((place, operation), bucket)| (place.clone(), *operation, bucket.rate())).collect()
+    }
+
+    /// The same for the operations of one place, where something was found out about them.
+    #[must_use]
+    pub fn found(&self, place: &Place) -> BTreeMap<&'static str, f64> {
+        let inner = self.inner();
+        let here = inner.buckets.iter().filter(|((other, _), _)| other == place);
+        here.filter_map(|((_, operation), bucket)| Some((operation.as_str(), bucket.found()?))).collect()
     }
 
     /// Hands tokens out as time passes, for ever. `beat` is called at least every second.

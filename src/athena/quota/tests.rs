@@ -11,7 +11,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Buckets of one token each, which comes back `per_second` times a second.
 fn quotas(per_second: f64) -> (Arc<Quotas>, UnboundedReceiver<Key>) {
     let (wake, woken) = mpsc::unbounded_channel();
-    (Quotas::new(Rate { per_second, burst: 2.0 }, wake), woken)
+    (Quotas::new(Rate { per_second, most: per_second, burst: 2.0 }, wake), woken)
 }
 
 fn running(per_second: f64) -> (Arc<Quotas>, UnboundedReceiver<Key>) {
@@ -60,6 +60,21 @@ fn each_account_region_and_operation_has_its_bucket_and_sts_has_none() {
             assert!(quotas.try_take(place, Operation::GetCallerIdentity, Priority::Poll, &key("a")));
         }
     }
+}
+
+#[test]
+fn what_was_found_out_is_told_of_each_place_and_nothing_else() {
+    let (quotas, _woken) = quotas(4.0);
+    let (here, there) = (place(Some("1"), "a"), place(Some("2"), "a"));
+    for place in [&here, &there] {
+        quotas.try_take(place, LOOK, Priority::Poll, &key("a"));
+        quotas.try_take(place, Operation::TerminateSession, Priority::End, &key("a"));
+    }
+    assert!(quotas.found(&here).is_empty());
+    quotas.throttled(&here, LOOK);
+    assert_eq!(quotas.found(&here), [(LOOK.as_str(), 2.0)].into());
+    assert!(quotas.found(&there).is_empty());
+    assert_eq!(quotas.rates().len(), 4);
 }
 
 #[test]

@@ -215,7 +215,7 @@ impl World {
             let every = match self.around.interest.filter(|_| self.around.poller != Poller::Off) {
                 None => return self.wait(end - self.elapsed),
                 Some(Interest::Steady) => TIMING.steady,
-                Some(Interest::Changing | Interest::FirstSight) => TIMING.changing,
+                Some(Interest::Ending | Interest::Changing | Interest::FirstSight) => TIMING.changing,
             };
             let passed = Duration::from_nanos((self.elapsed.as_nanos() % every.as_nanos()).try_into().unwrap());
             let is_due = every - passed <= end - self.elapsed;

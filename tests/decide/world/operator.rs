@@ -103,6 +103,7 @@ impl World {
                 knowledge,
                 terms,
                 polled,
+                sweep_took: Duration::ZERO,
                 scope,
                 cluster: CLUSTER,
                 timing: &TIMING,

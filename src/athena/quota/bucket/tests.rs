@@ -1,9 +1,10 @@
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashSet};
+use std::collections::HashSet;
 
 use super::*;
 
-const RATE: Rate = Rate { per_second: 5.0, burst: 10.0 };
+mod simulation;
+
+const RATE: Rate = Rate { per_second: 5.0, most: 5.0, burst: 10.0 };
 
 fn at(start: Instant, millis: u64) -> Instant {
     start + Duration::from_millis(millis)
@@ -91,15 +92,27 @@ fn throttling_halves_the_rate_once_for_calls_in_flight_together_and_the_rate_rec
     let (mut bucket, start) = empty();
     bucket.throttled(start);
     bucket.throttled(at(start, 900));
-    assert!((bucket.rate() - 2.5).abs() < 0.1, "{}", bucket.rate());
+    assert!((bucket.rate() - 2.5).abs() < 1.2, "{}", bucket.rate());
     for event in 1..20 {
         bucket.throttled(at(start, event * 1_000));
     }
-    assert!((5.0 / 16.0..0.5).contains(&bucket.rate()), "{}", bucket.rate());
-    bucket.grant(at(start, 50_000));
-    assert!((2.0..4.0).contains(&bucket.rate()), "{}", bucket.rate());
-    bucket.grant(at(start, 100_000));
+    assert!((5.0 / 16.0..0.6).contains(&bucket.rate()), "{}", bucket.rate());
+    // What was found is believed for a minute.
+    bucket.grant(at(start, 70_000));
+    assert!(bucket.rate() < 1.0, "{}", bucket.rate());
+    for seconds in 80..100 {
+        bucket.grant(at(start, seconds * 1_000));
+    }
     assert!((bucket.rate() - 5.0).abs() < 1e-9, "{}", bucket.rate());
+}
+
+#[test]
+fn after_a_throttled_call_none_is_begun_for_a_second() {
+    let (mut bucket, start) = empty();
+    bucket.take(&1, Priority::End, start);
+    bucket.throttled(at(start, 100));
+    assert!(bucket.grant(at(start, 1_000)).is_empty());
+    assert_eq!(bucket.grant(at(start, 1_600)), [1]);
 }
 
 #[test]
@@ -112,14 +125,39 @@ fn throttling_takes_back_what_was_granted_and_everybody_keeps_his_place() {
     bucket.throttled(at(start, 400));
     assert!(!bucket.take(&0, Priority::Poll, at(start, 401)), "a grant outlived the throttling");
     assert_eq!(bucket.depth(), 4);
-    assert_eq!(bucket.grant(at(start, 2_400)), [0, 1, 2, 3]);
+    assert_eq!(bucket.grant(at(start, 5_400)), [0, 1, 2, 3]);
+}
+
+#[test]
+fn only_urgent_calls_raise_the_rate_and_use_what_is_above_the_nominal_one() {
+    let (rate, start) = (Rate { per_second: 5.0, most: 100.0, burst: 10.0 }, Instant::now());
+    for priority in [Priority::Poll, Priority::Adopt, Priority::Start] {
+        let mut bucket = Bucket::new(rate, start).drained();
+        assert_eq!(calls(&mut bucket, priority, start), 1 + 5 * 20, "{priority:?}");
+        assert!((bucket.rate() - 5.0).abs() < 1e-9, "{priority:?} raised it to {}", bucket.rate());
+    }
+    for priority in [Priority::End, Priority::FreshLook] {
+        let mut bucket = Bucket::new(rate, start).drained();
+        assert!(calls(&mut bucket, priority, start) > 800, "{priority:?}");
+        assert!((bucket.rate() - 100.0).abs() < 1e-9, "{priority:?} raised it to {}", bucket.rate());
+    }
+}
+
+/// How many calls are begun within 20 s where a hundred wait at any time.
+fn calls(bucket: &mut Bucket<u32>, priority: Priority, start: Instant) -> usize {
+    let mut calls = 0;
+    for millis in (0..=20_000).step_by(10) {
+        let now = at(start, millis);
+        calls += (0..100).filter(|who| bucket.take(who, priority, now)).count();
+    }
+    calls
 }
 
 #[test]
 fn the_rate_never_falls_below_a_call_in_ten_seconds_nor_rises_above_the_nominal_one() {
     for (per_second, least) in [(1.0, 0.1), (0.05, 0.05), (f64::NAN, 0.001), (-1.0, 0.001), (f64::INFINITY, 62_500.0)] {
         let start = Instant::now();
-        let mut bucket = Bucket::<u32>::new(Rate { per_second, burst: f64::NAN }, start);
+        let mut bucket = Bucket::<u32>::new(Rate { per_second, most: 0.0, burst: f64::NAN }, start);
         for event in 1..30 {
             bucket.throttled(at(start, event * 1_000));
         }
@@ -129,103 +167,6 @@ fn the_rate_never_falls_below_a_call_in_ten_seconds_nor_rises_above_the_nominal_
         let next = bucket.next(at(start, 30_000)).unwrap_or_else(|| at(start, 30_000));
         assert!(next <= at(start, 30_000) + Duration::from_secs(1_000), "{per_second}");
     }
-}
-
-/// The service's own bucket.
-struct Service {
-    per_second: f64,
-    burst: f64,
-    tokens: f64,
-    at: Instant,
-}
-
-impl Service {
-    fn new(per_second: f64, burst: f64, now: Instant) -> Self {
-        Self { per_second, burst, tokens: burst, at: now }
-    }
-
-    fn allows(&mut self, now: Instant) -> bool {
-        self.tokens = (self.tokens + (now - self.at).as_secs_f64() * self.per_second).min(self.burst);
-        self.at = now;
-        let allowed = self.tokens >= 1.0;
-        if allowed {
-            self.tokens -= 1.0;
-        }
-        allowed
-    }
-}
-
-/// Calls from `from` until `until`, as many as the bucket lets through, with a jittery way to the service.
-/// Returns how many the service allowed and throttled, and when it allowed the last one. With `calls` it
-/// ends after so many that were allowed.
-fn saturate(
-    bucket: &mut Bucket<u32>,
-    service: &mut Service,
-    (from, until): (Instant, Instant),
-    calls: usize,
-) -> (usize, usize, Instant) {
-    let (mut random, mut first) = (fastrand::Rng::with_seed(7), true);
-    let mut delay = || Duration::from_millis(if std::mem::take(&mut first) { 150 } else { random.u64(5..40) });
-    let mut now = from;
-    let (mut allowed, mut throttled, mut last) = (0, 0, from);
-    let mut on_their_way = BinaryHeap::new();
-    // Twenty callers that each call again as soon as they may.
-    for who in 0..20 {
-        if bucket.take(&who, Priority::Poll, now) {
-            on_their_way.push(Reverse((now + delay(), who)));
-        }
-    }
-    while now < until && allowed < calls {
-        for who in bucket.grant(now) {
-            assert!(bucket.take(&who, Priority::Poll, now));
-            on_their_way.push(Reverse((now + delay(), who)));
-        }
-        let arrival = on_their_way.peek().map(|Reverse((arrival, _))| *arrival);
-        let next = bucket.next(now);
-        now = arrival.into_iter().chain(next).min().expect("somebody waits or calls");
-        if arrival == Some(now) {
-            let Some(Reverse((_, who))) = on_their_way.pop() else { continue };
-            if service.allows(now) {
-                allowed += 1;
-                last = now;
-            } else {
-                throttled += 1;
-                bucket.throttled(now);
-            }
-            if bucket.take(&who, Priority::Poll, now) {
-                on_their_way.push(Reverse((now + delay(), who)));
-            }
-        }
-    }
-    (allowed, throttled, last)
-}
-
-#[test]
-fn a_service_with_the_same_bucket_hardly_ever_throttles_and_is_used_in_full() {
-    let start = Instant::now();
-    let (mut bucket, mut service) = (Bucket::new(RATE, start), Service::new(5.0, 10.0, start));
-    let (allowed, throttled, last) = saturate(&mut bucket, &mut service, (start, at(start, 600_000)), 300);
-    assert_eq!(allowed, 300);
-    assert!(throttled < 3, "{throttled} of 300 calls were throttled");
-    let took = (last - start).as_secs_f64();
-    assert!(took <= 1.1 * (300.0 - 10.0) / 5.0, "300 calls took {took} s");
-}
-
-#[test]
-fn a_service_that_allows_half_is_hardly_troubled_and_used_in_full_again_once_it_allows_more() {
-    let start = Instant::now();
-    let (mut bucket, mut service) = (Bucket::new(RATE, start), Service::new(2.5, 5.0, start));
-    saturate(&mut bucket, &mut service, (start, at(start, 30_000)), usize::MAX);
-    let adapted = (at(start, 30_000), at(start, 330_000));
-    let (allowed, throttled, _) = saturate(&mut bucket, &mut service, adapted, usize::MAX);
-    assert!(throttled * 25 < allowed, "{throttled} throttled, {allowed} allowed");
-    assert!(allowed > 2 * 300, "only {allowed} calls of 750 that were possible in 300 s");
-
-    (service.per_second, service.burst) = (5.0, 10.0);
-    saturate(&mut bucket, &mut service, (at(start, 330_000), at(start, 400_000)), usize::MAX);
-    let recovered = (at(start, 400_000), at(start, 500_000));
-    let (allowed, throttled, _) = saturate(&mut bucket, &mut service, recovered, usize::MAX);
-    assert!(throttled <= 5 && allowed >= 480, "{throttled} throttled, {allowed} allowed of 500 in 100 s");
 }
 
 #[test]
