@@ -45,6 +45,9 @@ pub const RESTORED: &str = "velero.io/restore-name";
 /// The annotation by which somebody says, with the value `true`, that a restored AthenaSession is to start its session.
 pub const START_RESTORED: &str = "athena-operator.dev/start-restored";
 
+/// The `status.observedGeneration` of an object whose status nobody has written: the API server shows it by itself.
+const UNOBSERVED: i64 = -1;
+
 /// The CustomResourceDefinitions, as they are installed.
 #[must_use]
 pub fn crds() -> Vec<Value> {
@@ -52,6 +55,7 @@ pub fn crds() -> Vec<Value> {
     let mut crds = crds.map(|crd| json!(crd));
     for crd in &mut crds {
         unfold_descriptions(crd);
+        begin_unobserved(crd);
         crd["metadata"]["labels"] = json!({
             "app.kubernetes.io/name": env!("CARGO_PKG_NAME"),
             "app.kubernetes.io/version": env!("CARGO_PKG_VERSION"),
@@ -64,6 +68,18 @@ pub fn crds() -> Vec<Value> {
         });
     }
     crds.into()
+}
+
+/// An object that the operator hasn't seen bears `status.observedGeneration: -1`, as Flux' own kinds do. Without that,
+/// kstatus takes an object without a status for one that is as its spec asks.
+fn begin_unobserved(crd: &mut Value) {
+    for version in crd["spec"]["versions"].as_array_mut().into_iter().flatten() {
+        let status = version["schema"]["openAPIV3Schema"]["properties"]["status"].as_object_mut();
+        let Some(status) = status else { continue };
+        status.insert("default".to_owned(), json!({"observedGeneration": UNOBSERVED}));
+        // The API server keeps a null where it may be one, and puts the default in its place where it may not.
+        status.remove("nullable");
+    }
 }
 
 /// `kubectl explain` keeps line breaks and folds lines itself: those of the doc comments would show.
@@ -91,4 +107,11 @@ where
 {
     let value = Value::deserialize(deserializer)?;
     Ok(serde_json::from_value(value).unwrap_or_default())
+}
+
+/// A generation that was observed. The API server's own default, [`UNOBSERVED`], isn't one: an object whose status says
+/// nothing else must look as if it had no status, since what starts a session depends on whether one was written.
+fn written<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
+    let generation = Option::<i64>::deserialize(deserializer)?;
+    Ok(generation.filter(|generation| *generation > UNOBSERVED))
 }

@@ -10,8 +10,8 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::readable;
 use super::start::SessionStart;
+use super::{readable, written};
 
 /// What is asked for: which session this object stands for, and when and how its end is wanted.
 #[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -90,8 +90,10 @@ use super::start::SessionStart;
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("has(self.sessionId) != has(self.start)")
-        .message("exactly one of sessionId and start: the id of a session that exists, or how to start one"),
+    validation = Rule::new("!(has(self.sessionId) && has(self.start))")
+        .message("sessionId and start exclude each other: leave start out to take on the session that sessionId names, or leave sessionId out to start another one"),
+    validation = Rule::new("has(self.sessionId) || has(self.start)")
+        .message("no session is named: set sessionId to the id of a session that exists, or write `start: {}` to start one; `start:` with nothing after it doesn't count"),
     validation = Rule::new("!has(self.start) || has(self.workGroupRef)")
         .message("start needs workGroupRef: the AthenaWorkGroup in which the session is started")
         .field_path(".workGroupRef"),
@@ -148,25 +150,25 @@ pub struct AthenaSessionSpec {
 
     /// How long a session that is BUSY may finish before an end that is asked for, by a deletion, terminate, endWith or
     /// maxLifetime, counted from status.terminationRequestedAt. The session is ended as soon as it isn't BUSY any more,
-    /// or when the time is over. A duration in Go's notation, such as `90s`, `10m` or `1h30m`; there are no days. It may
-    /// change at any time, also meanwhile. Default: none, the session is ended at once.
+    /// or when the time is over. A duration in Go's notation, in whole seconds, such as `90s`, `10m` or `1h30m`; there are
+    /// no days. It may change at any time, also meanwhile. Default: none, the session is ended at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     #[x_kube(validation = duration("terminationGracePeriod"))]
     pub termination_grace_period: Option<Duration>,
 
     /// How long the session may live, from its start by Athena's clock. Then it is ended, and this object stays as its
-    /// record. A duration in Go's notation, such as `90m`, `8h` or `1h30m`; there are no days. It may change at any time.
-    /// Default: no limit.
+    /// record. A duration in Go's notation, in whole seconds, such as `90m`, `8h` or `1h30m`; there are no days. It may
+    /// change at any time. Default: no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     #[x_kube(validation = duration("maxLifetime"))]
     pub max_lifetime: Option<Duration>,
 
     /// How long the session may be IDLE without a break. Then it is ended, and this object stays as its record. A duration
-    /// in Go's notation, such as `90s`, `30m` or `1h30m`; there are no days. With start it is 1m to 8h, and Athena's own
-    /// idle timeout when the session is started, in whole minutes. It may change at any time. Default: no limit but
-    /// Athena's own.
+    /// in Go's notation, in whole seconds, such as `90s`, `30m` or `1h30m`; there are no days. With start it is 1m to 8h,
+    /// and Athena's own idle timeout when the session is started, in whole minutes. It may change at any time. Default:
+    /// no limit but Athena's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     #[x_kube(validation = duration("maxIdle"))]
@@ -188,9 +190,9 @@ pub struct AthenaSessionSpec {
     pub end_with: Vec<Workload>,
 
     /// Deletes this object so long after its session has ended, and the workloads of endWith have finished: until then it
-    /// says what they wait for. A duration in Go's notation, up to 16 characters, such as
-    /// `90m`, `24h` or `1h30m`; there are no days. An object with start that Argo CD, Flux or Helm tracks is kept, since
-    /// they would create it anew, which would start another session. It may change at any time. Default: it stays.
+    /// says what they wait for. A duration in Go's notation, in whole seconds, up to 16 characters, such as `90m`, `24h` or
+    /// `1h30m`; there are no days. An object with start that Argo CD, Flux or Helm tracks is kept, since they would create
+    /// it anew, which would start another session. It may change at any time. Default: it stays.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = duration("ttlAfterEnded"))]
     #[x_kube(validation = Rule::new(format!("!{} || size(self) <= 16", go("self"))).message("ttlAfterEnded has 16 characters at the most"))]
@@ -243,12 +245,16 @@ fn go(field: &str) -> String {
     format!("(size({field}) <= 30 && {field}.matches('^({hours}|{minutes}|{seconds})+$'))")
 }
 
-/// The rule of a field that is a duration.
+/// The rule of a field that is a duration. `500ms` is refused since it is a slip for `500m`, and would end a session at
+/// once.
 fn duration(name: &str) -> kube::core::Rule {
     let message = format!(
-        "{name} is a duration above zero, up to 99999h, in hours, minutes and seconds, such as 90s, 10m or 1h30m; there are no days"
+        "{name} is a duration in whole seconds, from 1s to 99999h, such as 90s, 10m or 1h30m; there are no days (three of \
+         them are 72h), and no milliseconds (500 minutes are 500m)"
     );
-    kube::core::Rule::new(format!("{} && duration(self) > duration('0s')", go("self"))).message(message.as_str())
+    // Right whether getMilliseconds counts all of them, as it does, or those beside whole seconds, as CEL has it.
+    let is_whole = "duration(self) >= duration('1s') && duration(self).getMilliseconds() % 1000 == 0";
+    kube::core::Rule::new(format!("{} && {is_whole}", go("self"))).message(message.as_str())
 }
 
 /// Where a workload reads which session to use.
@@ -288,8 +294,8 @@ pub enum DeletionPolicy {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AthenaSessionStatus {
-    /// The metadata.generation that this status was made from.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// The metadata.generation that this status was made from; -1 as long as the operator has written none.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "written")]
     pub observed_generation: Option<i64>,
 
     /// The id of the session in Athena, once Athena has shown the session.

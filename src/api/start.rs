@@ -72,6 +72,8 @@ pub struct SessionStart {
 /// The resources of a session, and Spark's settings.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!(has(self.sparkProperties) && has(self.classifications))")
+    .message("sparkProperties and classifications exclude each other: keep sparkProperties where the work group's engine is PySpark engine version 3, or classifications where it is Spark 3.5"))]
 pub struct EngineConfiguration {
     /// The DPUs of the coordinator: 1. For PySpark engine version 3.
     #[serde(default, skip_serializing_if = "Option::is_none")]

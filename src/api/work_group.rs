@@ -12,8 +12,8 @@ use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::readable;
 use super::start::StartBounds;
+use super::{readable, written};
 
 /// Which Athena work group is registered, how it is reached, and who may use it.
 #[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -185,8 +185,8 @@ pub enum From {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AthenaWorkGroupStatus {
-    /// The metadata.generation that this status was made from.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// The metadata.generation that this status was made from; -1 as long as the operator has written none.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "written")]
     pub observed_generation: Option<i64>,
 
     /// The work group's name in Athena.

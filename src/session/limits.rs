@@ -38,10 +38,13 @@ pub struct Grace {
     pub rest: Duration,
 }
 
-/// A duration that the API server let in is above zero. Any other is none: it would end what nobody wants ended.
+/// A duration as a period that counts, which is one second at least. A shorter or negative one doesn't count, as if the
+/// field weren't set: `500ms`, a slip for `500m`, would end the session at once. The API server lets in no such duration
+/// any more, but objects of earlier versions may have one.
 #[must_use]
 pub fn positive(asked: Asked) -> Option<Duration> {
-    Some(Duration::from(asked)).filter(|long| !asked.is_negative() && !long.is_zero())
+    const SHORTEST: Duration = Duration::from_secs(1);
+    Some(Duration::from(asked)).filter(|long| !asked.is_negative() && *long >= SHORTEST)
 }
 
 /// The limit that is reached, if one is: by what Athena has shown to this process, and its clock.

@@ -13,6 +13,7 @@ use athena_session_operator::timing::Timing;
 use athena_session_operator::work_group::terms::{Claim, Terms};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use serde_json::json;
 
 pub const SESSION: &str = "11111111-2222-3333-4444-555555555555";
 pub const WORK_GROUP: &str = "team-a-spark";
@@ -72,9 +73,15 @@ pub fn spec() -> AthenaSessionSpec {
     AthenaSessionSpec { session_id: Some(SESSION.to_owned()), ..AthenaSessionSpec::default() }
 }
 
-/// An object with our finalizer and no status.
+/// The status of an object that nobody has written one of, as the API server shows it: the default of the kind.
+pub fn unwritten() -> AthenaSessionStatus {
+    serde_json::from_value(json!({"observedGeneration": -1})).unwrap()
+}
+
+/// An object with our finalizer, whose status nobody has written.
 pub fn object() -> AthenaSession {
     let mut object = AthenaSession::new("nightly", spec());
+    object.status = Some(unwritten());
     object.metadata.namespace = Some("team-a".to_owned());
     object.metadata.uid = Some("uid-1".to_owned());
     object.metadata.creation_timestamp = Some(time(Duration::ZERO));

@@ -55,6 +55,17 @@ fn a_session_that_has_lived_long_enough_is_ended_to_the_second_and_its_object_st
     }
 }
 
+/// `500ms` is a slip for `500m`. An earlier version let it in.
+#[test]
+fn a_limit_of_less_than_a_second_ends_nothing() {
+    let slip = Duration::from_millis(500);
+    for limit in [Event::SetLifetime(Some(slip)), Event::SetIdle(Some(slip))] {
+        let mut world = with(SessionState::Idle, std::slice::from_ref(&limit));
+        world.run_for(minutes(100));
+        assert_eq!((ended_at(&world), world.breach), (None, None), "{limit:?}");
+    }
+}
+
 #[test]
 fn only_an_idle_session_is_ended_for_idleness_and_only_of_that_long_without_a_break() {
     let mut world = with(SessionState::Idle, &[Event::SetIdle(Some(minutes(30)))]);

@@ -73,7 +73,7 @@ async fn what_cant_change_is_refused_at_apply_time_with_the_reason() {
     let world = World::new().await;
     world.create("fixed", json!({"sessionId": "one"})).await;
     assert!(refused(&world, "fixed", json!({"sessionId": "two"})).await.contains("sessionId can't change"));
-    assert!(refused(&world, "fixed", json!({"sessionId": null})).await.contains("exactly one of sessionId and start"));
+    assert!(refused(&world, "fixed", json!({"sessionId": null})).await.contains("no session is named: set sessionId"));
 
     world.edit("fixed", json!({"terminate": true})).await;
     let sentence = "an ended session can't be brought back";
@@ -90,11 +90,11 @@ async fn a_start_can_neither_change_nor_be_exchanged_and_needs_a_work_group() {
     let world = World::new().await;
     let reference = json!({"name": "spark"});
     world.create("fixed", json!({"start": {}, "workGroupRef": reference})).await;
-    let exactly_one = "exactly one of sessionId and start";
+    let (none, both) = ("no session is named: set sessionId", "sessionId and start exclude each other");
     for (change, sentence) in [
         (json!({"start": {"description": "other"}}), "start can't change"),
-        (json!({"start": null}), exactly_one),
-        (json!({"sessionId": "one"}), exactly_one),
+        (json!({"start": null}), none),
+        (json!({"sessionId": "one"}), both),
         (json!({"start": null, "sessionId": "one"}), "sessionId can't change"),
     ] {
         let said = refused(&world, "fixed", change.clone()).await;
@@ -116,6 +116,11 @@ async fn a_bad_duration_is_refused_at_apply_time_in_one_line() {
         "-5m",
         "0s",
         "0.0h",
+        "500ms",
+        "999ms",
+        "1.5s",
+        "0.0001h",
+        "1h30m0.5s",
         "1d",
         "ten minutes",
         "1h 30m",
@@ -128,7 +133,10 @@ async fn a_bad_duration_is_refused_at_apply_time_in_one_line() {
         for (place, value) in wrong.iter().enumerate() {
             let spec = json!({"sessionId": "one", *field: value});
             let said = refused_new(&world, &format!("wrong-{number}-{place}"), spec).await;
-            assert!(said.contains(&format!("{field} is a duration above zero, up to 99999h, in")), "{value}: {said}");
+            assert!(
+                said.contains(&format!("{field} is a duration in whole seconds, from 1s to 99999h, such")),
+                "{value}: {said}"
+            );
             assert_eq!(said.trim().lines().count(), 1, "{value}: {said}");
         }
     }
@@ -137,7 +145,9 @@ async fn a_bad_duration_is_refused_at_apply_time_in_one_line() {
     // What reads it takes no more.
     let said = refused_new(&world, "wrong", json!({"sessionId": "one", "ttlAfterEnded": "1h1m1h1m1h1m1h1m1s"})).await;
     assert!(one_line(&said).ends_with("ttlAfterEnded has 16 characters at the most"), "{said}");
-    for (place, value) in ["1ms", "1.5h", "1h30m", "720h", "90s", "99999h", "99999h59m59.999s"].iter().enumerate() {
+    for (place, value) in
+        ["1s", "1000ms", "1.5h", "0.5m", "1h30m", "720h", "90s", "99999h", "99999h59m59s"].iter().enumerate()
+    {
         let spec = json!({"sessionId": "one", "maxIdle": value, "maxLifetime": value, "terminationGracePeriod": value,
                           "ttlAfterEnded": value});
         world.create(&format!("right-{place}"), spec).await;

@@ -23,6 +23,7 @@ mod kind;
 mod launch;
 mod limits;
 mod load;
+mod mistakes;
 mod off_boarding;
 mod on_record;
 mod process;

@@ -526,9 +526,9 @@ async fn what_a_manifest_may_say_of_workloads_is_checked() {
         (json!({"endWith": [{"kind": "Deployment", "name": "a"}]}), "Unsupported value"),
         (json!({"publishTo": {"configMapName": "A b"}}), "configMapName can't be the name of a ConfigMap"),
         (json!({"publishTo": {}}), "configMapName: Required value"),
-        (json!({"ttlAfterEnded": "0s"}), "ttlAfterEnded is a duration above zero"),
-        (json!({"ttlAfterEnded": "1d"}), "ttlAfterEnded is a duration above zero"),
-        (json!({"ttlAfterEnded": "-1h"}), "ttlAfterEnded is a duration above zero"),
+        (json!({"ttlAfterEnded": "0s"}), "ttlAfterEnded is a duration in whole seconds"),
+        (json!({"ttlAfterEnded": "1d"}), "ttlAfterEnded is a duration in whole seconds"),
+        (json!({"ttlAfterEnded": "-1h"}), "ttlAfterEnded is a duration in whole seconds"),
     ] {
         let said = said_of(&world, spec.clone()).await;
         assert!(said.contains(sentence), "{spec}: {said}");

@@ -32,7 +32,7 @@ pub use self::limits::Truth;
 pub use self::operator::{ends, reason, word};
 pub use self::starts::Starts;
 pub use self::story::{Line, config, fault, poller};
-use crate::fixtures::{home, object, seconds, time};
+use crate::fixtures::{home, object, seconds, time, unwritten};
 
 /// What happens to one call to Athena.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -423,7 +423,7 @@ impl World {
 fn forge(object: &mut AthenaSession, forgery: Forgery, now: Duration) {
     let status = object.status.get_or_insert_default();
     match forgery {
-        Forgery::Emptied => *status = AthenaSessionStatus::default(),
+        Forgery::Emptied => *status = unwritten(),
         Forgery::Ended => {
             status.state = Some("TERMINATED".to_owned());
             status.ended_at = Some(time(now));
