@@ -55,7 +55,7 @@ pub fn standing(reason: Reason, message: &str, arrives: bool) -> Vec<Draft<'stat
         Standing::Reconciling => Some("Reconciling"),
         Standing::StalledLater if arrives => Some("Reconciling"),
         Standing::Stalled | Standing::StalledLater => Some("Stalled"),
-        Standing::Ready | Standing::NotReady => None,
+        Standing::Ready => None,
     };
     let abnormal = abnormal.map(|type_| draft(type_, Tristate::True));
     [draft("Ready", ready)].into_iter().chain(abnormal).collect()

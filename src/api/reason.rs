@@ -58,8 +58,8 @@ reasons! {
     EndWithDisabled: True, Stalled, Slow, true;
     /// The API server refuses the operator what spec.endWith names.
     EndWithForbidden: True, Stalled, Slow, true;
-    /// The session has no healthy coordinators; it is billed all the same.
-    Degraded: False, NotReady, Slow, true;
+    /// The session has no healthy coordinators, and is billed all the same: a person ends it.
+    Degraded: False, Stalled, Slow, true;
     /// Athena names a state that this operator doesn't know.
     StateUnknown: Unknown, Reconciling, Slow, true;
     /// The end is asked for, and the session may finish what it does first.
@@ -134,8 +134,6 @@ pub enum Tristate {
 pub enum Standing {
     /// `Ready` is True: it is as its spec asks.
     Ready,
-    /// `Ready` is False, and the operator can't change that.
-    NotReady,
     /// `Reconciling` is True: the operator is at work on it.
     Reconciling,
     /// `Stalled` is True: it can't go on without a person. It is retried all the same.

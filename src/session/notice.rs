@@ -1,11 +1,9 @@
 //! What people are told once, as events. PURE.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-
 use super::verdict::{Verdict, place};
 use super::view::{Evidence, View};
 use super::{starting, without_session};
-use crate::api::reason::{Reason, Standing};
+use crate::api::reason::Reason;
 use crate::api::session::{AthenaSessionStatus, TerminationReason};
 use crate::athena::port::SessionState;
 
@@ -86,19 +84,8 @@ pub fn of_status(view: &View<'_>, status: &AthenaSessionStatus, verdict: &Verdic
     if without_session::is_news(view, verdict) {
         notices.push(Notice::warning(without_session::EVENT, verdict.message.clone()));
     }
-    let row = verdict.reason.row();
-    if row.standing == Standing::StalledLater {
-        // Told when it counts as trouble.
-        let stalls = |conditions: &[Condition]| {
-            conditions.iter().any(|it| it.type_ == "Stalled" && it.reason == verdict.reason.as_str())
-        };
-        if stalls(&status.conditions) && !recorded.is_some_and(|recorded| stalls(&recorded.conditions)) {
-            notices.push(Notice::warning(verdict.reason.as_str(), verdict.message.clone()));
-        }
-        return notices;
-    }
     let before = view.recorded_condition("Ready").map(|ready| ready.reason.as_str());
-    if row.warns && before != Some(verdict.reason.as_str()) {
+    if verdict.reason.row().warns && before != Some(verdict.reason.as_str()) {
         notices.push(Notice::warning(verdict.reason.as_str(), verdict.message.clone()));
     }
     notices

@@ -7,6 +7,7 @@ use athena_session_operator::api::session::DeletionPolicy;
 use athena_session_operator::athena::port::{ErrorClass, Operation, SessionState};
 use athena_session_operator::session::decide::{Step, decide};
 use athena_session_operator::session::knowledge::Knowledge;
+use athena_session_operator::session::notice::Severity;
 use athena_session_operator::session::view::{Evidence, Proof, View};
 use athena_session_operator::work_group::terms::{Refusal, Terms};
 
@@ -69,6 +70,12 @@ fn what_may_still_arrive_counts_as_trouble_after_two_minutes() {
     world.run_for(seconds(2));
     assert_eq!(condition(world.recorded(), "Stalled").unwrap().reason, "WorkGroupNotFound");
     assert_eq!(world.writes.len(), 2);
+    let warnings = |write: usize| match &world.writes[write].1 {
+        Step::WriteStatus { notices, .. } => notices.iter().map(|it| (it.severity, it.reason)).collect(),
+        step => panic!("{step:?}"),
+    };
+    let told: [Vec<_>; 2] = [warnings(0), warnings(1)];
+    assert_eq!(told, [vec![(Severity::Warning, "WorkGroupNotFound")], vec![]], "at once, and not again");
 }
 
 /// Each has its own two minutes, whatever was awaited before.

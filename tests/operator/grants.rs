@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use athena_session_operator::api::session::AthenaSession;
+use athena_session_operator::api::work_group::AthenaWorkGroupStatus;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
@@ -58,7 +59,7 @@ async fn a_work_group_for_all_namespaces_serves_each() {
     let (world, group, session) = registered(json!({"from": "All"})).await;
     is_served(&world, "object", &session).await;
     assert!(world.group(&group).await.unwrap().metadata.finalizers.is_none(), "this operator only reads it");
-    assert!(world.group(&group).await.unwrap().status.is_none());
+    assert_eq!(world.group(&group).await.unwrap().status, Some(AthenaWorkGroupStatus::default()), "nobody wrote it");
 }
 
 #[tokio::test]
@@ -73,6 +74,7 @@ async fn a_work_group_for_no_namespace_serves_none() {
     let object = is_refused_untouched(&world, "object", &session, "NamespaceNotAllowed").await;
     let message = condition(&object, "Ready").unwrap().2;
     assert!(message.contains("cluster administrator") && message.contains(&world.namespace), "{message}");
+    assert_eq!(world.note_of("object", "Warning NamespaceNotAllowed").await, message, "told from the start");
 }
 
 #[tokio::test]
