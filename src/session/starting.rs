@@ -471,7 +471,8 @@ fn ending(view: &View<'_>) -> Verdict {
         return without_a_session(view);
     }
     if is_never_started(view) {
-        let message = "No session was started, so there is none to end.".to_owned();
+        let asked = view.intent().map_or_else(String::new, |reason| format!("{}, and ", verdict::why(view, reason)));
+        let message = format!("{asked}no session was started: there is nothing to end.");
         return Verdict { reason: Reason::Ended, message };
     }
     let quiet = view.timing.quiet();

@@ -8,7 +8,7 @@ use super::verdict::{self, Verdict};
 use super::view::{Evidence, View};
 use super::{engine, limits, starting, workload};
 use crate::api::condition::{self, Draft};
-use crate::api::reason::{Reason, Tristate};
+use crate::api::reason::{Reason, Standing, Tristate};
 use crate::api::session::{AthenaSessionStatus, StartOutcome, TerminationReason};
 use crate::athena::engine::Engine;
 use crate::athena::port::SessionState;
@@ -101,15 +101,6 @@ pub(super) fn record_place(view: &View<'_>, status: &mut AthenaSessionStatus) {
 
 fn conditions(view: &View<'_>, verdict: &Verdict, status: &AthenaSessionStatus) -> Vec<Condition> {
     let row = verdict.reason.row();
-    let state = status.state.as_deref();
-    let state_message = match (state, view.evidence()) {
-        (Some(_), Evidence::Absent | Evidence::Missing(_) | Evidence::None) if view.recorded_terminated().is_some() => {
-            view.recorded_terminated().map(|kept| kept.message.clone()).unwrap_or_default()
-        }
-        (None, _) => "Athena hasn't shown the session.".to_owned(),
-        (Some(state), Evidence::Absent) => format!("Athena no longer knows the session; its last word was {state}."),
-        (Some(state), _) => format!("Athena's word when this was written: {state}."),
-    };
     let active = if view.intent().is_some() {
         Tristate::False
     } else if view.is_held() && view.is_starting() {
@@ -117,30 +108,62 @@ fn conditions(view: &View<'_>, verdict: &Verdict, status: &AthenaSessionStatus) 
     } else {
         row.active
     };
+    let terminated = terminated(view, verdict, status);
     let draft = |type_, status, reason, message| Draft { type_, status, reason, message };
     let word = verdict.reason.as_str();
     let mut drafts = vec![
-        draft("Active", active, word, state_message.clone()),
-        match terminated(view, verdict, status) {
-            Some(reason) => {
-                let of_workloads = reason == TerminationReason::WorkloadFinished.as_str();
-                let why = of_workloads.then(|| workload::sentence(view));
-                let message = match why {
-                    // The message of an earlier process has it already.
-                    Some(why) if !state_message.starts_with(&why) => format!("{why}. {state_message}"),
-                    _ => state_message,
-                };
-                draft("Terminated", Tristate::True, reason, message)
-            }
-            None => {
-                let message = "The session has not been seen to end.".to_owned();
-                draft("Terminated", Tristate::False, word, message)
-            }
+        draft("Active", active, word, usable(view, active, row.standing, terminated.is_some()).to_owned()),
+        match terminated {
+            Some(reason) => draft("Terminated", Tristate::True, reason, end(view)),
+            None => draft("Terminated", Tristate::False, word, no_end(view).to_owned()),
         },
     ];
     let arrives = verdict::arrives_within(view, verdict.reason).is_some();
     drafts.extend(condition::standing(verdict.reason, &verdict.message, arrives));
     condition::renewed(&status.conditions, &OURS, drafts, view.object.metadata.generation, view.now.wall)
+}
+
+/// The message of the condition `Active`. Why it is so, and what to do, the condition `Ready` says.
+fn usable(view: &View<'_>, active: Tristate, standing: Standing, is_over: bool) -> &'static str {
+    match active {
+        Tristate::True => "The session can be used.",
+        Tristate::Unknown => "It isn't known whether the session can be used.",
+        Tristate::False if view.session_id().is_none() && (is_over || standing == Standing::Stalled) => {
+            "There is no session to use."
+        }
+        Tristate::False if is_over => "The session can't be used any more.",
+        Tristate::False if view.intent().is_some() => {
+            "The session isn't to be used any more, since its end is asked for."
+        }
+        Tristate::False if view.knowledge.state() == Some(&SessionState::Terminating) => {
+            "The session can't be used any more."
+        }
+        Tristate::False if standing == Standing::Reconciling => "The session can't be used yet.",
+        Tristate::False => "The session can't be used.",
+    }
+}
+
+/// The message of the condition `Terminated` where it is True: by what the end is known.
+fn end(view: &View<'_>) -> String {
+    if let (Evidence::Ended, Some(state)) = (view.evidence(), view.knowledge.state()) {
+        return format!("Athena shows the session as {state}.");
+    }
+    // An earlier process may have known more, and Athena forgets.
+    if let Some(kept) = view.recorded_terminated() {
+        return kept.message.clone();
+    }
+    match view.recorded().and_then(|status| status.state.as_deref()) {
+        Some(state) => format!("The last state that Athena showed of the session was {state}."),
+        None => "There is no session.".to_owned(),
+    }
+}
+
+/// The message of the condition `Terminated` where it is False.
+fn no_end(view: &View<'_>) -> &'static str {
+    match view.session_id() {
+        Some(_) => "The session has not been seen to end.",
+        None => "This object has no session yet, as far as is known.",
+    }
 }
 
 /// The reason of the condition `Terminated`, once it is True.

@@ -14,6 +14,9 @@ use crate::athena::port::{Account, CallError, ErrorClass, Operation, SessionStat
 use crate::timing::Timing;
 use crate::work_group::terms::{Brake, Claim, Refusal};
 
+/// How a sentence ends that tells of the annotation `paused`.
+pub(crate) const LETS_GO: &str = ": remove it, or set it to \"false\", to go on. Any other value holds it up.";
+
 /// Passing trouble is told from this failure in a row on.
 const TOLD_AFTER: u32 = 3;
 
@@ -215,9 +218,7 @@ pub(super) fn pause(view: &View<'_>, held_up: &str) -> Option<String> {
             format!("AthenaWorkGroup {}", view.terms.reference.as_deref().unwrap_or_default())
         }
     };
-    Some(format!(
-        "The annotation {PAUSED} on {place} holds up the {held_up} of the session. Remove it, or set it to \"false\", to go on."
-    ))
+    Some(format!("The annotation {PAUSED} on {place} holds up the {held_up} of the session{LETS_GO}"))
 }
 
 /// How long something may still be missing before it counts as trouble; None: no longer.
@@ -420,41 +421,52 @@ fn ended(view: &View<'_>) -> Verdict {
     let asked = view.recorded().filter(|_| view.cause().is_some()).and_then(|status| status.termination_reason);
     let asked = asked.or(limits::idled_out(view));
     let last_word = view.knowledge.seen.as_ref().map(|seen| &seen.status);
-    let status = last_word.filter(|status| status.state.is_ended());
-    let said = status.and_then(|status| status.state_change_reason.as_deref());
-    let said = said.map_or_else(String::new, |said| format!(": {said}"));
-    let (reason, message) = match (status.map(|status| &status.state), asked) {
-        (Some(SessionState::Failed), None) => (
-            Reason::Failed,
-            format!("The session FAILED{said}. Nothing runs any more. Delete this object; start another session."),
-        ),
-        (Some(state), Some(asked @ TerminationReason::WorkloadFinished)) => {
-            let why = workload::sentence(view);
-            (Reason::Ended, format!("The session is {state}, as asked ({}: {why}).", asked.as_str()))
-        }
-        (Some(state), Some(asked)) => {
-            (Reason::Ended, format!("The session is {state}, as asked ({}).", asked.as_str()))
-        }
-        (Some(state), None) => (Reason::Ended, format!("The session is {state}; this operator didn't end it{said}.")),
-        (None, _) => (
-            Reason::Ended,
-            "Athena no longer knows the session, and its work group doesn't list it: it is gone.".to_owned(),
-        ),
+    let Some(status) = last_word.filter(|status| status.state.is_ended()) else {
+        let message = "Athena no longer knows the session, and its work group doesn't list it: it is gone.".to_owned();
+        return Verdict { reason: Reason::Ended, message };
     };
-    Verdict { reason, message }
+    let said = status.state_change_reason.as_deref();
+    match asked {
+        Some(asked) => {
+            let message = format!("The session is {} ({}): {}.", status.state, asked.as_str(), clause(view, asked));
+            Verdict { reason: Reason::Ended, message }
+        }
+        None if status.state == SessionState::Failed => {
+            let said = said.map_or_else(String::new, |said| format!(": {said}"));
+            let message = format!(
+                "The session FAILED{said}. Nothing runs any more. To go on, delete this object and create another one."
+            );
+            Verdict { reason: Reason::Failed, message }
+        }
+        None => {
+            let said = said.map_or_else(String::new, |said| format!(" Athena says: {said}."));
+            let message = format!(
+                "The session is {}. This operator didn't end it: somebody else did, or Athena's idle timeout.{said}",
+                status.state
+            );
+            Verdict { reason: Reason::Ended, message }
+        }
+    }
 }
 
 /// An end that is asked for, and what is in its way.
 pub(super) fn ending(view: &View<'_>, sentence: &str) -> Verdict {
-    let asked = why(view, view.asked().unwrap_or(TerminationReason::ObjectDeleted));
-    let message = format!("{asked}: the session is to be ended. {sentence}");
+    let asked = view.intent().map_or_else(String::new, |reason| format!("{}: ", why(view, reason)));
+    let message = format!("{asked}the session is to be ended. {sentence}");
     Verdict { reason: Reason::Terminating, message: with_way_out(view, message) }
 }
 
-/// The beginning of a sentence.
-fn why(view: &View<'_>, reason: TerminationReason) -> String {
+/// Why the session is ended, as the beginning of a sentence.
+pub(super) fn why(view: &View<'_>, reason: TerminationReason) -> String {
     match reason {
         TerminationReason::ObjectDeleted => "The object was deleted".to_owned(),
+        reason => clause(view, reason),
+    }
+}
+
+/// Why the session is ended, as a part of a sentence.
+fn clause(view: &View<'_>, reason: TerminationReason) -> String {
+    match reason {
         TerminationReason::WorkloadFinished => workload::sentence(view),
         reason => reason.clause().to_owned(),
     }
@@ -517,21 +529,27 @@ fn alive(view: &View<'_>, seen: &Seen) -> Verdict {
     Verdict { reason, message }
 }
 
-/// When a session is ended that is up.
+/// When a session that is up is ended.
 pub(super) fn ways_to_end(view: &View<'_>) -> String {
     let spec = &view.object.spec;
-    let mut ways = vec![
-        "when this object is deleted (unless deletionPolicy is Retain)".to_owned(),
-        "when spec.terminate is set".to_owned(),
-    ];
+    let mut ways = Vec::new();
+    if spec.deletion_policy == DeletionPolicy::Terminate {
+        ways.push("when this object is deleted".to_owned());
+    }
+    ways.push("when spec.terminate is set".to_owned());
     if let Some(idle) = spec.max_idle.filter(|it| limits::positive(*it).is_some() && limits::keeps_idle(view)) {
         ways.push(format!("when it has been IDLE for {idle} (spec.maxIdle)"));
     }
     if let Some(at) = limits::lifetime_over_at(view) {
         ways.push(format!("at {at} (spec.maxLifetime)"));
     }
+    let retains = match spec.deletion_policy {
+        DeletionPolicy::Terminate => "",
+        DeletionPolicy::Retain => ". Deleting this object leaves it running, since spec.deletionPolicy is Retain",
+    };
     let last = ways.pop().unwrap_or_default();
-    format!("{}, or {last}", ways.join(", "))
+    let ways = if ways.is_empty() { last } else { format!("{}, or {last}", ways.join(", ")) };
+    format!("{ways}{retains}")
 }
 
 /// Counted from the first sign, to this process, that the end is under way; of a session that was

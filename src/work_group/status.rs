@@ -16,7 +16,7 @@ use crate::athena::engine::Engine;
 use crate::athena::informer::Census;
 use crate::athena::port::{Account, CallError, ErrorClass, Operation, Scope};
 use crate::session::notice::Notice;
-use crate::session::verdict::explain;
+use crate::session::verdict::{LETS_GO, explain};
 use crate::timing::Timing;
 
 const OURS: [&str; 3] = ["Ready", "Reconciling", "Stalled"];
@@ -198,7 +198,7 @@ fn verdict(view: &GroupView<'_>) -> (Reason, String) {
         return unlisted(view, error);
     }
     let paused = if is_paused(group) {
-        format!(" The annotation {PAUSED} holds up all starts and ends.")
+        format!(" The annotation {PAUSED} holds up all starts and ends{LETS_GO}")
     } else {
         String::new()
     };
