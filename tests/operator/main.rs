@@ -14,6 +14,7 @@ mod claims;
 mod clients;
 mod confusion;
 mod crash;
+mod docs;
 mod ending;
 mod engines;
 mod grants;

@@ -1,0 +1,82 @@
+//! The pages that people read: what they point to is there, and what asks for a person says what to do.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use athena_session_operator::api::reason::{Reason, Standing};
+
+use crate::world::in_checkout;
+
+/// The checkout's own pages.
+fn pages() -> Vec<PathBuf> {
+    let mut pages = Vec::new();
+    for folder in ["", "docs"] {
+        let files = std::fs::read_dir(in_checkout(folder)).unwrap().map(|file| file.unwrap().path());
+        pages.extend(files.filter(|file| file.extension().is_some_and(|it| it == "md")));
+    }
+    assert!(pages.len() >= 8, "{pages:?}");
+    pages
+}
+
+/// A page's lines without those of its code blocks.
+fn prose(page: &Path) -> Vec<String> {
+    let text = std::fs::read_to_string(page).unwrap();
+    let mut is_code = false;
+    let is_prose = |line: &&str| {
+        let is_fence = line.trim_start().starts_with("```");
+        is_code ^= is_fence;
+        !is_code && !is_fence
+    };
+    text.lines().filter(is_prose).map(str::to_owned).collect()
+}
+
+/// The anchors of a page's headings, as GitHub makes them.
+fn anchors(page: &Path) -> BTreeSet<String> {
+    let headings = prose(page).into_iter().filter(|line| line.starts_with('#'));
+    let slug = |line: String| {
+        let title = line.trim_start_matches('#').trim().to_lowercase();
+        let kept = title.chars().filter(|it| it.is_alphanumeric() || matches!(it, ' ' | '-' | '_'));
+        kept.map(|it| if it == ' ' { '-' } else { it }).collect()
+    };
+    headings.map(slug).collect()
+}
+
+/// Where the links of a page lead.
+fn links(page: &Path) -> Vec<String> {
+    let text = prose(page).join("\n");
+    let targets = text.split("](").skip(1).filter_map(|rest| rest.split_once(')'));
+    targets.map(|(target, _)| target.to_owned()).filter(|target| !target.contains("://")).collect()
+}
+
+#[test]
+fn no_link_of_the_docs_leads_nowhere() {
+    let mut checked = 0;
+    for page in pages() {
+        for link in links(&page) {
+            let (path, anchor) = link.split_once('#').map_or((link.as_str(), None), |(path, it)| (path, Some(it)));
+            let target = if path.is_empty() { page.clone() } else { page.parent().unwrap().join(path) };
+            assert!(target.exists(), "{}: {link}: there is no such file", page.display());
+            if let Some(anchor) = anchor {
+                assert!(anchors(&target).contains(anchor), "{}: {link}: there is no such heading", page.display());
+            }
+            checked += 1;
+        }
+    }
+    assert!(checked >= 40, "{checked} links were found");
+}
+
+/// What is Stalled waits for a person, who looks for its reason here.
+#[test]
+fn each_reason_that_waits_for_a_person_says_what_to_do() {
+    let page = std::fs::read_to_string(in_checkout("docs/troubleshooting.md")).unwrap();
+    let waits = |standing| matches!(standing, Standing::Stalled | Standing::StalledLater);
+    let mut missing = Vec::new();
+    for row in Reason::TABLE.iter().filter(|row| waits(row.standing)) {
+        let begins = format!("| `{}` | ", row.word);
+        let advice = page.lines().find_map(|line| line.strip_prefix(&begins));
+        if advice.is_none_or(|advice| advice.trim_end_matches(['|', ' ']).len() < 20) {
+            missing.push(row.word);
+        }
+    }
+    assert!(missing.is_empty(), "docs/troubleshooting.md has no row with what to do for {missing:?}");
+}
