@@ -131,7 +131,8 @@ class Judge:
         for session in self.control("GET", "sessions"):
             self.control("DELETE", f"sessions/{session['id']}")
         self.control("PATCH", "config", {"creating": "0s", "terminating": "0s", "calculation": "0s", "quotas": {},
-                                         "work_groups": WORK_GROUPS, "not_found": "invalid_request", "skew": "0s", "page_limit": 100})
+                                         "work_groups": WORK_GROUPS, "not_found": "invalid_request", "skew": "0s",
+                                         "page_limit": 100, "policies": None, "terminate_ends_in": "TERMINATED"})
 
     def start(self, **more):
         return self.athena.start_session(WorkGroup=GROUP, EngineConfiguration=ENGINE, **more)["SessionId"]
@@ -416,6 +417,64 @@ def the_control_tells_of_calls_and_sessions_and_refuses_nonsense(judge):
         raise AssertionError(f"{method} {path} was accepted")
 
 
+def policies_decide_who_may_do_what(judge):
+    """With IAM's words, as boto3 reads them; a session needs its work group and itself allowed."""
+    session, other = judge.start(Tags=[{"Key": "team", "Value": "a"}]), judge.start()
+    group = judge.arn(session).split("/session/")[0]
+    role = f"arn:aws:iam::{ACCOUNT}:role/spark"
+    allow = lambda action, resource, **condition: {
+        "Effect": "Allow", "Action": action, "Resource": resource, **({"Condition": condition} if condition else {})}
+    athena = judge.athena
+
+    def may(statements, call, **arguments):
+        policy = {"Version": "2012-10-17", "Statement": statements}
+        judge.control("PATCH", "config", {"policies": {f"arn:aws:iam::{ACCOUNT}:user/fake": [policy]}})
+        try:
+            call(**arguments)
+        except botocore.exceptions.ClientError as error:
+            assert error.response["Error"]["Code"] == "AccessDeniedException", error
+            return error.response["Error"]["Message"]
+        return None
+
+    look = {"call": athena.get_session_status, "SessionId": session}
+    both = [group, f"{group}/session/*"]
+    user = f"User: arn:aws:iam::{ACCOUNT}:user/fake is not authorized to perform: athena:GetSessionStatus on resource: "
+    no_policy = " because no identity-based policy allows the athena:GetSessionStatus action"
+    assert may([], **look) == user + group + no_policy
+    assert may([allow("athena:GetSessionStatus", group)], **look) == user + judge.arn(session) + no_policy
+    assert may([allow("athena:getsession*", both)], **look) is None
+    deny = {"Effect": "Deny", "Action": "athena:*", "Resource": "*"}
+    assert may([allow("*", "*"), deny], **look) == user + group + " with an explicit deny in an identity-based policy"
+    tagged = [allow("athena:*", group), allow("athena:*", f"{group}/session/*", StringEquals={"aws:ResourceTag/team": "a"})]
+    assert may(tagged, **look) is None
+    assert "GetSessionStatus on" in may(tagged, athena.get_session_status, SessionId=other)
+
+    start = {"call": judge.start, "Tags": [{"Key": "team", "Value": "b"}], "ExecutionRole": role}
+    starts = [allow("athena:StartSession", group)]
+    assert "athena:TagResource on resource: " + group + "/session/" in may(starts, **start)
+    tags = [allow("athena:TagResource", both[1], **{"ForAllValues:StringLike": {"aws:TagKeys": "te*"}})]
+    assert f"iam:PassRole on resource: {role}" in may(starts + tags, **start)
+    passes = allow("iam:PassRole", role, StringEquals={"iam:PassedToService": "athena.amazonaws.com"})
+    assert may([*starts, *tags, passes], **start) is None
+    assert "athena:TagResource" in may([*starts, *tags, passes], judge.start, Tags=[{"Key": "x", "Value": ""}])
+    for unknown in ({"IpAddress": {"aws:SourceIp": "10.0.0.0/8"}}, {"StringEquals": {"aws:SourceVpc": "x"}}):
+        try:
+            may([allow("*", "*", **unknown)], **look)
+        except urllib.error.HTTPError as error:
+            assert error.code == 400
+            continue
+        raise AssertionError(f"{unknown} was accepted")
+
+
+def an_end_by_another_word_says_when(judge):
+    """Not among the answers that are compared with the model, which doesn't know the word."""
+    judge.control("PATCH", "config", {"terminate_ends_in": "STOPPED"})
+    session = judge.start()
+    judge.raw("TerminateSession", {"SessionId": session})
+    _, answer = judge.raw("GetSessionStatus", {"SessionId": session})
+    assert answer["Status"]["State"] == "STOPPED" and answer["Status"]["EndDateTime"]
+
+
 def inputs_beyond_the_limits_are_refused(judge):
     tried = 0
     for name in MUST:
@@ -484,7 +543,8 @@ CHECKS = [
     what_does_not_exist_is_an_invalid_request_or_not_found, each_declared_error_can_be_scripted,
     undeclared_errors_arrive_with_their_code, a_quota_throttles, a_cut_connection_and_silence_are_no_answers,
     a_role_is_assumed_and_its_credentials_expire,
-    the_control_tells_of_calls_and_sessions_and_refuses_nonsense, inputs_beyond_the_limits_are_refused,
+    the_control_tells_of_calls_and_sessions_and_refuses_nonsense, policies_decide_who_may_do_what,
+    an_end_by_another_word_says_when, inputs_beyond_the_limits_are_refused,
     inputs_at_the_limits_are_accepted, answers_keep_to_the_model, the_comparison_sees_each_mutant,
 ]
 

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
-use crate::{duration, engine::PYSPARK_3};
+use crate::{duration, engine::PYSPARK_3, iam::Policy};
 
 /// The settings of a fake. All but `port` and `history` can change while it runs;
 /// a new delay holds for what happens from then on, not for transitions already planned.
@@ -59,6 +59,9 @@ pub struct Config {
     /// How far the fake's clock is ahead of the real one.
     #[serde(with = "duration::signed_text")]
     pub skew: SignedDuration,
+    /// The policies of each identity, by the ARN of its role, or of the user `fake` that all other access keys belong
+    /// to; who has none may do nothing. None: everybody may do everything.
+    pub policies: Option<BTreeMap<String, Vec<Policy>>>,
 }
 
 impl Default for Config {
@@ -83,6 +86,7 @@ impl Default for Config {
             token_life: None,
             credentials_life: None,
             skew: SignedDuration::ZERO,
+            policies: None,
         }
     }
 }

@@ -12,6 +12,7 @@ use crate::{
     config::Config,
     error::ApiError,
     faults::{Fault, FaultKind, Faults},
+    iam,
     operations::{self, Reply},
     quota::Buckets,
     request::{Protocol, Request},
@@ -154,6 +155,7 @@ fn call(world: &mut World, place: &Place, request: &Request, now: Timestamp) -> 
         let message = "The security token included in the request is expired";
         return Err(ApiError::new(code, message, status));
     }
+    iam::authorize(world, place, request)?;
     let operation = &request.operation;
     match request.protocol {
         Protocol::Json => {

@@ -33,6 +33,7 @@ mod engine;
 mod error;
 mod fake;
 mod faults;
+pub mod iam;
 mod operations;
 mod pages;
 mod quota;

@@ -27,8 +27,9 @@ pub(crate) fn is_active(state: &str) -> bool {
     ACTIVE.contains(&state)
 }
 
+/// STOPPED is no state of the service model. An error of GetSessionEndpoint calls an ended session so.
 fn is_ended(state: &str) -> bool {
-    matches!(state, "TERMINATED" | "FAILED")
+    matches!(state, "TERMINATED" | "FAILED" | "STOPPED")
 }
 
 /// A session to add without a StartSession. It keeps its state until something happens to it.

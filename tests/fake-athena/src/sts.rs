@@ -47,19 +47,34 @@ pub(crate) fn call(
     })
 }
 
-fn identity(world: &World, place: &Place, access_key: Option<&str>) -> String {
+/// Who calls.
+pub(crate) struct Caller {
+    /// As GetCallerIdentity says it.
+    pub(crate) arn: String,
+    /// Whose policies count: the role's, or the user's.
+    pub(crate) identity: String,
+    user_id: String,
+}
+
+pub(crate) fn caller(world: &World, place: &Place, access_key: Option<&str>) -> Caller {
     let key = access_key.unwrap_or("anonymous");
-    let assumed = world.credentials.get(key);
-    let partition = place.partition();
+    match world.credentials.get(key) {
+        Some(credentials) => Caller {
+            arn: assumed_role_arn(&credentials.role_arn, &credentials.session_name),
+            identity: credentials.role_arn.clone(),
+            user_id: format!("AROAFAKE:{}", credentials.session_name),
+        },
+        None => {
+            let arn = format!("arn:{}:iam::{}:user/fake", place.partition(), place.account);
+            Caller { identity: arn.clone(), arn, user_id: key.to_owned() }
+        }
+    }
+}
+
+fn identity(world: &World, place: &Place, access_key: Option<&str>) -> String {
+    let Caller { arn, user_id, .. } = caller(world, place, access_key);
     let account = &place.account;
-    let (arn, user) = match assumed {
-        Some(credentials) => (
-            assumed_role_arn(&credentials.role_arn, &credentials.session_name),
-            format!("AROAFAKE:{}", credentials.session_name),
-        ),
-        None => (format!("arn:{partition}:iam::{account}:user/fake"), key.to_owned()),
-    };
-    format!("<Arn>{}</Arn><UserId>{}</UserId><Account>{account}</Account>", escape(&arn), escape(&user))
+    format!("<Arn>{}</Arn><UserId>{}</UserId><Account>{account}</Account>", escape(&arn), escape(&user_id))
 }
 
 fn assume_role(world: &mut World, parameters: &HashMap<String, String>, now: Timestamp) -> Result<String, ApiError> {

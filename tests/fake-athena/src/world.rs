@@ -33,6 +33,17 @@ impl Place {
             _ => "aws",
         }
     }
+
+    /// The ARN of a work group here.
+    pub(crate) fn work_group_arn(&self, name: &str) -> String {
+        format!("arn:{}:athena:{}:{}:workgroup/{name}", self.partition(), self.region, self.account)
+    }
+
+    /// The work group, and the session in it, that an ARN names.
+    fn named_by<'a>(&self, arn: &'a str) -> Option<(&'a str, Option<&'a str>)> {
+        let resource = arn.strip_prefix(&self.work_group_arn(""))?;
+        Some(resource.split_once("/session/").map_or((resource, None), |(group, id)| (group, Some(id))))
+    }
 }
 
 /// Where a session stands in the lists: a work group's sessions are neighbours, in the order of their starts.
@@ -409,20 +420,28 @@ impl World {
 
     /// The tags of a session or a work group, named by its ARN.
     pub(crate) fn tags(&mut self, place: &Place, arn: &str) -> Result<&mut BTreeMap<String, String>, ApiError> {
-        let prefix = format!("arn:{}:athena:{}:{}:workgroup/", place.partition(), place.region, place.account);
-        let absent = || ApiError::resource_not_found(arn, format!("Resource {arn} was not found"));
-        let resource = arn.strip_prefix(&prefix).ok_or_else(absent)?;
-        let tags = match resource.split_once("/session/") {
-            Some((group, id)) => {
+        let tags = match place.named_by(arn) {
+            Some((group, Some(id))) => {
                 let session = self.sessions.get_mut(id);
                 session.filter(|it| it.work_group == group && it.place == *place).map(|session| &mut session.tags)
             }
-            None => {
+            Some((name, None)) => {
                 let mut groups = self.config.work_groups.iter_mut();
-                groups.find(|group| group.name == resource).map(|group| &mut group.tags)
+                groups.find(|group| group.name == name).map(|group| &mut group.tags)
             }
+            None => None,
         };
-        tags.ok_or_else(absent)
+        tags.ok_or_else(|| ApiError::resource_not_found(arn, format!("Resource {arn} was not found")))
+    }
+
+    /// The tags of what an ARN names; none where it names nothing.
+    pub(crate) fn tags_of(&self, place: &Place, arn: &str) -> BTreeMap<String, String> {
+        let tags = match place.named_by(arn) {
+            Some((_, Some(id))) => self.session(place, id).ok().map(|session| &session.tags),
+            Some((name, None)) => self.config.work_group(name).map(|group| &group.tags),
+            None => None,
+        };
+        tags.cloned().unwrap_or_default()
     }
 
     pub(crate) fn view(&self, id: &str, now: Timestamp) -> Option<SessionView> {
