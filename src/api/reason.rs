@@ -58,6 +58,8 @@ reasons! {
     EndWithDisabled: True, Stalled, Slow, true;
     /// The API server refuses the operator what spec.endWith names.
     EndWithForbidden: True, Stalled, Slow, true;
+    /// AWS denies the operator GetSession. The session takes calculations, and is ended, all the same.
+    GetSessionDenied: True, Stalled, Slow, true;
     /// The session has no healthy coordinators, and is billed all the same: a person ends it.
     Degraded: False, Stalled, Slow, true;
     /// Athena names a state that this operator doesn't know.
@@ -213,7 +215,11 @@ mod tests {
             // What is beside the session doesn't keep it from taking calculations.
             let is_beside = matches!(
                 row.reason,
-                Reason::PublishConflict | Reason::PublishForbidden | Reason::EndWithDisabled | Reason::EndWithForbidden
+                Reason::PublishConflict
+                    | Reason::PublishForbidden
+                    | Reason::EndWithDisabled
+                    | Reason::EndWithForbidden
+                    | Reason::GetSessionDenied
             );
             let is_usable = row.standing == Standing::Ready || is_beside;
             assert!(row.active != Tristate::True || is_usable, "{}: active, not ready", row.word);

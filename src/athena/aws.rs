@@ -262,7 +262,7 @@ impl Athena {
         let nobody = || own_error(OPERATION, ErrorClass::Unavailable, "NoSession", "the answer names no session");
         Ok(Started {
             request_id: answer.request_id().map(str::to_owned),
-            state: answer.state.as_ref().map_or(SessionState::Creating, state),
+            state: answer.state.as_ref().map_or(SessionState::Creating, |it| state(it, None)),
             id: answer.session_id.filter(|id| !id.is_empty()).ok_or_else(nobody)?,
         })
     }
@@ -276,7 +276,10 @@ impl Athena {
         self.require_region(OPERATION)?;
         let request = self.athena.terminate_session().session_id(id).customize();
         let answer = self.observed(OPERATION, self.signed(request).send()).await?;
-        Ok(Accepted { request_id: answer.request_id().map(str::to_owned), state: answer.state.as_ref().map(state) })
+        Ok(Accepted {
+            request_id: answer.request_id().map(str::to_owned),
+            state: answer.state.as_ref().map(|it| state(it, None)),
+        })
     }
 
     /// Adds whose call it is, and a look at the clock of who answers.
@@ -385,12 +388,13 @@ fn session_status(
 ) -> Result<SessionStatus, CallError> {
     let unusable = || own_error(operation, ErrorClass::Unavailable, "NoState", "the answer names no state");
     let status = status.ok_or_else(unusable)?;
+    let ended_at = status.end_date_time.and_then(timestamp);
     Ok(SessionStatus {
-        state: status.state.as_ref().map(state).ok_or_else(unusable)?,
+        state: status.state.as_ref().map(|state| self::state(state, ended_at)).ok_or_else(unusable)?,
         state_change_reason: status.state_change_reason.map(|reason| one_line(&reason)),
         started_at: status.start_date_time.and_then(timestamp),
         idle_since: status.idle_since_date_time.and_then(timestamp),
-        ended_at: status.end_date_time.and_then(timestamp),
+        ended_at,
         marker: description.and_then(Marker::parse).map(Box::new),
         engine: None,
     })
@@ -406,8 +410,8 @@ fn engine_of(word: &str) -> Engine {
 }
 
 /// Of bounded length, as all text that comes in: what is written to the API server has limits.
-fn state(state: &types::SessionState) -> SessionState {
-    SessionState::from(one_line(state.as_str()).as_str())
+fn state(state: &types::SessionState, ended_at: Option<Timestamp>) -> SessionState {
+    SessionState::read(&one_line(state.as_str()), ended_at)
 }
 
 fn engine(configuration: &EngineConfiguration) -> types::EngineConfiguration {
@@ -565,7 +569,8 @@ fn class_of_start(class: ErrorClass, code: &str, message: &str) -> ErrorClass {
         "SessionAlreadyExistsException" => ErrorClass::AlreadyStarted,
         "TooManyRequestsException" => ErrorClass::NoCapacity,
         "InvalidRequestException" if says(&["idempoten", "client request token"]) => ErrorClass::AlreadyStarted,
-        "InvalidRequestException" if says(&["maximum allowed", "capacity", "quota", "limit exceeded"]) => {
+        // Only what is known to pass is waited for. A request that can never fit speaks of capacities and quotas, too.
+        "InvalidRequestException" if says(&["maximum allowed sessions", "required capacity not being available"]) => {
             ErrorClass::NoCapacity
         }
         _ => class,

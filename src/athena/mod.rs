@@ -2,6 +2,7 @@
 
 pub mod aws;
 pub mod clock;
+pub mod denial;
 pub mod engine;
 pub mod identity;
 pub mod informer;

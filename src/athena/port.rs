@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::denial::Denial;
 use super::engine::Engine;
 use super::marker::Marker;
 use crate::api::start::{EngineConfiguration, MonitoringConfiguration};
@@ -32,6 +33,8 @@ pub enum SessionState {
     Degraded,
     /// No longer running, due to a failure.
     Failed,
+    /// An end by a word that this operator doesn't know: Athena says when the session ended.
+    Ended(String),
     /// A state that this operator doesn't know: not ended.
     Unknown(String),
 }
@@ -66,7 +69,17 @@ impl SessionState {
     /// Whether nothing runs any more. An end is final.
     #[must_use]
     pub fn is_ended(&self) -> bool {
-        matches!(self, Self::Terminated | Self::Failed)
+        matches!(self, Self::Terminated | Self::Failed | Self::Ended(_))
+    }
+
+    /// A state by Athena's word, of a session that ended then, if Athena says so. Only of a word that isn't known does
+    /// that time decide: Athena calls an ended session of Spark 3.5 STOPPED in some places.
+    #[must_use]
+    pub fn read(word: &str, ended_at: Option<Timestamp>) -> Self {
+        match Self::from(word) {
+            Self::Unknown(word) if ended_at.is_some() => Self::Ended(word),
+            state => state,
+        }
     }
 
     /// Athena's word.
@@ -81,7 +94,7 @@ impl SessionState {
             Self::Terminated => "TERMINATED",
             Self::Degraded => "DEGRADED",
             Self::Failed => "FAILED",
-            Self::Unknown(word) => word,
+            Self::Ended(word) | Self::Unknown(word) => word,
         }
     }
 }
@@ -381,4 +394,16 @@ pub struct CallError {
     pub message: String,
     /// AWS's id of the request, for their support.
     pub request_id: Option<String>,
+}
+
+impl CallError {
+    /// Whether it tells a person the same as another one. The words may differ in a time, but not where they are all that
+    /// tells what is wrong with a request.
+    #[must_use]
+    pub fn says_the_same(&self, other: &Self) -> bool {
+        let kind = |error: &Self| (error.operation, error.class, error.code.clone());
+        let by_words = matches!(self.class, ErrorClass::NotFoundOrInvalid | ErrorClass::Invalid);
+        let is_same = if by_words { self.message == other.message } else { Denial::of(self) == Denial::of(other) };
+        is_same && kind(self) == kind(other)
+    }
 }

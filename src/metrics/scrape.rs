@@ -55,7 +55,10 @@ impl Scrape {
         let mut sessions = BTreeMap::new();
         for state in states {
             // Athena's word for a state that isn't known could be any.
-            let state = if let SessionState::Unknown(_) = state { "UNKNOWN" } else { state.as_str() };
+            let state = match state {
+                SessionState::Unknown(_) | SessionState::Ended(_) => "UNKNOWN",
+                state => state.as_str(),
+            };
             *sessions.entry(state.to_owned()).or_insert(0) += 1;
         }
         self.groups().entry(work_group.clone()).or_default().sessions = sessions;

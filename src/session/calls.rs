@@ -156,9 +156,12 @@ impl Shell {
             }
         }
         let accepted = answer?;
-        let why = reason.clause();
-        let notice = Notice::normal("Terminating", format!("Athena accepted the end of session {session}: {why}"));
-        self.events.tell(object.object_ref(&()), notice);
+        // A call that is repeated tells nothing new.
+        if knowledge.accepted_for != Some(reason) {
+            let why = reason.clause();
+            let notice = Notice::normal("Terminating", format!("Athena accepted the end of session {session}: {why}"));
+            self.events.tell(object.object_ref(&()), notice);
+        }
         knowledge.terminate_accepted(reason, accepted.state, now());
         Ok(())
     }

@@ -220,8 +220,8 @@ fn pursue(view: &View<'_>) -> Step {
         Evidence::Missing(Proof::Listing { work_group }) => prove(view, Step::Search { work_group }),
         Evidence::Alive(seen) => match view.intent() {
             Some(reason) if verdict::hindrance(view).is_none() => end(view, seen, reason),
-            None if engine::is_wanted(view, seen) => call(view, Step::Describe),
-            _ => by_then(look_when_due(view, seen), limits::due_in(view)),
+            None if engine::is_wanted(view, seen) && view.knowledge.undescribed.is_none() => call(view, Step::Describe),
+            _ => by_then(look_on_alive(view, seen), limits::due_in(view)),
         },
     }
 }
@@ -242,12 +242,45 @@ fn leave_to(view: &View<'_>, owner: &Claim) -> Step {
 
 /// The poller lists many sessions with one call; where it can't tell, the object asks for itself.
 pub(super) fn look_first(view: &View<'_>) -> Step {
+    match poller_is_awaited(view) {
+        Some(patience) => Step::Wait(Some(patience)),
+        None if view.is_undescribed() => look_without_description(view),
+        None => call(view, Step::Describe),
+    }
+}
+
+/// How long the poller may still take to show the session; None: the object asks for itself.
+pub(super) fn poller_is_awaited(view: &View<'_>) -> Option<Duration> {
     let knowledge = view.knowledge;
     if !view.polled || knowledge.unlisted {
-        return call(view, Step::Describe);
+        return None;
     }
     let patience = knowledge.wanted_since.map_or(view.timing.steady, |since| view.until(since + view.timing.steady));
-    if patience.is_zero() { call(view, Step::Describe) } else { Step::Wait(Some(patience)) }
+    if patience.is_zero() { None } else { Some(patience) }
+}
+
+/// GetSession is denied. GetSessionStatus tells whether the session has ended, or doesn't exist; that it is in the work
+/// group that it must be in, a list of that work group tells.
+fn look_without_description(view: &View<'_>) -> Step {
+    let knowledge = view.knowledge;
+    let next_look =
+        knowledge.looked_at.filter(|_| knowledge.seen.is_some()).map(|looked_at| looked_at + view.timing.steady);
+    // A long listing isn't begun anew for a look in between.
+    let Some(next_look) = next_look.filter(|next| *next > view.now.tick || knowledge.listing.is_some()) else {
+        return call(view, Step::Look);
+    };
+    let unlisted_at = knowledge.undescribed.as_ref().and_then(|it| it.unlisted_at);
+    let is_due = unlisted_at.is_none_or(|unlisted_at| unlisted_at + view.timing.rarely() <= view.now.tick);
+    let step = match view.work_group() {
+        Some(work_group) if is_due => call(view, Step::Search { work_group: work_group.to_owned() }),
+        _ => Step::Wait(Some(view.until(next_look))),
+    };
+    by_then(step, until_described(view))
+}
+
+/// How long from now until GetSession is tried again, where it is denied; zero: that is due.
+pub(super) fn until_described(view: &View<'_>) -> Option<Duration> {
+    view.knowledge.undescribed.as_ref().map(|it| view.until(it.trouble.retry_at))
 }
 
 /// A call to Athena, unless the last one failed a moment ago.
@@ -327,10 +360,16 @@ fn terminate(view: &View<'_>, seen: &Seen, reason: TerminationReason) -> Step {
 
 fn record_end(view: &View<'_>) -> Step {
     const TRIES: u32 = 5;
-    let tried = view.knowledge.trouble.as_deref().map_or(0, |trouble| trouble.attempts);
-    let final_figures = view.knowledge.described == Described::AfterEnd;
-    let to_be_had = tried < TRIES && view.knowledge.absence.is_none();
-    if final_figures || !to_be_had { Step::Wait(None) } else { call(view, Step::Describe) }
+    let knowledge = view.knowledge;
+    let denied = knowledge.undescribed.as_ref().map_or(0, |it| it.trouble.attempts);
+    let tried = knowledge.trouble.as_deref().map_or(0, |trouble| trouble.attempts).max(denied);
+    let final_figures = knowledge.described == Described::AfterEnd;
+    let to_be_had = tried < TRIES && knowledge.absence.is_none();
+    match until_described(view).filter(|wait| !wait.is_zero()) {
+        _ if final_figures || !to_be_had => Step::Wait(None),
+        Some(wait) => Step::Wait(Some(wait)),
+        None => call(view, Step::Describe),
+    }
 }
 
 /// A call that the proof of an absence needs. While it fails the session is looked at now and then: it
@@ -359,6 +398,14 @@ fn look_on(view: &View<'_>) -> Step {
     look_at(view, next.unwrap_or(view.now.tick))
 }
 
+/// Looks again when it is time to; and tries GetSession again where it was denied, so that this isn't told for ever.
+fn look_on_alive(view: &View<'_>, seen: &Seen) -> Step {
+    match until_described(view) {
+        Some(wait) if wait.is_zero() => call(view, Step::Describe),
+        wait => by_then(look_when_due(view, seen), wait),
+    }
+}
+
 fn look_when_due(view: &View<'_>, seen: &Seen) -> Step {
     let interval = verdict::verdict(view).map_or(view.timing.changing, |verdict| interval(view, verdict.reason));
     // Only in case the poller doesn't show it. One that takes minutes to list all sessions shows each of them as often:
@@ -385,5 +432,5 @@ fn pause(view: &View<'_>, reason: Reason) -> Option<Duration> {
 }
 
 fn read(view: &View<'_>) -> Step {
-    if view.knowledge.described == Described::No { Step::Describe } else { Step::Look }
+    if view.knowledge.described == Described::No && !view.is_undescribed() { Step::Describe } else { Step::Look }
 }

@@ -71,6 +71,8 @@ pub struct Knowledge {
     pub accepted_for: Option<TerminationReason>,
     /// When there was the first sign of an end under way: an accepted call, or TERMINATING.
     pub ending_since: Option<Timestamp>,
+    /// GetSession, where AWS denies it: what it alone tells isn't known, and everything else goes on.
+    pub undescribed: Option<Box<Undescribed>>,
     /// The call that fails at present, of those that read.
     pub trouble: Option<Box<Trouble>>,
     /// TerminateSession, if it fails at present. It has a back-off of its own, since looks that succeed
@@ -152,6 +154,15 @@ pub struct Absence {
     /// The last one's words.
     pub error: CallError,
     /// When its work group's sessions were listed in every state, completely, without it.
+    pub unlisted_at: Option<Instant>,
+}
+
+/// A session that GetSession may not be asked about.
+#[derive(Clone, Debug)]
+pub struct Undescribed {
+    /// The denial. It has a back-off of its own, since GetSessionStatus may be allowed all the same.
+    pub trouble: Trouble,
+    /// When its work group's sessions were listed in every state, completely, and the list didn't show it.
     pub unlisted_at: Option<Instant>,
 }
 
@@ -248,6 +259,9 @@ impl Knowledge {
         self.listing = None;
         match (found, self.absence.take()) {
             (None, absence) => {
+                if let Some(undescribed) = &mut self.undescribed {
+                    undescribed.unlisted_at = Some(now.tick);
+                }
                 self.absence = absence.map(|absence| Box::new(Absence { unlisted_at: Some(now.tick), ..*absence }));
             }
             (Some(status), absence) => {
@@ -418,6 +432,9 @@ impl Knowledge {
             self.trouble.take_if(|trouble| {
                 trouble.error.operation == error.operation && trouble.error.class != ErrorClass::NotFoundOrInvalid
             });
+            if error.operation == Operation::GetSession {
+                self.undescribed = None;
+            }
             // A listing that was begun before this answer proves nothing after it.
             self.listing = None;
             let first = self.absence.as_ref().map_or(now.tick, |absence| absence.first);
@@ -461,6 +478,9 @@ impl Knowledge {
     }
 
     fn succeeded(&mut self, operation: Operation) {
+        if operation == Operation::GetSession {
+            self.undescribed = None;
+        }
         self.trouble_of(operation).take_if(|trouble| trouble.error.operation == operation);
     }
 
@@ -473,20 +493,36 @@ impl Knowledge {
     }
 
     fn fail(&mut self, error: CallError, now: Now, timing: &Timing, jitter: f64) {
+        if error.operation == Operation::GetSession && error.class == ErrorClass::Denied {
+            let before = self.undescribed.take();
+            let unlisted_at = before.as_ref().and_then(|before| before.unlisted_at);
+            let trouble = Trouble::after(before.map(|before| before.trouble), error, now, timing, jitter);
+            self.undescribed = Some(Box::new(Undescribed { trouble, unlisted_at }));
+            // It is answered: what failed before doesn't any more.
+            self.trouble.take_if(|trouble| trouble.error.operation == Operation::GetSession);
+            return;
+        }
         let trouble = self.trouble_of(error.operation);
+        let before = trouble.take().map(|before| *before);
+        *trouble = Some(Box::new(Trouble::after(before, error, now, timing, jitter)));
+    }
+}
+
+impl Trouble {
+    fn after(before: Option<Self>, error: CallError, now: Now, timing: &Timing, jitter: f64) -> Self {
         // Another operation that fails in the same way is the same trouble.
         let is_same = |before: &CallError| before.operation == error.operation || before.class == error.class;
-        let before = trouble.take().filter(|trouble| is_same(&trouble.error));
+        let before = before.filter(|trouble| is_same(&trouble.error));
         let attempts = before.as_ref().map_or(1, |trouble| trouble.attempts.saturating_add(1));
         // Some messages hold the time, and each new one would be a write: the first one stays.
         let said = before.map(|trouble| trouble.error);
-        let error = said.filter(|said| said.operation == error.operation && said.code == error.code).unwrap_or(error);
+        let error = said.filter(|said| said.says_the_same(&error)).unwrap_or(error);
         let wait = timing.after(error.class, attempts - 1, jitter);
         // Each further call of StartSession takes two writes.
         let is_lasting =
             matches!(error.class, ErrorClass::Denied | ErrorClass::Invalid | ErrorClass::NotFoundOrInvalid);
         let wait = if is_lasting && error.operation == Operation::StartSession { timing.rarely() } else { wait };
-        *trouble = Some(Box::new(Trouble { error, attempts, retry_at: now.tick + wait }));
+        Self { error, attempts, retry_at: now.tick + wait }
     }
 }
 

@@ -34,6 +34,7 @@ use crate::api::session::{AthenaSessionStatus, DeletionPolicy, StartAttempt, Sta
 use crate::api::start::SessionStart;
 use crate::api::{RESTORED, START_RESTORED, condition};
 use crate::athena::engine::{Engine, EngineKnowledge};
+use crate::athena::port::ErrorClass;
 use crate::work_group::places::Stake;
 use crate::work_group::terms::{Brake, Place};
 
@@ -110,6 +111,7 @@ pub(super) fn is_never_started(view: &View<'_>) -> bool {
 fn look_at_recorded(view: &View<'_>) -> Option<Step> {
     view.session_id()?;
     match &view.knowledge.absence {
+        None if view.is_undescribed() && decide::poller_is_awaited(view).is_none() => Some(list_for_description(view)),
         None if view.knowledge.seen.is_some() => Some(decide::call(view, Step::Describe)),
         None => Some(decide::look_first(view)),
         Some(absence) if absence.last - absence.first < view.timing.confirm_absence => {
@@ -117,6 +119,14 @@ fn look_at_recorded(view: &View<'_>) -> Option<Step> {
         }
         Some(_) => None,
     }
+}
+
+/// GetSession is denied: of a session that lives a list shows the mark as well. One that no list shows has ended, or
+/// isn't this object's; which of both, only GetSession tells, and until then nothing is concluded from it.
+fn list_for_description(view: &View<'_>) -> Step {
+    let next = view.knowledge.start.unlisted.map(|(_, last)| last + view.timing.rarely());
+    let step = next.map_or_else(|| list(view), |next| list_at(view, next));
+    decide::by_then(step, decide::until_described(view))
 }
 
 fn end_nothing(view: &View<'_>) -> Step {
@@ -440,13 +450,14 @@ fn reference<'a>(view: &'a View<'_>) -> &'a str {
 /// Where an object stands whose session isn't known.
 pub(super) fn standing(view: &View<'_>) -> Option<Verdict> {
     if view.intent().is_some() {
-        return Some(ending(view));
+        return denied_end(view).or_else(|| Some(ending(view)));
     }
     if may_run(view) {
         // As long as Athena hasn't answered, what was told of the session before stays told.
         return trouble(view).or_else(|| unclear(view));
     }
-    hindrance(view)
+    without_place(view)
+        .or_else(|| hindrance(view))
         .or_else(|| trouble(view))
         .or_else(|| is_surely_none(view).then(beginning).filter(|_| recorded(view).is_some()))
 }
@@ -464,6 +475,27 @@ pub(super) fn activity(view: &View<'_>, reason: Reason) -> Tristate {
         (Reason::Starting | Reason::WaitingForCapacity, _) => Tristate::Unknown,
         _ => reason.row().active,
     }
+}
+
+/// AWS denies what would tell whether there is a session to end.
+fn denied_end(view: &View<'_>) -> Option<Verdict> {
+    let knowledge = view.knowledge;
+    let denied = knowledge.undescribed.as_ref().map(|it| &it.trouble);
+    let mut troubles = [denied, knowledge.trouble.as_deref()].into_iter().flatten();
+    let trouble = troubles.find(|trouble| trouble.error.class == ErrorClass::Denied)?;
+    if is_never_started(view) { None } else { Some(verdict::trouble_verdict(view, trouble)) }
+}
+
+/// What was refused gives its place up. It stays told as refused while another object has the place: waiting mends
+/// nothing.
+fn without_place(view: &View<'_>) -> Option<Verdict> {
+    let waits = hindrance(view).filter(|it| it.reason == Reason::WaitingForQuota)?;
+    let refusal = verdict::trouble_verdict(view, view.knowledge.start.trouble.as_deref()?);
+    if refusal.reason.row().standing != Standing::Stalled {
+        return None;
+    }
+    let message = format!("{} It isn't tried again while there is no place for it: {}", refusal.message, waits.message);
+    Some(Verdict { message, ..refusal })
 }
 
 fn ending(view: &View<'_>) -> Verdict {
@@ -504,7 +536,8 @@ fn without_a_session(view: &View<'_>) -> Verdict {
 
 fn trouble(view: &View<'_>) -> Option<Verdict> {
     let knowledge = view.knowledge;
-    let told = [knowledge.start.trouble.as_deref(), knowledge.trouble.as_deref()];
+    let denied = knowledge.undescribed.as_ref().map(|it| &it.trouble);
+    let told = [knowledge.start.trouble.as_deref(), denied, knowledge.trouble.as_deref()];
     let told = told.into_iter().flatten().find(|trouble| verdict::is_told(trouble))?;
     Some(verdict::trouble_verdict(view, told))
 }

@@ -71,7 +71,7 @@ pub(super) fn render(view: &View<'_>, verdict: &Verdict, with_session: bool) -> 
 
 fn record_session(view: &View<'_>, status: &mut AthenaSessionStatus) {
     // What isn't this object's to know isn't told.
-    let Some(seen) = view.knowledge.seen.as_ref().filter(|_| view.may_know()) else { return };
+    let Some(seen) = view.knowledge.seen.as_ref().filter(|_| view.may_know() && view.is_placed()) else { return };
     let time = |time: Option<Timestamp>| time.map(condition::time);
     status.session_id = view.session_id().map(str::to_owned);
     status.state = Some(seen.status.state.as_str().to_owned());

@@ -10,6 +10,7 @@ use super::{engine, expiry, limits, publish, starting, without_session, workload
 use crate::api::PAUSED;
 use crate::api::reason::{ARRIVAL, Reason};
 use crate::api::session::{DeletionPolicy, TerminationReason};
+use crate::athena::denial::Denial;
 use crate::athena::port::{Account, CallError, ErrorClass, Operation, SessionState};
 use crate::timing::Timing;
 use crate::work_group::terms::{Brake, Claim, Refusal};
@@ -238,7 +239,8 @@ pub fn arrives_within(view: &View<'_>, reason: Reason) -> Option<Duration> {
 pub fn verdict(view: &View<'_>) -> Option<Verdict> {
     let verdict = of_session(view)?;
     let is_up = view.is_held() && verdict.reason == Reason::Running;
-    let beside = if is_up { beside(view).or_else(|| workload::standing(view)) } else { None };
+    let beside =
+        if is_up { beside(view).or_else(|| workload::standing(view)).or_else(|| undescribed(view)) } else { None };
     Some(expiry::noted(view, without_session::noted(view, beside.unwrap_or(verdict))))
 }
 
@@ -331,8 +333,42 @@ fn trouble(view: &View<'_>) -> Option<Verdict> {
     let in_doubt = knowledge.absence.is_some() || knowledge.seen.as_ref().is_some_and(|seen| seen.doubtful);
     let end_trouble =
         knowledge.end_trouble.as_deref().filter(|it| !(in_doubt && it.error.class == ErrorClass::NotFoundOrInvalid));
+    if end_trouble.is_none_or(|trouble| !is_told(trouble))
+        && let Some(unplaced) = unplaced(view)
+    {
+        return Some(unplaced);
+    }
     let told = [end_trouble, knowledge.trouble.as_deref()].into_iter().flatten().find(|trouble| is_told(trouble))?;
     Some(trouble_verdict(view, told))
+}
+
+/// GetSession is denied, and nothing else tells enough of the session.
+fn unplaced(view: &View<'_>) -> Option<Verdict> {
+    let undescribed = view.knowledge.undescribed.as_ref().filter(|_| view.evidence() == Evidence::None)?;
+    let (reason, message) = explain(&undescribed.trouble.error, view.timing);
+    let why = match (&view.knowledge.seen, &view.terms.work_group) {
+        (None, _) => String::new(),
+        (Some(_), Some(work_group)) => {
+            format!(
+                " No list of work group {work_group} shows the session: only GetSession tells whether it is in there."
+            )
+        }
+        (Some(_), None) => {
+            " Another AthenaSession may have this session: only GetSession tells whose it is.".to_owned()
+        }
+    };
+    let message = if why.is_empty() { message } else { format!("{message}{why} Until then it isn't ended.") };
+    Some(Verdict { reason, message: with_way_out(view, message) })
+}
+
+/// GetSession is denied, and everything goes on without it.
+fn undescribed(view: &View<'_>) -> Option<Verdict> {
+    let denied = &view.knowledge.undescribed.as_ref()?.trouble.error;
+    let (_, message) = explain(denied, view.timing);
+    let ways = ways_to_end(view);
+    let message =
+        format!("The session is up, and is ended {ways}. Its work group and what it used can't be told: {message}");
+    Some(Verdict { reason: Reason::GetSessionDenied, message })
 }
 
 /// Whether a person should hear of it: passing trouble only when it stays.
@@ -351,15 +387,15 @@ pub(super) fn trouble_verdict(view: &View<'_>, trouble: &Trouble) -> Verdict {
 /// What a failed call means, and what to do.
 #[must_use]
 pub fn explain(error: &CallError, timing: &Timing) -> (Reason, String) {
-    let action = error.operation.iam_action();
     let steady = if error.operation == Operation::StartSession { timing.rarely() } else { timing.steady };
     let max = timing.backoff_max;
     let (reason, advice) = match error.class {
-        ErrorClass::Denied => (
-            Reason::AccessDenied,
+        ErrorClass::Denied => (Reason::AccessDenied, format!("{} Tried again every {steady:?}.", permit(error))),
+        ErrorClass::Invalid | ErrorClass::NotFoundOrInvalid if error.operation == Operation::StartSession => (
+            Reason::Invalid,
             format!(
-                "Allow {action} to the AWS identity that asked, which is the role of the AthenaWorkGroup or else the \
-                 operator's own, or renew its credentials. Tried again every {steady:?}."
+                "Athena refuses the request, for the reason it gives. spec.start can't change: if it asks for what Athena \
+                 can't give, create another AthenaSession. Tried again every {steady:?}."
             ),
         ),
         ErrorClass::Invalid | ErrorClass::NotFoundOrInvalid => (
@@ -384,6 +420,30 @@ pub fn explain(error: &CallError, timing: &Timing) -> (Reason, String) {
         ),
     };
     (reason, format!("{error}. {advice}"))
+}
+
+/// What to do where AWS refuses a call.
+fn permit(error: &CallError) -> String {
+    const WHO: &str =
+        "the AWS identity that asked, which is the role of the AthenaWorkGroup or else the operator's own";
+    match Denial::of(error) {
+        Some(Denial::Expired) => format!("The credentials have expired: renew those of {WHO}."),
+        Some(Denial::Credentials) => {
+            format!(
+                "AWS doesn't accept the credentials: renew those of {WHO}, and check the clock of the operator's node."
+            )
+        }
+        Some(Denial::Right { action, resource, is_explicit }) => {
+            let action = action.map_or_else(|| error.operation.iam_action(), str::to_owned);
+            let resource = resource.map_or_else(String::new, |resource| format!(" on {resource}"));
+            if is_explicit {
+                format!("A policy denies {action}{resource} to {WHO}: take that back.")
+            } else {
+                format!("Allow {action}{resource} to {WHO}.")
+            }
+        }
+        None => String::new(),
+    }
 }
 
 fn not_found(view: &View<'_>) -> Verdict {

@@ -226,6 +226,21 @@ impl View<'_> {
         self.knowledge.seen.is_some() || self.was_adopted()
     }
 
+    /// Whether GetSession was denied a moment ago: only later is it tried again.
+    #[must_use]
+    pub fn is_undescribed(&self) -> bool {
+        self.knowledge.undescribed.as_ref().is_some_and(|it| it.trouble.retry_at > self.now.tick)
+    }
+
+    /// Whether Athena has shown as much of the session as it takes to tell whose it is. GetSession and lists show its work
+    /// group, and the mark of the object that started it; GetSessionStatus shows neither. An object that may have a session
+    /// of any work group does without, unless another object may have the same session.
+    #[must_use]
+    pub fn is_placed(&self) -> bool {
+        let takes_any = self.terms.work_group.is_none() && !self.terms.is_contested;
+        self.knowledge.work_group.is_some() || takes_any
+    }
+
     /// How the session stands, as far as it is known.
     #[must_use]
     pub fn evidence(&self) -> Evidence<'_> {
@@ -233,14 +248,17 @@ impl View<'_> {
             return Evidence::None;
         }
         match (&self.knowledge.seen, &self.knowledge.absence) {
-            // An end is final, also when Athena has forgotten the session since.
-            (Some(seen), _) if seen.status.state.is_ended() => Evidence::Ended,
+            // An end is final, also when Athena has forgotten the session since. It lets go of what is being deleted
+            // whose ever the session was.
+            (Some(seen), _) if seen.status.state.is_ended() && (self.is_placed() || self.is_deleted()) => {
+                Evidence::Ended
+            }
             (_, Some(absence)) => match self.missing_proof(absence) {
                 None => Evidence::Absent,
                 Some(proof) => Evidence::Missing(proof),
             },
-            (Some(seen), None) => Evidence::Alive(seen),
-            (None, None) => Evidence::None,
+            (Some(seen), None) if self.is_placed() => Evidence::Alive(seen),
+            (_, None) => Evidence::None,
         }
     }
 

@@ -303,7 +303,9 @@ impl Registry {
             let limit = start.bounds.as_ref().and_then(|bounds| bounds.sessions_per_namespace);
             start.place = limit.map_or(Place::Has, |limit| self.places.place(object, limit));
         } else if is_held(object) || terms.refusal.is_none() {
-            terms.owner = self.marked(object, marker).or_else(|| self.owner(object, &terms, real));
+            let others = self.others(object);
+            terms.is_contested = !others.is_empty();
+            terms.owner = self.marked(object, marker).or_else(|| self.owner(object, &others, &terms, real));
         }
         terms
     }
@@ -322,8 +324,13 @@ impl Registry {
         group.0.as_ref().ok()?.spec.start.as_ref()?.sessions_per_namespace
     }
 
-    fn owner(&self, object: &AthenaSession, terms: &Terms, real: Option<&str>) -> Option<Claim> {
-        let others = self.others(object);
+    fn owner(
+        &self,
+        object: &AthenaSession,
+        others: &[Arc<Session>],
+        terms: &Terms,
+        real: Option<&str>,
+    ) -> Option<Claim> {
         if others.is_empty() {
             return None;
         }

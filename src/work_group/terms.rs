@@ -34,6 +34,8 @@ pub struct Terms {
     pub brake: Option<Brake>,
     /// Another object that the session belongs to.
     pub owner: Option<Claim>,
+    /// Another object names the session, or has it on record as one that it started: whose it is, only Athena can tell.
+    pub is_contested: bool,
     /// On what terms it may start a session, where it asks for that.
     pub start: Option<StartTerms>,
     /// The engine of its work group, as far as that is known.

@@ -130,9 +130,10 @@ pub fn error(operation: Operation, class: ErrorClass) -> CallError {
     CallError { operation, class, code: code.to_owned(), message: message.to_owned(), request_id: None }
 }
 
-/// The eight documented states and one that nobody has heard of.
+/// The eight documented states, one that nobody has heard of, and an end that nobody has heard of.
 pub fn states() -> impl Iterator<Item = SessionState> {
-    SessionState::KNOWN.into_iter().chain([SessionState::Unknown("HIBERNATING".to_owned())])
+    let unheard = [SessionState::Unknown("HIBERNATING".to_owned()), SessionState::Ended("STOPPED".to_owned())];
+    SessionState::KNOWN.into_iter().chain(unheard)
 }
 
 pub fn condition<'a>(status: &'a AthenaSessionStatus, type_: &str) -> Option<&'a Condition> {

@@ -255,7 +255,10 @@ impl Row {
     }
 
     fn ended(&self) -> bool {
-        matches!(&self.stands, Stands::Seen(SessionState::Terminated | SessionState::Failed, _))
+        matches!(
+            &self.stands,
+            Stands::Seen(SessionState::Terminated | SessionState::Failed | SessionState::Ended(_), _)
+        )
     }
 
     fn absent(&self) -> bool {

@@ -123,6 +123,7 @@ impl Row {
             is_opening: self.on == On::Opening,
             brake: if let On::Braked(brake) = self.on { Some(brake) } else { None },
             owner: matches!(self.on, On::Owned(_)).then(|| claim("older")),
+            is_contested: matches!(self.on, On::Owned(_)),
             ..Terms::default()
         }
     }

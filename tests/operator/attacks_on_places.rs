@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use athena_session_operator::api::session::AthenaSession;
 use fake_athena::Fault;
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
@@ -42,7 +43,10 @@ async fn a_start_that_is_tried_again_takes_no_place_that_somebody_else_has_by_no
     // The refused one is tried again by and by.
     let second = eventually("there are two", || async { (world.alive() > 1).then_some(()) });
     assert!(!within(Duration::from_secs(20), second).await, "two sessions at once, and one is allowed");
-    world.until_reason("refused", "WaitingForQuota").await;
+    let told = |object: &AthenaSession| {
+        condition(object, "Stalled").is_some_and(|it| it.1 == "AccessDenied" && it.2.contains("next has it"))
+    };
+    world.until("refused", "it is told as refused, and that there is no place", told).await;
 }
 
 /// S7: a forged status buys nothing.
@@ -84,7 +88,7 @@ async fn what_somebody_elses_finalizer_holds_keeps_no_place() {
     world.start_session("waiting", &group).await;
     world.until_reason("waiting", "WaitingForQuota").await;
     world.delete("going").await;
-    let let_go = |object: &athena_session_operator::api::session::AthenaSession| {
+    let let_go = |object: &AthenaSession| {
         object.metadata.finalizers.as_deref() == Some(&["example.com/hold".to_owned()])
     };
     world.until("going", "is let go", let_go).await;

@@ -161,6 +161,9 @@ async fn an_accepted_end_without_effect_is_asked_for_again() {
     let at: Vec<_> = calls.map(|call| call.at).collect();
     let apart = Duration::from_secs(1).try_into().unwrap();
     assert!(at.windows(2).all(|pair| pair[1].duration_since(pair[0]) >= apart), "--terminate-again-after: {at:?}");
+    world.until_event("deaf", "Normal Terminated").await;
+    let events = world.events("deaf").await;
+    assert_eq!(events.iter().filter(|it| *it == "Normal Terminating").count(), 1, "{events:?}");
 }
 
 #[tokio::test]
@@ -237,6 +240,29 @@ async fn an_end_that_begins_after_a_downtime_isnt_overdue() {
     world.until_event("late", "Normal Terminated").await;
     let events = world.events("late").await;
     assert!(!events.contains(&"Warning TerminationOverdue".to_owned()), "{events:?}");
+}
+
+/// Athena calls an ended session of Spark 3.5 STOPPED in some places.
+#[tokio::test]
+async fn an_end_by_another_word_is_an_end_where_athena_says_when() {
+    let ends_in = "STOPPED".to_owned();
+    let world = World::with(Config { terminate_ends_in: ends_in, ..Config::default() }).await;
+    world.start_operator().await;
+    for (name, asks) in [("kept", json!({"terminate": true})), ("deleted", json!({}))] {
+        let id = world.declare(name, "IDLE").await;
+        world.until_reason(name, "Running").await;
+        world.edit(name, asks).await;
+        if name == "deleted" {
+            world.delete(name).await;
+            world.until_gone(name).await;
+        } else {
+            let object = world.until_reason(name, "Ended").await;
+            let (terminated, status) = (condition(&object, "Terminated").unwrap(), object.status.as_ref().unwrap());
+            assert_eq!((terminated.0, terminated.1), ("True", "RequestedBySpec"));
+            assert_eq!((status.state.as_deref(), status.ended_at.is_some()), (Some("STOPPED"), true));
+        }
+        assert_eq!((world.athena_session(&id).state.as_str(), world.terminations(&id)), ("STOPPED", 1));
+    }
 }
 
 #[tokio::test]

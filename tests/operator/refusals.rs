@@ -7,6 +7,7 @@ use serde_json::json;
 use tokio::time::sleep;
 
 use crate::launch::Start;
+use crate::tenancy::{TEAM_A, TEAM_B};
 use crate::world::{World, condition, eventually};
 
 fn denied() -> Fault {
@@ -18,6 +19,7 @@ fn denied() -> Fault {
 async fn access_denied_before_the_adoption_is_told_once_and_retried() {
     let world = World::new().await;
     world.athena.fault(denied().on("GetSession"));
+    world.athena.fault(denied().on("GetSessionStatus"));
     world.start_operator().await;
     let id = world.declare("denied", "IDLE").await;
     let object = world.until_reason("denied", "AccessDenied").await;
@@ -44,6 +46,45 @@ async fn access_denied_before_the_adoption_is_told_once_and_retried() {
     world.athena.clear_faults();
     world.until_gone("denied").await;
     assert_eq!(world.athena_session(&id).state, "TERMINATED");
+}
+
+/// GetSessionStatus and TerminateSession are all that an end needs.
+#[tokio::test]
+async fn a_denied_getsession_is_told_and_holds_up_no_end() {
+    let world = World::new().await;
+    world.athena.fault(denied().on("GetSession"));
+    world.start_operator().await;
+    let id = world.declare("denied", "IDLE").await;
+    let object = world.until_reason("denied", "GetSessionDenied").await;
+    assert_eq!(condition(&object, "Active").unwrap().0, "True");
+    let told = condition(&object, "Stalled").unwrap().2;
+    assert!(told.contains("Allow athena:GetSession to"), "{told}");
+    world.until_event("denied", "Warning GetSessionDenied").await;
+    world.delete("denied").await;
+    world.until_gone("denied").await;
+    assert_eq!(world.athena_session(&id).state, "TERMINATED");
+}
+
+/// S7: a list of the work group proves that the session is in it; where none does, nothing is ended.
+#[tokio::test]
+async fn without_getsession_a_list_tells_which_sessions_are_the_work_groups() {
+    let world = World::new().await;
+    world.athena.fault(denied().on("GetSession"));
+    world.start_operator().await;
+    let group = world.register_for_all("a", TEAM_A).await;
+    let (own, foreign) = (world.session_of(TEAM_A), world.session_of(TEAM_B));
+    world.refer("own", &group, &own).await;
+    world.refer("foreign", &group, &foreign).await;
+    let object = world.until_reason("foreign", "AccessDenied").await;
+    assert_eq!(object.status.unwrap().state, None, "how it stands is others' business");
+    for name in ["own", "foreign"] {
+        world.edit(name, json!({"terminate": true})).await;
+    }
+    let object = world.until_reason("own", "Ended").await;
+    assert_eq!(object.status.unwrap().work_group.as_deref(), Some(TEAM_A));
+    world.athena.clear_faults();
+    world.until_reason("foreign", "WrongWorkGroup").await;
+    assert_eq!((world.athena_session(&foreign).state.as_str(), world.terminations(&foreign)), ("IDLE", 0));
 }
 
 /// Bug 10, after it was seen.
@@ -119,7 +160,9 @@ async fn a_message_that_differs_each_time_is_written_once() {
     let world = World::new().await;
     for second in 10..60 {
         let said = format!("Signature expired: 20261101T1200{second}Z is now earlier than 20261101T1210{second}Z");
-        world.athena.fault(Fault::error("InvalidSignatureException", said).on("GetSession").times(1));
+        for operation in ["GetSession", "GetSessionStatus"] {
+            world.athena.fault(Fault::error("InvalidSignatureException", &said).on(operation).times(1));
+        }
     }
     world.start_operator().await;
     let id = world.declare("skew", "IDLE").await;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use athena_session_operator::api::FINALIZER;
-use athena_session_operator::api::session::StartOutcome;
+use athena_session_operator::api::session::{AthenaSession, StartOutcome};
 use fake_athena::{Fault, NewSession, SessionView};
 use kube::ResourceExt;
 use kube::api::DeleteParams;
@@ -311,11 +311,20 @@ async fn capacity_is_waited_for_and_a_refusal_is_told_in_athenas_words() {
     assert!(condition(&object, "Stalled").is_none());
     assert_eq!(object.status.unwrap().start_attempt.unwrap().outcome, StartOutcome::Refused);
     world.athena.clear_faults();
-    let words = "Work group spark-team-a is not Apache Spark enabled";
-    world.athena.fault(Fault::error("InvalidRequestException", words).on("StartSession"));
-    let object = world.until_reason("nightly", "Invalid").await;
-    let stalled = condition(&object, "Stalled").unwrap();
-    assert!(stalled.0 == "True" && stalled.2.contains(words), "{stalled:?}");
+    for (words, reason) in [
+        ("Work group spark-team-a is not Apache Spark enabled", "Invalid"),
+        ("Maximum allowed sessions for this account is reached", "WaitingForCapacity"),
+        ("MaxConcurrentDpus 70 is above the quota of 60 DPUs: capacity limit exceeded", "Invalid"),
+        ("The session failed, the required capacity not being available", "WaitingForCapacity"),
+    ] {
+        world.athena.clear_faults();
+        world.athena.fault(Fault::error("InvalidRequestException", words).on("StartSession"));
+        let said = |object: &AthenaSession| {
+            condition(object, "Ready").is_some_and(|it| it.1 == reason && it.2.contains(words))
+        };
+        let object = world.until("nightly", words, said).await;
+        assert_eq!(condition(&object, "Stalled").is_some(), reason == "Invalid", "{words}");
+    }
     // Bug 5: there is nothing to wait for.
     world.delete("nightly").await;
     world.until_gone("nightly").await;

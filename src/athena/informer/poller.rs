@@ -251,7 +251,7 @@ impl Poller {
         match &answer {
             Ok(_) => inner.trouble = None,
             // Some messages hold the time, and each new one would be a write: the first one stays.
-            Err(error) if inner.trouble.as_ref().is_some_and(|told| told.code == error.code) => {}
+            Err(error) if inner.trouble.as_ref().is_some_and(|told| told.says_the_same(error)) => {}
             Err(error) => {
                 warn!(work_group = self.work_group, %error, "the work group's sessions can't be listed; they are asked for one by one");
                 inner.trouble = Some(error.clone());

@@ -52,6 +52,8 @@ pub struct Around {
     /// Its Region, where that isn't the operator's.
     pub region: Option<&'static str>,
     pub is_required: bool,
+    /// Another object names the session.
+    pub is_contested: bool,
     pub brake: Option<Brake>,
     pub owner: Option<Owner>,
     /// The owner that the watch shows.
@@ -78,6 +80,7 @@ impl Default for Around {
             account: Some(HOME),
             region: None,
             is_required: false,
+            is_contested: false,
             brake: None,
             owner: None,
             shown: None,
@@ -153,6 +156,7 @@ impl World {
             is_opening: false,
             brake: self.around.brake,
             owner: self.around.shown.map(|_| claim("older")),
+            is_contested: self.around.shown.is_some() || self.around.is_contested,
             start: object.spec.start.as_ref().map(|_| StartTerms {
                 bounds: self.starts.bounds.clone().filter(|_| is_there).map(Box::new),
                 place: self.starts.place(),
