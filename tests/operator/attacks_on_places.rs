@@ -88,9 +88,8 @@ async fn what_somebody_elses_finalizer_holds_keeps_no_place() {
     world.start_session("waiting", &group).await;
     world.until_reason("waiting", "WaitingForQuota").await;
     world.delete("going").await;
-    let let_go = |object: &AthenaSession| {
-        object.metadata.finalizers.as_deref() == Some(&["example.com/hold".to_owned()])
-    };
+    let let_go =
+        |object: &AthenaSession| object.metadata.finalizers.as_deref() == Some(&["example.com/hold".to_owned()]);
     world.until("going", "is let go", let_go).await;
     world.athena.clear_faults();
     let is_up = within(Duration::from_secs(10), world.until_reason("waiting", "Running")).await;

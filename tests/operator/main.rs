@@ -19,6 +19,7 @@ mod ending;
 mod engines;
 mod grants;
 mod guards;
+mod iam;
 mod install;
 mod kind;
 mod launch;

@@ -1,0 +1,252 @@
+//! The IAM policies that are shipped, and those of the documentation: the operator works under exactly these, and needs
+//! each of their lines.
+
+use std::collections::BTreeMap;
+
+use fake_athena::iam::Policy;
+use fake_athena::{Call, Config, NewSession};
+use serde_json::{Value, json};
+
+use crate::launch::Start;
+use crate::tenancy::{TEAM_A, TEAM_B, Whole, referring};
+use crate::world::{World, condition, eventually, in_checkout};
+
+const ACCOUNT: &str = "555566667777";
+
+/// Where the operator works, and the policies that its identities have there.
+struct Site {
+    partition: &'static str,
+    region: &'static str,
+}
+
+const IRELAND: Site = Site { partition: "aws", region: "eu-west-1" };
+
+impl Site {
+    /// A policy as an administrator would adapt it.
+    fn adapt(&self, policy: &str) -> Value {
+        let policy = policy.replace("arn:aws:", &format!("arn:{}:", self.partition));
+        let policy = policy.replace("eu-west-1", self.region).replace("123456789012", ACCOUNT);
+        serde_json::from_str(&policy).unwrap()
+    }
+
+    fn shipped(&self, file: &str) -> Value {
+        self.adapt(&std::fs::read_to_string(in_checkout(&format!("deploy/{file}"))).unwrap())
+    }
+
+    /// The policy of docs/security.md that has a statement of this name.
+    fn documented(&self, sid: &str) -> Value {
+        let page = std::fs::read_to_string(in_checkout("docs/security.md")).unwrap();
+        let blocks = page.split("```json\n").skip(1).filter_map(|rest| rest.split("```").next());
+        let is_it = |block: &&str| block.contains(&format!("\"Sid\": \"{sid}\""));
+        self.adapt(blocks.into_iter().find(is_it).expect("the page has this policy"))
+    }
+
+    fn user(&self) -> String {
+        format!("arn:{}:iam::{ACCOUNT}:user/fake", self.partition)
+    }
+
+    fn role(&self, name: &str) -> String {
+        format!("arn:{}:iam::{ACCOUNT}:role/{name}", self.partition)
+    }
+
+    async fn world(&self) -> World {
+        let config = Config { account: ACCOUNT.to_owned(), region: self.region.to_owned(), ..Config::default() };
+        let world = World::with(config).await;
+        let environment = vec![("AWS_REGION", self.region.to_owned())];
+        world.start_operator_with(Start { environment, ..Start::default() }).await;
+        world
+    }
+}
+
+impl World {
+    fn give<const N: usize>(&self, policies: [(String, Value); N]) {
+        let read = |(identity, policy): (String, Value)| (identity, vec![Policy::read(&policy.to_string()).unwrap()]);
+        let policies = BTreeMap::from_iter(policies.map(read));
+        self.athena.reconfigure(|config| config.policies = Some(policies));
+    }
+
+    fn denials(&self) -> Vec<Call> {
+        let is_denial = |call: &Call| call.error.as_deref() == Some("AccessDeniedException");
+        self.athena.calls().into_iter().filter(is_denial).collect()
+    }
+}
+
+/// An AthenaWorkGroup for each of two work groups, where sessions may be started.
+async fn register(world: &World, role: &str, operators_role: Option<&str>) -> [String; 2] {
+    let mut groups = Vec::new();
+    for work_group in [TEAM_A, TEAM_B] {
+        let roles = if work_group == TEAM_A { vec![role] } else { vec![] };
+        let mut spec = json!({
+            "workGroup": work_group, "namespaces": {"from": "All"}, "start": {"executionRoles": roles},
+        });
+        if let Some(role) = operators_role {
+            spec["roleArn"] = json!(role);
+        }
+        groups.push(world.register(work_group, spec).await);
+    }
+    groups.try_into().unwrap()
+}
+
+/// In each work group a session is adopted and one is started; in the first one with a role of its own.
+async fn create(world: &World, groups: &[String; 2], role: &str, number: usize) -> Vec<String> {
+    let mut names = Vec::new();
+    for (group, work_group) in groups.iter().zip([TEAM_A, TEAM_B]) {
+        let start = if work_group == TEAM_A { json!({"executionRole": role}) } else { json!({}) };
+        let tags = BTreeMap::from([("athena-operator.dev/cluster".to_owned(), "adopted".to_owned())]);
+        let new = NewSession { work_group: Some(work_group.to_owned()), tags, ..NewSession::default() };
+        let session = world.athena.add_session(new);
+        let specs = [
+            ("adopts", referring(group, &session)),
+            ("starts", json!({"start": start, "workGroupRef": {"name": group}})),
+        ];
+        for (does, spec) in specs {
+            let name = format!("{does}-{work_group}-{number}");
+            world.create(&name, spec).await;
+            names.push(name);
+        }
+    }
+    names
+}
+
+/// All of them come up, and end with their objects.
+async fn live(world: &World, names: &[String]) {
+    for name in names {
+        world.until_reason(name, "Running").await;
+    }
+    end(world, names).await;
+}
+
+async fn end(world: &World, names: &[String]) {
+    for name in names {
+        world.delete(name).await;
+    }
+    for name in names {
+        world.until_gone(name).await;
+    }
+    assert!(world.athena.sessions().iter().all(|session| session.state == "TERMINATED"));
+}
+
+#[tokio::test]
+async fn the_shipped_policies_are_enough_in_each_partition() {
+    let sites = [
+        IRELAND,
+        Site { partition: "aws-us-gov", region: "us-gov-west-1" },
+        Site { partition: "aws-cn", region: "cn-north-1" },
+    ];
+    for site in sites {
+        let world = site.world().await;
+        let role = site.role(TEAM_A);
+        world.give([(site.user(), site.shipped("iam-policy.json"))]);
+        let groups = register(&world, &role, None).await;
+        let names = create(&world, &groups, &role, 0).await;
+        live(&world, &names).await;
+        assert_eq!(world.denials().iter().map(|call| &call.operation).collect::<Vec<_>>(), Vec::<&String>::new());
+    }
+}
+
+#[tokio::test]
+async fn the_shipped_policies_are_enough_for_a_role_that_is_assumed() {
+    let (site, world) = (IRELAND, IRELAND.world().await);
+    let (role, operators) = (site.role(TEAM_A), site.role("athena-operator-team-a"));
+    world.give([
+        (site.user(), site.shipped("iam-assume-role.json")),
+        (operators.clone(), site.shipped("iam-policy.json")),
+    ]);
+    let groups = register(&world, &role, Some(&operators)).await;
+    let names = create(&world, &groups, &role, 0).await;
+    live(&world, &names).await;
+    assert!(world.denials().is_empty());
+}
+
+/// Statements, and the index of one of their actions or resources.
+fn without_each_line(policy: &Value) -> Vec<(String, Value)> {
+    let mut all = Vec::new();
+    for (number, statement) in policy["Statement"].as_array().unwrap().iter().enumerate() {
+        for member in ["Action", "Resource"] {
+            let lines = statement[member].as_array().cloned().unwrap_or_else(|| vec![statement[member].clone()]);
+            for line in &lines {
+                // The operator does without this one.
+                if line == "athena:GetWorkGroup" {
+                    continue;
+                }
+                let rest: Vec<_> = lines.iter().filter(|other| *other != line).collect();
+                let mut policy = policy.clone();
+                policy["Statement"][number][member] = json!(rest);
+                all.push((line.as_str().unwrap().to_owned(), policy));
+            }
+        }
+    }
+    all
+}
+
+#[tokio::test]
+async fn each_line_of_the_shipped_policy_is_needed() {
+    // One that watches all namespaces lists the sessions of each work group.
+    let (site, world) = (IRELAND, Whole::new().await);
+    world.athena.reconfigure(|config| config.account = ACCOUNT.to_owned());
+    world.start(&[]).await;
+    let role = site.role(TEAM_A);
+    let policy = site.shipped("iam-policy.json");
+    world.give([(site.user(), policy.clone())]);
+    let groups = register(&world, &role, None).await;
+    let lines = without_each_line(&policy);
+    assert!(lines.len() >= 14, "{}", lines.len());
+    for (number, (line, rest)) in lines.into_iter().enumerate() {
+        world.athena.clear_calls();
+        world.give([(site.user(), rest)]);
+        let names = create(&world, &groups, &role, number).await;
+        // What only an end shows is denied then.
+        for name in names.iter().filter(|name| name.starts_with("adopts")) {
+            world.edit(name, json!({"terminate": true})).await;
+        }
+        eventually(&format!("a call is denied without {line}"), || async {
+            (!world.denials().is_empty()).then_some(())
+        })
+        .await;
+        world.give([(site.user(), policy.clone())]);
+        end(&world, &names).await;
+    }
+}
+
+/// With aws:ResourceTag the operator ends what it started in this cluster, and nothing else.
+#[tokio::test]
+async fn with_the_documented_condition_on_tags_only_own_sessions_are_ended() {
+    let (site, world) = (IRELAND, IRELAND.world().await);
+    let cluster = world.plane.kubectl_ok(&["get", "namespace", "kube-system", "-o", "jsonpath={.metadata.uid}"]).await;
+    let documented = site.documented("EndOnlyWhatThisClusterStarted").to_string();
+    let policy: Value = serde_json::from_str(&documented.replace("UID-OF-KUBE-SYSTEM", &cluster)).unwrap();
+    world.give([(site.user(), policy)]);
+    let role = site.role(TEAM_A);
+    let [group, _] = register(&world, &role, None).await;
+    world.create("starts", json!({"start": {"executionRole": role}, "workGroupRef": {"name": group}})).await;
+    world.until_reason("starts", "Running").await;
+    world.delete("starts").await;
+    world.until_gone("starts").await;
+    assert!(world.denials().is_empty());
+
+    let session = world.session_of(TEAM_A);
+    world.create("adopts", referring(&group, &session)).await;
+    world.until_reason("adopts", "Running").await;
+    world.delete("adopts").await;
+    let object = world.until_reason("adopts", "AccessDenied").await;
+    let told = condition(&object, "Stalled").unwrap().2;
+    assert!(told.contains(&format!("Allow athena:TerminateSession on arn:aws:athena:{}", site.region)), "{told}");
+    assert_eq!(world.athena_session(&session).state, "IDLE");
+}
+
+/// The advice names the right that is missing, not the call that was made.
+#[tokio::test]
+async fn a_role_that_may_not_be_passed_is_named_with_its_right() {
+    let (site, world) = (IRELAND, IRELAND.world().await);
+    let mut policy = site.shipped("iam-policy.json");
+    policy["Statement"].as_array_mut().unwrap().retain(|statement| statement["Action"] != "iam:PassRole");
+    world.give([(site.user(), policy)]);
+    let role = site.role(TEAM_A);
+    let [group, _] = register(&world, &role, None).await;
+    world.create("starts", json!({"start": {"executionRole": role}, "workGroupRef": {"name": group}})).await;
+    let object = world.until_reason("starts", "AccessDenied").await;
+    let told = condition(&object, "Stalled").unwrap().2;
+    assert!(told.contains(&format!("Allow iam:PassRole on {role} to the AWS identity")), "{told}");
+    world.delete("starts").await;
+    world.until_gone("starts").await;
+}
