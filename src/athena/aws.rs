@@ -29,6 +29,7 @@ use super::marker::Marker;
 use super::port::{
     CallError, ErrorClass, Listed, Operation, Role, Session, SessionState, SessionStatus, StartRequest, Way,
 };
+use super::recovery::Recovery;
 use crate::api::start::{Classification, EngineConfiguration, MonitoringConfiguration};
 use crate::metrics::Metrics;
 use crate::text::{chain, one_line};
@@ -77,6 +78,7 @@ impl Aws {
             region,
             on_behalf_of: None,
             clock: Arc::default(),
+            recovery: Arc::default(),
             metrics,
         }
     }
@@ -103,6 +105,7 @@ pub struct Athena {
     region: Option<String>,
     on_behalf_of: Option<OnBehalfOf>,
     clock: Arc<Clock>,
+    recovery: Arc<Recovery>,
     metrics: Metrics,
 }
 
@@ -144,6 +147,12 @@ impl Athena {
     #[must_use]
     pub fn skew(&self) -> SignedDuration {
         self.clock.skew()
+    }
+
+    /// What all answers so far tell of outages.
+    #[must_use]
+    pub fn recovery(&self) -> &Arc<Recovery> {
+        &self.recovery
     }
 
     /// STS's GetCallerIdentity: the account of the operator's credentials.
@@ -304,6 +313,10 @@ impl Athena {
         // On the heap: the SDK's futures are large, and each pass would have room for one.
         let answer = Box::pin(call).await.map_err(|error| failure(operation, &error));
         self.metrics.called(operation, answer.as_ref().err(), began.elapsed());
+        // STS isn't Athena.
+        if operation != Operation::GetCallerIdentity {
+            self.recovery.heard(operation, answer.as_ref().err(), Instant::now());
+        }
         answer
     }
 

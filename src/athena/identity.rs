@@ -29,7 +29,8 @@ impl Identity {
     fn new(way: Way, athena: Athena) -> Self {
         let region = athena.region().map(str::to_owned);
         let account = Account::Unknown(UNASKED.to_owned());
-        let scope = Scope { region, account, confirmed_at: None, since: None, skew: SignedDuration::ZERO };
+        let scope =
+            Scope { region, account, confirmed_at: None, since: None, skew: SignedDuration::ZERO, recovered_at: None };
         Self { way, athena, scope: watch::Sender::new(scope) }
     }
 
@@ -50,7 +51,8 @@ impl Identity {
     /// The account and Region, and Athena's clock there.
     #[must_use]
     pub fn scope(&self) -> Scope {
-        Scope { skew: self.athena.skew(), ..self.scope.borrow().clone() }
+        let (skew, recovered_at) = (self.athena.skew(), self.athena.recovery().recovered_at());
+        Scope { skew, recovered_at, ..self.scope.borrow().clone() }
     }
 
     /// Asks STS now. An account that was known stays so where STS doesn't answer.

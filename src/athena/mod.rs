@@ -9,3 +9,4 @@ pub mod informer;
 pub mod marker;
 pub mod port;
 pub mod quota;
+pub mod recovery;

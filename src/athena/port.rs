@@ -272,6 +272,8 @@ pub struct Scope {
     pub since: Option<Instant>,
     /// How far Athena's clock is ahead of ours.
     pub skew: SignedDuration,
+    /// When an outage ended last: what it had put off may be tried at once.
+    pub recovered_at: Option<Instant>,
 }
 
 /// The AWS account that calls go to.
@@ -378,6 +380,12 @@ impl ErrorClass {
         Self::AlreadyStarted,
         Self::Unavailable,
     ];
+
+    /// Whether Athena couldn't be asked at all, or gave no answer: that is nothing about one session.
+    #[must_use]
+    pub fn is_outage(self) -> bool {
+        matches!(self, Self::Unavailable | Self::NotConfigured)
+    }
 }
 
 /// A call that failed.

@@ -23,6 +23,7 @@ use crate::athena::identity::Identity;
 use crate::athena::informer::{Informer, Pace, Poller};
 use crate::athena::port::{Account, Operation, Scope};
 use crate::athena::quota::{Place, Priority, Quotas};
+use crate::athena::recovery::Recovery;
 use crate::events::Events;
 use crate::kubernetes::{Answer, RequestError, Requests};
 use crate::metrics::Metrics;
@@ -106,8 +107,18 @@ pub struct Memory {
     pub watched_by: Option<(Arc<Poller>, String)>,
     /// It waits for a token.
     pub has_queued: bool,
+    /// An outage has put off a call: who hears of its end.
+    pub waits_for: Option<Arc<Recovery>>,
     /// The version of the newest copy that a request returned.
     pub newest: Option<u64>,
+}
+
+impl Memory {
+    /// Whether the outage is over that has put off a call. True once.
+    pub fn is_relieved(&mut self) -> bool {
+        let knowledge = &self.knowledge;
+        self.waits_for.take_if(|recovery| knowledge.is_relieved(recovery.recovered_at())).is_some()
+    }
 }
 
 /// By whom, where and on what terms Athena is asked about an object.
@@ -125,6 +136,7 @@ impl Reach {
             confirmed_at: None,
             since: None,
             skew: SignedDuration::ZERO,
+            recovered_at: None,
         };
         self.identity.as_ref().map_or_else(nowhere, |identity| identity.scope())
     }
@@ -194,6 +206,9 @@ impl Shell {
                     if let (Some(poller), true) = (&poller, awaits_engine) {
                         poller.ask_for_engine();
                     }
+                    let is_put_off = memory.knowledge.is_put_off(scope.recovered_at);
+                    memory.waits_for =
+                        reach.identity.as_ref().filter(|_| is_put_off).map(|it| Arc::clone(it.athena().recovery()));
                     attend(memory, poller.zip(id).zip(interest));
                     return Ok(Outcome::Wait(after));
                 }

@@ -210,11 +210,12 @@ impl Context {
         self.shell.leave(key, kept.memory);
     }
 
-    /// Those whose long wait is over get a pass.
+    /// Those whose long wait is over get a pass, and those that waited for the end of an outage.
     fn wake_due(&self) {
         let now = Instant::now();
         for (key, kept) in self.kept().iter_mut() {
-            if kept.next.take_if(|next| *next <= now).is_some() {
+            let is_due = kept.next.take_if(|next| *next <= now).is_some();
+            if kept.memory.is_relieved() || is_due {
                 self.shell.registry.wake(key);
             }
         }

@@ -289,8 +289,9 @@ pub(super) fn call(view: &View<'_>, step: Step) -> Step {
 }
 
 pub(super) fn wait_after(view: &View<'_>, trouble: Option<&Trouble>) -> Option<Step> {
-    let retry_at = trouble.map(|trouble| trouble.retry_at).filter(|retry_at| *retry_at > view.now.tick)?;
-    Some(Step::Wait(Some(view.until(retry_at))))
+    let due_at = trouble.map(|trouble| trouble.due_at(view.scope.recovered_at));
+    let due_at = due_at.filter(|due_at| *due_at > view.now.tick)?;
+    Some(Step::Wait(Some(view.until(due_at))))
 }
 
 fn end(view: &View<'_>, seen: &Seen, reason: TerminationReason) -> Step {

@@ -182,9 +182,11 @@ pub struct OwnerRead {
 pub struct Trouble {
     /// The last failure.
     pub error: CallError,
+    /// When it failed last.
+    pub at: Instant,
     /// How many in a row.
     pub attempts: u32,
-    /// No such call for this object before.
+    /// No such call for this object before, unless an outage ends.
     pub retry_at: Instant,
 }
 
@@ -477,6 +479,22 @@ impl Knowledge {
         self.seen = Some(Seen { status, at, doubtful: false });
     }
 
+    /// Whether an outage has put off a call, and isn't over as far as is known.
+    #[must_use]
+    pub fn is_put_off(&self, recovered_at: Option<Instant>) -> bool {
+        self.troubles().any(|trouble| trouble.error.class.is_outage()) && !self.is_relieved(recovered_at)
+    }
+
+    /// Whether a call that an outage has put off may be made now that the outage is over.
+    #[must_use]
+    pub fn is_relieved(&self, recovered_at: Option<Instant>) -> bool {
+        self.troubles().any(|trouble| trouble.due_at(recovered_at) < trouble.retry_at)
+    }
+
+    fn troubles(&self) -> impl Iterator<Item = &Trouble> {
+        [&self.trouble, &self.end_trouble, &self.start.trouble].into_iter().filter_map(Option::as_deref)
+    }
+
     fn succeeded(&mut self, operation: Operation) {
         if operation == Operation::GetSession {
             self.undescribed = None;
@@ -509,6 +527,17 @@ impl Knowledge {
 }
 
 impl Trouble {
+    /// When such a call may be made again, where an outage ended then.
+    #[must_use]
+    pub fn due_at(&self, recovered_at: Option<Instant>) -> Instant {
+        match recovered_at {
+            Some(recovered_at) if self.error.class.is_outage() && recovered_at > self.at => {
+                self.retry_at.min(recovered_at)
+            }
+            _ => self.retry_at,
+        }
+    }
+
     fn after(before: Option<Self>, error: CallError, now: Now, timing: &Timing, jitter: f64) -> Self {
         // Another operation that fails in the same way is the same trouble.
         let is_same = |before: &CallError| before.operation == error.operation || before.class == error.class;
@@ -522,7 +551,7 @@ impl Trouble {
         let is_lasting =
             matches!(error.class, ErrorClass::Denied | ErrorClass::Invalid | ErrorClass::NotFoundOrInvalid);
         let wait = if is_lasting && error.operation == Operation::StartSession { timing.rarely() } else { wait };
-        Self { error, attempts, retry_at: now.tick + wait }
+        Self { error, at: now.tick, attempts, retry_at: now.tick + wait }
     }
 }
 

@@ -239,7 +239,8 @@ fn is_told_of(view: &View<'_>) -> bool {
 fn is_held_up(view: &View<'_>) -> bool {
     let is_barred = view.terms.refusal.is_some() || verdict::scope_problem(view).is_some();
     let hindrance = || hindrance(view).filter(|it| !matches!(it.reason, Reason::WaitingForQuota | Reason::ReadOnly));
-    let trouble = || view.knowledge.start.trouble.as_deref().filter(|trouble| trouble.retry_at > view.now.tick);
+    let (now, recovered_at) = (view.now.tick, view.scope.recovered_at);
+    let trouble = || view.knowledge.start.trouble.as_deref().filter(|trouble| trouble.due_at(recovered_at) > now);
     let refusal = || trouble().map(|trouble| verdict::explain(&trouble.error, view.timing).0);
     let reason = hindrance().map(|it| it.reason).or_else(refusal);
     let waits = |reason: Reason| reason == Reason::WaitingForWorkload || reason.row().standing == Standing::Stalled;

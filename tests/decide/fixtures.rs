@@ -62,6 +62,7 @@ pub fn home() -> Scope {
         confirmed_at: None,
         since: None,
         skew: SignedDuration::ZERO,
+        recovered_at: None,
     }
 }
 

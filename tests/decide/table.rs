@@ -204,7 +204,12 @@ impl Row {
         knowledge.adopted_here = !self.once_seen();
         if let Some((operation, class, again)) = self.error {
             let retry_at = if again { at(NOW).tick } else { at(NOW + seconds(30)).tick };
-            let trouble = Some(Box::new(Trouble { error: error(operation, class), attempts: 3, retry_at }));
+            let trouble = Some(Box::new(Trouble {
+                error: error(operation, class),
+                at: at(NOW - seconds(1)).tick,
+                attempts: 3,
+                retry_at,
+            }));
             match operation {
                 Operation::TerminateSession => knowledge.end_trouble = trouble,
                 _ => knowledge.trouble = trouble,

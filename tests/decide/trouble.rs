@@ -84,6 +84,29 @@ fn an_answer_ends_the_back_off() {
     assert!(knowledge.trouble.is_none());
 }
 
+/// A good answer to anybody's call shows that the outage is over. Nothing else cuts a wait short.
+#[test]
+fn the_end_of_an_outage_ends_the_back_off_of_what_it_put_off() {
+    for class in ErrorClass::ALL.into_iter().filter(|class| *class != ErrorClass::NotFoundOrInvalid) {
+        for events in [vec![], vec![Event::SetTerminate], vec![Event::Delete]] {
+            let mut world = World::adopted(SessionState::Idle);
+            events.iter().for_each(|event| world.event(event));
+            out(&mut world, class);
+            world.run_for(minutes(20));
+            world.forget_the_past();
+            let told = format!("{class:?} after {events:?}");
+            // One from before the last failure is over.
+            let trouble = world.knowledge.trouble.clone().or(world.knowledge.end_trouble.clone()).unwrap();
+            for (recovered_at, ends) in [(trouble.at, false), (at(world.elapsed).tick, class.is_outage())] {
+                world.scope.recovered_at = Some(recovered_at);
+                assert_eq!(world.knowledge.is_relieved(world.scope.recovered_at), ends, "{told}");
+                world.pass();
+                assert_eq!(!world.calls.is_empty(), ends, "{told}: {:?}", world.calls);
+            }
+        }
+    }
+}
+
 #[test]
 fn passing_trouble_is_told_from_the_third_failure_on() {
     for (class, reason) in [(ErrorClass::Throttled, "Throttled"), (ErrorClass::Unavailable, "AthenaUnavailable")] {

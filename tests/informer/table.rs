@@ -320,3 +320,24 @@ fn after_a_reset_all_is_learned_anew() {
     world.run_until(seconds(20));
     assert_eq!((calls(&world), world.noticed.len()), ((10, 0, 0), 1000));
 }
+
+/// The poller's own back-off after an outage ends with the first good answer to anybody's call.
+#[test]
+fn lists_are_asked_for_again_as_soon_as_an_outage_has_ended() {
+    let mut world = World::new().with("s", 50, -1000, &IDLE);
+    watch_all(&mut world, "s", 50, Duration::ZERO, Duration::ZERO);
+    world.run_until(seconds(70));
+    for operation in [Operation::ListSessions, Operation::GetSessionStatus] {
+        world.act_at(seconds(70), Act::Fails(operation, Some(ErrorClass::Unavailable)));
+        world.act_at(seconds(900), Act::Fails(operation, None));
+    }
+    world.run_until(seconds(901));
+    let trouble = *world.plan.trouble().unwrap();
+    assert!(trouble.retry_at > trouble.at + seconds(60), "{trouble:?}");
+    // An end of an outage that came before the last failure changes nothing.
+    world.plan.recovered(trouble.at);
+    assert_eq!(world.plan.trouble(), Some(&trouble));
+    let now = trouble.at + seconds(1);
+    world.plan.recovered(now);
+    assert_eq!(world.plan.trouble().unwrap().retry_at, now);
+}

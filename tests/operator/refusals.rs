@@ -1,6 +1,6 @@
 //! AWS says no: rights, credentials, words that change.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fake_athena::{Fault, NewSession};
 use serde_json::json;
@@ -196,4 +196,35 @@ async fn a_work_group_that_went_with_its_sessions_is_told_and_retain_lets_the_ob
     assert!(message.contains("ListSessions"), "{message}");
     world.edit("orphan", json!({"deletionPolicy": "Retain"})).await;
     world.until_gone("orphan").await;
+}
+
+/// Each object has a back-off of its own. A good answer to somebody else's call ends it.
+#[tokio::test]
+async fn the_first_answer_after_an_outage_is_good_for_all_objects() {
+    let world = World::new().await;
+    let minutes = || "5m".to_owned();
+    let environment = vec![("ATHENA_OPERATOR_BACKOFF_MIN", minutes()), ("ATHENA_OPERATOR_BACKOFF_MAX", minutes())];
+    world.start_operator_with(Start { environment, ..Start::default() }).await;
+    let names: Vec<_> = (0..6).map(|number| format!("object-{number}")).collect();
+    for name in &names {
+        world.declare(name, "IDLE").await;
+    }
+    for name in &names {
+        world.until_reason(name, "Running").await;
+    }
+    world.athena.fault(Fault::internal());
+    for name in &names {
+        world.edit(name, json!({"terminate": true})).await;
+    }
+    let failed = || world.athena.calls().iter().filter(|call| call.error.is_some()).count();
+    eventually("each object has failed", || async { (failed() >= names.len()).then_some(()) }).await;
+    sleep(Duration::from_secs(2)).await;
+    world.athena.clear_faults();
+    world.declare("another", "IDLE").await;
+    world.until_reason("another", "Running").await;
+    let answered = Instant::now();
+    for name in &names {
+        world.until_reason(name, "Ended").await;
+    }
+    assert!(answered.elapsed() < Duration::from_secs(10), "{:?}", answered.elapsed());
 }

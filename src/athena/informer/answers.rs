@@ -51,6 +51,7 @@ impl Plan {
         Trouble {
             class: failure.class,
             since: before.map_or(sent, |trouble| trouble.since),
+            at: now,
             attempts: attempts.saturating_add(1),
             retry_at: now + self.timing.after(failure.class, attempts, failure.jitter),
         }

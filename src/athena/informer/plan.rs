@@ -216,6 +216,15 @@ impl Plan {
         }
     }
 
+    /// An outage ended then: what failed in it may be tried at once.
+    pub fn recovered(&mut self, at: Instant) {
+        for trouble in [&mut self.listing, &mut self.status].into_iter().flatten() {
+            if trouble.class.is_outage() && trouble.at < at {
+                trouble.retry_at = trouble.retry_at.min(at);
+            }
+        }
+    }
+
     /// How many sessions there are in each state that isn't an end, by the last complete sweep.
     #[must_use]
     pub fn counts(&self) -> Option<&Counts> {

@@ -158,11 +158,15 @@ impl Poller {
     }
 
     async fn poll(&self) {
+        let mut recovered = self.identity.athena().recovery().subscribe();
         loop {
             let scope = self.identity.scope();
             let is_engine_due = {
                 let mut inner = self.inner();
                 self.notice_account(&mut inner, &scope);
+                if let Some(recovered_at) = scope.recovered_at {
+                    inner.plan.recovered(recovered_at);
+                }
                 inner.engine.is_due(Instant::now())
             };
             if is_engine_due {
@@ -182,7 +186,11 @@ impl Poller {
             };
             match ask {
                 Ask::Wake(ids) => ids.into_iter().for_each(|id| self.informer.wake(id)),
-                Ask::Wait(until) => self.rest(until).await,
+                Ask::Wait(until) => tokio::select! {
+                    () = self.rest(until) => {}
+                    // An error means that nobody calls any more.
+                    _ = recovered.changed() => {}
+                },
                 Ask::Status { id, urgent } => self.look(&id, urgent, &scope).await,
                 Ask::Page { filter, token, urgent } => {
                     self.token(Operation::ListSessions, urgent, &scope).await;

@@ -82,6 +82,8 @@ pub struct Trouble {
     pub class: ErrorClass,
     /// When the first one was sent.
     pub since: Instant,
+    /// When the last one failed.
+    pub at: Instant,
     /// How many in a row.
     pub attempts: u32,
     /// No such call before.

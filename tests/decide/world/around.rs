@@ -171,7 +171,14 @@ impl World {
         }
         if !self.around.exists {
             let account = Account::Unknown("there is no AthenaWorkGroup".to_owned());
-            return Scope { region: None, account, confirmed_at: None, since: None, skew: SignedDuration::ZERO };
+            return Scope {
+                region: None,
+                account,
+                confirmed_at: None,
+                since: None,
+                skew: SignedDuration::ZERO,
+                recovered_at: None,
+            };
         }
         let region = self.around.region.map(str::to_owned).or(self.scope.region.clone());
         Scope { region, ..self.scope.clone() }
