@@ -251,7 +251,7 @@ where
             Err(failure) => {
                 if let Some(by) = failure.refuser() {
                     let words = failure.words();
-                    self.writes.refused(by.clone(), &format!("{doing}: {words}"));
+                    self.writes.refused(&by, &format!("{doing}: {words}"));
                     return Err(RequestError::Refused { doing, by, words });
                 }
             }

@@ -117,21 +117,25 @@ impl Writes {
         self.lock().refused = None;
     }
 
-    /// The API server refused a write, in these words. Says so in the log, unless it has just been said.
-    pub fn refused(&self, by: Refuser, words: &str) {
-        self.refused_at(by, words, Instant::now());
+    /// The API server refused a write, in these words. Says so in the log, unless that was said not long ago.
+    pub fn refused(&self, by: &Refuser, words: &str) {
+        let remedy = by.remedy();
+        if self.note(by, Instant::now()) {
+            let identity = self.lock().identity().to_owned();
+            error!(refused_by = %by, identity, remedy, problem = words, "the API server refuses a write of the operator");
+        }
     }
 
-    fn refused_at(&self, by: Refuser, words: &str, now: Instant) {
+    /// Notes a refusal. Returns whether it is news.
+    fn note(&self, by: &Refuser, now: Instant) -> bool {
         let mut state = self.lock();
-        let identity = state.identity().to_owned();
         let since = state.refused.as_ref().map_or(now, |refused| refused.since);
         state.refused = Some(Refused { by: by.clone(), since, last: now });
-        if state.told.get(&by).is_none_or(|at| now.saturating_duration_since(*at) >= TOLD_AGAIN) {
-            let remedy = by.remedy();
-            error!(refused_by = %by, identity, remedy, problem = words, "the API server refuses a write of the operator");
-            state.told.insert(by, now);
+        let is_news = state.told.get(by).is_none_or(|at| now.saturating_duration_since(*at) >= TOLD_AGAIN);
+        if is_news {
+            state.told.insert(by.clone(), now);
         }
+        is_news
     }
 
     /// What is wrong for `/readyz`: writes have been refused for longer than may be, and none was taken meanwhile.
@@ -188,8 +192,8 @@ mod tests {
         let writes = Writes::new(Duration::from_secs(300));
         let start = Instant::now();
         let after = |seconds| start + Duration::from_secs(seconds);
-        let refused =
-            |seconds| writes.refused_at(Refuser::of(403, BY_POLICY).expect("a refusal"), "no", after(seconds));
+        let by = Refuser::of(403, BY_POLICY).expect("a refusal");
+        let refused = |seconds| writes.note(&by, after(seconds));
         writes.identified("jane".to_owned());
         assert_eq!(writes.check(start), Ok(()));
         refused(0);
@@ -214,8 +218,20 @@ mod tests {
     fn refusals_that_have_stopped_are_forgotten() {
         let writes = Writes::new(Duration::from_secs(300));
         let start = Instant::now();
-        writes.refused_at(Refuser::Authorizer, "no", start);
+        writes.note(&Refuser::Authorizer, start);
         assert!(writes.check(start + Duration::from_secs(600)).is_err(), "the next try may be 300 s away");
         assert_eq!(writes.check(start + Duration::from_secs(601)), Ok(()));
+    }
+
+    #[test]
+    fn who_refuses_is_told_once_in_ten_minutes_also_while_other_writes_are_taken() {
+        let writes = Writes::new(Duration::from_secs(300));
+        let start = Instant::now();
+        let policy = Refuser::Policy("one".to_owned());
+        let is_told = |by: &Refuser, seconds| writes.note(by, start + Duration::from_secs(seconds));
+        assert!(is_told(&policy, 0) && is_told(&Refuser::Authorizer, 1));
+        writes.accepted();
+        assert!(!is_told(&policy, 2) && !is_told(&Refuser::Authorizer, 3));
+        assert!(is_told(&policy, 600));
     }
 }
