@@ -56,6 +56,20 @@ fn taken_by(holders: &[&str], waiting: usize) -> Option<(Vec<String>, usize)> {
     Some((holders.iter().map(|name| (*name).to_owned()).collect(), waiting))
 }
 
+/// It has what others wait for no sooner than its workloads may run.
+#[test]
+fn what_waits_for_its_workloads_waits_in_nobodys_way() {
+    let reconciling = |reason: &str| {
+        let status = json!({"conditions": [{"type": "Reconciling", "status": "True", "reason": reason}]});
+        let places = Places::default();
+        for object in [object("older", "team-a", 0, &status), waits("younger", 1)] {
+            places.shown(&object, Some(1));
+        }
+        matches!(places.place(&opened(&waits("younger", 1)), 1), Place::Free)
+    };
+    assert_eq!((reconciling("WaitingForWorkload"), reconciling("WaitingForCapacity")), (true, false));
+}
+
 /// Whether it has a place now.
 fn reserve(places: &Places, object: &Session) -> bool {
     places.reserve(&opened(object), 2);
