@@ -48,6 +48,12 @@ pub const START_RESTORED: &str = "athena-operator.dev/start-restored";
 /// The `status.observedGeneration` of an object whose status nobody has written: the API server shows it by itself.
 const UNOBSERVED: i64 = -1;
 
+/// The annotation, on a ConfigMap of `spec.publishTo`, that names the AthenaSession of its namespace that it was written for.
+pub const PUBLISHED_FOR: &str = "athena-operator.dev/published-for";
+
+/// The label that keeps an object out of Velero's backups.
+pub const EXCLUDED_FROM_BACKUP: &str = "velero.io/exclude-from-backup";
+
 /// The CustomResourceDefinitions, as they are installed.
 #[must_use]
 pub fn crds() -> Vec<Value> {

@@ -21,9 +21,13 @@ use super::publish::{Found, Request};
 use super::workload::State;
 use crate::api::session::{AthenaSession, Workload, WorkloadKind};
 use crate::api::slim::Slim;
+use crate::api::{EXCLUDED_FROM_BACKUP, PUBLISHED_FOR};
 use crate::events::REPORTER;
 use crate::kubernetes::within;
 use crate::work_group::registry::key;
+
+/// The label that says who manages an object.
+const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 
 /// Why a request has come to nothing.
 enum Problem {
@@ -176,7 +180,7 @@ impl Shell {
     }
 
     /// Never over one that isn't the object's: one that is there isn't created, and only what was just read to be the
-    /// object's is changed. What others have added beside the data stays.
+    /// object's is changed. What others have added beside the data stays. One that lost its owner gets it again.
     async fn publish(
         &self,
         api: &Api<ConfigMap>,
@@ -186,21 +190,30 @@ impl Shell {
         is_absent: bool,
     ) -> Result<Found, Problem> {
         let params = PostParams::default();
-        let written = if is_absent {
-            self.ask(api.create(&params, &new_config_map(config_map, object, data))).await?
-        } else {
-            let read = self.ask(api.get(config_map)).await?;
-            if !is_owned(&read, object) {
-                return Ok(Found::Foreign);
-            }
-            let changed = ConfigMap { data: Some(data), binary_data: None, ..read };
-            self.ask(api.replace(config_map, &params, &changed)).await?
-        };
+        if is_absent {
+            let written = self.ask(api.create(&params, &new_config_map(config_map, object, data))).await?;
+            self.tell_published(object, config_map);
+            return Ok(found(&written, object));
+        }
+        let read = self.ask(api.get(config_map)).await?;
+        if !is_ours(&read, object) {
+            return Ok(Found::Foreign);
+        }
+        let is_news = read.data.as_ref() != Some(&data);
+        let mut changed = ConfigMap { data: Some(data), binary_data: None, ..read };
+        mark(&mut changed.metadata, object);
+        let written = self.ask(api.replace(config_map, &params, &changed)).await?;
+        if is_news {
+            self.tell_published(object, config_map);
+        }
+        Ok(found(&written, object))
+    }
+
+    fn tell_published(&self, object: &AthenaSession, config_map: &str) {
         let (namespace, name) = key(object);
         info!(namespace, name, config_map, "the session is published");
         let note = format!("The session's id is in ConfigMap {config_map} now (spec.publishTo)");
         self.events.tell(object.object_ref(&()), Notice::normal("Published", note));
-        Ok(found(&written, object))
     }
 
     async fn unpublish(
@@ -217,35 +230,59 @@ impl Shell {
 }
 
 fn new_config_map(name: &str, object: &AthenaSession, data: BTreeMap<String, String>) -> ConfigMap {
-    let owner = OwnerReference {
-        controller: Some(true),
-        block_owner_deletion: None,
-        api_version: AthenaSession::api_version(&()).into_owned(),
-        kind: AthenaSession::kind(&()).into_owned(),
-        name: object.name_any(),
-        uid: object.uid().unwrap_or_default(),
-    };
-    let metadata = ObjectMeta {
-        name: Some(name.to_owned()),
-        namespace: object.namespace(),
-        labels: Some([("app.kubernetes.io/managed-by".to_owned(), REPORTER.to_owned())].into()),
-        owner_references: Some(vec![owner]),
-        ..ObjectMeta::default()
-    };
+    let mut metadata =
+        ObjectMeta { name: Some(name.to_owned()), namespace: object.namespace(), ..ObjectMeta::default() };
+    mark(&mut metadata, object);
     ConfigMap { metadata, data: Some(data), ..ConfigMap::default() }
 }
 
-fn is_owned(config_map: &ConfigMap, object: &AthenaSession) -> bool {
-    config_map.owner_references().iter().any(|owner| Some(&owner.uid) == object.metadata.uid.as_ref())
+/// What shows that a ConfigMap is the object's. A backup doesn't hold it: restored, it would name a session of the past.
+fn mark(metadata: &mut ObjectMeta, object: &AthenaSession) {
+    let labels = [(MANAGED_BY, REPORTER), (EXCLUDED_FROM_BACKUP, "true")];
+    let labels = labels.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    metadata.labels.get_or_insert_default().extend(labels);
+    metadata.annotations.get_or_insert_default().insert(PUBLISHED_FOR.to_owned(), object.name_any());
+    if !is_owned(metadata, object) {
+        metadata.owner_references.get_or_insert_default().push(OwnerReference {
+            controller: Some(true),
+            block_owner_deletion: None,
+            api_version: AthenaSession::api_version(&()).into_owned(),
+            kind: AthenaSession::kind(&()).into_owned(),
+            name: object.name_any(),
+            uid: object.uid().unwrap_or_default(),
+        });
+    }
+}
+
+fn is_owned(metadata: &ObjectMeta, object: &AthenaSession) -> bool {
+    let owners = metadata.owner_references.iter().flatten();
+    owners.into_iter().any(|owner| Some(&owner.uid) == object.metadata.uid.as_ref())
+}
+
+/// Whether a ConfigMap of the very name that the object publishes to is the object's to write and to remove. One that nothing
+/// owns is, where it was written for an object of this name: its owner went with `--cascade=orphan`, or was restored from a
+/// backup. Who can write these marks can write and remove the ConfigMap as well, and gains nothing by them.
+fn is_ours(config_map: &ConfigMap, object: &AthenaSession) -> bool {
+    let is_unowned = config_map.owner_references().is_empty();
+    let is_written_by_us = config_map.labels().get(MANAGED_BY).is_some_and(|by| by == REPORTER);
+    let is_for_it = config_map.annotations().get(PUBLISHED_FOR).is_some_and(|name| *name == object.name_any());
+    is_owned(&config_map.metadata, object) || is_unowned && is_written_by_us && is_for_it
+}
+
+fn is_marked(config_map: &ConfigMap, object: &AthenaSession) -> bool {
+    let mut marked = config_map.metadata.clone();
+    mark(&mut marked, object);
+    marked == config_map.metadata
 }
 
 fn found(config_map: &ConfigMap, object: &AthenaSession) -> Found {
-    if !is_owned(config_map, object) {
+    if !is_ours(config_map, object) {
         return Found::Foreign;
     }
     Found::Ours {
         uid: config_map.uid().unwrap_or_default(),
         resource_version: config_map.resource_version().unwrap_or_default(),
         data: config_map.data.clone().unwrap_or_default(),
+        is_marked: is_marked(config_map, object),
     }
 }

@@ -66,7 +66,7 @@ pub enum Found {
     Unknown,
     /// There is none.
     Absent,
-    /// The object owns it.
+    /// It is the object's: the object owns it; or it was written for the object's name, and nothing owns it any more.
     Ours {
         /// Its UID.
         uid: String,
@@ -74,8 +74,10 @@ pub enum Found {
         resource_version: String,
         /// What it says.
         data: BTreeMap<String, String>,
+        /// It has the owner, the labels and the annotation that it is written with.
+        is_marked: bool,
     },
-    /// The object doesn't own it.
+    /// It isn't the object's.
     Foreign,
 }
 
@@ -177,7 +179,7 @@ fn next(view: &View<'_>) -> Option<(Duration, Step)> {
         (Wish::Gone, Found::Absent) => (view.until(known.late_until?), Step::LookAtConfigMap),
         (Wish::Gone, Found::Foreign) => return None,
         (Wish::There(data), Found::Absent) => (Duration::ZERO, Step::Publish { data }),
-        (Wish::There(data), Found::Ours { data: found, .. }) if *found != data => {
+        (Wish::There(data), Found::Ours { data: found, is_marked, .. }) if *found != data || !is_marked => {
             (Duration::ZERO, Step::Publish { data })
         }
         (Wish::There(_), found) => (look_again(view, found), Step::LookAtConfigMap),

@@ -3,7 +3,7 @@
 use athena_session_operator::athena::port::{Operation, SessionState};
 
 use crate::fixtures::{REGION, SESSION, WORK_GROUP, condition, minutes, seconds};
-use crate::world::{Event, World, reason};
+use crate::world::{Event, NOBODY, World, reason};
 
 #[test]
 fn a_session_that_is_up_is_published_with_one_look_and_one_write() {
@@ -74,6 +74,26 @@ fn one_that_is_somebody_elses_is_neither_written_nor_removed() {
     assert_eq!(world.beside.config_map, before);
     assert_eq!(reason(&world), "Ended");
     assert!(!world.told().contains("ublish"), "{}", world.told());
+}
+
+/// Its object went with `--cascade=orphan`, say, and was created anew.
+#[test]
+fn one_that_lost_its_owner_is_taken_over_or_removed() {
+    for said in [SESSION, "of-the-past"] {
+        let mut world = World::publishing(SessionState::Idle);
+        world.meddle(Some((NOBODY, said)));
+        world.run_for(minutes(2));
+        let (owner, data) = world.beside.config_map.clone().unwrap();
+        assert_eq!((owner.as_str(), data["ATHENA_SESSION_ID"].as_str()), ("uid-1", SESSION));
+        assert_eq!(reason(&world), "Running");
+        world.forget_the_past();
+        world.run_for(minutes(4));
+        assert!(!world.told().contains("ublish"), "it is written once: {}", world.told());
+        world.meddle(Some((NOBODY, said)));
+        world.event(&Event::SetTerminate);
+        world.run_for(minutes(2));
+        assert!(world.beside.config_map.is_none() && world.session.as_ref().unwrap().is_ended());
+    }
 }
 
 #[test]

@@ -578,3 +578,54 @@ async fn the_component_for_workloads_adds_the_rights_and_the_flag() {
         assert!(variables.iter().any(|it| it["name"] == name), "{name} isn't there");
     }
 }
+
+/// `kubectl delete --cascade=orphan`: the garbage collector takes the owner off, and removes nothing.
+#[tokio::test]
+async fn a_config_map_that_lost_its_owner_is_taken_over_or_removed() {
+    let world = World::with_workloads().await;
+    world.start_operator().await;
+    let first = world.publish("nightly", "IDLE").await;
+    let published = world.until_published().await;
+    assert_eq!(published.labels()["velero.io/exclude-from-backup"], "true");
+    assert_eq!(published.annotations()["athena-operator.dev/published-for"], "nightly");
+    let orphan = ["delete", "ats", "nightly", "--cascade=orphan", "--wait=false"];
+    assert!(world.kubectl(&orphan).await.status.success());
+    world.until_gone("nightly").await;
+    assert_eq!(world.terminations(&first), 1);
+    assert!(world.config_map().await.is_none(), "it is removed before the session is ended");
+
+    // Left over from an object of the same name, whose session was retained.
+    let mut left = published.clone();
+    left.metadata = k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta {
+        name: published.metadata.name.clone(),
+        labels: published.metadata.labels.clone(),
+        annotations: published.metadata.annotations.clone(),
+        ..Default::default()
+    };
+    world.config_maps().create(&Default::default(), &left).await.unwrap();
+    let second = world.publish("nightly", "IDLE").await;
+    let is_taken_over = async || {
+        let found = world.config_map().await?;
+        let says = found.data.as_ref().and_then(|data| data.get("ATHENA_SESSION_ID")) == Some(&second);
+        let object = world.get("nightly").await?;
+        (says && found.owner_references().iter().any(|owner| Some(&owner.uid) == object.metadata.uid.as_ref()))
+            .then_some(())
+    };
+    eventually("it is taken over", is_taken_over).await;
+    world.until_reason("nightly", "Running").await;
+    world.delete("nightly").await;
+    world.until_gone("nightly").await;
+
+    // One that was written for another object, or that something owns, is left as it is.
+    left.metadata
+        .annotations
+        .get_or_insert_default()
+        .insert("athena-operator.dev/published-for".into(), "other".into());
+    world.config_maps().create(&Default::default(), &left).await.unwrap();
+    let third = world.publish("nightly", "IDLE").await;
+    world.until_reason("nightly", "PublishConflict").await;
+    world.delete("nightly").await;
+    world.until_gone("nightly").await;
+    assert_eq!(world.terminations(&third), 1);
+    assert_eq!(world.config_map().await.unwrap().data, left.data);
+}

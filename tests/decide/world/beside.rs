@@ -12,6 +12,9 @@ use athena_session_operator::session::workload::State;
 use super::World;
 use crate::fixtures::{TIMING, at, seconds};
 
+/// Who owns a ConfigMap that was written for the object, and whose owner is gone.
+pub const NOBODY: &str = "(nobody)";
+
 pub struct Beside {
     /// The ConfigMap: who owns it, and what it says.
     pub config_map: Option<(String, BTreeMap<String, String>)>,
@@ -103,9 +106,10 @@ impl World {
             let refusal = self.beside.is_forbidden.then(|| "configmaps is forbidden".to_owned());
             return self.knowledge.publication.failed(Request::of(step), refusal, now, &TIMING, 1.0);
         }
+        let is_ours = |owner: &str| owner == uid || owner == NOBODY;
         let beside = &mut self.beside;
         match step {
-            Step::Publish { data } if beside.config_map.as_ref().is_none_or(|(owner, _)| *owner == uid) => {
+            Step::Publish { data } if beside.config_map.as_ref().is_none_or(|(owner, _)| is_ours(owner)) => {
                 beside.version += 1;
                 beside.config_map = Some((uid.clone(), data.clone()));
             }
@@ -114,15 +118,16 @@ impl World {
                     return self.knowledge.publication.changed(Request::of(step), now, &TIMING, 1.0);
                 }
                 let (owner, _) = beside.config_map.take().expect("it is there");
-                assert_eq!(owner, uid, "only the object's own is removed");
+                assert!(is_ours(&owner), "only the object's own is removed");
             }
             _ => {}
         }
         let resource_version = beside.version.to_string();
         let found = match &beside.config_map {
             None => Found::Absent,
-            Some((owner, data)) if *owner == uid => {
-                Found::Ours { uid: "uid-of-config-map".to_owned(), resource_version, data: data.clone() }
+            Some((owner, data)) if is_ours(owner) => {
+                let (is_marked, data) = (*owner == uid, data.clone());
+                Found::Ours { uid: "uid-of-config-map".to_owned(), resource_version, data, is_marked }
             }
             Some(_) => Found::Foreign,
         };
