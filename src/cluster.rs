@@ -1,139 +1,256 @@
-//! The way to the Kubernetes cluster, and what is waited for before work begins.
+//! The way to the Kubernetes cluster: what is waited for before work begins, and whenever a watch is refused later.
 
 use std::collections::BTreeSet;
 use std::error::Error as _;
 use std::fmt::Debug;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures::{Stream, StreamExt};
 use k8s_openapi::api::core::v1::Namespace;
-use kube::api::ListParams;
+use kube::api::{ListParams, WatchParams};
+use kube::config::KubeconfigError;
 use kube::core::PartialObjectMeta;
-use kube::{Api, Client, CustomResourceExt, Resource, ResourceExt};
-use tokio::time::{sleep, timeout};
-use tracing::warn;
+use kube::runtime::watcher;
+use kube::{Api, Client, Resource, ResourceExt};
+use serde::de::DeserializeOwned;
+use tokio::time::sleep;
+use tracing::{info, warn};
 
 use crate::api::session::AthenaSession;
 use crate::api::work_group::AthenaWorkGroup;
 use crate::config;
+use crate::health::Readiness;
+use crate::kubernetes::{Failure, within};
 use crate::run::StartError;
-use crate::text::{chain, kubernetes};
+use crate::text::{Told, chain, kubernetes, watch_problem};
 
-/// The longest wait between two attempts to reach the API server at start-up.
+/// The longest wait between two attempts to reach the API server.
 const MOST_WAIT: Duration = Duration::from_secs(30);
 
 /// A connection may be silent for so much longer than a watch lives; then it is dead. Without this a
 /// list or a watch could hang on it for ever, and no deletion would be seen.
 const SILENCE_MARGIN: Duration = Duration::from_secs(5);
 
-/// The client, and the API server's address.
-pub async fn connect(watch_timeout: Duration) -> Result<(Client, String), StartError> {
-    let mut config = kube::Config::infer().await.map_err(|error| {
-        // What it says of Pods is no use where this isn't one.
-        let why = error.source().map_or_else(|| chain(&error), chain);
-        // Behind the arrow comes an excerpt of the file, which may hold a token.
-        let why = why.split(" -->").next().unwrap_or_default().to_owned();
-        match std::env::var("KUBECONFIG").ok().filter(|path| !path.is_empty()) {
-            Some(path) => StartError::Kubeconfig { path, why },
-            None => StartError::NoCluster(why),
-        }
-    })?;
-    config.read_timeout = Some(watch_timeout + SILENCE_MARGIN);
-    config.reset_reader_on_write = true;
-    let address = config.cluster_url.to_string();
-    let client = Client::try_from(config).map_err(|error| StartError::Client(Box::new(error)))?;
-    Ok((client, address))
+/// What /readyz calls the wait at start-up.
+const CLUSTER: &str = "cluster";
+
+/// A kind that can be watched.
+pub trait Watchable: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned {}
+
+impl<K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned> Watchable for K {}
+
+/// The API server, and who is told what is wrong with it.
+#[derive(Clone)]
+pub struct Cluster {
+    /// The client.
+    pub client: Client,
+    address: String,
+    /// Of each request.
+    deadline: Duration,
+    /// The first wait after a failure.
+    first_wait: Duration,
+    readiness: Readiness,
 }
 
-/// Waits until the API server answers and knows the kinds, with few requests. Returns the cluster's id: the UID of
-/// the namespace kube-system.
-pub async fn wait_for_cluster(
-    client: &Client,
-    namespaces: Option<&BTreeSet<&str>>,
-    api_server: &str,
-    options: &config::Run,
-) -> String {
-    let mut wait = Waiting { told: None, next: options.backoff_min };
-    let deadline = options.kubernetes_timeout;
-    let sessions: Vec<Api<PartialObjectMeta<AthenaSession>>> = match namespaces {
-        None => vec![Api::all(client.clone())],
-        Some(names) => names.iter().map(|name| Api::namespaced(client.clone(), name)).collect(),
-    };
-    for api in sessions {
-        while let Err(problem) = try_kind(&api, api_server, deadline).await {
+impl Cluster {
+    /// As the kubeconfig, or the Pod, says. Nothing is asked yet.
+    ///
+    /// # Errors
+    /// As [`StartError`].
+    pub async fn connect(options: &config::Run, readiness: Readiness) -> Result<Self, StartError> {
+        let mut config = kube::Config::infer().await.map_err(|error| {
+            let (file, why) = no_kubeconfig(&error);
+            match std::env::var("KUBECONFIG").ok().filter(|path| !path.is_empty()) {
+                Some(paths) => StartError::Kubeconfig { path: file.unwrap_or(paths), why },
+                None => StartError::NoCluster(file.map_or_else(|| why.clone(), |file| format!("{file}: {why}"))),
+            }
+        })?;
+        config.read_timeout = Some(options.watch_timeout + SILENCE_MARGIN);
+        config.reset_reader_on_write = true;
+        let address = config.cluster_url.to_string();
+        let client = Client::try_from(config).map_err(|error| StartError::Client(Box::new(error)))?;
+        let (deadline, first_wait) = (options.kubernetes_timeout, options.backoff_min);
+        readiness.set(CLUSTER, Err("it hasn't been asked yet".to_owned()));
+        Ok(Self { client, address, deadline, first_wait, readiness })
+    }
+
+    /// Waits until the API server answers, knows the kinds, and lets them be watched, with few requests. Returns the
+    /// cluster's id: the UID of the namespace kube-system.
+    pub async fn wait(&self, namespaces: Option<&BTreeSet<&str>>) -> String {
+        let sessions: Vec<Api<PartialObjectMeta<AthenaSession>>> = match namespaces {
+            None => vec![Api::all(self.client.clone())],
+            Some(names) => names.iter().map(|name| Api::namespaced(self.client.clone(), name)).collect(),
+        };
+        for api in sessions {
+            self.until_watchable(CLUSTER, &api).await;
+        }
+        self.until_watchable(CLUSTER, &Api::<PartialObjectMeta<AthenaWorkGroup>>::all(self.client.clone())).await;
+        let mut wait = Wait::of(self, CLUSTER);
+        loop {
+            match self.id().await {
+                Ok(id) => {
+                    self.readiness.set(CLUSTER, Ok(()));
+                    return id;
+                }
+                Err(problem) => wait.for_it(problem).await,
+            }
+        }
+    }
+
+    /// The events of the watch of `api`. What is wrong with it is told. While the API server refuses it, since it doesn't
+    /// know the kind any more, say, the watch isn't tried: what is waited for is the same as at start-up, told in the
+    /// same words, and `/readyz` fails meanwhile.
+    pub fn told<K, T, S>(&self, api: Api<K>, changes: S) -> impl Stream<Item = Result<T, watcher::Error>> + use<K, T, S>
+    where
+        K: Watchable,
+        S: Stream<Item = Result<T, watcher::Error>>,
+    {
+        let watch = Arc::new(ToldWatch { told: Mutex::new(Told::of(name_of(&api))), cluster: self.clone(), api });
+        changes.then(move |change| {
+            let watch = change.is_err().then(|| Arc::clone(&watch));
+            async move {
+                if let (Some(watch), Err(error)) = (watch, &change) {
+                    watch.trouble(error).await;
+                }
+                change
+            }
+        })
+    }
+
+    /// Waits until a kind can be listed and watched. `name` is what `/readyz` calls the wait.
+    async fn until_watchable<K: Watchable>(&self, name: &str, api: &Api<K>) {
+        let mut wait = Wait::of(self, name);
+        while let Err(problem) = self.try_watch(api).await {
             wait.for_it(problem).await;
         }
     }
-    let groups: Api<PartialObjectMeta<AthenaWorkGroup>> = Api::all(client.clone());
-    while let Err(problem) = try_kind(&groups, api_server, deadline).await {
-        wait.for_it(problem).await;
+
+    /// Lists one object, and begins to watch from there on.
+    async fn try_watch<K: Watchable>(&self, api: &Api<K>) -> Result<(), String> {
+        let (one, watch) = (ListParams::default().limit(1), WatchParams::default());
+        let listed = within(self.deadline, api.list_metadata(&one)).await;
+        let listed = listed.map_err(|failure| self.problem::<K>("list", &failure))?;
+        let version = listed.metadata.resource_version.unwrap_or_default();
+        let watched = within(self.deadline, api.watch_metadata(&watch, &version)).await;
+        watched.map(drop).map_err(|failure| self.problem::<K>("watch", &failure))
     }
-    loop {
-        match cluster_id(client, api_server, deadline).await {
-            Ok(id) => return id,
-            Err(problem) => wait.for_it(problem).await,
+
+    async fn id(&self) -> Result<String, String> {
+        let api: Api<Namespace> = Api::all(self.client.clone());
+        match within(self.deadline, api.get_metadata("kube-system")).await {
+            Ok(namespace) => Ok(namespace.uid().unwrap_or_default()),
+            Err(failure) if failure.code() == Some(403) => Err(format!(
+                "the operator may not read namespaces, on whose labels grants depend: apply the RBAC rules of deploy/ ({})",
+                failure.words()
+            )),
+            Err(failure) => Err(self.unusable(&failure)),
+        }
+    }
+
+    /// Why a kind can't be watched, and what to do.
+    fn problem<K: Watchable>(&self, verb: &str, failure: &Failure) -> String {
+        let (kind, plural, group) = (K::kind(&()), K::plural(&()), K::group(&()));
+        match failure.code() {
+            Some(404) if group == AthenaSession::group(&()) => format!(
+                "the cluster doesn't know the kind {kind}: install it with `athena-session-operator crds | kubectl \
+                 apply -f -` ({plural}.{group})"
+            ),
+            Some(403) => {
+                format!("the operator may not {verb} {kind}s: apply the RBAC rules of deploy/ ({})", failure.words())
+            }
+            _ => self.unusable(failure),
+        }
+    }
+
+    fn unusable(&self, failure: &Failure) -> String {
+        let address = &self.address;
+        match failure {
+            Failure::Silent(deadline) => {
+                format!("the Kubernetes API server {address} gave no answer within {deadline:?}")
+            }
+            Failure::Error(_) if failure.code() == Some(401) => format!(
+                "the Kubernetes API server {address} doesn't accept the operator's credentials: renew those in the \
+                 kubeconfig, or the ServiceAccount's token"
+            ),
+            Failure::Error(error) => {
+                format!("the Kubernetes API server {address} can't be used: {}", kubernetes(error))
+            }
         }
     }
 }
 
-/// Each problem is told once, and waited for ever longer.
-struct Waiting {
-    told: Option<String>,
+/// What is told of one watch.
+struct ToldWatch<K> {
+    cluster: Cluster,
+    api: Api<K>,
+    told: Mutex<Told>,
+}
+
+impl<K: Watchable> ToldWatch<K> {
+    /// Returns when it makes sense to try the watch again.
+    async fn trouble(&self, error: &watcher::Error) {
+        let name = name_of(&self.api);
+        let problem = if is_refusal(error) { self.cluster.try_watch(&self.api).await.err() } else { None };
+        let Some(problem) = problem else {
+            // It passes, or has passed, by itself.
+            let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+            return told.trouble(&watch_problem(error));
+        };
+        Wait::of(&self.cluster, &name).for_it(problem).await;
+        self.cluster.until_watchable(&name, &self.api).await;
+        self.cluster.readiness.remove(&name);
+        info!("the {name} goes on");
+    }
+}
+
+/// Waits ever longer, and tells each problem once, in the log and on `/readyz`.
+struct Wait<'a> {
+    cluster: &'a Cluster,
+    name: &'a str,
     next: Duration,
 }
 
-impl Waiting {
+impl<'a> Wait<'a> {
+    fn of(cluster: &'a Cluster, name: &'a str) -> Self {
+        Self { cluster, name, next: cluster.first_wait }
+    }
+
     async fn for_it(&mut self, problem: String) {
-        if self.told.as_ref() != Some(&problem) {
+        // Several watches may have the same one.
+        if !self.cluster.readiness.fails_for(&problem) {
             warn!("{problem}; waiting for it");
-            self.told = Some(problem);
         }
+        self.cluster.readiness.set(self.name, Err(problem));
         sleep(self.next).await;
         self.next = self.next.saturating_mul(2).min(MOST_WAIT);
     }
 }
 
-async fn try_kind<K>(api: &Api<PartialObjectMeta<K>>, api_server: &str, deadline: Duration) -> Result<(), String>
-where
-    K: Resource<DynamicType = ()> + CustomResourceExt + Clone + Debug,
-{
-    let kind = K::kind(&());
-    match timeout(deadline, api.list_metadata(&ListParams::default().limit(1))).await {
-        Ok(Ok(_)) => Ok(()),
-        Ok(Err(kube::Error::Api(status))) if status.code == 404 => Err(format!(
-            "the cluster doesn't know the kind {kind}: install it with `athena-session-operator crds | kubectl apply -f -` ({})",
-            K::crd_name()
-        )),
-        Ok(Err(kube::Error::Api(status))) if status.code == 403 => {
-            Err(format!("the operator may not list {kind}s: apply the RBAC rules of deploy/ ({})", status.message))
-        }
-        Ok(Err(error)) => Err(unusable(api_server, &error)),
-        Err(_) => Err(silent(api_server, deadline)),
-    }
+/// What the log and `/readyz` call a watch.
+fn name_of<K: Watchable>(api: &Api<K>) -> String {
+    let of = format!("watch of {}s", K::kind(&()));
+    api.namespace().map_or_else(|| of.clone(), |namespace| format!("{of} in {namespace}"))
 }
 
-async fn cluster_id(client: &Client, api_server: &str, deadline: Duration) -> Result<String, String> {
-    let api: Api<Namespace> = Api::all(client.clone());
-    match timeout(deadline, api.get_metadata("kube-system")).await {
-        Ok(Ok(namespace)) => Ok(namespace.uid().unwrap_or_default()),
-        Ok(Err(kube::Error::Api(status))) if status.code == 403 => Err(format!(
-            "the operator may not read namespaces, on whose labels grants depend: apply the RBAC rules of deploy/ ({})",
-            status.message
-        )),
-        Ok(Err(error)) => Err(unusable(api_server, &error)),
-        Err(_) => Err(silent(api_server, deadline)),
-    }
+/// Whether the API server says that the operator, or anybody, can't have this watch.
+fn is_refusal(error: &watcher::Error) -> bool {
+    let code = match error {
+        watcher::Error::InitialListFailed(kube::Error::Api(status))
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status))
+        | watcher::Error::WatchFailed(kube::Error::Api(status)) => status.code,
+        watcher::Error::WatchError(status) => status.code,
+        _ => return false,
+    };
+    [401, 403, 404].contains(&code)
 }
 
-fn unusable(api_server: &str, error: &kube::Error) -> String {
-    match error {
-        kube::Error::Api(status) if status.code == 401 => format!(
-            "the Kubernetes API server {api_server} doesn't accept the operator's credentials: renew those in the \
-             kubeconfig, or the ServiceAccount's token"
-        ),
-        error => format!("the Kubernetes API server {api_server} can't be used: {}", kubernetes(error)),
+/// Why there is no kubeconfig to go by. The path of a file that can't be read comes first, and once.
+fn no_kubeconfig(error: &kube::config::InferConfigError) -> (Option<String>, String) {
+    let cause = error.source().and_then(|cause| cause.downcast_ref::<KubeconfigError>());
+    match cause {
+        Some(KubeconfigError::ReadConfig(why, path)) => (Some(path.display().to_string()), why.to_string()),
+        // Behind the arrow comes an excerpt of the file, which may hold a token.
+        _ => (None, chain(cause.map_or(error, |cause| cause)).split(" -->").next().unwrap_or_default().to_owned()),
     }
-}
-
-fn silent(api_server: &str, deadline: Duration) -> String {
-    format!("the Kubernetes API server {api_server} gave no answer within {deadline:?}")
 }

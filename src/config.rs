@@ -244,7 +244,7 @@ fn is_label(name: &str) -> bool {
 /// How log lines look.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum LogFormat {
-    /// For people.
+    /// Lines of key=value (logfmt).
     Pretty,
     /// One JSON object a line.
     Json,

@@ -14,14 +14,17 @@ use serde::de::DeserializeOwned;
 use tokio::sync::{mpsc, watch};
 use tokio::time::interval;
 
+use crate::cluster::Cluster;
 use crate::health::Pulse;
-use crate::text::{Told, chain, watch_problem};
+use crate::text::{Told, chain};
 
 /// Between two signs of life.
 pub const BEAT: Duration = Duration::from_secs(1);
 
 /// Objects of one kind, as one watch shows them.
 pub struct Watched<K: Resource<DynamicType = ()> + Clone + 'static> {
+    /// Who serves them, and tells what is wrong with the watch.
+    pub cluster: Cluster,
     /// Where they are.
     pub api: Api<K>,
     /// What fills the store.
@@ -48,9 +51,10 @@ pub fn queue<K>(
 where
     K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned + Send + 'static,
 {
-    let Watched { api, writer, mut wakes } = watched;
-    let changes = watcher(api, watch_config(life))
-        .default_backoff()
+    let Watched { cluster, api, writer, mut wakes } = watched;
+    let changes = watcher(api.clone(), watch_config(life)).default_backoff();
+    let changes = cluster
+        .told(api, changes)
         .reflect(writer)
         .inspect_ok(seen)
         .touched_objects()
@@ -73,7 +77,7 @@ pub async fn drive<K: Resource<DynamicType = ()>>(
     gone: impl Fn(String, String),
 ) {
     let mut passes = pin!(passes);
-    let mut told = Told::of(kind);
+    let mut told = Told::of(format!("watch of {kind}"));
     let mut beat = interval(BEAT);
     loop {
         let pass = tokio::select! {
@@ -88,7 +92,8 @@ pub async fn drive<K: Resource<DynamicType = ()>>(
             None => return,
             Some(Ok(_)) => {}
             Some(Err(Error::ObjectNotFound(object))) => gone(object.namespace.unwrap_or_default(), object.name),
-            Some(Err(Error::QueueError(error))) => told.trouble(&watch_problem(&error)),
+            // The watch has told it.
+            Some(Err(Error::QueueError(_))) => {}
             Some(Err(error)) => told.trouble(&chain(&error)),
         }
     }

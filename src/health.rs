@@ -3,6 +3,7 @@
 //! Nothing here holds anything up, nor is held up: what is asked is in memory, no lock is held while
 //! something is awaited, and a slow client only loses its connection.
 
+pub mod aws;
 mod checks;
 
 use std::collections::VecDeque;
@@ -10,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::StatusCode;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{ACCEPT, CONTENT_TYPE};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
 use axum::routing::get;
 use hyper::server::conn::http1;
@@ -25,7 +26,7 @@ use tracing::warn;
 
 use self::checks::{Check, report};
 pub use self::checks::{Heartbeats, Pulse, Readiness};
-use crate::metrics::{self, Metrics};
+use crate::metrics::{Format, Metrics};
 use crate::writes::Writes;
 
 /// Connections at once. One more ends the oldest, which can only be a slow one.
@@ -92,8 +93,9 @@ async fn answer(stream: TcpStream, router: Router) {
     let _ = timeout(CONNECTION_LIFE, connection).await;
 }
 
-async fn told(State(health): State<Health>) -> impl IntoResponse {
-    ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], health.metrics.text())
+async fn told(State(health): State<Health>, headers: HeaderMap) -> impl IntoResponse {
+    let format = Format::asked(headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()));
+    ([(CONTENT_TYPE, format.content_type())], health.metrics.text(format))
 }
 
 async fn livez(State(health): State<Health>) -> impl IntoResponse {

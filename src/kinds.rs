@@ -22,7 +22,7 @@ where
     let api: Api<PartialObjectMeta<CustomResourceDefinition>> = Api::all(client);
     let config = watch_config(life).fields(&format!("metadata.name={}", K::crd_name()));
     let mut changes = std::pin::pin!(watcher(api, config).default_backoff());
-    let mut told = Told::of("CustomResourceDefinitions");
+    let mut told = Told::of("watch of CustomResourceDefinitions".to_owned());
     let (mut is_going, mut is_listed) = (false, false);
     while let Some(change) = changes.next().await {
         let goes = match change {

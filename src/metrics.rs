@@ -1,9 +1,10 @@
-//! Metrics, in the OpenMetrics text format: what each one means is in `docs/metrics.md`.
+//! Metrics, in OpenMetrics and in Prometheus' text format: what each one means is in `docs/metrics.md`.
 //!
 //! Names are controller-runtime's where they mean the same, so that its dashboards work. Every label has
 //! a bounded set of values; a work group's series go with it.
 
 mod codes;
+mod format;
 mod process;
 mod scrape;
 
@@ -18,15 +19,14 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Metric, Registry};
 
 use self::codes::known;
+pub use self::format::Format;
+use self::format::text_of;
 use self::process::Process;
 use self::scrape::Scrape;
 pub use self::scrape::WorkGroup;
 use crate::api::session::TerminationReason;
 use crate::athena::port::{CallError, ErrorClass, Operation, SessionState};
 use crate::athena::quota::Place;
-
-/// The content type of [`Metrics::text`].
-pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Upper bounds in seconds: controller-runtime's, thinned out.
 const PASS_SECONDS: [f64; 13] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
@@ -214,13 +214,16 @@ impl Metrics {
         self.scrape.forget(work_group);
     }
 
-    /// Everything, as [`CONTENT_TYPE`].
+    /// Everything, in this form.
     #[must_use]
-    pub fn text(&self) -> String {
+    pub fn text(&self, format: Format) -> String {
         let mut text = String::new();
         // Writing to a String doesn't fail.
         let _ = encode(&mut text, &self.registry);
-        text
+        match format {
+            Format::OpenMetrics => text,
+            Format::Text => text_of(&text),
+        }
     }
 }
 

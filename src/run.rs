@@ -12,7 +12,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::core::NamespaceResourceScope;
 use kube::runtime::reflector::{self, store::Writer};
 use kube::runtime::{WatchStreamExt, watcher};
-use kube::{Api, Client, Resource, ResourceExt};
+use kube::{Api, Resource, ResourceExt};
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -26,16 +26,15 @@ use crate::athena::aws::Aws;
 use crate::athena::identity::Identities;
 use crate::athena::informer::{Informer, News};
 use crate::athena::quota::Quotas;
-use crate::cluster::{connect, wait_for_cluster};
+use crate::cluster::Cluster;
 use crate::controller::{Watched, watch_config};
 use crate::events::Events;
-use crate::health::{Health, Heartbeats, Readiness, serve};
+use crate::health::{Health, Heartbeats, Readiness, aws as aws_health, serve};
 use crate::kinds::watch_kind;
 use crate::metrics::Metrics;
 use crate::session::act::Shell;
 use crate::session::light::Light;
 use crate::session::workload::State;
-use crate::text::{Told, watch_problem};
 use crate::work_group::controller::Keeper;
 use crate::work_group::registry::{Group, Key, Labelled, Registry, Session, Sessions, Watch};
 use crate::write_check::WriteCheck;
@@ -115,32 +114,37 @@ pub async fn run(options: config::Run) -> Result<(), StartError> {
 
 async fn operate(options: &config::Run, mut stop: watch::Receiver<bool>) -> Result<(), StartError> {
     let namespaces = options.namespaces();
-    let (client, api_server) = connect(options.watch_timeout).await?;
     let health = Health {
         metrics: Metrics::new(),
         heartbeats: Heartbeats::default(),
         readiness: Readiness::default(),
         writes: Writes::new(options.backoff_max),
     };
+    let cluster = Cluster::connect(options, health.readiness.clone()).await?;
     health.readiness.set(WATCHES, Err("not all objects have been listed".to_owned()));
+    aws_health::begin(&health.readiness, options.require_work_group);
     listen(options.http_address, health.clone(), stop.clone()).await?;
-    let cluster = tokio::select! {
-        cluster = wait_for_cluster(&client, namespaces.as_ref(), &api_server, options) => cluster,
+    let cluster_id = tokio::select! {
+        id = cluster.wait(namespaces.as_ref()) => id,
         _ = stop.wait_for(|stop| *stop) => return Ok(()),
     };
-    let session_name = format!("athena-session-operator-{}", cluster.chars().take(8).collect::<String>());
+    let session_name = format!("athena-session-operator-{}", cluster_id.chars().take(8).collect::<String>());
     let aws = Aws::from_environment(options.aws_timeout, session_name).await;
     info!(region = aws.region().unwrap_or("none"), "watching AthenaSessions");
     let (interval, min) = (options.poll_interval, options.backoff_min);
     let identities = Arc::new(Identities::start(aws, health.metrics.clone(), interval, min).await);
+    let own = Arc::clone(identities.own());
+    tokio::spawn(aws_health::tell(own, health.readiness.clone(), options.require_work_group, min));
     // So that objects needn't say that their account isn't known.
     identities.own().asked().await;
     let names = namespaces.map(|names| names.into_iter().map(str::to_owned).collect());
-    Operator { client, options, health, names, identities, cluster }.run(stop).await;
+    Operator { cluster, options, health, names, identities, cluster_id }.run(stop).await;
     Ok(())
 }
 
+// What /readyz calls what it depends on.
 const WATCHES: &str = "watches";
+const NAMESPACES: &str = "namespaces";
 
 async fn listen(address: SocketAddr, health: Health, stop: watch::Receiver<bool>) -> Result<(), StartError> {
     let refused = |why| StartError::Listen { address, why };
@@ -153,14 +157,13 @@ async fn listen(address: SocketAddr, health: Health, stop: watch::Receiver<bool>
 
 /// The parts of the operator, before they are put together.
 struct Operator<'a> {
-    client: Client,
+    cluster: Cluster,
     options: &'a config::Run,
     health: Health,
     /// The namespaces to watch; None: all of them.
     names: Option<Vec<String>>,
     identities: Arc<Identities>,
-    /// The cluster's id.
-    cluster: String,
+    cluster_id: String,
 }
 
 impl Operator<'_> {
@@ -179,15 +182,18 @@ impl Operator<'_> {
         let handing_out = Arc::clone(&quotas);
         tokio::spawn(async move { handing_out.run(|| pulse.beat()).await });
         tokio::spawn(pass_on(Arc::clone(&registry), heard, granted));
-        tokio::spawn(watch_namespaces(self.client.clone(), namespaces, Arc::clone(&registry), watch_timeout));
+        let (cluster, names) = (self.cluster.clone(), self.names.clone().unwrap_or_default());
+        let watched_names =
+            WatchedNames { names, registry: Arc::clone(&registry), readiness: self.health.readiness.clone() };
+        tokio::spawn(watch_namespaces(cluster, namespaces, watched_names, watch_timeout));
         self.watch_workloads(&registry);
         tokio::spawn(tell_readiness(Arc::clone(&registry), self.health.readiness.clone()));
         self.watch_kinds();
         self.check_writes().await;
 
-        let events = Events::start(self.client.clone(), self.options.kubernetes_timeout);
+        let events = Events::start(self.cluster.client.clone(), self.options.kubernetes_timeout);
         let keeper = Keeper {
-            client: self.client.clone(),
+            client: self.cluster.client.clone(),
             registry: Arc::clone(&registry),
             informer: Arc::clone(&informer),
             quotas: Arc::clone(&quotas),
@@ -199,7 +205,7 @@ impl Operator<'_> {
             kept: Default::default(),
         };
         let shell = Arc::new(Shell {
-            client: self.client.clone(),
+            client: self.cluster.client.clone(),
             registry,
             informer,
             quotas,
@@ -225,13 +231,13 @@ impl Operator<'_> {
     fn watch_kinds(&self) {
         let (life, readiness) = (self.options.watch_timeout, &self.health.readiness);
         tokio::spawn(watch_kind::<AthenaSession>(
-            self.client.clone(),
+            self.cluster.client.clone(),
             life,
             readiness.clone(),
             "each AthenaSession is deleted, and its session ended unless deletionPolicy is Retain",
         ));
         tokio::spawn(watch_kind::<AthenaWorkGroup>(
-            self.client.clone(),
+            self.cluster.client.clone(),
             life,
             readiness.clone(),
             "each AthenaWorkGroup is deleted, and goes once no AthenaSession depends on it",
@@ -240,7 +246,7 @@ impl Operator<'_> {
 
     async fn check_writes(&self) {
         let check = WriteCheck {
-            client: self.client.clone(),
+            client: self.cluster.client.clone(),
             namespaces: self.names.clone(),
             deadline: self.options.kubernetes_timeout,
             writes: self.health.writes.clone(),
@@ -257,15 +263,15 @@ impl Operator<'_> {
         }
         let life = self.options.watch_timeout;
         for namespace in self.names.clone().map_or_else(|| vec![None], |names| names.into_iter().map(Some).collect()) {
-            let (client, registry) = (self.client.clone(), Arc::clone(registry));
+            let (cluster, registry) = (self.cluster.clone(), Arc::clone(registry));
             tokio::spawn(watch_workloads::<Job>(
-                client.clone(),
+                cluster.clone(),
                 WorkloadKind::Job,
                 namespace.clone(),
                 Arc::clone(&registry),
                 life,
             ));
-            tokio::spawn(watch_workloads::<Pod>(client, WorkloadKind::Pod, namespace, registry, life));
+            tokio::spawn(watch_workloads::<Pod>(cluster, WorkloadKind::Pod, namespace, registry, life));
         }
     }
 
@@ -273,23 +279,24 @@ impl Operator<'_> {
     fn registry(&self) -> (Arc<Registry>, Vec<Watched<Session>>, Watched<Group>, Writer<Labelled>) {
         let (group_wake, wakes) = mpsc::unbounded_channel();
         let (groups, writer) = reflector::store();
-        let watched_groups = Watched { api: Api::all(self.client.clone()), writer, wakes };
+        let api = Api::all(self.cluster.client.clone());
+        let watched_groups = Watched { cluster: self.cluster.clone(), api, writer, wakes };
         let (namespaces, namespace_writer) = reflector::store();
         let names = self.names.clone().map_or_else(|| vec![None], |names| names.into_iter().map(Some).collect());
         let (mut watched, mut sessions) = (Vec::new(), Vec::new());
         for namespace in names {
             let api = match &namespace {
-                None => Api::all(self.client.clone()),
-                Some(name) => Api::namespaced(self.client.clone(), name),
+                None => Api::all(self.cluster.client.clone()),
+                Some(name) => Api::namespaced(self.cluster.client.clone(), name),
             };
             let (wake, wakes) = mpsc::unbounded_channel();
             let (store, writer) = reflector::store();
-            watched.push(Watched { api, writer, wakes });
+            watched.push(Watched { cluster: self.cluster.clone(), api, writer, wakes });
             sessions.push(Sessions { namespace, store, wake });
         }
         let registry = Registry::new(
             self.options.rules(),
-            self.cluster.clone(),
+            self.cluster_id.clone(),
             self.names.is_none(),
             (groups, group_wake),
             namespaces,
@@ -319,28 +326,55 @@ async fn pass_on(
     }
 }
 
-async fn watch_namespaces(client: Client, writer: Writer<Labelled>, registry: Arc<Registry>, life: Duration) {
-    let mut told = Told::of("namespaces");
-    let changes = watcher(Api::<Labelled>::all(client), watch_config(life))
-        .default_backoff()
-        .modify(|namespace| namespace.metadata.managed_fields = None)
-        .reflect(writer);
+/// The namespaces that --watch-namespace names.
+struct WatchedNames {
+    names: Vec<String>,
+    registry: Arc<Registry>,
+    readiness: Readiness,
+}
+
+impl WatchedNames {
+    /// Says which of them don't exist: nothing is done there, though somebody wants it.
+    fn tell(&self) {
+        let is_absent = |name: &&String| !self.registry.has_namespace(name);
+        let absent: Vec<_> = self.names.iter().filter(is_absent).map(String::as_str).collect();
+        let problem = format!("--watch-namespace names what doesn't exist: {}", absent.join(", "));
+        if absent.is_empty() {
+            self.readiness.set(NAMESPACES, Ok(()));
+        } else if !self.readiness.fails_for(&problem) {
+            warn!("{problem}; waiting for it to be created");
+            self.readiness.set(NAMESPACES, Err(problem));
+        }
+    }
+}
+
+async fn watch_namespaces(cluster: Cluster, writer: Writer<Labelled>, names: WatchedNames, life: Duration) {
+    let api = Api::<Labelled>::all(cluster.client.clone());
+    let changes = cluster.told(api.clone(), watcher(api, watch_config(life)).default_backoff());
+    let changes = changes.modify(|namespace| namespace.metadata.managed_fields = None).reflect(writer);
     let mut changes = std::pin::pin!(changes);
+    let mut all_listed = false;
     while let Some(change) = changes.next().await {
         match change {
             Ok(watcher::Event::Apply(namespace) | watcher::Event::Delete(namespace)) => {
-                registry.namespace_changed(&namespace.name_any());
+                names.registry.namespace_changed(&namespace.name_any());
             }
-            Ok(watcher::Event::InitDone) => registry.grants_listed(Watch::Namespaces),
-            Ok(_) => {}
-            Err(error) => told.trouble(&watch_problem(&error)),
+            Ok(watcher::Event::InitDone) => {
+                names.registry.grants_listed(Watch::Namespaces);
+                all_listed = true;
+            }
+            // What is wrong with the watch has been told.
+            Ok(_) | Err(_) => continue,
+        }
+        if all_listed {
+            names.tell();
         }
     }
 }
 
 /// Nothing is stored: an object that follows a workload reads it when there is news of it.
 async fn watch_workloads<K>(
-    client: Client,
+    cluster: Cluster,
     kind: WorkloadKind,
     namespace: Option<String>,
     registry: Arc<Registry>,
@@ -349,14 +383,11 @@ async fn watch_workloads<K>(
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + 'static,
 {
     let api: Api<Light<K>> = match &namespace {
-        None => Api::all(client),
-        Some(name) => Api::namespaced(client, name),
+        None => Api::all(cluster.client.clone()),
+        Some(name) => Api::namespaced(cluster.client.clone(), name),
     };
-    let mut told = Told::of(match kind {
-        WorkloadKind::Job => "Jobs",
-        WorkloadKind::Pod => "Pods",
-    });
-    let mut changes = std::pin::pin!(watcher(api, watch_config(life)).default_backoff());
+    let changes = cluster.told(api.clone(), watcher(api, watch_config(life)).default_backoff());
+    let mut changes = std::pin::pin!(changes);
     while let Some(change) = changes.next().await {
         let (workload, is_there) = match change {
             Ok(watcher::Event::Apply(workload) | watcher::Event::InitApply(workload)) => (workload, true),
@@ -365,11 +396,8 @@ async fn watch_workloads<K>(
                 registry.workloads_listed(kind, namespace.as_deref());
                 continue;
             }
-            Ok(watcher::Event::Init) => continue,
-            Err(error) => {
-                told.trouble(&watch_problem(&error));
-                continue;
-            }
+            // What is wrong with the watch has been told.
+            Ok(watcher::Event::Init) | Err(_) => continue,
         };
         let state = if is_there { workload.state(kind) } else { State::Absent };
         let place = workload.namespace().unwrap_or_default();

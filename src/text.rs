@@ -56,7 +56,7 @@ pub fn watch_problem(error: &watcher::Error) -> String {
 /// Says a problem of a watch once, not at each retry.
 #[derive(Debug)]
 pub struct Told {
-    kind: &'static str,
+    what: String,
     last: Option<(String, Instant)>,
 }
 
@@ -64,17 +64,17 @@ impl Told {
     /// The same problem after so long is news again.
     const NEWS_AGAIN: Duration = Duration::from_secs(600);
 
-    /// Of the watch of this kind.
+    /// Of this watch.
     #[must_use]
-    pub fn of(kind: &'static str) -> Self {
-        Self { kind, last: None }
+    pub fn of(what: String) -> Self {
+        Self { what, last: None }
     }
 
     /// The watch has this problem.
     pub fn trouble(&mut self, problem: &str) {
         let told = self.last.as_ref().is_some_and(|(told, at)| told == problem && at.elapsed() < Self::NEWS_AGAIN);
         if !told {
-            warn!(problem, "the watch of {} is broken; it is tried again, at the latest every 30 s", self.kind);
+            warn!(problem, "the {} is broken; it is tried again, at the latest every 30 s", self.what);
             self.last = Some((problem.to_owned(), Instant::now()));
         }
     }

@@ -6,15 +6,17 @@ use std::error::Error as StdError;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use aws_config::profile;
 use aws_config::retry::RetryConfig;
 use aws_config::sts::AssumeRoleProvider;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
-use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_credential_types::provider::error::CredentialsError;
+use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
 use aws_sdk_athena::client::customize::CustomizableOperation;
 use aws_sdk_athena::config::interceptors::{
     BeforeDeserializationInterceptorContextRef, BeforeTransmitInterceptorContextMut,
+    BeforeTransmitInterceptorContextRef,
 };
 use aws_sdk_athena::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_athena::error::{BoxError, BuildError, ProvideErrorMetadata, SdkError};
@@ -32,13 +34,15 @@ use super::port::{
 use super::recovery::Recovery;
 use crate::api::start::{Classification, EngineConfiguration, MonitoringConfiguration};
 use crate::metrics::Metrics;
-use crate::text::{chain, one_line};
+use crate::text::one_line;
 
 /// The way to AWS: what the SDK's default chain found, from which the clients of each identity are made.
 #[derive(Clone, Debug)]
 pub struct Aws {
     config: SdkConfig,
     session_name: String,
+    /// What is wrong with the profile that AWS_PROFILE names.
+    wrong_profile: Option<Arc<str>>,
 }
 
 impl Aws {
@@ -53,7 +57,7 @@ impl Aws {
             .timeout_config(timeouts)
             .load()
             .await;
-        Self { config, session_name }
+        Self { config, session_name, wrong_profile: wrong_profile().await.map(Arc::from) }
     }
 
     /// The Region that the environment names.
@@ -72,9 +76,16 @@ impl Aws {
             config.set_credentials_provider(Some(self.assumed(role, region.as_deref()).await));
         }
         let config = config.build();
+        let (athena_at, sts_at) = (Endpoint::default(), Endpoint::default());
+        let athena = aws_sdk_athena::config::Builder::from(&config).interceptor(athena_at.clone()).build();
+        let sts = aws_sdk_sts::config::Builder::from(&config).interceptor(sts_at.clone()).build();
         Athena {
-            athena: aws_sdk_athena::Client::new(&config),
-            sts: aws_sdk_sts::Client::new(&config),
+            athena: aws_sdk_athena::Client::from_conf(athena),
+            sts: aws_sdk_sts::Client::from_conf(sts),
+            athena_at,
+            sts_at,
+            credentials: config.credentials_provider(),
+            wrong_profile: self.wrong_profile.clone(),
             region,
             on_behalf_of: None,
             clock: Arc::default(),
@@ -102,6 +113,10 @@ impl Aws {
 pub struct Athena {
     athena: aws_sdk_athena::Client,
     sts: aws_sdk_sts::Client,
+    athena_at: Endpoint,
+    sts_at: Endpoint,
+    credentials: Option<SharedCredentialsProvider>,
+    wrong_profile: Option<Arc<str>>,
     region: Option<String>,
     on_behalf_of: Option<OnBehalfOf>,
     clock: Arc<Clock>,
@@ -161,7 +176,10 @@ impl Athena {
     /// As [`CallError`].
     pub async fn account(&self) -> Result<String, CallError> {
         const OPERATION: Operation = Operation::GetCallerIdentity;
-        self.require_region(OPERATION)?;
+        if let Err(no_region) = self.require_settings(OPERATION) {
+            // Whoever needs no Region of his own needs credentials all the same, and hears of those first.
+            return Err(self.credentials_missing().await.unwrap_or(no_region));
+        }
         let answer = self.observed(OPERATION, self.sts.get_caller_identity().send()).await?;
         let nobody = || own_error(OPERATION, ErrorClass::Unavailable, "NoAccount", "the answer names no account");
         answer.account.map(|account| one_line(&account)).ok_or_else(nobody)
@@ -173,7 +191,7 @@ impl Athena {
     /// As [`CallError`].
     pub async fn get_session(&self, id: &str) -> Result<Session, CallError> {
         const OPERATION: Operation = Operation::GetSession;
-        self.require_region(OPERATION)?;
+        self.require_settings(OPERATION)?;
         let request = self.athena.get_session().session_id(id).customize();
         let answer = self.observed(OPERATION, self.signed(request).send()).await?;
         require_same(OPERATION, id, answer.session_id.as_deref())?;
@@ -195,7 +213,7 @@ impl Athena {
     /// As [`CallError`].
     pub async fn get_session_status(&self, id: &str) -> Result<SessionStatus, CallError> {
         const OPERATION: Operation = Operation::GetSessionStatus;
-        self.require_region(OPERATION)?;
+        self.require_settings(OPERATION)?;
         let request = self.athena.get_session_status().session_id(id).customize();
         let answer = self.observed(OPERATION, self.signed(request).send()).await?;
         require_same(OPERATION, id, answer.session_id.as_deref())?;
@@ -208,7 +226,7 @@ impl Athena {
     /// As [`CallError`].
     pub async fn work_group_engine(&self, work_group: &str) -> Result<Engine, CallError> {
         const OPERATION: Operation = Operation::GetWorkGroup;
-        self.require_region(OPERATION)?;
+        self.require_settings(OPERATION)?;
         let request = self.athena.get_work_group().work_group(work_group).customize();
         let answer = self.observed(OPERATION, self.signed(request).send()).await?;
         let configuration = answer.work_group.and_then(|group| group.configuration);
@@ -227,7 +245,7 @@ impl Athena {
         token: Option<&str>,
     ) -> Result<Listed, CallError> {
         const OPERATION: Operation = Operation::ListSessions;
-        self.require_region(OPERATION)?;
+        self.require_settings(OPERATION)?;
         let request = self.athena.list_sessions().work_group(work_group).max_results(100);
         let request = request.set_state_filter(filter.map(|state| state.as_str().into()));
         let request = request.set_next_token(token.map(str::to_owned)).customize();
@@ -251,7 +269,7 @@ impl Athena {
     /// As [`CallError`]; with [`ErrorClass::Unavailable`] a session may have been started.
     pub async fn start_session(&self, request: &StartRequest) -> Result<Started, CallError> {
         const OPERATION: Operation = Operation::StartSession;
-        self.require_region(OPERATION)?;
+        self.require_settings(OPERATION)?;
         let tags = request.tags.iter().map(|(key, value)| types::Tag::builder().key(key).value(value).build());
         let call = self
             .athena
@@ -282,7 +300,7 @@ impl Athena {
     /// As [`CallError`]; with [`ErrorClass::Unavailable`] it may have had its effect.
     pub async fn terminate_session(&self, id: &str) -> Result<Accepted, CallError> {
         const OPERATION: Operation = Operation::TerminateSession;
-        self.require_region(OPERATION)?;
+        self.require_settings(OPERATION)?;
         let request = self.athena.terminate_session().session_id(id).customize();
         let answer = self.observed(OPERATION, self.signed(request).send()).await?;
         Ok(Accepted {
@@ -311,7 +329,7 @@ impl Athena {
     {
         let began = Instant::now();
         // On the heap: the SDK's futures are large, and each pass would have room for one.
-        let answer = Box::pin(call).await.map_err(|error| failure(operation, &error));
+        let answer = Box::pin(call).await.map_err(|error| failure(operation, &error, self.endpoint(operation)));
         self.metrics.called(operation, answer.as_ref().err(), began.elapsed());
         // STS isn't Athena.
         if operation != Operation::GetCallerIdentity {
@@ -320,11 +338,112 @@ impl Athena {
         answer
     }
 
-    fn require_region(&self, operation: Operation) -> Result<(), CallError> {
-        match self.region {
-            Some(_) => Ok(()),
-            None => Err(own_error(operation, ErrorClass::NotConfigured, "NoRegion", NO_REGION)),
+    /// Asks Athena for any answer at all, by a request without a signature. Athena refuses it before it looks at what is
+    /// asked: the request needs no right, counts against no quota, and shows in no CloudTrail.
+    ///
+    /// # Errors
+    /// Where there is no answer, or one that isn't Athena's.
+    pub async fn reach(&self) -> Result<(), CallError> {
+        // It stands for all: whichever operation is named is refused.
+        const OPERATION: Operation = Operation::GetSessionStatus;
+        self.require_settings(OPERATION)?;
+        let request = self.athena.get_session_status().session_id("none").customize().interceptor(Unsigned);
+        match Box::pin(request.send()).await {
+            Ok(_) => Ok(()),
+            Err(error) if error.code().is_some() => Ok(()),
+            Err(error) => Err(failure(OPERATION, &error, &self.athena_at)),
         }
+    }
+
+    fn endpoint(&self, operation: Operation) -> &Endpoint {
+        if operation == Operation::GetCallerIdentity { &self.sts_at } else { &self.athena_at }
+    }
+
+    fn require_settings(&self, operation: Operation) -> Result<(), CallError> {
+        let missing = |code, what: &str| Err(own_error(operation, ErrorClass::NotConfigured, code, what));
+        match (&self.wrong_profile, &self.region) {
+            (Some(wrong), _) => missing("NoProfile", wrong),
+            (None, None) => missing("NoRegion", NO_REGION),
+            (None, Some(_)) => Ok(()),
+        }
+    }
+
+    /// What is wrong with the credentials, as far as that shows without a call to AWS.
+    async fn credentials_missing(&self) -> Option<CallError> {
+        if self.wrong_profile.is_some() {
+            return None;
+        }
+        let error = match &self.credentials {
+            Some(provider) => provider.provide_credentials().await.err()?,
+            None => CredentialsError::not_loaded_no_source(),
+        };
+        let (class, code, message) = explain_credentials(&error);
+        Some(own_error(Operation::GetCallerIdentity, class, code, message))
+    }
+}
+
+/// Says which profile AWS_PROFILE names, where no file has it. The SDK would pass over that, and might find the
+/// credentials of somebody else: those of the machine, say.
+async fn wrong_profile() -> Option<String> {
+    let set = |name: &str| std::env::var(name).ok().filter(|value| !value.trim().is_empty());
+    let asked = set("AWS_PROFILE")?;
+    // What it says of a file that can't be read is told by the SDK when credentials are asked for.
+    let found = profile::load(&Default::default(), &Default::default(), &Default::default(), None).await.ok()?;
+    if found.get_profile(&asked).is_some() {
+        return None;
+    }
+    let home = set("HOME").unwrap_or_else(|| "~".to_owned());
+    let file = |variable, name| set(variable).unwrap_or_else(|| format!("{home}/.aws/{name}"));
+    let (config, credentials) = (file("AWS_CONFIG_FILE", "config"), file("AWS_SHARED_CREDENTIALS_FILE", "credentials"));
+    Some(format!("there is no profile {asked}, which AWS_PROFILE names, in {config} or {credentials}"))
+}
+
+/// Where the calls of a client go, which the SDK's errors don't say.
+#[derive(Clone, Debug, Default)]
+struct Endpoint(Arc<OnceLock<String>>);
+
+impl Endpoint {
+    fn or<'a>(&'a self, otherwise: &'a str) -> &'a str {
+        self.0.get().map_or(otherwise, String::as_str)
+    }
+}
+
+impl Intercept for Endpoint {
+    fn name(&self) -> &'static str {
+        "Endpoint"
+    }
+
+    fn read_before_transmit(
+        &self,
+        context: &BeforeTransmitInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        self.0.get_or_init(|| one_line(context.request().uri().trim_end_matches('/')));
+        Ok(())
+    }
+}
+
+/// Takes the signature off a request.
+#[derive(Debug)]
+struct Unsigned;
+
+impl Intercept for Unsigned {
+    fn name(&self) -> &'static str {
+        "Unsigned"
+    }
+
+    // After signing.
+    fn modify_before_transmit(
+        &self,
+        context: &mut BeforeTransmitInterceptorContextMut<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let headers = context.request_mut().headers_mut();
+        headers.remove("authorization");
+        headers.remove("x-amz-security-token");
+        Ok(())
     }
 }
 
@@ -489,17 +608,17 @@ fn own_error(operation: Operation, class: ErrorClass, code: &str, message: &str)
     CallError { operation, class, code: code.to_owned(), message: message.to_owned(), request_id: None }
 }
 
-fn failure<E>(operation: Operation, error: &SdkError<E>) -> CallError
+fn failure<E>(operation: Operation, error: &SdkError<E>, endpoint: &Endpoint) -> CallError
 where
     E: StdError + ProvideErrorMetadata + 'static,
 {
-    let (class, code, message) = explain(error);
+    let (class, code, message) = explain(error, endpoint);
     let class = if operation == Operation::StartSession { class_of_start(class, &code, &message) } else { class };
     CallError { operation, class, code, message, request_id: error.meta().request_id().map(str::to_owned) }
 }
 
 /// What a failure means, its code, and its message.
-fn explain<E>(error: &SdkError<E>) -> (ErrorClass, String, String)
+fn explain<E>(error: &SdkError<E>, endpoint: &Endpoint) -> (ErrorClass, String, String)
 where
     E: StdError + ProvideErrorMetadata + 'static,
 {
@@ -510,32 +629,48 @@ where
         let message = message.split("The Canonical String").next().unwrap_or(message);
         return (class_of(code, status), one_line(code), one_line(message.trim_end().trim_end_matches('.')));
     }
-    let (class, code, message) = match (credentials_error(error), error, status) {
-        (Some(CredentialsError::CredentialsNotLoaded(_)), _, _) => {
-            (ErrorClass::NotConfigured, "NoCredentials", NO_CREDENTIALS.to_owned())
+    if let Some(error) = credentials_error(error) {
+        let (class, code, message) = explain_credentials(error);
+        return (class, code.to_owned(), message.to_owned());
+    }
+    let endpoint = endpoint.or("AWS");
+    let (code, message) = match (error, status) {
+        (SdkError::TimeoutError(_), _) => ("Timeout", format!("{endpoint} gave no answer within --aws-timeout")),
+        (_, Some(status)) => {
+            ("UnusableAnswer", format!("{endpoint} answered with HTTP status {status}, and not as AWS does"))
         }
-        // A provider that didn't answer in time may do so later.
-        (Some(CredentialsError::ProviderTimedOut(_)), _, _) => (
-            ErrorClass::Unavailable,
-            "NoCredentials",
-            "the provider of AWS credentials didn't answer in time".to_owned(),
-        ),
-        // Its own words may hold secrets: the output of a credential process, say.
-        (Some(_), _, _) => (
-            ErrorClass::NotConfigured,
-            "NoCredentials",
-            "the provider of AWS credentials failed; `aws sts get-caller-identity` in the operator's place says why"
-                .to_owned(),
-        ),
-        (None, SdkError::TimeoutError(_), _) => {
-            (ErrorClass::Unavailable, "Timeout", "no answer within --aws-timeout".to_owned())
+        (SdkError::ConstructionFailure(_), None) => {
+            ("NoAnswer", format!("the request couldn't be made: {}", innermost(error)))
         }
-        (None, _, Some(status)) => {
-            (ErrorClass::Unavailable, "UnusableAnswer", format!("HTTP status {status}, without an error code"))
-        }
-        (None, _, None) => (ErrorClass::Unavailable, "NoAnswer", chain(error)),
+        (_, None) => ("NoAnswer", format!("{endpoint} can't be reached: {}", innermost(error))),
     };
-    (class, code.to_owned(), message)
+    (ErrorClass::Unavailable, code.to_owned(), message)
+}
+
+/// The innermost cause alone, which has the plain words: those around it are names of the SDK's parts.
+fn innermost(error: &dyn StdError) -> String {
+    let mut innermost = error;
+    while let Some(cause) = innermost.source() {
+        innermost = cause;
+    }
+    one_line(&innermost.to_string())
+}
+
+/// The same of an error that is about credentials. Its own words may hold secrets: the output of a credential process,
+/// say.
+fn explain_credentials(error: &CredentialsError) -> (ErrorClass, &'static str, &'static str) {
+    let (class, message) = match error {
+        CredentialsError::CredentialsNotLoaded(_) => (ErrorClass::NotConfigured, NO_CREDENTIALS),
+        // A provider that didn't answer in time may do so later.
+        CredentialsError::ProviderTimedOut(_) => {
+            (ErrorClass::Unavailable, "the provider of AWS credentials didn't answer in time")
+        }
+        _ => (
+            ErrorClass::NotConfigured,
+            "the provider of AWS credentials failed; `aws sts get-caller-identity` in the operator's place says why",
+        ),
+    };
+    (class, "NoCredentials", message)
 }
 
 /// By the code, since throttling, denial and expiry aren't among the errors that the operations

@@ -23,6 +23,8 @@ pub struct Identity {
     pub way: Way,
     athena: Athena,
     scope: watch::Sender<Scope>,
+    /// What STS answered last.
+    answer: watch::Sender<Option<Result<(), CallError>>>,
 }
 
 impl Identity {
@@ -31,7 +33,13 @@ impl Identity {
         let account = Account::Unknown(UNASKED.to_owned());
         let scope =
             Scope { region, account, confirmed_at: None, since: None, skew: SignedDuration::ZERO, recovered_at: None };
-        Self { way, athena, scope: watch::Sender::new(scope) }
+        Self { way, athena, scope: watch::Sender::new(scope), answer: watch::Sender::new(None) }
+    }
+
+    /// What STS has answered, from now on each time it is asked.
+    #[must_use]
+    pub fn answers(&self) -> watch::Receiver<Option<Result<(), CallError>>> {
+        self.answer.subscribe()
     }
 
     /// Returns at the first answer or failure, or after two seconds: later on whoever needs the account waits for it by
@@ -62,6 +70,7 @@ impl Identity {
     pub async fn confirm(&self) -> Result<(), CallError> {
         let asked_at = Instant::now();
         let answer = self.athena.account().await;
+        self.answer.send_replace(Some(answer.as_ref().map(drop).map_err(CallError::clone)));
         let before = self.scope().account;
         match answer {
             Ok(account) => {
@@ -107,10 +116,9 @@ impl Identity {
 }
 
 /// Asks now and again, as long as somebody uses the identity: every `interval`, and, while no account is known,
-/// after a wait from `min` on that doubles.
-async fn keep(identity: Weak<Identity>, interval: Duration, min: Duration) {
+/// after a wait from `min` on that doubles. `told`: somebody else says what is wrong.
+async fn keep(identity: Weak<Identity>, interval: Duration, min: Duration, mut told: bool) {
     let mut wait = min;
-    let mut told = false;
     while let Some(identity) = identity.upgrade() {
         let answer = identity.confirm().await;
         let known = matches!(identity.scope().account, Account::Known(_));
@@ -136,10 +144,11 @@ pub struct Identities {
 }
 
 impl Identities {
-    /// With the operator's own identity, which is asked for its account from now on.
+    /// With the operator's own identity, which is asked for its account from now on. What is wrong with it `/readyz`
+    /// and the log say by way of [`Identity::answers`].
     pub async fn start(aws: Aws, metrics: Metrics, interval: Duration, min: Duration) -> Self {
         let own = Way { role: None, region: aws.region().map(str::to_owned) };
-        let own = begin(&aws, own, &metrics, interval, min).await;
+        let own = begin(&aws, own, &metrics, (interval, min), true).await;
         Self { aws, metrics, interval, min, own, others: Mutex::default() }
     }
 
@@ -165,7 +174,7 @@ impl Identities {
             return known;
         }
         // Boxed: each pass asks, and hardly one has to wait for this.
-        let new = Box::pin(begin(&self.aws, way.clone(), &self.metrics, self.interval, self.min)).await;
+        let new = Box::pin(begin(&self.aws, way.clone(), &self.metrics, (self.interval, self.min), false)).await;
         let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
         // Somebody else may have been faster; what isn't used ends by itself.
         Arc::clone(others.entry(way.clone()).or_insert(new))
@@ -177,9 +186,15 @@ impl Identities {
     }
 }
 
-async fn begin(aws: &Aws, way: Way, metrics: &Metrics, interval: Duration, min: Duration) -> Arc<Identity> {
+async fn begin(
+    aws: &Aws,
+    way: Way,
+    metrics: &Metrics,
+    (interval, min): (Duration, Duration),
+    told: bool,
+) -> Arc<Identity> {
     let athena = aws.athena(&way, metrics.clone()).await;
     let identity = Arc::new(Identity::new(way, athena));
-    tokio::spawn(keep(Arc::downgrade(&identity), interval, min));
+    tokio::spawn(keep(Arc::downgrade(&identity), interval, min, told));
     identity
 }

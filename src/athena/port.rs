@@ -414,4 +414,11 @@ impl CallError {
         let is_same = if by_words { self.message == other.message } else { Denial::of(self) == Denial::of(other) };
         is_same && kind(self) == kind(other)
     }
+
+    /// Whether nothing has come back that AWS could have said.
+    #[must_use]
+    pub fn is_unanswered(&self) -> bool {
+        let own = ["NoAnswer", "NoCredentials", "Timeout", "UnusableAnswer"];
+        self.class == ErrorClass::Unavailable && own.contains(&self.code.as_str())
+    }
 }

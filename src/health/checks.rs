@@ -119,6 +119,12 @@ impl Readiness {
         self.lock().remove(name);
     }
 
+    /// Whether a condition fails for just this reason.
+    #[must_use]
+    pub fn fails_for(&self, reason: &str) -> bool {
+        self.lock().values().any(|result| result.as_ref().is_err_and(|why| why == reason))
+    }
+
     pub(super) fn checks(&self) -> Vec<Check> {
         let conditions = self.lock().clone();
         if conditions.is_empty() {

@@ -31,9 +31,13 @@ async fn server() -> Server {
 impl Server {
     /// The status, the head and the body.
     async fn get(&self, path: &str) -> (u16, String, String) {
+        self.get_as(path, "").await
+    }
+
+    async fn get_as(&self, path: &str, headers: &str) -> (u16, String, String) {
         let request = async {
             let mut stream = TcpStream::connect(self.address).await?;
-            stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: operator\r\n\r\n").as_bytes()).await?;
+            stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: operator\r\n{headers}\r\n").as_bytes()).await?;
             let mut answer = String::new();
             stream.read_to_string(&mut answer).await?;
             Ok::<_, std::io::Error>(answer)
@@ -99,11 +103,15 @@ async fn it_is_ready_when_each_condition_holds() {
 }
 
 #[tokio::test]
-async fn metrics_are_served_in_their_format_and_nothing_else_is_there() {
+async fn metrics_are_served_in_the_form_that_is_asked_for_and_nothing_else_is_there() {
     let server = server().await;
     let (status, head, body) = server.get("/metrics").await;
     assert_eq!(status, 200);
-    assert!(head.contains(&format!("content-type: {}\r\n", metrics::CONTENT_TYPE)), "{head}");
+    assert!(head.contains("content-type: text/plain; version=0.0.4; charset=utf-8\r\n"), "{head}");
+    assert!(!body.contains("# EOF"), "{body}");
+    let (_, head, body) =
+        server.get_as("/metrics", "Accept: application/openmetrics-text;version=1.0.0,*/*;q=0.1\r\n").await;
+    assert!(head.contains("content-type: application/openmetrics-text; version=1.0.0; charset=utf-8\r\n"), "{head}");
     assert!(body.ends_with("# EOF\n"), "{body}");
     for path in ["/", "/healthz", "/metrics/", "/debug"] {
         assert_eq!(server.get(path).await.0, 404, "{path}");

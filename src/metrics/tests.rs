@@ -37,7 +37,7 @@ fn used() -> Metrics {
 
 /// The value of a series, None where there is none.
 fn value(metrics: &Metrics, series: &str) -> Option<f64> {
-    let text = metrics.text();
+    let text = metrics.text(Format::OpenMetrics);
     let value = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
     value.map(|value| value.parse().expect("a number"))
 }
@@ -68,9 +68,9 @@ fn what_is_told_can_be_read_again() {
         ),
     ];
     for (series, expected) in expected {
-        assert_eq!(value(&metrics, series), Some(expected), "{series} in\n{}", metrics.text());
+        assert_eq!(value(&metrics, series), Some(expected), "{series} in\n{}", metrics.text(Format::OpenMetrics));
     }
-    assert!(metrics.text().ends_with("\n# EOF\n"));
+    assert!(metrics.text(Format::OpenMetrics).ends_with("\n# EOF\n"));
 }
 
 fn named(name: &str) -> WorkGroup {
@@ -86,7 +86,7 @@ fn whatever_codes_and_states_come_in_the_series_are_few() {
     }
     let states: Vec<_> = (0..1_000).map(|number| SessionState::Unknown(format!("STATE{number}"))).collect();
     metrics.sessions(&named("wg"), &states);
-    let text = metrics.text();
+    let text = metrics.text(Format::OpenMetrics);
     let series = |name: &str| text.lines().filter(|line| line.starts_with(&format!("{name}{{"))).count();
     assert_eq!(series("athena_session_operator_athena_calls_total"), 1);
     assert_eq!(series("athena_session_operator_sessions"), 1);
@@ -108,7 +108,7 @@ fn the_sessions_of_a_work_group_are_replaced_and_go_with_it() {
     metrics.sessions(&named("a"), &[SessionState::Busy]);
     assert_eq!((of("a", "IDLE"), of("a", "BUSY"), of("b", "IDLE")), (None, Some(1.0), Some(1.0)));
     metrics.forget_work_group(&named("a"));
-    assert!(!metrics.text().contains("\"a\""));
+    assert!(!metrics.text(Format::OpenMetrics).contains("\"a\""));
     assert_eq!(of("b", "IDLE"), Some(1.0));
 }
 
@@ -178,5 +178,29 @@ fn the_documentation_names_each_metric_with_its_labels_and_type() {
             Some((cells[0].trim_end_matches('`').to_owned(), (cells[1].to_owned(), cells[2].to_owned())))
         })
         .collect();
-    assert_eq!(documented, told(&used().text()));
+    assert_eq!(documented, told(&used().text(Format::OpenMetrics)));
+}
+
+/// What promtool asks of the text format, too: each family is described by the name that its samples have.
+#[test]
+fn in_the_text_format_each_sample_is_of_a_family_that_is_described() {
+    let text = used().text(Format::Text);
+    assert!(!text.contains("# EOF"), "{text}");
+    let mut family = ("", "");
+    for line in text.lines() {
+        if let Some(help) = line.strip_prefix("# HELP ") {
+            family = (help.split_once(' ').expect("a help text").0, "");
+        } else if let Some((name, kind)) = line.strip_prefix("# TYPE ").and_then(|line| line.split_once(' ')) {
+            assert_eq!(name, family.0, "its help is another's");
+            assert_eq!(kind == "counter", name.ends_with("_total"), "{line}");
+            family.1 = kind;
+        } else {
+            let name = &line[..line.find(['{', ' ']).expect("a value")];
+            let suffix = name.strip_prefix(family.0).unwrap_or_else(|| panic!("{line} under {family:?}"));
+            let expected: &[_] = if family.1 == "histogram" { &["_bucket", "_sum", "_count"] } else { &[""] };
+            assert!(expected.contains(&suffix), "{line} under {family:?}");
+        }
+    }
+    let samples = |text: &str| text.lines().filter(|line| !line.starts_with('#')).count();
+    assert_eq!(samples(&text), samples(&used().text(Format::OpenMetrics)));
 }

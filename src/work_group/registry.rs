@@ -185,6 +185,12 @@ impl Registry {
         self.wake_where(|object| object.reference().is_some() && object.meta().namespace.as_deref() == Some(name));
     }
 
+    /// Whether there is a namespace of this name.
+    #[must_use]
+    pub fn has_namespace(&self, name: &str) -> bool {
+        self.namespaces.get(&ObjectRef::new(name)).is_some()
+    }
+
     /// All objects of a watch have been listed.
     fn listed(&self, watch: Watch) {
         self.missing.send_if_modified(|missing| missing.remove(&watch));

@@ -121,7 +121,7 @@ impl Stage {
     /// Where the operator serves metrics and probes, as its log says.
     pub fn operator_http(&self) -> Option<String> {
         let log = self.read_operator_log();
-        let (_, address) = log.split_once("serving metrics and probes address=")?;
+        let (_, address) = log.split_once("serving metrics and probes\" address=")?;
         address.split_whitespace().next().map(|address| format!("http://{address}"))
     }
 
@@ -168,6 +168,7 @@ impl Stage {
         let address = url.trim_start_matches("http://");
         let request = format!(
             "POST / HTTP/1.0\r\nHost: {address}\r\nContent-Type: application/x-amz-json-1.1\r\n\
+             Authorization: AWS4-HMAC-SHA256 Credential=demo/20260101/{REGION}/athena/aws4_request\r\n\
              X-Amz-Target: AmazonAthena.{operation}\r\nContent-Length: {}\r\n\r\n{body}",
             body.len()
         );

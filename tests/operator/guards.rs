@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::admission::rendered;
 use crate::launch::Start;
-use crate::work_groups::{address, ask};
+use crate::probes::{address, ask};
 use crate::world::{OPERATOR_ACCOUNT, OPERATOR_NAMESPACE, World, eventually, in_checkout};
 
 const SESSIONS: &str = "athenasessions.athena-operator.dev";

@@ -65,6 +65,64 @@ fn a_back_off_whose_minimum_is_above_its_maximum_is_a_usage_error() {
     assert_eq!(refusal(&["--backoff-min=2s", "--backoff-max=2s"], &[]), None);
 }
 
+/// As a reader of logfmt takes a line apart: keys, and values that are in quotation marks where they need it.
+fn logfmt(line: &str) -> Vec<(String, String)> {
+    let (mut pairs, mut rest) = (Vec::new(), line);
+    while !rest.is_empty() {
+        let (key, after) = rest.split_once('=').unwrap_or_else(|| panic!("no value at {rest:?} in {line}"));
+        assert!(!key.is_empty() && !key.contains([' ', '"']), "{key:?} in {line}");
+        let mut values = serde_json::Deserializer::from_str(after).into_iter::<String>();
+        let (value, end) = if after.starts_with('"') {
+            (values.next().unwrap().unwrap(), values.byte_offset())
+        } else {
+            let end = after.find(' ').unwrap_or(after.len());
+            assert!(!after[..end].contains('"'), "{line}");
+            (after[..end].to_owned(), end)
+        };
+        pairs.push((key.to_owned(), value));
+        rest = after[end..].strip_prefix(' ').unwrap_or(&after[end..]);
+    }
+    pairs
+}
+
+#[tokio::test]
+async fn each_log_line_is_logfmt() {
+    let world = World::new().await;
+    let said = r#"User "x" isn't allowed: a=b \ c"#;
+    world.athena.fault(Fault::error("AccessDeniedException", said).on("TerminateSession").times(2));
+    let environment = vec![("ATHENA_OPERATOR_LOG_FORMAT", "pretty".to_owned())];
+    world.start_operator_with(Start { environment, ..Start::default() }).await;
+    let id = world.declare("logged", "IDLE").await;
+    world.until_reason("logged", "Running").await;
+    world.delete("logged").await;
+    world.until_gone("logged").await;
+    let log = world.log();
+    let lines: Vec<_> = log.lines().map(logfmt).collect();
+    let has =
+        |line: &[(String, String)], key: &str, value: &str| line.iter().any(|pair| pair.0 == key && pair.1 == value);
+    let ends: Vec<_> = lines.iter().filter(|line| has(line, "message", "TerminateSession")).collect();
+    assert!(
+        ends.len() >= 3 && ends.iter().all(|line| has(line, "session", &id) && has(line, "name", "logged")),
+        "{log}"
+    );
+    assert!(ends.iter().any(|line| line.iter().any(|(_, value)| value.contains(said))), "{log}");
+}
+
+#[test]
+fn a_path_is_said_once() {
+    let said = |variables: &[(&str, &str)]| {
+        let output =
+            operator_command().arg("run").envs(variables.iter().copied()).stderr(Stdio::piped()).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        (output.status.code(), said.lines().last().unwrap().to_owned())
+    };
+    let sentence =
+        "athena-session-operator: the kubeconfig /nowhere/config can't be used: No such file or directory (os error 2)";
+    assert_eq!(said(&[("KUBECONFIG", "/nowhere/config")]), (Some(1), sentence.to_owned()));
+    let (_, without) = said(&[]);
+    assert_eq!(without.matches("/nonexistent/.kube/config").count(), 1, "{without}");
+}
+
 #[test]
 fn the_first_log_line_says_what_changes_what_the_operator_does() {
     let first = |arguments: &[&str]| {

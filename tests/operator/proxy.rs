@@ -241,7 +241,8 @@ impl Proxy {
     /// The same in each run: without names that differ from run to run.
     fn name_of(&self, request: &Request<Body>) -> String {
         if let Some(target) = request.headers().get("x-amz-target") {
-            return target.to_str().unwrap().to_owned();
+            let unsigned = if request.headers().contains_key("authorization") { "" } else { " (unsigned)" };
+            return format!("{}{unsigned}", target.to_str().unwrap());
         }
         let path = request.uri().path().replace(&self.namespace, "NAMESPACE");
         let path =

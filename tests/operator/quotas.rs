@@ -9,8 +9,8 @@ use kube::api::DeleteParams;
 use serde_json::json;
 
 use crate::launch::Start;
+use crate::probes::{address, ask};
 use crate::tenancy::{TEAM_A, Whole, brisk, referring};
-use crate::work_groups::{address, ask};
 use crate::world::{World, eventually};
 
 /// As Athena's, for each operation.

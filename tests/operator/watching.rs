@@ -1,7 +1,7 @@
 //! What is watched: namespaces, a kind that isn't there, objects that can't be read, and watches that fail.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use control_plane::ControlPlane;
@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use crate::launch::Start;
+use crate::probes::{address, until_ready, until_unready};
 use crate::proxy::{Meddle, Script, about, kubeconfig_by_way_of, refusal};
 use crate::world::{World, eventually, in_checkout, install, within};
 
@@ -78,14 +79,24 @@ async fn a_missing_kind_is_waited_for_with_few_requests_and_then_watched_in_all_
     declare_in(&world, "default", json!({"sessionId": world.session_in("IDLE")})).await;
     until_active_in(&world, "default").await;
 
+    let address = address(&world).await;
+    until_ready(&address).await;
+
     plane.kubectl_ok(&["delete", "-f", &in_checkout("crds"), "--wait=true"]).await;
     assert_eq!(world.athena_session(&id).state, "TERMINATED", "the kind went, and its objects with it");
+    for kind in ["AthenaSession", "AthenaWorkGroup"] {
+        let line = format!("[-]watch of {kind}s failed: the cluster doesn't know the kind {kind}: install it");
+        until_unready(&address, &line).await;
+    }
     let before = script.seen().len();
     sleep(Duration::from_secs(10)).await;
     let requests = script.seen().len() - before;
     assert!(requests <= 20, "{requests} requests in 10 s without the kind");
+    let told = world.log().matches("the cluster doesn't know the kind AthenaSession:").count();
+    assert_eq!(told, 2, "once at start-up, once when it went: {}", world.log());
 
     install(plane).await;
+    until_ready(&address).await;
     world.declare("second", "IDLE").await;
     world.until_reason("second", "Running").await;
 }
@@ -135,8 +146,9 @@ async fn a_list_that_hangs_is_given_up() {
 #[tokio::test]
 async fn a_watch_that_hangs_is_given_up() {
     let watches = AtomicUsize::new(0);
+    // The first one shows whether it may be watched.
     let script = Script::meddling(move |request, _| {
-        (request == about("GET (watch)", "") && watches.fetch_add(1, Ordering::SeqCst) == 0).then_some(Meddle::Never)
+        (request == about("GET (watch)", "") && watches.fetch_add(1, Ordering::SeqCst) == 1).then_some(Meddle::Never)
     });
     adopts_all_the_same(&script, &about("GET (watch)", "")).await;
 }
@@ -152,16 +164,29 @@ async fn adopts_all_the_same(script: &Arc<Script>, hangs: &str) {
 }
 
 #[tokio::test]
-async fn a_watch_that_is_refused_is_told_once_and_never_said_to_work() {
+async fn a_watch_that_is_refused_is_told_once_and_not_ready() {
     let world = World::new().await;
+    let refuses = Arc::new(AtomicBool::new(false));
+    let refusing = Arc::clone(&refuses);
     let script = Script::meddling(move |request, _| {
-        request.starts_with("GET (watch)").then(|| refusal(403, "Forbidden", "no more"))
+        let refused = request == about("GET (watch)", "") && refusing.load(Ordering::SeqCst);
+        refused.then(|| refusal(403, "Forbidden", "no more"))
     });
     world.start_operator_by_way_of(&script, &[]).await;
+    let address = address(&world).await;
+    until_ready(&address).await;
+    refuses.store(true, Ordering::SeqCst);
     let watches = || script.count(&about("GET (watch)", ""));
-    eventually("three tries", || async { (watches() >= 3).then_some(()) }).await;
-    sleep(Duration::from_secs(1)).await;
+    let before = watches();
+    let line =
+        format!("watch of AthenaSessions in {} failed: the operator may not watch AthenaSessions", world.namespace);
+    let told = until_unready(&address, &line).await;
+    assert!(told.contains("apply the RBAC rules of deploy/ (no more)"), "{told}");
+    eventually("three tries", || async { (watches() >= before + 3).then_some(()) }).await;
     let log = world.log();
-    assert_eq!(log.matches("the watch of AthenaSessions is broken").count(), 1, "{log}");
-    assert!(log.contains("no more") && !log.contains("works"), "{log}");
+    assert_eq!(log.matches("the operator may not watch AthenaSessions").count(), 1, "{log}");
+    refuses.store(false, Ordering::SeqCst);
+    until_ready(&address).await;
+    world.declare("late", "IDLE").await;
+    world.until_reason("late", "Running").await;
 }

@@ -5,39 +5,15 @@ use std::time::Duration;
 
 use fake_athena::{Fault, NewSession};
 use futures::future::join_all;
-use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use serde_json::json;
 use tokio::time::sleep;
 
 use crate::launch::Start;
+use crate::probes::{address, ask, until_ready};
 use crate::tenancy::{TEAM_A, TEAM_B, Whole, is_kept, ready_of};
 use crate::world::{World, condition, eventually, has_finalizer};
 
 const HOME: &str = "123456789012";
-
-/// (status code, body) of a GET.
-pub async fn ask(address: &str, path: &str) -> (u16, String) {
-    let mut stream = TcpStream::connect(address).await.unwrap();
-    let request = format!("GET {path} HTTP/1.1\r\nHost: operator\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).await.unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.unwrap();
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-    (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
-}
-
-/// Where the operator that was started last serves.
-pub async fn address(world: &World) -> String {
-    eventually("it says where it serves", || async {
-        let lines = world.log();
-        let line = lines.lines().rfind(|line| line.contains("serving metrics and probes"))?;
-        let line: Value = serde_json::from_str(line).ok()?;
-        let fields = line.get("fields").unwrap_or(&line);
-        fields["address"].as_str().map(str::to_owned)
-    })
-    .await
-}
 
 #[tokio::test]
 async fn the_status_tells_where_it_is_and_how_its_sessions_stand() {
@@ -346,7 +322,7 @@ async fn probes_answer_when_it_is_up() {
     let whole = Whole::new().await;
     whole.start(&[]).await;
     let address = address(&whole).await;
-    eventually("it is ready", || async { (ask(&address, "/readyz").await.0 == 200).then_some(()) }).await;
+    until_ready(&address).await;
     let (status, text) = ask(&address, "/livez").await;
     assert_eq!(status, 200, "{text}");
     assert!(text.contains("[+]work groups ok") && text.contains("[+]sessions ok"), "{text}");

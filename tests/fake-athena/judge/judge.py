@@ -14,6 +14,7 @@ import urllib.request
 import uuid
 
 import boto3
+import botocore
 import botocore.exceptions
 from botocore.config import Config
 
@@ -52,7 +53,8 @@ ERROR_MUST = {
     "SessionAlreadyExistsException": ["Message"],
 }
 
-UNDECLARED = ["ThrottlingException", "AccessDeniedException", "ExpiredTokenException"]
+UNDECLARED = ["ThrottlingException", "AccessDeniedException", "ExpiredTokenException",
+              "MissingAuthenticationTokenException"]
 
 REGION, ACCOUNT, GROUP = "eu-west-1", "123456789012", "spark-team-a"
 ENGINE = {"CoordinatorDpuSize": 1, "MaxConcurrentDpus": 20, "DefaultExecutorDpuSize": 1,
@@ -116,9 +118,10 @@ class Judge:
         self.recorder = Recorder(self.athena)
 
     def client(self, service, **more):
-        credentials = {"aws_access_key_id": "AKIAFAKE", "aws_secret_access_key": "fake"} | more
+        settings = {"aws_access_key_id": "AKIAFAKE", "aws_secret_access_key": "fake"} | more
         config = Config(retries={"total_max_attempts": 1}, read_timeout=2, parameter_validation=False)
-        return boto3.client(service, endpoint_url=self.url, region_name=REGION, config=config, **credentials)
+        config = config.merge(settings.pop("config", Config()))
+        return boto3.client(service, endpoint_url=self.url, region_name=REGION, config=config, **settings)
 
     def control(self, method, path, body=None):
         request = urllib.request.Request(f"{self.url}/_fake/{path}", method=method,
@@ -144,7 +147,8 @@ class Judge:
         return f"arn:aws:athena:{REGION}:{ACCOUNT}:workgroup/{GROUP}/session/{session}"
 
     def raw(self, operation, body):
-        headers = {"X-Amz-Target": f"AmazonAthena.{operation}", "Content-Type": "application/x-amz-json-1.1"}
+        headers = {"X-Amz-Target": f"AmazonAthena.{operation}", "Content-Type": "application/x-amz-json-1.1",
+                   "Authorization": f"AWS4-HMAC-SHA256 Credential=AKIAFAKE/20260101/{REGION}/athena/aws4_request"}
         request = urllib.request.Request(self.url, data=json.dumps(body).encode(), headers=headers)
         try:
             with urllib.request.urlopen(request) as answer:
@@ -344,6 +348,13 @@ def undeclared_errors_arrive_with_their_code(judge):
         judge.control("POST", "faults", {"kind": {"error": error}, "times": 1})
         assert client_error(judge.athena.terminate_session, SessionId=session) == code
     assert judge.state(session) == "IDLE"
+
+
+def a_request_without_a_signature_is_refused_and_not_counted(judge):
+    unsigned = judge.client("athena", config=Config(signature_version=botocore.UNSIGNED))
+    before = len(judge.control("GET", "calls"))
+    assert client_error(unsigned.get_session_status, SessionId="any") == "MissingAuthenticationTokenException"
+    assert len(judge.control("GET", "calls")) == before
 
 
 def a_quota_throttles(judge):

@@ -32,6 +32,10 @@ impl ApiError {
         Self::new("ThrottlingException", "Rate exceeded", 400)
     }
 
+    pub(crate) fn unsigned() -> Self {
+        Self::new("MissingAuthenticationTokenException", "Missing Authentication Token", 400)
+    }
+
     pub(crate) fn to_json(&self) -> Value {
         let mut body = Map::new();
         body.insert("__type".to_owned(), json!(self.code));

@@ -1,0 +1,170 @@
+//! Whether AWS can be used, as `/readyz` tells it.
+//!
+//! A rollout should see what waiting doesn't heal: no credentials, no Region, an endpoint that isn't AWS. An outage of AWS
+//! heals by itself, and an operator that has been answered once stays ready through it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::sleep;
+use tracing::warn;
+
+use super::Readiness;
+use crate::athena::identity::Identity;
+use crate::athena::port::{CallError, ErrorClass};
+
+/// What `/readyz` calls the question whether the operator has credentials that AWS takes.
+const CREDENTIALS: &str = "AWS credentials";
+/// What `/readyz` calls the question whether Athena answers at all.
+const ENDPOINT: &str = "Athena's endpoint";
+
+/// The longest wait between two attempts to reach Athena's endpoint.
+const MOST_WAIT: Duration = Duration::from_secs(30);
+
+/// The conditions about AWS fail until [`tell`] knows better.
+pub fn begin(readiness: &Readiness, require_work_group: bool) {
+    let unasked = || Err("it hasn't been asked yet".to_owned());
+    readiness.set(CREDENTIALS, unasked());
+    // Where each object must name an AthenaWorkGroup, the operator's own Region may be one without Athena, or none.
+    if !require_work_group {
+        readiness.set(ENDPOINT, unasked());
+    }
+}
+
+/// Tells what AWS answers to the operator's own identity, which each role is assumed with, too.
+pub async fn tell(own: Arc<Identity>, readiness: Readiness, require_work_group: bool, first_wait: Duration) {
+    if require_work_group {
+        tell_credentials(&own, &readiness, |error| error.code != "NoRegion").await;
+    } else {
+        let endpoint = tell_endpoint(&own, &readiness, first_wait);
+        tokio::join!(tell_credentials(&own, &readiness, |_| true), endpoint);
+    }
+}
+
+async fn tell_credentials(own: &Identity, readiness: &Readiness, matters: impl Fn(&CallError) -> bool) {
+    let mut answers = own.answers();
+    let mut so_far = Answers::default();
+    loop {
+        let answer = answers.borrow_and_update().clone();
+        if let Some(answer) = answer {
+            so_far.heard(answer.as_ref().err().filter(|error| matters(error)));
+            set(readiness, CREDENTIALS, so_far.problem.clone());
+        }
+        if answers.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Until the first answer: later silence is an outage.
+async fn tell_endpoint(own: &Identity, readiness: &Readiness, first_wait: Duration) {
+    let mut wait = first_wait;
+    while let Err(error) = own.athena().reach().await {
+        set(readiness, ENDPOINT, Some(sentence(&error)));
+        sleep(wait).await;
+        wait = wait.saturating_mul(2).min(MOST_WAIT);
+    }
+    readiness.set(ENDPOINT, Ok(()));
+}
+
+fn set(readiness: &Readiness, name: &str, problem: Option<String>) {
+    if let Some(problem) = &problem
+        && !readiness.fails_for(problem)
+    {
+        warn!("{problem}; waiting for it");
+    }
+    readiness.set(name, problem.map_or(Ok(()), Err));
+}
+
+/// What the answers so far mean.
+#[derive(Debug, Default)]
+struct Answers {
+    /// AWS has answered, so that silence is an outage.
+    answered: bool,
+    problem: Option<String>,
+}
+
+impl Answers {
+    /// There is another answer: None where all is well.
+    fn heard(&mut self, error: Option<&CallError>) {
+        match error {
+            None => *self = Self { answered: true, problem: None },
+            Some(error) if error.is_unanswered() => {
+                if !self.answered {
+                    self.problem = Some(sentence(error));
+                }
+            }
+            Some(error) => match error.class {
+                ErrorClass::Throttled
+                | ErrorClass::Unavailable
+                | ErrorClass::NoCapacity
+                | ErrorClass::AlreadyStarted => {
+                    // It is AWS that answers, and what it says passes.
+                    if !self.answered {
+                        *self = Self { answered: true, problem: None };
+                    }
+                }
+                ErrorClass::NotConfigured => self.problem = Some(sentence(error)),
+                ErrorClass::Denied | ErrorClass::Invalid | ErrorClass::NotFoundOrInvalid => {
+                    *self = Self { answered: true, problem: Some(sentence(error)) };
+                }
+            },
+        }
+    }
+}
+
+/// The operator's own words stand alone; those of AWS need the call that they answer.
+fn sentence(error: &CallError) -> String {
+    let is_own = error.is_unanswered() || error.class == ErrorClass::NotConfigured;
+    if is_own { error.message.clone() } else { error.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::athena::port::Operation;
+
+    fn error(class: ErrorClass, code: &str) -> CallError {
+        let (operation, code) = (Operation::GetCallerIdentity, code.to_owned());
+        CallError { operation, class, message: format!("why {code}"), code, request_id: None }
+    }
+
+    /// What is wrong after these answers, one after the other.
+    fn after(answers: &[Option<(ErrorClass, &str)>]) -> Option<String> {
+        let mut so_far = Answers::default();
+        for answer in answers {
+            so_far.heard(answer.map(|(class, code)| error(class, code)).as_ref());
+        }
+        so_far.problem
+    }
+
+    const SILENT: Option<(ErrorClass, &str)> = Some((ErrorClass::Unavailable, "NoAnswer"));
+    const OUTAGE: Option<(ErrorClass, &str)> = Some((ErrorClass::Unavailable, "InternalFailure"));
+    const EXPIRED: Option<(ErrorClass, &str)> = Some((ErrorClass::Denied, "ExpiredToken"));
+    const NONE: Option<(ErrorClass, &str)> = Some((ErrorClass::NotConfigured, "NoCredentials"));
+
+    #[test]
+    fn silence_fails_readiness_only_before_the_first_answer() {
+        assert_eq!(after(&[SILENT]).as_deref(), Some("why NoAnswer"));
+        assert_eq!(after(&[SILENT, None]), None);
+        assert_eq!(after(&[None, SILENT]), None);
+        assert_eq!(after(&[OUTAGE, SILENT]), None);
+    }
+
+    #[test]
+    fn an_outage_of_aws_never_fails_readiness_nor_mends_it() {
+        assert_eq!(after(&[OUTAGE]), None);
+        assert_eq!(after(&[SILENT, OUTAGE]), None);
+        assert_eq!(after(&[None, OUTAGE]), None);
+        assert_eq!(after(&[EXPIRED, OUTAGE]), after(&[EXPIRED]));
+        assert_eq!(after(&[EXPIRED, SILENT]), after(&[EXPIRED]));
+    }
+
+    #[test]
+    fn what_a_person_must_mend_fails_readiness_whenever_it_is_found() {
+        assert_eq!(after(&[None, NONE]).as_deref(), Some("why NoCredentials"));
+        assert_eq!(after(&[None, EXPIRED]).as_deref(), Some("GetCallerIdentity: ExpiredToken: why ExpiredToken"));
+        assert_eq!(after(&[EXPIRED, None]), None);
+        assert_eq!(after(&[NONE, None]), None);
+    }
+}
