@@ -57,6 +57,21 @@ fn ten_thousand_idle_sessions_take_a_hundred_and_two_calls_a_minute() {
     assert_eq!(world.wakes, 0);
 }
 
+/// While only a sweep goes on, its pages are asked for without a look at all sessions before each.
+#[test]
+fn an_end_during_a_long_sweep_doesnt_wait_for_the_end_of_the_sweep() {
+    let mut world = World::new().with("s", 10_000, -1000, &IDLE);
+    world.latency = millis(200);
+    world.plan.count_all(true);
+    watch_all(&mut world, "s", 10_000, Duration::ZERO, Duration::ZERO);
+    world.run_until(seconds(60));
+    // The next sweep takes from 60 s to 80 s.
+    world.act_at(seconds(63), Act::Terminate("s-5".to_owned(), seconds(3)));
+    world.run_until(seconds(80));
+    let late = last_noticed(&world, seconds(66));
+    assert!(ends_noticed(&world) == 1 && late <= millis(3_500), "noticed after {late:?}");
+}
+
 /// If only the watched ones matter, the other two lists aren't needed while all are seen.
 #[test]
 fn ten_thousand_watched_sessions_take_a_hundred_calls_a_minute() {
