@@ -107,7 +107,7 @@ fn the_strongest_brake_is_the_one_that_is_told() {
     group.metadata.annotations = paused("false");
     assert_eq!(brake(&object, &group, false), None);
     // Whatever isn't `false` holds up: a typing error must not end a session.
-    for value in ["true", "", "yes", "False"] {
+    for value in ["true", "", "yes", "no", "0", "False"] {
         group.metadata.annotations = paused(value);
         assert_eq!(brake(&object, &group, false), Some(Brake::WorkGroupPaused), "{value}");
     }
