@@ -7,6 +7,9 @@ use crate::api::reason::Reason;
 use crate::athena::engine::{Engine, EngineKnowledge};
 use crate::athena::port::SessionState;
 
+/// For whoever has just changed the engine of a work group.
+pub const ASKED: &str = "Athena is asked for the engine once an hour.";
+
 /// The engine of a session: its own, where Athena has shown that; else that of its work group.
 #[must_use]
 pub fn of_session<'a>(view: &View<'a>, seen: &'a Seen) -> Option<&'a Engine> {
@@ -53,7 +56,7 @@ pub(super) fn refusal(view: &View<'_>) -> Option<Verdict> {
     if let Engine::NotSpark(_) = engine {
         let message = format!(
             "Work group {work_group} runs {engine}, not Spark: no session can be started there. Create another \
-             AthenaSession, for a work group of Spark."
+             AthenaSession, for a work group of Spark. {ASKED}"
         );
         return Some(Verdict { reason: Reason::WorkGroupNotSpark, message });
     }
@@ -68,7 +71,7 @@ pub(super) fn refusal(view: &View<'_>) -> Option<Verdict> {
     };
     let message = format!(
         "Work group {work_group} runs {engine}, which doesn't take {}: StartSession isn't called. Create another \
-         AthenaSession without that.{instead}",
+         AthenaSession without that.{instead} {ASKED}",
         fields.join(", ")
     );
     Some(Verdict { reason: Reason::EngineRefuses, message })

@@ -15,6 +15,7 @@ use crate::api::work_group::{AthenaWorkGroup, AthenaWorkGroupStatus, From};
 use crate::athena::engine::Engine;
 use crate::athena::informer::Census;
 use crate::athena::port::{Account, CallError, ErrorClass, Operation, Scope};
+use crate::session::engine::ASKED;
 use crate::session::notice::Notice;
 use crate::session::verdict::{LETS_GO, explain};
 use crate::timing::Timing;
@@ -190,7 +191,7 @@ fn verdict(view: &GroupView<'_>) -> (Reason, String) {
     if let Some(engine @ Engine::NotSpark(_)) = view.census.engine.known() {
         let message = format!(
             "Work group {name} runs {engine}, not Spark: it has no sessions, and none can be started there. Create \
-             another AthenaWorkGroup, for a work group of Spark."
+             another AthenaWorkGroup, for a work group of Spark. {ASKED}"
         );
         return (Reason::WorkGroupNotSpark, message);
     }

@@ -101,4 +101,6 @@ fn a_list_that_is_refused_tells_that_the_work_group_isnt_spark() {
     assert_eq!(watch.known(), EngineKnowledge::Awaited);
     watch.refused(&refused("Workgroup EngineVersion is not Spark."));
     assert_eq!(watch.known(), known(Engine::NotSpark(None)));
+    watch.listed(&page(&[]));
+    assert_eq!(watch.known(), EngineKnowledge::Awaited, "the work group has another engine by now");
 }

@@ -71,8 +71,10 @@ impl EngineWatch {
 
     /// The first page of the list of all active sessions, which is the newest.
     pub fn listed(&mut self, page: &Listed) {
+        // A list that is answered takes back what a refused one told.
+        let before = self.listed.take().filter(|engine| !matches!(engine, Engine::NotSpark(_)));
         let newest = page.sessions.first().and_then(|(_, status)| status.engine.clone());
-        self.listed = newest.or(self.listed.take());
+        self.listed = newest.or(before);
     }
 
     /// ListSessions was refused.
