@@ -48,7 +48,7 @@ reasons! {
     WaitingForWorkload: False, Reconciling, Slow, false;
     /// Whether a session was started can't be told.
     StartUnclear: False, Stalled, Slow, true;
-    /// The session takes calculations.
+    /// The session can be used.
     Running: True, Ready, Slow, false;
     /// The ConfigMap of spec.publishTo is there already, and isn't the object's.
     PublishConflict: True, Stalled, Slow, true;

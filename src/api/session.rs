@@ -37,7 +37,7 @@ use super::{readable, written};
         name = "Active",
         type_ = "string",
         json_path = r#".status.conditions[?(@.type=="Active")].status"#,
-        description = "whether the session takes calculations"
+        description = "whether the session can be used"
     ),
     printcolumn(
         name = "Reason",
@@ -175,7 +175,7 @@ pub struct AthenaSessionSpec {
     pub max_idle: Option<Duration>,
 
     /// A ConfigMap of this namespace that tells a workload which session to use. It is there as long as the session
-    /// takes calculations and no end is asked for, so that a Pod with `envFrom` waits for it. It may be set once, and
+    /// can be used and no end is asked for, so that a Pod with `envFrom` waits for it. It may be set once, and
     /// then can't change. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub publish_to: Option<PublishTo>,
@@ -360,7 +360,7 @@ pub struct AthenaSessionStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dpu_execution_millis: Option<i64>,
 
-    /// Active: the session takes calculations, and no end is asked for. Terminated: it has ended.
+    /// Active: the session can be used, and no end is asked for. Terminated: it has ended.
     /// Ready: the object is as its spec asks. Reconciling and Stalled are there only while they are
     /// true: the operator is at work, or can't go on without a person.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "readable")]

@@ -1,6 +1,6 @@
 //! The ConfigMap that tells a workload which session to use, where `spec.publishTo` asks for it. PURE.
 //!
-//! It is there while the session takes calculations and no end is asked for. What goes wrong with it never holds up an
+//! It is there while the session can be used and no end is asked for. What goes wrong with it never holds up an
 //! end: the garbage collector removes it with its object at the latest.
 
 use std::collections::BTreeMap;
