@@ -84,8 +84,6 @@ async fn without_the_right_to_getworkgroup_the_session_tells_the_engine() {
         assert!(is_in("CREATED", &object));
         assert_eq!(object.status.unwrap().engine_version.as_deref(), Some(SPARK_3_5));
     }
-    // A refusal is a line in CloudTrail.
-    assert_eq!(world.athena.calls_of("GetWorkGroup", None), 1);
 }
 
 #[tokio::test]
