@@ -164,10 +164,15 @@ impl Shell {
             // What the poller sees of its work group isn't for an object that may not have it, or not yet.
             let poller = self.poller(&reach, &memory.knowledge).filter(|_| is_held(&*object));
             let id = memory.knowledge.session_id(&object).map(str::to_owned);
+            let shown_before = memory.knowledge.shown_of_owner();
             if let (Some(poller), Some(id)) = (&poller, &id) {
                 poller.sighting(id, |polled| memory.knowledge.polled(polled, poller.work_group(), &scope, now));
             }
             memory.knowledge.recognize(&object, &self.registry.cluster);
+            if memory.knowledge.shown_of_owner() != shown_before {
+                // The session is another object's, perhaps: nothing is decided on terms from before that was shown.
+                reach.terms = self.terms(&object, &memory.knowledge);
+            }
             if let Some(poller) = &poller {
                 reach.terms.engine = poller.engine();
             }
@@ -304,10 +309,7 @@ impl Shell {
     }
 
     async fn reach(&self, object: &AthenaSession, knowledge: &Knowledge) -> Reach {
-        // What is recorded only keeps others' claims away until Athena has been asked.
-        let recorded = object.status.as_ref().and_then(|status| status.work_group.as_deref());
-        let marker = knowledge.seen.as_ref().and_then(|seen| seen.status.marker.as_deref());
-        let terms = self.registry.terms(object, knowledge.work_group.as_deref().or(recorded), marker);
+        let terms = self.terms(object, knowledge);
         // Who has no grant, and never had one, makes no call: not even to assume a role.
         let way = self.registry.way(object).filter(|_| is_held(object) || terms.refusal.is_none());
         let identity = match way {
@@ -318,6 +320,13 @@ impl Shell {
             identity.asked().await;
         }
         Reach { terms, identity }
+    }
+
+    fn terms(&self, object: &AthenaSession, knowledge: &Knowledge) -> Terms {
+        // What is recorded only keeps others' claims away until Athena has been asked.
+        let recorded = object.status.as_ref().and_then(|status| status.work_group.as_deref());
+        let marker = knowledge.seen.as_ref().and_then(|seen| seen.status.marker.as_deref());
+        self.registry.terms(object, knowledge.work_group.as_deref().or(recorded), marker)
     }
 
     /// The poller of the session's work group, as far as that is known.

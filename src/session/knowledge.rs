@@ -197,6 +197,14 @@ impl Knowledge {
         self.seen.as_ref().map(|seen| &seen.status.state)
     }
 
+    /// Whether Athena has shown the session's work group, and whether it has shown a mark on the session. These two tell which
+    /// object the session belongs to, and neither changes once it has been shown.
+    #[must_use]
+    pub fn shown_of_owner(&self) -> (bool, bool) {
+        let has_mark = self.seen.as_ref().is_some_and(|seen| seen.status.marker.is_some());
+        (self.work_group.is_some(), has_mark)
+    }
+
     /// The id of the session that an object stands for, as far as there is one: that it names; or that it has started; or
     /// that is recorded as such, where Athena hasn't shown whose it is.
     #[must_use]

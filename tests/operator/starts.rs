@@ -442,6 +442,27 @@ async fn a_forged_record_of_a_start_takes_no_session_from_the_object_that_names_
     assert_eq!(world.athena_session(id).state, "TERMINATED");
 }
 
+/// S1, S7: a tenant names another object's session, and has an end of it on record before the grant comes.
+#[tokio::test]
+async fn a_forged_record_of_an_end_ends_no_session_of_another_object() {
+    let world = World::new().await;
+    world.start_operator().await;
+    let group = world.register_for_starts("a", json!({})).await;
+    world.start_session("victim", &group).await;
+    world.until_reason("victim", "Running").await;
+    let victim = world.started()[0].id.clone();
+    let other = world.register_for_label("b", TEAM_A).await;
+    world.label("team-").await;
+    let spec = json!({"sessionId": victim, "workGroupRef": {"name": other}, "terminate": true});
+    world.create("forger", spec).await;
+    world.until_reason("forger", "NamespaceNotAllowed").await;
+    let forged = json!({"terminationRequestedAt": "2026-01-01T00:00:00Z", "terminationReason": "RequestedBySpec"});
+    world.forge_status("forger", forged).await;
+    world.label("team=a").await;
+    world.until_reason("forger", "AlreadyDeclared").await;
+    assert_eq!((world.terminations(&victim), world.athena_session(&victim).state.as_str()), (0, "IDLE"));
+}
+
 /// All of them are there before the operator, which takes them on at once.
 #[tokio::test]
 async fn a_crowd_that_the_operator_finds_starts_no_more_and_no_fewer_than_it_may() {
