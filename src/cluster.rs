@@ -1,4 +1,5 @@
-//! The way to the Kubernetes cluster: what is waited for before work begins, and whenever a watch is refused later.
+//! The connection to the Kubernetes cluster: waits at start-up until all that the operator needs can be watched, and waits
+//! again whenever a watch is refused later.
 
 use std::collections::BTreeSet;
 use std::error::Error as _;
@@ -40,7 +41,7 @@ pub trait Watchable: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwn
 
 impl<K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned> Watchable for K {}
 
-/// The API server, and who is told what is wrong with it.
+/// The API server, and where trouble with it is reported.
 #[derive(Clone)]
 pub struct Cluster {
     /// The client.
@@ -98,9 +99,9 @@ impl Cluster {
         }
     }
 
-    /// The events of the watch of `api`. What is wrong with it is told. While the API server refuses it, since it doesn't
-    /// know the kind any more, say, the watch isn't tried: what is waited for is the same as at start-up, told in the
-    /// same words, and `/readyz` fails meanwhile.
+    /// Passes on the events of the watch of `api`, and reports trouble with the watch. When the API server refuses the watch
+    /// (it doesn't know the kind any more, say), `/readyz` fails, and the watch isn't tried again until a list and a watch
+    /// succeed, as at start-up.
     pub fn told<K, T, S>(&self, api: Api<K>, changes: S) -> impl Stream<Item = Result<T, watcher::Error>> + use<K, T, S>
     where
         K: Watchable,
@@ -180,7 +181,7 @@ impl Cluster {
     }
 }
 
-/// What is told of one watch.
+/// Reports trouble with one watch.
 struct ToldWatch<K> {
     cluster: Cluster,
     api: Api<K>,
@@ -188,12 +189,12 @@ struct ToldWatch<K> {
 }
 
 impl<K: Watchable> ToldWatch<K> {
-    /// Returns when it makes sense to try the watch again.
+    /// Reports the error, and returns when the watch may be tried again.
     async fn trouble(&self, error: &watcher::Error) {
         let name = name_of(&self.api);
         let problem = if is_refusal(error) { self.cluster.try_watch(&self.api).await.err() } else { None };
         let Some(problem) = problem else {
-            // It passes, or has passed, by itself.
+            // Such trouble passes by itself, or has passed already.
             let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
             return told.trouble(&watch_problem(error));
         };
@@ -204,7 +205,7 @@ impl<K: Watchable> ToldWatch<K> {
     }
 }
 
-/// Waits ever longer, and tells each problem once, in the log and on `/readyz`.
+/// Waits longer each time, and reports each problem once, in the log and on `/readyz`.
 struct Wait<'a> {
     cluster: &'a Cluster,
     name: &'a str,
@@ -217,7 +218,7 @@ impl<'a> Wait<'a> {
     }
 
     async fn for_it(&mut self, problem: String) {
-        // Several watches may have the same one.
+        // Several watches may have the same problem: it is logged once.
         if !self.cluster.readiness.fails_for(&problem) {
             warn!("{problem}; waiting for it");
         }
@@ -233,7 +234,7 @@ fn name_of<K: Watchable>(api: &Api<K>) -> String {
     api.namespace().map_or_else(|| of.clone(), |namespace| format!("{of} in {namespace}"))
 }
 
-/// Whether the API server says that the operator, or anybody, can't have this watch.
+/// Whether the API server refuses this watch: it doesn't take the credentials, denies the right, or doesn't know the kind.
 fn is_refusal(error: &watcher::Error) -> bool {
     let code = match error {
         watcher::Error::InitialListFailed(kube::Error::Api(status))
@@ -245,7 +246,7 @@ fn is_refusal(error: &watcher::Error) -> bool {
     [401, 403, 404].contains(&code)
 }
 
-/// Why there is no kubeconfig to go by. The path of a file that can't be read comes first, and once.
+/// The path of the kubeconfig that can't be read, if that is the cause; and why there is no usable kubeconfig.
 fn no_kubeconfig(error: &kube::config::InferConfigError) -> (Option<String>, String) {
     let cause = error.source().and_then(|cause| cause.downcast_ref::<KubeconfigError>());
     match cause {

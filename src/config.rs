@@ -44,8 +44,9 @@ fn environment() -> BTreeSet<String> {
 /// What the environment variable of each flag begins with.
 const PREFIX: &str = "ATHENA_OPERATOR_";
 
-/// Says that an environment variable looks like a flag's and is none. Whoever wrote it wants something, perhaps that
-/// nothing is ended, and an operator that passes over it does something else.
+/// The error where an environment variable begins with [`PREFIX`] and no flag reads it. Such a variable is a typing
+/// mistake. An operator that ignored it might end sessions although somebody meant to forbid that, by
+/// `ATHENA_OPERATOR_READONLY`, say.
 fn unknown_variable(environment: &BTreeSet<String>) -> Option<String> {
     let mut command = Cli::command();
     command.build();
@@ -60,8 +61,8 @@ fn unknown_variable(environment: &BTreeSet<String>) -> Option<String> {
     ))
 }
 
-/// Whether the kubelet sets this variable, as it does for each Service in the Pod's namespace: one called
-/// athena-operator has ATHENA_OPERATOR_SERVICE_HOST and ATHENA_OPERATOR_PORT, among others.
+/// Whether the kubelet sets this variable. It sets some for each Service in the Pod's namespace: for a Service called
+/// athena-operator ATHENA_OPERATOR_SERVICE_HOST and ATHENA_OPERATOR_PORT, among others.
 fn is_of_service(name: &str, environment: &BTreeSet<String>) -> bool {
     let services = environment.iter().filter_map(|name| name.strip_suffix("_SERVICE_HOST"));
     let mut rests = services.filter_map(|service| name.strip_prefix(service));
@@ -179,12 +180,12 @@ impl Run {
     #[must_use]
     pub fn namespaces(&self) -> Option<BTreeSet<&str>> {
         let named = self.watch_namespaces.iter().map(String::as_str).filter(|name| !name.is_empty());
-        // A single one that is empty, as a manifest may set the variable, is as if it weren't there.
+        // A single empty name counts as none given: a manifest may set the variable to nothing.
         let is_unset = self.watch_namespaces.iter().all(String::is_empty) && self.watch_namespaces.len() < 2;
         (!is_unset).then(|| named.collect())
     }
 
-    /// What flags say against each other, or can't say.
+    /// The error where flags contradict each other, or can't be used as they are given.
     fn contradiction(&self) -> Option<String> {
         let (min, max) = (self.backoff_min, self.backoff_max);
         if self.namespaces().is_some_and(|names| names.is_empty()) {
@@ -282,7 +283,7 @@ fn duration(text: &str) -> Result<Duration, String> {
     if is_usable { Ok(duration) } else { Err(refused()) }
 }
 
-/// The API server counts the life of a watch in these.
+/// A duration in whole seconds, which is what the API server takes for the life of a watch.
 fn seconds(text: &str) -> Result<Duration, String> {
     let duration = duration(text)?;
     let refused = || format!("write whole seconds, such as 60s or 5m, not {text:?}");

@@ -1,5 +1,6 @@
-//! Tells that a kind is being deleted. Then the objects of that kind are deleted too, and the kind goes with the last one:
-//! also behind a `kubectl apply` that came in between, and said success. That a kind isn't there is told by its watch.
+//! Reports that a kind is being deleted. Kubernetes then deletes all objects of the kind, and the kind with the last one. A
+//! `kubectl apply` in between succeeds, and changes nothing of that. A kind that doesn't exist is reported by the watch of
+//! its objects (`cluster.rs`).
 
 use std::time::Duration;
 

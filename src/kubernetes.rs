@@ -42,7 +42,8 @@ pub enum RequestError {
         /// What happened.
         why: String,
     },
-    /// The API server refused who asks, or a policy what is asked, and will do so again.
+    /// The API server refused the operator (RBAC), or an admission policy or webhook refused the write. The next try will
+    /// be refused as well.
     #[error("{doing}: {words}")]
     Refused {
         /// What was tried.
@@ -204,8 +205,8 @@ where
         self.replace_status("writing the status", object, &PostParams::default()).await
     }
 
-    /// Asks whether the status of `object`, a copy that was read, could be written. Policies are asked as for a write, and
-    /// nothing is stored; nor would it change anything if it were.
+    /// Tries by a dry run whether the status of `object` could be written. RBAC and admission policies decide as for a real
+    /// write, and nothing is stored. `object` is a copy that was just read, so even a real write would change nothing.
     ///
     /// # Errors
     /// As [`RequestError`].

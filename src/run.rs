@@ -142,7 +142,7 @@ async fn operate(options: &config::Run, mut stop: watch::Receiver<bool>) -> Resu
     Ok(())
 }
 
-// What /readyz calls what it depends on.
+// The conditions of /readyz.
 const WATCHES: &str = "watches";
 const NAMESPACES: &str = "namespaces";
 
@@ -251,7 +251,7 @@ impl Operator<'_> {
             deadline: self.options.kubernetes_timeout,
             writes: self.health.writes.clone(),
         };
-        // First, since refusals name the user.
+        // First, since the report of a refusal names the user.
         check.identify().await;
         tokio::spawn(check.run());
     }
@@ -334,7 +334,7 @@ struct WatchedNames {
 }
 
 impl WatchedNames {
-    /// Says which of them don't exist: nothing is done there, though somebody wants it.
+    /// Reports which of these namespaces don't exist: nothing is done there, although somebody wants it.
     fn tell(&self) {
         let is_absent = |name: &&String| !self.registry.has_namespace(name);
         let absent: Vec<_> = self.names.iter().filter(is_absent).map(String::as_str).collect();

@@ -36,8 +36,8 @@ pub fn start(format: LogFormat) {
     }
 }
 
-/// Lines of `key=value`, with the names that the fields have in JSON. The crate for it (tracing-logfmt) escapes each
-/// apostrophe, which readers of logfmt refuse and which people don't like to read.
+/// Formats log lines as `key=value`, with the same field names as in JSON. The crate tracing-logfmt isn't used, since it
+/// escapes each apostrophe: readers of logfmt refuse that.
 struct Logfmt;
 
 impl<S, N> FormatEvent<S, N> for Logfmt

@@ -64,7 +64,7 @@ impl Told {
     /// The same problem after so long is news again.
     const NEWS_AGAIN: Duration = Duration::from_secs(600);
 
-    /// Of this watch.
+    /// For the watch of this name.
     #[must_use]
     pub fn of(what: String) -> Self {
         Self { what, last: None }

@@ -1,5 +1,5 @@
-//! A check at start: whether the API server takes the operator's writes. Otherwise a policy that knows another user as the
-//! operator shows only when a session is to be ended.
+//! A check at start, by a dry run, that the API server accepts the operator's writes. Without this check a wrong policy, one
+//! that lets another user pass as the operator, would show only when a session is to be ended.
 
 use std::fmt::Debug;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use crate::api::work_group::AthenaWorkGroup;
 use crate::kubernetes::{Answer, Requests, within};
 use crate::writes::Writes;
 
-/// So often a write is tried that others get ahead of.
+/// How often the dry run is tried when other writers change or delete the object in between.
 const TRIES: usize = 3;
 
 /// What the check needs.
@@ -28,12 +28,12 @@ pub struct WriteCheck {
     pub namespaces: Option<Vec<String>>,
     /// The deadline of each request.
     pub deadline: Duration,
-    /// What hears of the outcome.
+    /// Where the result is reported.
     pub writes: Writes,
 }
 
 impl WriteCheck {
-    /// Finds out who the operator is to the API server.
+    /// Asks the API server which user the operator is.
     pub async fn identify(&self) {
         let api: Api<SelfSubjectReview> = Api::all(self.client.clone());
         let (params, review) = (PostParams::default(), SelfSubjectReview::default());
@@ -46,7 +46,7 @@ impl WriteCheck {
         }
     }
 
-    /// Tries a write on one object, by a dry run. Where there is no object yet, the first write shows the same.
+    /// Tries one status write by a dry run. Where there is no object yet, the first real write will show a refusal.
     pub async fn run(self) {
         let everywhere = || Api::all(self.client.clone());
         let in_namespace = |namespace: &str| Api::namespaced(self.client.clone(), namespace);
@@ -80,7 +80,7 @@ impl WriteCheck {
             match requests.try_status(Box::new(object)).await {
                 Ok(Answer::Conflict { .. } | Answer::Gone) => {}
                 Ok(Answer::Object(_)) => return true,
-                // Whoever hears of refusals has told it.
+                // A refusal was reported by `Requests` already.
                 Err(problem) => {
                     debug!(%problem, "the check of writes came to nothing");
                     return true;

@@ -1,6 +1,6 @@
-//! Whether the API server takes what the operator writes to its kinds. Where a write is refused, nothing else the operator
-//! does is of use: no finalizer goes, no status tells why, no session is ended. So that is told to the administrator in the
-//! log, and in `/readyz`.
+//! Keeps count of whether the API server accepts the operator's writes to its two kinds. When the API server refuses them,
+//! the operator can do nothing: it can remove no finalizer, write no status, and end no session. So a refusal is reported to
+//! the administrator in the log, and in `/readyz`.
 
 use std::collections::HashMap;
 use std::fmt::{self, Display};
@@ -13,7 +13,7 @@ use tracing::error;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// A refusal that goes on is told in the log again after so long.
 const TOLD_AGAIN: Duration = Duration::from_secs(600);
-/// Who is asked for what by a policy of `deploy/`, whatever a namePrefix puts before it.
+/// The policies of `deploy/` that let only the operator pass. A namePrefix may stand before these names.
 const OUR_POLICIES: [&str; 2] = ["status.athena-operator.dev", "finalizer.athena-operator.dev"];
 
 /// Who refused a write, as the API server's answer tells.
@@ -30,7 +30,8 @@ pub enum Refuser {
 }
 
 impl Refuser {
-    /// Reads the message of an answer with this HTTP status. None: the answer is no refusal of who asks, or of what is asked.
+    /// Reads who refused from the HTTP status and the message of an answer. None where the answer isn't a refusal by
+    /// permissions or policy: a conflict, say, or a value that isn't valid.
     #[must_use]
     pub fn of(code: u16, message: &str) -> Option<Self> {
         if let Some(policy) = quoted(message, "ValidatingAdmissionPolicy ", '\'') {
@@ -69,27 +70,27 @@ impl Display for Refuser {
     }
 }
 
-/// What stands between the quotation marks behind `before`.
+/// The text between the quotation marks that follow `before`.
 fn quoted(message: &str, before: &str, mark: char) -> Option<String> {
     let (_, rest) = message.split_once(before)?;
     let (name, _) = rest.strip_prefix(mark)?.split_once(mark)?;
     Some(name.to_owned())
 }
 
-/// How the API server takes the operator's writes. Clones are the same.
+/// Whether the API server accepts the operator's writes. All clones share one state.
 #[derive(Clone, Debug)]
 pub struct Writes {
     state: Arc<Mutex<State>>,
-    /// Without any further refusal for so long the operator has nothing to write that would be refused.
+    /// When no write was refused for so long, the object that was refused is gone: then the refusals don't count any more.
     forgotten_after: Duration,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    /// Who the operator is to the API server.
+    /// The operator's user name, as the API server says.
     identity: Option<String>,
     refused: Option<Refused>,
-    /// When each was last told of in the log.
+    /// When the log last named each of those who refuse.
     told: HashMap<Refuser, Instant>,
 }
 
@@ -107,12 +108,12 @@ impl Writes {
         Self { state: Arc::default(), forgotten_after: longest_wait.saturating_mul(2).max(2 * PATIENCE) }
     }
 
-    /// Who the operator is to the API server.
+    /// Takes in the operator's user name, as the API server says.
     pub fn identified(&self, user: String) {
         self.lock().identity = Some(user);
     }
 
-    /// The API server took a write.
+    /// The API server accepted a write.
     pub fn accepted(&self) {
         self.lock().refused = None;
     }
@@ -126,7 +127,7 @@ impl Writes {
         }
     }
 
-    /// Notes a refusal. Returns whether it is news.
+    /// Takes in a refusal. Returns whether the log has to name it.
     fn note(&self, by: &Refuser, now: Instant) -> bool {
         let mut state = self.lock();
         let since = state.refused.as_ref().map_or(now, |refused| refused.since);
@@ -138,7 +139,7 @@ impl Writes {
         is_news
     }
 
-    /// What is wrong for `/readyz`: writes have been refused for longer than may be, and none was taken meanwhile.
+    /// The check for `/readyz`: fails when writes have been refused for [`PATIENCE`], and none was accepted meanwhile.
     ///
     /// # Errors
     /// Who refuses whom, and what to do.

@@ -48,7 +48,8 @@ pub const START_RESTORED: &str = "athena-operator.dev/start-restored";
 /// The `status.observedGeneration` of an object whose status nobody has written: the API server shows it by itself.
 const UNOBSERVED: i64 = -1;
 
-/// The annotation, on a ConfigMap of `spec.publishTo`, that names the AthenaSession of its namespace that it was written for.
+/// The annotation on a ConfigMap of `spec.publishTo`. Its value is the name of the AthenaSession, in the same namespace,
+/// that the operator wrote the ConfigMap for.
 pub const PUBLISHED_FOR: &str = "athena-operator.dev/published-for";
 
 /// The label that keeps an object out of Velero's backups.
@@ -66,7 +67,7 @@ pub fn crds() -> Vec<Value> {
             "app.kubernetes.io/name": env!("CARGO_PKG_NAME"),
             "app.kubernetes.io/version": env!("CARGO_PKG_VERSION"),
         });
-        // Whoever deletes one ends every session of the cluster: Helm, Argo CD and Flux are told not to.
+        // Deleting the kind AthenaSession ends every session of the cluster. These tell Helm, Argo CD and Flux to keep the kinds.
         crd["metadata"]["annotations"] = json!({
             "helm.sh/resource-policy": "keep",
             "argocd.argoproj.io/sync-options": "Prune=false,Delete=false",
@@ -83,7 +84,7 @@ fn begin_unobserved(crd: &mut Value) {
         let status = version["schema"]["openAPIV3Schema"]["properties"]["status"].as_object_mut();
         let Some(status) = status else { continue };
         status.insert("default".to_owned(), json!({"observedGeneration": UNOBSERVED}));
-        // The API server keeps a null where it may be one, and puts the default in its place where it may not.
+        // Where a field is nullable, the API server keeps a null. Where it isn't, the default takes the place of the null.
         status.remove("nullable");
     }
 }
@@ -115,8 +116,9 @@ where
     Ok(serde_json::from_value(value).unwrap_or_default())
 }
 
-/// A generation that was observed. The API server's own default, [`UNOBSERVED`], isn't one: an object whose status says
-/// nothing else must look as if it had no status, since what starts a session depends on whether one was written.
+/// Reads `status.observedGeneration`, and the API server's default ([`UNOBSERVED`]) as None. An object whose status holds
+/// nothing but that default must look like one without a status: whether a session was started for an object is decided
+/// by whether the operator has written a status.
 fn written<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
     let generation = Option::<i64>::deserialize(deserializer)?;
     Ok(generation.filter(|generation| *generation > UNOBSERVED))

@@ -58,7 +58,7 @@ reasons! {
     EndWithDisabled: True, Stalled, Slow, true;
     /// The API server refuses the operator what spec.endWith names.
     EndWithForbidden: True, Stalled, Slow, true;
-    /// AWS denies the operator GetSession. The session takes calculations, and is ended, all the same.
+    /// AWS denies the operator GetSession. The session can be used, and is ended when that is asked for, all the same.
     GetSessionDenied: True, Stalled, Slow, true;
     /// The session has no healthy coordinators, and is billed all the same: a person ends it.
     Degraded: False, Stalled, Slow, true;

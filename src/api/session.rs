@@ -189,8 +189,8 @@ pub struct AthenaSessionSpec {
     #[x_kube(merge_strategy = ListMerge::Map(vec!["kind".into(), "name".into()]))]
     pub end_with: Vec<Workload>,
 
-    /// Deletes this object so long after its session has ended, and the workloads of endWith have finished: until then it
-    /// says what they wait for. A duration in Go's notation, in whole seconds, up to 16 characters, such as `90m`, `24h` or
+    /// Deletes this object so long after its session has ended and the workloads of endWith have finished. While such a
+    /// workload is there, the object stays and says why that one has no session. A duration in Go's notation, in whole seconds, up to 16 characters, such as `90m`, `24h` or
     /// `1h30m`; there are no days. An object with start that Argo CD, Flux or Helm tracks is kept, since they would create
     /// it anew, which would start another session. It may change at any time. Default: it stays.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -252,7 +252,8 @@ fn duration(name: &str) -> kube::core::Rule {
         "{name} is a duration in whole seconds, from 1s to 99999h, such as 90s, 10m or 1h30m; there are no days (three of \
          them are 72h), and no milliseconds (500 minutes are 500m)"
     );
-    // Right whether getMilliseconds counts all of them, as it does, or those beside whole seconds, as CEL has it.
+    // The API server's getMilliseconds returns the whole duration in milliseconds; by the CEL specification it returns only
+    // the part below a second. The remainder is the same.
     let is_whole = "duration(self) >= duration('1s') && duration(self).getMilliseconds() % 1000 == 0";
     kube::core::Rule::new(format!("{} && {is_whole}", go("self"))).message(message.as_str())
 }
@@ -419,7 +420,8 @@ pub struct StartAttempt {
     pub at: Time,
     /// What came of it. Unknown: no answer is recorded. Refused: nothing was started. Started: the session is.
     pub outcome: StartOutcome,
-    /// The work group's engine as it was known then. A call that is repeated goes by it, so that it asks for the same.
+    /// The work group's engine, if it was known when this attempt was recorded. A repeated call uses this engine, not the
+    /// one that is known by then, so that it asks for the same as the first call.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub engine_version: Option<String>,
 }

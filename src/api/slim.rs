@@ -77,7 +77,7 @@ pub enum StartPlace {
     Waits,
     /// It may have a session.
     Counts,
-    /// Its session has ended, or none can be started for it, or its workloads aren't to run yet.
+    /// Its session has ended, or none can be started for it, or its workloads are suspended or have finished.
     Free,
 }
 
@@ -86,11 +86,11 @@ impl StartPlace {
         let conditions = status["conditions"].as_array();
         let is_true =
             |name: &str| conditions.into_iter().flatten().any(|it| it["type"] == name && it["status"] == "True");
-        // It is in nobody's way as long as its workloads are.
+        // While its workloads are suspended, or have finished, it starts nothing. So it leaves the place to others.
         let is_waiting =
             |it: &Value| it["type"] == "Reconciling" && it["reason"] == Reason::WaitingForWorkload.as_str();
         let waits_for_workload = || conditions.into_iter().flatten().any(is_waiting);
-        // With --read-only each object is told how it would stand without it.
+        // `ReadOnly` is a forecast: without --read-only this object would start its session, and need its place.
         let is_forecast = |it: &Value| it["reason"] == Reason::ReadOnly.as_str();
         let is_read_only = || conditions.into_iter().flatten().any(is_forecast);
         match &status["startAttempt"]["outcome"] {
@@ -259,7 +259,7 @@ impl Raw {
         if !raw.spec["ttlAfterEnded"].is_null() {
             raw.metadata.tracked_by = raw.metadata.tracker();
         }
-        // That it was restored matters where it would start a session.
+        // The label is kept only where it counts: a restored object with `start` must not start a session by itself.
         if raw.spec["start"].is_object() {
             raw.metadata.restored_by = raw.metadata.labels.as_ref().and_then(|labels| labels.get(RESTORED).cloned());
         }

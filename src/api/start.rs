@@ -237,8 +237,8 @@ pub struct StartBounds {
         .message("tagKeys must not begin with athena-operator.dev/ or aws:, which belong to the operator and to AWS"))]
     pub tag_keys: Vec<String>,
 
-    /// What a session has, member by member, where it doesn't say itself. What the work group's engine doesn't take isn't
-    /// used.
+    /// Defaults for sessions, member by member: each is used where the AthenaSession doesn't set that member. Defaults that
+    /// the work group's engine doesn't take aren't used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub engine_configuration: Option<EngineConfiguration>,
 }

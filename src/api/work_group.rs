@@ -218,9 +218,9 @@ pub struct AthenaWorkGroupStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub undeclared: Option<u32>,
 
-    /// How many calls a second of each of Athena's operations the operator found to be allowed in this account and Region.
-    /// It tells them anew every few minutes at the most. An operation that is missing is called at the rate that the
-    /// operator begins with.
+    /// For each of Athena's operations, how many calls a second the operator found to be allowed in this account and Region.
+    /// The operator updates these figures every 5 minutes at the most. An operation that isn't listed is called at the
+    /// operator's --athena-rate.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "readable")]
     pub calls_per_second: BTreeMap<String, String>,
 

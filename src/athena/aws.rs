@@ -177,7 +177,8 @@ impl Athena {
     pub async fn account(&self) -> Result<String, CallError> {
         const OPERATION: Operation = Operation::GetCallerIdentity;
         if let Err(no_region) = self.require_settings(OPERATION) {
-            // Whoever needs no Region of his own needs credentials all the same, and hears of those first.
+            // With --require-work-group the operator needs no Region of its own, but it needs credentials. So missing
+            // credentials are told before a missing Region.
             return Err(self.credentials_missing().await.unwrap_or(no_region));
         }
         let answer = self.observed(OPERATION, self.sts.get_caller_identity().send()).await?;
@@ -331,20 +332,20 @@ impl Athena {
         // On the heap: the SDK's futures are large, and each pass would have room for one.
         let answer = Box::pin(call).await.map_err(|error| failure(operation, &error, self.endpoint(operation)));
         self.metrics.called(operation, answer.as_ref().err(), began.elapsed());
-        // STS isn't Athena.
+        // GetCallerIdentity is answered by STS, which says nothing of an outage of Athena.
         if operation != Operation::GetCallerIdentity {
             self.recovery.heard(operation, answer.as_ref().err(), Instant::now());
         }
         answer
     }
 
-    /// Asks Athena for any answer at all, by a request without a signature. Athena refuses it before it looks at what is
-    /// asked: the request needs no right, counts against no quota, and shows in no CloudTrail.
+    /// Finds out whether Athena answers at all, by a request without a signature. Athena refuses that request before it
+    /// looks at what is asked. So the request needs no right, counts against no quota, and doesn't show in CloudTrail.
     ///
     /// # Errors
     /// Where there is no answer, or one that isn't Athena's.
     pub async fn reach(&self) -> Result<(), CallError> {
-        // It stands for all: whichever operation is named is refused.
+        // Any operation would do, since Athena refuses each request without a signature.
         const OPERATION: Operation = Operation::GetSessionStatus;
         self.require_settings(OPERATION)?;
         let request = self.athena.get_session_status().session_id("none").customize().interceptor(Unsigned);
@@ -382,12 +383,12 @@ impl Athena {
     }
 }
 
-/// Says which profile AWS_PROFILE names, where no file has it. The SDK would pass over that, and might find the
-/// credentials of somebody else: those of the machine, say.
+/// What is wrong where AWS_PROFILE names a profile that no file has; None where all is well. The SDK ignores the variable
+/// then, and might find the credentials of somebody else: those of the machine, say.
 async fn wrong_profile() -> Option<String> {
     let set = |name: &str| std::env::var(name).ok().filter(|value| !value.trim().is_empty());
     let asked = set("AWS_PROFILE")?;
-    // What it says of a file that can't be read is told by the SDK when credentials are asked for.
+    // A file that can't be read isn't reported here: the SDK reports it when credentials are needed.
     let found = profile::load(&Default::default(), &Default::default(), &Default::default(), None).await.ok()?;
     if found.get_profile(&asked).is_some() {
         return None;
@@ -532,7 +533,7 @@ fn session_status(
     })
 }
 
-/// AUTO, which may be selected, is no engine.
+/// The engine that runs. The selected version may be AUTO, which is no engine.
 fn effective(version: Option<types::EngineVersion>) -> Option<Engine> {
     version.and_then(|version| version.effective_engine_version).as_deref().map(engine_of)
 }
@@ -647,7 +648,7 @@ where
     (ErrorClass::Unavailable, code.to_owned(), message)
 }
 
-/// The innermost cause alone, which has the plain words: those around it are names of the SDK's parts.
+/// The message of the innermost cause. The causes around it only name parts of the SDK.
 fn innermost(error: &dyn StdError) -> String {
     let mut innermost = error;
     while let Some(cause) = innermost.source() {
@@ -656,8 +657,8 @@ fn innermost(error: &dyn StdError) -> String {
     one_line(&innermost.to_string())
 }
 
-/// The same of an error that is about credentials. Its own words may hold secrets: the output of a credential process,
-/// say.
+/// The class, code and message of an error about credentials. The error's own words aren't shown: they may hold secrets,
+/// such as the output of a credential process.
 fn explain_credentials(error: &CredentialsError) -> (ErrorClass, &'static str, &'static str) {
     let (class, message) = match error {
         CredentialsError::CredentialsNotLoaded(_) => (ErrorClass::NotConfigured, NO_CREDENTIALS),
@@ -717,7 +718,8 @@ fn class_of_start(class: ErrorClass, code: &str, message: &str) -> ErrorClass {
         "SessionAlreadyExistsException" => ErrorClass::AlreadyStarted,
         "TooManyRequestsException" => ErrorClass::NoCapacity,
         "InvalidRequestException" if says(&["idempoten", "client request token"]) => ErrorClass::AlreadyStarted,
-        // Only what is known to pass is waited for. A request that can never fit speaks of capacities and quotas, too.
+        // Only these two texts are known to pass by waiting. Athena speaks of capacities and quotas also where a request
+        // can never be granted: waiting for that would go on for ever.
         "InvalidRequestException" if says(&["maximum allowed sessions", "required capacity not being available"]) => {
             ErrorClass::NoCapacity
         }

@@ -14,7 +14,7 @@ pub enum Denial<'a> {
         action: Option<&'a str>,
         /// The resource that AWS names, if it names one in full.
         resource: Option<&'a str>,
-        /// A policy denies the action, so that it doesn't help to allow it.
+        /// A policy denies the action explicitly. Then it doesn't help to allow the action in another policy.
         is_explicit: bool,
     },
     /// The credentials have expired.
@@ -68,7 +68,8 @@ fn is_action(word: &str) -> bool {
     word.split_once(':').is_some_and(|(service, action)| is_word(service) && is_word(action))
 }
 
-/// One that was cut because the message was too long names another resource.
+/// Whether the word is a whole ARN. A message that was too long was cut: what is left of an ARN then would name another
+/// resource.
 fn is_resource(word: &str) -> bool {
     let is_plain = |c: char| c.is_ascii_graphic() && !matches!(c, '"' | '\'' | '`' | '<' | '>');
     (1..=1011).contains(&word.len()) && word.chars().all(is_plain)

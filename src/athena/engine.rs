@@ -15,14 +15,14 @@ pub enum Engine {
     PySpark3,
     /// Apache Spark version 3.5: clients connect to the session itself, by Spark Connect. It has no calculations.
     Spark35,
-    /// An engine of SQL queries, which has no sessions; by Athena's word, where that is known.
+    /// An engine for SQL queries, which has no sessions. Holds Athena's name of it, where that is known.
     NotSpark(Option<Box<str>>),
-    /// An engine that this operator doesn't know, by Athena's word.
+    /// An engine that this operator doesn't know. Holds Athena's name of it.
     Unknown(Box<str>),
 }
 
 impl Engine {
-    /// Athena's word, where that is known.
+    /// Athena's name of this engine, where that is known.
     #[must_use]
     pub fn version(&self) -> Option<&str> {
         match self {
@@ -33,7 +33,7 @@ impl Engine {
         }
     }
 
-    /// The engine of a work group that a call was refused for, where Athena says that it isn't Spark.
+    /// [`Engine::NotSpark`] where Athena refused a call because the work group isn't for Spark; None for any other error.
     #[must_use]
     pub fn of_refusal(error: &CallError) -> Option<Self> {
         error.message.contains("EngineVersion is not Spark").then_some(Self::NotSpark(None))
@@ -120,9 +120,9 @@ impl Setting {
 pub enum EngineKnowledge {
     /// Athena hasn't been asked yet.
     Awaited,
-    /// It is this one.
+    /// The engine, as Athena said.
     Known(Engine),
-    /// It can't be told; GetWorkGroup failed so, where it was called.
+    /// The engine isn't known, and nothing waits for it any more. Holds the failure of GetWorkGroup, if there was one.
     NotKnown(Option<Arc<CallError>>),
 }
 

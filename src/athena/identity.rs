@@ -23,7 +23,7 @@ pub struct Identity {
     pub way: Way,
     athena: Athena,
     scope: watch::Sender<Scope>,
-    /// What STS answered last.
+    /// The last answer of GetCallerIdentity; None before the first.
     answer: watch::Sender<Option<Result<(), CallError>>>,
 }
 
@@ -36,7 +36,7 @@ impl Identity {
         Self { way, athena, scope: watch::Sender::new(scope), answer: watch::Sender::new(None) }
     }
 
-    /// What STS has answered, from now on each time it is asked.
+    /// The answers of GetCallerIdentity: the last one, and each further one as it comes.
     #[must_use]
     pub fn answers(&self) -> watch::Receiver<Option<Result<(), CallError>>> {
         self.answer.subscribe()

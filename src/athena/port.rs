@@ -33,7 +33,7 @@ pub enum SessionState {
     Degraded,
     /// No longer running, due to a failure.
     Failed,
-    /// An end by a word that this operator doesn't know: Athena says when the session ended.
+    /// The session has ended, in a state that this operator doesn't know: Athena says when it ended. Holds Athena's word.
     Ended(String),
     /// A state that this operator doesn't know: not ended.
     Unknown(String),
@@ -72,8 +72,8 @@ impl SessionState {
         matches!(self, Self::Terminated | Self::Failed | Self::Ended(_))
     }
 
-    /// A state by Athena's word, of a session that ended then, if Athena says so. Only of a word that isn't known does
-    /// that time decide: Athena calls an ended session of Spark 3.5 STOPPED in some places.
+    /// Reads the state from Athena's word for it. A session whose state isn't known, and that has an end time, has ended:
+    /// Athena calls an ended session of Spark 3.5 STOPPED in some places. Where the state is known, the end time doesn't count.
     #[must_use]
     pub fn read(word: &str, ended_at: Option<Timestamp>) -> Self {
         match Self::from(word) {
@@ -272,7 +272,7 @@ pub struct Scope {
     pub since: Option<Instant>,
     /// How far Athena's clock is ahead of ours.
     pub skew: SignedDuration,
-    /// When an outage ended last: what it had put off may be tried at once.
+    /// When an outage of Athena last ended. Calls that failed in it may be made again at once.
     pub recovered_at: Option<Instant>,
 }
 
@@ -381,7 +381,7 @@ impl ErrorClass {
         Self::Unavailable,
     ];
 
-    /// Whether Athena couldn't be asked at all, or gave no answer: that is nothing about one session.
+    /// Whether Athena couldn't be asked at all, or gave no usable answer. Such a failure says nothing of one session.
     #[must_use]
     pub fn is_outage(self) -> bool {
         matches!(self, Self::Unavailable | Self::NotConfigured)
@@ -405,8 +405,8 @@ pub struct CallError {
 }
 
 impl CallError {
-    /// Whether it tells a person the same as another one. The words may differ in a time, but not where they are all that
-    /// tells what is wrong with a request.
+    /// Whether the two errors tell a person the same. For an invalid request the message counts, since only the message says
+    /// what is wrong. For a denial the right and the resource count. Otherwise the message doesn't count: it may hold a time.
     #[must_use]
     pub fn says_the_same(&self, other: &Self) -> bool {
         let kind = |error: &Self| (error.operation, error.class, error.code.clone());
@@ -415,7 +415,7 @@ impl CallError {
         is_same && kind(self) == kind(other)
     }
 
-    /// Whether nothing has come back that AWS could have said.
+    /// Whether AWS gave no answer: nothing came back, or something that AWS wouldn't say.
     #[must_use]
     pub fn is_unanswered(&self) -> bool {
         let own = ["NoAnswer", "NoCredentials", "Timeout", "UnusableAnswer"];

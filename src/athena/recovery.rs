@@ -1,8 +1,9 @@
-//! When Athena answers again after an outage, as all calls by one identity, in one Region, show it together.
+//! Notices the end of an outage of Athena, by the answers to all calls of one identity in one Region.
 //!
-//! Each object waits for its own back-off, which grows to minutes. A good answer to anybody's call shows that the outage is
-//! over: [`Scope::recovered_at`](super::port::Scope) has that moment, and nobody waits any longer. Where the answer was to
-//! another operation, the one that failed may go on failing: then its back-off is cut short less and less often.
+//! In an outage each object backs off by itself, for up to minutes. The first good answer to any call shows that the outage
+//! is over. [`Scope::recovered_at`](super::port::Scope) holds that moment, and each object tries again at once. A good answer
+//! to one operation doesn't prove that another one works: an operation that goes on failing is tried early less and less
+//! often.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
@@ -11,10 +12,10 @@ use tokio::sync::watch;
 
 use super::port::{CallError, ErrorClass, Operation};
 
-/// So many failures in a row of one operation, whoever called, count as an outage.
+/// So many failures of one operation in a row, for any objects, count as an outage.
 const OUTAGE: u32 = 3;
 
-/// The answers of all calls, as far as they tell an outage from its end.
+/// Counts failures over all calls, and holds when an outage last ended.
 #[derive(Debug, Default)]
 pub struct Recovery {
     failures: Mutex<Failures>,
@@ -30,12 +31,12 @@ struct Failures(Vec<Streak>);
 struct Streak {
     operation: Operation,
     failures: u32,
-    /// From so many failures on a good answer to another operation counts as the end of an outage.
+    /// A good answer to another operation counts as the end of an outage only after so many failures.
     counts_from: u32,
 }
 
 impl Recovery {
-    /// A call ended so.
+    /// Takes in how a call ended.
     pub fn heard(&self, operation: Operation, error: Option<&CallError>, now: Instant) {
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
         if failures.heard(operation, error.map(|error| error.class)) {
@@ -49,7 +50,7 @@ impl Recovery {
         *self.recovered_at.borrow()
     }
 
-    /// Hears of the end of each outage from now on.
+    /// Tells of the end of each outage from now on.
     #[must_use]
     pub fn subscribe(&self) -> watch::Receiver<Option<Instant>> {
         self.recovered_at.subscribe()
@@ -57,14 +58,14 @@ impl Recovery {
 }
 
 impl Failures {
-    /// A call ended so. Whether that ends an outage.
+    /// Takes in how a call ended. Returns whether that ends an outage.
     fn heard(&mut self, operation: Operation, class: Option<ErrorClass>) -> bool {
         match class {
             Some(class) if class.is_outage() => {
                 self.failed(operation);
                 false
             }
-            // It answers, and has too much to do: more calls would be wrong.
+            // Athena answers, but has too much to do: calling again at once would make that worse.
             Some(ErrorClass::Throttled) => false,
             _ => self.answered(operation),
         }
@@ -110,7 +111,7 @@ mod tests {
         assert!(failures.heard(LOOK, Some(ErrorClass::Denied)));
     }
 
-    /// Otherwise each answer to somebody else would take the back-off of what fails for ever.
+    /// Otherwise an operation that fails for ever would have no back-off: each answer to another operation would end it.
     #[test]
     fn what_goes_on_failing_is_cut_short_less_and_less_often() {
         let mut failures = Failures::default();

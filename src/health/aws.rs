@@ -1,7 +1,7 @@
-//! Whether AWS can be used, as `/readyz` tells it.
+//! Whether AWS can be used, as `/readyz` says it.
 //!
-//! A rollout should see what waiting doesn't heal: no credentials, no Region, an endpoint that isn't AWS. An outage of AWS
-//! heals by itself, and an operator that has been answered once stays ready through it.
+//! A rollout should stop for what waiting doesn't heal: no credentials, no Region, an endpoint that isn't AWS. An outage of
+//! AWS heals by itself: an operator that AWS has answered once stays ready through an outage.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,15 +13,15 @@ use super::Readiness;
 use crate::athena::identity::Identity;
 use crate::athena::port::{CallError, ErrorClass};
 
-/// What `/readyz` calls the question whether the operator has credentials that AWS takes.
+/// The condition of `/readyz`: the operator has credentials that AWS accepts.
 const CREDENTIALS: &str = "AWS credentials";
-/// What `/readyz` calls the question whether Athena answers at all.
+/// The condition of `/readyz`: Athena answers at all.
 const ENDPOINT: &str = "Athena's endpoint";
 
 /// The longest wait between two attempts to reach Athena's endpoint.
 const MOST_WAIT: Duration = Duration::from_secs(30);
 
-/// The conditions about AWS fail until [`tell`] knows better.
+/// Makes the conditions about AWS fail until [`tell`] has had an answer.
 pub fn begin(readiness: &Readiness, require_work_group: bool) {
     let unasked = || Err("it hasn't been asked yet".to_owned());
     readiness.set(CREDENTIALS, unasked());
@@ -31,7 +31,8 @@ pub fn begin(readiness: &Readiness, require_work_group: bool) {
     }
 }
 
-/// Tells what AWS answers to the operator's own identity, which each role is assumed with, too.
+/// Keeps the conditions about AWS up to date, by the answers to the operator's own identity. Roles are assumed with that
+/// identity, too.
 pub async fn tell(own: Arc<Identity>, readiness: Readiness, require_work_group: bool, first_wait: Duration) {
     if require_work_group {
         tell_credentials(&own, &readiness, |error| error.code != "NoRegion").await;
@@ -56,7 +57,7 @@ async fn tell_credentials(own: &Identity, readiness: &Readiness, matters: impl F
     }
 }
 
-/// Until the first answer: later silence is an outage.
+/// Asks until Athena has answered once. When Athena is silent later, that is an outage, which doesn't fail `/readyz`.
 async fn tell_endpoint(own: &Identity, readiness: &Readiness, first_wait: Duration) {
     let mut wait = first_wait;
     while let Err(error) = own.athena().reach().await {
@@ -76,7 +77,7 @@ fn set(readiness: &Readiness, name: &str, problem: Option<String>) {
     readiness.set(name, problem.map_or(Ok(()), Err));
 }
 
-/// What the answers so far mean.
+/// What the answers of AWS so far mean.
 #[derive(Debug, Default)]
 struct Answers {
     /// AWS has answered, so that silence is an outage.
@@ -85,7 +86,7 @@ struct Answers {
 }
 
 impl Answers {
-    /// There is another answer: None where all is well.
+    /// Takes in another answer; None where the call succeeded.
     fn heard(&mut self, error: Option<&CallError>) {
         match error {
             None => *self = Self { answered: true, problem: None },
@@ -99,7 +100,7 @@ impl Answers {
                 | ErrorClass::Unavailable
                 | ErrorClass::NoCapacity
                 | ErrorClass::AlreadyStarted => {
-                    // It is AWS that answers, and what it says passes.
+                    // AWS answers, and this trouble passes by itself.
                     if !self.answered {
                         *self = Self { answered: true, problem: None };
                     }
@@ -113,7 +114,7 @@ impl Answers {
     }
 }
 
-/// The operator's own words stand alone; those of AWS need the call that they answer.
+/// The error in one sentence. A message of the operator's own stands alone; a message of AWS needs the name of the call.
 fn sentence(error: &CallError) -> String {
     let is_own = error.is_unanswered() || error.class == ErrorClass::NotConfigured;
     if is_own { error.message.clone() } else { error.to_string() }

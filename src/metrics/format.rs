@@ -1,4 +1,4 @@
-//! The two forms that `/metrics` has: what a client asks for by its Accept header.
+//! The two formats of `/metrics`. The Accept header of a request chooses.
 
 use std::collections::BTreeSet;
 
@@ -34,7 +34,7 @@ impl Format {
 const OPEN_METRICS: (&str, &str) = ("application/openmetrics-text", "1.0.0");
 const TEXT: (&str, &str) = ("text/plain", "0.0.4");
 
-/// How much a client wants a media type, from 0 to 1; without a version any of them will do.
+/// How much a client wants this media type, from 0 to 1. A media range without a version takes each version.
 fn weight(accept: &str, (media_type, version): (&str, &str)) -> f32 {
     let weight = |range: &str| {
         let mut parts = range.split(';').map(str::trim);
@@ -49,8 +49,8 @@ fn weight(accept: &str, (media_type, version): (&str, &str)) -> f32 {
     accept.split(',').filter_map(weight).fold(0.0, f32::max)
 }
 
-/// OpenMetrics in Prometheus' text format: there a counter's name has its `_total` also where it is described, and
-/// nothing marks the end.
+/// Turns OpenMetrics into Prometheus' text format. There the name of a counter ends in `_total` also in its `# HELP` and
+/// `# TYPE` lines, and no line marks the end.
 pub(super) fn text_of(open_metrics: &str) -> String {
     let of_counter = |line: &'_ str| Some(line.strip_prefix("# TYPE ")?.strip_suffix(" counter")?.to_owned());
     let counters: BTreeSet<_> = open_metrics.lines().filter_map(of_counter).collect();

@@ -53,7 +53,7 @@ pub struct Shell {
     pub timing: Timing,
     /// The deadline of each request to Kubernetes.
     pub deadline: Duration,
-    /// What hears whether writes are taken.
+    /// Where each accepted and each refused write is reported.
     pub writes: Writes,
 }
 
@@ -107,14 +107,14 @@ pub struct Memory {
     pub watched_by: Option<(Arc<Poller>, String)>,
     /// It waits for a token.
     pub has_queued: bool,
-    /// An outage has put off a call: who hears of its end.
+    /// What tells of the end of the outage that a call of this object waits for; None where no call does.
     pub waits_for: Option<Arc<Recovery>>,
     /// The version of the newest copy that a request returned.
     pub newest: Option<u64>,
 }
 
 impl Memory {
-    /// Whether the outage is over that has put off a call. True once.
+    /// Whether the outage that a call waits for is over. Returns true only once.
     pub fn is_relieved(&mut self) -> bool {
         let knowledge = &self.knowledge;
         self.waits_for.take_if(|recovery| knowledge.is_relieved(recovery.recovered_at())).is_some()

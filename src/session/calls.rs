@@ -156,7 +156,7 @@ impl Shell {
             }
         }
         let accepted = answer?;
-        // A call that is repeated tells nothing new.
+        // No second event with the same words when the call is repeated.
         if knowledge.accepted_for != Some(reason) {
             let why = reason.clause();
             let notice = Notice::normal("Terminating", format!("Athena accepted the end of session {session}: {why}"));

@@ -210,7 +210,7 @@ impl Context {
         self.shell.leave(key, kept.memory);
     }
 
-    /// Those whose long wait is over get a pass, and those that waited for the end of an outage.
+    /// Gives a pass to objects whose long wait is over, and to objects that wait for an outage that has ended.
     fn wake_due(&self) {
         let now = Instant::now();
         for (key, kept) in self.kept().iter_mut() {

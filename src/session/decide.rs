@@ -249,7 +249,7 @@ pub(super) fn look_first(view: &View<'_>) -> Step {
     }
 }
 
-/// How long the poller may still take to show the session; None: the object asks for itself.
+/// How long the object waits for the poller to show the session; None where the object makes a call of its own.
 pub(super) fn poller_is_awaited(view: &View<'_>) -> Option<Duration> {
     let knowledge = view.knowledge;
     if !view.polled || knowledge.unlisted {
@@ -259,13 +259,13 @@ pub(super) fn poller_is_awaited(view: &View<'_>) -> Option<Duration> {
     if patience.is_zero() { None } else { Some(patience) }
 }
 
-/// GetSession is denied. GetSessionStatus tells whether the session has ended, or doesn't exist; that it is in the work
-/// group that it must be in, a list of that work group tells.
+/// What to do where GetSession is denied. GetSessionStatus shows whether the session has ended, or doesn't exist. Only a
+/// list of the work group shows that the session is in the work group that the object must use.
 fn look_without_description(view: &View<'_>) -> Step {
     let knowledge = view.knowledge;
     let next_look =
         knowledge.looked_at.filter(|_| knowledge.seen.is_some()).map(|looked_at| looked_at + view.timing.steady);
-    // A long listing isn't begun anew for a look in between.
+    // A listing that is under way is finished first: GetSessionStatus in between would begin it anew.
     let Some(next_look) = next_look.filter(|next| *next > view.now.tick || knowledge.listing.is_some()) else {
         return call(view, Step::Look);
     };
@@ -278,7 +278,7 @@ fn look_without_description(view: &View<'_>) -> Step {
     by_then(step, until_described(view))
 }
 
-/// How long from now until GetSession is tried again, where it is denied; zero: that is due.
+/// Where GetSession is denied, how long from now until it is tried again; zero when that is due.
 pub(super) fn until_described(view: &View<'_>) -> Option<Duration> {
     view.knowledge.undescribed.as_ref().map(|it| view.until(it.trouble.retry_at))
 }
@@ -399,7 +399,8 @@ fn look_on(view: &View<'_>) -> Step {
     look_at(view, next.unwrap_or(view.now.tick))
 }
 
-/// Looks again when it is time to; and tries GetSession again where it was denied, so that this isn't told for ever.
+/// Looks at the session again when that is due. Where GetSession was denied, tries it again, so that the condition doesn't
+/// report the denial for ever after the right was granted.
 fn look_on_alive(view: &View<'_>, seen: &Seen) -> Step {
     match until_described(view) {
         Some(wait) if wait.is_zero() => call(view, Step::Describe),
@@ -409,8 +410,8 @@ fn look_on_alive(view: &View<'_>, seen: &Seen) -> Step {
 
 fn look_when_due(view: &View<'_>, seen: &Seen) -> Step {
     let interval = verdict::verdict(view).map_or(view.timing.changing, |verdict| interval(view, verdict.reason));
-    // Only in case the poller doesn't show it. One that takes minutes to list all sessions shows each of them as often:
-    // otherwise thousands of objects would look for themselves, and slow it down further.
+    // The object looks for itself only if the poller doesn't show the session in time. Where a list of all sessions takes
+    // minutes, that time is longer: otherwise thousands of objects would make calls of their own, and slow the list down.
     let polled = view.timing.steady.max(interval * 3).max(view.sweep_took * 3);
     let grace = if view.polled { polled } else { interval };
     look_at(view, seen.at + grace)

@@ -1,4 +1,5 @@
-//! What follows from the engine of the work group, and of the session. PURE.
+//! What depends on the engine of the work group or of the session: whether a session that is CREATED can be used, and which
+//! starts the engine doesn't take. PURE.
 
 use super::knowledge::{Described, Seen};
 use super::verdict::Verdict;
@@ -7,7 +8,7 @@ use crate::api::reason::Reason;
 use crate::athena::engine::{Engine, EngineKnowledge};
 use crate::athena::port::SessionState;
 
-/// For whoever has just changed the engine of a work group.
+/// A sentence for a person who has just changed the engine of a work group, and still sees the old one.
 pub const ASKED: &str = "Athena is asked for the engine once an hour.";
 
 /// The engine of a session: its own, where Athena has shown that; else that of its work group.
@@ -16,14 +17,15 @@ pub fn of_session<'a>(view: &View<'a>, seen: &'a Seen) -> Option<&'a Engine> {
     seen.status.engine.as_ref().or_else(|| view.terms.engine.known())
 }
 
-/// Whether the session can be used in the state CREATED: on Spark 3.5 it stays in it until somebody connects. On PySpark 3
-/// it takes no calculation yet.
+/// Whether the session can be used in the state CREATED. On Spark 3.5 it can: the session stays CREATED until somebody
+/// connects. On PySpark 3 a CREATED session takes no calculation yet.
 #[must_use]
 pub fn is_usable_as_created(view: &View<'_>, seen: &Seen) -> bool {
     of_session(view, seen) == Some(&Engine::Spark35)
 }
 
-/// Whether GetSession is wanted, since it tells the session's engine, on which it depends whether the session can be used.
+/// Whether GetSession has to be called for the session's engine: the session is CREATED, nothing else shows the engine, and
+/// the engine decides whether the session can be used.
 #[must_use]
 pub fn is_wanted(view: &View<'_>, seen: &Seen) -> bool {
     seen.status.state == SessionState::Created
@@ -32,7 +34,7 @@ pub fn is_wanted(view: &View<'_>, seen: &Seen) -> bool {
         && view.knowledge.described == Described::No
 }
 
-/// What to say of a session that is CREATED and can't be used yet, as far as is known.
+/// The message for a session that is CREATED, and can't be used as far as the operator knows.
 #[must_use]
 pub fn created(view: &View<'_>, seen: &Seen) -> String {
     if of_session(view, seen).is_some() || view.knowledge.described == Described::No {

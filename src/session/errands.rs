@@ -236,7 +236,8 @@ fn new_config_map(name: &str, object: &AthenaSession, data: BTreeMap<String, Str
     ConfigMap { metadata, data: Some(data), ..ConfigMap::default() }
 }
 
-/// What shows that a ConfigMap is the object's. A backup doesn't hold it: restored, it would name a session of the past.
+/// Marks a ConfigMap as this object's, by labels, annotation and owner. A label keeps the ConfigMap out of Velero's backups:
+/// a restored one would lead workloads to a session that has ended.
 fn mark(metadata: &mut ObjectMeta, object: &AthenaSession) {
     let labels = [(MANAGED_BY, REPORTER), (EXCLUDED_FROM_BACKUP, "true")];
     let labels = labels.map(|(name, value)| (name.to_owned(), value.to_owned()));
@@ -259,9 +260,10 @@ fn is_owned(metadata: &ObjectMeta, object: &AthenaSession) -> bool {
     owners.into_iter().any(|owner| Some(&owner.uid) == object.metadata.uid.as_ref())
 }
 
-/// Whether a ConfigMap of the very name that the object publishes to is the object's to write and to remove. One that nothing
-/// owns is, where it was written for an object of this name: its owner went with `--cascade=orphan`, or was restored from a
-/// backup. Who can write these marks can write and remove the ConfigMap as well, and gains nothing by them.
+/// Whether the object may write and remove this ConfigMap, which has the name that `spec.publishTo` gives. It may if it owns
+/// the ConfigMap; or if nothing does, and the operator wrote the ConfigMap for an object of this name. The owner is lost by
+/// `--cascade=orphan`, and when an object is restored from a backup. Whoever could forge the marks of the second case can
+/// write and remove the ConfigMap anyway, and gains nothing.
 fn is_ours(config_map: &ConfigMap, object: &AthenaSession) -> bool {
     let is_unowned = config_map.owner_references().is_empty();
     let is_written_by_us = config_map.labels().get(MANAGED_BY).is_some_and(|by| by == REPORTER);

@@ -76,7 +76,8 @@ fn rest(view: &View<'_>) -> Option<Duration> {
     if view.is_deleted() || !view.is_held() || tracker(view).is_some() || workload::keeps_object(view) {
         return None;
     }
-    // What waited for the session in vain finishes later, and then somebody looks for the reason.
+    // A workload that waited for the session in vain finishes after the session. The time counts from then, since somebody
+    // will look here for the reason.
     let ended_at = workload::finished_at(view).max(Some(ended_at(view)?))?;
     let due = ended_at.checked_add(SignedDuration::try_from(ttl).ok()?).ok()?;
     Some(Duration::try_from(due.duration_since(limits::athena_now(view))).unwrap_or_default())

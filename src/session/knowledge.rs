@@ -71,7 +71,7 @@ pub struct Knowledge {
     pub accepted_for: Option<TerminationReason>,
     /// When there was the first sign of an end under way: an accepted call, or TERMINATING.
     pub ending_since: Option<Timestamp>,
-    /// GetSession, where AWS denies it: what it alone tells isn't known, and everything else goes on.
+    /// Set while AWS denies GetSession for this session. What only GetSession shows isn't known then; everything else goes on.
     pub undescribed: Option<Box<Undescribed>>,
     /// The call that fails at present, of those that read.
     pub trouble: Option<Box<Trouble>>,
@@ -157,12 +157,12 @@ pub struct Absence {
     pub unlisted_at: Option<Instant>,
 }
 
-/// A session that GetSession may not be asked about.
+/// What is remembered while AWS denies GetSession for a session.
 #[derive(Clone, Debug)]
 pub struct Undescribed {
     /// The denial. It has a back-off of its own, since GetSessionStatus may be allowed all the same.
     pub trouble: Trouble,
-    /// When its work group's sessions were listed in every state, completely, and the list didn't show it.
+    /// When a complete list of the work group's sessions, in every state, last lacked the session.
     pub unlisted_at: Option<Instant>,
 }
 
@@ -186,7 +186,7 @@ pub struct Trouble {
     pub at: Instant,
     /// How many in a row.
     pub attempts: u32,
-    /// No such call for this object before, unless an outage ends.
+    /// When the call may be made again for this object; earlier if an outage ends.
     pub retry_at: Instant,
 }
 
@@ -487,13 +487,13 @@ impl Knowledge {
         self.seen = Some(Seen { status, at, doubtful: false });
     }
 
-    /// Whether an outage has put off a call, and isn't over as far as is known.
+    /// Whether a call waits because of an outage that isn't over, as far as is known.
     #[must_use]
     pub fn is_put_off(&self, recovered_at: Option<Instant>) -> bool {
         self.troubles().any(|trouble| trouble.error.class.is_outage()) && !self.is_relieved(recovered_at)
     }
 
-    /// Whether a call that an outage has put off may be made now that the outage is over.
+    /// Whether a call that waited because of an outage may be made early, since the outage has ended.
     #[must_use]
     pub fn is_relieved(&self, recovered_at: Option<Instant>) -> bool {
         self.troubles().any(|trouble| trouble.due_at(recovered_at) < trouble.retry_at)
@@ -524,7 +524,7 @@ impl Knowledge {
             let unlisted_at = before.as_ref().and_then(|before| before.unlisted_at);
             let trouble = Trouble::after(before.map(|before| before.trouble), error, now, timing, jitter);
             self.undescribed = Some(Box::new(Undescribed { trouble, unlisted_at }));
-            // It is answered: what failed before doesn't any more.
+            // AWS has answered, so an earlier failure of GetSession, such as no answer, is over.
             self.trouble.take_if(|trouble| trouble.error.operation == Operation::GetSession);
             return;
         }
@@ -535,7 +535,7 @@ impl Knowledge {
 }
 
 impl Trouble {
-    /// When such a call may be made again, where an outage ended then.
+    /// When the call may be made again: at once if an outage has ended since it failed, else after the back-off.
     #[must_use]
     pub fn due_at(&self, recovered_at: Option<Instant>) -> Instant {
         match recovered_at {

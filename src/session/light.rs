@@ -1,5 +1,5 @@
-//! Jobs and Pods, as far as an AthenaSession follows them: what they are called, whether they have finished, and whether
-//! they are held back.
+//! Jobs and Pods as they are read, trimmed to what `spec.endWith` needs: the name, whether the workload has finished, and
+//! whether it is suspended.
 
 use std::borrow::Cow;
 use std::marker::PhantomData;
@@ -22,7 +22,7 @@ pub struct Light<K> {
     kind: PhantomData<fn() -> K>,
 }
 
-/// What holds a workload back: `suspend` a Job, scheduling gates a Pod.
+/// The fields that keep a workload from running: `suspend` of a Job, scheduling gates of a Pod.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct Spec {

@@ -38,9 +38,8 @@ pub struct Grace {
     pub rest: Duration,
 }
 
-/// A duration as a period that counts, which is one second at least. A shorter or negative one doesn't count, as if the
-/// field weren't set: `500ms`, a slip for `500m`, would end the session at once. The API server lets in no such duration
-/// any more, but objects of earlier versions may have one.
+/// The duration, if it is one second or longer. A shorter or negative one counts as not set: `500ms`, a slip for `500m`,
+/// would end the session at once. The API server refuses such a duration now, but objects of earlier versions may have one.
 #[must_use]
 pub fn positive(asked: Asked) -> Option<Duration> {
     const SHORTEST: Duration = Duration::from_secs(1);
@@ -116,22 +115,22 @@ pub fn idled_out(view: &View<'_>) -> Option<TerminationReason> {
         .then_some(TerminationReason::MaxIdle)
 }
 
-/// Whether `spec.maxIdle` can be kept: for that Athena must say since when an idle session is idle, unless it ends the
-/// session itself, as it was asked to when this object started the session.
+/// Whether an idle session will be ended by `spec.maxIdle`. The operator can do so only where Athena says since when the
+/// session is idle. A session that this object started has Athena's own idle timeout, too, so Athena ends that one.
 #[must_use]
 pub fn keeps_idle(view: &View<'_>) -> bool {
     let Evidence::Alive(seen) = view.evidence() else { return true };
     let status = &seen.status;
     let is_untold = match status.state {
         SessionState::Idle => status.idle_since.is_none(),
-        // On Spark 3.5 a session may stay so for as long as nobody connects.
+        // On Spark 3.5 a session stays CREATED for as long as nobody connects.
         SessionState::Created => true,
         _ => false,
     };
     view.is_started() || !is_untold
 }
 
-/// What to say where `spec.maxIdle` can't be kept.
+/// The sentence for the condition where `spec.maxIdle` doesn't end the session; empty where it does, or isn't set.
 #[must_use]
 pub fn unkept_idle(view: &View<'_>) -> String {
     let spec = &view.object.spec;

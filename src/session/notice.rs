@@ -41,8 +41,8 @@ impl Notice {
     }
 }
 
-/// Whether an event tells of a refusal by the API server, after so many that were met without a break. The API server keeps
-/// events for an hour, and the longest wait between two tries is 5 min by default.
+/// Whether a refusal by the API server becomes an event: the first one, and each eighth in a row. The API server keeps events
+/// for an hour, and the longest wait between two tries is 5 min by default, so there is always one to see.
 #[must_use]
 pub fn is_told(refusals: u32) -> bool {
     refusals.is_multiple_of(8)

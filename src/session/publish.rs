@@ -66,7 +66,8 @@ pub enum Found {
     Unknown,
     /// There is none.
     Absent,
-    /// It is the object's: the object owns it; or it was written for the object's name, and nothing owns it any more.
+    /// The object may write and remove it: the object owns it, or it was written for an object of this name and has lost its
+    /// owner.
     Ours {
         /// Its UID.
         uid: String,
@@ -74,10 +75,10 @@ pub enum Found {
         resource_version: String,
         /// What it says.
         data: BTreeMap<String, String>,
-        /// It has the owner, the labels and the annotation that it is written with.
+        /// Whether it has the owner, the labels and the annotation that the operator writes.
         is_marked: bool,
     },
-    /// It isn't the object's.
+    /// It belongs to somebody else: the object leaves it as it is.
     Foreign,
 }
 
@@ -238,7 +239,8 @@ pub(super) fn hindrance(view: &View<'_>) -> Option<Verdict> {
     let steady = view.timing.steady;
     let lead = verdict::in_spite(view);
     if known.found == Found::Foreign {
-        // Who creates an object anew ends its session.
+        // Creating the object anew would mean deleting it, which ends a session that runs. So that is advised only where
+        // no session runs yet.
         let otherwise = if view.is_starting() {
             "create this one anew with another name"
         } else {

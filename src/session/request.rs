@@ -36,8 +36,8 @@ pub fn breach(start: &SessionStart, bounds: Option<&StartBounds>) -> Option<Stri
     Some(format!("the tag {key} isn't among its spec.start.tagKeys"))
 }
 
-/// What to ask for. It follows from the object with the recorded attempt, its AthenaWorkGroup and the cluster alone: asked
-/// again it is the same, whatever has been learned of the engine since.
+/// The parameters of StartSession. They depend only on the object, its recorded attempt, its AthenaWorkGroup and the cluster:
+/// a repeated call has the same parameters, whatever the operator has learned of the engine since.
 #[must_use]
 pub fn request(view: &View<'_>, attempt: &StartAttempt) -> Option<StartRequest> {
     let start = view.object.spec.start.as_ref()?;
@@ -83,7 +83,8 @@ fn tags(start: &SessionStart, marker: &Marker) -> BTreeMap<String, String> {
     tags
 }
 
-/// What the object asks for, and else what is usual there, as far as the engine takes that.
+/// The engine configuration: what the object asks for, and for the rest the defaults of the AthenaWorkGroup that the engine
+/// takes.
 fn configuration(start: &SessionStart, bounds: &StartBounds, engine: Option<&Engine>) -> EngineConfiguration {
     let asked = start.engine_configuration.clone().unwrap_or_default();
     let usual = bounds.engine_configuration.clone().unwrap_or_default();

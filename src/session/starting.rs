@@ -55,7 +55,7 @@ pub(super) fn pursue(view: &View<'_>) -> Step {
     if view.terms.refusal.is_some() {
         return Step::Wait(Some(view.timing.steady));
     }
-    // Nothing was asked of Athena for it, and nothing is going to be.
+    // A restored object starts nothing, and nothing was started for it. So Athena isn't asked.
     if is_restored(view) && !may_run(view) {
         return Step::Wait(Some(view.timing.steady));
     }
@@ -67,7 +67,7 @@ pub(super) fn pursue(view: &View<'_>) -> Step {
     if let Some(step) = publish::before_start(view).or_else(|| workload::due(view)) {
         return step;
     }
-    // That no session is going to be started is final: it is made sure of before.
+    // The workloads have finished, so no session will ever be started. That is final, so the workloads are read anew first.
     if workload::is_past(view)
         && let Some(step) = workload::before_start(view)
     {
@@ -79,7 +79,7 @@ pub(super) fn pursue(view: &View<'_>) -> Step {
     if let Some(Step::Wait(Some(wait))) = decide::wait_after(view, view.knowledge.start.trouble.as_deref()) {
         return meanwhile(view, wait);
     }
-    // What the watch showed may be old, and what is started is billed.
+    // The watch may lag, and a session that is started is billed. So the workloads are read anew first.
     match workload::before_start(view) {
         Some(Step::Wait(wait)) => meanwhile(view, wait.unwrap_or(view.timing.steady)),
         Some(step) => step,
@@ -95,7 +95,7 @@ fn is_surely_none(view: &View<'_>) -> bool {
     knowledge.is_unstarted() && (knowledge.adopted_here || knowledge.start.called_at.is_some())
 }
 
-/// Whether no session was started for the object: nothing is called before our finalizer is on.
+/// Whether it is certain that the object has no session. StartSession is never called before our finalizer is on.
 pub(super) fn has_none(view: &View<'_>) -> bool {
     let was_started = recorded(view).is_some_and(|attempt| attempt.outcome == StartOutcome::Started);
     let is_untouched = !view.is_held() && view.session_id().is_none() && !was_started;
@@ -121,8 +121,9 @@ fn look_at_recorded(view: &View<'_>) -> Option<Step> {
     }
 }
 
-/// GetSession is denied: of a session that lives a list shows the mark as well. One that no list shows has ended, or
-/// isn't this object's; which of both, only GetSession tells, and until then nothing is concluded from it.
+/// What to do with a recorded session where GetSession is denied: list the work group, since a list shows the mark of a
+/// session that lives. A session that no list shows has ended, or isn't this object's. Only GetSession could tell which, so
+/// nothing is concluded.
 fn list_for_description(view: &View<'_>) -> Step {
     let next = view.knowledge.start.unlisted.map(|(_, last)| last + view.timing.rarely());
     let step = next.map_or_else(|| list(view), |next| list_at(view, next));
@@ -233,9 +234,9 @@ fn is_told_of(view: &View<'_>) -> bool {
     is_told && view.recorded_terminated().is_none()
 }
 
-/// Whether a start has to wait for somebody, so that another object may have the place meanwhile. Capacity comes by
-/// itself; and one whose call is due again has reserved its place anew. With --read-only each is told how it would stand
-/// without it, and so keeps its turn.
+/// Whether a start has to wait for a person or for its workloads, so that another object may have the place meanwhile. An
+/// object that waits for Athena's capacity keeps its place, since capacity comes by itself. An object whose call is due
+/// again has reserved its place anew. With --read-only an object keeps its turn, since `ReadOnly` is only a forecast.
 fn is_held_up(view: &View<'_>) -> bool {
     let is_barred = view.terms.refusal.is_some() || verdict::scope_problem(view).is_some();
     let hindrance = || hindrance(view).filter(|it| !matches!(it.reason, Reason::WaitingForQuota | Reason::ReadOnly));
@@ -253,12 +254,12 @@ fn recorded<'a>(view: &'a View<'_>) -> Option<&'a StartAttempt> {
     (!is_of_the_backup(view, attempt)).then_some(attempt)
 }
 
-/// Whether a call was recorded for the object that was backed up, together with its status: before the restored one was
-/// there. The session bears the mark of the former.
+/// Whether this attempt was recorded for the object that was backed up, and restored together with its status. It is then
+/// older than the restored object. The session of that attempt bears the mark of the object that was backed up.
 fn is_of_the_backup(view: &View<'_>, attempt: &StartAttempt) -> bool {
     let metadata = &view.object.metadata;
     let created = metadata.creation_timestamp.as_ref().filter(|_| view.object.labels().contains_key(RESTORED));
-    // Clocks differ, by less than that: AWS refuses calls whose time is five minutes off.
+    // Clocks differ, but by less than this: AWS refuses calls whose time is five minutes off.
     let margin = SignedDuration::try_from(TOKEN_LIFE).unwrap_or_default();
     created.is_some_and(|created| created.0.duration_since(attempt.at.0) > margin)
 }
@@ -271,7 +272,7 @@ fn age(view: &View<'_>, attempt: &StartAttempt) -> Duration {
 
 fn record(view: &View<'_>, at: Time) -> Step {
     if view.terms.engine == EngineKnowledge::Awaited {
-        // What is asked for depends on it. The answer to GetWorkGroup asks for a pass.
+        // The parameters of StartSession depend on the engine. The answer to GetWorkGroup wakes the object.
         return meanwhile(view, view.timing.changing);
     }
     if !has_place(view) {
@@ -324,7 +325,8 @@ pub(super) fn attempt_to_record(view: &View<'_>) -> Option<StartAttempt> {
     if is_surely_none(view) {
         return recorded.as_ref().and_then(|_| with(StartOutcome::Refused));
     }
-    // An earlier process may have called, which had put the finalizer on, and not before the object was there.
+    // The finalizer is on and no attempt is recorded: an earlier process may have called StartSession, and not before the
+    // object was created.
     let is_lost = view.is_held() && is_lost(view) && !is_undecided(view) && !is_restored(view);
     let created = view.object.metadata.creation_timestamp.clone().filter(|_| is_lost && recorded.is_none());
     let unknown = |at| StartAttempt { at, outcome: StartOutcome::Unknown, engine_version: None };
@@ -340,16 +342,16 @@ pub(super) fn is_undecided(view: &View<'_>) -> bool {
     starts && view.is_held() && waits && is_lost(view) && !is_surely_none(view)
 }
 
-/// Whether a session may run for the object, which Athena hasn't shown to this process: it is recorded, or a call that
-/// isn't known to have been refused. Until it is proven that there is none, nothing is said of a start: who deletes the object
-/// would end that session.
+/// Whether a session may run for the object although Athena hasn't shown one to this process: a session is recorded, or a
+/// call of StartSession that wasn't refused. Until it is proven that no session runs, the condition says nothing of what
+/// forbids a start: a person who followed that advice and deleted the object would end a session that runs.
 pub(super) fn may_run(view: &View<'_>) -> bool {
     if !view.is_starting() || is_surely_none(view) {
         return false;
     }
     let may_have_called = match recorded(view) {
         Some(attempt) => attempt.outcome != StartOutcome::Refused,
-        // The status was lost, and with it what it said of a call; or the finalizer comes from a backup.
+        // The status was lost, and with it the record of a call; or the finalizer was restored from a backup.
         None => view.is_held() && is_lost(view) && !(is_restored(view) && view.knowledge.start.unlisted.is_some()),
     };
     view.session_id().is_some() || may_have_called || view.knowledge.start.called_at.is_some()
@@ -371,7 +373,7 @@ pub(super) fn hindrance(view: &View<'_>) -> Option<Verdict> {
     if view.session_id().is_some() && view.knowledge.absence.is_none() {
         return None;
     }
-    // The forecast comes last: it tells of what would be done, not of what would be refused all the same.
+    // --read-only comes last: its forecast must not promise a start that something else would hold up.
     workload::hold(view).or_else(|| no_place(view)).or_else(|| verdict::beside(view)).or_else(|| read_only(view))
 }
 
@@ -387,7 +389,8 @@ fn restored(view: &View<'_>) -> Option<Verdict> {
     Some(Verdict { reason: Reason::Restored, message })
 }
 
-/// Whether the object came out of a backup, nobody has said that its session is to be started, and no call for it is known.
+/// Whether the object was restored from a backup, nobody has allowed the start by [`START_RESTORED`], and no call of
+/// StartSession for this very object is known.
 fn is_restored(view: &View<'_>) -> bool {
     let object = view.object;
     let is_agreed = object.annotations().get(START_RESTORED).is_some_and(|value| value == "true");
@@ -454,7 +457,7 @@ pub(super) fn standing(view: &View<'_>) -> Option<Verdict> {
         return denied_end(view).or_else(|| Some(ending(view)));
     }
     if may_run(view) {
-        // As long as Athena hasn't answered, what was told of the session before stays told.
+        // With neither of these the condition stays as it was, until Athena has answered.
         return trouble(view).or_else(|| unclear(view));
     }
     without_place(view)
@@ -470,7 +473,7 @@ pub(super) fn activity(view: &View<'_>, reason: Reason) -> Tristate {
     }
     let recorded = view.recorded_condition("Active").map(|active| active.status.as_str());
     match (reason, recorded) {
-        // Of a session that Athena hasn't shown it says nothing that a call for it is made again.
+        // That StartSession is called again says nothing of whether the session can be used. What was recorded stays.
         (Reason::Starting | Reason::WaitingForCapacity, Some("True")) => Tristate::True,
         (Reason::Starting | Reason::WaitingForCapacity, Some("False")) => Tristate::False,
         (Reason::Starting | Reason::WaitingForCapacity, _) => Tristate::Unknown,
@@ -478,7 +481,7 @@ pub(super) fn activity(view: &View<'_>, reason: Reason) -> Tristate {
     }
 }
 
-/// AWS denies what would tell whether there is a session to end.
+/// The condition where an end is asked for, and AWS denies the calls that would show whether there is a session to end.
 fn denied_end(view: &View<'_>) -> Option<Verdict> {
     let knowledge = view.knowledge;
     let denied = knowledge.undescribed.as_ref().map(|it| &it.trouble);
@@ -487,8 +490,8 @@ fn denied_end(view: &View<'_>) -> Option<Verdict> {
     if is_never_started(view) { None } else { Some(verdict::trouble_verdict(view, trouble)) }
 }
 
-/// What was refused gives its place up. It stays told as refused while another object has the place: waiting mends
-/// nothing.
+/// The condition of an object whose start was refused, so that it gave up its place, and another object has the place now.
+/// The condition still names the refusal, since waiting for a place wouldn't help.
 fn without_place(view: &View<'_>) -> Option<Verdict> {
     let waits = hindrance(view).filter(|it| it.reason == Reason::WaitingForQuota)?;
     let refusal = verdict::trouble_verdict(view, view.knowledge.start.trouble.as_deref()?);
@@ -515,8 +518,8 @@ fn ending(view: &View<'_>) -> Verdict {
     verdict::ending(view, &sentence)
 }
 
-/// Its workloads have finished before a session was started. What they waited for in vain is told for good: somebody will
-/// look for it when the object stands so.
+/// The condition of an object whose workloads have finished before a session was started. Where something was in the way of
+/// the start, the message names it for good: a person will look here for the reason.
 fn without_a_session(view: &View<'_>) -> Verdict {
     let why = workload::sentence(view);
     let needs_somebody = |it: &Verdict| it.reason.row().standing == Standing::Stalled;
@@ -569,7 +572,7 @@ pub(super) fn goes_at_once(view: &View<'_>) -> bool {
     view.is_deleted() && view.object.spec.deletion_policy == DeletionPolicy::Terminate && is_never_started(view)
 }
 
-/// Whether the object is about to start a session, and waits for the engine of its work group.
+/// Whether the object is about to start a session, and must know the engine of its work group first.
 #[must_use]
 pub fn awaits_engine(view: &View<'_>) -> bool {
     let is_barred = view.terms.refusal.is_some() || verdict::scope_problem(view).is_some();

@@ -37,7 +37,7 @@ pub fn due(view: &View<'_>) -> Option<(AthenaSessionStatus, Vec<Notice>)> {
 pub(super) fn render(view: &View<'_>, verdict: &Verdict, with_session: bool) -> AthenaSessionStatus {
     let mut status = view.recorded().cloned().unwrap_or_default();
     if verdict.reason == Reason::Restored {
-        // Whatever is recorded besides is the record of the object that was backed up.
+        // Everything else in the status belongs to the object that was backed up.
         status = AthenaSessionStatus { conditions: status.conditions, ..AthenaSessionStatus::default() };
     }
     status.observed_generation = view.object.metadata.generation.filter(|_| !starting::is_undecided(view));
@@ -123,7 +123,8 @@ fn conditions(view: &View<'_>, verdict: &Verdict, status: &AthenaSessionStatus) 
     condition::renewed(&status.conditions, &OURS, drafts, view.object.metadata.generation, view.now.wall)
 }
 
-/// The message of the condition `Active`. Why it is so, and what to do, the condition `Ready` says.
+/// The message of the condition `Active`: only whether the session can be used. The condition `Ready` says why, and what to
+/// do.
 fn usable(view: &View<'_>, active: Tristate, standing: Standing, is_over: bool) -> &'static str {
     match active {
         Tristate::True => "The session can be used.",
@@ -143,7 +144,7 @@ fn usable(view: &View<'_>, active: Tristate, standing: Standing, is_over: bool) 
     }
 }
 
-/// The message of the condition `Terminated` where it is True: by what the end is known.
+/// The message of the condition `Terminated` where it is True: how the operator knows of the end.
 fn end(view: &View<'_>) -> String {
     if let (Evidence::Ended, Some(state)) = (view.evidence(), view.knowledge.state()) {
         return format!("Athena shows the session as {state}.");

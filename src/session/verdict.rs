@@ -15,7 +15,7 @@ use crate::athena::port::{Account, CallError, ErrorClass, Operation, SessionStat
 use crate::timing::Timing;
 use crate::work_group::terms::{Brake, Claim, Refusal};
 
-/// How a sentence ends that tells of the annotation `paused`.
+/// The end of each sentence about the annotation `paused`: how to go on.
 pub(crate) const LETS_GO: &str = ": remove it, or set it to \"false\", to go on. Any other value holds it up.";
 
 /// Passing trouble is told from this failure in a row on.
@@ -100,7 +100,8 @@ pub fn unheld(view: &View<'_>) -> Option<Verdict> {
         view.is_started() || starting::may_run(view) || view.was_adopted() && view.recorded_terminated().is_none();
     let forbids = |it: &Verdict| matches!(it.reason, Reason::StartNotAllowed | Reason::Restored);
     let hindrance = || starting::hindrance(view).filter(forbids);
-    // What forbids a start holds up nothing that was started: the finalizer is put on anew.
+    // An object whose session may run gets its finalizer back, whatever forbids a start: without it nothing would end that
+    // session.
     if !may_run && let Some(hindrance) = hindrance() {
         return Some(hindrance);
     }
@@ -153,7 +154,7 @@ fn refused(view: &View<'_>, refusal: Refusal) -> Verdict {
     Verdict { reason, message: with_way_out(view, message) }
 }
 
-/// What holds of starts, and of what was started, until there is a grant.
+/// The sentence on what is done for an object with `start` until there is a grant.
 fn starts_meanwhile(view: &View<'_>, refusal: Refusal) -> &'static str {
     match refusal {
         _ if !(view.is_started() || starting::may_run(view)) => "Until then no session is started.",
@@ -210,7 +211,7 @@ pub fn hindrance(view: &View<'_>) -> Option<Verdict> {
     Some(Verdict { reason, message: with_way_out(view, message) })
 }
 
-/// What an annotation holds up, the `start` or the `end` of the session, and how that goes on; None where there is none.
+/// The message where the annotation `paused` holds up the `start` or the `end` of the session; None where it doesn't.
 pub(super) fn pause(view: &View<'_>, held_up: &str) -> Option<String> {
     let place = match view.terms.brake? {
         Brake::ReadOnly => return None,
@@ -342,7 +343,7 @@ fn trouble(view: &View<'_>) -> Option<Verdict> {
     Some(trouble_verdict(view, told))
 }
 
-/// GetSession is denied, and nothing else tells enough of the session.
+/// The condition where GetSession is denied, and nothing else shows whose the session is.
 fn unplaced(view: &View<'_>) -> Option<Verdict> {
     let undescribed = view.knowledge.undescribed.as_ref().filter(|_| view.evidence() == Evidence::None)?;
     let (reason, message) = explain(&undescribed.trouble.error, view.timing);
@@ -361,7 +362,7 @@ fn unplaced(view: &View<'_>) -> Option<Verdict> {
     Some(Verdict { reason, message: with_way_out(view, message) })
 }
 
-/// GetSession is denied, and everything goes on without it.
+/// The condition of a session that is up where GetSession is denied, and everything else goes on.
 fn undescribed(view: &View<'_>) -> Option<Verdict> {
     let denied = &view.knowledge.undescribed.as_ref()?.trouble.error;
     let (_, message) = explain(denied, view.timing);
@@ -422,7 +423,7 @@ pub fn explain(error: &CallError, timing: &Timing) -> (Reason, String) {
     (reason, format!("{error}. {advice}"))
 }
 
-/// What to do where AWS refuses a call.
+/// The sentence on what to do where AWS denies a call.
 fn permit(error: &CallError) -> String {
     const WHO: &str =
         "the AWS identity that asked, which is the role of the AthenaWorkGroup or else the operator's own";
@@ -544,7 +545,7 @@ fn draining(view: &View<'_>, reason: TerminationReason) -> Option<Verdict> {
 
 fn alive(view: &View<'_>, seen: &Seen) -> Verdict {
     let state = &seen.status.state;
-    // A forecast tells of what would be done now, and not of an end that would wait.
+    // `ReadOnly` says what would be done now. An end that would wait for a BUSY session isn't due now.
     let waits = |hindrance: &Verdict| hindrance.reason == Reason::ReadOnly && limits::draining(view).is_some();
     let hindrance = hindrance(view).filter(|it| *state != SessionState::Terminating && !waits(it));
     if let Some(hindrance) = hindrance {

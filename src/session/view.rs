@@ -31,7 +31,7 @@ pub struct View<'a> {
     pub terms: &'a Terms,
     /// A poller looks after the sessions of its work group.
     pub polled: bool,
-    /// How long that one takes to list all sessions.
+    /// How long the poller takes to list all sessions.
     pub sweep_took: Duration,
     /// Where calls to Athena would go.
     pub scope: &'a Scope,
@@ -226,15 +226,15 @@ impl View<'_> {
         self.knowledge.seen.is_some() || self.was_adopted()
     }
 
-    /// Whether GetSession was denied a moment ago: only later is it tried again.
+    /// Whether GetSession is denied, and isn't due to be tried again.
     #[must_use]
     pub fn is_undescribed(&self) -> bool {
         self.knowledge.undescribed.as_ref().is_some_and(|it| it.trouble.retry_at > self.now.tick)
     }
 
-    /// Whether Athena has shown as much of the session as it takes to tell whose it is. GetSession and lists show its work
-    /// group, and the mark of the object that started it; GetSessionStatus shows neither. An object that may have a session
-    /// of any work group does without, unless another object may have the same session.
+    /// Whether Athena has shown enough of the session to tell whose it is. GetSession and lists show the work group, and the
+    /// mark of the object that started the session. GetSessionStatus shows neither. An object without `workGroupRef` may
+    /// have a session of any work group, so it doesn't need these, unless another object may have the same session.
     #[must_use]
     pub fn is_placed(&self) -> bool {
         let takes_any = self.terms.work_group.is_none() && !self.terms.is_contested;
@@ -248,8 +248,8 @@ impl View<'_> {
             return Evidence::None;
         }
         match (&self.knowledge.seen, &self.knowledge.absence) {
-            // An end is final, also when Athena has forgotten the session since. It lets go of what is being deleted
-            // whose ever the session was.
+            // An end is final, also when Athena has forgotten the session since. An object that is being deleted may go
+            // then, also where it isn't known whose the session was.
             (Some(seen), _) if seen.status.state.is_ended() && (self.is_placed() || self.is_deleted()) => {
                 Evidence::Ended
             }
@@ -336,7 +336,7 @@ impl View<'_> {
 pub enum Interest {
     /// It hasn't been seen yet.
     FirstSight,
-    /// The end that was asked for is under way, and not overdue: so this lasts for minutes at the most.
+    /// The end that was asked for is under way. Lasts until the end is overdue, so for minutes at the most.
     Ending,
     /// A change is expected.
     Changing,

@@ -1,5 +1,5 @@
-//! Workloads that are at work while their session has ended, or can't be started: whoever looks at the object is told
-//! which they are, and what they wait for. The operator has no right to change them. PURE.
+//! Names, in the condition, the workloads of `spec.endWith` that are left without a session: the session has ended or can't
+//! be started, and the workload hasn't finished. The operator has no right to end such a workload, so a person must. PURE.
 
 use std::time::Duration;
 
@@ -10,16 +10,16 @@ use super::view::View;
 use super::{starting, workload};
 use crate::api::reason::{Reason, Standing};
 
-/// The event that tells, once, of an end under a workload that is at work.
+/// The event when a session has ended and a workload of it is still at work. It is sent once.
 pub(super) const EVENT: &str = "WorkloadWithoutSession";
 
-/// How what is told of them begins.
+/// The words that begin the note about such workloads in a message.
 const NOTE: &str = " Without a session: ";
 
-/// The verdict, with a word about the workloads that are left without a session.
+/// The verdict, with a note about the workloads that are left without a session.
 pub(super) fn noted(view: &View<'_>, verdict: Verdict) -> Verdict {
     if workload::is_unread(view) {
-        // What an earlier process said of them stays until they have been read.
+        // Until the workloads have been read, the note of an earlier process stays.
         return verdict;
     }
     let message = verdict.message.split(NOTE).next().unwrap_or_default();
@@ -27,13 +27,14 @@ pub(super) fn noted(view: &View<'_>, verdict: Verdict) -> Verdict {
     Verdict { message: format!("{message}{note}"), ..verdict }
 }
 
-/// Whether the verdict tells for the first time of a workload whose session has ended.
+/// Whether the verdict has a note, for the first time, about a workload whose session has ended.
 pub(super) fn is_news(view: &View<'_>, verdict: &Verdict) -> bool {
     let is_told = view.recorded_condition("Ready").is_some_and(|ready| ready.message.contains(NOTE));
     is_final(verdict.reason) && verdict.message.contains(NOTE) && !is_told
 }
 
-/// How long from now until that is told of an end. A client may end the session itself, as the last thing it does.
+/// How long from now until the note is added after an end. The wait is for clients that end their session themselves as the
+/// last thing they do: such a workload finishes a moment after its session.
 pub(super) fn wait(view: &View<'_>) -> Option<Duration> {
     let told_at = view.recorded_terminated()?.last_transition_time.0 + view.timing.end_with?;
     let rest = Duration::try_from(told_at.duration_since(view.now.wall)).unwrap_or_default();

@@ -42,7 +42,7 @@ pub enum State {
         /// Its UID.
         uid: String,
     },
-    /// It is, and is held back: a Job with `spec.suspend`, a Pod with scheduling gates.
+    /// It is there, but may not run: a Job with `spec.suspend`, a Pod with scheduling gates.
     Suspended {
         /// Its UID.
         uid: String,
@@ -76,7 +76,7 @@ impl State {
         }
     }
 
-    /// Whether nobody needs a session for it: it has finished, or isn't there.
+    /// Whether it needs no session: it has finished, or isn't there.
     fn is_over(&self) -> bool {
         matches!(self, Self::Absent | Self::Finished { .. })
     }
@@ -121,7 +121,7 @@ pub(super) fn is_finished(view: &View<'_>) -> bool {
         return false;
     }
     let is_due = due_at(view).is_some_and(|due| due <= view.now.tick);
-    // What finishes after the session is no reason for its end.
+    // Workloads that finish after the session has ended are not the reason for that end.
     let is_due = is_due && !has_ended(view);
     if view.is_starting() {
         let is_certain = || view.is_held() && is_followed(view) && confirm(view).is_none();
@@ -130,7 +130,7 @@ pub(super) fn is_finished(view: &View<'_>) -> bool {
     is_begun(view) || is_due
 }
 
-/// Whether it is recorded that no session was started, since the workloads had finished. That is final.
+/// Whether the status records that no session was started because the workloads had finished. That is final.
 fn is_kept_unstarted(view: &View<'_>) -> bool {
     let Some(status) = view.recorded().filter(|_| view.recorded_terminated().is_some()) else { return false };
     let has_started = status.start_attempt.as_ref().is_some_and(|attempt| attempt.outcome == StartOutcome::Started);
@@ -191,12 +191,12 @@ fn may_follow(view: &View<'_>) -> bool {
     let spec = &view.object.spec;
     let is_wanted = !spec.end_with.is_empty() && view.timing.end_with.is_some();
     let is_asked_otherwise = spec.terminate || view.is_deleted();
-    // Also of a session that is being started, or can't be: its workloads may come and go meanwhile.
+    // Workloads are followed also while the session is being started, or can't be: they may come and go meanwhile.
     let may_start = view.is_starting() && view.terms.refusal.is_none();
     is_wanted && !is_asked_otherwise && (view.may_know() || may_start)
 }
 
-/// Whether a workload hasn't finished, or may come yet, as far as is known.
+/// Whether the workload is unfinished, or may still be created, as far as is known.
 fn may_be_at_work(view: &View<'_>, workload: &Workload) -> bool {
     match state(view, workload) {
         Some(State::Finished { .. }) => false,
@@ -206,12 +206,12 @@ fn may_be_at_work(view: &View<'_>, workload: &Workload) -> bool {
     }
 }
 
-/// Whether some of those that matter haven't been read yet.
+/// Whether a workload that the object follows hasn't been read yet.
 pub(super) fn is_unread(view: &View<'_>) -> bool {
     is_followed(view) && view.object.spec.end_with.iter().any(|workload| state(view, workload).is_none())
 }
 
-/// Those that are at work.
+/// The workloads that are at work, as `KIND NAMESPACE/NAME`.
 pub(super) fn at_work(view: &View<'_>) -> Vec<String> {
     if !is_followed(view) {
         return Vec::new();
@@ -222,7 +222,8 @@ pub(super) fn at_work(view: &View<'_>) -> Vec<String> {
     at_work.map(|workload| format!("{} {namespace}/{}", workload.kind.as_str(), workload.name)).collect()
 }
 
-/// Whether the object stays as long as these are there, though its session has ended: it says why they have none.
+/// Whether the object must not expire yet: its session has ended, a workload hasn't finished, and the object's condition is
+/// what tells people why that workload has no session.
 pub(super) fn keeps_object(view: &View<'_>) -> bool {
     let is_there = |workload| match state(view, workload) {
         Some(state) => !state.is_over(),
@@ -231,7 +232,7 @@ pub(super) fn keeps_object(view: &View<'_>) -> bool {
     has_ended(view) && is_followed(view) && view.object.spec.end_with.iter().any(is_there)
 }
 
-/// When the last of them finished, as far as is known.
+/// When the last workload finished, as far as is known.
 pub(super) fn finished_at(view: &View<'_>) -> Option<Timestamp> {
     to_record(view).iter().filter_map(|record| record.finished_at.as_ref()).map(|at| at.0).max()
 }
@@ -257,7 +258,7 @@ fn wait_for_look(view: &View<'_>) -> Option<Duration> {
         return Some(view.until(setback.retry_at));
     }
     let waits = view.object.spec.end_with.iter().map(|workload| match known.readings.get(workload) {
-        // The watch tells of changes; this is for what it may have missed. After an end nothing depends on that.
+        // The watch shows changes; reading again finds what the watch missed. After the session's end no call depends on it.
         Some(reading) if known.news.is_none_or(|news| reading.at > news) => {
             if has_ended(view) {
                 None
@@ -275,14 +276,14 @@ pub(super) fn confirm(view: &View<'_>) -> Option<Step> {
     if is_begun(view) { None } else { read_anew(view) }
 }
 
-/// What is to be done before the session is started, or isn't since they have finished: each is read anew in this very
-/// pass.
+/// The read that is still needed before a session is started, or before it is final that none is: each workload is read anew
+/// in this very pass. None when all have been read.
 pub(super) fn before_start(view: &View<'_>) -> Option<Step> {
     let is_wanted = !view.object.spec.end_with.is_empty() && view.timing.end_with.is_some();
     if is_wanted { read_anew(view) } else { None }
 }
 
-/// Whether they have finished for so long that no session is going to be started for them, as far as is known.
+/// Whether all workloads finished longer ago than `--end-with-delay`, as far as is known: then no session is started.
 pub(super) fn is_past(view: &View<'_>) -> bool {
     !view.object.spec.end_with.is_empty() && due_at(view).is_some_and(|due| due <= view.now.tick)
 }
@@ -339,8 +340,9 @@ pub(super) fn sentence(view: &View<'_>) -> String {
     told(view).unwrap_or_else(|| "The workloads of spec.endWith have finished".to_owned())
 }
 
-/// Why no session is started for them now: nobody would use it, and it would be billed. One that isn't there yet is no
-/// such reason, since it may be created once the session is up.
+/// The condition where no session is started because each workload is suspended or has finished: nobody would use the
+/// session, and it would be billed. A workload that was never there holds up nothing, since it may be created once the
+/// session is up.
 pub(super) fn hold(view: &View<'_>) -> Option<Verdict> {
     let workloads = &view.object.spec.end_with;
     let delay = view.timing.end_with.filter(|_| !workloads.is_empty())?;
@@ -376,7 +378,7 @@ fn state<'a>(view: &'a View<'_>, workload: &Workload) -> Option<&'a State> {
     view.knowledge.workloads.readings.get(workload).map(|reading| &reading.state)
 }
 
-/// Whether it has been there, as this process saw or an earlier one recorded.
+/// Whether the workload has been there, as this process saw or an earlier one recorded.
 fn was_seen(view: &View<'_>, workload: &Workload) -> bool {
     let reading = view.knowledge.workloads.readings.get(workload);
     reading.is_some_and(|reading| reading.uid.is_some()) || recorded(view, workload).is_some()

@@ -38,7 +38,7 @@ pub const CONCURRENCY: u16 = 4;
 /// Changed numbers are written no more often.
 const COUNTS: Duration = Duration::from_secs(30);
 
-/// What was found of Athena's quotas is told no more often: it changes with each call.
+/// The rates in the status are updated no more often than this, since they change with each call.
 const RATES: Duration = Duration::from_secs(300);
 
 /// Everything that keeping needs.
@@ -49,7 +49,7 @@ pub struct Keeper {
     pub registry: Arc<Registry>,
     /// Who counts sessions.
     pub informer: Arc<Informer>,
-    /// How many calls a second were found to be allowed.
+    /// Where the rates that were found out come from.
     pub quotas: Arc<Quotas>,
     /// Where notices go.
     pub events: Events,
@@ -59,7 +59,7 @@ pub struct Keeper {
     pub timing: Timing,
     /// The deadline of each request to Kubernetes.
     pub deadline: Duration,
-    /// What hears whether writes are taken.
+    /// Where each accepted and each refused write is reported.
     pub writes: Writes,
     /// What is kept of each object between its passes.
     pub kept: Mutex<HashMap<String, Kept>>,
@@ -70,7 +70,7 @@ pub struct Keeper {
 pub struct Kept {
     counted_by: Option<Arc<Poller>>,
     written_at: Option<Instant>,
-    /// The rates that the status tells, and since when.
+    /// The rates that the status has, and since when.
     rates: Option<(Instant, BTreeMap<String, String>)>,
     failures: u32,
     /// How many of these were refusals by the API server.

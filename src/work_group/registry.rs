@@ -143,7 +143,7 @@ impl Registry {
         self.groups_of(way, work_group).iter().for_each(|group| self.wake_group(group));
     }
 
-    /// What is known of a work group's engine has changed: starts may wait for that.
+    /// Wakes the objects whose start may wait for the engine of this work group, which is known now or has changed.
     pub fn engine_learned(&self, way: &Way, work_group: &str) {
         for group in self.groups_of(way, work_group) {
             self.wake_group(&group);

@@ -132,7 +132,7 @@ pub fn due(view: &GroupView<'_>) -> Option<(AthenaWorkGroupStatus, Option<Notice
         status.declared = Some(view.census.declared);
         status.undeclared = Some(all.saturating_sub(view.census.declared));
     }
-    // After a restart what an earlier process found stays until something else is.
+    // After a restart the rates that an earlier process found stay until this process has found some.
     if !view.rates.is_empty() {
         status.calls_per_second.clone_from(view.rates);
     }
@@ -160,7 +160,7 @@ pub fn only_counts_differ(one: &AthenaWorkGroupStatus, other: &AthenaWorkGroupSt
     one.declared.is_some() && without(one) == without(other)
 }
 
-/// Rates as the status tells them: small ones with one decimal place.
+/// Rates as text for the status: those below 10 with one decimal place.
 #[must_use]
 pub fn rates_in_words(rates: &BTreeMap<&'static str, f64>) -> BTreeMap<String, String> {
     let word = |rate: f64| if rate < 10.0 { format!("{rate:.1}") } else { format!("{rate:.0}") };
@@ -212,7 +212,7 @@ fn verdict(view: &GroupView<'_>) -> (Reason, String) {
     (Reason::Available, format!("Work group {name} can be used by {users}.{unused}{paused}"))
 }
 
-/// Which of its defaults the engine doesn't take.
+/// The sentence on those defaults of the AthenaWorkGroup that the engine doesn't take; empty where there are none.
 fn unused(view: &GroupView<'_>) -> String {
     let defaults = view.group.spec.start.as_ref().and_then(|start| start.engine_configuration.as_ref());
     let Some((engine, defaults)) = view.census.engine.known().zip(defaults) else { return String::new() };

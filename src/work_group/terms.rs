@@ -34,7 +34,7 @@ pub struct Terms {
     pub brake: Option<Brake>,
     /// Another object that the session belongs to.
     pub owner: Option<Claim>,
-    /// Another object names the session, or has it on record as one that it started: whose it is, only Athena can tell.
+    /// Whether another object names the session, or has recorded the session as its own. Only Athena can tell whose it is.
     pub is_contested: bool,
     /// On what terms it may start a session, where it asks for that.
     pub start: Option<StartTerms>,
@@ -240,7 +240,7 @@ fn brake(object: &AthenaSession, group: Option<&AthenaWorkGroup>, rules: Rules) 
     } else if group.is_some_and(is_paused) {
         Some(Brake::WorkGroupPaused)
     } else {
-        // What --read-only forecasts would be done without it.
+        // An annotation comes first: with --read-only the forecast must not promise what the annotation holds up.
         rules.read_only.then_some(Brake::ReadOnly)
     }
 }

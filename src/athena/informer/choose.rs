@@ -31,8 +31,9 @@ impl Ways {
 }
 
 impl Plan {
-    /// Whether the next page of the sweep is to be asked for without a look at all sessions, which there are a hundred times as
-    /// many of as there are pages. Anything else that comes up waits for that no longer than a tenth of `changing`.
+    /// Whether the next page of the sweep is asked for at once, without going through all sessions to find a more urgent
+    /// call. There are a hundred sessions to a page, so going through them before each page costs most of the CPU. A more
+    /// urgent call waits a tenth of `changing` at the most.
     pub(super) fn is_sweep_alone(&self, now: Instant) -> bool {
         let is_alone = self.only_sweep_since.is_some_and(|since| now < since + self.timing.changing / 10);
         is_alone && self.sweep.is_some() && self.woken.is_empty() && !self.is_listing_in_trouble(now)

@@ -1,6 +1,7 @@
-//! What the poller of a work group knows of the work group's engine, and when it asks for it again. PURE.
+//! The engine of one work group, as its poller knows it, and when GetWorkGroup is called next. PURE.
 //!
-//! GetWorkGroup tells it. The right to call that is optional: without it the newest session in a list tells it.
+//! GetWorkGroup names the engine. The right to call GetWorkGroup is optional: without it, the newest session in a list
+//! shows the engine.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,9 +10,9 @@ use crate::athena::engine::{Engine, EngineKnowledge};
 use crate::athena::port::{CallError, ErrorClass, Listed};
 use crate::timing::Timing;
 
-/// GetWorkGroup is called no more often, once it has answered: a work group hardly ever changes its engine.
+/// The time from an answer of GetWorkGroup to the next call, since a work group hardly ever changes its engine.
 const HOUR: Duration = Duration::from_secs(3_600);
-/// So many failures in a row, for a reason that passes, are waited for.
+/// After so many failures of GetWorkGroup in a row, starts don't wait for the engine any longer.
 const PATIENCE: u32 = 3;
 
 /// The engine of one work group.
@@ -36,7 +37,7 @@ impl EngineWatch {
         }
     }
 
-    /// What waits for the engine waits a moment longer where GetWorkGroup fails for a reason that passes.
+    /// Whether a start may still wait for the engine: GetWorkGroup has failed a few times, for a reason that passes.
     fn may_pass(&self) -> bool {
         self.failures < PATIENCE && self.failure.as_ref().is_some_and(|error| passes(error))
     }
@@ -47,7 +48,7 @@ impl EngineWatch {
         self.next.is_none_or(|next| next <= now)
     }
 
-    /// GetWorkGroup answered so. `jitter`, from 0 to 1, spreads the retries.
+    /// Takes in an answer of GetWorkGroup. `jitter`, from 0 to 1, spreads the retries.
     pub fn answered(&mut self, answer: Result<Engine, CallError>, now: Instant, timing: &Timing, jitter: f64) {
         let wait = match answer {
             Ok(engine) => {
@@ -69,15 +70,15 @@ impl EngineWatch {
         self.next = Some(now + wait);
     }
 
-    /// The first page of the list of all active sessions, which is the newest.
+    /// Takes in the first page of the list of all active sessions. The newest session stands first.
     pub fn listed(&mut self, page: &Listed) {
-        // A list that is answered takes back what a refused one told.
+        // ListSessions works, so an earlier refusal (the work group isn't for Spark) holds no longer.
         let before = self.listed.take().filter(|engine| !matches!(engine, Engine::NotSpark(_)));
         let newest = page.sessions.first().and_then(|(_, status)| status.engine.clone());
         self.listed = newest.or(before);
     }
 
-    /// ListSessions was refused.
+    /// Takes in a refusal of ListSessions, which may say that the work group isn't for Spark.
     pub fn refused(&mut self, error: &CallError) {
         self.listed = Engine::of_refusal(error).or(self.listed.take());
     }

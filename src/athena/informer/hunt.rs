@@ -14,7 +14,7 @@ use crate::athena::port::SessionState;
 pub(super) struct Hunt {
     pub(super) quarry: Quarry,
     pub(super) walk: Walk,
-    /// Whether an end that was asked for is among what it is for.
+    /// Whether it looks for a session whose end was asked for.
     pub(super) urgent: bool,
     /// How many ends it has shown.
     pub(super) found: usize,

@@ -50,7 +50,8 @@ pub struct Plan {
     pub(super) sweep_began: Option<Instant>,
     /// How long the last complete sweep took.
     pub(super) sweep_took: Duration,
-    /// When a look at all sessions found nothing else to ask for than the next page of the sweep.
+    /// When all sessions were last gone through, if the next page of the sweep was the only call to make. See
+    /// [`Plan::is_sweep_alone`].
     pub(super) only_sweep_since: Option<Instant>,
     /// The calls that a sweep takes, as far as is known.
     pub(super) sweep_calls: usize,
@@ -216,7 +217,7 @@ impl Plan {
         }
     }
 
-    /// An outage ended then: what failed in it may be tried at once.
+    /// An outage ended at this moment: calls that failed in the outage may be made again at once.
     pub fn recovered(&mut self, at: Instant) {
         for trouble in [&mut self.listing, &mut self.status].into_iter().flatten() {
             if trouble.class.is_outage() && trouble.at < at {
@@ -244,7 +245,7 @@ impl Plan {
         self.swept.as_ref().map(|swept| swept.began)
     }
 
-    /// How long a sweep takes, by the last one.
+    /// How long the last complete sweep took.
     #[must_use]
     pub fn sweep_took(&self) -> Duration {
         self.sweep_took

@@ -87,7 +87,7 @@ impl Poller {
         self.inner().engine.known()
     }
 
-    /// Somebody waits for the engine.
+    /// Calls GetWorkGroup if it is due, since a start waits for the engine.
     pub fn ask_for_engine(self: &Arc<Self>) {
         let mut inner = self.inner();
         if inner.engine.is_due(Instant::now()) {
@@ -116,7 +116,7 @@ impl Poller {
         self.inner().plan.trouble().is_none()
     }
 
-    /// How long it takes to list all sessions, by the last time.
+    /// How long it took to list all sessions, the last time.
     #[must_use]
     pub fn sweep_took(&self) -> Duration {
         self.inner().plan.sweep_took()
@@ -188,7 +188,7 @@ impl Poller {
                 Ask::Wake(ids) => ids.into_iter().for_each(|id| self.informer.wake(id)),
                 Ask::Wait(until) => tokio::select! {
                     () = self.rest(until) => {}
-                    // An error means that nobody calls any more.
+                    // An error means that nobody reports calls any more.
                     _ = recovered.changed() => {}
                 },
                 Ask::Status { id, urgent } => self.look(&id, urgent, &scope).await,

@@ -27,7 +27,7 @@ impl Plan {
             self.end_sweep(&walk, now);
             return;
         }
-        // To count them takes a look at all sessions, after each page.
+        // Counting the unseen goes through all sessions, so it isn't done after each page.
         let unseen = if self.counting && walk.calls < MOST_PAGES { None } else { Some(self.unseen(walk.began)) };
         match unseen.filter(|unseen| walk.calls >= MOST_PAGES || walk.calls >= *unseen) {
             Some(unseen) => self.give_up_sweep(&walk, unseen, now),

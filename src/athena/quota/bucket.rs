@@ -3,10 +3,10 @@
 //! A token is reserved when it is granted and spent when the call is begun. So however late those who
 //! were granted one come, within any t seconds no more calls begin than capacity + t × rate.
 //!
-//! The rate is found out ([`found_rate`](super::found_rate)), and what it has above the nominal one is for urgent calls
-//! only. So there are two counts of tokens: one at the present rate, from which each call takes one; and one at the
-//! nominal rate, from which calls that aren't urgent take one as well. An operator at rest stays at the nominal rate,
-//! however much more it has found to be allowed.
+//! The rate is found out ([`found_rate`](super::found_rate)). Only urgent calls may use what the present rate has above the
+//! nominal one. So there are two counts of tokens. One fills at the present rate, and each call takes a token from it. The
+//! other fills at the nominal rate, and calls that aren't urgent take a token from it as well. So an operator at rest stays
+//! at the nominal rate, also where it has found that more is allowed.
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
@@ -34,7 +34,7 @@ pub enum Priority {
 }
 
 impl Priority {
-    /// Whether such calls may raise the rate above the nominal one, and use what it has above that.
+    /// Whether calls of this priority may raise the rate above the nominal one, and use the higher rate.
     fn is_urgent(self) -> bool {
         self <= Self::FreshLook
     }
@@ -50,11 +50,11 @@ struct Grant {
     until: Instant,
 }
 
-/// Who has a token that isn't spent yet.
+/// The callers that were granted a token and haven't used it yet.
 #[derive(Debug)]
 struct Grants<K> {
     all: HashMap<K, Grant>,
-    /// How many of them aren't urgent.
+    /// How many of these callers aren't urgent.
     common: usize,
 }
 
@@ -93,7 +93,7 @@ pub struct Bucket<K> {
     rate: FoundRate,
     /// Tokens, those that are granted among them.
     tokens: f64,
-    /// Those among them that calls may take which aren't urgent.
+    /// The tokens that calls which aren't urgent may take.
     common: f64,
     /// When tokens and rate were last brought up to date.
     at: Instant,
@@ -227,7 +227,7 @@ impl<K: Clone + Eq + Hash> Bucket<K> {
         self.rate.per_second()
     }
 
-    /// The same, where something was found out about it.
+    /// The calls a second that are allowed at present; None while that is only the rate to begin with.
     #[must_use]
     pub fn found(&self) -> Option<f64> {
         self.rate.found()
@@ -247,7 +247,8 @@ impl<K: Clone + Eq + Hash> Bucket<K> {
         self.rate.called(priority.is_urgent() && is_short, now);
     }
 
-    /// Tokens that aren't granted, of those that calls of this priority may take; and at what rate they come.
+    /// The counts that a call of this priority takes a token from: for each, the tokens that aren't granted, and how many
+    /// come a second.
     fn free(&self, priority: Priority) -> [(f64, f64); 2] {
         let all = (self.tokens - self.granted.all.len() as f64, self.rate.per_second());
         if priority.is_urgent() {

@@ -1,15 +1,15 @@
-//! The control law of one bucket's rate: how many calls a second a service seems to allow. Pure, as [`super::bucket`].
+//! How many calls a second a service seems to allow, for one bucket. PURE.
 //!
 //! ```text
-//!   urgent calls wait, none was throttled ──► each of them that is made raises the rate: it doubles in `DOUBLING`
-//!   a call is throttled ────────────────────► the rate halves, and what the service let through since the time before is
-//!                                             remembered as its limit
+//!   urgent calls wait, none was throttled ──► each urgent call raises the rate, which doubles in `DOUBLING`
+//!   a call is throttled ────────────────────► the rate halves; the calls a second that the service has let through since
+//!                                             it last throttled are remembered as its limit
 //!   after that ─────────────────────────────► the rate comes back to just under the limit within `COME_BACK`,
 //!                                             and creeps on from there
 //!   not throttled for `MEMORY` ─────────────► the limit may be out of date, and is tried: the rate doubles again
 //! ```
 //!
-//! Below the nominal rate calls that aren't urgent raise it as well, by time, so that each client of the bucket recovers.
+//! Below the nominal rate no urgent call is needed: the rate recovers with time, for all callers of the bucket.
 
 use std::f64::consts::LN_2;
 use std::time::{Duration, Instant};
@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 pub struct Rate {
     /// Calls a second to begin with, in the long run. Counts as at least 0.001.
     pub per_second: f64,
-    /// The most calls a second that the rate grows to. What is below `per_second` means: it doesn't grow.
+    /// The most calls a second that the rate grows to. With a value below `per_second` the rate doesn't grow.
     pub most: f64,
     /// Calls at once, after a pause. Counts as at least 1.
     pub burst: f64,
@@ -39,11 +39,12 @@ pub struct FoundRate {
     most: f64,
     /// Calls a second, at present.
     rate: f64,
-    /// More was throttled the last time.
+    /// How many calls a second the service allowed when it last throttled one.
     limit: Option<f64>,
     throttled_at: Option<Instant>,
-    /// The calls since a moment at which the service had nothing left, without those that were throttled. None where there
-    /// were times without any call to make, so that their number tells nothing of the limit.
+    /// Since when the limit is measured, and how many calls the service has let through since then. It begins when the
+    /// service throttles, since the service's own bucket is empty then. None after a time without any call to make: then
+    /// the number of calls tells nothing of the limit.
     passed: Option<(Instant, f64)>,
 }
 
@@ -55,11 +56,11 @@ impl FoundRate {
     /// Near a limit the rate doubles in so many seconds. Slow, since each attempt to go beyond what the service allows
     /// costs throttled calls.
     const CREEPING: f64 = 240.0;
-    /// The rate that is held is this part of the limit, which was measured with some error.
+    /// The rate is held at this part of the limit, since the limit was measured with some error.
     const HELD: f64 = 0.95;
-    /// From half of that the rate comes back to it within so many seconds.
+    /// After throttling, the rate comes back from half of what is held to all of it in so many seconds.
     const COME_BACK: f64 = 2.0;
-    /// Fewer calls measure nothing.
+    /// A limit is measured by at least so many calls.
     const ENOUGH: f64 = 5.0;
     /// A limit is trusted for so long.
     const MEMORY: Duration = Duration::from_secs(60);
@@ -84,7 +85,7 @@ impl FoundRate {
         self.rate
     }
 
-    /// The same, where it is more than the rate to begin with, or was throttled.
+    /// The present rate, if something was found out: it has grown, or a call was throttled. None otherwise.
     #[must_use]
     pub fn found(&self) -> Option<f64> {
         (self.rate > self.nominal || self.throttled_at.is_some()).then_some(self.rate)
@@ -106,7 +107,7 @@ impl FoundRate {
         }
     }
 
-    /// A call is begun. `raises`: it is urgent, and had to wait or others like it do.
+    /// A call is begun. `raises`: the call is urgent, and it had to wait, or other urgent calls wait.
     pub fn called(&mut self, raises: bool, now: Instant) {
         if let Some((_, passed)) = &mut self.passed {
             *passed += 1.0;
@@ -117,7 +118,7 @@ impl FoundRate {
         let mut doubling = Self::CREEPING;
         if !self.is_trusted(now) {
             doubling = Self::DOUBLING;
-            // Those at a lower rate tell nothing of what the service allows now.
+            // While the rate grows, the number of calls tells nothing of what the service allows.
             self.passed = None;
         }
         self.rate = (self.rate + LN_2 / doubling).min(self.most);
@@ -128,7 +129,8 @@ impl FoundRate {
         self.passed = None;
     }
 
-    /// A call was throttled. True where that is news: no call shall be begun for [`FoundRate::ONE_EVENT`].
+    /// A call was throttled. Returns false where that belongs to the event before; if true, no call must be begun for
+    /// [`FoundRate::ONE_EVENT`].
     pub fn throttled(&mut self, now: Instant) -> bool {
         if let Some((_, passed)) = &mut self.passed {
             *passed = (*passed - 1.0).max(0.0);
@@ -136,7 +138,8 @@ impl FoundRate {
         if self.throttled_at.is_some_and(|at| now.saturating_duration_since(at) < Self::ONE_EVENT) {
             return false;
         }
-        // The service's own bucket was empty then and is now: in between it let through what its rate is.
+        // The service's own bucket was empty at the last throttling, and is empty now. So what it let through in between
+        // shows its rate.
         let measured = self.passed.filter(|(_, passed)| *passed >= Self::ENOUGH);
         let measured = measured.map(|(since, passed)| passed / now.saturating_duration_since(since).as_secs_f64());
         let remembered = if self.is_trusted(now) { self.limit } else { None };
@@ -161,7 +164,7 @@ impl FoundRate {
     }
 }
 
-/// What isn't a number is not above the least either.
+/// The value within bounds; for what isn't a number, the least.
 pub(super) fn sound(value: f64, least: f64) -> f64 {
     if value > least { value.min(1e6) } else { least }
 }

@@ -158,7 +158,7 @@ impl Quotas {
         inner.buckets.iter().map(|((place, operation), bucket)| (place.clone(), *operation, bucket.rate())).collect()
     }
 
-    /// The same for the operations of one place, where something was found out about them.
+    /// For one place, the calls a second of each operation about whose rate something was found out.
     #[must_use]
     pub fn found(&self, place: &Place) -> BTreeMap<&'static str, f64> {
         let inner = self.inner();
