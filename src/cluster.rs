@@ -201,7 +201,7 @@ impl<K: Watchable> ToldWatch<K> {
         Wait::of(&self.cluster, &name).for_it(problem).await;
         self.cluster.until_watchable(&name, &self.api).await;
         self.cluster.readiness.remove(&name);
-        info!("the {name} goes on");
+        info!("the {name} works again");
     }
 }
 

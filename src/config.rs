@@ -57,7 +57,7 @@ fn unknown_variable(environment: &BTreeSet<String>) -> Option<String> {
     let likeness = |known: &str| sorensen_dice(&unknown.to_ascii_uppercase(), known);
     let nearest = known.iter().max_by(|one, two| likeness(one).total_cmp(&likeness(two)))?;
     Some(format!(
-        "no flag reads the environment variable {unknown}: remove it, or write the nearest that one reads, {nearest}"
+        "no flag reads the environment variable {unknown}: remove it, or use the most similar one that a flag reads, {nearest}"
     ))
 }
 
@@ -195,7 +195,7 @@ impl Run {
         }
         (min > max).then(|| {
             format!(
-                "--backoff-min is {min:?}, which is longer than --backoff-max, {max:?}: make it as long at the most"
+                "--backoff-min ({min:?}) is longer than --backoff-max ({max:?}): make --backoff-min shorter, or --backoff-max longer"
             )
         })
     }

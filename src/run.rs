@@ -338,11 +338,11 @@ impl WatchedNames {
     fn tell(&self) {
         let is_absent = |name: &&String| !self.registry.has_namespace(name);
         let absent: Vec<_> = self.names.iter().filter(is_absent).map(String::as_str).collect();
-        let problem = format!("--watch-namespace names what doesn't exist: {}", absent.join(", "));
+        let problem = format!("--watch-namespace names namespaces that don't exist: {}", absent.join(", "));
         if absent.is_empty() {
             self.readiness.set(NAMESPACES, Ok(()));
         } else if !self.readiness.fails_for(&problem) {
-            warn!("{problem}; waiting for it to be created");
+            warn!("{problem}; waiting until they are created");
             self.readiness.set(NAMESPACES, Err(problem));
         }
     }

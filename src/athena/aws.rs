@@ -668,7 +668,7 @@ fn explain_credentials(error: &CredentialsError) -> (ErrorClass, &'static str, &
         }
         _ => (
             ErrorClass::NotConfigured,
-            "the provider of AWS credentials failed; `aws sts get-caller-identity` in the operator's place says why",
+            "the provider of AWS credentials failed; `aws sts get-caller-identity`, run where the operator runs, says why",
         ),
     };
     (class, "NoCredentials", message)

@@ -39,10 +39,13 @@ impl Engine {
         error.message.contains("EngineVersion is not Spark").then_some(Self::NotSpark(None))
     }
 
-    /// Which of these settings the engine doesn't take, by their names in manifests.
+    /// The fields among these settings that the engine doesn't take, as a manifest of either kind has them; None where it
+    /// takes all.
     #[must_use]
-    pub fn refused(&self, configuration: &EngineConfiguration) -> Vec<&'static str> {
-        self.unsupported().iter().filter(|it| it.is_set(configuration)).map(|it| it.name()).collect()
+    pub fn refused(&self, configuration: &EngineConfiguration) -> Option<String> {
+        let refused = self.unsupported().iter().filter(|it| it.is_set(configuration));
+        let fields: Vec<_> = refused.map(|it| format!("spec.start.engineConfiguration.{}", it.name())).collect();
+        if fields.is_empty() { None } else { Some(fields.join(", ")) }
     }
 
     /// These settings without those that the engine doesn't take.

@@ -17,7 +17,7 @@ use tracing::{error, warn};
 
 use super::act::{Memory, Outcome, Shell, version};
 use super::knowledge::Knowledge;
-use super::notice::{Notice, is_told};
+use super::notice::{Notice, Refusals};
 use crate::api::is_held;
 use crate::api::session::AthenaSession;
 use crate::controller::{BEAT, Watched, drive, queue};
@@ -46,8 +46,7 @@ struct Kept {
     memory: Memory,
     written_at: Option<Instant>,
     failures: u32,
-    /// How many of these were refusals by the API server.
-    refusals: u32,
+    refusals: Refusals,
     /// The last pass came to its end, there was nothing left to do: what it could be woken by as the watch had the object
     /// when it began.
     settled: Option<u64>,
@@ -138,7 +137,7 @@ async fn reconcile(object: Arc<Session>, context: Arc<Context>) -> Result<Action
             return Ok(Action::requeue(context.shell.timing.steady));
         }
         Ok(Ok(Outcome::Wait(after))) => {
-            (kept.failures, kept.refusals) = (0, 0);
+            (kept.failures, kept.refusals) = (0, Refusals::default());
             pass.ended(if after.is_some() { PassResult::RequeueAfter } else { PassResult::Success });
             // kube's scheduler keeps half a kilobyte for each wait: of thousands of objects that wait for minutes, much.
             let (short, long) = (after.filter(|after| *after < LONG), after.filter(|after| *after >= LONG));
@@ -149,11 +148,8 @@ async fn reconcile(object: Arc<Session>, context: Arc<Context>) -> Result<Action
             return Ok(short.map_or_else(Action::await_change, Action::requeue));
         }
         Ok(Err(error)) => {
-            if let Some(refusal) = error.refusal() {
-                if is_told(kept.refusals) {
-                    context.shell.events.tell(object.object_ref(&()), Notice::refused(&refusal));
-                }
-                kept.refusals = kept.refusals.saturating_add(1);
+            if let Some(notice) = error.refusal().and_then(|refusal| kept.refusals.notice(&refusal)) {
+                context.shell.events.tell(object.object_ref(&()), notice);
             }
             error.to_string()
         }

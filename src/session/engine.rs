@@ -9,7 +9,7 @@ use crate::athena::engine::{Engine, EngineKnowledge};
 use crate::athena::port::SessionState;
 
 /// A sentence for a person who has just changed the engine of a work group, and still sees the old one.
-pub const ASKED: &str = "Athena is asked for the engine once an hour.";
+pub const ASKED: &str = "The operator asks Athena for the engine once an hour.";
 
 /// The engine of a session: its own, where Athena has shown that; else that of its work group.
 #[must_use]
@@ -62,19 +62,14 @@ pub(super) fn refusal(view: &View<'_>) -> Option<Verdict> {
         );
         return Some(Verdict { reason: Reason::WorkGroupNotSpark, message });
     }
-    let refused = engine.refused(start.engine_configuration.as_ref()?);
-    if refused.is_empty() {
-        return None;
-    }
-    let fields: Vec<_> = refused.iter().map(|name| format!("spec.start.engineConfiguration.{name}")).collect();
+    let fields = engine.refused(start.engine_configuration.as_ref()?)?;
     let instead = match engine {
         Engine::Spark35 => " Spark's properties go into classifications there, as spark-defaults.",
         _ => " Spark's properties go into sparkProperties there.",
     };
     let message = format!(
-        "Work group {work_group} runs {engine}, which doesn't take {}: StartSession isn't called. Create another \
-         AthenaSession without that.{instead} {ASKED}",
-        fields.join(", ")
+        "Work group {work_group} runs {engine}, which doesn't take {fields}: StartSession isn't called. Create another \
+         AthenaSession without these fields.{instead} {ASKED}"
     );
     Some(Verdict { reason: Reason::EngineRefuses, message })
 }

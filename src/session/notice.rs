@@ -41,20 +41,22 @@ impl Notice {
     }
 }
 
-/// Whether a refusal by the API server becomes an event: the first one, and each eighth in a row. The API server keeps events
-/// for an hour, and the longest wait between two tries is 5 min by default, so there is always one to see.
-#[must_use]
-pub fn is_told(refusals: u32) -> bool {
-    refusals.is_multiple_of(8)
+/// How many writes to one object the API server has refused since a pass over the object last succeeded.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Refusals(u32);
+
+impl Refusals {
+    /// Counts a refusal. Returns the event for the first one and for each eighth in a row. The API server keeps events for an
+    /// hour, and the longest wait between two tries is 5 min by default, so there is always one to see.
+    pub fn notice(&mut self, refusal: &str) -> Option<Notice> {
+        let is_told = self.0.is_multiple_of(8);
+        self.0 = self.0.saturating_add(1);
+        let note = || format!("The API server refuses a write of the operator, which tries again: {refusal}");
+        is_told.then(|| Notice::warning("Refused", note()))
+    }
 }
 
 impl Notice {
-    /// The API server refuses what the operator writes to the object.
-    #[must_use]
-    pub fn refused(refusal: &str) -> Self {
-        Self::warning("Refused", format!("The API server refuses the operator, which goes on trying: {refusal}"))
-    }
-
     /// Whether it tells of a session's end.
     #[must_use]
     pub fn is_end(&self) -> bool {

@@ -16,7 +16,8 @@ use crate::timing::Timing;
 use crate::work_group::terms::{Brake, Claim, Refusal};
 
 /// The end of each sentence about the annotation `paused`: how to go on.
-pub(crate) const LETS_GO: &str = ": remove it, or set it to \"false\", to go on. Any other value holds it up.";
+pub(crate) const LETS_GO: &str =
+    ": remove the annotation, or set it to \"false\", to go on. Every other value counts as paused.";
 
 /// Passing trouble is told from this failure in a row on.
 const TOLD_AFTER: u32 = 3;
@@ -351,14 +352,14 @@ fn unplaced(view: &View<'_>) -> Option<Verdict> {
         (None, _) => String::new(),
         (Some(_), Some(work_group)) => {
             format!(
-                " No list of work group {work_group} shows the session: only GetSession tells whether it is in there."
+                " No list of work group {work_group} shows the session: only GetSession tells whether the session is in that work group."
             )
         }
         (Some(_), None) => {
             " Another AthenaSession may have this session: only GetSession tells whose it is.".to_owned()
         }
     };
-    let message = if why.is_empty() { message } else { format!("{message}{why} Until then it isn't ended.") };
+    let message = if why.is_empty() { message } else { format!("{message}{why} Until then the session isn't ended.") };
     Some(Verdict { reason, message: with_way_out(view, message) })
 }
 
@@ -368,7 +369,7 @@ fn undescribed(view: &View<'_>) -> Option<Verdict> {
     let (_, message) = explain(denied, view.timing);
     let ways = ways_to_end(view);
     let message =
-        format!("The session is up, and is ended {ways}. Its work group and what it used can't be told: {message}");
+        format!("The session is up, and is ended {ways}. Its work group, and what it used, aren't known: {message}");
     Some(Verdict { reason: Reason::GetSessionDenied, message })
 }
 
@@ -438,7 +439,7 @@ fn permit(error: &CallError) -> String {
             let action = action.map_or_else(|| error.operation.iam_action(), str::to_owned);
             let resource = resource.map_or_else(String::new, |resource| format!(" on {resource}"));
             if is_explicit {
-                format!("A policy denies {action}{resource} to {WHO}: take that back.")
+                format!("A policy explicitly denies {action}{resource} to {WHO}: remove that denial.")
             } else {
                 format!("Allow {action}{resource} to {WHO}.")
             }

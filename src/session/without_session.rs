@@ -66,9 +66,9 @@ fn note(view: &View<'_>, reason: Reason) -> Option<String> {
         (None, _) => String::new(),
     };
     let advice = if is_over {
-        "Delete what doesn't end by itself; for another run create it anew, with its AthenaSession."
+        "Delete each workload that doesn't end by itself. For another run create the workload and its AthenaSession anew."
     } else {
-        "Delete what isn't to wait until then."
+        "Delete each workload that must not wait until then."
     };
     Some(format!("{NOTE}{}.{waits} {advice}", workloads.join(", ")))
 }

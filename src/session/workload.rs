@@ -365,7 +365,7 @@ pub(super) fn hold(view: &View<'_>) -> Option<Verdict> {
     let suspended = suspended.collect::<Vec<_>>().join(", ");
     let message = if suspended.is_empty() {
         format!(
-            "No session is started: {}. If nothing of spec.endWith is created anew within {delay:?}, it stays so.",
+            "No session is started: {}. If no workload of spec.endWith is created anew within {delay:?}, no session is ever started for this object.",
             sentence(view)
         )
     } else {

@@ -25,7 +25,7 @@ use crate::events::Events;
 use crate::health::Pulse;
 use crate::kubernetes::{Answer, RequestError, Requests, within};
 use crate::metrics::{Metrics, PassResult};
-use crate::session::notice::{Notice, is_told};
+use crate::session::notice::Refusals;
 use crate::timing::Timing;
 use crate::writes::Writes;
 
@@ -73,8 +73,7 @@ pub struct Kept {
     /// The rates that the status has, and since when.
     rates: Option<(Instant, BTreeMap<String, String>)>,
     failures: u32,
-    /// How many of these were refusals by the API server.
-    refusals: u32,
+    refusals: Refusals,
 }
 
 /// Watches AthenaWorkGroups until `stop` says true, and keeps them where this operator answers for them.
@@ -106,15 +105,12 @@ async fn reconcile(object: Arc<Group>, keeper: Arc<Keeper>) -> Result<Action, In
     let result = keeper.pass(group, &mut kept).await;
     let (wait, outcome) = match result {
         Ok(wait) => {
-            (kept.failures, kept.refusals) = (0, 0);
+            (kept.failures, kept.refusals) = (0, Refusals::default());
             (wait, PassResult::RequeueAfter)
         }
         Err(error) => {
-            if let Some(refusal) = error.refusal() {
-                if is_told(kept.refusals) {
-                    keeper.events.tell(group.object_ref(&()), Notice::refused(&refusal));
-                }
-                kept.refusals = kept.refusals.saturating_add(1);
+            if let Some(notice) = error.refusal().and_then(|refusal| kept.refusals.notice(&refusal)) {
+                keeper.events.tell(group.object_ref(&()), notice);
             }
             let wait = keeper.timing.back_off(kept.failures, fastrand::f64());
             kept.failures = kept.failures.saturating_add(1);

@@ -216,12 +216,8 @@ fn verdict(view: &GroupView<'_>) -> (Reason, String) {
 fn unused(view: &GroupView<'_>) -> String {
     let defaults = view.group.spec.start.as_ref().and_then(|start| start.engine_configuration.as_ref());
     let Some((engine, defaults)) = view.census.engine.known().zip(defaults) else { return String::new() };
-    let refused = engine.refused(defaults);
-    if refused.is_empty() {
-        return String::new();
-    }
-    let fields: Vec<_> = refused.iter().map(|name| format!("spec.start.engineConfiguration.{name}")).collect();
-    format!(" {engine} doesn't take {}, so that isn't used.", fields.join(", "))
+    let sentence = |fields| format!(" {engine} doesn't take {fields}: the operator doesn't send these defaults.");
+    engine.refused(defaults).map_or_else(String::new, sentence)
 }
 
 /// Why its sessions can't be listed. ListSessions names nothing but the work group, which Athena may not know.

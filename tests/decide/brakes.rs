@@ -21,7 +21,8 @@ fn a_brake_holds_up_the_end_says_so_once_and_the_end_goes_on_without_it() {
             assert_eq!(world.session, Some(SessionState::Idle), "{brake:?}");
             assert_eq!(condition(world.recorded(), "Stalled").unwrap().reason, reason);
             let message = &condition(world.recorded(), "Ready").unwrap().message;
-            let lets_go = "remove it, or set it to \"false\", to go on. Any other value holds it up.";
+            let lets_go =
+                "remove the annotation, or set it to \"false\", to go on. Every other value counts as paused.";
             assert_eq!(message.contains(lets_go), reason == "Paused", "{message}");
             assert!(world.recorded().termination_requested_at.is_some(), "when it was asked for is recorded");
             assert_eq!(world.writes.len(), 1, "{}", world.told());

@@ -125,7 +125,7 @@ async fn defaults_that_the_engine_refuses_arent_sent_and_the_work_group_says_so(
     });
     let message = crate::tenancy::ready_of(&group.await).unwrap().1;
     let unused = "Apache Spark version 3.5 doesn't take spec.start.engineConfiguration.coordinatorDpuSize, \
-                  spec.start.engineConfiguration.sparkProperties, so that isn't used.";
+                  spec.start.engineConfiguration.sparkProperties: the operator doesn't send these defaults.";
     assert!(message.contains(unused), "{message}");
 }
 

@@ -49,8 +49,8 @@ fn a_flag_that_cant_be_used_is_a_usage_error() {
 /// The variable was meant to keep the operator from ending anything.
 #[test]
 fn a_variable_that_no_flag_reads_is_a_usage_error() {
-    let said = "error: no flag reads the environment variable ATHENA_OPERATOR_READONLY: remove it, or write the \
-                nearest that one reads, ATHENA_OPERATOR_READ_ONLY";
+    let said = "error: no flag reads the environment variable ATHENA_OPERATOR_READONLY: remove it, or use the most \
+                similar one that a flag reads, ATHENA_OPERATOR_READ_ONLY";
     assert_eq!(refusal(&[], &[("ATHENA_OPERATOR_READONLY", "true")]).as_deref(), Some(said));
     let of_a_service = [("ATHENA_OPERATOR_SERVICE_HOST", "10.0.0.7"), ("ATHENA_OPERATOR_PORT", "tcp://10.0.0.7:80")];
     assert_eq!(refusal(&[], &of_a_service), None);
@@ -58,8 +58,7 @@ fn a_variable_that_no_flag_reads_is_a_usage_error() {
 
 #[test]
 fn a_back_off_whose_minimum_is_above_its_maximum_is_a_usage_error() {
-    let sentence =
-        "error: --backoff-min is 600s, which is longer than --backoff-max, 300s: make it as long at the most";
+    let sentence = "error: --backoff-min (600s) is longer than --backoff-max (300s): make --backoff-min shorter, or --backoff-max longer";
     assert_eq!(refusal(&["--backoff-min=10m"], &[]).as_deref(), Some(sentence));
     assert!(refusal(&["--backoff-max=1s"], &[("ATHENA_OPERATOR_BACKOFF_MIN", "2s")]).is_some());
     assert_eq!(refusal(&["--backoff-min=2s", "--backoff-max=2s"], &[]), None);

@@ -122,7 +122,7 @@ async fn what_aws_takes_no_more_fails_readiness_and_an_outage_doesnt() {
 #[tokio::test]
 async fn a_watched_namespace_that_doesnt_exist_is_named_until_it_is_created() {
     let missing = format!("missing-{}", std::process::id());
-    let line = format!("[-]namespaces failed: --watch-namespace names what doesn't exist: {missing}");
+    let line = format!("[-]namespaces failed: --watch-namespace names namespaces that don't exist: {missing}");
     let world = isnt_ready(&["--watch-namespace", &missing], &[], &line).await;
     let id = world.declare("elsewhere", "IDLE").await;
     world.until_reason("elsewhere", "Running").await;
