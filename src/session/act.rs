@@ -339,14 +339,20 @@ impl Shell {
     fn may_call(&self, object: &AthenaSession, scope: &Scope, step: &Step, priority: Priority) -> bool {
         let operation = match step {
             Step::Describe => Operation::GetSession,
-            Step::Look => Operation::GetSessionStatus,
+            Step::Look | Step::LookBeforeEnd => Operation::GetSessionStatus,
             Step::Search { .. } | Step::Find { .. } => Operation::ListSessions,
             Step::Start { .. } => Operation::StartSession,
             Step::Terminate { .. } => Operation::TerminateSession,
             // STS isn't Athena, and anything else is no call.
             _ => return true,
         };
-        self.quotas.try_take(&Place::of(scope), operation, priority, &key(object))
+        let (place, who) = (Place::of(scope), key(object));
+        if *step == Step::LookBeforeEnd
+            && !self.quotas.try_reserve(&place, Operation::TerminateSession, Priority::End, &who)
+        {
+            return false;
+        }
+        self.quotas.try_take(&place, operation, priority, &who)
     }
 
     fn requests(&self, namespace: Option<&str>) -> Requests<AthenaSession> {

@@ -37,7 +37,9 @@ impl Shell {
         let sent = Instant::now();
         let outcome = match step {
             Step::Describe => athena.get_session(id).await.map(|session| knowledge.described(session, now())),
-            Step::Look => athena.get_session_status(id).await.map(|status| knowledge.looked(status, now())),
+            Step::Look | Step::LookBeforeEnd => {
+                athena.get_session_status(id).await.map(|status| knowledge.looked(status, now()))
+            }
             Step::Search { work_group } => {
                 let listed = next_page(&athena, &work_group, knowledge.listing.as_deref()).await;
                 listed.map(|listed| knowledge.paged(listed.about(id), &work_group, now(), &self.timing))

@@ -47,6 +47,9 @@ pub enum Step {
     Describe,
     /// Call GetSessionStatus.
     Look,
+    /// Call GetSessionStatus, whose answer TerminateSession has to follow at once: so it is called when it is this object's
+    /// turn to call TerminateSession.
+    LookBeforeEnd,
     /// Call GetCallerIdentity.
     Identify,
     /// Call ListSessions for this work group: the next page of a listing of every state.
@@ -327,12 +330,23 @@ fn with_grace(view: &View<'_>, seen: &Seen) -> Option<Step> {
     if limits::draining(view).is_some() {
         return Some(by_then(look_when_due(view, seen), rest));
     }
-    (!limits::is_certain(view, seen)).then(|| by_then(call(view, Step::Look), rest))
+    (!limits::is_certain(view, seen)).then(|| by_then(look_before_end(view, seen), rest))
 }
 
 /// Before an end that nobody asked for now, Athena says in this very pass that its time has come.
 fn make_sure(view: &View<'_>, seen: &Seen, reason: TerminationReason) -> Option<Step> {
-    (reason.is_limit() && !limits::is_certain(view, seen)).then(|| call(view, Step::Look))
+    (reason.is_limit() && !limits::is_certain(view, seen)).then(|| look_before_end(view, seen))
+}
+
+/// By the time that TerminateSession may be called again, a look of now would be old.
+fn look_before_end(view: &View<'_>, seen: &Seen) -> Step {
+    until_end_is_tried(view, seen).unwrap_or_else(|| call(view, Step::LookBeforeEnd))
+}
+
+/// What to do until TerminateSession may be called again, where it failed a moment ago.
+fn until_end_is_tried(view: &View<'_>, seen: &Seen) -> Option<Step> {
+    let wait = wait_after(view, view.knowledge.end_trouble.as_deref())?;
+    Some(if is_old(view, seen) && view.knowledge.trouble.is_none() { Step::Look } else { wait })
 }
 
 fn record_why(view: &View<'_>) -> Option<Step> {
@@ -350,10 +364,8 @@ fn is_old(view: &View<'_>, seen: &Seen) -> bool {
 /// Why is recorded first. That write, or a read where it stands already, also shows that the object
 /// still asks for it: what is cached may be old.
 fn terminate(view: &View<'_>, seen: &Seen, reason: TerminationReason) -> Step {
-    if let Some(wait) = wait_after(view, view.knowledge.end_trouble.as_deref()) {
-        return if is_old(view, seen) && view.knowledge.trouble.is_none() { Step::Look } else { wait };
-    }
-    if let Some(step) = record_why(view).or_else(|| publish::before_end(view)) {
+    let before = until_end_is_tried(view, seen).or_else(|| record_why(view)).or_else(|| publish::before_end(view));
+    if let Some(step) = before {
         return step;
     }
     if view.fresh { Step::Terminate { reason } } else { Step::Refresh }

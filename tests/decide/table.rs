@@ -314,7 +314,7 @@ fn step(row: &Row, object: &AthenaSession, fresh: bool) -> Step {
 /// Each rule: its sentence, when the step is right, and whether this is the step.
 #[rustfmt::skip]
 fn rules(row: &Row, step: &Step) -> Vec<(&'static str, bool, bool)> {
-    let is_call = matches!(step, Step::Describe | Step::Look | Step::Search { .. } | Step::Terminate { .. });
+    let is_call = matches!(step, Step::Describe | Step::Look | Step::LookBeforeEnd | Step::Search { .. } | Step::Terminate { .. });
     let intent_write = matches!(step, Step::WriteStatus { status, .. } if status.termination_requested_at.is_some());
     let never_described = matches!(row.stands, Stands::Unasked { .. });
     let ready = row.ready_to_terminate();

@@ -48,6 +48,8 @@ type Place = (Priority, u64);
 struct Grant {
     place: Place,
     until: Instant,
+    /// Whoever has it was in the queue before.
+    has_waited: bool,
 }
 
 /// The callers that were granted a token and haven't used it yet.
@@ -140,23 +142,33 @@ impl<K: Clone + Eq + Hash> Bucket<K> {
     /// nobody of the same or a higher priority waits before it. The token is spent then. Otherwise `who` is
     /// queued, once: asked again it keeps its place, and takes over a higher priority.
     pub fn take(&mut self, who: &K, priority: Priority, now: Instant) -> bool {
-        self.refresh(now);
+        if !self.reserve(who, priority, now) {
+            return false;
+        }
         if let Some(grant) = self.granted.remove(who) {
-            self.spend(grant.place.0, true, now);
+            self.spend(&grant, now);
+        }
+        true
+    }
+
+    /// As [`Bucket::take`], but the token isn't spent yet: it is granted to `who`.
+    pub fn reserve(&mut self, who: &K, priority: Priority, now: Instant) -> bool {
+        self.refresh(now);
+        if self.granted.all.contains_key(who) {
             return true;
         }
-        let place = match self.places.get(who) {
-            Some(&(before, number)) => (before.min(priority), number),
-            None => {
+        let before = self.places.get(who).copied();
+        let place = before.map_or_else(
+            || {
                 self.arrivals += 1;
                 (priority, self.arrivals)
-            }
-        };
-        let has_waited = self.places.contains_key(who);
+            },
+            |(before, number)| (before.min(priority), number),
+        );
         self.forget(who);
         let first = self.waiting.first_key_value().is_none_or(|(first, _)| place < *first);
         if first && self.has_free(place.0) {
-            self.spend(place.0, has_waited, now);
+            self.keep(who.clone(), place, before.is_some(), now);
             return true;
         }
         self.queue(who.clone(), place);
@@ -175,7 +187,7 @@ impl<K: Clone + Eq + Hash> Bucket<K> {
             }
             let Some((_, who)) = self.waiting.pop_first() else { break };
             self.places.remove(&who);
-            self.granted.insert(who.clone(), Grant { place, until: now + Self::GRANT_LIFE });
+            self.keep(who.clone(), place, true, now);
             due.push(who);
         }
         due
@@ -238,12 +250,17 @@ impl<K: Clone + Eq + Hash> Bucket<K> {
         self.waiting.insert(place, who);
     }
 
-    fn spend(&mut self, priority: Priority, has_waited: bool, now: Instant) {
+    fn keep(&mut self, who: K, place: Place, has_waited: bool, now: Instant) {
+        self.granted.insert(who, Grant { place, until: now + Self::GRANT_LIFE, has_waited });
+    }
+
+    fn spend(&mut self, grant: &Grant, now: Instant) {
+        let priority = grant.place.0;
         self.tokens -= 1.0;
         if !priority.is_urgent() {
             self.common -= 1.0;
         }
-        let is_short = has_waited || self.waiting.keys().next().is_some_and(|(first, _)| first.is_urgent());
+        let is_short = grant.has_waited || self.waiting.keys().next().is_some_and(|(first, _)| first.is_urgent());
         self.rate.called(priority.is_urgent() && is_short, now);
     }
 

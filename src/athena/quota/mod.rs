@@ -94,6 +94,17 @@ impl Quotas {
         taken
     }
 
+    /// For a pass that has another call to make right before this one: true means that a token is kept for it, for
+    /// [`Bucket::GRANT_LIFE`]; false means as [`Quotas::try_take`]. To wait for the token after that other call would make its
+    /// answer old, so that it had to be made again.
+    pub fn try_reserve(&self, place: &Place, operation: Operation, priority: Priority, who: &Key) -> bool {
+        let (now, mut inner) = (Instant::now(), self.inner());
+        let reserved = self.bucket(&mut inner, place, operation).reserve(&Waiter::Object(who.clone()), priority, now);
+        drop(inner);
+        self.changed.notify_one();
+        reserved
+    }
+
     /// For a task: waits for its token, and spends it. Dropped while it waits it leaves the queue, and a
     /// token that was granted to it goes to somebody else.
     ///

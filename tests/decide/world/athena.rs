@@ -16,7 +16,7 @@ impl World {
     pub(super) fn call(&mut self, object: &AthenaSession, step: &Step) {
         let operation = match step {
             Step::Describe => Operation::GetSession,
-            Step::Look => Operation::GetSessionStatus,
+            Step::Look | Step::LookBeforeEnd => Operation::GetSessionStatus,
             Step::Search { .. } | Step::Find { .. } => Operation::ListSessions,
             Step::Start { .. } => Operation::StartSession,
             Step::Identify => Operation::GetCallerIdentity,
@@ -109,7 +109,7 @@ impl World {
         let here = self.scope.account == Account::Known(HOME.to_owned()) && asked;
         let session = self.session.clone().filter(|_| here);
         let mut answer: Option<SessionStatus> = session.as_ref().map(|state| self.shown(state));
-        if *step == Step::Look
+        if matches!(step, Step::Look | Step::LookBeforeEnd)
             && let Some(status) = &mut answer
         {
             (status.marker, status.engine) = (None, None);
@@ -144,7 +144,7 @@ impl World {
                 knowledge.described(Session { status, work_group, dpu_execution_millis: Some(7) }, now);
                 self.has_looked();
             }
-            (Step::Look, Some(status)) => {
+            (Step::Look | Step::LookBeforeEnd, Some(status)) => {
                 knowledge.looked(status, now);
                 self.has_looked();
             }

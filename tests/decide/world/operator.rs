@@ -215,7 +215,7 @@ pub fn word(step: &Step) -> String {
         Step::Refresh => "Refresh".to_owned(),
         Step::ConfirmOwner { .. } => "ConfirmOwner".to_owned(),
         Step::Describe => "Describe".to_owned(),
-        Step::Look => "Look".to_owned(),
+        Step::Look | Step::LookBeforeEnd => "Look".to_owned(),
         Step::Identify => "Identify".to_owned(),
         Step::Search { .. } => "Search".to_owned(),
         Step::Find { .. } => "Find".to_owned(),

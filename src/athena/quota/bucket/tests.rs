@@ -197,3 +197,18 @@ fn thousands_at_once_stay_within_the_bucket_and_ends_come_first() {
         }
     }
 }
+
+#[test]
+fn a_reserved_token_is_kept_for_the_call_and_spent_once() {
+    let (mut bucket, start) = empty();
+    assert!(!bucket.reserve(&1, Priority::End, start), "there is none");
+    assert!(!bucket.reserve(&2, Priority::End, start));
+    let turn = at(start, 200);
+    assert_eq!(bucket.grant(turn), [1]);
+    for asked in [turn, at(start, 300)] {
+        assert!(bucket.reserve(&1, Priority::End, asked), "the turn was lost by asking for it");
+    }
+    assert!(!bucket.take(&2, Priority::End, at(start, 399)), "somebody else took a reserved token");
+    assert!(bucket.take(&1, Priority::End, at(start, 399)));
+    assert!(!bucket.reserve(&1, Priority::End, at(start, 399)), "one token let two calls through");
+}
