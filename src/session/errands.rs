@@ -154,7 +154,10 @@ impl Shell {
         let answer = match step {
             Step::Publish { data } => {
                 let is_absent = knowledge.publication.found == Found::Absent;
-                self.publish(&api, name, object, data, is_absent).await
+                match self.publish(&api, name, object, data.clone(), is_absent).await {
+                    Ok(found) => return knowledge.publication.written(data, found, now()),
+                    failed => failed,
+                }
             }
             Step::Unpublish { uid, resource_version } => self.unpublish(&api, name, uid, resource_version).await,
             _ => self.ask(api.get(name)).await.map(|read| found(&read, object)),

@@ -33,6 +33,16 @@ pub struct Publication {
     was_old: bool,
     /// A creation that got no answer may still come to pass until then.
     late_until: Option<Instant>,
+    /// What the API server made of the last write, where that isn't what was asked for.
+    altered: Option<Altered>,
+}
+
+/// A ConfigMap that an admission webhook has changed while it was written. Written again it would be the same.
+#[derive(Clone, Debug)]
+struct Altered {
+    asked: BTreeMap<String, String>,
+    data: BTreeMap<String, String>,
+    is_marked: bool,
 }
 
 /// A request about it.
@@ -84,7 +94,7 @@ pub enum Found {
 
 impl Blank for Publication {
     const BLANK: &'static Self =
-        &Self { found: Found::Unknown, at: None, setback: None, was_old: false, late_until: None };
+        &Self { found: Found::Unknown, at: None, setback: None, was_old: false, late_until: None, altered: None };
 }
 
 impl Publication {
@@ -94,7 +104,25 @@ impl Publication {
         let setback = self.setback.take().filter(|(failing, _)| request == Request::Look && *failing != request);
         let was_old = self.was_old && request == Request::Look;
         let late_until = self.late_until.filter(|until| request == Request::Look && now.tick < *until);
-        *self = Self { found, at: Some(now.tick), setback, was_old, late_until };
+        let altered = self.altered.take();
+        *self = Self { found, at: Some(now.tick), setback, was_old, late_until, altered };
+    }
+
+    /// It has been written, to say `asked`.
+    pub fn written(&mut self, asked: BTreeMap<String, String>, found: Found, now: Now) {
+        self.altered = match &found {
+            Found::Ours { data, is_marked, .. } if *data != asked || !is_marked => {
+                Some(Altered { asked, data: data.clone(), is_marked: *is_marked })
+            }
+            _ => None,
+        };
+        self.answered(Request::Publish, found, now);
+    }
+
+    /// Whether it is to be written, to say `wanted`, over what was found.
+    fn differs(&self, wanted: &BTreeMap<String, String>, found: &BTreeMap<String, String>, is_marked: bool) -> bool {
+        let is_altered = |it: &Altered| it.asked == *wanted && it.data == *found && it.is_marked == is_marked;
+        (found != wanted || !is_marked) && !self.altered.as_ref().is_some_and(is_altered)
     }
 
     /// What we went by is old: it is looked at anew, at once where that hasn't just been done.
@@ -180,7 +208,7 @@ fn next(view: &View<'_>) -> Option<(Duration, Step)> {
         (Wish::Gone, Found::Absent) => (view.until(known.late_until?), Step::LookAtConfigMap),
         (Wish::Gone, Found::Foreign) => return None,
         (Wish::There(data), Found::Absent) => (Duration::ZERO, Step::Publish { data }),
-        (Wish::There(data), Found::Ours { data: found, is_marked, .. }) if *found != data || !is_marked => {
+        (Wish::There(data), Found::Ours { data: found, is_marked, .. }) if known.differs(&data, found, *is_marked) => {
             (Duration::ZERO, Step::Publish { data })
         }
         (Wish::There(_), found) => (look_again(view, found), Step::LookAtConfigMap),

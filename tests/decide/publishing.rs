@@ -3,7 +3,7 @@
 use athena_session_operator::athena::port::{Operation, SessionState};
 
 use crate::fixtures::{REGION, SESSION, WORK_GROUP, condition, minutes, seconds};
-use crate::world::{Event, NOBODY, World, reason};
+use crate::world::{Event, NOBODY, Webhook, World, reason};
 
 #[test]
 fn a_session_that_is_up_is_published_with_one_look_and_one_write() {
@@ -74,6 +74,27 @@ fn one_that_is_somebody_elses_is_neither_written_nor_removed() {
     assert_eq!(world.beside.config_map, before);
     assert_eq!(reason(&world), "Ended");
     assert!(!world.told().contains("ublish"), "{}", world.told());
+}
+
+/// L2: otherwise the operator and a webhook of the cluster would undo each other's writes for ever.
+#[test]
+fn what_a_webhook_makes_of_it_is_written_once() {
+    for webhook in [Webhook::TakesMarks, Webhook::AddsData] {
+        let mut world = World::publishing(SessionState::Idle);
+        world.beside.webhook = Some(webhook);
+        world.run_for(minutes(60));
+        assert_eq!(world.breach, None, "{webhook:?}");
+        let told = world.told();
+        assert_eq!(told.matches("Publish").count(), 1, "{webhook:?}: {told}");
+        // What somebody else makes of it is set right all the same.
+        world.meddle(Some(("uid-1", "another")));
+        world.run_for(minutes(60));
+        assert_eq!(world.told().matches("Publish").count(), 2, "{webhook:?}");
+        assert_eq!(world.beside.config_map.as_ref().unwrap().1["ATHENA_SESSION_ID"], SESSION);
+        world.event(&Event::SetTerminate);
+        world.run_for(minutes(2));
+        assert!(world.beside.config_map.is_none() && world.session.as_ref().unwrap().is_ended(), "{webhook:?}");
+    }
 }
 
 /// Its object went with `--cascade=orphan`, say, and was created anew.

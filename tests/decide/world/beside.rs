@@ -15,6 +15,15 @@ use crate::fixtures::{TIMING, at, seconds};
 /// Who owns a ConfigMap that was written for the object, and whose owner is gone.
 pub const NOBODY: &str = "(nobody)";
 
+/// What is made of a ConfigMap that is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Webhook {
+    /// The labels and the annotation of the operator are taken off, or replaced.
+    TakesMarks,
+    /// Another key is added to the data.
+    AddsData,
+}
+
 pub struct Beside {
     /// The ConfigMap: who owns it, and what it says.
     pub config_map: Option<(String, BTreeMap<String, String>)>,
@@ -33,6 +42,8 @@ pub struct Beside {
     pub writes_fail: bool,
     /// A removal of a ConfigMap gets no answer, for so long, and has no effect.
     pub removal_hangs: Option<Duration>,
+    /// What a webhook of the API server makes of each ConfigMap that is written.
+    pub webhook: Option<Webhook>,
     /// The name of a workload that can't be read.
     pub unreadable: Option<&'static str>,
     /// What the last complete look at the workloads showed, in truth: when, and which had finished; where stories ask
@@ -54,6 +65,7 @@ impl Default for Beside {
             slow: Duration::ZERO,
             writes_fail: false,
             removal_hangs: None,
+            webhook: None,
             unreadable: None,
             looked: None,
             was_called: false,
@@ -111,7 +123,11 @@ impl World {
         match step {
             Step::Publish { data } if beside.config_map.as_ref().is_none_or(|(owner, _)| is_ours(owner)) => {
                 beside.version += 1;
-                beside.config_map = Some((uid.clone(), data.clone()));
+                let mut data = data.clone();
+                if beside.webhook == Some(Webhook::AddsData) {
+                    data.insert("CLUSTER".to_owned(), "one".to_owned());
+                }
+                beside.config_map = Some((uid.clone(), data));
             }
             Step::Unpublish { resource_version, .. } => {
                 if *resource_version != beside.version.to_string() {
@@ -126,11 +142,14 @@ impl World {
         let found = match &beside.config_map {
             None => Found::Absent,
             Some((owner, data)) if is_ours(owner) => {
-                let (is_marked, data) = (*owner == uid, data.clone());
+                let (is_marked, data) = (*owner == uid && beside.webhook != Some(Webhook::TakesMarks), data.clone());
                 Found::Ours { uid: "uid-of-config-map".to_owned(), resource_version, data, is_marked }
             }
             Some(_) => Found::Foreign,
         };
+        if let Step::Publish { data } = step {
+            return self.knowledge.publication.written(data.clone(), found, now);
+        }
         self.knowledge.publication.answered(Request::of(step), found, now);
     }
 

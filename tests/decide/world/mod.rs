@@ -27,7 +27,7 @@ use athena_session_operator::work_group::terms::{Brake, Crowd};
 use kube::ResourceExt;
 
 pub use self::around::{Around, Owner, Poller};
-pub use self::beside::{Beside, NOBODY, completed, job, suspended, unfinished};
+pub use self::beside::{Beside, NOBODY, Webhook, completed, job, suspended, unfinished};
 pub use self::limits::Truth;
 pub use self::operator::{ends, reason, word};
 pub use self::starts::Starts;
