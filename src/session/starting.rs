@@ -16,7 +16,7 @@
 
 use std::time::{Duration, Instant};
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 
@@ -251,17 +251,18 @@ fn is_held_up(view: &View<'_>) -> bool {
 /// The call of StartSession that is recorded for this very object.
 fn recorded<'a>(view: &'a View<'_>) -> Option<&'a StartAttempt> {
     let attempt = view.recorded()?.start_attempt.as_ref()?;
-    (!is_of_the_backup(view, attempt)).then_some(attempt)
+    (!is_of_a_backup(view, attempt.at.0)).then_some(attempt)
 }
 
-/// Whether this attempt was recorded for the object that was backed up, and restored together with its status. It is then
-/// older than the restored object. The session of that attempt bears the mark of the object that was backed up.
-fn is_of_the_backup(view: &View<'_>, attempt: &StartAttempt) -> bool {
+/// Whether an attempt that is recorded as of `recorded_at` was recorded for the object that was backed up, and restored together
+/// with its status. It is then older than the restored object. The session of that attempt bears the mark of the object
+/// that was backed up.
+fn is_of_a_backup(view: &View<'_>, recorded_at: Timestamp) -> bool {
     let metadata = &view.object.metadata;
     let created = metadata.creation_timestamp.as_ref().filter(|_| view.object.labels().contains_key(RESTORED));
     // Clocks differ, but by less than this: AWS refuses calls whose time is five minutes off.
     let margin = SignedDuration::try_from(TOKEN_LIFE).unwrap_or_default();
-    created.is_some_and(|created| created.0.duration_since(attempt.at.0) > margin)
+    created.is_some_and(|created| created.0.duration_since(recorded_at) > margin)
 }
 
 fn age(view: &View<'_>, attempt: &StartAttempt) -> Duration {
@@ -354,7 +355,9 @@ pub(super) fn may_run(view: &View<'_>) -> bool {
         // The status was lost, and with it the record of a call; or the finalizer was restored from a backup.
         None => view.is_held() && is_lost(view) && !(is_restored(view) && view.knowledge.start.unlisted.is_some()),
     };
-    view.session_id().is_some() || may_have_called || view.knowledge.start.called_at.is_some()
+    // What a backup says of a session that doesn't exist any more, and that no list shows with the object's mark.
+    let is_past = is_restored(view) && view.knowledge.absence.is_some() && view.knowledge.start.unlisted.is_some();
+    view.session_id().is_some() && !is_past || may_have_called || view.knowledge.start.called_at.is_some()
 }
 
 /// What keeps the session from being started, or from being started again. People are told of it only where no session
@@ -382,10 +385,18 @@ fn restored(view: &View<'_>) -> Option<Verdict> {
         return None;
     }
     let restore = view.object.labels().get(RESTORED).map(String::as_str).unwrap_or_default();
-    let message = format!(
-        "This object was restored from a backup (label {RESTORED}: {restore}), and starts no session by itself. If nobody needs the \
-         session, delete this object; to start the session, set the annotation {START_RESTORED}: \"true\" on it."
-    );
+    let message = if is_agreed(view) {
+        format!(
+            "This object was restored from a backup (label {RESTORED}: {restore}), and its creationTimestamp is in the future by \
+             the operator's clock: one of the clocks of the API server and of the operator is, or was, wrong. No session is \
+             started before that time."
+        )
+    } else {
+        format!(
+            "This object was restored from a backup (label {RESTORED}: {restore}), and starts no session by itself. If nobody needs \
+             the session, delete this object; to start the session, set the annotation {START_RESTORED}: \"true\" on it."
+        )
+    };
     Some(Verdict { reason: Reason::Restored, message })
 }
 
@@ -393,9 +404,14 @@ fn restored(view: &View<'_>) -> Option<Verdict> {
 /// StartSession for this very object is known.
 fn is_restored(view: &View<'_>) -> bool {
     let object = view.object;
-    let is_agreed = object.annotations().get(START_RESTORED).is_some_and(|value| value == "true");
     let is_called = recorded(view).is_some() || view.knowledge.start.called_at.is_some();
-    object.spec.start.is_some() && object.labels().contains_key(RESTORED) && !is_agreed && !is_called
+    // An attempt that is recorded so early would count as one of the backup: it would be recorded again and again.
+    let may_start = is_agreed(view) && !is_of_a_backup(view, view.now.wall);
+    object.spec.start.is_some() && object.labels().contains_key(RESTORED) && !may_start && !is_called
+}
+
+fn is_agreed(view: &View<'_>) -> bool {
+    view.object.annotations().get(START_RESTORED).is_some_and(|value| value == "true")
 }
 
 fn not_allowed(view: &View<'_>, start: &SessionStart) -> Option<Verdict> {

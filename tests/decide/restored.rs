@@ -92,6 +92,41 @@ fn a_restored_object_starts_nothing_until_somebody_says_so() {
     }
 }
 
+/// The session of the object that was backed up has ended since, and Athena has forgotten it.
+#[test]
+fn a_restored_record_of_a_session_that_is_gone_isnt_kept() {
+    let mut world = restored(Backup::Status);
+    world.session = None;
+    world.run_for(minutes(30));
+    assert_eq!((reason(&world).as_str(), warnings(&world)), ("Restored", 1));
+    assert_eq!((world.recorded().session_id.as_ref(), world.recorded().state.as_ref()), (None, None));
+    world.forget_the_past();
+    world.run_for(minutes(60));
+    assert!(world.writes.is_empty() && world.calls.is_empty(), "{}", world.told());
+    agree(&mut world);
+    world.run_for(minutes(2));
+    assert_eq!((world.starts.requests.len(), world.breach.as_ref()), (1, None));
+}
+
+/// S3, L2: the clock of the API server is ahead of the operator's, so that a call would seem to be recorded long before the
+/// object was created, as one of the backup.
+#[test]
+fn a_restored_object_of_a_later_time_is_started_once_when_its_time_has_come() {
+    for backup in BACKUPS {
+        let mut world = restored(backup);
+        world.object.as_mut().unwrap().metadata.creation_timestamp = Some(time(world.elapsed + minutes(30)));
+        agree(&mut world);
+        world.session = None;
+        world.run_for(minutes(20));
+        assert_eq!((reason(&world).as_str(), warnings(&world)), ("Restored", 1), "{backup:?}");
+        let told = condition(world.recorded(), "Stalled").unwrap().message.clone();
+        assert!(told.contains("before that time"), "{told}");
+        world.run_for(minutes(20));
+        assert_eq!((world.breach.as_ref(), world.starts.requests.len()), (None, 1), "{backup:?}");
+        assert!(world.writes.len() < 10, "{backup:?}: {} writes", world.writes.len());
+    }
+}
+
 #[test]
 fn a_restored_object_that_is_deleted_ends_no_other_objects_session() {
     for backup in BACKUPS {
