@@ -15,7 +15,7 @@ const LATENCY: Duration = Duration::from_millis(20);
 /// Ended sessions in Athena's memory, which a listing of all states would read.
 const HISTORY: usize = 20_000;
 
-/// What Athena allows for each operation; none: whatever is asked.
+/// The calls that Athena allows for each operation; None where it allows all.
 pub fn quota(kind: Kind) -> Option<Quota> {
     match kind {
         Kind::Quota => Some(Quota { rate: 5.0, burst: 10.0 }),

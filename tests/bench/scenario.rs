@@ -8,11 +8,11 @@ use std::str::FromStr;
 pub enum Kind {
     /// All are deleted at once; Athena has no quotas.
     Deleted,
-    /// The same, and the operator has its default settings, so that it doesn't know that.
+    /// As the one before, but the operator has its default settings: it doesn't know that Athena has no quota.
     Default,
-    /// The same, and Athena allows what the operator begins with.
+    /// As the one before, but Athena allows just the rate that the operator begins with.
     Quota,
-    /// The same, and Athena allows more, which the operator has to find out.
+    /// As the one before, but Athena allows more than that, which the operator has to find out.
     Found,
     /// Nothing, for a minute.
     Idle,

@@ -1,4 +1,5 @@
-//! Rights that are denied: what doesn't need them goes on, and what only they could tell isn't taken for known.
+//! Rights that are denied: everything that doesn't need a denied right goes on, and nothing is concluded that only the denied
+//! call could show.
 
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use crate::world::{Event, Poller, World, reason};
 const DENIED: (Operation, ErrorClass) = (Operation::GetSession, ErrorClass::Denied);
 const UNLISTED: (Operation, ErrorClass) = (Operation::ListSessions, ErrorClass::Denied);
 
-/// Everything that matters where GetSession is denied.
+/// The cases that matter where GetSession is denied.
 #[derive(Clone, Debug)]
 struct Row {
     state: SessionState,
@@ -165,7 +166,7 @@ fn a_started_session_that_nothing_shows_waits_and_says_which_right_is_missing() 
     assert!(world.session.as_ref().is_some_and(SessionState::is_ended));
 }
 
-/// AWS names one missing right after the other, each with the same code.
+/// AWS names the missing rights one after the other, each with the same error code.
 #[test]
 fn another_missing_right_is_told_anew_and_the_same_one_isnt() {
     let denied = |action: &str, user: &str| {
@@ -182,7 +183,7 @@ fn another_missing_right_is_told_anew_and_the_same_one_isnt() {
     assert!(told(denied("iam:PassRole", "two")).contains("iam:PassRole"));
 }
 
-/// The words of a refused request are all that tells what is wrong with it.
+/// Only the message of a refused request says what is wrong with the request.
 #[test]
 fn a_request_that_is_refused_in_other_words_is_told_anew() {
     let invalid = |class, words: &str| CallError { message: words.to_owned(), ..error(Operation::StartSession, class) };

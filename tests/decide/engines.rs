@@ -220,7 +220,7 @@ fn an_end_waits_for_no_engine() {
     assert!(world.object.is_none(), "{}", world.told());
 }
 
-/// Athena ends a session by itself that was started with an idle timeout; of an adopted one it may know none.
+/// Athena itself ends a session that was started with an idle timeout. An adopted session may have no idle timeout.
 #[test]
 fn an_idle_limit_that_cant_be_kept_is_told() {
     for (is_started, is_told) in [(false, true), (true, false)] {

@@ -74,7 +74,7 @@ pub fn spec() -> AthenaSessionSpec {
     AthenaSessionSpec { session_id: Some(SESSION.to_owned()), ..AthenaSessionSpec::default() }
 }
 
-/// The status of an object that nobody has written one of, as the API server shows it: the default of the kind.
+/// The status that the API server shows where nobody has written one: the default of the kind.
 pub fn unwritten() -> AthenaSessionStatus {
     serde_json::from_value(json!({"observedGeneration": -1})).unwrap()
 }

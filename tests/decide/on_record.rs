@@ -1,5 +1,5 @@
-//! What is told of an object on whose record a session, or a call that may have started one, stands: nothing of a start.
-//! Who deleted the object, or created it anew, would end that session.
+//! Objects whose status records a session, or a call that may have started one. Their condition says nothing of what forbids
+//! a start: a person who followed that advice and deleted the object would end the session.
 
 use athena_session_operator::api::RESTORED;
 use athena_session_operator::api::reason::Reason;
@@ -101,7 +101,7 @@ fn statuses(world: &World) -> impl Iterator<Item = &AthenaSessionStatus> {
     })
 }
 
-/// What of a status speaks of a start, or gives advice that would end the session.
+/// Whether a status speaks of a start, or gives advice that would end the session.
 fn misleads(status: &AthenaSessionStatus) -> Option<String> {
     const WRONG: [&str; 9] = [
         "Create another",
@@ -212,7 +212,7 @@ fn an_object_that_lost_its_finalizer_is_taken_on_again_whatever_forbids_a_start(
     }
 }
 
-/// It can't be taken on again: who deletes it leaves the session running.
+/// The object can't be taken on again, so deleting it leaves the session running. The message must warn of that.
 #[test]
 fn an_object_without_finalizer_whose_work_group_goes_isnt_to_be_deleted() {
     for on_record in [OnRecord::Session, OnRecord::IdAlone, OnRecord::Attempt] {
@@ -227,7 +227,7 @@ fn an_object_without_finalizer_whose_work_group_goes_isnt_to_be_deleted() {
     }
 }
 
-/// What would be refused all the same isn't forecast.
+/// `ReadOnly` doesn't forecast a call that something else would hold up.
 #[test]
 fn read_only_forecasts_only_the_start_that_would_be_made() {
     for (name, forbid) in FORBIDS {

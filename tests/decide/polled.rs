@@ -178,7 +178,7 @@ fn the_poller_is_asked_only_on_behalf_of_what_may_know() {
     let mut deleted = adopted.clone();
     deleted.metadata.deletion_timestamp = Some(condition::time(at(seconds(50)).wall));
     assert_eq!(interest(&deleted, &knowledge, &granted), Some(Interest::Ending));
-    // An end that Athena doesn't come to is no reason to go before others.
+    // An end that is overdue isn't urgent any more: its calls don't go before others.
     deleted.status.as_mut().unwrap().conditions = vec![Condition {
         type_: "Ready".to_owned(),
         status: "False".to_owned(),
@@ -194,7 +194,7 @@ fn the_poller_is_asked_only_on_behalf_of_what_may_know() {
     assert_eq!(interest(&adopted, &knowledge, &owned), None);
 }
 
-/// Otherwise each of a hundred thousand objects would call for itself.
+/// Otherwise each of a hundred thousand objects would make a call of its own.
 #[test]
 fn an_object_leaves_a_slow_poller_three_times_what_a_sweep_takes() {
     for (second, looks) in [(899, false), (900, true)] {

@@ -83,7 +83,7 @@ fn a_restored_object_starts_nothing_until_somebody_says_so() {
         world.run_for(minutes(2));
         assert_eq!((world.starts.requests.len(), world.breach.as_ref()), (1, None), "{backup:?}");
         assert_eq!(world.recorded().session_id.as_deref(), Some(SESSION), "{backup:?}");
-        // What was started so is no restored object any more, whatever becomes of the annotation.
+        // Once its session was started, the object doesn't count as restored any more, also without the annotation.
         world.event(&Event::Becomes(SessionState::Idle));
         world.object.as_mut().unwrap().metadata.annotations = None;
         world.event(&Event::Restart);
@@ -145,7 +145,7 @@ fn a_restored_object_that_is_deleted_ends_no_other_objects_session() {
     }
 }
 
-/// The finalizer may be there since an earlier process started a session whose record was wiped.
+/// The finalizer may have two causes: the backup, or an earlier process that started a session whose record was wiped.
 #[test]
 fn a_restored_object_isnt_told_so_before_a_list_was_seen() {
     let mut world = restored(Backup::Finalizer);

@@ -113,7 +113,7 @@ fn the_strongest_brake_is_the_one_that_is_told() {
     }
     object.metadata.annotations = paused("true");
     assert_eq!(brake(&object, &group, false), Some(Brake::ObjectPaused));
-    // Without --read-only it would still be paused, and a forecast says what would be done.
+    // Without --read-only the object would still be paused. So the annotation is reported, and not a forecast.
     assert_eq!(brake(&object, &group, true), Some(Brake::ObjectPaused));
 }
 

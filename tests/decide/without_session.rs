@@ -1,4 +1,4 @@
-//! Workloads that are left without a session: what is told of them, and how long the object stays for that.
+//! Workloads that are left without a session: what the condition says of them, and how long the object stays to say it.
 
 use athena_session_operator::api::session::{PublishTo, WorkloadOutcome};
 use athena_session_operator::athena::port::{ErrorClass, Operation, SessionState};
@@ -11,7 +11,8 @@ use crate::world::{Event, World, completed, job, reason, unfinished};
 const CONFIG_MAP: &str = "ConfigMap team-a/nightly-session";
 const WAITS: &str = "Without a session: Job team-a/nightly.";
 
-/// A Job that is there, and an object that starts a session for it, tells it of that, and goes soon after the end.
+/// A Job that is there, and an object that starts a session for the Job, publishes the session to it, and expires soon after
+/// the end.
 fn waiting() -> World {
     let mut world = World::starting();
     let spec = &mut world.object.as_mut().unwrap().spec;
@@ -130,7 +131,7 @@ fn an_end_under_a_job_that_is_at_work_is_a_warning_once() {
     assert!(world.object.is_some() && world.breach.is_none(), "{:?}", world.breach);
 }
 
-/// PyAthena's close() ends the session that it was handed.
+/// PyAthena's close() ends the session that it works in, and the Job finishes a moment later.
 #[test]
 fn a_client_that_ends_the_session_before_its_job_completes_is_no_trouble() {
     let mut world = up();

@@ -256,7 +256,7 @@ fn a_session_whose_jobs_are_suspended_waits_in_nobodys_way() {
     assert_eq!((world.starts.requests.len(), reason(&world)), (1, "Starting".to_owned()));
 }
 
-/// Held back again, as Kueue does for others' sake, it may go on later.
+/// Kueue may suspend a Job again, to make room for others. The Job may go on later, so its session is kept.
 #[test]
 fn a_job_that_is_suspended_while_its_session_is_up_ends_nothing() {
     let mut world = running();
@@ -354,7 +354,7 @@ fn what_a_job_waited_for_in_vain_stays_told() {
     assert_eq!((world.count(Operation::StartSession), reason(&world)), (calls, "Failed".to_owned()));
 }
 
-/// S7: what is recorded keeps no session that was started from being found, and ended with its object.
+/// S7: whatever a forged status records, a session that was started is found, and ended with its object.
 #[test]
 fn a_forged_record_of_finished_workloads_lets_no_session_go() {
     let mut world = starting_for(&[("nightly", unfinished("job-1"))]);

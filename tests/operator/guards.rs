@@ -1,5 +1,6 @@
-//! What keeps everything from being ended, or nothing, by accident: the guard of the kinds, and policies that know the
-//! operator wherever it runs. `deploy/` as it is shipped, each test on a control plane of its own.
+//! Two accidents that `deploy/` prevents. The guard of the kinds: no deletion of a kind ends every session. The policies that
+//! recognise the operator wherever it runs: no policy keeps the operator from ending anything. Each test has a control plane
+//! of its own.
 
 use std::time::Duration;
 
@@ -94,7 +95,7 @@ async fn deploy_deleted_twice_leaves_kinds_and_objects_and_apply_heals() {
     assert_eq!(world.terminations(&lives), 0);
 }
 
-/// What Helm, Argo CD and Flux go by when an object isn't in their source any more.
+/// The annotations by which Helm, Argo CD and Flux decide whether to delete an object that has left their source.
 #[tokio::test]
 async fn kinds_and_guard_are_marked_to_be_kept_by_gitops() {
     let objects = rendered("kept", "resources: [deploy]\n").await;
@@ -219,7 +220,7 @@ async fn policies_know_the_operator_in_another_namespace_and_by_another_name() {
     assert!(!world.log().contains("the API server refuses"), "{}", world.log());
 }
 
-/// As on a laptop beside an installation, or after a change of the ServiceAccount that the policies weren't told.
+/// An operator on a laptop beside an installation, or one whose ServiceAccount was changed without changing the policies.
 #[tokio::test]
 async fn an_operator_that_the_policies_dont_know_says_so_at_start() {
     let plane = deployed(None).await;
@@ -264,7 +265,7 @@ async fn an_operator_that_the_policies_dont_know_says_so_at_start() {
     eventually("it is ready again", ready).await;
 }
 
-/// Where there is no object yet that a dry run could be made on, the first write shows it, of either kind.
+/// Where there is no object for a dry run yet, the first write to an object of either kind shows the refusal.
 #[tokio::test]
 async fn the_first_write_that_is_refused_is_told_on_the_object() {
     let plane = deployed(None).await;

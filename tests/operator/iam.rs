@@ -1,5 +1,5 @@
-//! The IAM policies that are shipped, and those of the documentation: the operator works under exactly these, and needs
-//! each of their lines.
+//! The IAM policies in `deploy/` and in the documentation: the operator works under exactly these policies, and needs each of
+//! their lines.
 
 use std::collections::BTreeMap;
 
@@ -196,7 +196,7 @@ async fn each_line_of_the_shipped_policy_is_needed() {
         world.athena.clear_calls();
         world.give([(site.user(), rest)]);
         let names = create(&world, &groups, &role, number).await;
-        // What only an end shows is denied then.
+        // The right that is missing matters only for an end.
         for name in names.iter().filter(|name| name.starts_with("adopts")) {
             world.edit(name, json!({"terminate": true})).await;
         }

@@ -69,8 +69,8 @@ async fn a_work_groups_defaults_are_for_one_engine() {
     world.plane.kubectl_with_ok(&create, &one.to_string()).await;
 }
 
-/// From Kubernetes 1.30 on the API server holds to a new rule only what changes. The kind has a group of its own here,
-/// so that its rules are this test's.
+/// From Kubernetes 1.30 on the API server checks a new rule only on fields that change. Here the kind is in a group of its own,
+/// so that only this test changes its rules.
 #[tokio::test]
 async fn an_object_that_an_earlier_rule_let_in_can_be_changed_and_deleted() {
     let world = World::new().await;
@@ -116,7 +116,7 @@ async fn an_object_that_an_earlier_rule_let_in_can_be_changed_and_deleted() {
     world.plane.kubectl_ok(&["delete", "crd", &kind]).await;
 }
 
-/// kstatus, and so Flux, takes an object without a status for one that is as its spec asks. Nobody has seen this one.
+/// kstatus, and so Flux, counts an object without a status as ready. No operator has seen this object.
 #[tokio::test]
 async fn an_object_that_nobody_has_seen_says_so() {
     let world = World::with(Config::default()).await;

@@ -1,4 +1,5 @@
-//! What is told, after a restart, of an object whose session runs: never that it is to be started, or deleted.
+//! After a restart, the condition of an object whose session runs never says that a start is forbidden, or that the object
+//! should be deleted.
 
 use athena_session_operator::api::PAUSED;
 use fake_athena::Fault;
@@ -57,7 +58,7 @@ async fn a_session_that_runs_is_never_told_to_be_started() {
     }
 }
 
-/// What would be refused all the same isn't forecast.
+/// `ReadOnly` doesn't forecast a call that something else would hold up.
 #[tokio::test]
 async fn a_read_only_operator_forecasts_as_many_starts_as_there_are_places() {
     let world = World::new().await;

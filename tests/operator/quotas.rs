@@ -56,7 +56,7 @@ async fn many_that_are_deleted_at_once_end_within_the_quota() {
     assert!(throttled * 50 <= calls, "{throttled} of {calls} calls were throttled");
 }
 
-/// Adoptions and polls raise no rate, ends do; and what was found is told.
+/// Ends raise the rate, adoptions and polls don't. The status and `/metrics` show the rate that was found.
 #[tokio::test]
 async fn ends_find_out_that_athena_allows_more() {
     const SESSIONS: usize = 60;
@@ -80,7 +80,7 @@ async fn ends_find_out_that_athena_allows_more() {
     }
     let rates = self::rates(&world).await;
     let of_ends = rates.iter().find(|(series, _)| series.contains("TerminateSession"));
-    // Each that waited raises it by 0.23.
+    // Each call that waited raises the rate by 0.23.
     assert!(of_ends.is_some_and(|(_, rate)| *rate > 10.0), "{rates:?}");
     let told = eventually("the work group's status tells it", || async {
         let status = world.group(&group).await?.status?;

@@ -1,5 +1,5 @@
-//! What a rollout sees: `/readyz` fails for what waiting doesn't heal, says why in one line, as the log does, and passes when
-//! it is mended.
+//! `/readyz` fails for problems that waiting doesn't heal, says why in the same line as the log, and passes when the problem is
+//! mended.
 
 use std::time::Duration;
 
@@ -37,7 +37,7 @@ async fn without_credentials_or_region_it_isnt_ready() {
     isnt_ready(&[], &[("AWS_REGION", "")], &format!("{CREDENTIALS}no AWS Region is configured: set AWS_REGION")).await;
 }
 
-/// The SDK would pass over it, and go on with the credentials of somebody else.
+/// The SDK alone would ignore such a profile, and use other credentials.
 #[tokio::test]
 async fn a_profile_that_doesnt_exist_is_named_and_no_call_is_made() {
     let said = "there is no profile nobody, which AWS_PROFILE names, in /nonexistent/.aws/config or \

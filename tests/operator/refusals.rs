@@ -48,7 +48,7 @@ async fn access_denied_before_the_adoption_is_told_once_and_retried() {
     assert_eq!(world.athena_session(&id).state, "TERMINATED");
 }
 
-/// GetSessionStatus and TerminateSession are all that an end needs.
+/// An end needs only GetSessionStatus and TerminateSession.
 #[tokio::test]
 async fn a_denied_getsession_is_told_and_holds_up_no_end() {
     let world = World::new().await;
@@ -198,7 +198,7 @@ async fn a_work_group_that_went_with_its_sessions_is_told_and_retain_lets_the_ob
     world.until_gone("orphan").await;
 }
 
-/// Each object has a back-off of its own. A good answer to somebody else's call ends it.
+/// Each object has a back-off of its own. A good answer to another object's call ends that back-off.
 #[tokio::test]
 async fn the_first_answer_after_an_outage_is_good_for_all_objects() {
     let world = World::new().await;

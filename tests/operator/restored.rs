@@ -49,7 +49,7 @@ async fn a_restored_object_starts_nothing_until_its_annotation_says_so() {
     assert_eq!(world.athena.sessions()[0].state, "TERMINATED");
 }
 
-/// The object that was backed up stands still, in another namespace say: its session is nobody else's.
+/// The object that was backed up still exists, in another namespace say: its session stays its own.
 #[tokio::test]
 async fn an_object_that_is_restored_with_its_status_has_no_part_in_the_session() {
     let world = World::new().await;

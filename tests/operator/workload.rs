@@ -330,7 +330,7 @@ async fn a_job_that_is_created_anew_keeps_the_session() {
     world.until("nightly", "ended with its Job", ended_by_workload).await;
 }
 
-/// As Kueue has it. A Job that waits for its turn keeps no other one from the place that it doesn't use.
+/// With Kueue, a Job that is suspended leaves its place in sessionsPerNamespace to another one.
 #[tokio::test]
 async fn a_session_is_started_when_its_suspended_job_is_resumed() {
     let world = World::with_workloads().await;
@@ -372,7 +372,7 @@ async fn a_session_whose_job_is_complete_already_isnt_started() {
     assert_eq!(world.athena.calls_of("StartSession", None), 0);
 }
 
-/// The Job waits for a ConfigMap that doesn't come, and the object is where somebody looks for the reason.
+/// The Job waits for a ConfigMap that doesn't come. A person looks for the reason in the object.
 #[tokio::test]
 async fn an_object_whose_start_failed_stays_while_its_job_waits() {
     let world = World::with_workloads().await;

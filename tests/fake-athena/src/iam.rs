@@ -1,11 +1,11 @@
 //! IAM: which identity may do what, by its policies. Off unless [`Config::policies`](crate::Config) is set.
 //!
-//! Actions and resources are compared literally, with IAM's wildcards. What a policy says and this file doesn't know is
-//! refused when the policy is read, so that no policy is taken for narrower or wider than AWS takes it.
+//! Actions and resources are compared literally, with IAM's wildcards. A policy element that this file doesn't know is refused
+//! when the policy is read. Otherwise the fake might allow more, or less, than AWS would by the same policy.
 //!
-//! Of GetSession, GetSessionStatus and TerminateSession the service authorization reference says that the work group is
-//! required and that the session may be named, too. Here both must be allowed: a policy that does allow both is right,
-//! whichever of them AWS asks.
+//! For GetSession, GetSessionStatus and TerminateSession the service authorization reference says that the work group is
+//! required, and the session is optional. Here both must be allowed: a policy that allows both works, whichever of them AWS
+//! checks.
 
 use std::collections::BTreeMap;
 
@@ -124,13 +124,13 @@ impl Policy {
     /// Reads a policy document.
     ///
     /// # Errors
-    /// Where it is none, or says what this fake doesn't know.
+    /// Where the text isn't a policy document, or has an element that this fake doesn't know.
     pub fn read(document: &str) -> Result<Self, serde_json::Error> {
         serde_json::from_str(document)
     }
 }
 
-/// A right that a call takes.
+/// A right that a call needs.
 #[derive(Debug, Default)]
 struct Right {
     action: String,
@@ -216,7 +216,7 @@ fn starting(input: &Value, of_group: Right) -> Result<Vec<Right>, ApiError> {
     let request_tags = read_tags(&input["Tags"])?;
     let mut rights = Vec::new();
     if !request_tags.is_empty() {
-        // The session has no id yet: what stands for it matches nothing but a wildcard.
+        // The session has no id yet. The placeholder matches only a wildcard.
         let resource = format!("{}/session/new", of_group.resource);
         let action = "athena:TagResource".to_owned();
         rights.push(Right { action, resource, request_tags: request_tags.clone(), ..Right::default() });
@@ -262,7 +262,7 @@ impl Operator {
         let equals = |value: &&str| expected.iter().any(|it| it == value);
         let is_like = |value: &&str| expected.iter().any(|it| is_like(it, value));
         match self {
-            // A key that isn't there fulfils no condition; one with several values takes an operator for sets.
+            // A condition on a key that isn't there is false. A key with several values needs an operator for sets.
             Self::StringEquals => values.len() == 1 && values.iter().all(equals),
             Self::StringLike => values.len() == 1 && values.iter().all(is_like),
             Self::AllEqual => values.iter().all(equals),

@@ -81,7 +81,7 @@ async fn answer(shared: Shared, request: HttpRequest<Incoming>) -> Result<Respon
     let request = Request::read(&head.headers, &body);
     let protocol = request.protocol;
     if request.access_key.is_none() && protocol == Protocol::Json {
-        // As AWS does it: refused at the door, whatever is asked. No account and no log of calls hears of it.
+        // As AWS does it: a request without a signature is refused before anything else, and isn't in the log of calls.
         return Ok(aws_response(&shared, protocol, Err(ApiError::unsigned())));
     }
     // A task of its own: what a call does must not depend on its client waiting for it.
