@@ -310,10 +310,17 @@ impl Registry {
             start.place = limit.map_or(Place::Has, |limit| self.places.place(object, limit));
         } else if is_held(object) || terms.refusal.is_none() {
             let others = self.others(object);
-            terms.is_contested = !others.is_empty();
+            terms.is_contested = others.iter().any(|other| self.may_own(other));
             terms.owner = self.marked(object, marker).or_else(|| self.owner(object, &others, &terms, real));
         }
         terms
+    }
+
+    /// Whether a session may be this other object's, so that only Athena can tell. Without a grant an object owns nothing: no
+    /// tenant holds up ends in another namespace by naming sessions.
+    fn may_own(&self, other: &Session) -> bool {
+        let may_own = |it: &AthenaSession| it.spec.start.is_some() || Claim::of(it, &self.own_terms(it)).is_some();
+        other.open().is_ok_and(|other| may_own(&other))
     }
 
     /// The other object that the session was started for.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use fake_athena::Fault;
 use serde_json::json;
 use tokio::time::sleep;
 
@@ -99,6 +100,22 @@ async fn an_older_object_without_a_grant_owns_nothing() {
     world.until_gone_in(&second, "rightful").await;
     assert_eq!(world.athena_session(&session).state, "TERMINATED");
     assert_eq!(world.terminations(&session), 1);
+}
+
+/// GetSession, which would tell whose the session is, is denied.
+#[tokio::test]
+async fn an_object_without_a_grant_holds_up_no_end() {
+    let world = World::new().await;
+    world.athena.fault(Fault::error("AccessDeniedException", "no athena:GetSession").on("GetSession"));
+    world.start_operator().await;
+    let session = world.declare("rightful", "IDLE").await;
+    world.until_reason("rightful", "GetSessionDenied").await;
+    let group = world.register("closed", json!({"workGroup": TEAM_A})).await;
+    world.refer("squatter", &group, &session).await;
+    world.until_reason("squatter", "NamespaceNotAllowed").await;
+    world.delete("rightful").await;
+    world.until_gone("rightful").await;
+    assert_eq!(world.athena_session(&session).state, "TERMINATED");
 }
 
 /// A squatter names the session before its owner does, by way of a work group that it isn't in.
