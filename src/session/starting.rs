@@ -355,7 +355,7 @@ pub(super) fn may_run(view: &View<'_>) -> bool {
         // The status was lost, and with it the record of a call; or the finalizer was restored from a backup.
         None => view.is_held() && is_lost(view) && !(is_restored(view) && view.knowledge.start.unlisted.is_some()),
     };
-    // What a backup says of a session that doesn't exist any more, and that no list shows with the object's mark.
+    // The session in a restored status is gone: Athena doesn't know it, and no list shows one with this object's mark.
     let is_past = is_restored(view) && view.knowledge.absence.is_some() && view.knowledge.start.unlisted.is_some();
     view.session_id().is_some() && !is_past || may_have_called || view.knowledge.start.called_at.is_some()
 }
@@ -405,7 +405,8 @@ fn restored(view: &View<'_>) -> Option<Verdict> {
 fn is_restored(view: &View<'_>) -> bool {
     let object = view.object;
     let is_called = recorded(view).is_some() || view.knowledge.start.called_at.is_some();
-    // An attempt that is recorded so early would count as one of the backup: it would be recorded again and again.
+    // By a clock that is far behind, a new attempt would look older than the object, and count as one of the backup. Then
+    // the attempt would be recorded again and again.
     let may_start = is_agreed(view) && !is_of_a_backup(view, view.now.wall);
     object.spec.start.is_some() && object.labels().contains_key(RESTORED) && !may_start && !is_called
 }
