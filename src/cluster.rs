@@ -154,8 +154,7 @@ impl Cluster {
         let (kind, plural, group) = (K::kind(&()), K::plural(&()), K::group(&()));
         match failure.code() {
             Some(404) if group == AthenaSession::group(&()) => format!(
-                "the cluster doesn't know the kind {kind}: install it with `athena-session-operator crds | kubectl \
-                 apply -f -` ({plural}.{group})"
+                "the cluster doesn't know the kind {kind} ({plural}.{group}): install it with `kubectl apply -k deploy`"
             ),
             Some(403) => {
                 format!("the operator may not {verb} {kind}s: apply the RBAC rules of deploy/ ({})", failure.words())
@@ -220,7 +219,7 @@ impl<'a> Wait<'a> {
     async fn for_it(&mut self, problem: String) {
         // Several watches may have the same problem: it is logged once.
         if !self.cluster.readiness.fails_for(&problem) {
-            warn!("{problem}; waiting for it");
+            warn!("{problem}; it is tried again, and /readyz fails until then");
         }
         self.cluster.readiness.set(self.name, Err(problem));
         sleep(self.next).await;

@@ -9,6 +9,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use strsim::sorensen_dice;
 
 use crate::athena::quota::Rate;
+use crate::text;
 use crate::timing::Timing;
 use crate::work_group::terms::Rules;
 
@@ -54,11 +55,15 @@ fn unknown_variable(environment: &BTreeSet<String>) -> Option<String> {
     let known: Vec<_> = run.get_arguments().filter_map(|flag| flag.get_env()?.to_str()).collect();
     let is_meant = |name: &&String| name.to_ascii_uppercase().starts_with(PREFIX) && !is_of_service(name, environment);
     let unknown = environment.iter().filter(is_meant).find(|name| !known.contains(&name.as_str()))?;
-    let likeness = |known: &str| sorensen_dice(&unknown.to_ascii_uppercase(), known);
-    let nearest = known.iter().max_by(|one, two| likeness(one).total_cmp(&likeness(two)))?;
-    Some(format!(
-        "no flag reads the environment variable {unknown}: remove it, or use the most similar one that a flag reads, {nearest}"
-    ))
+    let unlike =
+        |known: &str| 1.0 - sorensen_dice(&unknown[PREFIX.len()..].to_ascii_uppercase(), &known[PREFIX.len()..]);
+    let nearest = known.iter().min_by(|one, two| unlike(one).total_cmp(&unlike(two)))?;
+    let advice = if unlike(nearest) < 0.5 {
+        format!("remove it, or write {nearest} if you mean that one")
+    } else {
+        "remove it; `athena-session-operator run --help` shows those that are read".to_owned()
+    };
+    Some(format!("no flag reads the environment variable {unknown}: {advice}"))
 }
 
 /// Whether the kubelet sets this variable. It sets some for each Service in the Pod's namespace: for a Service called
@@ -195,7 +200,9 @@ impl Run {
         }
         (min > max).then(|| {
             format!(
-                "--backoff-min ({min:?}) is longer than --backoff-max ({max:?}): make --backoff-min shorter, or --backoff-max longer"
+                "--backoff-min ({}) is longer than --backoff-max ({}): make --backoff-min shorter, or --backoff-max longer",
+                text::duration(min),
+                text::duration(max)
             )
         })
     }
@@ -233,7 +240,12 @@ impl Run {
 fn namespace(text: &str) -> Result<String, String> {
     let name = text.trim();
     let is_possible = name.is_empty() || is_label(name);
-    is_possible.then(|| name.to_owned()).ok_or_else(|| format!("{name:?} can't be the name of a namespace"))
+    let refused = || {
+        format!(
+            "{name:?} can't be the name of a namespace, which has lower-case letters, digits and hyphens, 63 at the most"
+        )
+    };
+    is_possible.then(|| name.to_owned()).ok_or_else(refused)
 }
 
 /// Whether it is a DNS label (RFC 1123), as the name of each namespace is.
@@ -358,7 +370,7 @@ mod tests {
         ] {
             let said = unknown(&["ATHENA_OPERATOR_END_WITH", &format!("ATHENA_OPERATOR_{wrong}")]);
             let said = said.unwrap_or_else(|| panic!("{wrong} was taken"));
-            assert!(said.contains(wrong) && said.ends_with(&format!(", ATHENA_OPERATOR_{meant}")), "{said}");
+            assert!(said.contains(wrong) && said.contains(&format!(", or write ATHENA_OPERATOR_{meant} if")), "{said}");
         }
         assert!(unknown(&["ATHENA_OPERATOR_"]).is_some());
         assert_eq!(unknown(&["ATHENA_OPERATOR_READ_ONLY", "ATHENA_OPERATORS", "PATH", "AWS_REGION"]), None);

@@ -23,7 +23,7 @@ where
     let api: Api<PartialObjectMeta<CustomResourceDefinition>> = Api::all(client);
     let config = watch_config(life).fields(&format!("metadata.name={}", K::crd_name()));
     let mut changes = std::pin::pin!(watcher(api, config).default_backoff());
-    let mut told = Told::of("watch of CustomResourceDefinitions".to_owned());
+    let mut told = Told::of(format!("watch of the CustomResourceDefinition {}", K::crd_name()));
     let (mut is_going, mut is_listed) = (false, false);
     while let Some(change) = changes.next().await {
         let goes = match change {

@@ -94,22 +94,32 @@ impl Metrics {
         let scrape = Arc::new(Scrape::default());
         let r = &mut registry;
         let metrics = Self {
-            reconciles: add(r, "controller_runtime_reconcile", "Passes over objects", Family::default()),
-            reconcile_errors: add(r, "controller_runtime_reconcile_errors", "Passes given up", Family::default()),
+            reconciles: add(
+                r,
+                "controller_runtime_reconcile",
+                "Reconciliations of objects, by result",
+                Family::default(),
+            ),
+            reconcile_errors: add(
+                r,
+                "controller_runtime_reconcile_errors",
+                "Reconciliations that failed",
+                Family::default(),
+            ),
             reconcile_seconds: add(
                 r,
                 "controller_runtime_reconcile_time_seconds",
-                "How long passes take",
+                "How long reconciliations take",
                 Family::new_with_constructor(|| Histogram::new(PASS_SECONDS)),
             ),
-            active_workers: add(r, "controller_runtime_active_workers", "Passes under way", Family::default()),
+            active_workers: add(r, "controller_runtime_active_workers", "Reconciliations under way", Family::default()),
             max_concurrent: add(
                 r,
                 "controller_runtime_max_concurrent_reconciles",
-                "The most passes at once",
+                "The most reconciliations at once",
                 Family::default(),
             ),
-            queue_depth: add(r, "workqueue_depth", "Objects that are due and not yet begun", Family::default()),
+            queue_depth: add(r, "workqueue_depth", "Objects that wait for their reconciliation", Family::default()),
             terminations: add(
                 r,
                 "athena_session_operator_terminations",

@@ -338,11 +338,16 @@ impl WatchedNames {
     fn tell(&self) {
         let is_absent = |name: &&String| !self.registry.has_namespace(name);
         let absent: Vec<_> = self.names.iter().filter(is_absent).map(String::as_str).collect();
-        let problem = format!("--watch-namespace names namespaces that don't exist: {}", absent.join(", "));
+        let (which, them) =
+            if absent.len() == 1 { ("a namespace that doesn't", "it") } else { ("namespaces that don't", "them") };
+        let problem = format!(
+            "--watch-namespace names {which} exist, {}: create {them}, or take {them} out of the flag",
+            absent.join(", ")
+        );
         if absent.is_empty() {
             self.readiness.set(NAMESPACES, Ok(()));
         } else if !self.readiness.fails_for(&problem) {
-            warn!("{problem}; waiting until they are created");
+            warn!("{problem}; /readyz fails until then");
             self.readiness.set(NAMESPACES, Err(problem));
         }
     }

@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::time::{Duration, Instant};
 
+use jiff::fmt::friendly::{Spacing, SpanPrinter};
 use kube::runtime::watcher;
 use tracing::warn;
 
@@ -46,6 +47,12 @@ pub fn one_line(text: &str) -> String {
     line
 }
 
+/// A duration as people write it in a spec: `30m`, not `1800s`.
+#[must_use]
+pub fn duration(duration: Duration) -> String {
+    SpanPrinter::new().spacing(Spacing::None).unsigned_duration_to_string(&duration)
+}
+
 /// What is wrong with a watch.
 #[must_use]
 pub fn watch_problem(error: &watcher::Error) -> String {
@@ -83,6 +90,15 @@ impl Told {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_duration_is_written_as_in_a_spec() {
+        for (millis, written) in
+            [(500, "500ms"), (2_000, "2s"), (90_000, "1m30s"), (1_800_000, "30m"), (259_200_000, "72h")]
+        {
+            assert_eq!(duration(Duration::from_millis(millis)), written);
+        }
+    }
 
     #[test]
     fn long_text_is_cut_between_characters() {

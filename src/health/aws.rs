@@ -61,7 +61,12 @@ async fn tell_credentials(own: &Identity, readiness: &Readiness, matters: impl F
 async fn tell_endpoint(own: &Identity, readiness: &Readiness, first_wait: Duration) {
     let mut wait = first_wait;
     while let Err(error) = own.athena().reach().await {
-        set(readiness, ENDPOINT, Some(sentence(&error)));
+        if error.class == ErrorClass::NotConfigured {
+            // What is missing is told once, by the other condition.
+            readiness.set(ENDPOINT, Err(format!("it can't be asked as long as {CREDENTIALS} fails")));
+        } else {
+            set(readiness, ENDPOINT, Some(sentence(&error)));
+        }
         sleep(wait).await;
         wait = wait.saturating_mul(2).min(MOST_WAIT);
     }
@@ -72,7 +77,7 @@ fn set(readiness: &Readiness, name: &str, problem: Option<String>) {
     if let Some(problem) = &problem
         && !readiness.fails_for(problem)
     {
-        warn!("{problem}; waiting for it");
+        warn!("{problem}; it is tried again, and /readyz fails until then");
     }
     readiness.set(name, problem.map_or(Ok(()), Err));
 }

@@ -110,7 +110,7 @@ impl Collector for Scrape {
 
         let waiting = self.waiting.get().map(|source| source()).unwrap_or_default();
         let waiting = waiting.into_iter().map(|(operation, calls)| ([("operation", operation.as_str())], calls as f64));
-        let help = "Calls to Athena that wait for a token of their bucket.";
+        let help = "Calls to Athena that wait, so that the rate isn't exceeded.";
         gauges(&mut encoder, "athena_session_operator_athena_waiting", help, waiting)?;
 
         let rates = self.rates.get().map(|source| source()).unwrap_or_default();

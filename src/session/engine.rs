@@ -63,13 +63,16 @@ pub(super) fn refusal(view: &View<'_>) -> Option<Verdict> {
         return Some(Verdict { reason: Reason::WorkGroupNotSpark, message });
     }
     let fields = engine.refused(start.engine_configuration.as_ref()?)?;
+    let has_properties = fields.contains(".sparkProperties") || fields.contains(".classifications");
     let instead = match engine {
-        Engine::Spark35 => " Spark's properties go into classifications there, as spark-defaults.",
-        _ => " Spark's properties go into sparkProperties there.",
+        _ if !has_properties => "",
+        Engine::Spark35 => " For this engine write Spark's properties into classifications, as spark-defaults.",
+        _ => " For this engine write Spark's properties into sparkProperties.",
     };
+    let them = if fields.contains(',') { "these fields" } else { "this field" };
     let message = format!(
         "Work group {work_group} runs {engine}, which doesn't take {fields}: StartSession isn't called. Create another \
-         AthenaSession without these fields.{instead} {ASKED}"
+         AthenaSession without {them}.{instead} {ASKED}"
     );
     Some(Verdict { reason: Reason::EngineRefuses, message })
 }

@@ -15,6 +15,7 @@ use super::view::{Evidence, View};
 use crate::api::condition;
 use crate::api::session::TerminationReason;
 use crate::athena::port::SessionState;
+use crate::text::duration;
 
 /// How old that look may be: the session goes to work when somebody uses it, whatever took the pass its time.
 const LOOK_LIFE: Duration = Duration::from_secs(2);
@@ -138,6 +139,7 @@ pub fn unkept_idle(view: &View<'_>) -> String {
         return String::new();
     };
     let instead = if spec.max_lifetime.is_some() { "" } else { " Set spec.maxLifetime." };
+    let idle = duration(idle.into());
     format!(" spec.maxIdle ({idle}) doesn't end it: Athena doesn't say since when the session is idle.{instead}")
 }
 

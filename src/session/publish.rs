@@ -18,6 +18,7 @@ use crate::api::reason::Reason;
 use crate::api::session::TerminationReason;
 use crate::athena::port::SessionState;
 use crate::frugal::Blank;
+use crate::text::duration;
 use crate::timing::Timing;
 
 /// What is known of the ConfigMap.
@@ -264,7 +265,7 @@ pub(super) fn hindrance(view: &View<'_>) -> Option<Verdict> {
     let name = &view.object.spec.publish_to.as_ref()?.config_map_name;
     let namespace = view.object.namespace().unwrap_or_default();
     let known = &view.knowledge.publication;
-    let steady = view.timing.steady;
+    let steady = duration(view.timing.steady);
     let lead = verdict::in_spite(view);
     if known.found == Found::Foreign {
         // Creating the object anew would mean deleting it, which ends a session that runs. So that is advised only where
@@ -277,7 +278,7 @@ pub(super) fn hindrance(view: &View<'_>) -> Option<Verdict> {
         let message = format!(
             "{lead} spec.publishTo can't tell of it: ConfigMap {namespace}/{name} is there already, and isn't this \
              object's. It is left as it is. If nobody needs that ConfigMap, delete it; if another AthenaSession publishes there, \
-             {otherwise}. Looked at again every {steady:?}."
+             {otherwise}. Looked at again every {steady}."
         );
         return Some(Verdict { reason: Reason::PublishConflict, message });
     }
@@ -285,7 +286,7 @@ pub(super) fn hindrance(view: &View<'_>) -> Option<Verdict> {
     let message = format!(
         "{lead} spec.publishTo can't tell of it: the API server refuses the operator ConfigMap {namespace}/{name} \
          ({refusal}). If the right is missing, a cluster administrator can add the component deploy/workloads to the \
-         operator's installation. Tried again every {steady:?}."
+         operator's installation. Tried again every {steady}."
     );
     Some(Verdict { reason: Reason::PublishForbidden, message })
 }

@@ -35,6 +35,7 @@ use crate::api::start::SessionStart;
 use crate::api::{RESTORED, START_RESTORED, condition};
 use crate::athena::engine::{Engine, EngineKnowledge};
 use crate::athena::port::ErrorClass;
+use crate::text::duration;
 use crate::work_group::places::Stake;
 use crate::work_group::terms::{Brake, Place};
 
@@ -528,9 +529,9 @@ fn ending(view: &View<'_>) -> Verdict {
         let message = format!("{asked}no session was started: there is nothing to end.");
         return Verdict { reason: Reason::Ended, message };
     }
-    let quiet = view.timing.quiet();
+    let quiet = duration(view.timing.quiet());
     let sentence = format!(
-        "A session may have been started for it. It counts as not started when two listings, {quiet:?} apart, don't show one."
+        "A session may have been started for it. It counts as not started when two listings, {quiet} apart, don't show one."
     );
     verdict::ending(view, &sentence)
 }
@@ -569,13 +570,15 @@ fn unclear(view: &View<'_>) -> Option<Verdict> {
         return None;
     }
     let attempt = attempt_to_record(view)?;
-    let rarely = view.timing.rarely();
+    let rarely = duration(view.timing.rarely());
     match attempt.outcome {
         StartOutcome::Started => Some(verdict::lost(view)),
         StartOutcome::Unknown if age(view, &attempt) >= TOKEN_LIFE && view.knowledge.start.called_at.is_none() => {
             let message = format!(
-                "StartSession may have been called at {}, and no list shows the session. Another one might be a second \
-                 one: delete this object and create another. Looked for again, at the latest every {rarely:?}.",
+                "StartSession may have been called at {}, and no list shows the session. It isn't called again: that might \
+                 start a second one. Look in Athena for a session whose description ends with this object's namespace, name \
+                 and UID, and end it there if nobody needs it. Then delete this object and create another. Looked for again, \
+                 at the latest every {rarely}.",
                 attempt.at.0
             );
             Some(Verdict { reason: Reason::StartUnclear, message })

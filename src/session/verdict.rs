@@ -12,6 +12,7 @@ use crate::api::reason::{ARRIVAL, Reason};
 use crate::api::session::{DeletionPolicy, TerminationReason};
 use crate::athena::denial::Denial;
 use crate::athena::port::{Account, CallError, ErrorClass, Operation, SessionState};
+use crate::text::duration;
 use crate::timing::Timing;
 use crate::work_group::terms::{Brake, Claim, Refusal};
 
@@ -296,9 +297,9 @@ fn standing(view: &View<'_>, evidence: &Evidence<'_>) -> Option<Verdict> {
         Evidence::Missing(Proof::NotToBeHad) => Some(not_found(view)),
         Evidence::Missing(_) if !view.once_seen() => Some(not_found(view)),
         Evidence::Missing(_) => end_wanted.then(|| {
-            let wait = view.timing.confirm_absence;
+            let wait = duration(view.timing.confirm_absence);
             let sentence = format!(
-                "Athena says that the session doesn't exist. That counts when it says so again {wait:?} later, and \
+                "Athena says that the session doesn't exist. That counts when it says so again {wait} later, and \
                  when its work group doesn't list it."
             );
             ending(view, &sentence)
@@ -390,35 +391,35 @@ pub(super) fn trouble_verdict(view: &View<'_>, trouble: &Trouble) -> Verdict {
 #[must_use]
 pub fn explain(error: &CallError, timing: &Timing) -> (Reason, String) {
     let steady = if error.operation == Operation::StartSession { timing.rarely() } else { timing.steady };
-    let max = timing.backoff_max;
+    let (steady, max) = (duration(steady), duration(timing.backoff_max));
     let (reason, advice) = match error.class {
-        ErrorClass::Denied => (Reason::AccessDenied, format!("{} Tried again every {steady:?}.", permit(error))),
+        ErrorClass::Denied => (Reason::AccessDenied, format!("{} Tried again every {steady}.", permit(error))),
         ErrorClass::Invalid | ErrorClass::NotFoundOrInvalid if error.operation == Operation::StartSession => (
             Reason::Invalid,
             format!(
                 "Athena refuses the request, for the reason it gives. spec.start can't change: if it asks for what Athena \
-                 can't give, create another AthenaSession. Tried again every {steady:?}."
+                 can't give, create another AthenaSession. Tried again every {steady}."
             ),
         ),
         ErrorClass::Invalid | ErrorClass::NotFoundOrInvalid => (
             Reason::Invalid,
-            format!("Athena refuses the request, for the reason it gives. Tried again every {steady:?}."),
+            format!("Athena refuses the request, for the reason it gives. Tried again every {steady}."),
         ),
-        ErrorClass::NotConfigured => (Reason::AwsNotConfigured, format!("Tried again, at the latest every {max:?}.")),
+        ErrorClass::NotConfigured => (Reason::AwsNotConfigured, format!("Tried again, at the latest every {max}.")),
         ErrorClass::NoCapacity => (
             Reason::WaitingForCapacity,
-            format!("Athena has no room for another session now. Tried again, at the latest every {max:?}."),
+            format!("Athena has no room for another session now. Tried again, at the latest every {max}."),
         ),
         ErrorClass::AlreadyStarted => (
             Reason::Starting,
             "Athena says that the session was started before: it is looked for in the list.".to_owned(),
         ),
         ErrorClass::Throttled => {
-            (Reason::Throttled, format!("Athena asks for fewer calls. Tried again, at the latest every {max:?}."))
+            (Reason::Throttled, format!("Athena asks for fewer calls. Tried again, at the latest every {max}."))
         }
         ErrorClass::Unavailable => (
             Reason::AthenaUnavailable,
-            format!("Athena gave no usable answer. Tried again, at the latest every {max:?}."),
+            format!("Athena gave no usable answer. Tried again, at the latest every {max}."),
         ),
     };
     (reason, format!("{error}. {advice}"))
@@ -452,11 +453,12 @@ fn not_found(view: &View<'_>) -> Verdict {
     let id = view.id();
     let place = place(view);
     let said = view.knowledge.absence.as_ref().map_or_else(String::new, |absence| format!(" ({})", absence.error));
-    let rarely = view.timing.rarely();
+    let rarely = duration(view.timing.rarely());
     let message = match (view.once_seen(), view.work_group()) {
         (false, _) => format!(
-            "Athena doesn't know session {id} {place}{said}. Check spec.sessionId, and the account and Region of the \
-             operator. Looked for again, at the latest every {rarely:?}."
+            "Athena doesn't know session {id} {place}{said}. Check spec.sessionId, and that {} in the session's \
+             account and Region. Looked for again, at the latest every {rarely}.",
+            worker(view)
         ),
         (true, Some(work_group)) if view.evidence() == Evidence::Absent => format!(
             "Athena no longer knows session {id} {place}, and work group {work_group} doesn't list it in any \
@@ -464,7 +466,7 @@ fn not_found(view: &View<'_>) -> Verdict {
         ),
         (true, _) => format!(
             "Athena no longer knows session {id} {place}{said}, and its work group or account wasn't recorded, so that it can't be \
-             proven to be gone. Looked for again, at the latest every {rarely:?}."
+             proven to be gone. Looked for again, at the latest every {rarely}."
         ),
     };
     Verdict { reason: Reason::SessionNotFound, message: with_way_out(view, message) }
@@ -600,7 +602,7 @@ pub(super) fn ways_to_end(view: &View<'_>) -> String {
     }
     ways.push("when spec.terminate is set".to_owned());
     if let Some(idle) = spec.max_idle.filter(|it| limits::positive(*it).is_some() && limits::keeps_idle(view)) {
-        ways.push(format!("when it has been IDLE for {idle} (spec.maxIdle)"));
+        ways.push(format!("when it has been IDLE for {} (spec.maxIdle)", duration(idle.into())));
     }
     if let Some(at) = limits::lifetime_over_at(view) {
         ways.push(format!("at {at} (spec.maxLifetime)"));
@@ -632,10 +634,10 @@ fn is_overdue(view: &View<'_>, state: &SessionState) -> bool {
 
 fn overdue(view: &View<'_>, state: &SessionState) -> Verdict {
     let id = view.id();
-    let (overdue, steady) = (view.timing.overdue, view.timing.steady);
+    let (overdue, steady) = (duration(view.timing.overdue), duration(view.timing.steady));
     let message = format!(
-        "The session has been ending for more than {overdue:?}, and Athena still says {state}. It is looked at every \
-         {steady:?}, and asked again to end while it is active. If it stays so, ask AWS support about session {id}."
+        "The session has been ending for more than {overdue}, and Athena still says {state}. It is looked at every \
+         {steady}, and asked again to end while it is active. If it stays so, ask AWS support about session {id}."
     );
     Verdict { reason: Reason::TerminationOverdue, message: with_way_out(view, message) }
 }
@@ -644,11 +646,18 @@ fn overdue(view: &View<'_>, state: &SessionState) -> Verdict {
 fn with_way_out(view: &View<'_>, message: String) -> String {
     if view.is_deleted() && view.object.spec.deletion_policy == DeletionPolicy::Terminate {
         format!(
-            "{message} To let the object go at once and leave the session as it is, set spec.deletionPolicy: Retain."
+            "{message} To let the object go at once, set spec.deletionPolicy: Retain. Its session is left alone then, and \
+             billed until it ends."
         )
     } else {
         message
     }
+}
+
+/// What chooses the account and Region, as the beginning of a sentence that names them.
+fn worker(view: &View<'_>) -> String {
+    let group = view.terms.reference.as_ref();
+    group.map_or_else(|| "the operator works".to_owned(), |name| format!("AthenaWorkGroup {name} is"))
 }
 
 /// Where calls to Athena go.

@@ -21,6 +21,7 @@ use crate::api::reason::Reason;
 use crate::api::session::{StartOutcome, TerminationReason, Workload, WorkloadKind, WorkloadOutcome, WorkloadRecord};
 use crate::athena::port::SessionState;
 use crate::frugal::Blank;
+use crate::text::duration;
 use crate::timing::Timing;
 
 /// What is known of them.
@@ -365,8 +366,9 @@ pub(super) fn hold(view: &View<'_>) -> Option<Verdict> {
     let suspended = suspended.collect::<Vec<_>>().join(", ");
     let message = if suspended.is_empty() {
         format!(
-            "No session is started: {}. If no workload of spec.endWith is created anew within {delay:?}, no session is ever started for this object.",
-            sentence(view)
+            "No session is started: {}. If no workload of spec.endWith is created anew within {}, no session is ever started for this object.",
+            sentence(view),
+            duration(delay)
         )
     } else {
         format!("{suspended}. The session is started, and billed, as soon as a workload of spec.endWith may run.")
@@ -400,8 +402,8 @@ pub(super) fn hindrance(view: &View<'_>) -> Option<Verdict> {
     let refusal = view.knowledge.workloads.setback.as_ref()?.refusal.as_ref()?;
     let message = format!(
         "{lead} spec.endWith can't end it: the API server refuses the operator what it names ({refusal}). A cluster \
-         administrator can add the component deploy/workloads to its installation. Tried again every {:?}.",
-        view.timing.steady
+         administrator can add the component deploy/workloads to its installation. Tried again every {}.",
+        duration(view.timing.steady)
     );
     Some(Verdict { reason: Reason::EndWithForbidden, message })
 }
@@ -410,7 +412,7 @@ pub(super) fn hindrance(view: &View<'_>) -> Option<Verdict> {
 pub(super) fn standing(view: &View<'_>) -> Option<Verdict> {
     let delay = view.timing.end_with.filter(|_| !view.object.spec.end_with.is_empty())?;
     let message = match told(view).filter(|_| due_at(view).is_some()) {
-        Some(told) => format!("The session is up. {told}: it is ended {delay:?} after that was seen."),
+        Some(told) => format!("The session is up. {told}: it is ended {} after that was seen.", duration(delay)),
         None => {
             let (names, ways) = (names(view), verdict::ways_to_end(view));
             format!("The session is up. It is ended when {names} finished; before that {ways}.")

@@ -18,6 +18,7 @@ use crate::athena::port::{Account, CallError, ErrorClass, Operation, Scope};
 use crate::session::engine::ASKED;
 use crate::session::notice::Notice;
 use crate::session::verdict::{LETS_GO, explain};
+use crate::text::duration;
 use crate::timing::Timing;
 
 const OURS: [&str; 3] = ["Ready", "Reconciling", "Stalled"];
@@ -229,11 +230,11 @@ fn unlisted(view: &GroupView<'_>, error: &CallError) -> (Reason, String) {
     let name = view.group.athena_name();
     let account = view.scope.account.known().unwrap_or("unknown");
     let region = view.scope.region.as_deref().unwrap_or("unknown");
-    let steady = view.timing.steady;
+    let steady = duration(view.timing.steady);
     let message = format!(
         "Athena doesn't know work group {name} in account {account}, Region {region}, or can't use it ({error}). Check \
          spec.workGroup, or metadata.name where there is none, spec.region and spec.roleArn; create another \
-         AthenaWorkGroup for what can't change. Tried again every {steady:?}."
+         AthenaWorkGroup for what can't change. Tried again every {steady}."
     );
     (Reason::WorkGroupUnknown, message)
 }

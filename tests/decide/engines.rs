@@ -232,7 +232,7 @@ fn an_idle_limit_that_cant_be_kept_is_told() {
         world.run_for(minutes(2));
         assert_eq!(reason(&world), "Running");
         assert_eq!(message(&world).matches("spec.maxIdle").count(), 1, "{}", message(&world));
-        let words = "spec.maxIdle (1800s) doesn't end it: Athena doesn't say since when the session is idle. Set spec.maxLifetime.";
+        let words = "spec.maxIdle (30m) doesn't end it: Athena doesn't say since when the session is idle. Set spec.maxLifetime.";
         assert_eq!(message(&world).contains(words), is_told, "{}", message(&world));
     }
 }

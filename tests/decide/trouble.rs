@@ -216,7 +216,7 @@ fn the_message_says_what_was_tried_what_was_said_and_what_to_do() {
         "AccessDeniedException",
         "not authorized",
         "Allow athena:GetSession to the AWS identity that asked",
-        "60s",
+        "every 1m.",
     ] {
         assert!(message.contains(part), "{part:?} isn't in {message:?}");
     }

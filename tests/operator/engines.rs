@@ -91,10 +91,10 @@ async fn what_an_engine_refuses_is_told_and_not_called_for() {
     let properties = json!({"spark.sql.shuffle.partitions": "8"});
     let classifications = json!([{"name": "spark-defaults", "properties": properties}]);
     for (engine, field, value, instead) in [
-        (SPARK_3_5, "coordinatorDpuSize", json!(1), "classifications"),
-        (SPARK_3_5, "defaultExecutorDpuSize", json!(1), "classifications"),
-        (SPARK_3_5, "sparkProperties", properties, "classifications"),
-        (fake_athena::PYSPARK_3, "classifications", classifications, "sparkProperties"),
+        (SPARK_3_5, "coordinatorDpuSize", json!(1), "without this field. The operator asks"),
+        (SPARK_3_5, "defaultExecutorDpuSize", json!(1), "without this field. The operator asks"),
+        (SPARK_3_5, "sparkProperties", properties, "into classifications, as spark-defaults"),
+        (fake_athena::PYSPARK_3, "classifications", classifications, "into sparkProperties"),
     ] {
         let world = World::of_engine(engine).await;
         world.start_operator().await;

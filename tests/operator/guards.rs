@@ -121,8 +121,9 @@ async fn a_kind_goes_only_with_the_annotation_that_allows_it() {
     let plane = deployed(None).await;
     let said = refusal(plane, &["delete", "crd", SESSIONS]).await;
     assert_eq!(said.trim_end().lines().count(), 1, "{said}");
-    let sentence = "with this kind all of its objects are deleted, and the session of each AthenaSession in the cluster is ended; \
-                    to allow it: kubectl annotate crd athenasessions.athena-operator.dev athena-operator.dev/allow-delete=true";
+    let sentence = "the kind stays, with its objects, also where the operator is removed: its deletion would delete all \
+                    AthenaSessions of the cluster, and end their sessions; who wants just that sets the annotation \
+                    athena-operator.dev/allow-delete=true on the CustomResourceDefinition before";
     assert!(said.trim_end().ends_with(sentence), "{said}");
     let collection = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions?labelSelector=app.kubernetes.io/name=athena-session-operator";
     let said = refusal(plane, &["delete", "--raw", collection]).await;

@@ -35,7 +35,7 @@ fn refusal(arguments: &[&str], variables: &[(&str, &str)]) -> Option<String> {
 fn a_flag_that_cant_be_used_is_a_usage_error() {
     for (flag, why) in [
         ("--poll-interval=soon", "such as 90s"),
-        ("--watch-namespace=Team_A", "can't be the name of a namespace"),
+        ("--watch-namespace=Team_A", "which has lower-case letters, digits and hyphens, 63 at the most"),
         ("--watch-namespace=,", "has only empty names"),
         ("--watch-timeout=500ms", "write whole seconds"),
         ("--log-format=yaml", "invalid value"),
@@ -49,16 +49,19 @@ fn a_flag_that_cant_be_used_is_a_usage_error() {
 /// The variable was meant to keep the operator from ending anything.
 #[test]
 fn a_variable_that_no_flag_reads_is_a_usage_error() {
-    let said = "error: no flag reads the environment variable ATHENA_OPERATOR_READONLY: remove it, or use the most \
-                similar one that a flag reads, ATHENA_OPERATOR_READ_ONLY";
+    let said = "error: no flag reads the environment variable ATHENA_OPERATOR_READONLY: remove it, or write \
+                ATHENA_OPERATOR_READ_ONLY if you mean that one";
     assert_eq!(refusal(&[], &[("ATHENA_OPERATOR_READONLY", "true")]).as_deref(), Some(said));
+    let said = "error: no flag reads the environment variable ATHENA_OPERATOR_DRY_RUN: remove it; `athena-session-operator run \
+                --help` shows those that are read";
+    assert_eq!(refusal(&[], &[("ATHENA_OPERATOR_DRY_RUN", "true")]).as_deref(), Some(said));
     let of_a_service = [("ATHENA_OPERATOR_SERVICE_HOST", "10.0.0.7"), ("ATHENA_OPERATOR_PORT", "tcp://10.0.0.7:80")];
     assert_eq!(refusal(&[], &of_a_service), None);
 }
 
 #[test]
 fn a_back_off_whose_minimum_is_above_its_maximum_is_a_usage_error() {
-    let sentence = "error: --backoff-min (600s) is longer than --backoff-max (300s): make --backoff-min shorter, or --backoff-max longer";
+    let sentence = "error: --backoff-min (10m) is longer than --backoff-max (5m): make --backoff-min shorter, or --backoff-max longer";
     assert_eq!(refusal(&["--backoff-min=10m"], &[]).as_deref(), Some(sentence));
     assert!(refusal(&["--backoff-max=1s"], &[("ATHENA_OPERATOR_BACKOFF_MIN", "2s")]).is_some());
     assert_eq!(refusal(&["--backoff-min=2s", "--backoff-max=2s"], &[]), None);

@@ -26,6 +26,8 @@ async fn isnt_ready(arguments: &[&str], environment: &[(&'static str, &str)], li
     let (_, why) = told.split_once(" failed: ").unwrap();
     let warnings = world.log().lines().filter(|line| line.contains("WARN") && line.contains(why)).count();
     assert_eq!(warnings, 1, "{}", world.log());
+    let lines = unready(&address).await;
+    assert_eq!(lines.iter().filter(|line| line.contains(why)).count(), 1, "{lines:?}");
     world
 }
 
@@ -122,7 +124,8 @@ async fn what_aws_takes_no_more_fails_readiness_and_an_outage_doesnt() {
 #[tokio::test]
 async fn a_watched_namespace_that_doesnt_exist_is_named_until_it_is_created() {
     let missing = format!("missing-{}", std::process::id());
-    let line = format!("[-]namespaces failed: --watch-namespace names namespaces that don't exist: {missing}");
+    let line =
+        format!("[-]namespaces failed: --watch-namespace names a namespace that doesn't exist, {missing}: create it,");
     let world = isnt_ready(&["--watch-namespace", &missing], &[], &line).await;
     let id = world.declare("elsewhere", "IDLE").await;
     world.until_reason("elsewhere", "Running").await;
