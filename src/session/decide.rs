@@ -426,7 +426,16 @@ fn look_when_due(view: &View<'_>, seen: &Seen) -> Step {
     // minutes, that time is longer: otherwise thousands of objects would make calls of their own, and slow the list down.
     let polled = view.timing.steady.max(interval * 3).max(view.sweep_took * 3);
     let grace = if view.polled { polled } else { interval };
-    look_at(view, seen.at + grace)
+    let next = seen.at + grace;
+    look_at(view, after_outage(view).map_or(next, |soon| soon.min(next)))
+}
+
+/// When to look after an outage that kept the session from being looked at: soon, since the outage may be told in the
+/// object's condition. The poller, which may show the session without a call, gets a moment for that.
+fn after_outage(view: &View<'_>) -> Option<Instant> {
+    let trouble = view.knowledge.trouble.as_deref()?;
+    let recovered_at = view.scope.recovered_at?;
+    trouble.is_relieved(Some(recovered_at)).then(|| recovered_at + view.timing.changing)
 }
 
 fn look_at(view: &View<'_>, moment: Instant) -> Step {

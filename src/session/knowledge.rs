@@ -305,8 +305,13 @@ impl Knowledge {
         }
         self.work_group.get_or_insert_with(|| work_group.to_owned());
         self.saw(status.clone(), at, now.wall);
-        // Nobody has looked again when it was time to: nobody needs that answer any more.
-        self.trouble.take_if(|trouble| is_look(trouble.error.operation) && trouble.retry_at + PASS < now.tick);
+        self.trouble.take_if(|trouble| {
+            // Nobody has looked again when it was time to: nobody needs that answer any more.
+            let is_unneeded = trouble.retry_at + PASS < now.tick;
+            // The session was seen since then, and the outage is over.
+            let is_past = at > trouble.at && trouble.is_relieved(scope.recovered_at);
+            is_look(trouble.error.operation) && (is_unneeded || is_past)
+        });
         self.answered_in(scope);
     }
 
@@ -496,7 +501,7 @@ impl Knowledge {
     /// Whether a call that waited because of an outage may be made early, since the outage has ended.
     #[must_use]
     pub fn is_relieved(&self, recovered_at: Option<Instant>) -> bool {
-        self.troubles().any(|trouble| trouble.due_at(recovered_at) < trouble.retry_at)
+        self.troubles().any(|trouble| trouble.is_relieved(recovered_at))
     }
 
     fn troubles(&self) -> impl Iterator<Item = &Trouble> {
@@ -544,6 +549,12 @@ impl Trouble {
             }
             _ => self.retry_at,
         }
+    }
+
+    /// Whether an outage that ended then has put off the next call.
+    #[must_use]
+    pub fn is_relieved(&self, recovered_at: Option<Instant>) -> bool {
+        self.due_at(recovered_at) < self.retry_at
     }
 
     fn after(before: Option<Self>, error: CallError, now: Now, timing: &Timing, jitter: f64) -> Self {

@@ -12,7 +12,7 @@ use athena_session_operator::work_group::terms::Terms;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use crate::fixtures::{TIMING, WORK_GROUP, at, error, home, minutes, object, recorded_as, seconds, status, view};
-use crate::world::{Event, Poller, World};
+use crate::world::{Event, Poller, World, reason};
 
 const SHOWS: Poller = Poller::Shows { lag: Duration::ZERO };
 
@@ -70,6 +70,25 @@ fn a_silent_poller_is_waited_for_no_longer_than_an_interval() {
         world.run_for(minutes(5));
         assert_eq!(world.object.is_none(), event.is_some());
     }
+}
+
+/// No look of the object's own would be due for minutes, and the outage be told as long.
+#[test]
+fn after_an_outage_what_the_poller_shows_is_told_within_seconds() {
+    let mut world = polled(SessionState::Idle, SHOWS);
+    world.run_for(seconds(10));
+    world.event(&Event::Poller(Poller::AskYourself));
+    world.outages.extend([Operation::GetSession, Operation::GetSessionStatus].map(|it| (it, ErrorClass::Unavailable)));
+    world.run_until(minutes(10), |world| reason(world) == "AthenaUnavailable");
+    world.outages.clear();
+    world.event(&Event::Poller(SHOWS));
+    world.scope.recovered_at = Some(at(world.elapsed).tick + Duration::from_millis(1));
+    world.forget_the_past();
+    world.wait(seconds(1));
+    world.pass();
+    world.run_for(TIMING.changing + seconds(1));
+    assert_eq!(reason(&world), "Running");
+    assert!(world.calls.len() <= 1, "{:?}", world.calls);
 }
 
 /// Nothing more will come of a sighting that doesn't count: an ended session isn't polled again.
