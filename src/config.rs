@@ -55,10 +55,9 @@ fn unknown_variable(environment: &BTreeSet<String>) -> Option<String> {
     let known: Vec<_> = run.get_arguments().filter_map(|flag| flag.get_env()?.to_str()).collect();
     let is_meant = |name: &&String| name.to_ascii_uppercase().starts_with(PREFIX) && !is_of_service(name, environment);
     let unknown = environment.iter().filter(is_meant).find(|name| !known.contains(&name.as_str()))?;
-    let unlike =
-        |known: &str| 1.0 - sorensen_dice(&unknown[PREFIX.len()..].to_ascii_uppercase(), &known[PREFIX.len()..]);
-    let nearest = known.iter().min_by(|one, two| unlike(one).total_cmp(&unlike(two)))?;
-    let advice = if unlike(nearest) < 0.5 {
+    let likeness = |known: &str| sorensen_dice(&unknown[PREFIX.len()..].to_ascii_uppercase(), &known[PREFIX.len()..]);
+    let nearest = known.iter().max_by(|one, two| likeness(one).total_cmp(&likeness(two)))?;
+    let advice = if likeness(nearest) > 0.4 {
         format!("remove it, or write {nearest} if you mean that one")
     } else {
         "remove it; `athena-session-operator run --help` shows those that are read".to_owned()
