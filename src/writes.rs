@@ -139,7 +139,7 @@ impl Writes {
         is_news
     }
 
-    /// The check for `/readyz`: fails when writes have been refused for [`PATIENCE`], and none was accepted meanwhile.
+    /// The check for `/readyz`: fails when writes have been refused for `PATIENCE`, and none was accepted meanwhile.
     ///
     /// # Errors
     /// Who refuses whom, and what to do.
