@@ -3,6 +3,7 @@
 //! read it.
 
 mod athena;
+mod attack;
 mod chart;
 mod figure;
 mod objects;
@@ -28,7 +29,7 @@ use clap::Parser;
 use process::{asked_to_stop, beside_this};
 use progress::Progress;
 use results::Report;
-use scenario::Scenario;
+use scenario::{Kind, Scenario};
 use stage::Stage;
 
 /// What goes wrong is said in one line.
@@ -37,8 +38,8 @@ type Outcome<T = ()> = Result<T, String>;
 /// Measures the operator with many objects, against a real Kubernetes API server and a fake Athena.
 #[derive(Parser)]
 struct Arguments {
-    /// Runs only this scenario; may be repeated: deleted-N, default-N, quota-N, found-N, idle-N or flips-N, for
-    /// N objects [default: deleted-1000, deleted-10000, default-1000, quota-300, found-600, idle-10000, flips-10000]
+    /// Runs only this scenario; may be repeated: deleted-N, default-N, quota-N, found-N, idle-N, flips-N or
+    /// attack-KIND-N, for N objects [default: deleted-1000, deleted-10000, default-1000, quota-300, found-600, idle-10000, flips-10000]
     #[arg(long, value_name = "SCENARIO")]
     only: Vec<Scenario>,
     /// Where bench.json, bench.svg and the operator's logs go
@@ -81,8 +82,14 @@ async fn bench(arguments: &Arguments) -> Outcome {
     let mut report = Report::new(stage.operator_version());
     let mut failed = vec![];
     for scenario in scenarios {
-        match run::run(scenario, &stage, &progress).await {
-            Ok(results) => report.add(results),
+        let played = match scenario.kind {
+            Kind::Attack(attack) => {
+                attack.run(scenario, &stage, &progress).await.map(|figures| report.figures.extend(figures))
+            }
+            _ => run::run(scenario, &stage, &progress).await.map(|results| report.add(results)),
+        };
+        match played {
+            Ok(()) => {}
             // The others may work, and what they cost is worth knowing.
             Err(problem) => failed.push(format!("{scenario}: {problem}")),
         }

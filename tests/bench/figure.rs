@@ -53,7 +53,7 @@ impl Figure {
 
 /// The figures of a scenario, in the order of the table.
 pub fn figures(results: &Results) -> Vec<Figure> {
-    let mut list = List { scenario: &results.scenario, figures: vec![] };
+    let mut list = List::of(results.scenario.clone());
     let count = results.objects as f64;
     let at = |objects: usize, target: f64| (results.objects == objects).then_some(target);
     if let Some(deletion) = &results.deletion {
@@ -137,14 +137,21 @@ pub fn memory_target(objects: usize) -> Option<f64> {
 
 const CALLS_METRIC: &str = "athena_session_operator_athena_calls_total{";
 
-struct List<'a> {
-    scenario: &'a str,
-    figures: Vec<Figure>,
+/// The figures of a scenario, as far as they are made.
+pub struct List {
+    scenario: String,
+    pub figures: Vec<Figure>,
 }
 
-impl List<'_> {
-    fn add(&mut self, name: &'static str, unit: Unit, measured: f64, target: Option<f64>, note: &str) {
-        let scenario = self.scenario.to_owned();
+impl List {
+    /// None yet.
+    pub fn of(scenario: String) -> Self {
+        Self { scenario, figures: vec![] }
+    }
+
+    /// One more; see [`Figure`].
+    pub fn add(&mut self, name: &'static str, unit: Unit, measured: f64, target: Option<f64>, note: &str) {
+        let scenario = self.scenario.clone();
         let (measured, target) = (rounded(measured), target.map(rounded));
         self.figures.push(Figure { scenario, name, unit, measured, target, note: note.to_owned() });
     }

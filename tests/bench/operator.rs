@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use fake_athena::FakeAthena;
 use serde::Serialize;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -48,16 +49,56 @@ pub struct Operator {
     sampler: JoinHandle<()>,
 }
 
+/// How an operator is started.
+#[derive(Clone)]
+pub struct Launch {
+    /// What its log is called.
+    pub name: String,
+    /// Those that it watches.
+    pub namespaces: Vec<String>,
+    /// Where its Athena is.
+    pub athena: String,
+    /// It isn't told that Athena has no quotas.
+    pub by_default: bool,
+    /// More flags of `run`.
+    pub arguments: Vec<String>,
+    /// The most memory for data, in MiB (RLIMIT_DATA); none: as much as there is.
+    pub data_limit: Option<u64>,
+}
+
+impl Launch {
+    /// For one namespace and this Athena.
+    pub fn of(namespace: &str, athena: &FakeAthena) -> Self {
+        Self {
+            name: namespace.to_owned(),
+            namespaces: vec![namespace.to_owned()],
+            athena: athena.url(),
+            by_default: false,
+            arguments: vec![],
+            data_limit: None,
+        }
+    }
+
+    /// The program, or a shell that becomes the program once the limit is set.
+    fn command(&self, operator: &Path) -> Command {
+        let Some(limit) = self.data_limit else { return Command::new(operator) };
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", "ulimit -d \"$1\" && shift && exec \"$@\"", "sh"]);
+        command.arg((limit * 1024).to_string()).arg(operator);
+        command
+    }
+}
+
 impl Operator {
-    /// Starts it for a namespace and an Athena, and waits until it watches. `by_default`: it isn't told that Athena has no
-    /// quotas.
-    pub async fn start(stage: &Stage, namespace: &str, athena: &str, by_default: bool) -> Outcome<Self> {
-        let log = stage.out.join(format!("{namespace}.log"));
+    /// Starts it, and waits until it watches.
+    pub async fn start(stage: &Stage, launch: &Launch) -> Outcome<Self> {
+        let log = stage.out.join(format!("{}.log", launch.name));
         let stderr = File::create(&log).map_err(|error| format!("{}: {error}", log.display()))?;
         let has_metrics = stage.operator_knows("--http-address");
-        let mut command = Command::new(&stage.operator);
-        command.args(["run", "--log-format=json", "--watch-namespace", namespace]);
-        if !by_default && stage.operator_knows("--athena-rate") {
+        let mut command = launch.command(&stage.operator);
+        command.args(["run", "--log-format=json", "--watch-namespace", &launch.namespaces.join(",")]);
+        command.args(&launch.arguments);
+        if !launch.by_default && stage.operator_knows("--athena-rate") {
             command.arg(format!("--athena-rate={UNLIMITED}")).arg(format!("--athena-burst={UNLIMITED}"));
         }
         if has_metrics {
@@ -67,7 +108,7 @@ impl Operator {
         let child = command
             .env_clear()
             .env("KUBECONFIG", &stage.kubeconfig)
-            .env("AWS_ENDPOINT_URL", athena)
+            .env("AWS_ENDPOINT_URL", &launch.athena)
             .env("AWS_REGION", "eu-west-1")
             .env("AWS_ACCESS_KEY_ID", "bench")
             .env("AWS_SECRET_ACCESS_KEY", "bench")

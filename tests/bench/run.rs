@@ -9,7 +9,7 @@ use tokio::time::{sleep, timeout};
 use crate::Outcome;
 use crate::athena::{self, Calls};
 use crate::objects;
-use crate::operator::Operator;
+use crate::operator::{Launch, Operator};
 use crate::progress::Progress;
 use crate::requests::{Counts, Requests};
 use crate::results::{Flips, Floor, Memory, Phase, Results, curve, rounded, thin};
@@ -57,6 +57,8 @@ async fn play(scenario: Scenario, stage: &Stage, progress: &Progress) -> Outcome
         }
         Kind::Idle => idle = Some(run.idle().await?),
         Kind::Flips => flips = Some(run.flip().await?),
+        // See `crate::attack`.
+        Kind::Attack(_) => {}
     }
     run.operator.check()?;
     Ok(Results {
@@ -126,7 +128,7 @@ impl<'a> Run<'a> {
             api: watched::objects(stage.client.clone(), &namespace),
             watched: Watched::start(stage.client.clone(), &namespace),
             requests: stage.requests()?,
-            operator: Operator::start(stage, &namespace, &athena.url(), by_default).await?,
+            operator: Operator::start(stage, &Launch { by_default, ..Launch::of(&namespace, &athena) }).await?,
             athena,
         })
     }

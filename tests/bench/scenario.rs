@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::attack::Attack;
+
 /// What happens to the objects of a scenario, once they are adopted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -18,6 +20,8 @@ pub enum Kind {
     Idle,
     /// The sessions of half of them change between IDLE and BUSY.
     Flips,
+    /// They are what a hostile tenant makes.
+    Attack(Attack),
 }
 
 /// A scenario and its size: `deleted-1000`.
@@ -53,6 +57,7 @@ impl fmt::Display for Scenario {
             Kind::Found => "found",
             Kind::Idle => "idle",
             Kind::Flips => "flips",
+            Kind::Attack(attack) => return write!(out, "attack-{}-{}", attack.name(), self.objects),
         };
         write!(out, "{kind}-{}", self.objects)
     }
@@ -62,9 +67,12 @@ impl FromStr for Scenario {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong =
-            || "not deleted-N, default-N, quota-N, found-N, idle-N or flips-N, with N from 1 to 100000".to_owned();
-        let (kind, objects) = text.split_once('-').ok_or_else(wrong)?;
+        let wrong = || {
+            let attacks: Vec<_> = Attack::ALL.iter().map(|attack| format!("attack-{}-N", attack.name())).collect();
+            let attacks = attacks.join(", ");
+            format!("not deleted-N, default-N, quota-N, found-N, idle-N, flips-N or {attacks}, with N from 1 to 100000")
+        };
+        let (kind, objects) = text.rsplit_once('-').ok_or_else(wrong)?;
         let kind = match kind {
             "deleted" => Kind::Deleted,
             "default" => Kind::Default,
@@ -72,7 +80,7 @@ impl FromStr for Scenario {
             "found" => Kind::Found,
             "idle" => Kind::Idle,
             "flips" => Kind::Flips,
-            _ => return Err(wrong()),
+            kind => Kind::Attack(kind.strip_prefix("attack-").and_then(Attack::named).ok_or_else(wrong)?),
         };
         let objects = objects.parse().ok().filter(|objects| (1..=100_000).contains(objects));
         Ok(Self { kind, objects: objects.ok_or_else(wrong)? })

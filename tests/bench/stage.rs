@@ -82,6 +82,20 @@ impl Stage {
         made.map(drop).map_err(|error| format!("the namespace {name}: {error}"))
     }
 
+    /// kubectl, as an administrator.
+    pub async fn kubectl(&self, arguments: &[&str]) -> Outcome {
+        kubectl(&self.control_plane, arguments, "").await
+    }
+
+    /// Grants the operator, in one namespace, the rights of deploy/workloads for spec.endWith.
+    pub async fn grant_end_with(&self, namespace: &str) -> Outcome {
+        let role = format!("{}/deploy/workloads/role.yaml", env!("CARGO_MANIFEST_DIR"));
+        self.kubectl(&["apply", "-f", &role]).await?;
+        let account = format!("--serviceaccount={NAMESPACE}:{SERVICE_ACCOUNT}");
+        let role = "--clusterrole=athena-session-operator-end-with";
+        self.kubectl(&["create", "rolebinding", "end-with", "-n", namespace, role, &account]).await
+    }
+
     /// The spec of an object for this session.
     pub fn session_spec(&self, session: &str) -> Value {
         let mut spec = json!({"sessionId": session});
