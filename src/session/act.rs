@@ -11,7 +11,7 @@ use kube::{Api, Resource, ResourceExt};
 use thiserror::Error;
 use tracing::info;
 
-use super::decide::{Step, decide};
+use super::decide::{Step, decide, prolonged_by_sights};
 use super::knowledge::{Knowledge, Now, OwnerRead};
 use super::notice::Notice;
 use super::starting;
@@ -34,6 +34,10 @@ use crate::writes::Writes;
 
 /// More steps than any object needs in one pass; more would be a loop.
 const MOST_STEPS: usize = 24;
+
+/// An object whose session stays unchanged gets a pass after so many times [`Timing::steady`], whatever the poller shows: what
+/// nothing wakes it for is found then.
+const PASS_AFTER: u32 = 30;
 
 /// Everything that acting needs.
 pub struct Shell {
@@ -105,6 +109,8 @@ pub struct Memory {
     pub knowledge: Knowledge,
     /// The poller that watches its session, and the session's id.
     pub watched_by: Option<(Arc<Poller>, String)>,
+    /// Where the object waits only for the poller to show its session again: how that wait is prolonged.
+    pub rest: Option<Rest>,
     /// It waits for a token.
     pub has_queued: bool,
     /// What tells of the end of the outage that a call of this object waits for; None where no call does.
@@ -113,7 +119,27 @@ pub struct Memory {
     pub newest: Option<u64>,
 }
 
+/// A wait that each sight of the unchanged session prolongs, without a pass.
+#[derive(Clone, Copy, Debug)]
+pub struct Rest {
+    /// How long after a sight the wait ends.
+    sight_lasts: Duration,
+    /// When the object gets a pass all the same.
+    ends: Instant,
+}
+
 impl Memory {
+    /// Until when the object needs no pass though its wait is over, if so: the poller has shown its session meanwhile,
+    /// unchanged.
+    #[must_use]
+    pub fn prolonged_until(&self, now: Instant) -> Option<Instant> {
+        let rest = self.rest.as_ref()?;
+        let (poller, id) = self.watched_by.as_ref()?;
+        let seen = self.knowledge.seen.as_ref()?;
+        let until = poller.shown_unchanged(id, &seen.status, self.knowledge.account.as_deref())? + rest.sight_lasts;
+        (now < until && now < rest.ends).then_some(until)
+    }
+
     /// Whether the outage that a call waits for is over. Returns true only once.
     pub fn is_relieved(&mut self) -> bool {
         let knowledge = &self.knowledge;
@@ -152,6 +178,7 @@ impl Shell {
         let requests = self.requests(cached.namespace().as_deref());
         let mut object = Cow::Borrowed(cached);
         let began = Instant::now();
+        memory.rest = None;
         let mut read_at: Option<Instant> = None;
         let mut last = Step::Wait(None);
         for _ in 0..MOST_STEPS {
@@ -195,7 +222,10 @@ impl Shell {
                 self.registry.settle(&object, stake);
             }
             let priority = priority(&view, &step);
-            let interest = if let Step::Wait(_) = step { view.interest() } else { None };
+            let (mut interest, mut sight_lasts) = (None, None);
+            if let Step::Wait(after) = step {
+                (interest, sight_lasts) = (view.interest(), prolonged_by_sights(&view, after));
+            }
             let is_unasked = view.is_unasked();
             let awaits_engine = starting::awaits_engine(&view);
             last = step.clone();
@@ -214,6 +244,8 @@ impl Shell {
                     let is_put_off = memory.knowledge.is_put_off(scope.recovered_at);
                     memory.waits_for =
                         reach.identity.as_ref().filter(|_| is_put_off).map(|it| Arc::clone(it.athena().recovery()));
+                    let ends = now.tick + self.timing.steady * PASS_AFTER;
+                    memory.rest = sight_lasts.map(|sight_lasts| Rest { sight_lasts, ends });
                     attend(memory, poller.zip(id).zip(interest));
                     return Ok(Outcome::Wait(after));
                 }

@@ -210,8 +210,11 @@ impl Context {
     fn wake_due(&self) {
         let now = Instant::now();
         for (key, kept) in self.kept().iter_mut() {
-            let is_due = kept.next.take_if(|next| *next <= now).is_some();
-            if kept.memory.is_relieved() || is_due {
+            let was_due = kept.next.take_if(|next| *next <= now).is_some();
+            if was_due {
+                kept.next = kept.memory.prolonged_until(now);
+            }
+            if kept.memory.is_relieved() || was_due && kept.next.is_none() {
                 self.shell.registry.wake(key);
             }
         }

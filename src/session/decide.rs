@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 
 use super::knowledge::{Described, Seen, Trouble};
 use super::notice::{self, Notice};
-use super::view::{Evidence, PASS, Proof, View};
+use super::view::{Evidence, Interest, PASS, Proof, View};
 use super::{engine, expiry, limits, publish, starting, status, verdict, workload};
 use crate::api::reason::{Pace, Reason, Standing};
 use crate::api::session::{AthenaSessionStatus, DeletionPolicy, TerminationReason};
@@ -421,13 +421,29 @@ fn look_on_alive(view: &View<'_>, seen: &Seen) -> Step {
 }
 
 fn look_when_due(view: &View<'_>, seen: &Seen) -> Step {
+    let next = seen.at + sight_lasts(view);
+    look_at(view, after_outage(view).map_or(next, |soon| soon.min(next)))
+}
+
+/// How long after the session was last shown the object looks for itself.
+fn sight_lasts(view: &View<'_>) -> Duration {
     let interval = verdict::verdict(view).map_or(view.timing.changing, |verdict| interval(view, verdict.reason));
+    if !view.polled {
+        return interval;
+    }
     // The object looks for itself only if the poller doesn't show the session in time. Where a list of all sessions takes
     // minutes, that time is longer: otherwise thousands of objects would make calls of their own, and slow the list down.
-    let polled = view.timing.steady.max(interval * 3).max(view.sweep_took * 3);
-    let grace = if view.polled { polled } else { interval };
-    let next = seen.at + grace;
-    look_at(view, after_outage(view).map_or(next, |soon| soon.min(next)))
+    view.timing.steady.max(interval * 3).max(view.sweep_took * 3)
+}
+
+/// Where an object waits `after` only for the poller to show its session again: how long each sight of the session lasts. A
+/// sight of the unchanged session then prolongs the wait, and the object needs no pass to find that.
+#[must_use]
+pub fn prolonged_by_sights(view: &View<'_>, after: Option<Duration>) -> Option<Duration> {
+    let Evidence::Alive(seen) = view.evidence() else { return None };
+    let lasts = sight_lasts(view);
+    let is_for_sight = view.interest() == Some(Interest::Steady) && after == Some(view.until(seen.at + lasts));
+    (view.polled && is_for_sight).then_some(lasts)
 }
 
 /// When to look after an outage that kept the session from being looked at: soon, since the outage may be told in the

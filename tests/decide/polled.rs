@@ -5,7 +5,7 @@ use std::time::Duration;
 use athena_session_operator::api::condition;
 use athena_session_operator::api::session::{AthenaSession, TerminationReason};
 use athena_session_operator::athena::port::{ErrorClass, Operation, Polled, Scope, SessionState};
-use athena_session_operator::session::decide::{Step, decide};
+use athena_session_operator::session::decide::{Step, decide, prolonged_by_sights};
 use athena_session_operator::session::knowledge::{Described, Knowledge};
 use athena_session_operator::session::view::{Interest, View};
 use athena_session_operator::work_group::terms::Terms;
@@ -252,4 +252,25 @@ fn the_poller_gets_time_before_the_object_looks_for_itself() {
             }
         }
     }
+}
+
+/// Of an object that waits for something else as well, sights don't prolong the wait: its limit would be missed.
+#[test]
+fn sights_prolong_only_a_wait_for_sights() {
+    let waits = |change: fn(&mut AthenaSession), is_polled: bool| {
+        let mut knowledge = Knowledge { described: Described::Yes, ..Knowledge::default() };
+        show(&mut knowledge, &SessionState::Idle, 0, 0);
+        let (mut object, scope, now) = (object(), home(), at(seconds(0)));
+        change(&mut object);
+        // All that is to be written is.
+        if let Step::WriteStatus { status, .. } = decide(&view(&object, &knowledge, &scope, now)) {
+            object.status = Some(*status);
+        }
+        let view = View { polled: is_polled, ..view(&object, &knowledge, &scope, now) };
+        let Step::Wait(after) = decide(&view) else { panic!("it doesn't wait") };
+        prolonged_by_sights(&view, after)
+    };
+    assert_eq!(waits(|_| {}, true), Some(seconds(180)));
+    assert_eq!(waits(|_| {}, false), None);
+    assert_eq!(waits(|object| object.spec.max_lifetime = Some(seconds(60).into()), true), None);
 }

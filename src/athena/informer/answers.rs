@@ -84,9 +84,12 @@ impl Plan {
             depth.read(walk.page(), &listed);
         }
         let oldest = oldest_on(&listed);
-        let mut ends = 0;
+        let (mut ends, mut shown) = (0, 0);
         for (id, status) in std::mem::take(&mut listed.sessions) {
             let is_end = status.state.is_ended();
+            if *asked == Asked::Sweep {
+                shown += usize::from(self.is_unseen(&id));
+            }
             let is_shown = *asked == Asked::Sweep || self.store.contains_key(id.as_str());
             // Of thousands that ended long ago nothing is kept.
             if is_shown {
@@ -97,7 +100,7 @@ impl Plan {
             }
         }
         match asked {
-            Asked::Sweep => self.turn_sweep(listed.next_token, now),
+            Asked::Sweep => self.turn_sweep(listed.next_token, shown, now),
             _ => self.turn_hunt(listed.next_token, oldest, ends, now),
         }
     }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::demand::{Demand, Group, earlier, quarry, wished};
-use super::listing::{Quarry, SWEEP, Walk};
+use super::listing::Quarry;
 use super::plan::{Asked, Plan};
 use super::store::{Entry, Pace, Watch};
 use super::words::Ask;
@@ -123,9 +123,7 @@ impl Plan {
 
     pub(super) fn begin_listings(&mut self, demand: &Demand, ways: Ways, now: Instant) {
         if self.sweep.is_none() && self.next_sweep(demand, now).is_some_and(|due| due <= now) {
-            self.sweeps += 1;
-            self.sweep_began = Some(now);
-            self.sweep = Some(Walk::new(SWEEP, now));
+            self.begin_sweep(now);
         }
         if self.hunt.is_some() {
             return;

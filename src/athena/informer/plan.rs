@@ -15,7 +15,8 @@
 //! ```
 //!
 //! A hunt and a sweep are given up for calls of their own as soon as they have cost as many as those would, so that
-//! nothing costs more than twice the cheaper way. Absence from a list proves nothing and is never told.
+//! nothing costs more than twice the cheaper way. Of a sweep, pages that show several sessions at once don't count for that:
+//! they are the cheaper way. Absence from a list proves nothing and is never told.
 
 use std::time::{Duration, Instant};
 
@@ -24,7 +25,7 @@ use super::hunt::{Depths, Hunt};
 use super::listing::Walk;
 pub use super::store::{Pace, Sight};
 use super::store::{Source, Store, entry};
-use super::sweep::{SWEEP_AT_FIRST, Swept};
+use super::sweep::{SWEEP_AT_FIRST, Swept, Worth};
 pub use super::words::{Ask, Counts, Failure, Listed, Sighting, Trouble};
 use crate::athena::port::{ErrorClass, SessionStatus};
 use crate::timing::Timing;
@@ -48,6 +49,7 @@ pub struct Plan {
     /// The number of the sweep that began last.
     pub(super) sweeps: u32,
     pub(super) sweep_began: Option<Instant>,
+    pub(super) worth: Worth,
     /// How long the last complete sweep took.
     pub(super) sweep_took: Duration,
     /// When all sessions were last gone through, if the next page of the sweep was the only call to make. See
@@ -88,6 +90,7 @@ impl Plan {
             sweep: None,
             sweeps: 0,
             sweep_began: None,
+            worth: Worth::default(),
             sweep_took: Duration::ZERO,
             only_sweep_since: None,
             sweep_calls: SWEEP_AT_FIRST,

@@ -105,6 +105,18 @@ impl Poller {
         })
     }
 
+    /// When the session was last shown with this status, in this account; None where it stands otherwise, as far as is known.
+    #[must_use]
+    pub fn shown_unchanged(&self, id: &str, status: &SessionStatus, account: Option<&str>) -> Option<Instant> {
+        if self.identity.scope().account.known() != account {
+            return None;
+        }
+        match self.inner().plan.sighting(id) {
+            Sighting::Seen(sight) if sight.status.clone().after(Some(status)) == *status => Some(sight.at),
+            _ => None,
+        }
+    }
+
     /// A call for this session, sent at `at`, showed it so.
     pub fn told(&self, id: &str, status: &SessionStatus, at: Instant) {
         self.inner().plan.told(id, status.clone(), at);

@@ -87,14 +87,18 @@ impl World {
         let mut read_at: Option<Duration> = None;
         for _ in 0..MOST_STEPS {
             let now = at(self.elapsed);
-            let (terms, scope) = (self.terms(&object), self.scope_for(&object));
+            let (mut terms, scope) = (self.terms(&object), self.scope_for(&object));
             self.around.was_granted |= terms.refusal.is_none();
             self.knowledge.found(&object, &scope, now);
             if let Some(news) = self.beside.news {
                 self.knowledge.workloads.heard(at(news).tick);
             }
+            let shown_before = self.knowledge.shown_of_owner();
             let polled = self.hear(&object, &terms, &scope, now);
             self.knowledge.recognize(&object, CLUSTER);
+            if self.knowledge.shown_of_owner() != shown_before {
+                terms = self.terms(&object);
+            }
             let (knowledge, terms, scope) = (&self.knowledge, &terms, &scope);
             let view = View {
                 object: &object,
