@@ -129,10 +129,10 @@ async fn operate(options: &config::Run, mut stop: watch::Receiver<bool>) -> Resu
         _ = stop.wait_for(|stop| *stop) => return Ok(()),
     };
     let session_name = format!("athena-session-operator-{}", cluster_id.chars().take(8).collect::<String>());
-    let aws = Aws::from_environment(options.aws_timeout, session_name).await;
+    let aws = Aws::from_environment(options.timing(), session_name).await;
     info!(region = aws.region().unwrap_or("none"), "watching AthenaSessions");
     let (interval, min) = (options.poll_interval, options.backoff_min);
-    let identities = Arc::new(Identities::start(aws, health.metrics.clone(), interval, min).await);
+    let identities = Arc::new(Identities::start(aws, health.metrics.clone(), interval, min));
     let own = Arc::clone(identities.own());
     tokio::spawn(aws_health::tell(own, health.readiness.clone(), options.require_work_group, min));
     // So that objects needn't say that their account isn't known.

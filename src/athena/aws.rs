@@ -1,16 +1,22 @@
-//! The only file that knows the AWS SDK: it makes the calls, with a deadline and without the SDK's
+//! The only module that knows the AWS SDK: it makes the calls, with a deadline and without the SDK's
 //! own retries, and says what answers and failures mean.
+//!
+//! All roles share the connections ([`connections`]) and the clients of a Region. A call is made with the credentials of one role
+//! ([`role`]), which are handed to that call alone.
+
+mod connections;
+mod role;
 
 use std::collections::{BTreeMap, HashMap};
 use std::error::Error as StdError;
-use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Instant;
 
 use aws_config::profile;
 use aws_config::retry::RetryConfig;
-use aws_config::sts::AssumeRoleProvider;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::Credentials;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
 use aws_sdk_athena::client::customize::CustomizableOperation;
@@ -18,46 +24,71 @@ use aws_sdk_athena::config::interceptors::{
     BeforeDeserializationInterceptorContextRef, BeforeTransmitInterceptorContextMut,
     BeforeTransmitInterceptorContextRef,
 };
-use aws_sdk_athena::config::{ConfigBag, Intercept, RuntimeComponents};
+use aws_sdk_athena::config::{ConfigBag, IdentityCache, Intercept, RuntimeComponents};
 use aws_sdk_athena::error::{BoxError, BuildError, ProvideErrorMetadata, SdkError};
 use aws_sdk_athena::operation::RequestId;
 use aws_sdk_athena::primitives::{DateTime, DateTimeFormat};
 use aws_sdk_athena::types;
 use jiff::{SignedDuration, Timestamp};
 
+use self::connections::Connections;
+use self::role::AssumedRole;
 use super::clock::Clock;
 use super::engine::Engine;
 use super::marker::Marker;
-use super::port::{
-    CallError, ErrorClass, Listed, Operation, Role, Session, SessionState, SessionStatus, StartRequest, Way,
-};
+use super::port::{CallError, ErrorClass, Listed, Operation, Session, SessionState, SessionStatus, StartRequest, Way};
 use super::recovery::Recovery;
 use crate::api::start::{Classification, EngineConfiguration, MonitoringConfiguration};
 use crate::metrics::Metrics;
 use crate::text::one_line;
+use crate::timing::Timing;
 
-/// The way to AWS: what the SDK's default chain found, from which the clients of each identity are made.
-#[derive(Clone, Debug)]
+/// The way to AWS: what the SDK's default chain found, from which the clients of each Region are made.
+#[derive(Debug)]
 pub struct Aws {
     config: SdkConfig,
+    timing: Timing,
     session_name: String,
     /// What is wrong with the profile that AWS_PROFILE names.
     wrong_profile: Option<Arc<str>>,
+    clients: Mutex<HashMap<Option<String>, Clients>>,
+}
+
+/// The clients of one Region. All roles share them: a client of its own would cost each role memory.
+#[derive(Clone, Debug)]
+struct Clients {
+    athena: aws_sdk_athena::Client,
+    sts: aws_sdk_sts::Client,
+    athena_at: Endpoint,
+    sts_at: Endpoint,
+}
+
+impl Clients {
+    fn new(config: &SdkConfig) -> Self {
+        let (athena_at, sts_at) = (Endpoint::default(), Endpoint::default());
+        let athena = aws_sdk_athena::config::Builder::from(config).interceptor(athena_at.clone()).build();
+        let sts = aws_sdk_sts::config::Builder::from(config).interceptor(sts_at.clone()).build();
+        let (athena, sts) = (aws_sdk_athena::Client::from_conf(athena), aws_sdk_sts::Client::from_conf(sts));
+        Self { athena, sts, athena_at, sts_at }
+    }
 }
 
 impl Aws {
     /// From the SDK's default chain of credentials, Region and endpoints. Nothing is called but what that
-    /// chain asks (the instance's metadata, say). `deadline` is that of each call; `session_name` is what
+    /// chain asks (the instance's metadata, say). `timing` has the deadline of each call; `session_name` is what
     /// assumed roles' sessions are called in CloudTrail.
-    pub async fn from_environment(deadline: Duration, session_name: String) -> Self {
+    pub async fn from_environment(timing: Timing, session_name: String) -> Self {
+        let deadline = timing.call_deadline;
         let timeouts = TimeoutConfig::builder().operation_timeout(deadline).connect_timeout(deadline).build();
         // One attempt is one call: the operator's own back-off and audit log see each one.
         let config = aws_config::defaults(BehaviorVersion::latest())
             .retry_config(RetryConfig::disabled())
             .timeout_config(timeouts)
+            .http_client(Connections::default())
             .load()
             .await;
-        Self { config, session_name, wrong_profile: wrong_profile().await.map(Arc::from) }
+        let wrong_profile = wrong_profile().await.map(Arc::from);
+        Self { config, timing, session_name, wrong_profile, clients: Mutex::default() }
     }
 
     /// The Region that the environment names.
@@ -68,23 +99,18 @@ impl Aws {
     }
 
     /// Athena as an identity reaches it. Nothing is called yet.
-    pub async fn athena(&self, way: &Way, metrics: Metrics) -> Athena {
+    #[must_use]
+    pub fn athena(&self, way: &Way, metrics: Metrics) -> Athena {
         let region = way.region.as_deref().or(self.region()).map(str::to_owned);
-        let mut config = self.config.to_builder();
-        config.set_region(region.clone().map(Region::new));
-        if let Some(role) = &way.role {
-            config.set_credentials_provider(Some(self.assumed(role, region.as_deref()).await));
-        }
-        let config = config.build();
-        let (athena_at, sts_at) = (Endpoint::default(), Endpoint::default());
-        let athena = aws_sdk_athena::config::Builder::from(&config).interceptor(athena_at.clone()).build();
-        let sts = aws_sdk_sts::config::Builder::from(&config).interceptor(sts_at.clone()).build();
+        let clients = self.clients(region.as_deref());
+        let role = way.role.as_ref().map(|role| {
+            let sts = (clients.sts.clone(), clients.sts_at.clone());
+            AssumedRole::new(role.clone(), self.session_name.clone(), sts, self.timing)
+        });
         Athena {
-            athena: aws_sdk_athena::Client::from_conf(athena),
-            sts: aws_sdk_sts::Client::from_conf(sts),
-            athena_at,
-            sts_at,
-            credentials: config.credentials_provider(),
+            clients,
+            role,
+            own_credentials: self.config.credentials_provider(),
             wrong_profile: self.wrong_profile.clone(),
             region,
             on_behalf_of: None,
@@ -94,28 +120,25 @@ impl Aws {
         }
     }
 
-    /// Credentials of a role. They are had at the first call, and again before they expire.
-    async fn assumed(&self, role: &Role, region: Option<&str>) -> SharedCredentialsProvider {
-        let mut provider =
-            AssumeRoleProvider::builder(&role.arn).session_name(&self.session_name).configure(&self.config);
-        if let Some(external_id) = &role.external_id {
-            provider = provider.external_id(external_id);
-        }
-        if let Some(region) = region {
-            provider = provider.region(Region::new(region.to_owned()));
-        }
-        SharedCredentialsProvider::new(provider.build().await)
+    /// The clients of a Region, which call with the operator's own credentials unless a call is given others.
+    fn clients(&self, region: Option<&str>) -> Clients {
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = || {
+            let mut config = self.config.to_builder();
+            config.set_region(region.map(|region| Region::new(region.to_owned())));
+            Clients::new(&config.build())
+        };
+        clients.entry(region.map(str::to_owned)).or_insert_with(new).clone()
     }
 }
 
 /// Athena, in one account and Region.
 #[derive(Clone, Debug)]
 pub struct Athena {
-    athena: aws_sdk_athena::Client,
-    sts: aws_sdk_sts::Client,
-    athena_at: Endpoint,
-    sts_at: Endpoint,
-    credentials: Option<SharedCredentialsProvider>,
+    clients: Clients,
+    /// Whose credentials the calls are made with; None: the operator's own.
+    role: Option<AssumedRole>,
+    own_credentials: Option<SharedCredentialsProvider>,
     wrong_profile: Option<Arc<str>>,
     region: Option<String>,
     on_behalf_of: Option<OnBehalfOf>,
@@ -181,7 +204,12 @@ impl Athena {
             // credentials are told before a missing Region.
             return Err(self.credentials_missing().await.unwrap_or(no_region));
         }
-        let answer = self.observed(OPERATION, self.sts.get_caller_identity().send()).await?;
+        let mut request = self.clients.sts.get_caller_identity().customize();
+        if let Some(credentials) = self.credentials(OPERATION).await? {
+            let config = aws_sdk_sts::config::Builder::default().credentials_provider(credentials);
+            request = request.config_override(config.identity_cache(IdentityCache::no_cache()));
+        }
+        let answer = self.observed(OPERATION, request.send()).await?;
         let nobody = || own_error(OPERATION, ErrorClass::Unavailable, "NoAccount", "the answer names no account");
         answer.account.map(|account| one_line(&account)).ok_or_else(nobody)
     }
@@ -192,9 +220,9 @@ impl Athena {
     /// As [`CallError`].
     pub async fn get_session(&self, id: &str) -> Result<Session, CallError> {
         const OPERATION: Operation = Operation::GetSession;
-        self.require_settings(OPERATION)?;
-        let request = self.athena.get_session().session_id(id).customize();
-        let answer = self.observed(OPERATION, self.signed(request).send()).await?;
+        let credentials = self.credentials(OPERATION).await?;
+        let request = self.clients.athena.get_session().session_id(id).customize();
+        let answer = self.observed(OPERATION, self.signed(request, credentials).send()).await?;
         require_same(OPERATION, id, answer.session_id.as_deref())?;
         let unusable =
             || own_error(OPERATION, ErrorClass::Unavailable, "NoWorkGroup", "the answer names no work group");
@@ -214,9 +242,9 @@ impl Athena {
     /// As [`CallError`].
     pub async fn get_session_status(&self, id: &str) -> Result<SessionStatus, CallError> {
         const OPERATION: Operation = Operation::GetSessionStatus;
-        self.require_settings(OPERATION)?;
-        let request = self.athena.get_session_status().session_id(id).customize();
-        let answer = self.observed(OPERATION, self.signed(request).send()).await?;
+        let credentials = self.credentials(OPERATION).await?;
+        let request = self.clients.athena.get_session_status().session_id(id).customize();
+        let answer = self.observed(OPERATION, self.signed(request, credentials).send()).await?;
         require_same(OPERATION, id, answer.session_id.as_deref())?;
         session_status(OPERATION, answer.status, None)
     }
@@ -227,9 +255,9 @@ impl Athena {
     /// As [`CallError`].
     pub async fn work_group_engine(&self, work_group: &str) -> Result<Engine, CallError> {
         const OPERATION: Operation = Operation::GetWorkGroup;
-        self.require_settings(OPERATION)?;
-        let request = self.athena.get_work_group().work_group(work_group).customize();
-        let answer = self.observed(OPERATION, self.signed(request).send()).await?;
+        let credentials = self.credentials(OPERATION).await?;
+        let request = self.clients.athena.get_work_group().work_group(work_group).customize();
+        let answer = self.observed(OPERATION, self.signed(request, credentials).send()).await?;
         let configuration = answer.work_group.and_then(|group| group.configuration);
         let nothing = || own_error(OPERATION, ErrorClass::Invalid, "NoEngine", "the answer names no engine");
         configuration.and_then(|it| effective(it.engine_version)).ok_or_else(nothing)
@@ -246,11 +274,11 @@ impl Athena {
         token: Option<&str>,
     ) -> Result<Listed, CallError> {
         const OPERATION: Operation = Operation::ListSessions;
-        self.require_settings(OPERATION)?;
-        let request = self.athena.list_sessions().work_group(work_group).max_results(100);
+        let credentials = self.credentials(OPERATION).await?;
+        let request = self.clients.athena.list_sessions().work_group(work_group).max_results(100);
         let request = request.set_state_filter(filter.map(|state| state.as_str().into()));
         let request = request.set_next_token(token.map(str::to_owned)).customize();
-        let answer = self.observed(OPERATION, self.signed(request).send()).await?;
+        let answer = self.observed(OPERATION, self.signed(request, credentials).send()).await?;
         if answer.next_token.is_some() && answer.next_token.as_deref() == token {
             return Err(own_error(OPERATION, ErrorClass::Invalid, "SamePage", "the next page is the same one"));
         }
@@ -270,9 +298,10 @@ impl Athena {
     /// As [`CallError`]; with [`ErrorClass::Unavailable`] a session may have been started.
     pub async fn start_session(&self, request: &StartRequest) -> Result<Started, CallError> {
         const OPERATION: Operation = Operation::StartSession;
-        self.require_settings(OPERATION)?;
+        let credentials = self.credentials(OPERATION).await?;
         let tags = request.tags.iter().map(|(key, value)| types::Tag::builder().key(key).value(value).build());
         let call = self
+            .clients
             .athena
             .start_session()
             .work_group(&request.work_group)
@@ -286,7 +315,7 @@ impl Athena {
             .set_copy_work_group_tags(request.copy_work_group_tags)
             .set_session_idle_timeout_in_minutes(request.idle_timeout_minutes)
             .customize();
-        let answer = self.observed(OPERATION, self.signed(call).send()).await?;
+        let answer = self.observed(OPERATION, self.signed(call, credentials).send()).await?;
         let nobody = || own_error(OPERATION, ErrorClass::Unavailable, "NoSession", "the answer names no session");
         Ok(Started {
             request_id: answer.request_id().map(str::to_owned),
@@ -301,22 +330,44 @@ impl Athena {
     /// As [`CallError`]; with [`ErrorClass::Unavailable`] it may have had its effect.
     pub async fn terminate_session(&self, id: &str) -> Result<Accepted, CallError> {
         const OPERATION: Operation = Operation::TerminateSession;
-        self.require_settings(OPERATION)?;
-        let request = self.athena.terminate_session().session_id(id).customize();
-        let answer = self.observed(OPERATION, self.signed(request).send()).await?;
+        let credentials = self.credentials(OPERATION).await?;
+        let request = self.clients.athena.terminate_session().session_id(id).customize();
+        let answer = self.observed(OPERATION, self.signed(request, credentials).send()).await?;
         Ok(Accepted {
             request_id: answer.request_id().map(str::to_owned),
             state: answer.state.as_ref().map(|it| state(it, None)),
         })
     }
 
-    /// Adds whose call it is, and a look at the clock of who answers.
-    fn signed<T, E, B>(&self, request: CustomizableOperation<T, E, B>) -> CustomizableOperation<T, E, B> {
+    /// Adds with whose credentials and for whom a call is made, and a look at the clock of who answers.
+    fn signed<T, E, B>(
+        &self,
+        request: CustomizableOperation<T, E, B>,
+        credentials: Option<Credentials>,
+    ) -> CustomizableOperation<T, E, B> {
+        let mut request = request;
+        if let Some(credentials) = credentials {
+            let config = aws_sdk_athena::config::Builder::default().credentials_provider(credentials);
+            // Otherwise the SDK makes a cache for each call.
+            request = request.config_override(config.identity_cache(IdentityCache::no_cache()));
+        }
         let request = request.interceptor(ClockReader { clock: Arc::clone(&self.clock), sent: OnceLock::new() });
         match &self.on_behalf_of {
             Some(object) => request.interceptor(object.clone()),
             None => request,
         }
+    }
+
+    /// What a call is made with: the role's credentials; None for the operator's own, which the clients have.
+    async fn credentials(&self, operation: Operation) -> Result<Option<Credentials>, CallError> {
+        self.require_settings(operation)?;
+        let Some(role) = &self.role else { return Ok(None) };
+        let began = Instant::now();
+        let credentials = role.credentials(operation).await;
+        if let Err(error) = &credentials {
+            self.ended(operation, Some(error), began);
+        }
+        credentials.map(Some)
     }
 
     /// Counts a call, and says what its failure means.
@@ -331,12 +382,19 @@ impl Athena {
         let began = Instant::now();
         // On the heap: the SDK's futures are large, and each pass would have room for one.
         let answer = Box::pin(call).await.map_err(|error| failure(operation, &error, self.endpoint(operation)));
-        self.metrics.called(operation, answer.as_ref().err(), began.elapsed());
-        // GetCallerIdentity is answered by STS, which says nothing of an outage of Athena.
-        if operation != Operation::GetCallerIdentity {
-            self.recovery.heard(operation, answer.as_ref().err(), Instant::now());
+        self.ended(operation, answer.as_ref().err(), began);
+        if let (Some(role), Err(error)) = (&self.role, &answer) {
+            role.refused(error);
         }
         answer
+    }
+
+    fn ended(&self, operation: Operation, error: Option<&CallError>, began: Instant) {
+        self.metrics.called(operation, error, began.elapsed());
+        // GetCallerIdentity is answered by STS, which says nothing of an outage of Athena.
+        if operation != Operation::GetCallerIdentity {
+            self.recovery.heard(operation, error, Instant::now());
+        }
     }
 
     /// Finds out whether Athena answers at all, by a request without a signature. Athena refuses that request before it
@@ -348,16 +406,16 @@ impl Athena {
         // Any operation would do, since Athena refuses each request without a signature.
         const OPERATION: Operation = Operation::GetSessionStatus;
         self.require_settings(OPERATION)?;
-        let request = self.athena.get_session_status().session_id("none").customize().interceptor(Unsigned);
+        let request = self.clients.athena.get_session_status().session_id("none").customize().interceptor(Unsigned);
         match Box::pin(request.send()).await {
             Ok(_) => Ok(()),
             Err(error) if error.code().is_some() => Ok(()),
-            Err(error) => Err(failure(OPERATION, &error, &self.athena_at)),
+            Err(error) => Err(failure(OPERATION, &error, &self.clients.athena_at)),
         }
     }
 
     fn endpoint(&self, operation: Operation) -> &Endpoint {
-        if operation == Operation::GetCallerIdentity { &self.sts_at } else { &self.athena_at }
+        if operation == Operation::GetCallerIdentity { &self.clients.sts_at } else { &self.clients.athena_at }
     }
 
     fn require_settings(&self, operation: Operation) -> Result<(), CallError> {
@@ -374,7 +432,7 @@ impl Athena {
         if self.wrong_profile.is_some() {
             return None;
         }
-        let error = match &self.credentials {
+        let error = match &self.own_credentials {
             Some(provider) => provider.provide_credentials().await.err()?,
             None => CredentialsError::not_loaded_no_source(),
         };

@@ -1,7 +1,7 @@
 //! Which AWS account calls go to, asked again and again: the credentials behind the SDK's chain may
 //! come to be those of another account while the operator runs. And one identity for each role in each Region.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -127,7 +127,9 @@ async fn keep(identity: Weak<Identity>, interval: Duration, min: Duration, mut t
             told = true;
         }
         drop(identity);
-        sleep(if known { interval } else { wait.min(interval) }).await;
+        let pause = if known { interval } else { wait.min(interval) };
+        // The identities that began together would ask together for ever.
+        sleep(pause.mul_f64(0.9 + fastrand::f64() / 10.0)).await;
         wait = if answer.is_ok() { min } else { wait.saturating_mul(2) };
     }
 }
@@ -146,9 +148,10 @@ pub struct Identities {
 impl Identities {
     /// With the operator's own identity, which is asked for its account from now on. What is wrong with it `/readyz`
     /// and the log say by way of [`Identity::answers`].
-    pub async fn start(aws: Aws, metrics: Metrics, interval: Duration, min: Duration) -> Self {
+    #[must_use]
+    pub fn start(aws: Aws, metrics: Metrics, interval: Duration, min: Duration) -> Self {
         let own = Way { role: None, region: aws.region().map(str::to_owned) };
-        let own = begin(&aws, own, &metrics, (interval, min), true).await;
+        let own = begin(&aws, own, &metrics, (interval, min), true);
         Self { aws, metrics, interval, min, own, others: Mutex::default() }
     }
 
@@ -165,35 +168,28 @@ impl Identities {
     }
 
     /// The identity for a way.
-    pub async fn of(&self, way: &Way) -> Arc<Identity> {
+    #[must_use]
+    pub fn of(&self, way: &Way) -> Arc<Identity> {
         if *way == self.own.way {
             return Arc::clone(&self.own);
         }
-        let known = self.others.lock().unwrap_or_else(PoisonError::into_inner).get(way).cloned();
-        if let Some(known) = known {
-            return known;
-        }
-        // Boxed: each pass asks, and hardly one has to wait for this.
-        let new = Box::pin(begin(&self.aws, way.clone(), &self.metrics, (self.interval, self.min), false)).await;
         let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
-        // Somebody else may have been faster; what isn't used ends by itself.
-        Arc::clone(others.entry(way.clone()).or_insert(new))
+        if let Some(known) = others.get(way) {
+            return Arc::clone(known);
+        }
+        let new = begin(&self.aws, way.clone(), &self.metrics, (self.interval, self.min), false);
+        others.insert(way.clone(), Arc::clone(&new));
+        new
     }
 
     /// Forgets those that are used no more.
-    pub fn retain(&self, in_use: &[Way]) {
+    pub fn retain(&self, in_use: &HashSet<Way>) {
         self.others.lock().unwrap_or_else(PoisonError::into_inner).retain(|way, _| in_use.contains(way));
     }
 }
 
-async fn begin(
-    aws: &Aws,
-    way: Way,
-    metrics: &Metrics,
-    (interval, min): (Duration, Duration),
-    told: bool,
-) -> Arc<Identity> {
-    let athena = aws.athena(&way, metrics.clone()).await;
+fn begin(aws: &Aws, way: Way, metrics: &Metrics, (interval, min): (Duration, Duration), told: bool) -> Arc<Identity> {
+    let athena = aws.athena(&way, metrics.clone());
     let identity = Arc::new(Identity::new(way, athena));
     tokio::spawn(keep(Arc::downgrade(&identity), interval, min, told));
     identity

@@ -344,10 +344,7 @@ impl Shell {
         let terms = self.terms(object, knowledge);
         // Who has no grant, and never had one, makes no call: not even to assume a role.
         let way = self.registry.way(object).filter(|_| is_held(object) || terms.refusal.is_none());
-        let identity = match way {
-            Some(way) => Some(self.registry.identities.of(&way).await),
-            None => None,
-        };
+        let identity = way.map(|way| self.registry.identities.of(&way));
         if let (Some(identity), Some(_)) = (&identity, &terms.reference) {
             identity.asked().await;
         }

@@ -154,7 +154,7 @@ impl Keeper {
             // The watch brings what has become of it.
             return Ok(self.timing.steady);
         }
-        let identity = self.registry.identities.of(&self.registry.way_to(group)).await;
+        let identity = self.registry.identities.of(&self.registry.way_to(group));
         identity.asked().await;
         let scope = identity.scope();
         let poller = self.informer.poller(&identity, &group.athena_name());

@@ -1,7 +1,7 @@
 //! What the watches show of AthenaWorkGroups, namespaces and AthenaSessions, and what follows for one object: the
 //! terms on which it may use Athena ([`super::terms`]), and the way to it.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -385,7 +385,7 @@ impl Registry {
 
     /// The ways that are in use.
     #[must_use]
-    pub fn ways(&self) -> Vec<Way> {
+    pub fn ways(&self) -> HashSet<Way> {
         self.groups.state().iter().filter_map(|group| group.0.as_ref().ok()).map(|group| self.way_to(group)).collect()
     }
 

@@ -6,6 +6,8 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 
 use crate::world::{World, operator_kubeconfig};
 
+const OPERATOR: &str = env!("CARGO_BIN_EXE_athena-session-operator");
+
 /// Intervals short enough for tests; the order of events is that of the defaults.
 const BRISK: [(&str, &str); 12] = [
     ("ATHENA_OPERATOR_ATHENA_RATE", "1000000"),
@@ -31,6 +33,8 @@ pub struct Start {
     pub athena_url: Option<String>,
     /// Without --watch-namespace.
     pub all_namespaces: bool,
+    /// The limits of the process, as the shell's `ulimit` takes them: `-n 256`.
+    pub ulimit: Option<&'static str>,
 }
 
 impl Start {
@@ -48,7 +52,7 @@ impl Operator {
             Some(kubeconfig) => kubeconfig,
             None => operator_kubeconfig(world.plane).await,
         };
-        let mut command = operator_command();
+        let mut command = start.ulimit.map_or_else(operator_command, operator_command_within);
         command.arg("run");
         if !start.all_namespaces {
             command.args(["--watch-namespace", &world.namespace]);
@@ -62,6 +66,10 @@ impl Operator {
             .envs(start.environment)
             .stderr(File::options().create(true).append(true).open(&world.logs).unwrap());
         Self(command.spawn().unwrap())
+    }
+
+    pub fn id(&self) -> u32 {
+        self.0.id()
     }
 
     pub fn exit_status(&mut self) -> Option<ExitStatus> {
@@ -82,7 +90,17 @@ impl Drop for Operator {
 
 /// The operator, in an environment that has nothing of this machine's Kubernetes and AWS settings.
 pub fn operator_command() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_athena-session-operator"));
+    clean(Command::new(OPERATOR))
+}
+
+/// The same, by a shell that sets limits and then becomes the operator.
+fn operator_command_within(ulimit: &str) -> Command {
+    let mut shell = Command::new("/bin/sh");
+    shell.args(["-c", &format!("ulimit {ulimit} && exec \"$0\" \"$@\""), OPERATOR]);
+    clean(shell)
+}
+
+fn clean(mut command: Command) -> Command {
     command.env_clear().env("HOME", "/nonexistent").env("AWS_EC2_METADATA_DISABLED", "true");
     command.stdin(Stdio::null()).stdout(Stdio::null());
     command

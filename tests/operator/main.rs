@@ -25,6 +25,7 @@ mod kind;
 mod launch;
 mod limits;
 mod load;
+mod many_roles;
 mod mistakes;
 mod off_boarding;
 mod on_record;

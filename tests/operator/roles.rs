@@ -18,7 +18,7 @@ const ACCOUNT_A: &str = "111111111111";
 const ACCOUNT_B: &str = "222222222222";
 const HOME: &str = "123456789012";
 
-fn role(account: &str, name: &str) -> String {
+pub fn role(account: &str, name: &str) -> String {
     format!("arn:aws:iam::{account}:role/{name}")
 }
 
@@ -52,7 +52,7 @@ impl World {
 }
 
 /// What a form says.
-fn parameter(body: &str, name: &str) -> Option<String> {
+pub fn parameter(body: &str, name: &str) -> Option<String> {
     let pairs = body.split('&').filter_map(|pair| pair.split_once('='));
     let value = pairs.into_iter().find(|(key, _)| *key == name)?.1;
     Some(value.replace("%3A", ":").replace("%2F", "/"))

@@ -85,6 +85,12 @@ impl World {
         self.operator().take();
     }
 
+    /// How many descriptors the operator has open.
+    pub fn descriptors(&self) -> usize {
+        let id = self.operator().as_ref().expect("an operator runs").id();
+        std::fs::read_dir(format!("/proc/{id}/fd")).unwrap().count()
+    }
+
     pub fn operator_runs(&self) -> bool {
         self.operator().as_mut().is_some_and(|operator| operator.exit_status().is_none())
     }

@@ -6,6 +6,7 @@ Each answer that boto3 gets is compared, raw, with the model; see `Recorder`. Ea
 whose name says what holds.
 """
 
+import datetime
 import json
 import sys
 import traceback
@@ -403,6 +404,28 @@ def a_role_is_assumed_and_its_credentials_expire(judge):
     assert client_error(sts.assume_role, RoleArn="x", RoleSessionName="judge") == "ValidationError"
 
 
+def the_sessions_of_a_role_are_revoked_as_the_console_does_it(judge):
+    sts = judge.client("sts")
+    role = f"arn:aws:iam::{ACCOUNT}:role/operator"
+
+    def assume():
+        keys = sts.assume_role(RoleArn=role, RoleSessionName="judge")["Credentials"]
+        more = {"aws_access_key_id": keys["AccessKeyId"], "aws_session_token": keys["SessionToken"]}
+        return judge.client("athena", **more)
+
+    before = assume()
+    allow = {"Effect": "Allow", "Action": "*", "Resource": "*"}
+    now = datetime.datetime.now(datetime.timezone.utc).isoformat()
+    # The inline policy AWSRevokeOlderSessions.
+    revoke = {"Effect": "Deny", "Action": ["*"], "Resource": ["*"], "Condition": {"DateLessThan": {"aws:TokenIssueTime": now}}}
+    policy = lambda *statements: [{"Version": "2012-10-17", "Statement": statements}]
+    user = f"arn:aws:iam::{ACCOUNT}:user/fake"
+    judge.control("PATCH", "config", {"policies": {user: policy(allow, revoke), role: policy(allow, revoke)}})
+    assert client_error(before.list_work_groups) == "AccessDeniedException"
+    # Credentials of a user aren't issued at any time.
+    assume().list_work_groups()
+
+
 def the_control_tells_of_calls_and_sessions_and_refuses_nonsense(judge):
     session = judge.start(Description="seen")
     judge.control("DELETE", "calls")
@@ -553,7 +576,7 @@ CHECKS = [
     a_calculation_keeps_its_session_busy, a_calculation_dies_with_its_session,
     what_does_not_exist_is_an_invalid_request_or_not_found, each_declared_error_can_be_scripted,
     undeclared_errors_arrive_with_their_code, a_quota_throttles, a_cut_connection_and_silence_are_no_answers,
-    a_role_is_assumed_and_its_credentials_expire,
+    a_role_is_assumed_and_its_credentials_expire, the_sessions_of_a_role_are_revoked_as_the_console_does_it,
     the_control_tells_of_calls_and_sessions_and_refuses_nonsense, policies_decide_who_may_do_what,
     an_end_by_another_word_says_when, inputs_beyond_the_limits_are_refused,
     inputs_at_the_limits_are_accepted, answers_keep_to_the_model, the_comparison_sees_each_mutant,

@@ -9,6 +9,7 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -67,6 +68,7 @@ enum Operator {
     AnyEquals,
     #[serde(rename = "ForAnyValue:StringLike")]
     AnyLike,
+    DateLessThan,
 }
 
 /// What a condition asks about.
@@ -77,6 +79,7 @@ enum ConditionKey {
     RequestTag(String),
     TagKeys,
     PassedToService,
+    TokenIssueTime,
 }
 
 impl TryFrom<String> for ConditionKey {
@@ -88,6 +91,7 @@ impl TryFrom<String> for ConditionKey {
             Some(("aws:RequestTag", tag)) => Ok(Self::RequestTag(tag.to_owned())),
             None if text == "aws:TagKeys" => Ok(Self::TagKeys),
             None if text == "iam:PassedToService" => Ok(Self::PassedToService),
+            None if text == "aws:TokenIssueTime" => Ok(Self::TokenIssueTime),
             _ => Err(format!("unknown condition key {text}")),
         }
     }
@@ -100,6 +104,7 @@ impl From<ConditionKey> for String {
             ConditionKey::RequestTag(tag) => format!("aws:RequestTag/{tag}"),
             ConditionKey::TagKeys => "aws:TagKeys".to_owned(),
             ConditionKey::PassedToService => "iam:PassedToService".to_owned(),
+            ConditionKey::TokenIssueTime => "aws:TokenIssueTime".to_owned(),
         }
     }
 }
@@ -138,6 +143,8 @@ struct Right {
     resource_tags: BTreeMap<String, String>,
     request_tags: BTreeMap<String, String>,
     passed_to: Option<&'static str>,
+    /// When AssumeRole handed out the credentials of the request; None for those of a user.
+    issued_at: Option<String>,
 }
 
 /// Whether the caller may do what the request asks.
@@ -145,7 +152,10 @@ pub(crate) fn authorize(world: &World, place: &Place, request: &Request) -> Resu
     let Some(policies) = &world.config.policies else { return Ok(()) };
     let caller = sts::caller(world, place, request.access_key.as_deref());
     let policies = policies.get(&caller.identity).map(Vec::as_slice).unwrap_or_default();
+    let credentials = request.access_key.as_ref().and_then(|key| world.credentials.get(key));
+    let issued_at = credentials.map(|credentials| credentials.issued_at.to_string());
     for right in rights(world, place, request)? {
+        let right = Right { issued_at: issued_at.clone(), ..right };
         let matching = |effect| statements(policies).any(|it| it.effect == effect && it.matches(&right));
         let why = if matching(Effect::Deny) {
             "with an explicit deny in an identity-based policy".to_owned()
@@ -253,6 +263,7 @@ impl Right {
             ConditionKey::RequestTag(tag) => one(self.request_tags.get(tag)),
             ConditionKey::TagKeys => self.request_tags.keys().map(String::as_str).collect(),
             ConditionKey::PassedToService => self.passed_to.into_iter().collect(),
+            ConditionKey::TokenIssueTime => one(self.issued_at.as_ref()),
         }
     }
 }
@@ -261,6 +272,8 @@ impl Operator {
     fn holds(self, values: &[&str], expected: &OneOrMany<String>) -> bool {
         let equals = |value: &&str| expected.iter().any(|it| it == value);
         let is_like = |value: &&str| expected.iter().any(|it| is_like(it, value));
+        let time = |text: &str| text.parse::<Timestamp>().ok();
+        let is_before = |value: &&str| expected.iter().any(|it| time(value).zip(time(it)).is_some_and(|(a, b)| a < b));
         match self {
             // A condition on a key that isn't there is false. A key with several values needs an operator for sets.
             Self::StringEquals => values.len() == 1 && values.iter().all(equals),
@@ -269,6 +282,7 @@ impl Operator {
             Self::AllLike => values.iter().all(is_like),
             Self::AnyEquals => values.iter().any(equals),
             Self::AnyLike => values.iter().any(is_like),
+            Self::DateLessThan => values.len() == 1 && values.iter().all(is_before),
         }
     }
 }

@@ -162,6 +162,12 @@ impl FakeAthena {
         counts.into_iter().map(owned).collect()
     }
 
+    /// The role whose credentials AssumeRole handed out under this access key.
+    pub fn role_of(&self, access_key: &str) -> Option<String> {
+        let fake = self.shared.lock();
+        fake.world.credentials.get(access_key).map(|credentials| credentials.role_arn.clone())
+    }
+
     /// Empties the log of calls.
     pub fn clear_calls(&self) {
         self.shared.lock().calls.clear();

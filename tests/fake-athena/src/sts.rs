@@ -100,6 +100,7 @@ fn assume_role(world: &mut World, parameters: &HashMap<String, String>, now: Tim
         account: account.to_owned(),
         role_arn: role_arn.clone(),
         session_name: session_name.clone(),
+        issued_at: now,
         expires_at,
     };
     let arn = escape(&assumed_role_arn(role_arn, session_name));

@@ -104,6 +104,7 @@ pub(crate) struct Credentials {
     pub(crate) account: String,
     pub(crate) role_arn: String,
     pub(crate) session_name: String,
+    pub(crate) issued_at: Timestamp,
     pub(crate) expires_at: Timestamp,
 }
 

@@ -1,0 +1,98 @@
+//! The connections to AWS: one pool for all clients and all roles, and a bound on how many requests are under way at once.
+//!
+//! Without a pool in common each client has its own, and so each role would cost descriptors. Without a bound there would be as
+//! many connections as there are work groups that are polled at the same moment.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use aws_smithy_http_client::proxy::ProxyConfig;
+use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use aws_smithy_http_client::{Connector, ConnectorBuilder};
+use aws_smithy_runtime_api::client::http::{
+    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
+};
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use tokio::sync::Semaphore;
+
+/// So many requests of one operation to one endpoint may be under way at once. With seven kinds of requests (six operations of
+/// Athena, and all of STS) that is fewer than 200 connections. At 100 ms a call it is 240 calls a second, and a work group that
+/// is polled takes one a minute.
+const AT_ONCE: usize = 24;
+
+/// So many connections to one endpoint are kept while nothing is asked.
+const IDLE: usize = 16;
+
+/// The HTTP client of all AWS clients.
+#[derive(Debug, Default)]
+pub(super) struct Connections {
+    /// One pool for each setting of timeouts. All calls to Athena and STS have the same one.
+    pools: Mutex<HashMap<Timeouts, SharedHttpConnector>>,
+    turns: Arc<Turns>,
+}
+
+/// To connect, and to read.
+type Timeouts = (Option<Duration>, Option<Duration>);
+
+impl HttpClient for Connections {
+    fn http_connector(&self, settings: &HttpConnectorSettings, components: &RuntimeComponents) -> SharedHttpConnector {
+        let timeouts = (settings.connect_timeout(), settings.read_timeout());
+        let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = || {
+            let (pool, turns) = (SharedHttpConnector::new(pool(settings, components)), Arc::clone(&self.turns));
+            SharedHttpConnector::new(InTurn { pool, turns })
+        };
+        pools.entry(timeouts).or_insert_with(new).clone()
+    }
+}
+
+/// As the SDK makes the pool of each client by default, but for the bound on idle connections.
+fn pool(settings: &HttpConnectorSettings, components: &RuntimeComponents) -> Connector {
+    let mut builder = ConnectorBuilder::default()
+        .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
+        .connector_settings(settings.clone())
+        .proxy_config(ProxyConfig::from_env())
+        .pool_max_idle_per_host(IDLE);
+    builder.set_sleep_impl(components.sleep_impl());
+    builder.build()
+}
+
+/// A pool whose requests take turns.
+#[derive(Debug)]
+struct InTurn {
+    pool: SharedHttpConnector,
+    turns: Arc<Turns>,
+}
+
+impl HttpConnector for InTurn {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let (turns, pool) = (self.turns.of(&request), self.pool.clone());
+        HttpConnectorFuture::new(async move {
+            // The SDK's deadline of the call includes the wait for a turn.
+            let turn = turns.acquire_owned().await.map_err(|closed| ConnectorError::other(closed.into(), None))?;
+            let mut answer = pool.call(request).await?;
+            // The answer's body is still to come. The SDK drops the answer when it has read and understood the body.
+            answer.add_extension(Arc::new(turn));
+            Ok(answer)
+        })
+    }
+}
+
+/// The turns of each endpoint and operation. An operation whose calls all hang so holds up no other one: an end doesn't wait for
+/// polls.
+#[derive(Debug, Default)]
+struct Turns(Mutex<HashMap<(String, String), Arc<Semaphore>>>);
+
+impl Turns {
+    fn of(&self, request: &HttpRequest) -> Arc<Semaphore> {
+        let authority = request.uri().split('/').nth(2).unwrap_or_default();
+        // Athena's name of the operation. Requests to STS and to sources of credentials have no such header.
+        let operation = request.headers().get("x-amz-target").unwrap_or_default();
+        let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let turns = turns.entry((authority.to_owned(), operation.to_owned()));
+        Arc::clone(turns.or_insert_with(|| Arc::new(Semaphore::new(AT_ONCE))))
+    }
+}
