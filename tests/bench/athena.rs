@@ -26,14 +26,23 @@ pub fn quota(kind: Kind) -> Option<Quota> {
 
 /// An Athena, where each operation has this quota.
 pub async fn start(quota: Option<Quota>) -> Outcome<FakeAthena> {
-    let config = Config {
+    start_with(config(quota)).await
+}
+
+/// An Athena of these settings.
+pub async fn start_with(config: Config) -> Outcome<FakeAthena> {
+    FakeAthena::start(config).await.map_err(|error| format!("the fake Athena: {error}"))
+}
+
+/// How a scenario's Athena behaves, where each operation has this quota.
+pub fn config(quota: Option<Quota>) -> Config {
+    Config {
         latency: LATENCY,
         terminating: Some(TERMINATING),
         history: HISTORY,
         quotas: quota.into_iter().map(|quota| ("*".to_owned(), quota)).collect(),
         ..Config::default()
-    };
-    FakeAthena::start(config).await.map_err(|error| format!("the fake Athena: {error}"))
+    }
 }
 
 /// Adds so many idle sessions, and returns their ids.

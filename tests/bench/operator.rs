@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
 use crate::Outcome;
-use crate::procfs::{Usage, usage};
+use crate::procfs::{Usage, descriptors, usage};
 use crate::results::rounded;
 use crate::stage::Stage;
 
@@ -149,6 +149,17 @@ impl Operator {
     /// What it has used so far.
     pub fn usage(&self) -> Outcome<Usage> {
         usage(self.pid)
+    }
+
+    /// How many descriptors it has open.
+    pub fn descriptors(&self) -> Outcome<usize> {
+        descriptors(self.pid)
+    }
+
+    /// Whether `/livez` answers within a second, as kubelets ask it to.
+    pub async fn is_live(&self) -> Outcome<bool> {
+        let answer = timeout(Duration::from_secs(1), get(&self.address()?, "/livez")).await;
+        Ok(matches!(answer, Ok(Ok(page)) if !page.is_empty() && !page.contains("[-]")))
     }
 
     /// What it used over time.

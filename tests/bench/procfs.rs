@@ -41,6 +41,12 @@ pub fn usage(pid: u32) -> Outcome<Usage> {
     }
 }
 
+/// How many descriptors the process has open.
+pub fn descriptors(pid: u32) -> Outcome<usize> {
+    let path = format!("/proc/{pid}/fd");
+    fs::read_dir(&path).map(Iterator::count).map_err(|error| format!("{path}: {error}"))
+}
+
 fn ticks_a_second() -> f64 {
     static TICKS: OnceLock<f64> = OnceLock::new();
     *TICKS.get_or_init(|| {

@@ -2,6 +2,7 @@
 //! bounds each of them.
 
 mod large;
+mod roles;
 
 use std::time::Duration;
 
@@ -21,16 +22,19 @@ const PATIENCE: Duration = Duration::from_secs(60 * 60);
 pub enum Attack {
     /// Makes AthenaSessions and Pods of 1 MB each.
     Large,
+    /// Has many AthenaWorkGroups, each with a role of its own.
+    Roles,
 }
 
 impl Attack {
     /// All of them.
-    pub const ALL: [Self; 1] = [Self::Large];
+    pub const ALL: [Self; 2] = [Self::Large, Self::Roles];
 
     /// As in the name of a scenario: attack-NAME-2000.
     pub fn name(self) -> &'static str {
         match self {
             Self::Large => "large",
+            Self::Roles => "roles",
         }
     }
 
@@ -44,6 +48,7 @@ impl Attack {
         let played = async {
             match self {
                 Self::Large => large::play(scenario, stage, progress).await,
+                Self::Roles => roles::play(scenario, stage, progress).await,
             }
         };
         let minutes = PATIENCE.as_secs() / 60;
