@@ -9,6 +9,7 @@ pub mod cluster;
 pub mod config;
 pub mod controller;
 pub mod events;
+pub mod fair_queue;
 pub mod frugal;
 pub mod health;
 pub mod kinds;

@@ -7,18 +7,23 @@
 //! nominal one. So there are two counts of tokens. One fills at the present rate, and each call takes a token from it. The
 //! other fills at the nominal rate, and calls that aren't urgent take a token from it as well. So an operator at rest stays
 //! at the nominal rate, also where it has found that more is allowed.
+//!
+//! Who is next of those who wait is in [`fair_queue`](crate::fair_queue): by priority, and the namespaces in turn.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::hash::Hash;
 use std::time::{Duration, Instant};
 
 pub use super::found_rate::Rate;
 use super::found_rate::{FoundRate, sound};
+pub use crate::fair_queue::Caller;
+use crate::fair_queue::{self, FairQueue};
 
-/// Who comes first where several wait. The order is strict. So what stands behind can wait for as long as
-/// there is work before it, and that is bounded by design: each session ends and starts once, each
-/// decision to end one takes one fresh look, each object is adopted once. Only polls go on for ever, and
-/// they are last.
+type Place = fair_queue::Place<Priority>;
+
+/// Who comes first where several wait. Of one namespace's calls the order is strict: each of its sessions ends and starts
+/// once, each decision to end one takes one fresh look, each of its objects is adopted once; polls go on for ever, and they
+/// are last. The calls of other namespaces go before it by priority as well, but not for ever: see [`FairQueue`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Priority {
     /// Ends a session, or proves that it has ended.
@@ -40,9 +45,6 @@ impl Priority {
     }
 }
 
-/// A place in the queue: the priority, then the order of arrival.
-type Place = (Priority, u64);
-
 /// A token that is kept for somebody.
 #[derive(Clone, Copy, Debug)]
 struct Grant {
@@ -62,13 +64,13 @@ struct Grants<K> {
 
 impl<K: Eq + Hash> Grants<K> {
     fn insert(&mut self, who: K, grant: Grant) {
-        self.common += usize::from(!grant.place.0.is_urgent());
+        self.common += usize::from(!grant.place.priority.is_urgent());
         self.all.insert(who, grant);
     }
 
     fn remove(&mut self, who: &K) -> Option<Grant> {
         let grant = self.all.remove(who)?;
-        self.common -= usize::from(!grant.place.0.is_urgent());
+        self.common -= usize::from(!grant.place.priority.is_urgent());
         Some(grant)
     }
 
@@ -76,7 +78,7 @@ impl<K: Eq + Hash> Grants<K> {
         let common = &mut self.common;
         self.all.retain(|_, grant| {
             let is_kept = now < grant.until;
-            *common -= usize::from(!is_kept && !grant.place.0.is_urgent());
+            *common -= usize::from(!is_kept && !grant.place.priority.is_urgent());
             is_kept
         });
     }
@@ -89,7 +91,7 @@ impl<K: Eq + Hash> Grants<K> {
 
 /// A token bucket whose rate is found out. `K` names who waits.
 #[derive(Debug)]
-pub struct Bucket<K> {
+pub struct Bucket<K: Caller> {
     capacity: f64,
     /// Calls a second, at present.
     rate: FoundRate,
@@ -99,13 +101,11 @@ pub struct Bucket<K> {
     common: f64,
     /// When tokens and rate were last brought up to date.
     at: Instant,
-    waiting: BTreeMap<Place, K>,
-    places: HashMap<K, Place>,
+    waiting: FairQueue<K, Priority>,
     granted: Grants<K>,
-    arrivals: u64,
 }
 
-impl<K: Clone + Eq + Hash> Bucket<K> {
+impl<K: Caller> Bucket<K> {
     /// A grant that isn't used goes back after this: whoever it was for has nothing to ask any more.
     pub const GRANT_LIFE: Duration = Duration::from_secs(5);
     /// Sums of floats may miss a whole token by so little.
@@ -123,10 +123,8 @@ impl<K: Clone + Eq + Hash> Bucket<K> {
             tokens: capacity,
             common: capacity,
             at: now,
-            waiting: BTreeMap::new(),
-            places: HashMap::new(),
+            waiting: FairQueue::default(),
             granted: Grants { all: HashMap::new(), common: 0 },
-            arrivals: 0,
         }
     }
 
@@ -138,9 +136,9 @@ impl<K: Clone + Eq + Hash> Bucket<K> {
         self
     }
 
-    /// Whether `who` may call now: a token was granted to it (see [`Bucket::grant`]), or one is free and
-    /// nobody of the same or a higher priority waits before it. The token is spent then. Otherwise `who` is
-    /// queued, once: asked again it keeps its place, and takes over a higher priority.
+    /// Whether `who` may call now: a token was granted to it (see [`Bucket::grant`]), or one is free and nobody who waits
+    /// comes before it. The token is spent then. Otherwise `who` is queued, once: asked again it keeps its place, and takes
+    /// over a higher priority.
     pub fn take(&mut self, who: &K, priority: Priority, now: Instant) -> bool {
         if !self.reserve(who, priority, now) {
             return false;
@@ -157,37 +155,22 @@ impl<K: Clone + Eq + Hash> Bucket<K> {
         if self.granted.all.contains_key(who) {
             return true;
         }
-        let before = self.places.get(who).copied();
-        let place = before.map_or_else(
-            || {
-                self.arrivals += 1;
-                (priority, self.arrivals)
-            },
-            |(before, number)| (before.min(priority), number),
-        );
-        self.forget(who);
-        let first = self.waiting.first_key_value().is_none_or(|(first, _)| place < *first);
-        if first && self.has_free(place.0) {
-            self.keep(who.clone(), place, before.is_some(), now);
-            return true;
+        let has_waited = self.waiting.contains(who);
+        self.waiting.wait(who, priority);
+        let is_due = self.due().is_some_and(|due| due == who);
+        if is_due {
+            self.keep(who, has_waited, now);
         }
-        self.queue(who.clone(), place);
-        false
+        is_due
     }
 
-    /// Hands free tokens to those who wait: the highest priority first, within one who came first. Returns
-    /// who may come now; their tokens are kept for [`Bucket::GRANT_LIFE`].
+    /// Hands free tokens to those who wait, in the order of [`FairQueue`]. Returns who may come now; their tokens are kept for
+    /// [`Bucket::GRANT_LIFE`].
     pub fn grant(&mut self, now: Instant) -> Vec<K> {
         self.refresh(now);
         let mut due = Vec::new();
-        while let Some(entry) = self.waiting.first_entry() {
-            let place = *entry.key();
-            if !self.has_free(place.0) {
-                break;
-            }
-            let Some((_, who)) = self.waiting.pop_first() else { break };
-            self.places.remove(&who);
-            self.keep(who.clone(), place, true, now);
+        while let Some(who) = self.due().cloned() {
+            self.keep(&who, true, now);
             due.push(who);
         }
         due
@@ -196,8 +179,8 @@ impl<K: Clone + Eq + Hash> Bucket<K> {
     /// When [`Bucket::grant`] may next have something to hand out; None while nobody waits.
     #[must_use]
     pub fn next(&self, now: Instant) -> Option<Instant> {
-        let (first, _) = self.waiting.first_key_value()?;
-        let refilled = || self.at + Duration::from_secs_f64(self.seconds_until_free(first.0));
+        let seconds = self.waiting.next().map(|(priority, _)| self.seconds_until_free(priority)).reduce(f64::min)?;
+        let refilled = || self.at + Duration::from_secs_f64(seconds);
         // A bucket that is full of grants isn't refilled: only one that goes back makes room.
         let full = self.granted.all.len() as f64 + 1.0 > self.capacity + Self::EPSILON;
         let returned = self.granted.all.values().map(|grant| grant.until).min();
@@ -208,9 +191,7 @@ impl<K: Clone + Eq + Hash> Bucket<K> {
     /// `who` waits no more, and a token granted to it is free again.
     pub fn forget(&mut self, who: &K) {
         self.granted.remove(who);
-        if let Some(place) = self.places.remove(who) {
-            self.waiting.remove(&place);
-        }
+        self.waiting.leave(who);
     }
 
     /// The service throttled a call. The rate halves, and no call is begun for a while: those who were granted a token and
@@ -223,7 +204,7 @@ impl<K: Clone + Eq + Hash> Bucket<K> {
         self.tokens = self.tokens.min(-FoundRate::ONE_EVENT.as_secs_f64() * self.rate.per_second());
         self.common = self.common.min(0.0);
         for (who, place) in self.granted.take_back() {
-            self.queue(who, place);
+            self.waiting.wait_at(who, place);
         }
     }
 
@@ -245,22 +226,23 @@ impl<K: Clone + Eq + Hash> Bucket<K> {
         self.rate.found()
     }
 
-    fn queue(&mut self, who: K, place: Place) {
-        self.places.insert(who.clone(), place);
-        self.waiting.insert(place, who);
+    /// Who comes next, if a token is free for that one's call.
+    fn due(&self) -> Option<&K> {
+        self.waiting.next().find(|(priority, _)| self.has_free(*priority)).map(|(_, who)| who)
     }
 
-    fn keep(&mut self, who: K, place: Place, has_waited: bool, now: Instant) {
-        self.granted.insert(who, Grant { place, until: now + Self::GRANT_LIFE, has_waited });
+    fn keep(&mut self, who: &K, has_waited: bool, now: Instant) {
+        let Some(place) = self.waiting.serve(who) else { return };
+        self.granted.insert(who.clone(), Grant { place, until: now + Self::GRANT_LIFE, has_waited });
     }
 
     fn spend(&mut self, grant: &Grant, now: Instant) {
-        let priority = grant.place.0;
+        let priority = grant.place.priority;
         self.tokens -= 1.0;
         if !priority.is_urgent() {
             self.common -= 1.0;
         }
-        let is_short = grant.has_waited || self.waiting.keys().next().is_some_and(|(first, _)| first.is_urgent());
+        let is_short = grant.has_waited || self.waiting.highest().is_some_and(Priority::is_urgent);
         self.rate.called(priority.is_urgent() && is_short, now);
     }
 

@@ -2,7 +2,8 @@
 //! what Athena's service quotas are counted by. So TerminateSession never waits behind polls.
 //!
 //! Own code, since the crates for it (governor, say) have neither an order among those who wait nor rates
-//! that change. What one bucket does is in [`bucket`], how its rate is found out in [`found_rate`]; here is the shell: clock, lock, and waking.
+//! that change. What one bucket does is in [`bucket`], whose turn it is in [`fair_queue`](crate::fair_queue), how the rate is found out in [`found_rate`]; here
+//! is the shell: clock, lock, and waking.
 //! GetCallerIdentity is STS's, and takes no token.
 
 pub mod bucket;
@@ -15,7 +16,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::timeout;
 
-use self::bucket::Bucket;
+use self::bucket::{Bucket, Caller};
 pub use self::bucket::{Priority, Rate};
 use super::port::Operation;
 
@@ -36,6 +37,27 @@ pub struct Place {
 enum Waiter {
     Object(Key),
     Task(u64),
+}
+
+/// In whose turn a call comes.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Tenant {
+    /// The namespace of the object.
+    Namespace(String),
+    /// A task's calls serve objects of many namespaces: the poller of a work group makes one call at a time for all of
+    /// them. So each poller has a turn of its own, as a namespace has, and no namespace's flood holds it up.
+    Task(u64),
+}
+
+impl Caller for Waiter {
+    type Tenant = Tenant;
+
+    fn tenant(&self) -> Tenant {
+        match self {
+            Self::Object((namespace, _)) => Tenant::Namespace(namespace.clone()),
+            Self::Task(id) => Tenant::Task(*id),
+        }
+    }
 }
 
 /// All buckets of the process.

@@ -139,6 +139,28 @@ async fn a_task_that_is_dropped_while_it_waits_gives_its_token_back() {
     assert!(quotas.try_take(&here, LOOK, Priority::Poll, &key("a")), "the token is lost");
 }
 
+/// A poller makes one call at a time, for objects of all namespaces.
+#[tokio::test]
+async fn a_task_has_a_turn_beside_the_objects_of_a_namespace() {
+    let (quotas, mut woken) = running(20.0);
+    let (here, calls) = (Place::default(), Arc::new(AtomicUsize::new(0)));
+    for number in 0..200 {
+        quotas.try_take(&here, LOOK, Priority::Poll, &key(&number.to_string()));
+    }
+    let objects = (Arc::clone(&quotas), here.clone(), Arc::clone(&calls));
+    tokio::spawn(async move {
+        while let Some(key) = woken.recv().await {
+            assert!(objects.0.try_take(&objects.1, LOOK, Priority::Poll, &key));
+            objects.2.fetch_add(1, Ordering::Relaxed);
+        }
+    });
+    for call in 1..=3 {
+        quotas.take(&here, LOOK, Priority::Poll).await;
+        let before = calls.load(Ordering::Relaxed);
+        assert!(before <= call * 3, "{before} calls of objects came before call {call} of the task");
+    }
+}
+
 #[tokio::test]
 async fn tasks_get_through_also_when_athena_throttles_in_between() {
     let (quotas, _woken) = running(50.0);

@@ -2,7 +2,17 @@ use std::collections::HashSet;
 
 use super::*;
 
+mod fairness;
 mod simulation;
+
+/// A namespace has a million numbers.
+impl Caller for u32 {
+    type Tenant = u32;
+
+    fn tenant(&self) -> u32 {
+        self / 1_000_000
+    }
+}
 
 const RATE: Rate = Rate { per_second: 5.0, most: 5.0, burst: 10.0 };
 

@@ -274,9 +274,11 @@ impl Story {
 
     fn step(&mut self, (kind, who, millis): (u8, u32, u64)) {
         self.now += Duration::from_millis(millis);
+        // Of three namespaces.
+        let who = who + who % 3 * 1_000_000;
         // Each has a priority of its own.
-        let priority =
-            [Priority::End, Priority::FreshLook, Priority::Start, Priority::Adopt, Priority::Poll][who as usize % 5];
+        let priority = [Priority::End, Priority::FreshLook, Priority::Start, Priority::Adopt, Priority::Poll]
+            [who as usize / 3 % 5];
         match kind {
             0 => self.bucket.throttled(self.now),
             1 => self.bucket.forget(&who),
