@@ -15,6 +15,7 @@ use super::decide::{Step, decide, prolonged_by_sights};
 use super::knowledge::{Knowledge, Now, OwnerRead};
 use super::notice::Notice;
 use super::starting;
+use super::urgency::priority;
 use super::view::{Interest, PASS, View};
 use crate::api::reason::Reason;
 use crate::api::session::{AthenaSession, AthenaSessionStatus, DeletionPolicy};
@@ -212,6 +213,7 @@ impl Shell {
                 terms: &reach.terms,
                 polled: poller.as_ref().is_some_and(|poller| poller.is_able()),
                 sweep_took: poller.as_ref().map_or(Duration::ZERO, |poller| poller.sweep_took()),
+                listed_at: poller.as_ref().and_then(|poller| poller.swept_at()),
                 scope: &scope,
                 cluster: &self.registry.cluster,
                 timing: &self.timing,
@@ -482,18 +484,6 @@ fn attend(memory: &mut Memory, wanted: Option<((Arc<Poller>, String), Interest)>
             },
         );
         memory.watched_by = Some((poller, id));
-    }
-}
-
-fn priority(view: &View<'_>, step: &Step) -> Priority {
-    match step {
-        Step::Terminate { .. } => Priority::End,
-        Step::Start { .. } => Priority::Start,
-        _ if view.intent().is_some() => Priority::FreshLook,
-        Step::Find { .. } => Priority::Start,
-        // What Athena has never shown may never be there.
-        Step::Describe if view.knowledge.absence.is_none() => Priority::Adopt,
-        _ => Priority::Poll,
     }
 }
 

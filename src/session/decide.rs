@@ -22,7 +22,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use super::knowledge::{Described, Seen, Trouble};
+use super::knowledge::{Absence, Described, Seen, Trouble};
 use super::notice::{self, Notice};
 use super::view::{Evidence, Interest, PASS, Proof, View};
 use super::{engine, expiry, limits, publish, starting, status, verdict, workload};
@@ -30,6 +30,9 @@ use crate::api::reason::{Pace, Reason, Standing};
 use crate::api::session::{AthenaSessionStatus, DeletionPolicy, TerminationReason};
 use crate::athena::port::{SessionState, StartRequest};
 use crate::work_group::terms::{Claim, Refusal};
+
+/// While complete lists lack a session, its object makes a call of its own so much less often.
+const LISTS_A_LOOK: u32 = 12;
 
 /// One thing to do.
 #[derive(Clone, Debug, PartialEq)]
@@ -405,10 +408,20 @@ pub(super) fn look_for(view: &View<'_>, after: Duration) -> Step {
 fn look_on(view: &View<'_>) -> Step {
     let absence = view.knowledge.absence.as_ref();
     let next = absence.map(|absence| {
-        let since = absence.last - absence.first;
-        absence.last + since.clamp(view.timing.steady, view.timing.rarely())
+        let after = |asked: Instant| asked + (asked - absence.first).clamp(view.timing.steady, view.timing.rarely());
+        let listed = listed_without(view, absence).map(after);
+        let most = absence.last + view.timing.rarely() * LISTS_A_LOOK;
+        after(absence.last).max(listed.map_or(absence.last, |listed| listed.min(most)))
     });
     look_at(view, next.unwrap_or(view.now.tick))
+}
+
+/// When the poller last began a complete list that doesn't show a session which Athena says doesn't exist, and which it has
+/// never shown. It counts as a look: a list shows each session that runs, and wakes its object. So one list answers for all
+/// objects that name an id which no session of the work group has.
+fn listed_without(view: &View<'_>, absence: &Absence) -> Option<Instant> {
+    let listed_at = view.listed_at.filter(|listed_at| *listed_at > absence.last)?;
+    (view.polled && !view.once_seen()).then_some(listed_at)
 }
 
 /// Looks at the session again when that is due. Where GetSession was denied, tries it again, so that the condition doesn't

@@ -18,6 +18,7 @@ pub mod request;
 pub mod setback;
 pub mod starting;
 pub mod status;
+pub mod urgency;
 pub mod verdict;
 pub mod view;
 mod without_session;

@@ -33,6 +33,8 @@ pub struct View<'a> {
     pub polled: bool,
     /// How long the poller takes to list all sessions.
     pub sweep_took: Duration,
+    /// When the poller began its last complete list of all sessions that haven't ended.
+    pub listed_at: Option<Instant>,
     /// Where calls to Athena would go.
     pub scope: &'a Scope,
     /// The cluster's id: the UID of the namespace kube-system.
@@ -216,6 +218,8 @@ impl View<'_> {
                     _ => Interest::Changing,
                 })
             }
+            // A list that shows it after all wakes the object.
+            Evidence::Missing(_) | Evidence::Absent if !self.once_seen() => Some(Interest::FirstSight),
             Evidence::Ended | Evidence::Missing(_) | Evidence::Absent => None,
         }
     }
@@ -334,7 +338,7 @@ impl View<'_> {
 /// How soon news of a session is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Interest {
-    /// It hasn't been seen yet.
+    /// It hasn't been seen yet, or Athena says that it doesn't exist and has never shown it.
     FirstSight,
     /// The end that was asked for is under way. Lasts until the end is overdue, so for minutes at the most.
     Ending,

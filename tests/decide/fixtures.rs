@@ -161,6 +161,7 @@ pub fn view<'a>(object: &'a AthenaSession, knowledge: &'a Knowledge, scope: &'a 
         terms: &TERMS,
         polled: false,
         sweep_took: Duration::ZERO,
+        listed_at: None,
         scope,
         cluster: CLUSTER,
         timing: &TIMING,

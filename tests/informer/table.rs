@@ -214,6 +214,22 @@ fn an_object_for_a_session_that_a_sweep_showed_needs_no_call() {
     assert_eq!((calls(&world), world.noticed.len()), ((0, 0, 0), 1));
 }
 
+/// Of ids that Athena doesn't know: each object asks once, and costs nothing from then on.
+#[test]
+fn a_list_shows_an_id_that_its_object_was_left_alone_with() {
+    let mut world = World::new().with("s", 1000, -1000, &IDLE);
+    world.plan.count_all(true);
+    watch_all(&mut world, "n", 500, Duration::ZERO, Duration::ZERO);
+    world.run_until(seconds(50));
+    assert_eq!(calls(&world), (12, 0, 500));
+    world.forget_the_past();
+    world.run_until(seconds(350));
+    assert_eq!(calls(&world), (60, 0, 0));
+    world.act_at(seconds(351), Act::Starts("n-7".to_owned()));
+    world.run_until(seconds(420));
+    assert!(world.noticed.iter().any(|(_, id, _)| id == "n-7"), "its object wasn't woken");
+}
+
 /// Stuck ones are looked for together, every `changing`.
 #[test]
 fn a_thousand_sessions_that_take_long_to_end_cost_a_hunt_each_two_seconds() {

@@ -134,6 +134,12 @@ impl Poller {
         self.inner().plan.sweep_took()
     }
 
+    /// When the last complete list of all sessions that haven't ended was begun.
+    #[must_use]
+    pub fn swept_at(&self) -> Option<Instant> {
+        self.inner().plan.swept_at()
+    }
+
     /// What the last complete sweep showed.
     #[must_use]
     pub fn census(&self, is_declared: impl Fn(&str) -> bool) -> Census {

@@ -108,6 +108,7 @@ impl World {
                 terms,
                 polled,
                 sweep_took: Duration::ZERO,
+                listed_at: None,
                 scope,
                 cluster: CLUSTER,
                 timing: &TIMING,

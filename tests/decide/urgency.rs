@@ -1,0 +1,124 @@
+//! How urgent a call is, and how often one is made for ids that Athena doesn't know.
+
+use athena_session_operator::api::session::{AthenaSession, StartAttempt, StartOutcome};
+use athena_session_operator::api::start::SessionStart;
+use athena_session_operator::athena::port::{ErrorClass, Operation, SessionState};
+use athena_session_operator::athena::quota::Priority;
+use athena_session_operator::session::decide::{Step, decide};
+use athena_session_operator::session::knowledge::Knowledge;
+use athena_session_operator::session::urgency::priority;
+use athena_session_operator::session::view::{Interest, View};
+use athena_session_operator::work_group::terms::Terms;
+
+use crate::fixtures::{WORK_GROUP, at, error, home, object, recorded_as, seconds, status, time, view};
+
+fn unknown_since(second: u64) -> Knowledge {
+    let mut knowledge = Knowledge { adopted_here: true, ..Knowledge::default() };
+    missing(&mut knowledge, second);
+    knowledge
+}
+
+fn missing(knowledge: &mut Knowledge, second: u64) {
+    let answer = error(Operation::GetSession, ErrorClass::NotFoundOrInvalid);
+    knowledge.failed(answer, at(seconds(second)), &crate::fixtures::TIMING, 1.0);
+}
+
+fn shown() -> Knowledge {
+    let mut knowledge = Knowledge::default();
+    knowledge.looked(status(&SessionState::Idle), at(seconds(1)));
+    knowledge
+}
+
+/// By who asks for an end: nobody, the spec, a deletion.
+fn priorities(object: &AthenaSession, knowledge: &Knowledge, step: &Step) -> [Priority; 3] {
+    let (mut terminated, mut deleted) = (object.clone(), object.clone());
+    terminated.spec.terminate = true;
+    deleted.metadata.deletion_timestamp = Some(time(seconds(1)));
+    let scope = home();
+    [object, &terminated, &deleted].map(|object| priority(&view(object, knowledge, &scope, at(seconds(2))), step))
+}
+
+#[test]
+fn an_intent_alone_makes_no_look_urgent() {
+    use Priority::{Adopt, FreshLook, Poll};
+    let recorded = AthenaSession { status: Some(recorded_as(&SessionState::Idle)), ..object() };
+    let known = shown();
+    for (what, object, knowledge, step, expected) in [
+        ("nobody has ever seen it", object(), Knowledge::default(), Step::Describe, [Adopt; 3]),
+        ("Athena says that it doesn't exist", object(), unknown_since(1), Step::Describe, [Poll; 3]),
+        ("the same, of one that is recorded", recorded.clone(), unknown_since(1), Step::Describe, [Poll; 3]),
+        ("an earlier process saw it", recorded, Knowledge::default(), Step::Describe, [Adopt, FreshLook, FreshLook]),
+        ("this process saw it", object(), known.clone(), Step::Look, [Poll, FreshLook, FreshLook]),
+    ] {
+        assert_eq!(priorities(&object, &knowledge, &step), expected, "{what}");
+    }
+}
+
+#[test]
+fn a_list_is_urgent_only_where_a_session_may_have_been_started() {
+    use Priority::{FreshLook, Start};
+    let find = Step::Find { work_group: WORK_GROUP.to_owned() };
+    let mut object = object();
+    (object.spec.session_id, object.spec.start) = (None, Some(SessionStart::default()));
+    for (outcome, expected) in [
+        (None, [Start; 3]),
+        (Some(StartOutcome::Refused), [Start; 3]),
+        (Some(StartOutcome::Unknown), [Start, FreshLook, FreshLook]),
+    ] {
+        let status = object.status.get_or_insert_default();
+        status.observed_generation = Some(1);
+        status.start_attempt =
+            outcome.map(|outcome| StartAttempt { at: time(seconds(0)), outcome, engine_version: None });
+        assert_eq!(priorities(&object, &Knowledge::default(), &find), expected, "{outcome:?}");
+    }
+}
+
+/// The calls within two hours after Athena said twice that it doesn't know the id, where a complete list begins each minute.
+fn looks(polled: bool, lists: bool) -> usize {
+    let (mut object, scope) = (object(), home());
+    let terms = Terms { work_group: Some(WORK_GROUP.to_owned()), ..Terms::default() };
+    let mut knowledge = unknown_since(0);
+    missing(&mut knowledge, 2);
+    let mut looks = 0;
+    for second in 3..2 * 3600 {
+        let now = at(seconds(second));
+        let listed_at = lists.then(|| at(seconds(second / 60 * 60)).tick);
+        match decide(&View { terms: &terms, polled, listed_at, ..view(&object, &knowledge, &scope, now) }) {
+            Step::Describe => {
+                missing(&mut knowledge, second);
+                looks += 1;
+            }
+            Step::WriteStatus { status, .. } => object.status = Some(*status),
+            Step::Wait(_) => {}
+            step => panic!("{step:?}"),
+        }
+    }
+    looks
+}
+
+/// Thousands of them take a few pages a minute instead of thousands of calls.
+#[test]
+fn one_list_answers_for_all_ids_that_athena_doesnt_know() {
+    assert_eq!(looks(true, true), 1, "once an hour");
+    for (polled, lists) in [(true, false), (false, true), (false, false)] {
+        let looks = looks(polled, lists);
+        assert!((20..=30).contains(&looks), "{looks} looks, polled: {polled}, lists: {lists}");
+    }
+}
+
+/// Otherwise the list that shows it after all would wake nobody.
+#[test]
+fn the_poller_still_looks_for_an_id_that_athena_doesnt_know() {
+    let interest = |object: &AthenaSession, knowledge: &Knowledge| {
+        let (scope, terms) = (home(), Terms { work_group: Some(WORK_GROUP.to_owned()), ..Terms::default() });
+        View { terms: &terms, polled: true, ..view(object, knowledge, &scope, at(seconds(2))) }.interest()
+    };
+    let (mut never_seen, mut recorded) = (unknown_since(0), unknown_since(0));
+    assert_eq!(interest(&object(), &never_seen), Some(Interest::FirstSight));
+    missing(&mut never_seen, 2);
+    assert_eq!(interest(&object(), &never_seen), Some(Interest::FirstSight));
+    // The absence of one that was there has to be proven, which the poller can't do.
+    missing(&mut recorded, 2);
+    let object = AthenaSession { status: Some(recorded_as(&SessionState::Idle)), ..object() };
+    assert_eq!(interest(&object, &recorded), None);
+}
