@@ -12,6 +12,7 @@ pub mod light;
 pub mod limits;
 pub mod listing;
 pub mod notice;
+pub mod passes;
 pub mod publish;
 pub mod record;
 pub mod request;
