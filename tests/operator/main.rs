@@ -17,6 +17,7 @@ mod crash;
 mod docs;
 mod ending;
 mod engines;
+mod fairness;
 mod grants;
 mod guards;
 mod iam;
