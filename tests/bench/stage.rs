@@ -105,6 +105,11 @@ impl Stage {
         spec
     }
 
+    /// The spec of an object that starts a session.
+    pub fn start_spec(&self) -> Value {
+        json!({"start": {}, "workGroupRef": {"name": WORK_GROUP}})
+    }
+
     /// Counts the operator's requests from now on.
     pub fn requests(&self) -> Outcome<Requests> {
         let user = format!("system:serviceaccount:{NAMESPACE}:{SERVICE_ACCOUNT}");
@@ -124,7 +129,7 @@ fn work_group() -> Value {
         "apiVersion": "athena-operator.dev/v1alpha1",
         "kind": "AthenaWorkGroup",
         "metadata": {"name": WORK_GROUP},
-        "spec": {"workGroup": "primary", "namespaces": {"from": "All"}},
+        "spec": {"workGroup": "primary", "namespaces": {"from": "All"}, "start": {}},
     })
 }
 

@@ -1,6 +1,7 @@
 //! Attacks at full size: what a hostile tenant does, and what the other tenants notice of it. docs/threat-model.md says what
 //! bounds each of them.
 
+mod flood;
 mod large;
 mod roles;
 
@@ -8,6 +9,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
+use self::flood::Flood;
 use crate::Outcome;
 use crate::figure::Figure;
 use crate::progress::Progress;
@@ -24,17 +26,29 @@ pub enum Attack {
     Large,
     /// Has many AthenaWorkGroups, each with a role of its own.
     Roles,
+    /// Floods Athena's quotas.
+    Flood(Flood),
 }
 
 impl Attack {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::Large, Self::Roles];
+    pub const ALL: [Self; 8] = [
+        Self::Large,
+        Self::Roles,
+        Self::Flood(Flood::Create),
+        Self::Flood(Flood::Terminate),
+        Self::Flood(Flood::Delete),
+        Self::Flood(Flood::UnknownIds),
+        Self::Flood(Flood::Starts),
+        Self::Flood(Flood::MissingJobs),
+    ];
 
     /// As in the name of a scenario: attack-NAME-2000.
     pub fn name(self) -> &'static str {
         match self {
             Self::Large => "large",
             Self::Roles => "roles",
+            Self::Flood(flood) => flood.name(),
         }
     }
 
@@ -49,6 +63,7 @@ impl Attack {
             match self {
                 Self::Large => large::play(scenario, stage, progress).await,
                 Self::Roles => roles::play(scenario, stage, progress).await,
+                Self::Flood(flood) => flood::play(flood, scenario, stage, progress).await,
             }
         };
         let minutes = PATIENCE.as_secs() / 60;
