@@ -385,6 +385,22 @@ def a_cut_connection_and_silence_are_no_answers(judge):
         raise AssertionError(f"{kind} was answered")
 
 
+def an_answer_is_what_a_fault_says(judge):
+    session = judge.start()
+    status = {"SessionId": session, "Status": {"State": "\x1b[31mHIBERNATING"}}
+    judge.control("POST", "faults", {"kind": {"body": json.dumps(status)}, "times": 1})
+    # Not by the client whose answers are compared with the service model.
+    answer = judge.client("athena").get_session_status(SessionId=session)
+    assert answer["Status"] == status["Status"], answer
+    judge.control("POST", "faults", {"kind": "endless", "times": 1})
+    # boto3 would read it without an end.
+    headers = {"X-Amz-Target": "AmazonAthena.GetSessionStatus", "Content-Type": "application/x-amz-json-1.1",
+               "Authorization": "AWS4-HMAC-SHA256 Credential=AKIA/1/2/3/4"}
+    request = urllib.request.Request(judge.url, method="POST", headers=headers, data=b"{}")
+    with urllib.request.urlopen(request) as answer:
+        assert len(answer.read(1 << 20)) == 1 << 20
+
+
 def a_role_is_assumed_and_its_credentials_expire(judge):
     sts = judge.client("sts")
     assert sts.get_caller_identity()["Account"] == ACCOUNT
@@ -576,7 +592,8 @@ CHECKS = [
     a_calculation_keeps_its_session_busy, a_calculation_dies_with_its_session,
     what_does_not_exist_is_an_invalid_request_or_not_found, each_declared_error_can_be_scripted,
     undeclared_errors_arrive_with_their_code, a_quota_throttles, a_cut_connection_and_silence_are_no_answers,
-    a_role_is_assumed_and_its_credentials_expire, the_sessions_of_a_role_are_revoked_as_the_console_does_it,
+    an_answer_is_what_a_fault_says, a_role_is_assumed_and_its_credentials_expire,
+    the_sessions_of_a_role_are_revoked_as_the_console_does_it,
     the_control_tells_of_calls_and_sessions_and_refuses_nonsense, policies_decide_who_may_do_what,
     an_end_by_another_word_says_when, inputs_beyond_the_limits_are_refused,
     inputs_at_the_limits_are_accepted, answers_keep_to_the_model, the_comparison_sees_each_mutant,

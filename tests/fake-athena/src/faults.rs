@@ -56,6 +56,10 @@ pub enum FaultKind {
     Cut,
     /// The answer tells of success, but nothing has changed.
     NoEffect,
+    /// The answer has status 200 and this body, whatever was asked.
+    Body(String),
+    /// The answer has status 200 and a body without an end.
+    Endless,
 }
 
 impl FaultKind {
@@ -108,6 +112,16 @@ impl Fault {
     /// Success that changes nothing.
     pub fn no_effect() -> Self {
         Self::new(FaultKind::NoEffect)
+    }
+
+    /// An answer with this body.
+    pub fn body(body: impl Into<String>) -> Self {
+        Self::new(FaultKind::Body(body.into()))
+    }
+
+    /// An answer without an end.
+    pub fn endless() -> Self {
+        Self::new(FaultKind::Endless)
     }
 
     /// Only calls of this operation.

@@ -7,7 +7,7 @@ use crate::{
     engine::check_spark,
     error::ApiError,
     pages::{page, start},
-    session::{engine_version_json, epoch, is_active},
+    session::{engine_version_json, epoch, is_listed},
     shapes::check_input,
     timeline::before,
     world::{Calculation, Place, World, read_tags},
@@ -117,7 +117,7 @@ fn list_sessions(world: &World, place: &Place, input: &Value, now: Timestamp) ->
         let state = session.timeline.at(seen_at).map(|step| step.state.as_str());
         match filter {
             Some(filter) => state == Some(filter),
-            None => state.is_some_and(is_active),
+            None => state.is_some_and(is_listed),
         }
     });
     let size = page_size(world, input, 100);

@@ -1,12 +1,17 @@
 //! The HTTP server: each call with its latency, its fault and its answer.
 
-use std::time::Duration;
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full};
+use http_body_util::{BodyExt, Either, Full};
 use hyper::{
     Request as HttpRequest, Response, StatusCode,
-    body::Incoming,
+    body::{Body, Frame, Incoming},
     header::{CONTENT_TYPE, DATE},
     server::conn::http1,
     service::service_fn,
@@ -35,9 +40,25 @@ use crate::{
 #[error("cut")]
 pub(crate) struct Cut;
 
+type AnswerBody = Either<Full<Bytes>, Endless>;
+
+/// A body that goes on for as long as somebody reads it.
+struct Endless;
+
+impl Body for Endless {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        const PIECE: &[u8] = &[b' '; 1 << 16];
+        Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(PIECE)))))
+    }
+}
+
 /// What becomes of a call in the end.
 enum Outcome {
     Answer(Result<Reply, ApiError>),
+    Endless,
     Cut,
     Hang,
 }
@@ -71,7 +92,7 @@ async fn serve_connection(stream: TcpStream, shared: Shared) {
     }
 }
 
-async fn answer(shared: Shared, request: HttpRequest<Incoming>) -> Result<Response<Full<Bytes>>, Cut> {
+async fn answer(shared: Shared, request: HttpRequest<Incoming>) -> Result<Response<AnswerBody>, Cut> {
     let (head, body) = request.into_parts();
     let body = body.collect().await.map_err(|_| Cut)?.to_bytes();
     if let Some(path) = head.uri.path().strip_prefix("/_fake/") {
@@ -88,6 +109,10 @@ async fn answer(shared: Shared, request: HttpRequest<Incoming>) -> Result<Respon
     let call = tokio::spawn(run(shared.clone(), request));
     match call.await.map_err(|_| Cut)? {
         Outcome::Answer(result) => Ok(aws_response(&shared, protocol, result)),
+        Outcome::Endless => {
+            let answer = response(200, content_type(protocol), String::new());
+            Ok(answer.map(|_| Either::Right(Endless)))
+        }
         Outcome::Cut => Err(Cut),
         Outcome::Hang => std::future::pending().await,
     }
@@ -112,6 +137,14 @@ async fn run(shared: Shared, request: Request) -> Outcome {
                 shared.lock().finish(admission.number, &Ending::Lost("hang"));
                 return Outcome::Hang;
             }
+            FaultKind::Endless => {
+                shared.lock().finish(admission.number, &Ending::Lost("endless"));
+                return Outcome::Endless;
+            }
+            FaultKind::Body(body) => {
+                let (effect, session) = (false, None);
+                result = Some(Ok(Reply { body: body.clone(), effect, session }));
+            }
             FaultKind::NoEffect => {}
         }
     }
@@ -125,17 +158,20 @@ async fn run(shared: Shared, request: Request) -> Outcome {
     Outcome::Answer(result)
 }
 
-fn aws_response(shared: &Shared, protocol: Protocol, result: Result<Reply, ApiError>) -> Response<Full<Bytes>> {
-    let content_type = match protocol {
+fn content_type(protocol: Protocol) -> &'static str {
+    match protocol {
         Protocol::Json => "application/x-amz-json-1.1",
         Protocol::Query => "text/xml",
-    };
+    }
+}
+
+fn aws_response(shared: &Shared, protocol: Protocol, result: Result<Reply, ApiError>) -> Response<AnswerBody> {
     let (status, body) = match (result, protocol) {
         (Ok(reply), _) => (200, reply.body),
         (Err(error), Protocol::Json) => (error.status, error.to_json().to_string()),
         (Err(error), Protocol::Query) => (error.status, sts::error_body(&error)),
     };
-    let mut response = response(status, content_type, body);
+    let mut response = response(status, content_type(protocol), body);
     let headers = response.headers_mut();
     if let Ok(id) = Uuid::new_v4().to_string().parse() {
         headers.insert("x-amzn-requestid", id);
@@ -148,8 +184,8 @@ fn aws_response(shared: &Shared, protocol: Protocol, result: Result<Reply, ApiEr
     response
 }
 
-fn response(status: u16, content_type: &'static str, body: String) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(Bytes::from(body)));
+fn response(status: u16, content_type: &'static str, body: String) -> Response<AnswerBody> {
+    let mut response = Response::new(Either::Left(Full::new(Bytes::from(body))));
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let content_type = hyper::header::HeaderValue::from_static(content_type);
     response.headers_mut().insert(CONTENT_TYPE, content_type);

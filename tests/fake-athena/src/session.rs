@@ -17,7 +17,7 @@ use crate::{
 /// The minutes that Athena lets a session idle when StartSession doesn't say.
 pub(crate) const DEFAULT_IDLE_MINUTES: u64 = 20;
 
-/// The states that ListSessions lists without a filter.
+/// The states in which a session can be used, or will be.
 const ACTIVE: [&str; 4] = ["CREATING", "CREATED", "IDLE", "BUSY"];
 
 /// What Athena says about a session that was ended, be it by a call or by its idle timeout.
@@ -25,6 +25,12 @@ const ENDED_PER_REQUEST: &str = "Session was terminated per request";
 
 pub(crate) fn is_active(state: &str) -> bool {
     ACTIVE.contains(&state)
+}
+
+/// Whether ListSessions lists it without a filter. A state that the service model doesn't know can't be filtered for, and counts
+/// as active here.
+pub(crate) fn is_listed(state: &str) -> bool {
+    is_active(state) || !(is_ended(state) || matches!(state, "TERMINATING" | "DEGRADED"))
 }
 
 /// STOPPED is no state of the service model. An error of GetSessionEndpoint calls an ended session so.

@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use fake_athena::{Config, FakeAthena, Fault, NewSession};
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
 mod common;
@@ -148,6 +150,35 @@ async fn a_start_that_was_cut_after_its_effect_is_logged_with_its_session() {
 }
 
 #[tokio::test]
+async fn a_body_stands_in_the_place_of_the_answer() {
+    let it = Setting::new().await;
+    it.athena.fault(Fault::body(r#"{"Status": {"State": "\u001b[2J"}}"#).after_effect());
+    let answer = it.terminate().await.unwrap();
+    assert_eq!((answer.status, &answer.body["Status"]["State"]), (200, &json!("\u{1b}[2J")));
+    assert_eq!(it.state(), "TERMINATING");
+    assert_eq!(it.last(), ended("200", true));
+}
+
+#[tokio::test]
+async fn an_endless_answer_comes_but_never_ends() {
+    const READ: usize = 1 << 24;
+    let it = Setting::new().await;
+    it.athena.fault(Fault::endless().after_effect());
+    let mut stream = TcpStream::connect(it.athena.url().strip_prefix("http://").unwrap()).await.unwrap();
+    let input = json!({"SessionId": it.id}).to_string();
+    let request = format!(
+        "POST / HTTP/1.1\r\nhost: athena\r\nx-amz-target: AmazonAthena.TerminateSession\r\n\
+         authorization: AWS4-HMAC-SHA256 Credential=AKIATEST/20260101/eu-west-1/athena/aws4_request\r\n\
+         content-length: {}\r\n\r\n{input}",
+        input.len()
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    stream.read_exact(&mut vec![0; READ]).await.unwrap();
+    assert_eq!(it.state(), "TERMINATING");
+    assert_eq!(it.last(), ended("endless", true));
+}
+
+#[tokio::test]
 async fn a_hang_never_answers_and_changes_nothing() {
     let it = Setting::new().await;
     it.athena.fault(Fault::hang());
@@ -251,5 +282,5 @@ async fn a_fake_that_is_dropped_cuts_its_connections_and_stops() {
     let (answer, ()) = tokio::join!(timeout(10 * SHORT, open), drop_it);
     assert!(answer.unwrap().is_err());
     let address = url.strip_prefix("http://").unwrap();
-    assert!(tokio::net::TcpStream::connect(address).await.is_err());
+    assert!(TcpStream::connect(address).await.is_err());
 }
