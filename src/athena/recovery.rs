@@ -2,11 +2,12 @@
 //!
 //! In an outage each object backs off by itself, for up to minutes. The first good answer to any call shows that the outage
 //! is over. [`Scope::recovered_at`](super::port::Scope) holds that moment, and each object tries again at once. A good answer
-//! to one operation doesn't prove that another one works: an operation that goes on failing is tried early less and less
-//! often.
+//! to one operation doesn't prove that another one works, and one good answer doesn't prove that the next call of its
+//! operation works: in a partial outage half of the calls fail. So while an operation goes on failing, its back-offs end early
+//! less and less often.
 
 use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
@@ -15,6 +16,9 @@ use super::port::{CallError, ErrorClass, Operation};
 /// So many failures of one operation in a row, for any objects, count as an outage.
 const OUTAGE: u32 = 3;
 
+/// An operation that hasn't failed for so long works.
+const TROUBLED: Duration = Duration::from_secs(60);
+
 /// Counts failures over all calls, and holds when an outage last ended.
 #[derive(Debug, Default)]
 pub struct Recovery {
@@ -22,24 +26,27 @@ pub struct Recovery {
     recovered_at: watch::Sender<Option<Instant>>,
 }
 
-/// How often each operation has failed in a row. PURE.
+/// The operations that fail, or have failed within the last minute. PURE.
 #[derive(Debug, Default)]
 struct Failures(Vec<Streak>);
 
-/// An operation that fails.
+/// How often an operation has failed.
 #[derive(Debug)]
 struct Streak {
     operation: Operation,
+    /// In a row: none, after an answer.
     failures: u32,
-    /// A good answer to another operation counts as the end of an outage only after so many failures.
+    /// A good answer counts as the end of an outage only after so many failures in a row.
     counts_from: u32,
+    /// When it failed last.
+    failed_at: Instant,
 }
 
 impl Recovery {
     /// Takes in how a call ended.
     pub fn heard(&self, operation: Operation, error: Option<&CallError>, now: Instant) {
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        if failures.heard(operation, error.map(|error| error.class)) {
+        if failures.heard(operation, error.map(|error| error.class), now) {
             self.recovered_at.send_replace(Some(now));
         }
     }
@@ -59,10 +66,11 @@ impl Recovery {
 
 impl Failures {
     /// Takes in how a call ended. Returns whether that ends an outage.
-    fn heard(&mut self, operation: Operation, class: Option<ErrorClass>) -> bool {
+    fn heard(&mut self, operation: Operation, class: Option<ErrorClass>, now: Instant) -> bool {
+        self.0.retain(|streak| streak.failures > 0 || now.saturating_duration_since(streak.failed_at) < TROUBLED);
         match class {
             Some(class) if class.is_outage() => {
-                self.failed(operation);
+                self.failed(operation, now);
                 false
             }
             // Athena answers, but has too much to do: calling again at once would make that worse.
@@ -71,28 +79,38 @@ impl Failures {
         }
     }
 
-    fn failed(&mut self, operation: Operation) {
+    fn failed(&mut self, operation: Operation, now: Instant) {
         match self.0.iter_mut().find(|streak| streak.operation == operation) {
-            Some(streak) => streak.failures = streak.failures.saturating_add(1),
-            None => self.0.push(Streak { operation, failures: 1, counts_from: OUTAGE }),
+            Some(streak) => {
+                streak.failures = streak.failures.saturating_add(1);
+                streak.failed_at = now;
+            }
+            None => self.0.push(Streak { operation, failures: 1, counts_from: OUTAGE, failed_at: now }),
         }
     }
 
     fn answered(&mut self, operation: Operation) -> bool {
         let mut is_over = false;
         for streak in &mut self.0 {
+            let is_answered = streak.operation == operation;
             if streak.failures >= streak.counts_from {
                 is_over = true;
-                streak.counts_from = streak.failures.saturating_mul(2);
+                // Where it goes on failing, the failures so far count on.
+                let counted = if is_answered { streak.counts_from } else { streak.failures };
+                streak.counts_from = counted.saturating_mul(2);
+            }
+            if is_answered {
+                streak.failures = 0;
             }
         }
-        self.0.retain(|streak| streak.operation != operation);
         is_over
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const LOOK: Operation = Operation::GetSessionStatus;
@@ -101,24 +119,27 @@ mod tests {
 
     #[test]
     fn the_first_answer_after_an_outage_ends_it_and_the_next_ones_end_nothing() {
+        let now = Instant::now();
         let mut failures = Failures::default();
-        (0..3).for_each(|_| assert!(!failures.heard(LOOK, AWAY)));
-        assert!(!failures.heard(LOOK, Some(ErrorClass::Throttled)), "it isn't over while Athena throttles");
-        assert!(failures.heard(LOOK, None));
-        assert!(!failures.heard(LOOK, None));
+        (0..3).for_each(|_| assert!(!failures.heard(LOOK, AWAY, now)));
+        assert!(!failures.heard(LOOK, Some(ErrorClass::Throttled), now), "it isn't over while Athena throttles");
+        assert!(failures.heard(LOOK, None, now));
+        assert!(!failures.heard(LOOK, None, now));
         // A refusal is an answer.
-        (0..3).for_each(|_| assert!(!failures.heard(LOOK, AWAY)));
-        assert!(failures.heard(LOOK, Some(ErrorClass::Denied)));
+        let later = now + TROUBLED;
+        (0..3).for_each(|_| assert!(!failures.heard(LOOK, AWAY, later)));
+        assert!(failures.heard(LOOK, Some(ErrorClass::Denied), later));
     }
 
     /// Otherwise an operation that fails for ever would have no back-off: each answer to another operation would end it.
     #[test]
     fn what_goes_on_failing_is_cut_short_less_and_less_often() {
+        let now = Instant::now();
         let mut failures = Failures::default();
         let mut cuts = 0;
         for _ in 0..1_000 {
-            assert!(!failures.heard(LOOK, AWAY));
-            cuts += u32::from(failures.heard(LIST, None));
+            assert!(!failures.heard(LOOK, AWAY, now));
+            cuts += u32::from(failures.heard(LIST, None, now));
         }
         assert_eq!(cuts, 9, "at 3, 6, 12, 24, 48, 96, 192, 384 and 768 failures");
     }
@@ -126,11 +147,47 @@ mod tests {
     /// One session that Athena can't answer for, among many that it can.
     #[test]
     fn failures_among_good_answers_are_no_outage() {
+        let now = Instant::now();
         let mut failures = Failures::default();
         for _ in 0..100 {
-            assert!(!failures.heard(LOOK, AWAY));
-            assert!(!failures.heard(LOOK, AWAY));
-            assert!(!failures.heard(LOOK, None));
+            assert!(!failures.heard(LOOK, AWAY, now));
+            assert!(!failures.heard(LOOK, AWAY, now));
+            assert!(!failures.heard(LOOK, None, now));
+        }
+    }
+
+    #[test]
+    fn after_a_minute_without_failures_an_outage_is_as_the_first_one() {
+        let mut now = Instant::now();
+        let mut failures = Failures::default();
+        let outage = |failures: &mut Failures, now| {
+            (0..3).for_each(|_| assert!(!failures.heard(LOOK, AWAY, now)));
+            failures.heard(LOOK, None, now)
+        };
+        assert!(outage(&mut failures, now));
+        now += TROUBLED - Duration::from_millis(1);
+        assert!(!outage(&mut failures, now));
+        now += TROUBLED;
+        assert!(outage(&mut failures, now));
+    }
+
+    proptest! {
+        /// In a partial outage each end of back-offs costs a call of each object that waits.
+        #[test]
+        fn each_end_of_a_partial_outage_takes_twice_the_failures_of_the_one_before(
+            calls in prop::collection::vec((prop::sample::select(vec![LOOK, LIST]), any::<bool>(), 0_u64..2), 0..3_000)
+        ) {
+            let mut now = Instant::now();
+            let mut failures = Failures::default();
+            let (mut failed, mut ends) = (0_u32, 0_u32);
+            for (operation, is_answered, seconds) in calls {
+                now += Duration::from_secs(seconds);
+                failed += u32::from(!is_answered);
+                ends += u32::from(failures.heard(operation, if is_answered { None } else { AWAY }, now));
+            }
+            // Each of the two operations has its own count.
+            let most = 2 * (failed / OUTAGE + 1).ilog2() + 2;
+            prop_assert!(ends <= most, "{ends} ends, {failed} failures");
         }
     }
 }
