@@ -28,7 +28,7 @@ use super::view::{Evidence, Interest, PASS, Proof, View};
 use super::{engine, expiry, limits, publish, starting, status, verdict, workload};
 use crate::api::reason::{Pace, Reason, Standing};
 use crate::api::session::{AthenaSessionStatus, DeletionPolicy, TerminationReason};
-use crate::athena::port::{SessionState, StartRequest};
+use crate::athena::port::{ErrorClass, SessionState, StartRequest};
 use crate::work_group::terms::{Claim, Refusal};
 
 /// While complete lists lack a session, its object makes a call of its own so much less often.
@@ -435,7 +435,8 @@ fn look_on_alive(view: &View<'_>, seen: &Seen) -> Step {
 
 fn look_when_due(view: &View<'_>, seen: &Seen) -> Step {
     let next = seen.at + sight_lasts(view);
-    look_at(view, after_outage(view).map_or(next, |soon| soon.min(next)))
+    let step = look_at(view, after_outage(view).map_or(next, |soon| soon.min(next)));
+    by_then(step, until_throttling_is_over(view, seen))
 }
 
 /// How long after the session was last shown the object looks for itself.
@@ -465,6 +466,17 @@ fn after_outage(view: &View<'_>) -> Option<Instant> {
     let trouble = view.knowledge.trouble.as_deref()?;
     let recovered_at = view.scope.recovered_at?;
     trouble.is_relieved(Some(recovered_at)).then(|| recovered_at + view.timing.changing)
+}
+
+/// How long from now until a call for the session that was throttled is forgotten: by then the poller has shown the session, and
+/// the call isn't made again. Only the condition, which tells that it was throttled, is written anew.
+fn until_throttling_is_over(view: &View<'_>, seen: &Seen) -> Option<Duration> {
+    let trouble = view.knowledge.trouble.as_deref().filter(|_| view.polled)?;
+    if trouble.error.class != ErrorClass::Throttled {
+        return None;
+    }
+    let is_over_at = (trouble.retry_at + PASS).max(seen.at + view.timing.steady) + view.timing.changing;
+    (is_over_at > view.now.tick).then(|| view.until(is_over_at))
 }
 
 fn look_at(view: &View<'_>, moment: Instant) -> Step {

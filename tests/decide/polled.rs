@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use athena_session_operator::api::condition;
-use athena_session_operator::api::session::{AthenaSession, TerminationReason};
+use athena_session_operator::api::session::{AthenaSession, AthenaSessionStatus, TerminationReason};
 use athena_session_operator::athena::port::{ErrorClass, Operation, Polled, Scope, SessionState};
 use athena_session_operator::session::decide::{Step, decide, prolonged_by_sights};
 use athena_session_operator::session::knowledge::{Described, Knowledge};
@@ -273,4 +273,29 @@ fn sights_prolong_only_a_wait_for_sights() {
     assert_eq!(waits(|_| {}, true), Some(seconds(180)));
     assert_eq!(waits(|_| {}, false), None);
     assert_eq!(waits(|object| object.spec.max_lifetime = Some(seconds(60).into()), true), None);
+}
+
+/// The condition told of it for up to three intervals, though the poller had shown the session meanwhile.
+#[test]
+fn throttling_is_told_no_longer_than_until_the_poller_shows_the_session() {
+    let mut knowledge = Knowledge { described: Described::Yes, ..Knowledge::default() };
+    show(&mut knowledge, &SessionState::Idle, 0, 0);
+    for second in [10, 11, 12] {
+        let throttled = error(Operation::GetSessionStatus, ErrorClass::Throttled);
+        knowledge.failed(throttled, at(seconds(second)), &TIMING, 1.0);
+    }
+    let (mut object, scope) = (object(), home());
+    let step = |object: &AthenaSession, knowledge: &Knowledge, second| {
+        decide(&View { polled: true, ..view(object, knowledge, &scope, at(seconds(second))) })
+    };
+    let reason = |status: &AthenaSessionStatus| crate::fixtures::condition(status, "Ready").unwrap().reason.clone();
+    let Step::WriteStatus { status, .. } = step(&object, &knowledge, 13) else { panic!("it is told") };
+    assert_eq!(reason(&status), "Throttled");
+    object.status = Some(*status);
+    let Step::Wait(Some(wait)) = step(&object, &knowledge, 13) else { panic!("no call is made") };
+    let second = 13 + wait.as_secs();
+    assert!(second <= 62, "a poll interval after the session was shown: {wait:?}");
+    show(&mut knowledge, &SessionState::Idle, 60, second);
+    let Step::WriteStatus { status, .. } = step(&object, &knowledge, second) else { panic!("it is told no more") };
+    assert_eq!(reason(&status), "Running");
 }
