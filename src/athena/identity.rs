@@ -31,8 +31,15 @@ impl Identity {
     fn new(way: Way, athena: Athena) -> Self {
         let region = athena.region().map(str::to_owned);
         let account = Account::Unknown(UNASKED.to_owned());
-        let scope =
-            Scope { region, account, confirmed_at: None, since: None, skew: SignedDuration::ZERO, recovered_at: None };
+        let scope = Scope {
+            role: way.role.as_ref().map(|role| role.arn.clone()),
+            region,
+            account,
+            confirmed_at: None,
+            since: None,
+            skew: SignedDuration::ZERO,
+            recovered_at: None,
+        };
         Self { way, athena, scope: watch::Sender::new(scope), answer: watch::Sender::new(None) }
     }
 

@@ -262,6 +262,8 @@ pub struct Role {
 /// The AWS account and Region that calls go to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scope {
+    /// The role that is assumed for the calls; None: the operator's own identity makes them.
+    pub role: Option<String>,
     /// The Region; None when none is configured.
     pub region: Option<String>,
     /// The account.

@@ -158,6 +158,7 @@ struct Reach {
 impl Reach {
     fn scope(&self) -> Scope {
         let nowhere = || Scope {
+            role: None,
             region: None,
             account: Account::Unknown("there is no AthenaWorkGroup".to_owned()),
             confirmed_at: None,

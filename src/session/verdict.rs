@@ -11,7 +11,7 @@ use crate::api::PAUSED;
 use crate::api::reason::{ARRIVAL, Reason};
 use crate::api::session::{DeletionPolicy, TerminationReason};
 use crate::athena::denial::Denial;
-use crate::athena::port::{Account, CallError, ErrorClass, Operation, SessionState};
+use crate::athena::port::{Account, CallError, ErrorClass, Operation, Scope, SessionState};
 use crate::text::duration;
 use crate::timing::Timing;
 use crate::work_group::terms::{Brake, Claim, Refusal};
@@ -348,7 +348,7 @@ fn trouble(view: &View<'_>) -> Option<Verdict> {
 /// The condition where GetSession is denied, and nothing else shows whose the session is.
 fn unplaced(view: &View<'_>) -> Option<Verdict> {
     let undescribed = view.knowledge.undescribed.as_ref().filter(|_| view.evidence() == Evidence::None)?;
-    let (reason, message) = explain(&undescribed.trouble.error, view.timing);
+    let (reason, message) = explain(&undescribed.trouble.error, view.scope, view.timing);
     let why = match (&view.knowledge.seen, &view.terms.work_group) {
         (None, _) => String::new(),
         (Some(_), Some(work_group)) => {
@@ -367,7 +367,7 @@ fn unplaced(view: &View<'_>) -> Option<Verdict> {
 /// The condition of a session that is up where GetSession is denied, and everything else goes on.
 fn undescribed(view: &View<'_>) -> Option<Verdict> {
     let denied = &view.knowledge.undescribed.as_ref()?.trouble.error;
-    let (_, message) = explain(denied, view.timing);
+    let (_, message) = explain(denied, view.scope, view.timing);
     let ways = ways_to_end(view);
     let message =
         format!("The session is up, and is ended {ways}. Its work group, and what it used, aren't known: {message}");
@@ -383,17 +383,17 @@ pub(super) fn is_told(trouble: &Trouble) -> bool {
 }
 
 pub(super) fn trouble_verdict(view: &View<'_>, trouble: &Trouble) -> Verdict {
-    let (reason, message) = explain(&trouble.error, view.timing);
+    let (reason, message) = explain(&trouble.error, view.scope, view.timing);
     Verdict { reason, message: with_way_out(view, message) }
 }
 
-/// What a failed call means, and what to do.
+/// What a failed call means, and what to do. `scope`: where the call went.
 #[must_use]
-pub fn explain(error: &CallError, timing: &Timing) -> (Reason, String) {
+pub fn explain(error: &CallError, scope: &Scope, timing: &Timing) -> (Reason, String) {
     let steady = if error.operation == Operation::StartSession { timing.rarely() } else { timing.steady };
     let (steady, max) = (duration(steady), duration(timing.backoff_max));
     let (reason, advice) = match error.class {
-        ErrorClass::Denied => (Reason::AccessDenied, format!("{} Tried again every {steady}.", permit(error))),
+        ErrorClass::Denied => (Reason::AccessDenied, format!("{} Tried again every {steady}.", permit(error, scope))),
         ErrorClass::Invalid | ErrorClass::NotFoundOrInvalid if error.operation == Operation::StartSession => (
             Reason::Invalid,
             format!(
@@ -426,23 +426,23 @@ pub fn explain(error: &CallError, timing: &Timing) -> (Reason, String) {
 }
 
 /// The sentence on what to do where AWS denies a call.
-fn permit(error: &CallError) -> String {
-    const WHO: &str =
-        "the AWS identity that asked, which is the role of the AthenaWorkGroup or else the operator's own";
+fn permit(error: &CallError, scope: &Scope) -> String {
+    let who = scope.role.as_ref();
+    let who = who.map_or_else(|| "the operator's own AWS identity".to_owned(), |role| format!("the role {role}"));
     match Denial::of(error) {
-        Some(Denial::Expired) => format!("The credentials have expired: renew those of {WHO}."),
+        Some(Denial::Expired) => format!("The credentials have expired: renew those of {who}."),
         Some(Denial::Credentials) => {
             format!(
-                "AWS doesn't accept the credentials: renew those of {WHO}, and check the clock of the operator's node."
+                "AWS doesn't accept the credentials: renew those of {who}, and check the clock of the operator's node."
             )
         }
         Some(Denial::Right { action, resource, is_explicit }) => {
             let action = action.map_or_else(|| error.operation.iam_action(), str::to_owned);
             let resource = resource.map_or_else(String::new, |resource| format!(" on {resource}"));
             if is_explicit {
-                format!("A policy explicitly denies {action}{resource} to {WHO}: remove that denial.")
+                format!("A policy explicitly denies {action}{resource} to {who}: remove that denial.")
             } else {
-                format!("Allow {action}{resource} to {WHO}.")
+                format!("Allow {action}{resource} to {who}.")
             }
         }
         None => String::new(),

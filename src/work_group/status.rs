@@ -224,7 +224,7 @@ fn unused(view: &GroupView<'_>) -> String {
 /// Why its sessions can't be listed. ListSessions names nothing but the work group, which Athena may not know.
 fn unlisted(view: &GroupView<'_>, error: &CallError) -> (Reason, String) {
     if (error.operation, error.class) != (Operation::ListSessions, ErrorClass::NotFoundOrInvalid) {
-        let (reason, message) = explain(error, view.timing);
+        let (reason, message) = explain(error, view.scope, view.timing);
         return (reason, format!("Its sessions can't be listed: {message}"));
     }
     let name = view.group.athena_name();

@@ -57,6 +57,7 @@ pub fn time(elapsed: Duration) -> Time {
 
 pub fn home() -> Scope {
     Scope {
+        role: None,
         region: Some(REGION.to_owned()),
         account: Account::Known(HOME.to_owned()),
         confirmed_at: None,

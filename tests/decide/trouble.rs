@@ -215,11 +215,21 @@ fn the_message_says_what_was_tried_what_was_said_and_what_to_do() {
         "GetSession",
         "AccessDeniedException",
         "not authorized",
-        "Allow athena:GetSession to the AWS identity that asked",
+        "Allow athena:GetSession to the operator's own AWS identity.",
         "every 1m.",
     ] {
         assert!(message.contains(part), "{part:?} isn't in {message:?}");
     }
+}
+
+#[test]
+fn a_denial_names_the_role_that_was_assumed() {
+    let mut world = World::with(Some(SessionState::Idle));
+    world.scope.role = Some("arn:aws:iam::111111111111:role/spark".to_owned());
+    out(&mut world, ErrorClass::Denied);
+    world.pass();
+    let message = &condition(world.recorded(), "Ready").unwrap().message;
+    assert!(message.contains("Allow athena:GetSession to the role arn:aws:iam::111111111111:role/spark."), "{message}");
 }
 
 fn reasons(world: &World) -> Vec<String> {

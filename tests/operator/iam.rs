@@ -247,7 +247,7 @@ async fn a_role_that_may_not_be_passed_is_named_with_its_right() {
     world.create("starts", json!({"start": {"executionRole": role}, "workGroupRef": {"name": group}})).await;
     let object = world.until_reason("starts", "AccessDenied").await;
     let told = condition(&object, "Stalled").unwrap().2;
-    assert!(told.contains(&format!("Allow iam:PassRole on {role} to the AWS identity")), "{told}");
+    assert!(told.contains(&format!("Allow iam:PassRole on {role} to the operator's own AWS identity")), "{told}");
     world.delete("starts").await;
     world.until_gone("starts").await;
 }

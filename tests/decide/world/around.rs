@@ -172,6 +172,7 @@ impl World {
         if !self.around.exists {
             let account = Account::Unknown("there is no AthenaWorkGroup".to_owned());
             return Scope {
+                role: None,
                 region: None,
                 account,
                 confirmed_at: None,
