@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use tracing::{debug, warn};
 
 use crate::session::notice::{Notice, Severity};
-use crate::text::kubernetes;
+use crate::text::{kubernetes, message};
 
 const QUEUE: usize = 1_000;
 /// How the operator calls itself to Kubernetes.
@@ -24,8 +24,6 @@ pub const REPORTER: &str = "athena-session-operator";
 const NAME_BYTES: usize = 236;
 /// Where events about objects without a namespace go.
 const NO_NAMESPACE: &str = "default";
-/// The API server refuses notes of more than 1 kB.
-const NOTE_BYTES: usize = 1_000;
 
 /// Where notices go in.
 #[derive(Clone, Debug)]
@@ -57,7 +55,7 @@ async fn publish(client: kube::Client, deadline: Duration, mut notices: mpsc::Re
     let mut refused = false;
     while let Some((notice, about)) = notices.recv().await {
         let reason = notice.reason;
-        let event = event(notice, about, &instance);
+        let event = event(&notice, about, &instance);
         let api: Api<Event> =
             Api::namespaced(client.clone(), event.metadata.namespace.as_deref().unwrap_or(NO_NAMESPACE));
         let failure = match timeout(deadline, api.create(&PostParams::default(), &event)).await {
@@ -79,9 +77,7 @@ async fn publish(client: kube::Client, deadline: Duration, mut notices: mpsc::Re
 
 /// A new event each time: kube's Recorder would count repetitions, and for that keeps each of thousands of events.
 /// What is told here is told once anyway.
-fn event(notice: Notice, about: ObjectReference, instance: &str) -> Event {
-    let mut note = notice.note;
-    note.truncate(note.floor_char_boundary(NOTE_BYTES));
+fn event(notice: &Notice, about: ObjectReference, instance: &str) -> Event {
     let now = Timestamp::now();
     // As client-go does it: the object's name and a number that no other event has.
     let mut name = about.name.clone().unwrap_or_else(|| REPORTER.to_owned());
@@ -95,7 +91,7 @@ fn event(notice: Notice, about: ObjectReference, instance: &str) -> Event {
         },
         action: Some(notice.reason.to_owned()),
         reason: Some(notice.reason.to_owned()),
-        note: Some(note),
+        note: Some(message(&notice.note)),
         type_: Some(match notice.severity {
             Severity::Normal => "Normal".to_owned(),
             Severity::Warning => "Warning".to_owned(),

@@ -1,14 +1,22 @@
-//! Text for people: on one line, and of bounded length.
+//! Text for people: on one line, of bounded length, and without characters that can't be seen.
 
+use std::borrow::Cow;
 use std::error::Error;
+use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use jiff::fmt::friendly::{Spacing, SpanPrinter};
 use kube::runtime::watcher;
 use tracing::warn;
 
-/// Messages end up in conditions and events, which have limits.
+/// A text of somebody else's is a part of a message, which has a bound as well.
 const MOST_BYTES: usize = 400;
+
+/// The bound of a condition's or an event's message. The API server refuses events of more than 1 kB.
+const MESSAGE_BYTES: usize = 1_000;
+
+/// What is kept of the end of a message that is too long.
+const MESSAGE_END_BYTES: usize = 300;
 
 /// An error with its causes.
 #[must_use]
@@ -36,15 +44,64 @@ pub fn kubernetes(error: &kube::Error) -> String {
     }
 }
 
-/// White space folded, and no longer than fits.
+/// A text of somebody else's, as it may stand in a sentence: white space folded, hidden characters written out, and no longer
+/// than fits.
 #[must_use]
 pub fn one_line(text: &str) -> String {
-    let mut line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    if line.len() > MOST_BYTES {
-        line.truncate(line.floor_char_boundary(MOST_BYTES));
+    cut(text, MOST_BYTES)
+}
+
+/// The same with a bound of one's own.
+#[must_use]
+pub fn cut(text: &str, most_bytes: usize) -> String {
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let mut line = visible(&line).into_owned();
+    if line.len() > most_bytes {
+        line.truncate(line.floor_char_boundary(most_bytes));
         line.push('…');
     }
     line
+}
+
+/// A message as a condition or an event may have it: hidden characters written out, and no longer than fits. Where it is too
+/// long, its middle is left out, since its end says what to do.
+#[must_use]
+pub fn message(text: &str) -> String {
+    let text = visible(text);
+    if text.len() <= MESSAGE_BYTES {
+        return text.into_owned();
+    }
+    let gap = " … ";
+    let begin = &text[..text.floor_char_boundary(MESSAGE_BYTES - MESSAGE_END_BYTES - gap.len())];
+    let end = &text[text.ceil_char_boundary(text.len() - MESSAGE_END_BYTES)..];
+    format!("{begin}{gap}{end}")
+}
+
+/// A text whose hidden characters are written out, such as `\u001b`. As a string of JSON it remains one.
+#[must_use]
+pub fn visible(text: &str) -> Cow<'_, str> {
+    if !text.contains(is_hidden) {
+        return Cow::Borrowed(text);
+    }
+    let mut visible = String::with_capacity(text.len() + 16);
+    for character in text.chars() {
+        if is_hidden(character) {
+            // Writing to a String doesn't fail.
+            let _ = write!(visible, "\\u{:04x}", u32::from(character));
+        } else {
+            visible.push(character);
+        }
+    }
+    Cow::Owned(visible)
+}
+
+/// Whether a character can't be seen, and changes how others are shown: a control character, which may command a terminal,
+/// the end of a line, or a mark that turns the direction of writing. With these a text can look like another one.
+#[must_use]
+pub fn is_hidden(character: char) -> bool {
+    let turns_direction =
+        matches!(character, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    character.is_control() || turns_direction || matches!(character, '\u{2028}' | '\u{2029}')
 }
 
 /// A duration as people write it in a spec: `30m`, not `1800s`.
@@ -105,5 +162,31 @@ mod tests {
         let line = one_line(&format!("a\n\tb {}", "ü".repeat(MOST_BYTES)));
         assert!(line.starts_with("a b ü") && line.ends_with("ü…"));
         assert!(line.len() <= MOST_BYTES + '…'.len_utf8());
+    }
+
+    #[test]
+    fn hidden_characters_are_written_out() {
+        for (text, seen) in [
+            ("plain, ü and 会話", "plain, ü and 会話"),
+            ("\u{1b}[31mred\u{1b}[0m", r"\u001b[31mred\u001b[0m"),
+            ("\u{9b}2J\u{7f}\u{0}", r"\u009b2J\u007f\u0000"),
+            ("a\u{202e}b\u{2066}c\u{2069}\u{200f}\u{61c}", r"a\u202eb\u2066c\u2069\u200f\u061c"),
+            ("one\u{2028}two\u{85}three", r"one\u2028two\u0085three"),
+        ] {
+            assert_eq!(visible(text), seen);
+            assert!(!one_line(text).contains(is_hidden));
+        }
+        assert_eq!(one_line("one\u{2028}two\u{85}three\t\u{1b}"), r"one two three \u001b");
+    }
+
+    #[test]
+    fn a_message_that_is_too_long_keeps_its_beginning_and_its_end() {
+        let long = format!("It begins {} Do this.", "ü".repeat(MESSAGE_BYTES));
+        let cut = message(&long);
+        assert!(cut.starts_with("It begins ü") && cut.contains(" … ü") && cut.ends_with("ü Do this."), "{cut}");
+        assert!(cut.len() <= MESSAGE_BYTES, "{}", cut.len());
+        let fits = "x".repeat(MESSAGE_BYTES);
+        assert_eq!(message(&fits), fits);
+        assert!(message(&"\u{1b}".repeat(MESSAGE_BYTES)).len() <= MESSAGE_BYTES);
     }
 }

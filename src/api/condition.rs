@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use super::reason::{Reason, Standing, Tristate};
+use crate::text::message;
 
 /// A condition to be written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,8 +19,9 @@ pub struct Draft<'a> {
     pub message: String,
 }
 
-/// The conditions after a change: `drafts` in their order, then those of `before` that aren't `ours`. The time of the
-/// last transition changes only with the status; of `Reconciling`, which is there only while it is true, also with the reason.
+/// The conditions after a change: `drafts` in their order, then those of `before` that aren't `ours`. The time of the last
+/// transition changes only with the status; of `Reconciling`, which is there only while it is true, also with the reason.
+/// Messages are made fit here ([`message`]), since each may hold words of Athena, and names that tenants chose.
 #[must_use]
 pub fn renewed(
     before: &[Condition],
@@ -35,7 +37,7 @@ pub fn renewed(
         Condition {
             type_: draft.type_.to_owned(),
             reason: draft.reason.to_owned(),
-            message: draft.message,
+            message: message(&draft.message),
             observed_generation: generation,
             last_transition_time: same.map_or_else(|| time(wall), |same| same.last_transition_time.clone()),
             status,
