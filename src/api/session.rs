@@ -118,7 +118,8 @@ pub struct AthenaSessionSpec {
     /// can't change. Without workGroupRef the session must be in the operator's AWS account and Region.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 256))]
-    #[x_kube(validation = Rule::new(r"!self.matches('\\s')").message("sessionId must not contain white space"))]
+    #[x_kube(validation = Rule::new(r"!self.matches('[\\s\\pC\\pZ]')")
+        .message("sessionId must not contain white space, nor characters that can't be seen"))]
     pub session_id: Option<String>,
 
     /// Starts a session for this object: one, whatever happens. It can't change. `start: {}` takes all from the

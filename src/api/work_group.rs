@@ -206,7 +206,8 @@ pub struct AthenaWorkGroupStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub engine_version: Option<String>,
 
-    /// How many sessions the work group has in each state; those that have ended aren't counted.
+    /// How many sessions the work group has in each state; those that have ended aren't counted. Those in states that the
+    /// operator doesn't know are counted together, as UNKNOWN.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "readable")]
     pub sessions: BTreeMap<String, u32>,
 

@@ -33,6 +33,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use self::connections::Connections;
 use self::role::AssumedRole;
+use super::bounded::TooLarge;
 use super::clock::Clock;
 use super::engine::Engine;
 use super::marker::Marker;
@@ -40,7 +41,7 @@ use super::port::{CallError, ErrorClass, Listed, Operation, Session, SessionStat
 use super::recovery::Recovery;
 use crate::api::start::{Classification, EngineConfiguration, MonitoringConfiguration};
 use crate::metrics::Metrics;
-use crate::text::one_line;
+use crate::text::{cut, is_hidden, one_line};
 use crate::timing::Timing;
 
 /// The way to AWS: what the SDK's default chain found, from which the clients of each Region are made.
@@ -211,7 +212,7 @@ impl Athena {
         }
         let answer = self.observed(OPERATION, request.send()).await?;
         let nobody = || own_error(OPERATION, ErrorClass::Unavailable, "NoAccount", "the answer names no account");
-        answer.account.map(|account| one_line(&account)).ok_or_else(nobody)
+        answer.account.filter(|account| is_account(account)).ok_or_else(nobody)
     }
 
     /// GetSession.
@@ -275,19 +276,29 @@ impl Athena {
     ) -> Result<Listed, CallError> {
         const OPERATION: Operation = Operation::ListSessions;
         let credentials = self.credentials(OPERATION).await?;
-        let request = self.clients.athena.list_sessions().work_group(work_group).max_results(100);
+        let request = self.clients.athena.list_sessions().work_group(work_group).max_results(PAGE_SESSIONS.into());
         let request = request.set_state_filter(filter.map(|state| state.as_str().into()));
         let request = request.set_next_token(token.map(str::to_owned)).customize();
         let answer = self.observed(OPERATION, self.signed(request, credentials).send()).await?;
         if answer.next_token.is_some() && answer.next_token.as_deref() == token {
             return Err(own_error(OPERATION, ErrorClass::Invalid, "SamePage", "the next page is the same one"));
         }
-        let sessions = answer.sessions.unwrap_or_default().into_iter();
-        let sessions = sessions.filter_map(|summary| {
+        let sessions = answer.sessions.unwrap_or_default();
+        let is_page = sessions.len() <= usize::from(PAGE_SESSIONS);
+        if !is_page || answer.next_token.as_ref().is_some_and(|token| token.len() > TOKEN_BYTES) {
+            return Err(own_error(
+                OPERATION,
+                ErrorClass::Unavailable,
+                "UnusablePage",
+                "the page holds more than was asked for",
+            ));
+        }
+        let sessions = sessions.into_iter().filter_map(|summary| {
             // One without an id or a state tells nothing.
             let description = summary.description.as_deref();
             let status = session_status(OPERATION, summary.status, description).ok()?;
-            Some((summary.session_id?, SessionStatus { engine: effective(summary.engine_version), ..status }))
+            let id = summary.session_id.filter(|id| is_session_id(id))?;
+            Some((id, SessionStatus { engine: effective(summary.engine_version), ..status }))
         });
         Ok(Listed { sessions: sessions.collect(), next_token: answer.next_token })
     }
@@ -318,9 +329,9 @@ impl Athena {
         let answer = self.observed(OPERATION, self.signed(call, credentials).send()).await?;
         let nobody = || own_error(OPERATION, ErrorClass::Unavailable, "NoSession", "the answer names no session");
         Ok(Started {
-            request_id: answer.request_id().map(str::to_owned),
+            request_id: answer.request_id().map(one_line),
             state: answer.state.as_ref().map_or(SessionState::Creating, |it| state(it, None)),
-            id: answer.session_id.filter(|id| !id.is_empty()).ok_or_else(nobody)?,
+            id: answer.session_id.filter(|id| is_session_id(id)).ok_or_else(nobody)?,
         })
     }
 
@@ -334,7 +345,7 @@ impl Athena {
         let request = self.clients.athena.terminate_session().session_id(id).customize();
         let answer = self.observed(OPERATION, self.signed(request, credentials).send()).await?;
         Ok(Accepted {
-            request_id: answer.request_id().map(str::to_owned),
+            request_id: answer.request_id().map(one_line),
             state: answer.state.as_ref().map(|it| state(it, None)),
         })
     }
@@ -568,6 +579,15 @@ impl Intercept for ClockReader {
     }
 }
 
+/// The most sessions on a page of ListSessions.
+const PAGE_SESSIONS: u8 = 100;
+/// Athena's tokens for the next page have 2,048 characters at the most.
+const TOKEN_BYTES: usize = 2_048;
+/// Athena's ids of sessions have 256 characters at the most.
+const ID_CHARACTERS: usize = 256;
+/// The longest code of an error, and the longest word for a state, have less than half of this.
+const CODE_BYTES: usize = 100;
+
 const NO_CREDENTIALS: &str = "no AWS credentials were found: give the operator some, by EKS Pod Identity, web identity, a \
      profile or AWS_ACCESS_KEY_ID";
 const NO_REGION: &str = "no AWS Region is configured: set AWS_REGION";
@@ -600,9 +620,19 @@ fn engine_of(word: &str) -> Engine {
     Engine::from(one_line(word).as_str())
 }
 
-/// Of bounded length, as all text that comes in: what is written to the API server has limits.
 fn state(state: &types::SessionState, ended_at: Option<Timestamp>) -> SessionState {
-    SessionState::read(&one_line(state.as_str()), ended_at)
+    SessionState::read(&cut(state.as_str(), CODE_BYTES), ended_at)
+}
+
+/// Whether this can be the id of a session. Ids stand in statuses, events and logs, and are sent back as they came, so that
+/// none can be cut.
+fn is_session_id(id: &str) -> bool {
+    let is_plain = |character: char| !character.is_whitespace() && !is_hidden(character);
+    !id.is_empty() && id.chars().count() <= ID_CHARACTERS && id.chars().all(is_plain)
+}
+
+fn is_account(account: &str) -> bool {
+    account.len() == 12 && account.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 fn engine(configuration: &EngineConfiguration) -> types::EngineConfiguration {
@@ -673,7 +703,7 @@ where
 {
     let (class, code, message) = explain(error, endpoint);
     let class = if operation == Operation::StartSession { class_of_start(class, &code, &message) } else { class };
-    CallError { operation, class, code, message, request_id: error.meta().request_id().map(str::to_owned) }
+    CallError { operation, class, code, message, request_id: error.meta().request_id().map(one_line) }
 }
 
 /// What a failure means, its code, and its message.
@@ -686,13 +716,17 @@ where
         // To a wrong signature AWS answers with what was signed, the session's token among it.
         let message = error.message().unwrap_or("no message");
         let message = message.split("The Canonical String").next().unwrap_or(message);
-        return (class_of(code, status), one_line(code), one_line(message.trim_end().trim_end_matches('.')));
+        return (class_of(code, status), cut(code, CODE_BYTES), one_line(message.trim_end().trim_end_matches('.')));
     }
-    if let Some(error) = credentials_error(error) {
+    if let Some(error) = cause(error) {
         let (class, code, message) = explain_credentials(error);
         return (class, code.to_owned(), message.to_owned());
     }
     let endpoint = endpoint.or("AWS");
+    if cause::<TooLarge>(error).is_some() {
+        let message = format!("{endpoint} gave an answer that is larger than an answer of AWS is");
+        return (ErrorClass::Unavailable, "AnswerTooLarge".to_owned(), message);
+    }
     let (code, message) = match (error, status) {
         (SdkError::TimeoutError(_), _) => ("Timeout", format!("{endpoint} gave no answer within --aws-timeout")),
         (_, Some(status)) => {
@@ -701,9 +735,27 @@ where
         (SdkError::ConstructionFailure(_), None) => {
             ("NoAnswer", format!("the request couldn't be made: {}", innermost(error)))
         }
-        (_, None) => ("NoAnswer", format!("{endpoint} can't be reached: {}", innermost(error))),
+        (_, None) => (
+            "NoAnswer",
+            wrong_protocol(error, endpoint)
+                .unwrap_or_else(|| format!("{endpoint} can't be reached: {}", innermost(error))),
+        ),
     };
     (ErrorClass::Unavailable, code.to_owned(), message)
+}
+
+/// What to tell where HTTP and HTTPS meet.
+fn wrong_protocol(error: &dyn StdError, endpoint: &str) -> Option<String> {
+    // The words of rustls, whose version is the SDK's business.
+    if innermost(error).contains("corrupt message of type InvalidContentType") {
+        return Some(format!(
+            "{endpoint} doesn't speak TLS: write http:// in the endpoint's URL, if that is what it speaks"
+        ));
+    }
+    let is_no_http = cause::<hyper::Error>(error).is_some_and(hyper::Error::is_parse);
+    is_no_http.then(|| {
+        format!("{endpoint} doesn't speak HTTP: write https:// in the endpoint's URL, if that is what it speaks")
+    })
 }
 
 /// The message of the innermost cause. The causes around it only name parts of the SDK.
@@ -785,7 +837,7 @@ fn class_of_start(class: ErrorClass, code: &str, message: &str) -> ErrorClass {
     }
 }
 
-fn credentials_error<E: StdError + 'static>(error: &SdkError<E>) -> Option<&CredentialsError> {
-    std::iter::successors(StdError::source(error), |cause| (*cause).source())
-        .find_map(|cause| cause.downcast_ref::<CredentialsError>())
+/// The cause of this type among the causes of an error.
+fn cause<C: StdError + 'static>(error: &dyn StdError) -> Option<&C> {
+    std::iter::successors(error.source(), |cause| (*cause).source()).find_map(|cause| cause.downcast_ref())
 }

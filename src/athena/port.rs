@@ -82,6 +82,16 @@ impl SessionState {
         }
     }
 
+    /// Under which word sessions in this state are counted. All states that this operator doesn't know are counted together:
+    /// Athena may have a word of its own for each session.
+    #[must_use]
+    pub fn counted_as(&self) -> &str {
+        match self {
+            Self::Ended(_) | Self::Unknown(_) => "UNKNOWN",
+            state => state.as_str(),
+        }
+    }
+
     /// Athena's word.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -420,7 +430,7 @@ impl CallError {
     /// Whether AWS gave no answer: nothing came back, or something that AWS wouldn't say.
     #[must_use]
     pub fn is_unanswered(&self) -> bool {
-        let own = ["NoAnswer", "NoCredentials", "Timeout", "UnusableAnswer"];
+        let own = ["NoAnswer", "NoCredentials", "Timeout", "UnusableAnswer", "AnswerTooLarge"];
         self.class == ErrorClass::Unavailable && own.contains(&self.code.as_str())
     }
 }

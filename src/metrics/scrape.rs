@@ -54,12 +54,7 @@ impl Scrape {
     pub(super) fn sessions<'a>(&self, work_group: &WorkGroup, states: impl IntoIterator<Item = &'a SessionState>) {
         let mut sessions = BTreeMap::new();
         for state in states {
-            // Athena's word for a state that isn't known could be any.
-            let state = match state {
-                SessionState::Unknown(_) | SessionState::Ended(_) => "UNKNOWN",
-                state => state.as_str(),
-            };
-            *sessions.entry(state.to_owned()).or_insert(0) += 1;
+            *sessions.entry(state.counted_as().to_owned()).or_insert(0) += 1;
         }
         self.groups().entry(work_group.clone()).or_default().sessions = sessions;
     }

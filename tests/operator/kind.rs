@@ -69,6 +69,15 @@ async fn refused_new(world: &World, name: &str, spec: Value) -> String {
 }
 
 #[tokio::test]
+async fn a_session_id_with_characters_that_cant_be_seen_is_refused() {
+    let world = World::new().await;
+    for id in ["one two", "one\u{1b}[2J", "one\u{202e}", "one\u{2028}", "\u{200f}one"] {
+        let said = refused_new(&world, "unseen", json!({"sessionId": id})).await;
+        assert!(said.contains("sessionId must not contain white space, nor characters that can't be seen"), "{said}");
+    }
+}
+
+#[tokio::test]
 async fn what_cant_change_is_refused_at_apply_time_with_the_reason() {
     let world = World::new().await;
     world.create("fixed", json!({"sessionId": "one"})).await;

@@ -20,6 +20,7 @@ mod engines;
 mod fairness;
 mod grants;
 mod guards;
+mod hostile;
 mod iam;
 mod install;
 mod kind;

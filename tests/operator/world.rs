@@ -91,6 +91,10 @@ impl World {
         std::fs::read_dir(format!("/proc/{id}/fd")).unwrap().count()
     }
 
+    pub fn peak_memory(&self) -> u64 {
+        self.operator().as_ref().expect("an operator runs").peak_memory()
+    }
+
     pub fn operator_runs(&self) -> bool {
         self.operator().as_mut().is_some_and(|operator| operator.exit_status().is_none())
     }

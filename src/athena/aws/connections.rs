@@ -1,4 +1,5 @@
-//! The connections to AWS: one pool for all clients and all roles, and a bound on how many requests are under way at once.
+//! The connections to AWS: one pool for all clients and all roles, and bounds: on how many requests are under way at once, and on
+//! how much of each answer is read.
 //!
 //! Without a pool in common each client has its own, and so each role would cost descriptors. Without a bound there would be as
 //! many connections as there are work groups that are polled at the same moment.
@@ -16,12 +17,18 @@ use aws_smithy_runtime_api::client::http::{
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_types::body::SdkBody;
 use tokio::sync::Semaphore;
+
+use crate::athena::bounded::{Bound, Bounded};
 
 /// So many requests of one operation to one endpoint may be under way at once. With seven kinds of requests (six operations of
 /// Athena, and all of STS) that is fewer than 200 connections. At 100 ms a call it is 240 calls a second, and a work group that
 /// is polled takes one a minute.
 const AT_ONCE: usize = 24;
+
+/// The header with Athena's name of the operation.
+const OPERATION: &str = "x-amz-target";
 
 /// So many connections to one endpoint are kept while nothing is asked.
 const IDLE: usize = 16;
@@ -60,7 +67,7 @@ fn pool(settings: &HttpConnectorSettings, components: &RuntimeComponents) -> Con
     builder.build()
 }
 
-/// A pool whose requests take turns.
+/// A pool whose requests take turns, and whose answers are read up to a bound.
 #[derive(Debug)]
 struct InTurn {
     pool: SharedHttpConnector,
@@ -70,13 +77,15 @@ struct InTurn {
 impl HttpConnector for InTurn {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let (turns, pool) = (self.turns.of(&request), self.pool.clone());
+        let is_page = request.headers().get(OPERATION) == Some("AmazonAthena.ListSessions");
+        let bound = if is_page { Bound::PAGE } else { Bound::OTHER };
         HttpConnectorFuture::new(async move {
             // The SDK's deadline of the call includes the wait for a turn.
             let turn = turns.acquire_owned().await.map_err(|closed| ConnectorError::other(closed.into(), None))?;
             let mut answer = pool.call(request).await?;
             // The answer's body is still to come. The SDK drops the answer when it has read and understood the body.
             answer.add_extension(Arc::new(turn));
-            Ok(answer)
+            Ok(answer.map(|body| SdkBody::from_body_1_x(Bounded::new(body, bound))))
         })
     }
 }
@@ -89,8 +98,8 @@ struct Turns(Mutex<HashMap<(String, String), Arc<Semaphore>>>);
 impl Turns {
     fn of(&self, request: &HttpRequest) -> Arc<Semaphore> {
         let authority = request.uri().split('/').nth(2).unwrap_or_default();
-        // Athena's name of the operation. Requests to STS and to sources of credentials have no such header.
-        let operation = request.headers().get("x-amz-target").unwrap_or_default();
+        // Requests to STS and to sources of credentials have no such header.
+        let operation = request.headers().get(OPERATION).unwrap_or_default();
         let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let turns = turns.entry((authority.to_owned(), operation.to_owned()));
         Arc::clone(turns.or_insert_with(|| Arc::new(Semaphore::new(AT_ONCE))))

@@ -89,7 +89,7 @@ impl Plan {
         let mut counts = Counts::new();
         let counted = self.store.values().filter(|entry| entry.sweep == number && !entry.is_ended());
         for sight in counted.filter_map(|entry| entry.sight.as_ref()) {
-            *counts.entry(sight.status.state.as_str().to_owned()).or_default() += 1;
+            *counts.entry(sight.status.state.counted_as().to_owned()).or_default() += 1;
         }
         self.swept = Some(Swept { began, number, counts });
     }
