@@ -53,6 +53,14 @@ pub enum RequestError {
         /// The API server's words.
         words: String,
     },
+    /// The object would be larger with this write than the API server, or the store behind it, takes.
+    #[error("{doing}: {words}")]
+    TooLarge {
+        /// What was tried.
+        doing: &'static str,
+        /// The API server's words.
+        words: String,
+    },
     /// The API server didn't answer.
     #[error("{doing}: no answer from the API server within {deadline:?}")]
     Deadline {
@@ -69,8 +77,15 @@ impl RequestError {
     pub fn refusal(&self) -> Option<String> {
         match self {
             Self::Refused { by, .. } => Some(format!("{self}. For an administrator: {}", by.remedy())),
+            Self::TooLarge { .. } => Some(format!("{self}. The object is too large: make it smaller")),
             Self::Kubernetes { .. } | Self::Deadline { .. } => None,
         }
+    }
+
+    /// Whether the object has no room for the write.
+    #[must_use]
+    pub fn is_too_large(&self) -> bool {
+        matches!(self, Self::TooLarge { .. })
     }
 }
 
@@ -100,6 +115,21 @@ impl Failure {
     #[must_use]
     pub fn is_not_found(&self) -> bool {
         matches!(self, Self::Error(error) if matches!(&**error, kube::Error::Api(status) if status.reason == "NotFound"))
+    }
+
+    /// Whether the object would be larger than the API server takes (HTTP status 413), than etcd takes, or than a message to
+    /// etcd may be. The API server passes the latter two on as errors of its own.
+    fn is_too_large(&self) -> bool {
+        let words = ["request is too large", "larger than max"];
+        match self {
+            Self::Error(error) => match &**error {
+                kube::Error::Api(status) => {
+                    status.code == 413 || words.iter().any(|words| status.message.contains(words))
+                }
+                _ => false,
+            },
+            Self::Silent(_) => false,
+        }
     }
 
     /// Who refused; None where nobody did.
@@ -277,6 +307,7 @@ fn answer_of<K>(doing: &'static str, answer: Result<Slim<K>, Failure>) -> Result
             // 422 is the answer to a JSON patch whose test fails.
             Some(409 | 422) => Ok(Answer::Conflict { refusal: format!("{doing}: {}", failure.words()) }),
             Some(404) => Ok(Answer::Gone),
+            _ if failure.is_too_large() => Err(RequestError::TooLarge { doing, words: failure.words() }),
             _ => Err(failure.while_doing(doing)),
         },
     }

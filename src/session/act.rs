@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{Api, Resource, ResourceExt};
 use thiserror::Error;
-use tracing::info;
+use tracing::{info, warn};
 
 use super::decide::{Step, decide, prolonged_by_sights};
 use super::knowledge::{Knowledge, Now, OwnerRead};
@@ -280,9 +280,17 @@ impl Shell {
                     continue;
                 }
                 Step::WriteStatus { status, notices } => {
-                    let answer = self.write_status(&requests, &object, status, notices).await?;
+                    let answer = match self.write_status(&requests, &object, &status, notices).await {
+                        Err(error) if error.is_too_large() && knowledge.rooms.refused(&object) => {
+                            knowledge.record.refused(&status, now);
+                            self.tell_of_size(&object, &error);
+                            continue;
+                        }
+                        answer => answer?,
+                    };
                     if let Answer::Object(written) = &answer {
                         knowledge.record.written(written.status.as_ref());
+                        knowledge.rooms.written(&object, written);
                     }
                     answer
                 }
@@ -425,15 +433,23 @@ impl Shell {
         &self,
         requests: &Requests<AthenaSession>,
         object: &AthenaSession,
-        status: Box<AthenaSessionStatus>,
+        status: &AthenaSessionStatus,
         notices: Vec<Notice>,
-    ) -> Result<Answer<AthenaSession>, PassError> {
-        let written = Box::new(AthenaSession { status: Some(*status), ..object.clone() });
+    ) -> Result<Answer<AthenaSession>, RequestError> {
+        let written = Box::new(AthenaSession { status: Some(status.clone()), ..object.clone() });
         let answer = requests.write_status(written).await?;
         if let Answer::Object(written) = &answer {
             self.tell(object, written.status.as_ref(), notices);
         }
         Ok(answer)
+    }
+
+    /// The object has no room for its status. The condition that says so may have none either.
+    fn tell_of_size(&self, object: &AthenaSession, refusal: &RequestError) {
+        let (namespace, name) = key(object);
+        warn!(namespace, name, problem = %refusal, "the object is too large for its status, which is shortened or left out");
+        let note = format!("The status is shortened or left out: {}", refusal.refusal().unwrap_or_default());
+        self.events.tell(object.object_ref(&()), Notice::warning("Refused", note));
     }
 
     fn tell(

@@ -11,6 +11,7 @@ use super::expiry::Expiry;
 use super::listing::{Listing, Turn};
 use super::publish::Publication;
 use super::record::Record;
+use super::room::Rooms;
 use super::view::PASS;
 use super::workload::Workloads;
 use crate::api::session::{AthenaSession, TerminationReason};
@@ -55,6 +56,8 @@ pub struct Knowledge {
     pub adopted_here: bool,
     /// The recorded status as it was last found or written, to notice when somebody else writes it.
     pub record: Record,
+    /// How much of a status has room in the object.
+    pub rooms: Rooms,
     /// When the object was first found being deleted.
     pub deleted_at: Option<Instant>,
     /// The statistics, from GetSession.

@@ -16,6 +16,7 @@ pub mod passes;
 pub mod publish;
 pub mod record;
 pub mod request;
+pub mod room;
 pub mod setback;
 pub mod starting;
 pub mod status;

@@ -81,6 +81,12 @@ impl Record {
         *self = Self { status, others_wrote_at: None, requested, taken_back: None, is_deleted, found_at };
     }
 
+    /// The API server refused to record this status for its size. An end that is asked for counts from now on all the same.
+    pub fn refused(&mut self, status: &AthenaSessionStatus, now: Now) {
+        let requested = requested_at(Some(status)).map(|at| Requested::new(at, None, now));
+        self.requested = self.requested.or(requested);
+    }
+
     /// Nobody asks for an end, which is certain: the next one that is asked for begins anew, whatever `status` says.
     pub fn unasked(&mut self, status: Option<&AthenaSessionStatus>) {
         (self.requested, self.taken_back) = (None, requested_at(status));

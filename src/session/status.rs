@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::notice::{self, Notice};
+use super::room::{self, Room};
 use super::verdict::{self, Verdict};
 use super::view::{Evidence, View};
 use super::{engine, limits, starting, workload};
@@ -24,6 +25,9 @@ pub fn due(view: &View<'_>) -> Option<(AthenaSessionStatus, Vec<Notice>)> {
     // say by then that the session was seen, which absence depends on.
     let recorded = view.recorded();
     let is_told = view.is_end_recorded() && recorded.is_some_and(|status| status.state.is_some());
+    if view.knowledge.rooms.of(view.object) == Room::None {
+        return None;
+    }
     let news = render(view, &verdict, !(view.is_deleted() && is_told));
     (recorded != Some(&news)).then(|| {
         let status = render(view, &verdict, true);
@@ -66,7 +70,7 @@ pub(super) fn render(view: &View<'_>, verdict: &Verdict, with_session: bool) -> 
     }
     status.termination_reason = status.termination_reason.or(limits::idled_out(view));
     status.conditions = conditions(view, verdict, &status);
-    status
+    if view.knowledge.rooms.of(view.object) == Room::Ample { status } else { room::scant(status) }
 }
 
 fn record_session(view: &View<'_>, status: &mut AthenaSessionStatus) {

@@ -42,6 +42,7 @@ mod refusals;
 mod restored;
 mod retain;
 mod roles;
+mod room;
 mod secrets;
 mod starts;
 mod telling;

@@ -1,0 +1,95 @@
+//! How much of a status has room in its object. PURE.
+//!
+//! The API server refuses an object of more than some 1.5 MB. Who creates an object can fill it until next to nothing of a
+//! status has room. Nothing of that may hold up an end.
+
+use crate::api::session::{AthenaSession, AthenaSessionStatus};
+
+/// What stands for each message where messages have no room.
+const NO_ROOM: &str = "The object is too large for this message: make it smaller.";
+
+/// How much of a status has room.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Room {
+    /// All of it, as far as is known.
+    #[default]
+    Ample,
+    /// What decisions depend on, without texts.
+    Scant,
+    /// Nothing.
+    None,
+}
+
+/// What the API server refused for its size.
+#[derive(Clone, Debug, Default)]
+pub struct Rooms(Option<Box<Refused>>);
+
+#[derive(Clone, Debug)]
+struct Refused {
+    /// The version of the copy that had no room.
+    version: Option<String>,
+    room: Room,
+}
+
+impl Rooms {
+    /// How much room this copy has. Another version of the object may have more.
+    #[must_use]
+    pub fn of(&self, object: &AthenaSession) -> Room {
+        let refused = self.0.as_ref().filter(|refused| refused.version == object.metadata.resource_version);
+        refused.map_or(Room::Ample, |refused| refused.room)
+    }
+
+    /// The API server refused a status for this copy for its size. Returns whether less may have room.
+    pub fn refused(&mut self, object: &AthenaSession) -> bool {
+        let room = match self.of(object) {
+            Room::Ample => Room::Scant,
+            Room::Scant => Room::None,
+            Room::None => return false,
+        };
+        self.0 = Some(Box::new(Refused { version: object.metadata.resource_version.clone(), room }));
+        true
+    }
+
+    /// A status was written, which has made `written` of `object`: it has no more room than before.
+    pub fn written(&mut self, object: &AthenaSession, written: &AthenaSession) {
+        let room = self.of(object);
+        self.0 = match room {
+            Room::Ample => None,
+            room => Some(Box::new(Refused { version: written.metadata.resource_version.clone(), room })),
+        };
+    }
+}
+
+/// The status without what only people read.
+#[must_use]
+pub fn scant(mut status: AthenaSessionStatus) -> AthenaSessionStatus {
+    (status.state_change_reason, status.engine_version, status.dpu_execution_millis) = (None, None, None);
+    status.conditions.iter_mut().for_each(|condition| NO_ROOM.clone_into(&mut condition.message));
+    status
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::session::AthenaSessionSpec;
+
+    fn copy(version: &str) -> AthenaSession {
+        let mut object = AthenaSession::new("object", AthenaSessionSpec::default());
+        object.metadata.resource_version = Some(version.to_owned());
+        object
+    }
+
+    #[test]
+    fn a_copy_without_room_gets_less_and_another_copy_gets_all() {
+        let mut rooms = Rooms::default();
+        assert_eq!(rooms.of(&copy("1")), Room::Ample);
+        assert!(rooms.refused(&copy("1")));
+        assert_eq!(rooms.of(&copy("1")), Room::Scant);
+        rooms.written(&copy("1"), &copy("2"));
+        assert_eq!(rooms.of(&copy("2")), Room::Scant, "the operator itself made this copy");
+        assert!(rooms.refused(&copy("2")));
+        assert_eq!(rooms.of(&copy("2")), Room::None);
+        assert!(!rooms.refused(&copy("2")), "there is nothing less than nothing");
+        assert_eq!(rooms.of(&copy("3")), Room::Ample, "somebody may have made it smaller");
+    }
+}
