@@ -317,6 +317,7 @@ async fn pass_on(
         tokio::select! {
             Some(news) = heard.recv() => match news {
                 News::Session(id) => registry.wake_session(&id),
+                News::Listed(key) => registry.wake(&key),
                 News::Swept { way, work_group } => registry.work_group_swept(&way, &work_group),
                 News::Engine { way, work_group } => registry.engine_learned(&way, &work_group),
             },

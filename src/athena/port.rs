@@ -200,41 +200,6 @@ pub struct Listed {
     pub next_token: Option<String>,
 }
 
-/// A page of ListSessions, as far as one session is concerned.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Page {
-    /// The session, if it is on this page.
-    pub found: Option<SessionStatus>,
-    /// Where the next page begins; None on the last one.
-    pub next_token: Option<String>,
-}
-
-impl Listed {
-    /// What the page says of one session.
-    #[must_use]
-    pub fn about(self, id: &str) -> Page {
-        let found = self.sessions.into_iter().find(|(listed, _)| listed == id).map(|(_, status)| status);
-        Page { found, next_token: self.next_token }
-    }
-
-    /// The session on this page that bears the mark of an object, and where the next page begins. None of those that
-    /// were started before `since` can be it, and lists show the newest first.
-    #[must_use]
-    pub fn marked(
-        self,
-        cluster: &str,
-        uid: &str,
-        since: Option<Timestamp>,
-    ) -> (Option<(String, SessionStatus)>, Option<String>) {
-        let is_ours = |status: &SessionStatus| {
-            status.marker.as_ref().is_some_and(|marker| marker.cluster == cluster && marker.uid == uid)
-        };
-        let last = self.sessions.last().and_then(|(_, status)| status.started_at);
-        let goes_on = last.zip(since).is_none_or(|(last, since)| last >= since);
-        (self.sessions.into_iter().find(|(_, status)| is_ours(status)), self.next_token.filter(|_| goes_on))
-    }
-}
-
 /// What the poller of a session's work group says of it.
 #[derive(Clone, Copy, Debug)]
 pub enum Polled<'a> {

@@ -21,6 +21,7 @@ use crate::api::reason::Reason;
 use crate::api::session::{AthenaSession, AthenaSessionStatus, DeletionPolicy};
 use crate::api::{FINALIZER, is_held};
 use crate::athena::identity::Identity;
+use crate::athena::informer::full_list::{Found, Sought, Wanted};
 use crate::athena::informer::{Informer, Pace, Poller};
 use crate::athena::port::{Account, Operation, Scope};
 use crate::athena::quota::{Place, Priority, Quotas};
@@ -112,6 +113,8 @@ pub struct Memory {
     pub watched_by: Option<(Arc<Poller>, String)>,
     /// Where the object waits only for the poller to show its session again: how that wait is prolonged.
     pub rest: Option<Rest>,
+    /// Which poller was asked for a complete list, and for what.
+    pub list_asked_of: Option<(Arc<Poller>, Box<Wanted>)>,
     /// It waits for a token.
     pub has_queued: bool,
     /// What tells of the end of the outage that a call of this object waits for; None where no call does.
@@ -183,12 +186,17 @@ impl Shell {
         memory.rest = None;
         let mut read_at: Option<Instant> = None;
         let mut last = Step::Wait(None);
+        memory.knowledge.asked = None;
         for _ in 0..MOST_STEPS {
             let mut reach = self.reach(&object, &memory.knowledge).await;
             let (scope, now) = (reach.scope(), now());
             memory.knowledge.found(&object, &scope, now);
             if let Some(news) = self.registry.workload_news(&object) {
                 memory.knowledge.workloads.heard(news);
+            }
+            if self.fetch_list(&object, memory, &scope, now) {
+                // What the object asked for before a list was waited for, it may not ask for any more.
+                read_at = None;
             }
             // What the poller sees of its work group isn't for an object that may not have it, or not yet.
             let poller = self.poller(&reach, &memory.knowledge).filter(|_| is_held(&*object));
@@ -247,6 +255,9 @@ impl Shell {
                     let is_put_off = memory.knowledge.is_put_off(scope.recovered_at);
                     memory.waits_for =
                         reach.identity.as_ref().filter(|_| is_put_off).map(|it| Arc::clone(it.athena().recovery()));
+                    if memory.knowledge.asked.is_none() {
+                        forget_list(memory, &key(&*object));
+                    }
                     let ends = now.tick + self.timing.steady * PASS_AFTER;
                     memory.rest = sight_lasts.map(|sight_lasts| Rest { sight_lasts, ends });
                     attend(memory, poller.zip(id).zip(interest));
@@ -303,6 +314,11 @@ impl Shell {
                     Box::pin(self.run_errand(&object, knowledge, step)).await;
                     continue;
                 }
+                Step::Search { wanted } | Step::Find { wanted } => {
+                    let Some(identity) = &reach.identity else { return Ok(Outcome::Wait(None)) };
+                    self.ask_for_list(&object, memory, identity, wanted);
+                    continue;
+                }
                 step => {
                     let Some(identity) = &reach.identity else { return Ok(Outcome::Wait(None)) };
                     if !self.may_call(&object, &scope, &step, priority) {
@@ -311,7 +327,7 @@ impl Shell {
                         return Ok(Outcome::Wait(Some(self.timing.steady)));
                     }
                     // What the object asked for before such a call, it may not ask for after it.
-                    read_at = read_at.filter(|_| !matches!(step, Step::Start { .. } | Step::Find { .. }));
+                    read_at = read_at.filter(|_| !matches!(step, Step::Start { .. }));
                     self.call_athena(&object, knowledge, identity, step).await;
                     continue;
                 }
@@ -337,8 +353,7 @@ impl Shell {
             }
         }
         match last {
-            // A long listing takes several passes, so that the object's changes are seen in between.
-            Step::Search { .. } | Step::Find { .. } | Step::Identify => Ok(Outcome::Wait(Some(Duration::ZERO))),
+            Step::Identify => Ok(Outcome::Wait(Some(Duration::ZERO))),
             last => Err(PassError::Unsettled { last: Box::new(last) }),
         }
     }
@@ -347,6 +362,9 @@ impl Shell {
     pub fn leave(&self, key: &Key, memory: Memory) {
         if let Some((poller, id)) = memory.watched_by {
             poller.unwatch(&id);
+        }
+        if let Some((poller, _)) = memory.list_asked_of {
+            poller.forget_asker(key);
         }
         self.quotas.forget(key);
     }
@@ -369,6 +387,41 @@ impl Shell {
         self.registry.terms(object, knowledge.work_group.as_deref().or(recorded), marker)
     }
 
+    /// Takes in the answer to what an earlier pass asked for, if there is one. Whatever the object still wants, it asks for
+    /// again in this pass.
+    fn fetch_list(&self, object: &AthenaSession, memory: &mut Memory, scope: &Scope, now: Now) -> bool {
+        let Some((poller, wanted)) = &memory.list_asked_of else { return false };
+        let Some(answer) = poller.list_answer(&key(object), wanted) else { return false };
+        let Some((poller, wanted)) = memory.list_asked_of.take() else { return false };
+        if let Ok(Found::Shown(shown)) = &answer {
+            // From now on the poller looks after this session.
+            poller.told(&shown.id, &shown.status, shown.at);
+        }
+        let knowledge = &mut memory.knowledge;
+        knowledge.asked = None;
+        match answer {
+            // The object stands for another session by now.
+            Ok(_) if matches!(&wanted.sought, Sought::Session(id) if knowledge.session_id(object) != Some(id)) => {}
+            Ok(found) => {
+                knowledge.listed(&wanted, found, scope, now, &self.timing);
+                knowledge.answered_in(scope);
+            }
+            Err(error) => knowledge.failed(error, now, &self.timing, fastrand::f64()),
+        }
+        true
+    }
+
+    /// Asks the poller of the work group for a complete list, or goes on asking.
+    fn ask_for_list(&self, object: &AthenaSession, memory: &mut Memory, identity: &Arc<Identity>, wanted: Box<Wanted>) {
+        let (poller, key) = (self.informer.poller(identity, &wanted.work_group), key(object));
+        if memory.list_asked_of.as_ref().is_some_and(|(before, _)| !Arc::ptr_eq(before, &poller)) {
+            forget_list(memory, &key);
+        }
+        poller.ask_for_list(&key, &wanted);
+        memory.list_asked_of = Some((poller, wanted.clone()));
+        memory.knowledge.asked = Some(wanted);
+    }
+
     /// The poller of the session's work group, as far as that is known.
     fn poller(&self, reach: &Reach, knowledge: &Knowledge) -> Option<Arc<Poller>> {
         let work_group = reach.terms.work_group.as_ref().or(knowledge.work_group.as_ref())?;
@@ -380,7 +433,6 @@ impl Shell {
         let operation = match step {
             Step::Describe => Operation::GetSession,
             Step::Look | Step::LookBeforeEnd => Operation::GetSessionStatus,
-            Step::Search { .. } | Step::Find { .. } => Operation::ListSessions,
             Step::Start { .. } => Operation::StartSession,
             Step::Terminate { .. } => Operation::TerminateSession,
             // STS isn't Athena, and anything else is no call.
@@ -479,6 +531,13 @@ impl Shell {
             }
             self.events.tell(object.object_ref(&()), notice);
         }
+    }
+}
+
+/// The object wants no list any more.
+fn forget_list(memory: &mut Memory, key: &Key) {
+    if let Some((poller, _)) = memory.list_asked_of.take() {
+        poller.forget_asker(key);
     }
 }
 

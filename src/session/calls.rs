@@ -3,24 +3,19 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use jiff::SignedDuration;
 use kube::{Resource, ResourceExt};
 use tracing::{info, warn};
 
 use super::act::{Shell, now};
 use super::decide::Step;
 use super::knowledge::Knowledge;
-use super::listing::Listing;
 use super::notice::Notice;
 use crate::api::session::{AthenaSession, TerminationReason};
 use crate::athena::aws::Athena;
 use crate::athena::identity::Identity;
-use crate::athena::port::{CallError, ErrorClass, Listed, StartRequest};
+use crate::athena::port::{CallError, ErrorClass, StartRequest};
 use crate::athena::quota::Place;
 use crate::work_group::registry::key;
-
-/// How much the clocks of AWS and Kubernetes may differ.
-const CLOCKS: SignedDuration = SignedDuration::from_mins(5);
 
 impl Shell {
     /// Takes such a step.
@@ -40,11 +35,6 @@ impl Shell {
             Step::Look | Step::LookBeforeEnd => {
                 athena.get_session_status(id).await.map(|status| knowledge.looked(status, now()))
             }
-            Step::Search { work_group } => {
-                let listed = next_page(&athena, &work_group, knowledge.listing.as_deref()).await;
-                listed.map(|listed| knowledge.paged(listed.about(id), &work_group, now(), &self.timing))
-            }
-            Step::Find { work_group } => self.find(&athena, object, knowledge, &work_group).await,
             Step::Start { request } => self.start(&athena, object, knowledge, &request).await,
             Step::Identify => identity.confirm().await.map(|()| knowledge.identified()),
             Step::Terminate { reason } => self.terminate(&athena, object, id, knowledge, reason).await,
@@ -72,23 +62,6 @@ impl Shell {
         if let (Some((seen, id)), Some(work_group)) = (seen, &knowledge.work_group) {
             self.informer.poller(identity, work_group).told(id, &seen.status, sent);
         }
-    }
-
-    async fn find(
-        &self,
-        athena: &Athena,
-        object: &AthenaSession,
-        knowledge: &mut Knowledge,
-        work_group: &str,
-    ) -> Result<(), CallError> {
-        let listing = knowledge.start.listing.as_ref().map(|(listing, _)| listing);
-        let listed = next_page(athena, work_group, listing).await?;
-        // The clocks of AWS and Kubernetes differ.
-        let since = object.creation_timestamp().map(|created| created.0 - CLOCKS);
-        let uid = object.uid().unwrap_or_default();
-        let (found, next_token) = listed.marked(&self.registry.cluster, &uid, since);
-        knowledge.marked(found, next_token, work_group, now(), &self.timing);
-        Ok(())
     }
 
     async fn start(
@@ -167,11 +140,4 @@ impl Shell {
         knowledge.terminate_accepted(reason, accepted.state, now());
         Ok(())
     }
-}
-
-/// The page where a listing goes on; the first one, where none is under way.
-async fn next_page(athena: &Athena, work_group: &str, listing: Option<&Listing>) -> Result<Listed, CallError> {
-    let first = Listing::default();
-    let (filter, token) = listing.unwrap_or(&first).place();
-    athena.list_sessions(work_group, filter, token).await
 }

@@ -28,6 +28,7 @@ use super::view::{Evidence, Interest, PASS, Proof, View};
 use super::{engine, expiry, limits, publish, starting, status, verdict, workload};
 use crate::api::reason::{Pace, Reason, Standing};
 use crate::api::session::{AthenaSessionStatus, DeletionPolicy, TerminationReason};
+use crate::athena::informer::full_list::{Sought, Wanted};
 use crate::athena::port::{ErrorClass, SessionState, StartRequest};
 use crate::work_group::terms::{Claim, Refusal};
 
@@ -55,16 +56,15 @@ pub enum Step {
     LookBeforeEnd,
     /// Call GetCallerIdentity.
     Identify,
-    /// Call ListSessions for this work group: the next page of a listing of every state.
+    /// Ask the informer for a complete list of a work group, for the object's session.
     Search {
-        /// The work group.
-        work_group: String,
+        /// What is asked for.
+        wanted: Box<Wanted>,
     },
-    /// Call ListSessions for this work group: the next page of a listing of every state, for the session that bears the
-    /// object's mark.
+    /// Ask the informer for a complete list of a work group, for the session that bears the object's mark.
     Find {
-        /// The work group.
-        work_group: String,
+        /// What is asked for.
+        wanted: Box<Wanted>,
     },
     /// Reserve a place among the sessions of the namespace; the terms tell whether there was one.
     Reserve,
@@ -223,7 +223,9 @@ fn pursue(view: &View<'_>) -> Step {
         Evidence::Missing(Proof::AnotherLook { after }) => look_for(view, after),
         Evidence::Missing(Proof::FreshLook) => call(view, read(view)),
         Evidence::Missing(Proof::Account) => prove(view, Step::Identify),
-        Evidence::Missing(Proof::Listing { work_group }) => prove(view, Step::Search { work_group }),
+        Evidence::Missing(Proof::Listing { work_group, after }) => {
+            prove(view, search(view, &work_group, Some(after), true))
+        }
         Evidence::Alive(seen) => match view.intent() {
             Some(reason) if verdict::hindrance(view).is_none() => end(view, seen, reason),
             None if engine::is_wanted(view, seen) && view.knowledge.undescribed.is_none() => call(view, Step::Describe),
@@ -271,22 +273,41 @@ fn look_without_description(view: &View<'_>) -> Step {
     let knowledge = view.knowledge;
     let next_look =
         knowledge.looked_at.filter(|_| knowledge.seen.is_some()).map(|looked_at| looked_at + view.timing.steady);
-    // A listing that is under way is finished first: GetSessionStatus in between would begin it anew.
-    let Some(next_look) = next_look.filter(|next| *next > view.now.tick || knowledge.listing.is_some()) else {
+    let Some(next_look) = next_look.filter(|next| *next > view.now.tick) else {
         return call(view, Step::Look);
     };
     let unlisted_at = knowledge.undescribed.as_ref().and_then(|it| it.unlisted_at);
-    let is_due = unlisted_at.is_none_or(|unlisted_at| unlisted_at + view.timing.rarely() <= view.now.tick);
+    let next_list = unlisted_at.map(|unlisted_at| unlisted_at + view.timing.rarely());
+    let is_due = next_list.is_none_or(|next_list| next_list <= view.now.tick);
     let step = match view.work_group() {
-        Some(work_group) if is_due => call(view, Step::Search { work_group: work_group.to_owned() }),
-        _ => Step::Wait(Some(view.until(next_look))),
+        Some(work_group) if is_due => have_listed(view, search(view, work_group, next_list, next_list.is_none())),
+        _ => Step::Wait(None),
     };
-    by_then(step, until_described(view))
+    by_then(by_then(step, Some(view.until(next_look))), until_described(view))
 }
 
 /// Where GetSession is denied, how long from now until it is tried again; zero when that is due.
 pub(super) fn until_described(view: &View<'_>) -> Option<Duration> {
     view.knowledge.undescribed.as_ref().map(|it| view.until(it.trouble.retry_at))
+}
+
+/// Asks for a list that shows the session, or proves that it doesn't exist.
+fn search(view: &View<'_>, work_group: &str, after: Option<Instant>, is_pressing: bool) -> Step {
+    let sought = Sought::Session(view.id().to_owned());
+    Step::Search {
+        wanted: Box::new(Wanted { work_group: work_group.to_owned(), sought, since: None, after, is_pressing }),
+    }
+}
+
+/// Asks the informer for a list, unless lists failed a moment ago. Once it has been asked in this pass, the object waits: the
+/// answer wakes it.
+pub(super) fn have_listed(view: &View<'_>, step: Step) -> Step {
+    match call(view, step) {
+        Step::Search { wanted } | Step::Find { wanted } if view.knowledge.asked.as_ref() == Some(&wanted) => {
+            Step::Wait(Some(view.timing.steady))
+        }
+        step => step,
+    }
 }
 
 /// A call to Athena, unless the last one failed a moment ago.
@@ -394,7 +415,7 @@ fn prove(view: &View<'_>, step: Step) -> Step {
     let last = view.knowledge.absence.as_ref().map(|absence| absence.last);
     let is_old = last.is_some_and(|last| view.now.tick >= last + view.timing.steady);
     let fails = view.knowledge.trouble.as_deref().is_some_and(verdict::is_told);
-    call(view, if fails && is_old { read(view) } else { step })
+    if fails && is_old { call(view, read(view)) } else { have_listed(view, step) }
 }
 
 /// Looks again `after` the first answer that the session doesn't exist, and from then on slowly.

@@ -8,16 +8,17 @@ use std::time::Instant;
 use jiff::Timestamp;
 
 use super::expiry::Expiry;
-use super::listing::{Listing, Turn};
 use super::publish::Publication;
 use super::record::Record;
 use super::room::Rooms;
 use super::view::PASS;
 use super::workload::Workloads;
+use crate::api::is_held;
 use crate::api::session::{AthenaSession, TerminationReason};
+use crate::athena::informer::full_list::Wanted;
 use crate::athena::marker::Marker;
 use crate::athena::port::{
-    CallError, ErrorClass, Operation, Page, Polled, Scope, Session, SessionState, SessionStatus, StartRequest,
+    CallError, ErrorClass, Operation, Polled, Scope, Session, SessionState, SessionStatus, StartRequest,
 };
 use crate::frugal::{Blank, Rare};
 use crate::timing::Timing;
@@ -66,8 +67,8 @@ pub struct Knowledge {
     pub described: Described,
     /// Answers that the session doesn't exist, since it was seen last.
     pub absence: Option<Box<Absence>>,
-    /// The listing of its work group that is under way.
-    pub listing: Option<Box<Listing>>,
+    /// The complete list that the informer has been asked for in this pass.
+    pub asked: Option<Box<Wanted>>,
     /// When Athena last accepted our TerminateSession.
     pub accepted_at: Option<Instant>,
     /// On whose behalf that was.
@@ -96,17 +97,17 @@ pub struct Start {
     pub id: Option<String>,
     /// A session that is recorded as the object's own, and isn't.
     pub disowned: Option<String>,
-    /// When this process called StartSession last.
+    /// When this process first saw the object, where an earlier one may have called StartSession.
+    pub first_seen_at: Option<Instant>,
+    /// When this process last called StartSession; where that call failed, when it failed.
     pub called_at: Option<Instant>,
     /// No call has had an effect, whoever made it.
     surely_none: bool,
     /// The same, before the last call.
     surely_none_before: bool,
-    /// The first and the last listing since the last call that came to their end without a session that bears the
-    /// object's mark: when they began.
+    /// The first and the last complete list since the last call that showed no session with the object's mark: when these
+    /// lists began.
     pub unlisted: Option<(Instant, Instant)>,
-    /// The listing under way, and when it began.
-    pub listing: Option<(Listing, Instant)>,
     /// StartSession, if it fails at present.
     pub trouble: Option<Box<Trouble>>,
 }
@@ -115,11 +116,11 @@ impl Blank for Start {
     const BLANK: &'static Self = &Self {
         id: None,
         disowned: None,
+        first_seen_at: None,
         called_at: None,
         surely_none: false,
         surely_none_before: false,
         unlisted: None,
-        listing: None,
         trouble: None,
     };
 }
@@ -225,10 +226,13 @@ impl Knowledge {
         // In another account the session doesn't exist, which says nothing of this one.
         if self.absence.as_ref().is_some_and(|absence| scope.since.is_some_and(|since| absence.first < since)) {
             self.absence = None;
-            self.listing = None;
         }
         if self.start.unlisted.is_some_and(|(first, _)| scope.since.is_some_and(|since| first < since)) {
-            (self.start.unlisted, self.start.listing) = (None, None);
+            self.start.unlisted = None;
+        }
+        let may_have_called = is_held(object) && !self.adopted_here && self.start.id.is_none();
+        if object.spec.start.is_some() && may_have_called && self.start.first_seen_at.is_none() {
+            self.start.first_seen_at = Some(now.tick);
         }
         if object.metadata.deletion_timestamp.is_some() {
             self.deleted_at.get_or_insert(now.tick);
@@ -250,42 +254,6 @@ impl Knowledge {
         self.succeeded(Operation::GetSessionStatus);
         self.saw(status, now.tick, now.wall);
         self.looked_at = Some(now.tick);
-    }
-
-    /// A page of the listing of the session's work group.
-    pub fn paged(&mut self, page: Page, work_group: &str, now: Now, timing: &Timing) {
-        self.succeeded(Operation::ListSessions);
-        let listing = *self.listing.take().unwrap_or_default();
-        if page.found.is_some() {
-            return self.searched(page.found, work_group, now, timing);
-        }
-        match listing.turn(page.next_token) {
-            Turn::Complete => self.searched(None, work_group, now, timing),
-            Turn::GoesOn(listing) => self.listing = Some(Box::new(listing)),
-            Turn::Endless(error) => self.fail(error, now, timing, 1.0),
-        }
-    }
-
-    /// A complete listing of this work group, in every state, found the session, which is in it then, or didn't.
-    pub fn searched(&mut self, found: Option<SessionStatus>, work_group: &str, now: Now, timing: &Timing) {
-        self.succeeded(Operation::ListSessions);
-        self.listing = None;
-        match (found, self.absence.take()) {
-            (None, absence) => {
-                if let Some(undescribed) = &mut self.undescribed {
-                    undescribed.unlisted_at = Some(now.tick);
-                }
-                self.absence = absence.map(|absence| Box::new(Absence { unlisted_at: Some(now.tick), ..*absence }));
-            }
-            (Some(status), absence) => {
-                self.work_group.get_or_insert_with(|| work_group.to_owned());
-                self.saw(status, now.tick, now.wall);
-                // It exists, so the answer that said otherwise was a refusal of something else.
-                if let Some(absence) = absence {
-                    self.fail(absence.error, now, timing, 1.0);
-                }
-            }
-        }
     }
 
     /// The poller of the session's work group was asked. A listing proves the work group; it may lag behind, so that
@@ -332,7 +300,7 @@ impl Knowledge {
         self.start.surely_none_before = self.is_unstarted();
         self.start.surely_none = false;
         self.start.called_at = Some(now.tick);
-        (self.start.unlisted, self.start.listing) = (None, None);
+        self.start.unlisted = None;
     }
 
     /// StartSession answered this request.
@@ -345,38 +313,12 @@ impl Knowledge {
         self.own(id, status, &request.work_group, now);
     }
 
-    fn own(&mut self, id: String, status: SessionStatus, work_group: &str, now: Now) {
+    pub(super) fn own(&mut self, id: String, status: SessionStatus, work_group: &str, now: Now) {
         // What was seen so far was a session that somebody else recorded.
         self.begin_anew();
         self.start.id = Some(id);
         self.work_group = Some(work_group.to_owned());
         self.saw(status, now.tick, now.wall);
-    }
-
-    /// A page of the listing by the object's mark: the session that bears it, if it is there, and where the next page
-    /// begins.
-    pub fn marked(
-        &mut self,
-        found: Option<(String, SessionStatus)>,
-        next_token: Option<String>,
-        work_group: &str,
-        now: Now,
-        timing: &Timing,
-    ) {
-        self.succeeded(Operation::ListSessions);
-        let (listing, began) = self.start.listing.take().unwrap_or_else(|| (Listing::default(), now.tick));
-        if let Some((id, status)) = found {
-            return self.own(id, status, work_group, now);
-        }
-        match listing.turn(next_token) {
-            Turn::Complete => {
-                let first = self.start.unlisted.map_or(began, |(first, _)| first);
-                self.start.unlisted = Some((first, began));
-                self.start.surely_none |= began - first >= timing.quiet();
-            }
-            Turn::GoesOn(listing) => self.start.listing = Some((listing, began)),
-            Turn::Endless(error) => self.fail(error, now, timing, 1.0),
-        }
     }
 
     /// Whether the session that is recorded as the object's own is that, as far as Athena has shown its mark.
@@ -444,6 +386,8 @@ impl Knowledge {
         if error.operation == Operation::StartSession {
             let is_refusal = !matches!(error.class, ErrorClass::Unavailable | ErrorClass::AlreadyStarted);
             self.start.surely_none = is_refusal && self.start.surely_none_before;
+            // A list that began while the call was under way proves nothing.
+            self.start.called_at = self.start.called_at.map(|_| now.tick);
         }
         if is_look(error.operation) && error.class == ErrorClass::NotFoundOrInvalid {
             // Unless a listing shows that the very same answer is wrong.
@@ -453,17 +397,10 @@ impl Knowledge {
             if error.operation == Operation::GetSession {
                 self.undescribed = None;
             }
-            // A listing that was begun before this answer proves nothing after it.
-            self.listing = None;
             let first = self.absence.as_ref().map_or(now.tick, |absence| absence.first);
             let unlisted_at = self.absence.as_ref().and_then(|absence| absence.unlisted_at);
             self.absence = Some(Box::new(Absence { first, last: now.tick, error, unlisted_at }));
             return;
-        }
-        let refused = matches!(error.class, ErrorClass::NotFoundOrInvalid | ErrorClass::Invalid);
-        if error.operation == Operation::ListSessions && refused {
-            // Its token may be too old: the next one starts anew.
-            (self.listing, self.start.listing) = (None, None);
         }
         let unclear = matches!(error.class, ErrorClass::Unavailable | ErrorClass::NotFoundOrInvalid);
         if let (Operation::TerminateSession, true, Some(seen)) = (error.operation, unclear, &mut self.seen) {
@@ -472,10 +409,9 @@ impl Knowledge {
         self.fail(error, now, timing, jitter);
     }
 
-    fn saw(&mut self, status: SessionStatus, at: Instant, wall: Timestamp) {
+    pub(super) fn saw(&mut self, status: SessionStatus, at: Instant, wall: Timestamp) {
         let status = status.after(self.seen.as_ref().map(|seen| &seen.status));
         self.absence = None;
-        self.listing = None;
         // What an absence would have needed is needed no more.
         self.trouble.take_if(|trouble| {
             matches!(trouble.error.operation, Operation::ListSessions | Operation::GetCallerIdentity)
@@ -511,7 +447,7 @@ impl Knowledge {
         [&self.trouble, &self.end_trouble, &self.start.trouble].into_iter().filter_map(Option::as_deref)
     }
 
-    fn succeeded(&mut self, operation: Operation) {
+    pub(super) fn succeeded(&mut self, operation: Operation) {
         if operation == Operation::GetSession {
             self.undescribed = None;
         }
@@ -526,7 +462,7 @@ impl Knowledge {
         }
     }
 
-    fn fail(&mut self, error: CallError, now: Now, timing: &Timing, jitter: f64) {
+    pub(super) fn fail(&mut self, error: CallError, now: Now, timing: &Timing, jitter: f64) {
         if error.operation == Operation::GetSession && error.class == ErrorClass::Denied {
             let before = self.undescribed.take();
             let unlisted_at = before.as_ref().and_then(|before| before.unlisted_at);
@@ -539,6 +475,13 @@ impl Knowledge {
         let trouble = self.trouble_of(error.operation);
         let before = trouble.take().map(|before| *before);
         *trouble = Some(Box::new(Trouble::after(before, error, now, timing, jitter)));
+    }
+}
+
+impl Start {
+    /// Lists have proven that no call has had an effect, whoever made it.
+    pub(super) fn proven_none(&mut self) {
+        self.surely_none = true;
     }
 }
 

@@ -10,7 +10,7 @@ pub mod expiry;
 pub mod knowledge;
 pub mod light;
 pub mod limits;
-pub mod listing;
+pub mod lists;
 pub mod notice;
 pub mod passes;
 pub mod publish;

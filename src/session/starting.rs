@@ -4,8 +4,8 @@
 //! ```text
 //!   an id is recorded ──────────────► look at that session: with our mark it is this object's
 //!   an end is asked for ─ surely none ► nothing to end
-//!                        └ otherwise ─► list by the mark, twice, a quiet time apart
-//!   a call may have had its effect ─► list by the mark; found: this object's
+//!                        └ otherwise ─► have the work group listed by the mark, twice, a quiet time apart
+//!   a call may have had its effect ─► have it listed by the mark; found: this object's
 //!   restored, not allowed, paused, no room, read-only ► wait, and say so
 //!   its workloads are suspended ────► wait, and say so
 //!   its workloads have finished ────► nothing to start, for good
@@ -34,6 +34,7 @@ use crate::api::session::{AthenaSessionStatus, DeletionPolicy, StartAttempt, Sta
 use crate::api::start::SessionStart;
 use crate::api::{RESTORED, START_RESTORED, condition};
 use crate::athena::engine::{Engine, EngineKnowledge};
+use crate::athena::informer::full_list::{Sought, Wanted};
 use crate::athena::port::ErrorClass;
 use crate::text::duration;
 use crate::work_group::places::Stake;
@@ -42,6 +43,8 @@ use crate::work_group::terms::{Brake, Place};
 /// A call is repeated with its token for so long after it was recorded: how long Athena remembers tokens isn't
 /// documented.
 const TOKEN_LIFE: Duration = Duration::from_secs(5 * 60);
+/// How much the clocks of AWS and Kubernetes may differ.
+const CLOCKS: SignedDuration = SignedDuration::from_mins(5);
 /// A recorded attempt is good for a call within so long.
 const RECORD_LIFE: Duration = Duration::from_secs(60);
 
@@ -138,15 +141,11 @@ fn end_nothing(view: &View<'_>) -> Step {
     list(view)
 }
 
-/// Lists by the mark, or waits until it is time to list again.
+/// Asks for a list by the mark, or waits until it is time for another one.
 fn list(view: &View<'_>) -> Step {
-    let next = view.knowledge.start.unlisted.map(|(first, _)| first + view.timing.quiet());
-    match (next, view.terms.work_group.as_ref()) {
-        (Some(next), _) if view.knowledge.start.listing.is_none() && next > view.now.tick => {
-            Step::Wait(Some(view.until(next)))
-        }
-        (_, Some(work_group)) => decide::call(view, Step::Find { work_group: work_group.clone() }),
-        (_, None) => Step::Wait(None),
+    match view.knowledge.start.unlisted {
+        Some((first, _)) => list_at(view, first + view.timing.quiet()),
+        None => find(view, view.knowledge.start.proven_from()),
     }
 }
 
@@ -160,7 +159,21 @@ fn meanwhile(view: &View<'_>, wait: Duration) -> Step {
 }
 
 fn list_at(view: &View<'_>, moment: Instant) -> Step {
-    if moment > view.now.tick { Step::Wait(Some(view.until(moment))) } else { list(view) }
+    if moment > view.now.tick { Step::Wait(Some(view.until(moment))) } else { find(view, Some(moment)) }
+}
+
+/// Asks for a complete list that began after this moment, by the mark.
+fn find(view: &View<'_>, after: Option<Instant>) -> Step {
+    let (Some(work_group), Some(uid)) = (view.terms.work_group.clone(), view.object.uid()) else {
+        return Step::Wait(None);
+    };
+    let sought = Sought::Mark { cluster: view.cluster.to_owned(), uid };
+    // The clocks of AWS and Kubernetes differ.
+    let since = view.object.creation_timestamp().and_then(|created| created.0.checked_sub(CLOCKS).ok());
+    // When lists have proven that none was started, they are only made to be on the safe side.
+    let is_pressing = !view.knowledge.is_unstarted();
+    let wanted = Box::new(Wanted { work_group, sought, since, after, is_pressing });
+    decide::have_listed(view, Step::Find { wanted })
 }
 
 /// The call is recorded first. That write, or a read where it stands already, also shows that the object still asks

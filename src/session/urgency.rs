@@ -12,7 +12,6 @@ pub fn priority(view: &View<'_>, step: &Step) -> Priority {
         Step::Terminate { .. } => Priority::End,
         Step::Start { .. } => Priority::Start,
         _ if ends_a_session(view) => Priority::FreshLook,
-        Step::Find { .. } => Priority::Start,
         // An id that Athena doesn't know may never be known.
         Step::Describe if view.knowledge.absence.is_none() => Priority::Adopt,
         _ => Priority::Poll,

@@ -303,7 +303,7 @@ impl View<'_> {
                 return Some(Proof::NotToBeHad);
             };
             let Some(unlisted_at) = absence.unlisted_at.filter(|unlisted_at| *unlisted_at >= absence.last) else {
-                return Some(Proof::Listing { work_group: work_group.to_owned() });
+                return Some(Proof::Listing { work_group: work_group.to_owned(), after: absence.last });
             };
             if self.scope.confirmed_at < Some(unlisted_at) {
                 return Some(Proof::Account);
@@ -377,6 +377,8 @@ pub enum Proof {
     Listing {
         /// The work group.
         work_group: String,
+        /// When that answer came.
+        after: Instant,
     },
     /// That these answers came from the account that it was seen in.
     Account,

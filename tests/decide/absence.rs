@@ -1,8 +1,7 @@
 //! When "does not exist" is believed.
 
-use athena_session_operator::athena::port::{Account, ErrorClass, Operation, Page, Scope, Session, SessionState};
+use athena_session_operator::athena::port::{Account, ErrorClass, Operation, Scope, Session, SessionState};
 use athena_session_operator::session::decide::Step;
-use athena_session_operator::session::knowledge::Knowledge;
 
 use crate::fixtures::{TIMING, WORK_GROUP, at, condition, elsewhere, home, minutes, seconds, status};
 use crate::world::{Event, Fault, Forgery, World};
@@ -262,19 +261,4 @@ fn while_a_listing_fails_the_session_is_still_looked_for() {
         assert_eq!(world.session, Some(SessionState::Terminated), "{class:?}: {}", world.told());
         assert!(world.object.is_none(), "{class:?}");
     }
-}
-
-#[test]
-fn a_listing_whose_tokens_go_in_a_circle_is_given_up_and_waited_after() {
-    let mut knowledge = Knowledge::default();
-    let mut pages = 0;
-    while knowledge.trouble.is_none() {
-        assert!(pages < 10_000, "no end");
-        let next_token = Some(if pages % 2 == 0 { "a" } else { "b" }.to_owned());
-        knowledge.paged(Page { found: None, next_token }, WORK_GROUP, at(seconds(pages)), &TIMING);
-        pages += 1;
-    }
-    let trouble = knowledge.trouble.as_ref().unwrap();
-    assert!(trouble.retry_at > at(seconds(pages - 1)).tick, "{pages} more pages at once");
-    assert_eq!(knowledge.listing, None);
 }

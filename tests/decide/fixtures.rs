@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use athena_session_operator::api::FINALIZER;
 use athena_session_operator::api::session::{AthenaSession, AthenaSessionSpec, AthenaSessionStatus};
+use athena_session_operator::athena::informer::full_list::{Found, FullList};
 use athena_session_operator::athena::port::{Account, Scope};
 use athena_session_operator::athena::port::{CallError, ErrorClass, Operation, SessionState, SessionStatus};
 use athena_session_operator::session::knowledge::{Knowledge, Now};
@@ -130,6 +131,11 @@ pub fn error(operation: Operation, class: ErrorClass) -> CallError {
         ErrorClass::Unavailable => ("InternalServerException", "try again"),
     };
     CallError { operation, class, code: code.to_owned(), message: message.to_owned(), request_id: None }
+}
+
+/// What a complete list says of what it doesn't show.
+pub fn lacking(began: Now, ended: Now) -> Found {
+    Found::Lacking(FullList { began: began.tick, ended: ended.tick })
 }
 
 /// The eight documented states, one that nobody has heard of, and an end that nobody has heard of.

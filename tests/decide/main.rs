@@ -5,7 +5,7 @@
 //! - [`terms_table`]: the same for the terms on which an object may use Athena; [`terms`], [`group_status`]: what those
 //!   follow from, and what is said of a work group.
 //! - [`ending`], [`retain`], [`absence`], [`proof`], [`trouble`], [`record`], [`forged`], [`contention`],
-//!   [`grants`], [`owners`], [`brakes`], [`on_record`], [`restored`], [`polled`], [`urgency`], [`limits`], [`engines`], [`denied`]: sequences,
+//!   [`grants`], [`owners`], [`brakes`], [`on_record`], [`restored`], [`polled`], [`urgency`], [`limits`], [`engines`], [`denied`], [`lists`]: sequences,
 //!   one to a test, in a simulated [`world`].
 //! - [`properties`]: what must hold (S1, S2, S4, S5, L1, L2) in thousands of random worlds. A failure prints the
 //!   smallest story that shows it; PROPTEST_CASES sets how many are tried.
@@ -29,6 +29,7 @@ mod grants;
 mod group_status;
 mod limit_stories;
 mod limits;
+mod lists;
 mod on_record;
 mod owners;
 mod polled;

@@ -2,14 +2,16 @@
 
 use std::time::Duration;
 
+use athena_session_operator::athena::informer::full_list::{Found, Shown, Sought, Wanted};
 use athena_session_operator::athena::port::Scope;
-use athena_session_operator::athena::port::{ErrorClass, Operation, Page, Session, SessionState};
+use athena_session_operator::athena::port::{ErrorClass, Operation, Session, SessionState};
 use athena_session_operator::session::decide::{Step, decide};
 use athena_session_operator::session::knowledge::Knowledge;
 use athena_session_operator::session::view::Evidence;
 
 use crate::fixtures::{
-    HOME, TIMING, WORK_GROUP, at, elsewhere, error, home, minutes, object, recorded_as, seconds, status, time, view,
+    HOME, SESSION, TIMING, WORK_GROUP, at, elsewhere, error, home, lacking, minutes, object, recorded_as, seconds,
+    status, time, view,
 };
 use crate::world::{Event, World, reason};
 
@@ -17,6 +19,12 @@ use crate::world::{Event, World, reason};
 fn moved_to(world: &World, scope: Scope) -> Scope {
     let now = Some(at(world.elapsed).tick);
     Scope { confirmed_at: now, since: now, ..scope }
+}
+
+/// A list is wanted, for the object's session.
+fn wanted() -> Wanted {
+    let sought = Sought::Session(SESSION.to_owned());
+    Wanted { work_group: WORK_GROUP.to_owned(), sought, since: None, after: None, is_pressing: true }
 }
 
 /// An end is asked for while calls go to another account (with a work group of this name, "primary"
@@ -95,7 +103,7 @@ fn the_account_is_confirmed_after_the_listing() {
     }
     // The periodic GetCallerIdentity; then the credentials change, and the listing is that of another account.
     let scope = Scope { confirmed_at: Some(at(seconds(71)).tick), ..home() };
-    knowledge.searched(None, WORK_GROUP, at(seconds(75)), &TIMING);
+    knowledge.listed(&wanted(), lacking(at(seconds(72)), at(seconds(75))), &scope, at(seconds(75)), &TIMING);
     let mut object = object();
     object.status = Some(recorded_as(&SessionState::Idle));
     let view = view(&object, &knowledge, &scope, at(seconds(76)));
@@ -137,41 +145,35 @@ fn the_end_is_noticed_as_fast_after_an_old_trouble_with_listing() {
     );
 }
 
-/// Pages that come end a back-off.
+/// A list that was begun before the last answer isn't one since the last answer.
 #[test]
-fn a_page_is_an_answer() {
-    let mut knowledge = Knowledge::default();
-    let mut now = seconds(0);
-    for page in 0..20 {
-        knowledge.failed(error(Operation::ListSessions, ErrorClass::Throttled), at(now), &TIMING, 1.0);
-        let wait = knowledge.trouble.as_ref().unwrap().retry_at - at(now).tick;
-        assert!(wait <= seconds(1), "page {page}: {wait:?}");
-        now += wait;
-        let next_token = Some(format!("page {page}"));
-        knowledge.paged(Page { found: None, next_token }, WORK_GROUP, at(now), &TIMING);
+fn a_list_counts_only_if_it_was_begun_after_the_last_answer() {
+    for (began, counts) in [(70, false), (100, true), (101, true)] {
+        let mut knowledge = Knowledge::default();
+        let missing = error(Operation::GetSessionStatus, ErrorClass::NotFoundOrInvalid);
+        for second in [10, 70, 100] {
+            knowledge.failed(missing.clone(), at(seconds(second)), &TIMING, 1.0);
+        }
+        let list = lacking(at(seconds(began)), at(seconds(120)));
+        knowledge.listed(&wanted(), list, &home(), at(seconds(120)), &TIMING);
+        assert_eq!(knowledge.absence.unwrap().unlisted_at.is_some(), counts, "begun after {began} s");
     }
 }
 
-/// A listing that was begun before the last answer isn't one since the last answer.
+/// A page from before the last answer shows the session as it was before.
 #[test]
-fn a_listing_counts_only_if_it_was_begun_after_the_last_answer() {
-    let mut knowledge = Knowledge::default();
-    let idle = status(&SessionState::Idle);
-    knowledge.described(
-        Session { status: idle, work_group: WORK_GROUP.to_owned(), dpu_execution_millis: None },
-        at(seconds(0)),
-    );
-    let missing = error(Operation::GetSessionStatus, ErrorClass::NotFoundOrInvalid);
-    for second in [10, 70] {
-        knowledge.failed(missing.clone(), at(seconds(second)), &TIMING, 1.0);
+fn a_page_that_is_older_than_the_last_answer_brings_no_session_back() {
+    for (sent, is_back) in [(50, false), (71, true)] {
+        let mut knowledge = Knowledge::default();
+        for second in [10, 70] {
+            let missing = error(Operation::GetSessionStatus, ErrorClass::NotFoundOrInvalid);
+            knowledge.failed(missing, at(seconds(second)), &TIMING, 1.0);
+        }
+        let status = status(&SessionState::Idle);
+        let shown = Found::Shown(Shown { id: SESSION.to_owned(), status, at: at(seconds(sent)).tick });
+        knowledge.listed(&wanted(), shown, &home(), at(seconds(72)), &TIMING);
+        assert_eq!(knowledge.seen.is_some(), is_back, "sent after {sent} s");
     }
-    for filter in 0..8 {
-        knowledge.paged(Page::default(), WORK_GROUP, at(seconds(71 + filter)), &TIMING);
-    }
-    // An outage of an hour; then the session is looked at again.
-    knowledge.failed(missing, at(minutes(60)), &TIMING, 1.0);
-    knowledge.paged(Page::default(), WORK_GROUP, at(minutes(60) + seconds(1)), &TIMING);
-    assert_eq!(knowledge.absence.unwrap().unlisted_at, None);
 }
 
 /// STS away, Athena answers.
@@ -256,9 +258,9 @@ fn a_slow_sts_isnt_an_endless_circle() {
                 calls += 1;
                 knowledge.failed(missing.clone(), at(now), &TIMING, 1.0);
             }
-            Step::Search { .. } => {
+            Step::Search { wanted } => {
                 calls += 1;
-                knowledge.paged(Page::default(), WORK_GROUP, at(now), &TIMING);
+                knowledge.listed(&wanted, lacking(at(now), at(now)), &scope, at(now), &TIMING);
             }
             Step::Identify => {
                 calls += 1;
@@ -288,15 +290,6 @@ fn an_end_by_itself_is_noticed_while_terminate_session_backs_off() {
     let ended = world.elapsed;
     world.run_until(ended + minutes(10), |world| world.object.is_none());
     assert!(world.elapsed - ended < seconds(75), "{:?}", world.elapsed - ended);
-}
-
-/// An expired token that Athena calls a ValidationException.
-#[test]
-fn a_page_that_is_refused_starts_the_listing_anew() {
-    let mut knowledge = Knowledge::default();
-    knowledge.paged(Page { found: None, next_token: Some("old".to_owned()) }, WORK_GROUP, at(seconds(0)), &TIMING);
-    knowledge.failed(error(Operation::ListSessions, ErrorClass::Invalid), at(minutes(60)), &TIMING, 1.0);
-    assert_eq!(knowledge.listing, None);
 }
 
 /// How long after the credentials came back.

@@ -17,6 +17,7 @@ use crate::world::{Event, Fault, Forgery, Line, Poller, World, config};
 struct Story {
     faults: Vec<Fault>,
     list_lag: u64,
+    list_age: u64,
     poller: Poller,
     was_adopted_before: bool,
     limited: bool,
@@ -81,16 +82,17 @@ fn story() -> impl Strategy<Value = Story> {
         [Poller::Off, Poller::Shows { lag: seconds(0) }, Poller::Shows { lag: seconds(3) }, Poller::AskYourself];
     let parts = (
         prop::collection::vec(fault(), 0..16),
-        prop::sample::select(vec![0, 0, 2, 20]),
+        (prop::sample::select(vec![0, 0, 2, 20]), prop::sample::select(vec![0, 0, 3, 40])),
         prop::sample::select(pollers.to_vec()),
         any::<bool>(),
         any::<bool>(),
         prop::sample::select(engines().to_vec()),
         prop::collection::vec(line(), 0..14),
     );
-    parts.prop_map(|(faults, list_lag, poller, was_adopted_before, limited, engine, lines)| Story {
+    parts.prop_map(|(faults, (list_lag, list_age), poller, was_adopted_before, limited, engine, lines)| Story {
         faults,
         list_lag,
+        list_age,
         poller,
         was_adopted_before,
         limited,
@@ -103,6 +105,7 @@ fn told(story: &Story) -> World {
     let mut world = World::starting();
     world.faults = story.faults.iter().copied().collect();
     world.starts.list_lag = seconds(story.list_lag);
+    world.starts.list_age = seconds(story.list_age);
     world.around.poller = story.poller;
     world.starts.limited = story.limited;
     world.starts.engine = story.engine.clone();

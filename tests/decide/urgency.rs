@@ -1,7 +1,6 @@
 //! How urgent a call is, and how often one is made for ids that Athena doesn't know.
 
-use athena_session_operator::api::session::{AthenaSession, StartAttempt, StartOutcome};
-use athena_session_operator::api::start::SessionStart;
+use athena_session_operator::api::session::AthenaSession;
 use athena_session_operator::athena::port::{ErrorClass, Operation, SessionState};
 use athena_session_operator::athena::quota::Priority;
 use athena_session_operator::session::decide::{Step, decide};
@@ -51,25 +50,6 @@ fn an_intent_alone_makes_no_look_urgent() {
         ("this process saw it", object(), known.clone(), Step::Look, [Poll, FreshLook, FreshLook]),
     ] {
         assert_eq!(priorities(&object, &knowledge, &step), expected, "{what}");
-    }
-}
-
-#[test]
-fn a_list_is_urgent_only_where_a_session_may_have_been_started() {
-    use Priority::{FreshLook, Start};
-    let find = Step::Find { work_group: WORK_GROUP.to_owned() };
-    let mut object = object();
-    (object.spec.session_id, object.spec.start) = (None, Some(SessionStart::default()));
-    for (outcome, expected) in [
-        (None, [Start; 3]),
-        (Some(StartOutcome::Refused), [Start; 3]),
-        (Some(StartOutcome::Unknown), [Start, FreshLook, FreshLook]),
-    ] {
-        let status = object.status.get_or_insert_default();
-        status.observed_generation = Some(1);
-        status.start_attempt =
-            outcome.map(|outcome| StartAttempt { at: time(seconds(0)), outcome, engine_version: None });
-        assert_eq!(priorities(&object, &Knowledge::default(), &find), expected, "{outcome:?}");
     }
 }
 

@@ -1,6 +1,7 @@
 //! The pure half of the Athena informer, without Athena or a clock.
 //!
 //! - [`engine`]: when the engine of the work group is asked for.
+//! - [`full_lists`]: one complete list for all objects that ask for a proof of absence.
 //! - [`table`]: what the targets of the design cost, in calls.
 //! - [`properties`]: what must hold, in thousands of random stories. A failure prints the smallest story that shows
 //!   it; PROPTEST_CASES sets how many are tried.
@@ -10,6 +11,7 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod engine;
+mod full_lists;
 mod model;
 mod properties;
 mod table;

@@ -6,7 +6,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
+use athena_session_operator::athena::informer::full_list::{Asker, Found, Sought, Wanted};
 use athena_session_operator::athena::informer::plan::{Ask, Failure, Listed, Pace, Plan, Sighting};
+use athena_session_operator::athena::marker::Marker;
 use athena_session_operator::athena::port::{ErrorClass, Operation, SessionState, SessionStatus};
 use athena_session_operator::timing::Timing;
 use jiff::Timestamp;
@@ -67,7 +69,7 @@ impl Session {
             started_at: Some(Timestamp::from_millisecond(1_800_000_000_000 + self.start).unwrap()),
             idle_since: None,
             ended_at: None,
-            marker: None,
+            marker: Some(Box::new(mark(&self.id))),
             engine: None,
         }
     }
@@ -99,6 +101,12 @@ pub enum Act {
     Fails(Operation, Option<ErrorClass>),
     /// Another account answers; then the first one again.
     Reset,
+    /// An object asks for a complete list, by the mark that a session of this name would bear.
+    Ask(String),
+    /// An object asks for a complete list, for the session of this id.
+    Search(String),
+    /// The object asks once more, since lists couldn't be had.
+    AskAgain(Asker),
 }
 
 /// A call, and when it was sent.
@@ -115,6 +123,8 @@ pub struct World {
     pub latency: Duration,
     pub lag: Duration,
     pub tokens: Tokens,
+    /// When the objects were created, which ask by their mark; None: they ask for all sessions.
+    pub asked_since: Option<i64>,
     /// The newest start first.
     sessions: Vec<Session>,
     index: RefCell<HashMap<String, usize>>,
@@ -125,6 +135,10 @@ pub struct World {
     /// Each state that an object saw, and when.
     pub noticed: Vec<(Duration, String, SessionState)>,
     pub wakes: usize,
+    /// What objects wait for.
+    pub asking: HashMap<Asker, Wanted>,
+    /// What they were told, and when.
+    pub answers: Vec<(Duration, Wanted, Found)>,
     pub breach: Option<String>,
 }
 
@@ -136,6 +150,7 @@ impl World {
             latency: millis(50),
             lag: Duration::ZERO,
             tokens: Tokens::Keysets,
+            asked_since: None,
             sessions: Vec::new(),
             index: RefCell::default(),
             acts: BTreeMap::new(),
@@ -144,6 +159,8 @@ impl World {
             watched: HashMap::new(),
             noticed: Vec::new(),
             wakes: 0,
+            asking: HashMap::new(),
+            answers: Vec::new(),
             breach: None,
         }
     }
@@ -206,6 +223,10 @@ impl World {
                     ids.iter().for_each(|id| self.wake(id));
                     continue;
                 }
+                Ask::Tell(askers) => {
+                    askers.iter().for_each(|asker| self.hear(asker));
+                    continue;
+                }
                 Ask::Wait(until) => {
                     let until = until.map_or(end, |until| until.duration_since(at(Duration::ZERO)));
                     if until <= self.now {
@@ -248,7 +269,71 @@ impl World {
             }
             Act::Fails(operation, None) => drop(self.failing.remove(&operation)),
             Act::Fails(operation, Some(class)) => drop(self.failing.insert(operation, class)),
-            Act::Reset => self.plan.reset(at(self.now)),
+            Act::Reset => {
+                self.plan.reset(at(self.now));
+                self.asking.clone().iter().for_each(|(asker, wanted)| self.ask(asker, wanted));
+            }
+            Act::Ask(id) => {
+                let Marker { cluster, uid, .. } = mark(&id);
+                self.ask_for(id, Sought::Mark { cluster, uid });
+            }
+            Act::Search(id) => self.ask_for(id.clone(), Sought::Session(id)),
+            Act::AskAgain(asker) => {
+                if let Some(wanted) = self.asking.get(&asker).cloned() {
+                    self.ask(&asker, &wanted);
+                }
+            }
+        }
+    }
+
+    fn ask_for(&mut self, id: String, sought: Sought) {
+        let mut wanted =
+            Wanted { work_group: String::new(), sought, since: None, after: Some(at(self.now)), is_pressing: true };
+        if let (Sought::Mark { .. }, Some(since)) = (&wanted.sought, self.asked_since) {
+            wanted.since = Some(Timestamp::from_millisecond(1_800_000_000_000 + since).unwrap());
+        }
+        let asker = ("team-a".to_owned(), id);
+        self.ask(&asker, &wanted);
+        self.asking.insert(asker, wanted);
+    }
+
+    fn ask(&mut self, asker: &Asker, wanted: &Wanted) {
+        self.plan.ask_for_list(asker, wanted, at(self.now));
+    }
+
+    fn hear(&mut self, asker: &Asker) {
+        let Some(wanted) = self.asking.get(asker).cloned() else { return };
+        match self.plan.list_answer(asker, &wanted) {
+            None => {}
+            Some(Found::Failed) => self.act_at(self.now + seconds(1), Act::AskAgain(asker.clone())),
+            Some(found) => {
+                self.judge_list(&wanted, &found);
+                self.asking.remove(asker);
+                self.answers.push((self.now, wanted, found));
+            }
+        }
+    }
+
+    /// What a list is said to lack isn't there; nor does it speak for what was before the object asked.
+    fn judge_list(&mut self, wanted: &Wanted, found: &Found) {
+        let id = match &wanted.sought {
+            Sought::Mark { uid, .. } => uid.strip_prefix("uid-of-").unwrap(),
+            Sought::Session(id) => id,
+        };
+        match found {
+            Found::Shown(shown) if shown.id != id => self.breach = Some(format!("{} was shown for {id}", shown.id)),
+            Found::Lacking(list) => {
+                let began = list.began - at(Duration::ZERO);
+                let was_there = began.checked_sub(self.lag).and_then(|when| self.session(id)?.state_at(when));
+                // Offsets shift when sessions come and go: a list may then miss one, which the second list shows.
+                if was_there.is_some_and(|it| !it.is_ended()) && self.tokens == Tokens::Keysets {
+                    self.breach = Some(format!("the list of {began:?} lacks {id}, which was there"));
+                }
+                if wanted.after.is_some_and(|after| list.began < after) {
+                    self.breach = Some(format!("the list of {began:?} was begun before {id} was asked for"));
+                }
+            }
+            _ => {}
         }
     }
 
@@ -403,6 +488,12 @@ impl World {
         };
         self.watched.keys().filter(|id| !is_right(id)).cloned().collect()
     }
+}
+
+/// The mark of the object that has started a session.
+fn mark(id: &str) -> Marker {
+    let [cluster, namespace] = ["cluster-1", "team-a"].map(str::to_owned);
+    Marker { cluster, namespace, name: id.to_owned(), uid: format!("uid-of-{id}") }
 }
 
 fn is_listed(state: &SessionState, filter: Option<&SessionState>) -> bool {

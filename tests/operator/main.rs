@@ -39,6 +39,7 @@ mod races;
 mod readiness;
 mod record;
 mod refusals;
+mod restarts;
 mod restored;
 mod retain;
 mod roles;

@@ -65,6 +65,9 @@ impl Plan {
         if *asked == Asked::Sweep && refused {
             self.sweep.take_if(|sweep| sweep.is_in_midst());
         }
+        if *asked == Asked::FullList && refused {
+            self.drop_full_list();
+        }
     }
 
     pub(super) fn drop_hunt(&mut self) {
@@ -77,6 +80,7 @@ impl Plan {
     pub(super) fn read(&mut self, asked: &Asked, mut listed: Listed, sent: Instant, now: Instant) {
         let walk = match asked {
             Asked::Sweep => self.sweep.as_ref(),
+            Asked::FullList => self.full.walk(),
             _ => self.hunt.as_ref().map(|hunt| &hunt.walk),
         };
         let Some(walk) = walk else { return };
@@ -84,6 +88,9 @@ impl Plan {
             depth.read(walk.page(), &listed);
         }
         let oldest = oldest_on(&listed);
+        if *asked == Asked::FullList {
+            self.read_full_list(&listed, sent, now);
+        }
         let (mut ends, mut shown) = (0, 0);
         for (id, status) in std::mem::take(&mut listed.sessions) {
             let is_end = status.state.is_ended();
@@ -101,6 +108,7 @@ impl Plan {
         }
         match asked {
             Asked::Sweep => self.turn_sweep(listed.next_token, shown, now),
+            Asked::FullList => {}
             _ => self.turn_hunt(listed.next_token, oldest, ends, now),
         }
     }

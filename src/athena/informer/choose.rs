@@ -10,7 +10,7 @@ use super::words::Ask;
 
 /// Fewer are never worth a hunt, which reads two lists.
 const FEW: usize = 2;
-/// So many calls that are more urgent go before one page of a sweep.
+/// So many calls that are more urgent go before one page of a sweep, or of a complete list.
 pub(super) const AHEAD: u32 = 3;
 
 /// Which way sessions are looked at, at a moment.
@@ -55,6 +55,7 @@ impl Plan {
             entry.watch.is_some() || entry.sight.as_ref().is_some_and(|sight| now < sight.at + steady * 2)
         };
         self.store.retain(|_, entry| is_kept(entry));
+        self.tidy_full_list(now);
         if self.priced.is_some_and(|priced| priced + steady * 10 <= now) {
             self.price_sweep((self.sweep_calls / 2).max(1), now);
         }
@@ -157,23 +158,31 @@ impl Plan {
         Some(spaced.map_or(first, |spaced| first.max(spaced)))
     }
 
-    /// A hunt and single calls take turns, and now and then the sweep goes on.
+    /// A hunt and single calls take turns, and now and then the sweep goes on, or the complete list: these two take turns, too.
     pub(super) fn choose(&self, ways: Ways, now: Instant) -> Option<Asked> {
         let listing = !self.is_listing_in_trouble(now);
         let sweep = (self.sweep.is_some() && listing).then_some(Asked::Sweep);
-        if sweep.is_some() && self.ahead >= AHEAD {
-            return sweep;
+        let full_list = (self.full.is_under_way() && listing).then_some(Asked::FullList);
+        let long = if self.was_full_list { sweep.or(full_list) } else { full_list.or(sweep) };
+        if long.is_some() && self.ahead >= AHEAD {
+            return long;
         }
         let hunt = (self.hunt.is_some() && listing).then_some(Asked::Hunt);
         let single = self.next_single(ways, now).filter(|(at, _)| *at <= now).map(|(_, id)| Asked::Status(id));
         let urgent = if self.was_single { hunt.or(single) } else { single.or(hunt) };
-        urgent.or(sweep)
+        urgent.or(long)
     }
 
     pub(super) fn ask(&mut self, asked: Asked, now: Instant) -> Ask {
-        self.ahead = if asked == Asked::Sweep { 0 } else { self.ahead.saturating_add(1) };
-        if asked != Asked::Sweep {
-            self.was_single = asked != Asked::Hunt;
+        match asked {
+            Asked::Sweep | Asked::FullList => {
+                self.ahead = 0;
+                self.was_full_list = asked == Asked::FullList;
+            }
+            Asked::Status(_) | Asked::Hunt => {
+                self.ahead = self.ahead.saturating_add(1);
+                self.was_single = asked != Asked::Hunt;
+            }
         }
         let ask = match &asked {
             Asked::Status(id) => {
@@ -184,6 +193,7 @@ impl Plan {
             }
             Asked::Sweep => self.sweep.as_ref().map(|sweep| sweep.ask(false)),
             Asked::Hunt => self.hunt.as_ref().map(|hunt| hunt.walk.ask(hunt.urgent)),
+            Asked::FullList => self.full.walk().map(|walk| walk.ask(false)),
         };
         self.asked = Some(asked);
         ask.unwrap_or(Ask::Wait(Some(now + self.timing.near())))
@@ -223,7 +233,8 @@ impl Plan {
         let single = self.next_single(ways, now).map(|(at, _)| at);
         let troubles = [self.listing, self.status].map(|trouble| trouble.map(|trouble| trouble.retry_at));
         let retries = troubles.into_iter().flatten().filter(|retry_at| *retry_at > now && self.is_wanted());
-        let until = [gathered, sweep, single].into_iter().chain(hunts).flatten().chain(retries).min();
+        let full_list = self.full.next(&self.timing);
+        let until = [gathered, sweep, single, full_list].into_iter().chain(hunts).flatten().chain(retries).min();
         until.map(|until| until.max(now + self.timing.changing / 100))
     }
 }

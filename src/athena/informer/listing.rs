@@ -10,6 +10,8 @@ use crate::athena::port::SessionState;
 /// A sweep shows all that haven't ended: the list without a filter, and the two states that it leaves out.
 pub(super) const SWEEP: &[Option<SessionState>] =
     &[None, Some(SessionState::Degraded), Some(SessionState::Terminating)];
+/// Misses no session.
+pub(super) const EVERY_STATE: &[Option<SessionState>] = &SessionState::FILTERS;
 const STARTED: &[Option<SessionState>] = &[None];
 const ENDED: &[Option<SessionState>] = &[Some(SessionState::Terminated), Some(SessionState::Failed)];
 

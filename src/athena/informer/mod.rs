@@ -8,6 +8,7 @@ mod answers;
 mod choose;
 mod demand;
 pub mod engine;
+pub mod full_list;
 mod hunt;
 mod listing;
 pub mod plan;
@@ -21,6 +22,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::mpsc;
 
+use self::full_list::Asker;
 pub use self::plan::Pace;
 pub use self::poller::Poller;
 use super::engine::EngineKnowledge;
@@ -35,6 +37,8 @@ use crate::timing::Timing;
 pub enum News {
     /// This session has changed, or whoever names it is to ask for himself.
     Session(String),
+    /// There is an answer for this object, which has asked for a complete list.
+    Listed(Asker),
     /// All sessions of this work group have been listed.
     Swept {
         /// How it is reached.
@@ -99,6 +103,10 @@ impl Informer {
     fn wake(&self, id: String) {
         // Nobody listens at shutdown.
         let _ = self.news.send(News::Session(id));
+    }
+
+    fn listed(&self, asker: Asker) {
+        let _ = self.news.send(News::Listed(asker));
     }
 
     fn engine_learned(&self, way: &Way, work_group: &str) {

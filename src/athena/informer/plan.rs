@@ -12,6 +12,7 @@
 //!   missing from a sweep ─────────► as if a change were expected: it has ended, or the list is wrong
 //!   not known yet ───────── few ──► whoever watches it asks
 //!                        └─ many ─► a sweep, at once
+//!   a proof of absence is wanted ─► one complete list in every state, for all who have asked
 //! ```
 //!
 //! A hunt and a sweep are given up for calls of their own as soon as they have cost as many as those would, so that
@@ -21,6 +22,8 @@
 use std::time::{Duration, Instant};
 
 use super::choose::AHEAD;
+use super::full_list::FullLists;
+pub use super::full_list::{Asker, Found, FullList, Shown, Sought, Wanted};
 use super::hunt::{Depths, Hunt};
 use super::listing::Walk;
 pub use super::store::{Pace, Sight};
@@ -36,6 +39,7 @@ pub(super) enum Asked {
     Status(String),
     Sweep,
     Hunt,
+    FullList,
 }
 /// The sessions of a work group, and what to ask about them.
 #[derive(Debug)]
@@ -61,6 +65,7 @@ pub struct Plan {
     pub(super) priced: Option<Instant>,
     pub(super) swept: Option<Swept>,
     pub(super) hunt: Option<Hunt>,
+    pub(super) full: FullLists,
     pub(super) depths: Depths,
     /// When each kind of hunt may begin again.
     pub(super) next_started: Option<Instant>,
@@ -69,8 +74,10 @@ pub struct Plan {
     pub(super) vain_hunts: u32,
     /// Whether the last call that had precedence was GetSessionStatus.
     pub(super) was_single: bool,
-    /// How many calls in a row had precedence over a sweep that goes on.
+    /// How many calls in a row had precedence over a sweep or a complete list that goes on.
     pub(super) ahead: u32,
+    /// Whether the last page of these two was the complete list's.
+    pub(super) was_full_list: bool,
     pub(super) listing: Option<Trouble>,
     pub(super) status: Option<Trouble>,
     pub(super) status_asked: Option<Instant>,
@@ -97,12 +104,14 @@ impl Plan {
             priced: None,
             swept: None,
             hunt: None,
+            full: FullLists::default(),
             depths: Depths::default(),
             next_started: None,
             next_ended: None,
             vain_hunts: 0,
             was_single: false,
             ahead: 0,
+            was_full_list: false,
             listing: None,
             status: None,
             status_asked: None,
@@ -170,13 +179,19 @@ impl Plan {
         self.tidy(now);
         let demand = self.demand(now);
         self.settle_wishes(&demand, now);
+        self.refuse_lists(now);
         if !self.woken.is_empty() {
             return Ask::Wake(std::mem::take(&mut self.woken));
         }
+        let answered = self.answered_askers();
+        if !answered.is_empty() {
+            return Ask::Tell(answered);
+        }
         let ways = self.ways(&demand, now);
         self.begin_listings(&demand, ways, now);
+        self.begin_full_list(now);
         let chosen = self.choose(ways, now);
-        let is_alone = chosen == Some(Asked::Sweep) && self.ahead < AHEAD;
+        let is_alone = chosen == Some(Asked::Sweep) && self.ahead < AHEAD && !self.full.is_wanted();
         self.only_sweep_since = is_alone.then_some(now);
         match chosen {
             Some(asked) => self.ask(asked, now),
@@ -210,7 +225,10 @@ impl Plan {
 
     /// ListSessions, as [`Plan::next`] said it, sent at `sent`, was answered so.
     pub fn page_answered(&mut self, answer: Result<Listed, Failure>, sent: Instant, now: Instant) {
-        let Some(asked) = self.asked.take_if(|asked| matches!(asked, Asked::Sweep | Asked::Hunt)) else { return };
+        let Some(asked) = self.asked.take_if(|asked| matches!(asked, Asked::Sweep | Asked::Hunt | Asked::FullList))
+        else {
+            return;
+        };
         match answer {
             Ok(listed) => {
                 self.listing = None;
@@ -269,12 +287,14 @@ impl Plan {
     /// Whether there is anything to do, now or later.
     #[must_use]
     pub fn is_wanted(&self) -> bool {
-        self.counting || self.store.values().any(|entry| entry.watch.is_some())
+        self.counting || self.full.is_wanted() || self.store.values().any(|entry| entry.watch.is_some())
     }
 
-    /// Another AWS account answers by now: nothing is known. Who is watched stays so.
+    /// Another AWS account answers by now: nothing is known. Who is watched stays so, and who waits for a list still does.
     pub fn reset(&mut self, now: Instant) {
-        let fresh = Self { counting: self.counting, sweeps: self.sweeps, ..Self::new(self.timing) };
+        self.full.reset();
+        let full = std::mem::take(&mut self.full);
+        let fresh = Self { counting: self.counting, sweeps: self.sweeps, full, ..Self::new(self.timing) };
         let store = std::mem::replace(self, fresh).store;
         for (id, entry) in store {
             if let Some(watch) = entry.watch {

@@ -11,6 +11,7 @@ use tokio::time::{sleep, sleep_until};
 use tracing::{error, warn};
 
 use super::engine::EngineWatch;
+use super::full_list::{Asker, Found, Wanted, endless};
 use super::plan::{Ask, Failure, Pace, Plan, Sighting};
 use super::{Census, Informer};
 use crate::athena::engine::EngineKnowledge;
@@ -69,6 +70,33 @@ impl Poller {
     /// Nobody wants to hear of this session any more.
     pub fn unwatch(&self, id: &str) {
         self.inner().plan.unwatch(id);
+    }
+
+    /// An object asks for a complete list of the work group. To be said as often as one likes. The object gets a pass when
+    /// there is an answer.
+    pub fn ask_for_list(self: &Arc<Self>, asker: &Asker, wanted: &Wanted) {
+        let mut inner = self.inner();
+        if inner.plan.ask_for_list(asker, wanted, Instant::now()) {
+            self.changed.notify_one();
+        }
+        self.run(&mut inner);
+    }
+
+    /// The object waits for no list any more.
+    pub fn forget_asker(&self, asker: &Asker) {
+        self.inner().plan.forget_asker(asker);
+    }
+
+    /// What lists have shown of what the object asked for, or why there are none. None: there is no answer yet, or it was
+    /// fetched already.
+    pub fn list_answer(&self, asker: &Asker, wanted: &Wanted) -> Option<Result<Found, CallError>> {
+        let mut inner = self.inner();
+        match inner.plan.list_answer(asker, wanted)? {
+            // Where lists can be had again by now, the object asks once more.
+            Found::Failed => inner.trouble.clone().map(Err),
+            Found::Endless => Some(Err(endless())),
+            found => Some(Ok(found)),
+        }
     }
 
     /// Whether all sessions are to be counted.
@@ -204,6 +232,7 @@ impl Poller {
             };
             match ask {
                 Ask::Wake(ids) => ids.into_iter().for_each(|id| self.informer.wake(id)),
+                Ask::Tell(askers) => askers.into_iter().for_each(|asker| self.informer.listed(asker)),
                 Ask::Wait(until) => tokio::select! {
                     () = self.rest(until) => {}
                     // An error means that nobody reports calls any more.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use super::full_list::Asker;
 use super::store::{Pace, Sight};
 pub use crate::athena::port::Listed;
 use crate::athena::port::{ErrorClass, SessionState};
@@ -46,6 +47,8 @@ pub enum Sighting<'a> {
 pub enum Ask {
     /// There is news of these watched sessions.
     Wake(Vec<String>),
+    /// There are answers for these objects, which have asked for complete lists.
+    Tell(Vec<Asker>),
     /// Nothing until then, or until something is watched; ask again.
     Wait(Option<Instant>),
     /// Call GetSessionStatus.

@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use athena_session_operator::api::FINALIZER;
 use athena_session_operator::api::session::{AthenaSession, DeletionPolicy, TerminationReason};
+use athena_session_operator::athena::informer::full_list::{Found, Shown};
 use athena_session_operator::athena::port::Account;
 use athena_session_operator::athena::port::{CallError, ErrorClass, Operation, Session, SessionState, SessionStatus};
 use athena_session_operator::session::decide::Step;
 use kube::ResourceExt;
 
 use super::{Fault, World};
-use crate::fixtures::{HOME, SESSION, TIMING, at, error};
+use crate::fixtures::{HOME, SESSION, TIMING, at, error, lacking};
 
 impl World {
     pub(super) fn call(&mut self, object: &AthenaSession, step: &Step) {
@@ -101,8 +102,8 @@ impl World {
         {
             return Err(class);
         }
-        if let Step::Find { work_group } = step {
-            self.answer_find(work_group);
+        if let Step::Find { wanted } = step {
+            self.answer_find(wanted);
             return if fault == Fault::CutAfter { Err(ErrorClass::Unavailable) } else { Ok(()) };
         }
         let asked = self.knowledge.session_id(object) == Some(SESSION);
@@ -129,14 +130,23 @@ impl World {
         if matches!(fault, Fault::CutAfter | Fault::Late) {
             return Err(ErrorClass::Unavailable);
         }
+        let began = at(self.elapsed.saturating_sub(self.starts.list_age));
         let (knowledge, real) = (&mut self.knowledge, self.around.real);
         match (step, answer) {
             (Step::Identify, _) => {
                 self.scope.confirmed_at = Some(now.tick);
                 knowledge.identified();
             }
-            (Step::Search { work_group }, found) => {
-                knowledge.searched(found.filter(|_| *work_group == real), work_group, now, &TIMING);
+            (Step::Search { wanted }, found) => {
+                let found = found.filter(|_| wanted.work_group == real);
+                let shown = found.map(|status| Shown { id: SESSION.to_owned(), status, at: now.tick });
+                knowledge.listed(
+                    wanted,
+                    shown.map_or_else(|| lacking(began, now), Found::Shown),
+                    &self.scope,
+                    now,
+                    &TIMING,
+                );
             }
             (_, None) => return Err(ErrorClass::NotFoundOrInvalid),
             (Step::Describe, Some(status)) => {

@@ -84,6 +84,7 @@ impl World {
     fn steps_for(&mut self, cached: &AthenaSession) -> Outcome {
         let mut object = cached.clone();
         let began = at(self.elapsed).tick;
+        self.knowledge.asked = None;
         let mut read_at: Option<Duration> = None;
         for _ in 0..MOST_STEPS {
             let now = at(self.elapsed);
@@ -165,6 +166,14 @@ impl World {
                 | Step::LookAtWorkloads
                 | Step::Expire => {
                     self.run_errand(&object, &step);
+                    self.spring();
+                    if self.killed {
+                        return Outcome::Broken;
+                    }
+                    continue;
+                }
+                Step::Search { wanted } | Step::Find { wanted } if !self.has_list(wanted) => {
+                    self.knowledge.asked = Some(wanted.clone());
                     self.spring();
                     if self.killed {
                         return Outcome::Broken;

@@ -5,8 +5,9 @@ use std::time::Duration;
 use athena_session_operator::api::session::{AthenaSession, AthenaSessionStatus, StartOutcome, WorkGroupRef};
 use athena_session_operator::api::start::{SessionStart, StartBounds};
 use athena_session_operator::athena::engine::{Engine, EngineKnowledge};
+use athena_session_operator::athena::informer::full_list::{Found, Shown, Sought, Wanted};
 use athena_session_operator::athena::marker::Marker;
-use athena_session_operator::athena::port::{ErrorClass, Listed, SessionState, SessionStatus, StartRequest};
+use athena_session_operator::athena::port::{ErrorClass, SessionState, SessionStatus, StartRequest};
 use athena_session_operator::session::decide::Step;
 use athena_session_operator::session::workload::State;
 use athena_session_operator::work_group::places::Stake;
@@ -14,7 +15,7 @@ use athena_session_operator::work_group::terms::{Crowd, Place};
 use kube::ResourceExt;
 
 use super::{Fault, World, around};
-use crate::fixtures::{CLUSTER, SESSION, TIMING, at, seconds, status};
+use crate::fixtures::{CLUSTER, SESSION, TIMING, at, lacking, seconds, status};
 
 /// How long after a call that got no answer its effect may come.
 const LATE: Duration = Duration::from_secs(15);
@@ -36,6 +37,8 @@ pub struct Starts {
     pub token_life: Duration,
     /// How long it takes until a session is listed.
     pub list_lag: Duration,
+    /// How long ago the list began that objects are told of.
+    pub list_age: Duration,
     /// The UID of the object that the session was started for.
     pub started_by: Option<String>,
     /// The object was let go whatever was started for it.
@@ -62,6 +65,7 @@ impl Default for Starts {
             is_raced: false,
             token_life: seconds(3600),
             list_lag: Duration::ZERO,
+            list_age: Duration::ZERO,
             started_by: None,
             retained: false,
             engine: EngineKnowledge::default(),
@@ -156,20 +160,28 @@ impl World {
         Ok(())
     }
 
-    pub(super) fn answer_find(&mut self, work_group: &str) {
-        let is_listed = self.elapsed >= self.starts.started_at + self.starts.list_lag;
-        let state = self.session.clone().filter(|_| is_listed && work_group == self.around.real);
-        let sessions = state.iter().map(|state| (SESSION.to_owned(), self.shown(state))).collect();
-        let uid = self.object.as_ref().and_then(ResourceExt::uid).unwrap_or_default();
-        // All filters at once: how pages follow each other is another matter.
-        let (found, _) = Listed { sessions, next_token: None }.marked(CLUSTER, &uid, None);
+    /// The list that the informer has made for all who have asked began so long ago. An object that needs a later one waits.
+    pub(super) fn has_list(&self, wanted: &Wanted) -> bool {
+        let began = self.elapsed.checked_sub(self.starts.list_age);
+        let began = began.map(|began| at(began).tick);
+        began.is_some_and(|began| wanted.after.is_none_or(|after| began >= after))
+    }
+
+    pub(super) fn answer_find(&mut self, wanted: &Wanted) {
+        let began = self.elapsed.saturating_sub(self.starts.list_age);
+        let is_listed = began >= self.starts.started_at + self.starts.list_lag;
+        let state = self.session.clone().filter(|_| is_listed && wanted.work_group == self.around.real);
+        let is_sought = |status: &SessionStatus| {
+            status.marker.as_ref().is_some_and(|marker| {
+                let mark = Sought::Mark { cluster: marker.cluster.clone(), uid: marker.uid.clone() };
+                wanted.sought == mark
+            })
+        };
+        let shown = state.map(|state| self.shown(&state)).filter(is_sought);
+        let shown = shown.map(|status| Found::Shown(Shown { id: SESSION.to_owned(), status, at: at(began).tick }));
         let now = at(self.elapsed);
-        for _ in 0..SessionState::FILTERS.len() {
-            self.knowledge.marked(found.clone(), None, work_group, now, &TIMING);
-            if found.is_some() {
-                return;
-            }
-        }
+        let found = shown.unwrap_or_else(|| lacking(at(began), now));
+        self.knowledge.listed(wanted, found, &self.scope, now, &TIMING);
     }
 
     /// What was called without an answer comes to pass.

@@ -1,0 +1,165 @@
+//! What a complete list proves to an object (S3, S7), which others may have asked for before.
+
+use std::time::Duration;
+
+use athena_session_operator::api::start::SessionStart;
+use athena_session_operator::athena::informer::full_list::{Found, Shown, Sought, Wanted};
+use athena_session_operator::athena::port::{ErrorClass, Operation, Scope, SessionState};
+use athena_session_operator::session::decide::Step;
+use athena_session_operator::session::knowledge::Knowledge;
+use proptest::prelude::*;
+
+use crate::fixtures::{
+    CLUSTER, SESSION, TIMING, WORK_GROUP, at, error, home, lacking, minutes, object, seconds, status,
+};
+use crate::world::{Event, Fault, World, config, reason};
+
+/// A list is wanted, by the object's mark.
+fn wanted() -> Wanted {
+    let sought = Sought::Mark { cluster: CLUSTER.to_owned(), uid: "uid-1".to_owned() };
+    Wanted { work_group: WORK_GROUP.to_owned(), sought, since: None, after: None, is_pressing: true }
+}
+
+#[derive(Clone, Debug)]
+enum What {
+    /// StartSession is called, and fails so, so many seconds later.
+    Call(ErrorClass, u64),
+    /// The operator is started anew, and finds the object.
+    Restart,
+    /// A list comes that began so many seconds ago and doesn't show the mark.
+    List(u64),
+    /// Another account answers from now on.
+    Moves,
+}
+
+fn what() -> impl Strategy<Value = What> {
+    let class = prop::sample::select(vec![ErrorClass::Unavailable, ErrorClass::AlreadyStarted]);
+    prop_oneof![
+        2 => (class, 0..12u64).prop_map(|(class, takes)| What::Call(class, takes)),
+        1 => Just(What::Restart),
+        1 => Just(What::Moves),
+        6 => prop_oneof![0..5u64, 0..200u64].prop_map(What::List),
+    ]
+}
+
+/// The object as an earlier process left it.
+fn found(knowledge: &mut Knowledge, scope: &Scope, now: Duration) {
+    let mut object = object();
+    (object.spec.session_id, object.spec.start) = (None, Some(SessionStart::default()));
+    knowledge.found(&object, scope, at(now));
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn no_list_from_before_the_last_call_or_the_first_look_proves_anything(
+        story in prop::collection::vec((0..100u64, what()), 0..20)
+    ) {
+        // Later than the oldest list can have begun.
+        let (mut now, mut scope) = (seconds(1_000), home());
+        let mut knowledge = Knowledge::default();
+        found(&mut knowledge, &scope, now);
+        let mut proven_from = now;
+        let mut proofs: Vec<Duration> = Vec::new();
+        for (gap, what) in story {
+            now += seconds(gap);
+            found(&mut knowledge, &scope, now);
+            match what {
+                What::Call(class, takes) => {
+                    knowledge.starting(at(now));
+                    now += seconds(takes);
+                    knowledge.failed(error(Operation::StartSession, class), at(now), &TIMING, 1.0);
+                    proven_from = now;
+                    proofs.clear();
+                }
+                What::Restart => {
+                    knowledge = Knowledge::default();
+                    found(&mut knowledge, &scope, now);
+                    proven_from = now;
+                    proofs.clear();
+                }
+                What::List(age) => {
+                    let began = now - seconds(age);
+                    knowledge.listed(&wanted(), lacking(at(began), at(now)), &scope, at(now), &TIMING);
+                    if began >= proven_from && scope.since.is_none_or(|since| at(began).tick >= since) {
+                        proofs.push(began);
+                    }
+                }
+                What::Moves => {
+                    scope.since = Some(at(now).tick);
+                    found(&mut knowledge, &scope, now);
+                    proofs.clear();
+                }
+            }
+            let unlisted = knowledge.start.unlisted;
+            prop_assert_eq!(unlisted.is_some(), !proofs.is_empty(), "{:?}", proofs);
+            if let Some((first, last)) = unlisted {
+                prop_assert!(at(proven_from).tick <= first && first <= last);
+                prop_assert!(proofs.iter().any(|began| at(*began).tick == last));
+            }
+            let first = proofs.first().copied().unwrap_or_default();
+            let are_apart = proofs.iter().any(|began| *began >= first + TIMING.quiet());
+            // What was proven before the account changed was proven all the same.
+            let has_moved = scope.since.is_some_and(|since| since >= at(proven_from).tick);
+            prop_assert!(has_moved || knowledge.is_unstarted() == are_apart, "{:?}", proofs);
+        }
+    }
+}
+
+/// The informer has a list under way when the object asks: the object waits for the next one.
+#[test]
+fn an_object_waits_for_a_list_that_began_after_its_last_call() {
+    let mut world = World::starting();
+    world.starts.list_age = seconds(30);
+    world.faults.push_back(Fault::Late);
+    world.run_for(seconds(25));
+    assert_eq!(world.count(Operation::StartSession), 1, "{}", world.told());
+    assert!(world.knowledge.start.unlisted.is_none());
+    world.run_for(minutes(3));
+    assert_eq!(world.recorded().session_id.as_deref(), Some(SESSION));
+    assert_eq!((world.breach.as_deref(), world.starts.started_by.as_deref()), (None, Some("uid-1")));
+}
+
+#[test]
+fn a_deleted_object_goes_after_two_lists_a_quiet_time_apart_however_old_they_are() {
+    for age in [0, 5, 40] {
+        let mut world = World::starting();
+        world.starts.list_age = seconds(age);
+        world.event(&Event::Restart);
+        world.event(&Event::Delete);
+        let quiet = TIMING.quiet();
+        world.run_for(quiet);
+        assert!(world.object.is_some(), "age {age}: let go within the quiet time: {}", world.told());
+        assert!(world.run_until(quiet * 4, |world| world.object.is_none()), "age {age}: {}", world.told());
+        assert_eq!(world.count(Operation::ListSessions), 2, "age {age}");
+        assert_eq!(world.breach, None);
+    }
+}
+
+/// While a list is awaited the object's status is written, and its other waits go on.
+#[test]
+fn an_object_that_waits_for_a_list_says_where_it_stands() {
+    let mut world = World::starting();
+    world.starts.list_age = minutes(60);
+    world.event(&Event::Restart);
+    world.event(&Event::Delete);
+    world.run_for(minutes(5));
+    let asks = world.steps.iter().filter(|step| matches!(step, Step::Find { .. })).count();
+    assert!((1..=10).contains(&asks), "{asks}");
+    assert_eq!(reason(&world), "Terminating");
+    assert_eq!((world.writes.len(), world.count(Operation::ListSessions)), (1, 0));
+}
+
+/// A mark is positive evidence however the list came to be, unless another account said so.
+#[test]
+fn a_mark_from_another_account_counts_for_nothing() {
+    for (since, is_ours) in [(None, true), (Some(90), true), (Some(110), false)] {
+        let scope = Scope { since: since.map(|since| at(seconds(since)).tick), ..home() };
+        let mut knowledge = Knowledge::default();
+        found(&mut knowledge, &scope, seconds(1));
+        let shown = Shown { id: SESSION.to_owned(), status: status(&SessionState::Idle), at: at(seconds(100)).tick };
+        knowledge.listed(&wanted(), Found::Shown(shown), &scope, at(seconds(120)), &TIMING);
+        assert_eq!(knowledge.start.id.is_some(), is_ours, "{since:?}");
+    }
+}
