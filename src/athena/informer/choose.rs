@@ -234,6 +234,7 @@ impl Plan {
         let troubles = [self.listing, self.status].map(|trouble| trouble.map(|trouble| trouble.retry_at));
         let retries = troubles.into_iter().flatten().filter(|retry_at| *retry_at > now && self.is_wanted());
         let full_list = self.full.next(&self.timing);
+        let full_list = full_list.map(|due| self.listing.map_or(due, |trouble| due.max(trouble.retry_at)));
         let until = [gathered, sweep, single, full_list].into_iter().chain(hunts).flatten().chain(retries).min();
         until.map(|until| until.max(now + self.timing.changing / 100))
     }

@@ -15,10 +15,13 @@ use jiff::Timestamp;
 
 use super::listing::{EVERY_STATE, MOST_PAGES, Walk};
 use super::plan::Plan;
-use super::words::Listed;
+use super::words::{Listed, Trouble};
 use crate::athena::port::{CallError, ErrorClass, Operation, SessionStatus};
 pub use crate::athena::quota::Key as Asker;
 use crate::timing::Timing;
+
+/// So many failures in a row don't pass by themselves, most probably.
+const TOLD_AFTER: u32 = 3;
 
 /// What an object asks complete lists for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -122,7 +125,7 @@ impl Timing {
     /// A list begins so long after the last object has asked: after a restart, or a deletion of many, objects ask one
     /// after the other.
     fn lull(&self) -> Duration {
-        self.changing / 2
+        self.changing
     }
 
     /// The longest that a list waits for others who may ask.
@@ -277,9 +280,14 @@ impl Plan {
         std::mem::take(&mut self.full.told)
     }
 
-    /// Nobody waits for a list while none can be had: whoever asked tells people, and asks again.
+    /// Nobody waits for a list while none can be had: whoever asked tells people, and asks again. What most probably passes is
+    /// told only when it lasts; until then the list goes on by itself.
     pub(super) fn refuse_lists(&mut self, now: Instant) {
-        if self.is_listing_in_trouble(now) {
+        let lasts = |trouble: &Trouble| {
+            let may_pass = matches!(trouble.class, ErrorClass::Throttled | ErrorClass::Unavailable);
+            trouble.retry_at > now && (!may_pass || trouble.attempts >= TOLD_AFTER)
+        };
+        if self.listing.as_ref().is_some_and(lasts) {
             self.full.answer_all(&Found::Failed, |_, _| true);
         }
     }

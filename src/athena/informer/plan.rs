@@ -17,7 +17,7 @@
 //!
 //! A hunt and a sweep are given up for calls of their own as soon as they have cost as many as those would, so that
 //! nothing costs more than twice the cheaper way. Of a sweep, pages that show several sessions at once don't count for that:
-//! they are the cheaper way. Absence from a list proves nothing and is never told.
+//! they are the cheaper way. Absence from a hunt or a sweep proves nothing and is never told.
 
 use std::time::{Duration, Instant};
 

@@ -3,6 +3,7 @@
 
 mod flood;
 mod large;
+mod restart;
 mod roles;
 
 use std::time::Duration;
@@ -28,13 +29,16 @@ pub enum Attack {
     Roles,
     /// Floods Athena's quotas.
     Flood(Flood),
+    /// Deletes AthenaSessions that wait to start, while the operator is away.
+    Restart,
 }
 
 impl Attack {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Large,
         Self::Roles,
+        Self::Restart,
         Self::Flood(Flood::Create),
         Self::Flood(Flood::Terminate),
         Self::Flood(Flood::Delete),
@@ -49,6 +53,7 @@ impl Attack {
             Self::Large => "large",
             Self::Roles => "roles",
             Self::Flood(flood) => flood.name(),
+            Self::Restart => "restart",
         }
     }
 
@@ -64,6 +69,7 @@ impl Attack {
                 Self::Large => large::play(scenario, stage, progress).await,
                 Self::Roles => roles::play(scenario, stage, progress).await,
                 Self::Flood(flood) => flood::play(flood, scenario, stage, progress).await,
+                Self::Restart => restart::play(scenario, stage, progress).await,
             }
         };
         let minutes = PATIENCE.as_secs() / 60;
