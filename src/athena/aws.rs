@@ -39,6 +39,7 @@ use super::engine::Engine;
 use super::marker::Marker;
 use super::port::{CallError, ErrorClass, Listed, Operation, Session, SessionState, SessionStatus, StartRequest, Way};
 use super::recovery::Recovery;
+use super::times::Times;
 use crate::api::start::{Classification, EngineConfiguration, MonitoringConfiguration};
 use crate::metrics::Metrics;
 use crate::text::{cut, is_hidden, one_line};
@@ -184,8 +185,13 @@ impl Athena {
 
     /// How far Athena's clock is ahead of ours, by its answers so far.
     #[must_use]
-    pub fn skew(&self) -> SignedDuration {
+    pub fn skew(&self) -> Option<SignedDuration> {
         self.clock.skew()
+    }
+
+    fn athena_now(&self) -> Timestamp {
+        let wall = Timestamp::now();
+        wall.checked_add(self.skew().unwrap_or_default()).unwrap_or(wall)
     }
 
     /// What all answers so far tell of outages.
@@ -230,7 +236,7 @@ impl Athena {
         Ok(Session {
             status: SessionStatus {
                 engine: answer.engine_version.as_deref().map(engine_of),
-                ..session_status(OPERATION, answer.status, answer.description.as_deref())?
+                ..session_status(OPERATION, answer.status, answer.description.as_deref(), self.athena_now())?
             },
             work_group: one_line(&answer.work_group.ok_or_else(unusable)?),
             dpu_execution_millis: answer.statistics.and_then(|statistics| statistics.dpu_execution_in_millis),
@@ -247,7 +253,7 @@ impl Athena {
         let request = self.clients.athena.get_session_status().session_id(id).customize();
         let answer = self.observed(OPERATION, self.signed(request, credentials).send()).await?;
         require_same(OPERATION, id, answer.session_id.as_deref())?;
-        session_status(OPERATION, answer.status, None)
+        session_status(OPERATION, answer.status, None, self.athena_now())
     }
 
     /// GetWorkGroup: the engine of a work group.
@@ -283,6 +289,7 @@ impl Athena {
         if answer.next_token.is_some() && answer.next_token.as_deref() == token {
             return Err(own_error(OPERATION, ErrorClass::Invalid, "SamePage", "the next page is the same one"));
         }
+        let now = self.athena_now();
         let sessions = answer.sessions.unwrap_or_default();
         let is_page = sessions.len() <= usize::from(PAGE_SESSIONS);
         if !is_page || answer.next_token.as_ref().is_some_and(|token| token.len() > TOKEN_BYTES) {
@@ -296,11 +303,11 @@ impl Athena {
         let sessions = sessions.into_iter().filter_map(|summary| {
             // One without an id or a state tells nothing.
             let description = summary.description.as_deref();
-            let status = session_status(OPERATION, summary.status, description).ok()?;
+            let status = session_status(OPERATION, summary.status, description, now).ok()?;
             let id = summary.session_id.filter(|id| is_session_id(id))?;
             Some((id, SessionStatus { engine: effective(summary.engine_version), ..status }))
         });
-        Ok(Listed { sessions: sessions.collect(), next_token: answer.next_token })
+        Ok(Listed::of(sessions, answer.next_token))
     }
 
     /// StartSession. With the same request it is safe to repeat, as long as Athena remembers the token.
@@ -546,7 +553,7 @@ impl Intercept for OnBehalfOf {
 #[derive(Debug)]
 struct ClockReader {
     clock: Arc<Clock>,
-    sent: OnceLock<Timestamp>,
+    sent: OnceLock<Instant>,
 }
 
 impl Intercept for ClockReader {
@@ -560,7 +567,7 @@ impl Intercept for ClockReader {
         _: &RuntimeComponents,
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        self.sent.get_or_init(Timestamp::now);
+        self.sent.get_or_init(Instant::now);
         Ok(())
     }
 
@@ -573,7 +580,7 @@ impl Intercept for ClockReader {
         let date = context.response().headers().get("date");
         let date = date.and_then(|date| DateTime::from_str(date, DateTimeFormat::HttpDate).ok()).and_then(timestamp);
         if let Some((date, sent)) = date.zip(self.sent.get()) {
-            self.clock.dated(date, *sent, Timestamp::now());
+            self.clock.dated(date, *sent, Instant::now());
         }
         Ok(())
     }
@@ -596,19 +603,23 @@ fn session_status(
     operation: Operation,
     status: Option<types::SessionStatus>,
     description: Option<&str>,
+    athena_now: Timestamp,
 ) -> Result<SessionStatus, CallError> {
     let unusable = || own_error(operation, ErrorClass::Unavailable, "NoState", "the answer names no state");
     let status = status.ok_or_else(unusable)?;
-    let ended_at = status.end_date_time.and_then(timestamp);
-    Ok(SessionStatus {
-        state: status.state.as_ref().map(|state| self::state(state, ended_at)).ok_or_else(unusable)?,
+    let word = status.state.as_ref().ok_or_else(unusable)?;
+    let mut read = SessionStatus {
+        state: state(word, None),
         state_change_reason: status.state_change_reason.map(|reason| one_line(&reason)),
         started_at: status.start_date_time.and_then(timestamp),
         idle_since: status.idle_since_date_time.and_then(timestamp),
-        ended_at,
+        ended_at: status.end_date_time.and_then(timestamp),
         marker: description.and_then(Marker::parse).map(Box::new),
         engine: None,
-    })
+    };
+    // An end time that can't be is no sign of an end.
+    read.state = state(word, Times::of(&read, athena_now).ended_at);
+    Ok(read)
 }
 
 /// The engine that runs. The selected version may be AUTO, which is no engine.

@@ -5,7 +5,6 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use jiff::SignedDuration;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
@@ -37,7 +36,7 @@ impl Identity {
             account,
             confirmed_at: None,
             since: None,
-            skew: SignedDuration::ZERO,
+            skew: None,
             recovered_at: None,
         };
         Self { way, athena, scope: watch::Sender::new(scope), answer: watch::Sender::new(None) }

@@ -11,3 +11,4 @@ pub mod marker;
 pub mod port;
 pub mod quota;
 pub mod recovery;
+pub mod times;

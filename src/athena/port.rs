@@ -3,7 +3,7 @@
 //! Source: the Amazon Athena API reference, version 2017-05-18. There is no trait here, since
 //! there is one implementation ([`super::aws`]); tests run against a server that speaks the protocol.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::time::Instant;
 
@@ -13,6 +13,7 @@ use super::denial::Denial;
 use super::engine::Engine;
 use super::marker::Marker;
 use crate::api::start::{EngineConfiguration, MonitoringConfiguration};
+use crate::text::one_line;
 
 /// A session's state.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -74,10 +75,17 @@ impl SessionState {
 
     /// Reads the state from Athena's word for it. A session whose state isn't known, and that has an end time, has ended:
     /// Athena calls an ended session of Spark 3.5 STOPPED in some places. Where the state is known, the end time doesn't count.
+    /// A word that isn't written as Athena writes states, with white space around it say, is unknown, and no sign of an end.
     #[must_use]
     pub fn read(word: &str, ended_at: Option<Timestamp>) -> Self {
+        let is_athenas = |byte: u8| byte.is_ascii_uppercase() || byte == b'_';
+        if word.is_empty() || !word.bytes().all(is_athenas) {
+            // In quotes, so that people see what is wrong with the word.
+            return Self::Unknown(one_line(&format!("{word:?}")));
+        }
         match Self::from(word) {
-            Self::Unknown(word) if ended_at.is_some() => Self::Ended(word),
+            Self::Unknown(word) if ended_at.is_some() => Self::Ended(one_line(&word)),
+            Self::Unknown(word) => Self::Unknown(one_line(&word)),
             state => state,
         }
     }
@@ -120,6 +128,17 @@ impl fmt::Display for SessionState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
+}
+
+/// Which answer showed how a session stands. Only an end counts differently: a session that has ended doesn't come back, so
+/// an end is final where the answer is about this very session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Source {
+    /// A list, or the answer to TerminateSession. An end that it shows isn't final: a later call for the session may
+    /// contradict it.
+    List,
+    /// GetSession or GetSessionStatus, called for this session. An end that it shows is final.
+    Call,
 }
 
 /// Athena's `SessionStatus`: what GetSessionStatus, GetSession and ListSessions say of a session.
@@ -200,6 +219,27 @@ pub struct Listed {
     pub next_token: Option<String>,
 }
 
+impl Listed {
+    /// A page as Athena gave it. Of a session that stands on the page more than once, only the entry counts that shows it as
+    /// not ended: a page that contradicts itself is no sign of an end.
+    #[must_use]
+    pub fn of(sessions: impl IntoIterator<Item = (String, SessionStatus)>, next_token: Option<String>) -> Self {
+        let mut places: HashMap<String, usize> = HashMap::new();
+        let mut kept: Vec<(String, SessionStatus)> = Vec::new();
+        for (id, status) in sessions {
+            match places.get(&id) {
+                Some(_) if status.state.is_ended() => {}
+                Some(place) => kept[*place].1 = status,
+                None => {
+                    places.insert(id.clone(), kept.len());
+                    kept.push((id, status));
+                }
+            }
+        }
+        Self { sessions: kept, next_token }
+    }
+}
+
 /// What the poller of a session's work group says of it.
 #[derive(Clone, Copy, Debug)]
 pub enum Polled<'a> {
@@ -209,6 +249,8 @@ pub enum Polled<'a> {
         status: &'a SessionStatus,
         /// When it was asked.
         at: Instant,
+        /// Which answer said so.
+        source: Source,
     },
     /// It can't tell: the object is to ask for itself.
     AskYourself,
@@ -247,10 +289,18 @@ pub struct Scope {
     pub confirmed_at: Option<Instant>,
     /// Since when it is this account: what was answered before came from another one, or from nobody knows where.
     pub since: Option<Instant>,
-    /// How far Athena's clock is ahead of ours.
-    pub skew: SignedDuration,
+    /// How far Athena's clock is ahead of ours; None as long as Athena hasn't told.
+    pub skew: Option<SignedDuration>,
     /// When an outage of Athena last ended. Calls that failed in it may be made again at once.
     pub recovered_at: Option<Instant>,
+}
+
+impl Scope {
+    /// The time by Athena's clock, as far as that is known, when our clock shows `wall`.
+    #[must_use]
+    pub fn athena_time(&self, wall: Timestamp) -> Timestamp {
+        wall.checked_add(self.skew.unwrap_or_default()).unwrap_or(wall)
+    }
 }
 
 /// The AWS account that calls go to.

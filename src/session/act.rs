@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{Api, Resource, ResourceExt};
 use thiserror::Error;
@@ -23,7 +23,7 @@ use crate::api::{FINALIZER, is_held};
 use crate::athena::identity::Identity;
 use crate::athena::informer::full_list::{Found, Sought, Wanted};
 use crate::athena::informer::{Informer, Pace, Poller};
-use crate::athena::port::{Account, Operation, Scope};
+use crate::athena::port::{Account, Operation, Scope, Source};
 use crate::athena::quota::{Place, Priority, Quotas};
 use crate::athena::recovery::Recovery;
 use crate::events::Events;
@@ -166,7 +166,7 @@ impl Reach {
             account: Account::Unknown("there is no AthenaWorkGroup".to_owned()),
             confirmed_at: None,
             since: None,
-            skew: SignedDuration::ZERO,
+            skew: None,
             recovered_at: None,
         };
         self.identity.as_ref().map_or_else(nowhere, |identity| identity.scope())
@@ -205,7 +205,7 @@ impl Shell {
             if let (Some(poller), Some(id)) = (&poller, &id) {
                 poller.sighting(id, |polled| memory.knowledge.polled(polled, poller.work_group(), &scope, now));
             }
-            memory.knowledge.recognize(&object, &self.registry.cluster);
+            memory.knowledge.recognize(&object, &self.registry.cluster, reach.terms.is_contested);
             if memory.knowledge.shown_of_owner() != shown_before {
                 // The session is another object's, perhaps: nothing is decided on terms from before that was shown.
                 reach.terms = self.terms(&object, &memory.knowledge);
@@ -384,7 +384,8 @@ impl Shell {
         // What is recorded only keeps others' claims away until Athena has been asked.
         let recorded = object.status.as_ref().and_then(|status| status.work_group.as_deref());
         let marker = knowledge.seen.as_ref().and_then(|seen| seen.status.marker.as_deref());
-        self.registry.terms(object, knowledge.work_group.as_deref().or(recorded), marker)
+        let id = knowledge.session_id(object);
+        self.registry.terms(object, id, knowledge.work_group.as_deref().or(recorded), marker)
     }
 
     /// Takes in the answer to what an earlier pass asked for, if there is one. Whatever the object still wants, it asks for
@@ -395,7 +396,7 @@ impl Shell {
         let Some((poller, wanted)) = memory.list_asked_of.take() else { return false };
         if let Ok(Found::Shown(shown)) = &answer {
             // From now on the poller looks after this session.
-            poller.told(&shown.id, &shown.status, shown.at);
+            poller.told(&shown.id, &shown.status, shown.at, Source::List);
         }
         let knowledge = &mut memory.knowledge;
         knowledge.asked = None;
@@ -460,7 +461,7 @@ impl Shell {
     ) -> Result<Option<Answer<AthenaSession>>, PassError> {
         // Not awaited: passes that wait for a lock would hold up those of others.
         let Ok(_adopting) = self.registry.adoptions.try_read() else { return Ok(None) };
-        let terms = self.registry.terms(object, None, None);
+        let terms = self.registry.terms(object, None, None, None);
         if terms.is_closing || terms.refusal.is_some() {
             return Ok(None);
         }

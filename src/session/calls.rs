@@ -31,7 +31,7 @@ impl Shell {
         let athena = identity.athena().on_behalf_of(&namespace, &name);
         let sent = Instant::now();
         let outcome = match step {
-            Step::Describe => athena.get_session(id).await.map(|session| knowledge.described(session, now())),
+            Step::Describe => athena.get_session(id).await.and_then(|session| knowledge.described(session, now())),
             Step::Look | Step::LookBeforeEnd => {
                 athena.get_session_status(id).await.map(|status| knowledge.looked(status, now()))
             }
@@ -60,7 +60,7 @@ impl Shell {
         let seen = knowledge.seen.as_ref().filter(|seen| seen.at >= sent);
         let seen = seen.zip(knowledge.session_id(object));
         if let (Some((seen, id)), Some(work_group)) = (seen, &knowledge.work_group) {
-            self.informer.poller(identity, work_group).told(id, &seen.status, sent);
+            self.informer.poller(identity, work_group).told(id, &seen.status, sent, seen.source);
         }
     }
 
@@ -84,7 +84,7 @@ impl Shell {
         let (session, answer) = (&started.id, started.state.as_str());
         let request_id = started.request_id.as_deref().unwrap_or("none");
         info!(namespace, name, uid, work_group, session, answer, aws_request_id = request_id, "StartSession");
-        knowledge.started(started.id, started.state, request, now());
+        knowledge.started(started.id, work_group);
         Ok(())
     }
 

@@ -217,6 +217,7 @@ fn pursue(view: &View<'_>) -> Step {
         Evidence::None => look_first(view),
         Evidence::Absent if view.is_deleted() => Step::LetGo { notice: notice::farewell(view) },
         Evidence::Ended => record_end(view),
+        Evidence::Unconfirmed(seen) => confirm_end(view, seen),
         // Proven and final, as an end is.
         Evidence::Absent if view.once_seen() => Step::Wait(None),
         Evidence::Absent | Evidence::Missing(Proof::NotToBeHad) => look_on(view),
@@ -335,6 +336,8 @@ fn end(view: &View<'_>, seen: &Seen, reason: TerminationReason) -> Step {
     }
     match view.knowledge.accepted_at {
         Some(accepted) if seen.at < accepted + view.timing.recall => look_when_due(view, seen),
+        // That the first call had no effect isn't believed on the word of a list.
+        Some(accepted) if view.knowledge.looked_at < Some(accepted) && view.knowledge.trouble.is_none() => Step::Look,
         // A look that can't be had must not hold up an end: on a session that has ended the call does nothing.
         None if is_old(view, seen) && view.knowledge.trouble.is_none() => Step::Look,
         _ => with_grace(view, seen)
@@ -393,6 +396,19 @@ fn terminate(view: &View<'_>, seen: &Seen, reason: TerminationReason) -> Step {
         return step;
     }
     if view.fresh { Step::Terminate { reason } } else { Step::Refresh }
+}
+
+/// What to do where only a list shows that the session has ended: a call for the session shows it, or shows that the list is
+/// wrong. Where AWS denies that call, TerminateSession makes sure of an end that is asked for: on a session that has ended it
+/// does nothing.
+fn confirm_end(view: &View<'_>, seen: &Seen) -> Step {
+    let trouble = view.knowledge.trouble.as_deref();
+    let is_denied = trouble.is_some_and(|trouble| trouble.error.class == ErrorClass::Denied);
+    match view.intent() {
+        Some(reason) if is_denied && verdict::hindrance(view).is_none() => end(view, seen, reason),
+        _ if view.is_undescribed() => call(view, Step::Look),
+        _ => call(view, Step::Describe),
+    }
 }
 
 fn record_end(view: &View<'_>) -> Step {
@@ -455,9 +471,18 @@ fn look_on_alive(view: &View<'_>, seen: &Seen) -> Step {
 }
 
 fn look_when_due(view: &View<'_>, seen: &Seen) -> Step {
-    let next = seen.at + sight_lasts(view);
+    let mut next = seen.at + sight_lasts(view);
+    if is_overdue(view) {
+        // What lists go on to show isn't believed for ever.
+        let looked_at = view.knowledge.looked_at.map_or(view.now.tick, |looked_at| looked_at + view.timing.rarely());
+        next = next.min(looked_at);
+    }
     let step = look_at(view, after_outage(view).map_or(next, |soon| soon.min(next)));
     by_then(step, until_throttling_is_over(view, seen))
+}
+
+fn is_overdue(view: &View<'_>) -> bool {
+    verdict::verdict(view).is_some_and(|verdict| verdict.reason == Reason::TerminationOverdue)
 }
 
 /// How long after the session was last shown the object looks for itself.
@@ -478,7 +503,7 @@ pub fn prolonged_by_sights(view: &View<'_>, after: Option<Duration>) -> Option<D
     let Evidence::Alive(seen) = view.evidence() else { return None };
     let lasts = sight_lasts(view);
     let is_for_sight = view.interest() == Some(Interest::Steady) && after == Some(view.until(seen.at + lasts));
-    (view.polled && is_for_sight).then_some(lasts)
+    (view.polled && is_for_sight && !is_overdue(view)).then_some(lasts)
 }
 
 /// When to look after an outage that kept the session from being looked at: soon, since the outage may be told in the

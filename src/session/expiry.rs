@@ -57,7 +57,10 @@ fn ended_at(view: &View<'_>) -> Option<Timestamp> {
     let recorded = || view.recorded()?.ended_at.as_ref().map(|at| at.0);
     let noticed = || view.recorded_terminated().map(|terminated| terminated.last_transition_time.0);
     match view.evidence() {
-        Evidence::Ended => view.knowledge.seen.as_ref()?.status.ended_at.or_else(recorded).or_else(noticed),
+        Evidence::Ended => {
+            let seen = view.knowledge.seen.as_ref()?;
+            limits::times(view, seen).ended_at.or_else(recorded).or_else(noticed)
+        }
         Evidence::Absent if view.once_seen() => recorded().or_else(noticed),
         _ if starting::is_never_started(view) && view.intent().is_some() => noticed(),
         _ => None,

@@ -16,9 +16,8 @@ use super::workload::Workloads;
 use crate::api::is_held;
 use crate::api::session::{AthenaSession, TerminationReason};
 use crate::athena::informer::full_list::Wanted;
-use crate::athena::marker::Marker;
 use crate::athena::port::{
-    CallError, ErrorClass, Operation, Polled, Scope, Session, SessionState, SessionStatus, StartRequest,
+    CallError, ErrorClass, Operation, Polled, Scope, Session, SessionState, SessionStatus, Source,
 };
 use crate::frugal::{Blank, Rare};
 use crate::timing::Timing;
@@ -39,10 +38,15 @@ pub struct Knowledge {
     pub seen: Option<Seen>,
     /// When a call for this session alone showed it last.
     pub looked_at: Option<Instant>,
+    /// Athena has contradicted itself about the session's end. As long as the session isn't seen to end, a list showed the end,
+    /// and a later call for the session didn't: from then on only a call shows the end.
+    pub is_contradicted: bool,
     /// What is known of its start, where the object asks for that.
     pub start: Rare<Start>,
     /// The work group, from GetSession.
     pub work_group: Option<String>,
+    /// GetSession has named another work group since. Which one is right isn't known.
+    pub is_displaced: bool,
     /// The poller of its work group can't tell how it stands: the object is to ask for itself.
     pub unlisted: bool,
     /// Since when the poller is waited for.
@@ -74,7 +78,7 @@ pub struct Knowledge {
     /// On whose behalf that was.
     pub accepted_for: Option<TerminationReason>,
     /// When there was the first sign of an end under way: an accepted call, or TERMINATING.
-    pub ending_since: Option<Timestamp>,
+    pub ending_since: Option<Instant>,
     /// Set while AWS denies GetSession for this session. What only GetSession shows isn't known then; everything else goes on.
     pub undescribed: Option<Box<Undescribed>>,
     /// The call that fails at present, of those that read.
@@ -93,8 +97,11 @@ pub struct Knowledge {
 /// What is known of the start of a session.
 #[derive(Clone, Debug, Default)]
 pub struct Start {
-    /// The session that is the object's own: StartSession returned it, or it bears the object's mark.
+    /// The session that is the object's own: it bears the object's mark, or StartSession returned it, GetSession can't be had,
+    /// and no other object names it.
     pub id: Option<String>,
+    /// The session that the last StartSession returned. By itself that answer doesn't show whose the session is.
+    pub answered: Option<Answered>,
     /// A session that is recorded as the object's own, and isn't.
     pub disowned: Option<String>,
     /// When this process first saw the object, where an earlier one may have called StartSession.
@@ -112,9 +119,19 @@ pub struct Start {
     pub trouble: Option<Box<Trouble>>,
 }
 
+/// What StartSession answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answered {
+    /// The session's id.
+    pub id: String,
+    /// The work group that the session was asked for in.
+    pub work_group: String,
+}
+
 impl Blank for Start {
     const BLANK: &'static Self = &Self {
         id: None,
+        answered: None,
         disowned: None,
         first_seen_at: None,
         called_at: None,
@@ -132,8 +149,10 @@ pub struct Seen {
     pub status: SessionStatus,
     /// When.
     pub at: Instant,
-    /// A TerminateSession has been sent since and nothing is known of its effect.
+    /// A TerminateSession has been sent since, and how the session stands after it isn't known.
     pub doubtful: bool,
+    /// Which answer said so.
+    pub source: Source,
 }
 
 /// Which GetSession is still wanted.
@@ -217,12 +236,13 @@ impl Knowledge {
             let recorded = object.status.as_ref().and_then(|status| status.session_id.as_deref());
             recorded.filter(|id| object.spec.start.is_some() && self.start.disowned.as_deref() != Some(*id))
         };
-        object.spec.session_id.as_deref().or(self.start.id.as_deref()).or_else(recorded)
+        let own = self.start.id.as_deref().or(self.start.answered_not_disowned());
+        object.spec.session_id.as_deref().or(own).or_else(recorded)
     }
 
     /// This is the object as it stands now, and where calls go.
     pub fn found(&mut self, object: &AthenaSession, scope: &Scope, now: Now) {
-        self.record.found(object, now);
+        self.record.found(object, scope, now);
         // In another account the session doesn't exist, which says nothing of this one.
         if self.absence.as_ref().is_some_and(|absence| scope.since.is_some_and(|since| absence.first < since)) {
             self.absence = None;
@@ -240,19 +260,40 @@ impl Knowledge {
     }
 
     /// GetSession answered.
-    pub fn described(&mut self, session: Session, now: Now) {
-        let ended = session.status.state.is_ended();
-        self.described = if ended { Described::AfterEnd } else { Described::Yes };
+    ///
+    /// # Errors
+    /// Where it names another work group than Athena did before. A session's work group never changes, so that nothing of
+    /// the answer counts.
+    pub fn described(&mut self, session: Session, now: Now) -> Result<(), CallError> {
+        match &self.work_group {
+            Some(before) if *before != session.work_group => {
+                let now_named = &session.work_group;
+                let message = format!("the answer names work group {now_named}, and Athena named {before} before");
+                self.is_displaced = true;
+                return Err(CallError {
+                    operation: Operation::GetSession,
+                    class: ErrorClass::Unavailable,
+                    code: "WorkGroupChanged".to_owned(),
+                    message,
+                    request_id: None,
+                });
+            }
+            _ => self.is_displaced = false,
+        }
         self.work_group = Some(session.work_group);
         self.dpu_execution_millis = session.dpu_execution_millis.or(self.dpu_execution_millis);
         self.succeeded(Operation::GetSession);
         self.looked(session.status, now);
+        // By what is known, not by this answer alone: after the end GetSession isn't called again, whatever it says.
+        let has_ended = self.state().is_some_and(SessionState::is_ended);
+        self.described = if has_ended { Described::AfterEnd } else { Described::Yes };
+        Ok(())
     }
 
     /// GetSessionStatus answered.
     pub fn looked(&mut self, status: SessionStatus, now: Now) {
         self.succeeded(Operation::GetSessionStatus);
-        self.saw(status, now.tick, now.wall);
+        self.saw(status, Source::Call, now.tick);
         self.looked_at = Some(now.tick);
     }
 
@@ -260,22 +301,22 @@ impl Knowledge {
     /// it takes back neither what was seen later nor an end under way.
     pub fn polled(&mut self, sighting: Polled<'_>, work_group: &str, scope: &Scope, now: Now) {
         self.unlisted = matches!(sighting, Polled::AskYourself);
-        let Polled::Seen { status, at } = sighting else {
+        let Polled::Seen { status, at, source } = sighting else {
             self.wanted_since.get_or_insert(now.tick);
             return;
         };
-        // An end is final, and true however late it is told.
+        // An end is true however late it is told.
         let is_end = status.state.is_ended() && !self.state().is_some_and(SessionState::is_ended);
         let is_newer = self.seen.as_ref().is_none_or(|seen| at > seen.at || is_end);
-        let contradicted = self.absence.as_ref().is_some_and(|absence| at <= absence.last);
+        let denied = self.absence.as_ref().is_some_and(|absence| at <= absence.last);
         let elsewhere = scope.since.is_some_and(|since| at < since);
-        if !is_newer || contradicted || elsewhere {
+        if !is_newer || denied || elsewhere || !self.is_believed(status, source) {
             // What doesn't count must not be waited for without end.
             self.wanted_since.get_or_insert(now.tick);
             return;
         }
         self.work_group.get_or_insert_with(|| work_group.to_owned());
-        self.saw(status.clone(), at, now.wall);
+        self.saw(status.clone(), source, at);
         self.trouble.take_if(|trouble| {
             // Nobody has looked again when it was time to: nobody needs that answer any more.
             let is_unneeded = trouble.retry_at + PASS < now.tick;
@@ -299,18 +340,17 @@ impl Knowledge {
     pub fn starting(&mut self, now: Now) {
         self.start.surely_none_before = self.is_unstarted();
         self.start.surely_none = false;
+        self.start.answered = None;
         self.start.called_at = Some(now.tick);
         self.start.unlisted = None;
     }
 
-    /// StartSession answered this request.
-    pub fn started(&mut self, id: String, state: SessionState, request: &StartRequest, now: Now) {
+    /// StartSession in this work group answered with this session. Whose the session is only its mark shows.
+    pub fn started(&mut self, id: String, work_group: &str) {
+        // What was seen so far was a session that somebody else recorded.
+        self.begin_anew();
         self.start.trouble = None;
-        // Others hear of the session by way of this, and of whose it is.
-        let marker = Marker::parse(&request.description).map(Box::new);
-        let (state_change_reason, started_at, idle_since, ended_at, engine) = Default::default();
-        let status = SessionStatus { state, state_change_reason, started_at, idle_since, ended_at, marker, engine };
-        self.own(id, status, &request.work_group, now);
+        self.start.answered = Some(Answered { id, work_group: work_group.to_owned() });
     }
 
     pub(super) fn own(&mut self, id: String, status: SessionStatus, work_group: &str, now: Now) {
@@ -318,25 +358,30 @@ impl Knowledge {
         self.begin_anew();
         self.start.id = Some(id);
         self.work_group = Some(work_group.to_owned());
-        self.saw(status, now.tick, now.wall);
+        self.saw(status, Source::List, now.tick);
     }
 
-    /// Whether the session that is recorded as the object's own is that, as far as Athena has shown its mark.
-    pub fn recognize(&mut self, object: &AthenaSession, cluster: &str) {
+    /// Whether the session that StartSession returned, or that is recorded as the object's own, is that, as far as Athena has
+    /// shown its mark. `is_contested`: another object names it.
+    pub fn recognize(&mut self, object: &AthenaSession, cluster: &str, is_contested: bool) {
         if object.spec.start.is_none() || self.start.id.is_some() {
             return;
         }
-        let recorded = object.status.as_ref().and_then(|status| status.session_id.clone());
-        let (Some(recorded), Some(seen)) = (recorded, &self.seen) else { return };
-        let is_ours = seen
-            .status
-            .marker
-            .as_ref()
-            .is_some_and(|marker| marker.cluster == cluster && Some(&marker.uid) == object.metadata.uid.as_ref());
+        let Some(id) = self.session_id(object).map(str::to_owned) else { return };
+        let uid = object.metadata.uid.as_ref();
+        let mark = self.seen.as_ref().and_then(|seen| seen.status.marker.as_ref());
+        let is_ours = mark.is_some_and(|marker| marker.cluster == cluster && Some(&marker.uid) == uid);
+        // Where AWS denies GetSession, the answer of StartSession has to do, unless somebody else may have the session.
+        let said = self.start.answered.as_ref().filter(|said| said.id == id && mark.is_none() && !is_contested);
         if is_ours {
-            self.start.id = Some(recorded);
-        } else if self.described != Described::No {
-            self.start.disowned = Some(recorded);
+            self.start.id = Some(id);
+        } else if self.undescribed.is_some()
+            && let Some(said) = said
+        {
+            self.work_group.get_or_insert_with(|| said.work_group.clone());
+            self.start.id = Some(id);
+        } else if self.seen.is_some() && self.described != Described::No {
+            self.start.disowned = Some(id);
             self.begin_anew();
         }
     }
@@ -374,10 +419,15 @@ impl Knowledge {
     pub fn terminate_accepted(&mut self, reason: TerminationReason, state: Option<SessionState>, now: Now) {
         self.succeeded(Operation::TerminateSession);
         (self.accepted_at, self.accepted_for) = (Some(now.tick), Some(reason));
-        self.ending_since.get_or_insert(now.wall);
-        if let (Some(state), Some(seen)) = (state, &self.seen) {
-            let status = SessionStatus { state, ..seen.status.clone() };
-            self.saw(status, now.tick, now.wall);
+        self.ending_since.get_or_insert(now.tick);
+        match (state, &mut self.seen) {
+            // The answer says what the call leads to. That the session has ended a look at the session shows.
+            (Some(state), Some(seen)) if state.is_ended() => seen.doubtful = true,
+            (Some(state), Some(seen)) => {
+                let status = SessionStatus { state, ..seen.status.clone() };
+                self.saw(status, Source::List, now.tick);
+            }
+            _ => {}
         }
     }
 
@@ -409,26 +459,47 @@ impl Knowledge {
         self.fail(error, now, timing, jitter);
     }
 
-    pub(super) fn saw(&mut self, status: SessionStatus, at: Instant, wall: Timestamp) {
+    /// Whether it counts that an answer shows the session so. After a contradiction only a call shows the end.
+    fn is_believed(&self, status: &SessionStatus, source: Source) -> bool {
+        let is_alive = !self.state().is_some_and(SessionState::is_ended);
+        !(self.is_contradicted && is_alive && status.state.is_ended() && source == Source::List)
+    }
+
+    pub(super) fn saw(&mut self, status: SessionStatus, source: Source, at: Instant) {
         let status = status.after(self.seen.as_ref().map(|seen| &seen.status));
         self.absence = None;
         // What an absence would have needed is needed no more.
         self.trouble.take_if(|trouble| {
             matches!(trouble.error.operation, Operation::ListSessions | Operation::GetCallerIdentity)
         });
-        if self.state().is_some_and(SessionState::is_ended) && !status.state.is_ended() {
-            // An end is final: this answer is older than the one that is known.
+        if !self.is_believed(&status, source) {
             return;
+        }
+        let ended_by = self.seen.as_ref().filter(|seen| seen.status.state.is_ended()).map(|seen| seen.source);
+        if !status.state.is_ended() && ended_by.is_some() {
+            if source == Source::List {
+                return;
+            }
+            self.is_contradicted = true;
+            if ended_by == Some(Source::Call) {
+                // That end is final.
+                return;
+            }
+        }
+        let source =
+            if status.state.is_ended() { ended_by.map_or(source, |before| before.max(source)) } else { source };
+        if status.state.is_ended() && source == Source::Call && ended_by != Some(Source::Call) {
+            self.is_contradicted = false;
         }
         if status.state == SessionState::Terminating || status.state.is_ended() {
             self.succeeded(Operation::TerminateSession);
         }
         if status.state == SessionState::Terminating {
-            self.ending_since.get_or_insert(wall);
+            self.ending_since.get_or_insert(at);
         }
         self.unlisted = false;
         self.wanted_since = None;
-        self.seen = Some(Seen { status, at, doubtful: false });
+        self.seen = Some(Seen { status, at, doubtful: false, source });
     }
 
     /// Whether a call waits because of an outage that isn't over, as far as is known.
@@ -482,6 +553,12 @@ impl Start {
     /// Lists have proven that no call has had an effect, whoever made it.
     pub(super) fn proven_none(&mut self) {
         self.surely_none = true;
+    }
+
+    /// The session that StartSession returned, unless Athena has shown that it isn't the object's own.
+    pub(super) fn answered_not_disowned(&self) -> Option<&str> {
+        let answered = self.answered.as_ref().map(|answered| answered.id.as_str());
+        answered.filter(|id| self.disowned.as_deref() != Some(*id))
     }
 }
 

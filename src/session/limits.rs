@@ -15,6 +15,7 @@ use super::view::{Evidence, View};
 use crate::api::condition;
 use crate::api::session::TerminationReason;
 use crate::athena::port::SessionState;
+use crate::athena::times::Times;
 use crate::text::duration;
 
 /// How old that look may be: the session goes to work when somebody uses it, whatever took the pass its time.
@@ -84,7 +85,7 @@ pub fn draining(view: &View<'_>) -> Option<Grace> {
 /// off no end, nor bring it forward.
 #[must_use]
 pub fn requested_at(view: &View<'_>) -> Timestamp {
-    condition::time(view.knowledge.record.requested().map_or(view.now.wall, |asked| asked.at)).0
+    condition::time(view.knowledge.record.requested().map_or_else(|| athena_now(view), |asked| asked.at)).0
 }
 
 /// Whether a call of this very pass, for this session alone, showed what is known of it. A list may lag behind.
@@ -109,7 +110,8 @@ pub fn has_begun(view: &View<'_>, seen: &Seen) -> bool {
 pub fn idled_out(view: &View<'_>) -> Option<TerminationReason> {
     let limit = view.object.spec.max_idle.and_then(positive).filter(|_| view.is_started())?;
     let idle_since = view.recorded()?.idle_since.as_ref()?.0;
-    let ended = view.knowledge.seen.as_ref().filter(|_| view.evidence() == Evidence::Ended)?.status.ended_at?;
+    let seen = view.knowledge.seen.as_ref().filter(|_| view.evidence() == Evidence::Ended)?;
+    let ended = times(view, seen).ended_at?;
     let was_idle = ended.duration_since(idle_since);
     // Its times are whole seconds.
     (was_idle + SignedDuration::from_secs(1) >= SignedDuration::try_from(limit).ok()?)
@@ -123,7 +125,7 @@ pub fn keeps_idle(view: &View<'_>) -> bool {
     let Evidence::Alive(seen) = view.evidence() else { return true };
     let status = &seen.status;
     let is_untold = match status.state {
-        SessionState::Idle => status.idle_since.is_none(),
+        SessionState::Idle => times(view, seen).idle_since.is_none(),
         // On Spark 3.5 a session stays CREATED for as long as nobody connects.
         SessionState::Created => true,
         _ => false,
@@ -157,10 +159,10 @@ fn next(view: &View<'_>) -> Option<Limit> {
     let limit = |reason, long: Option<Asked>, from: Option<Timestamp>| {
         long.and_then(positive).zip(from).map(|(long, from)| Limit { reason, due: after(from, long) })
     };
-    let idle_since = status.idle_since.filter(|_| status.state == SessionState::Idle);
+    let times = times(view, seen);
     let limits = [
-        limit(TerminationReason::MaxLifetime, spec.max_lifetime, status.started_at),
-        limit(TerminationReason::MaxIdle, spec.max_idle, idle_since),
+        limit(TerminationReason::MaxLifetime, spec.max_lifetime, times.started_at),
+        limit(TerminationReason::MaxIdle, spec.max_idle, times.idle_since),
     ];
     let is_active = status.state != SessionState::Terminating;
     limits.into_iter().flatten().filter(|_| is_active).min_by_key(|limit| limit.due)
@@ -170,13 +172,18 @@ fn next(view: &View<'_>) -> Option<Limit> {
 #[must_use]
 pub fn lifetime_over_at(view: &View<'_>) -> Option<Timestamp> {
     let Evidence::Alive(seen) = view.evidence() else { return None };
-    let over_at = after(seen.status.started_at?, view.object.spec.max_lifetime.and_then(positive)?);
+    let over_at = after(times(view, seen).started_at?, view.object.spec.max_lifetime.and_then(positive)?);
     Some(condition::time(over_at).0)
+}
+
+/// Athena's times of the session, as far as they can be.
+pub(super) fn times(view: &View<'_>, seen: &Seen) -> Times {
+    Times::of(&seen.status, athena_now(view))
 }
 
 /// Athena's times are compared with Athena's clock.
 pub(super) fn athena_now(view: &View<'_>) -> Timestamp {
-    view.now.wall.checked_add(view.scope.skew).unwrap_or(view.now.wall)
+    view.scope.athena_time(view.now.wall)
 }
 
 fn after(from: Timestamp, long: Duration) -> Timestamp {

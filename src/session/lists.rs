@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::knowledge::{Knowledge, Now, Start};
 use crate::athena::informer::full_list::{Found, FullList, Shown, Sought, Wanted};
-use crate::athena::port::{Operation, Scope};
+use crate::athena::port::{Operation, Scope, Source};
 use crate::timing::Timing;
 
 impl Start {
@@ -60,7 +60,7 @@ impl Knowledge {
         }
         let absence = self.absence.take();
         self.work_group.get_or_insert_with(|| work_group.to_owned());
-        self.saw(shown.status, shown.at, now.wall);
+        self.saw(shown.status, Source::List, shown.at);
         // The answer that said otherwise was a refusal of something else.
         if let Some(absence) = absence {
             self.fail(absence.error, now, timing, 1.0);

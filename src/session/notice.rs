@@ -73,8 +73,9 @@ pub fn of_status(view: &View<'_>, status: &AthenaSessionStatus, verdict: &Verdic
     let mut notices = Vec::new();
     let id = view.id();
     let recorded = view.recorded();
-    if status.session_id.is_some() && recorded.is_none_or(|recorded| recorded.session_id.is_none()) {
-        let state = status.state.as_deref().unwrap_or("unknown");
+    // Where StartSession has only named a session, it isn't known yet whose that is.
+    let is_new = recorded.is_none_or(|recorded| recorded.session_id.is_none() || recorded.state.is_none());
+    if let (Some(_), Some(state), true) = (&status.session_id, status.state.as_deref(), is_new) {
         let work_group = status.work_group.as_deref().unwrap_or("unknown");
         let done = if view.is_started() { "Started" } else { "Adopted" };
         notices.push(Notice::normal(done, format!("Session {id} of work group {work_group} is {state}")));

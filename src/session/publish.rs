@@ -164,7 +164,7 @@ fn wish(view: &View<'_>) -> Option<Wish> {
     let is_over = match view.evidence() {
         Evidence::Alive(seen) => matches!(seen.status.state, SessionState::Terminating | SessionState::Degraded),
         Evidence::Ended | Evidence::Absent => true,
-        Evidence::None | Evidence::Missing(_) => false,
+        Evidence::None | Evidence::Unconfirmed(_) | Evidence::Missing(_) => false,
     };
     if is_over || is_certain_end(view) {
         return Some(Wish::Gone);

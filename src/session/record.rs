@@ -8,6 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::knowledge::Now;
 use super::view::PASS;
 use crate::api::session::{AthenaSession, AthenaSessionStatus, TerminationReason};
+use crate::athena::port::Scope;
 
 /// The recorded status, as far as it tells who wrote it.
 #[derive(Clone, Debug, Default)]
@@ -22,7 +23,16 @@ pub struct Record {
     /// What is recorded of an end that nobody asks for any more.
     taken_back: Option<Timestamp>,
     /// When the object was found last.
-    found_at: Option<Now>,
+    found_at: Option<Moment>,
+}
+
+/// A moment, by Athena's clock: ours may have been set since an earlier process recorded something.
+#[derive(Clone, Copy, Debug)]
+struct Moment {
+    time: Timestamp,
+    /// Whether Athena's clock is known; otherwise `time` is by ours.
+    is_known: bool,
+    tick: Instant,
 }
 
 /// Since when an end is asked for: as this process wrote it, or first found it.
@@ -32,20 +42,33 @@ pub struct Requested {
     pub at: Timestamp,
     /// By the clock that nobody sets.
     pub since: Instant,
+    /// What had passed before this process found the record is part of `since`. It isn't as long as Athena's clock isn't known.
+    is_measured: bool,
 }
 
 impl Requested {
     /// Recorded as of `at`, which isn't later than now, nor before `earliest`.
-    fn new(at: Timestamp, earliest: Option<Timestamp>, now: Now) -> Self {
-        let at = earliest.map_or(at, |earliest| at.max(earliest)).min(now.wall);
-        let ago = Duration::try_from(now.wall.duration_since(at)).unwrap_or_default();
-        Self { at, since: now.tick.checked_sub(ago).unwrap_or(now.tick) }
+    fn new(at: Timestamp, earliest: Option<Timestamp>, now: Moment) -> Self {
+        let at = earliest.map_or(at, |earliest| at.max(earliest));
+        Self { at, since: now.tick, is_measured: false }.measured(now)
+    }
+
+    /// The same, with what had passed before this process found the record, as soon as Athena's clock tells.
+    fn measured(self, now: Moment) -> Self {
+        if self.is_measured || !now.is_known {
+            return self;
+        }
+        let at = self.at.min(now.time);
+        let ago = Duration::try_from(now.time.duration_since(at)).unwrap_or_default();
+        let since = now.tick.checked_sub(ago).map_or(self.since, |since| since.min(self.since));
+        Self { at, since, is_measured: true }
     }
 }
 
 impl Record {
     /// What is found at first is nobody's news.
-    pub(super) fn found(&mut self, object: &AthenaSession, now: Now) {
+    pub(super) fn found(&mut self, object: &AthenaSession, scope: &Scope, now: Now) {
+        let now = Moment { time: scope.athena_time(now.wall), is_known: scope.skew.is_some(), tick: now.tick };
         let status = object.status.as_ref();
         let found = fingerprint(status);
         if self.status.is_some_and(|known| known != found) {
@@ -55,11 +78,11 @@ impl Record {
         // An earlier process, or another one, recorded it: not before it wasn't there, nor before the deletion that asks.
         let deleted = object.metadata.deletion_timestamp.as_ref().filter(|_| !object.spec.terminate);
         let deleted = deleted.map(|deleted| deleted.0);
-        let unrecorded = self.found_at.and_then(|found_at| found_at.wall.checked_sub(PASS).ok());
+        let unrecorded = self.found_at.and_then(|found_at| found_at.time.checked_sub(PASS).ok());
         let earliest = unrecorded.max(deleted);
         let recorded = requested_at(status).filter(|at| self.taken_back != Some(*at));
         let requested = recorded.map(|at| Requested::new(at, earliest, now));
-        self.requested = self.requested.or(requested);
+        self.requested = self.requested.or(requested).map(|requested| requested.measured(now));
         if deleted.is_some() && !self.is_deleted {
             // An object that wasn't deleted yet hadn't asked.
             self.requested = self.requested.map(|requested| Requested::new(requested.at, deleted, now));
@@ -73,8 +96,8 @@ impl Record {
         let found_at = self.found_at;
         // In whole seconds. What is older was there before, and somebody else's word.
         let requested = requested_at(status).zip(found_at).map(|(at, now)| {
-            let earliest = now.wall.checked_sub(SignedDuration::from_secs(1)).ok();
-            Requested::new(at, earliest, now)
+            let earliest = now.time.checked_sub(SignedDuration::from_secs(1)).unwrap_or(at);
+            Requested { at: at.max(earliest), since: now.tick, is_measured: true }
         });
         let requested = requested.map(|requested| self.requested.unwrap_or(requested));
         let (status, is_deleted) = (Some(fingerprint(status)), self.is_deleted);

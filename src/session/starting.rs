@@ -96,7 +96,9 @@ pub(super) fn pursue(view: &View<'_>) -> Step {
 /// process started none, they don't prove.
 fn is_surely_none(view: &View<'_>) -> bool {
     let knowledge = view.knowledge;
-    knowledge.is_unstarted() && (knowledge.adopted_here || knowledge.start.called_at.is_some())
+    let start = &knowledge.start;
+    // Where StartSession said that it started a session, none is started a second time, whatever lists show.
+    knowledge.is_unstarted() && start.answered.is_none() && (knowledge.adopted_here || start.called_at.is_some())
 }
 
 /// Whether it is certain that the object has no session. StartSession is never called before our finalizer is on.
@@ -114,12 +116,17 @@ pub(super) fn is_never_started(view: &View<'_>) -> bool {
 /// What is recorded may be forged: what counts is the session's mark.
 fn look_at_recorded(view: &View<'_>) -> Option<Step> {
     view.session_id()?;
+    let is_named = view.knowledge.seen.is_some() || view.knowledge.start.answered.is_some();
     match &view.knowledge.absence {
         None if view.is_undescribed() && decide::poller_is_awaited(view).is_none() => Some(list_for_description(view)),
-        None if view.knowledge.seen.is_some() => Some(decide::call(view, Step::Describe)),
+        // What StartSession has just returned is nobody's until its mark is seen: the poller isn't waited for.
+        None if is_named && !view.is_undescribed() => Some(decide::call(view, Step::Describe)),
         None => Some(decide::look_first(view)),
         Some(absence) if absence.last - absence.first < view.timing.confirm_absence => {
-            Some(decide::look_for(view, view.timing.confirm_absence))
+            // What StartSession has just returned Athena may not show yet.
+            let is_new = view.knowledge.start.answered.is_some();
+            let after = if is_new { view.timing.changing } else { view.timing.confirm_absence };
+            Some(decide::look_for(view, after))
         }
         Some(_) => None,
     }
@@ -334,7 +341,7 @@ pub(super) fn attempt_to_record(view: &View<'_>) -> Option<StartAttempt> {
         Some(StartAttempt { at, outcome, engine_version })
     };
     let knowledge = view.knowledge;
-    if knowledge.start.id.is_some() {
+    if knowledge.start.id.is_some() || knowledge.start.answered.is_some() {
         return with(StartOutcome::Started);
     }
     if is_surely_none(view) {
@@ -488,8 +495,8 @@ pub(super) fn standing(view: &View<'_>) -> Option<Verdict> {
         return denied_end(view).or_else(|| Some(ending(view)));
     }
     if may_run(view) {
-        // With neither of these the condition stays as it was, until Athena has answered.
-        return trouble(view).or_else(|| unclear(view));
+        // With none of these the condition stays as it was, until Athena has answered.
+        return trouble(view).or_else(|| unclear(view)).or_else(|| unrecognized(view));
     }
     without_place(view)
         .or_else(|| hindrance(view))
@@ -577,6 +584,15 @@ fn trouble(view: &View<'_>) -> Option<Verdict> {
     Some(verdict::trouble_verdict(view, told))
 }
 
+/// StartSession has returned a session, and Athena hasn't shown yet whose it is.
+fn unrecognized(view: &View<'_>) -> Option<Verdict> {
+    let id = view.knowledge.start.answered_not_disowned()?;
+    let message = format!(
+        "StartSession returned session {id}. It counts as this object's when Athena shows this object's mark in its description."
+    );
+    Some(Verdict { reason: Reason::Starting, message })
+}
+
 /// A call was recorded long ago, and nothing shows what came of it.
 fn unclear(view: &View<'_>) -> Option<Verdict> {
     if is_surely_none(view) || view.knowledge.start.unlisted.is_none() {
@@ -585,7 +601,7 @@ fn unclear(view: &View<'_>) -> Option<Verdict> {
     let attempt = attempt_to_record(view)?;
     let rarely = duration(view.timing.rarely());
     match attempt.outcome {
-        StartOutcome::Started => Some(verdict::lost(view)),
+        StartOutcome::Started => Some(misled(view).unwrap_or_else(|| verdict::lost(view))),
         StartOutcome::Unknown if age(view, &attempt) >= TOKEN_LIFE && view.knowledge.start.called_at.is_none() => {
             let message = format!(
                 "StartSession may have been called at {}, and no list shows the session. It isn't called again: that might \
@@ -598,6 +614,20 @@ fn unclear(view: &View<'_>) -> Option<Verdict> {
         }
         _ => None,
     }
+}
+
+/// StartSession returned a session that isn't this object's, and no list shows one that is.
+fn misled(view: &View<'_>) -> Option<Verdict> {
+    let start = &view.knowledge.start;
+    let answered = start.answered.as_ref().filter(|_| start.answered_not_disowned().is_none())?;
+    let rarely = duration(view.timing.rarely());
+    let message = format!(
+        "StartSession returned session {}, whose description doesn't have this object's mark: this object neither uses nor ends \
+         it. No list shows a session with the mark. StartSession isn't called again: that might start a second session. Delete this \
+         object and create another. Looked for again, at the latest every {rarely}.",
+        answered.id
+    );
+    Some(Verdict { reason: Reason::StartUnclear, message })
 }
 
 /// Whether the object goes without a word to Athena, whatever else holds it up.

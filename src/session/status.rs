@@ -50,6 +50,10 @@ pub(super) fn render(view: &View<'_>, verdict: &Verdict, with_session: bool) -> 
         // It was somebody else's record.
         status.session_id = None;
     }
+    if let Some(id) = view.knowledge.start.answered_not_disowned() {
+        // Another process looks at this session first then, and takes it for the object's own where it bears the mark.
+        status.session_id = Some(id.to_owned());
+    }
     status.workloads = workload::to_record(view);
     if status.start_attempt.as_ref().is_some_and(|attempt| attempt.outcome == StartOutcome::Refused) {
         // There is nothing to be found out there.
@@ -74,16 +78,19 @@ pub(super) fn render(view: &View<'_>, verdict: &Verdict, with_session: bool) -> 
 }
 
 fn record_session(view: &View<'_>, status: &mut AthenaSessionStatus) {
-    // What isn't this object's to know isn't told.
-    let Some(seen) = view.knowledge.seen.as_ref().filter(|_| view.may_know() && view.is_placed()) else { return };
+    // What isn't this object's to know isn't told, nor an end that only a list shows.
+    let is_certain = !matches!(view.evidence(), Evidence::Unconfirmed(_));
+    let is_told = view.may_know() && view.is_placed() && is_certain;
+    let Some(seen) = view.knowledge.seen.as_ref().filter(|_| is_told) else { return };
     let time = |time: Option<Timestamp>| time.map(condition::time);
+    let times = limits::times(view, seen);
     status.session_id = view.session_id().map(str::to_owned);
     status.state = Some(seen.status.state.as_str().to_owned());
     status.state_change_reason.clone_from(&seen.status.state_change_reason);
-    status.started_at = time(seen.status.started_at).or(status.started_at.take());
-    status.idle_since = time(seen.status.idle_since).filter(|_| seen.status.state == SessionState::Idle);
+    status.started_at = time(times.started_at).or(status.started_at.take());
+    status.idle_since = time(times.idle_since);
     if seen.status.state.is_ended() {
-        status.ended_at = time(seen.status.ended_at).or(status.ended_at.take()).or(time(Some(view.now.wall)));
+        status.ended_at = time(times.ended_at).or(status.ended_at.take()).or(time(Some(limits::athena_now(view))));
         status.dpu_execution_millis = view.knowledge.dpu_execution_millis.or(status.dpu_execution_millis);
     } else {
         status.ended_at = None;

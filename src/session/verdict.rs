@@ -244,7 +244,29 @@ pub fn verdict(view: &View<'_>) -> Option<Verdict> {
     let is_up = view.is_held() && verdict.reason == Reason::Running;
     let beside =
         if is_up { beside(view).or_else(|| workload::standing(view)).or_else(|| undescribed(view)) } else { None };
-    Some(expiry::noted(view, without_session::noted(view, beside.unwrap_or(verdict))))
+    let verdict = doubts_noted(view, beside.unwrap_or(verdict));
+    Some(expiry::noted(view, without_session::noted(view, verdict)))
+}
+
+/// The same, with a word about each answer of Athena that isn't believed.
+fn doubts_noted(view: &View<'_>, verdict: Verdict) -> Verdict {
+    let contradiction = match view.evidence() {
+        Evidence::Alive(_) => {
+            " Athena contradicts itself: a list shows that the session has ended, and a call for this session shows that it \
+             hasn't. The call counts."
+        }
+        Evidence::Ended => {
+            " Athena contradicts itself: a later call showed the session as one that hasn't ended. Look in Athena whether it \
+             still runs."
+        }
+        _ => return verdict,
+    };
+    let contradiction = if view.knowledge.is_contradicted { contradiction } else { "" };
+    let fault = view.knowledge.seen.as_ref().and_then(|seen| limits::times(view, seen).fault);
+    let fault = fault.map_or_else(String::new, |fault| {
+        format!(" Athena says of the session {fault}, which can't be: no limit counts from that time.")
+    });
+    Verdict { message: format!("{}{contradiction}{fault}", verdict.message), ..verdict }
 }
 
 /// What keeps the session from being handed over, or from being ended with its workloads: both are told of.
@@ -307,6 +329,10 @@ fn standing(view: &View<'_>, evidence: &Evidence<'_>) -> Option<Verdict> {
         Evidence::Absent if view.once_seen() && view.cause().is_some() => Some(ended(view)),
         Evidence::Absent => Some(not_found(view)),
         Evidence::Ended => Some(ended(view)),
+        Evidence::Unconfirmed(_) => end_wanted.then(|| {
+            let sentence = "A list shows that it has ended. That counts when a call for this session says so, too.";
+            ending(view, sentence)
+        }),
         Evidence::Alive(seen) => Some(alive(view, seen)),
     }
 }
@@ -624,11 +650,9 @@ fn is_overdue(view: &View<'_>, state: &SessionState) -> bool {
         view.recorded_condition("Ready").is_some_and(|ready| ready.reason == Reason::TerminationOverdue.as_str());
     let asked_at = view.recorded().and_then(|status| status.termination_requested_at.as_ref()).map(|time| time.0);
     let asked_at = asked_at.filter(|_| *state == SessionState::Terminating && view.knowledge.accepted_at.is_none());
-    let since = [view.knowledge.ending_since, asked_at].into_iter().flatten().min();
-    let is_due = since.is_some_and(|since| {
-        let overdue = Duration::try_from(view.now.wall.duration_since(since));
-        overdue.is_ok_and(|elapsed| elapsed >= view.timing.overdue)
-    });
+    let asked_for = asked_at.and_then(|at| Duration::try_from(limits::athena_now(view).duration_since(at)).ok());
+    let under_way_for = view.knowledge.ending_since.map(|since| view.now.tick.saturating_duration_since(since));
+    let is_due = asked_for.max(under_way_for) >= Some(view.timing.overdue);
     under_way && (told || is_due)
 }
 

@@ -9,7 +9,7 @@ use super::{limits, verdict, workload};
 use crate::api;
 use crate::api::reason::{Pace, Reason};
 use crate::api::session::{AthenaSession, AthenaSessionStatus, DeletionPolicy, TerminationReason};
-use crate::athena::port::{Account, Scope, SessionState};
+use crate::athena::port::{Account, Scope, SessionState, Source};
 use crate::timing::Timing;
 use crate::work_group::terms::{Refusal, Terms};
 
@@ -163,11 +163,12 @@ impl View<'_> {
     }
 
     /// Whether the object was adopted in the work group that the session really is in, before it came to refer to
-    /// another one.
+    /// another one; or in the one that it refers to, where Athena has named another one since.
     #[must_use]
     pub fn was_ours(&self) -> bool {
         let recorded = self.recorded().and_then(|status| status.work_group.as_deref());
-        recorded.is_some() && recorded == self.knowledge.work_group.as_deref()
+        let (real, expected) = (self.knowledge.work_group.as_deref(), self.terms.work_group.as_deref());
+        recorded.is_some() && (recorded == real || recorded == expected)
     }
 
     /// Whether its session was shown to the object while it had a grant.
@@ -189,7 +190,15 @@ impl View<'_> {
     #[must_use]
     pub fn has_ended(&self) -> bool {
         let once_ours = self.is_foreign() && self.was_ours();
-        self.evidence() == Evidence::Ended || once_ours && self.knowledge.state().is_some_and(SessionState::is_ended)
+        let has_ended = |seen: &Seen| seen.status.state.is_ended() && self.is_confirmed(seen);
+        self.evidence() == Evidence::Ended || once_ours && self.knowledge.seen.as_ref().is_some_and(has_ended)
+    }
+
+    /// Whether an end that Athena showed counts. A list alone doesn't prove that a session has ended. It does where
+    /// TerminateSession was accepted for the session: then the list only shows what was asked for. It does, too, where Athena
+    /// says in answer to a call for the session that the session doesn't exist.
+    fn is_confirmed(&self, seen: &Seen) -> bool {
+        seen.source == Source::Call || self.knowledge.accepted_at.is_some() || self.knowledge.absence.is_some()
     }
 
     /// Whether the operator answers for the object: our finalizer is on it.
@@ -210,6 +219,7 @@ impl View<'_> {
         }
         match self.evidence() {
             Evidence::None => Some(Interest::FirstSight),
+            Evidence::Unconfirmed(_) => Some(Interest::Changing),
             Evidence::Alive(_) => {
                 let reason = verdict::verdict(self).map(|verdict| verdict.reason);
                 Some(match reason {
@@ -242,7 +252,7 @@ impl View<'_> {
     #[must_use]
     pub fn is_placed(&self) -> bool {
         let takes_any = self.terms.work_group.is_none() && !self.terms.is_contested;
-        self.knowledge.work_group.is_some() || takes_any
+        !self.knowledge.is_displaced && (self.knowledge.work_group.is_some() || takes_any)
     }
 
     /// How the session stands, as far as it is known.
@@ -255,7 +265,7 @@ impl View<'_> {
             // An end is final, also when Athena has forgotten the session since. An object that is being deleted may go
             // then, also where it isn't known whose the session was.
             (Some(seen), _) if seen.status.state.is_ended() && (self.is_placed() || self.is_deleted()) => {
-                Evidence::Ended
+                if self.is_confirmed(seen) { Evidence::Ended } else { Evidence::Unconfirmed(seen) }
             }
             (_, Some(absence)) => match self.missing_proof(absence) {
                 None => Evidence::Absent,
@@ -355,6 +365,8 @@ pub enum Evidence<'a> {
     None,
     /// Not ended.
     Alive(&'a Seen),
+    /// A list shows that it has ended, and nobody has asked Athena about this session since.
+    Unconfirmed(&'a Seen),
     /// TERMINATED or FAILED.
     Ended,
     /// Athena says that it doesn't exist, and this is still wanted before it is believed.

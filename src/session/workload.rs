@@ -159,7 +159,7 @@ fn has_ended(view: &View<'_>) -> bool {
     match view.evidence() {
         Evidence::Alive(_) => false,
         Evidence::Ended | Evidence::Absent => true,
-        Evidence::None | Evidence::Missing(_) => view.recorded_terminated().is_some(),
+        Evidence::None | Evidence::Unconfirmed(_) | Evidence::Missing(_) => view.recorded_terminated().is_some(),
     }
 }
 

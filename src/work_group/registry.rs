@@ -300,16 +300,26 @@ impl Registry {
 
     // What follows.
 
-    /// The terms on which an object may use Athena. `real`: the work group that Athena shows its session in; one that
-    /// is bound to another has no claim to it. `marker`: the mark that Athena shows on the session.
+    /// The terms on which an object may use Athena. `id`: the session that it stands for, as far as that is known. `real`: the
+    /// work group that Athena shows its session in; one that is bound to another has no claim to it. `marker`: the mark that
+    /// Athena shows on the session.
     #[must_use]
-    pub fn terms(&self, object: &AthenaSession, real: Option<&str>, marker: Option<&Marker>) -> Terms {
+    pub fn terms(
+        &self,
+        object: &AthenaSession,
+        id: Option<&str>,
+        real: Option<&str>,
+        marker: Option<&Marker>,
+    ) -> Terms {
         let mut terms = self.own_terms(object);
+        let others = || id.map_or_else(Vec::new, |id| self.others(object, id));
         if let Some(start) = &mut terms.start {
             let limit = start.bounds.as_ref().and_then(|bounds| bounds.sessions_per_namespace);
             start.place = limit.map_or(Place::Has, |limit| self.places.place(object, limit));
+            // What StartSession returned may be another object's session.
+            terms.is_contested = others().iter().any(|other| self.may_own(other));
         } else if is_held(object) || terms.refusal.is_none() {
-            let others = self.others(object);
+            let others = others();
             terms.is_contested = others.iter().any(|other| self.may_own(other));
             terms.owner = self.marked(object, marker).or_else(|| self.owner(object, &others, &terms, real));
         }
@@ -437,13 +447,11 @@ impl Registry {
         }
     }
 
-    /// Other objects that name the same session, the oldest first.
-    fn others(&self, object: &AthenaSession) -> Vec<Arc<Session>> {
-        let Some(id) = &object.spec.session_id else { return Vec::new() };
+    /// Other objects that name this session of an object, the oldest first.
+    fn others(&self, object: &AthenaSession, id: &str) -> Vec<Arc<Session>> {
         let others = self.declared.others(object, id).into_iter().filter_map(|key| self.session(&key));
-        let mut others: Vec<_> = others
-            .filter(|other| other.meta().uid != object.meta().uid && other.session_id() == Some(id.as_str()))
-            .collect();
+        let mut others: Vec<_> =
+            others.filter(|other| other.meta().uid != object.meta().uid && other.session_id() == Some(id)).collect();
         others.sort_by(|one, two| age(one).cmp(&age(two)));
         others
     }

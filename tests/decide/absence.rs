@@ -217,10 +217,17 @@ fn a_session_seen_only_after_its_deletion_was_recorded_isnt_taken_for_never_seen
 fn absence_in_an_account_that_was_never_recorded_proves_nothing() {
     let mut world = World::with(Some(SessionState::Idle));
     world.scope = Scope { account: Account::Unknown("denied".to_owned()), ..home() };
-    world.knowledge.described(
-        Session { status: status(&SessionState::Idle), work_group: WORK_GROUP.to_owned(), dpu_execution_millis: None },
-        at(world.elapsed),
-    );
+    world
+        .knowledge
+        .described(
+            Session {
+                status: status(&SessionState::Idle),
+                work_group: WORK_GROUP.to_owned(),
+                dpu_execution_millis: None,
+            },
+            at(world.elapsed),
+        )
+        .unwrap();
     world.pass();
     assert_eq!(world.recorded().account_id, None);
     world.event(&Event::Restart);

@@ -82,17 +82,19 @@ fn a_clock_that_is_set_ends_no_session_whose_limit_isnt_reached() {
     for limit in [Event::SetLifetime(Some(minutes(60))), Event::SetIdle(Some(minutes(60)))] {
         let mut knowledge = Knowledge::default();
         let idle_since = Some(at(seconds(0)).wall);
-        knowledge.described(
-            athena_session_operator::athena::port::Session {
-                status: athena_session_operator::athena::port::SessionStatus {
-                    idle_since,
-                    ..status(&SessionState::Idle)
+        knowledge
+            .described(
+                athena_session_operator::athena::port::Session {
+                    status: athena_session_operator::athena::port::SessionStatus {
+                        idle_since,
+                        ..status(&SessionState::Idle)
+                    },
+                    work_group: crate::fixtures::WORK_GROUP.to_owned(),
+                    dpu_execution_millis: None,
                 },
-                work_group: crate::fixtures::WORK_GROUP.to_owned(),
-                dpu_execution_millis: None,
-            },
-            at(minutes(10)),
-        );
+                at(minutes(10)),
+            )
+            .unwrap();
         knowledge.answered_in(&home());
         let tick = at(minutes(10) + seconds(2)).tick;
         let now = Now { wall: at(minutes(130)).wall, tick };
@@ -115,13 +117,13 @@ fn a_clock_that_is_set_right_doesnt_make_a_grace_period_longer() {
         (session, now)
     };
     let (described, now) = session(Now { wall: at(minutes(70)).wall, tick: at(minutes(10)).tick });
-    knowledge.described(described, now);
+    knowledge.described(described, now).unwrap();
     knowledge.answered_in(&home());
     let step = step_at(&mut knowledge, now, &spec);
     assert!(matches!(step, Step::Wait(_)), "it drains: {step:?}");
     // Twelve minutes later by any clock that nobody sets.
     let (described, now) = session(at(minutes(22)));
-    knowledge.described(described, now);
+    knowledge.described(described, now).unwrap();
     let step = step_at(&mut knowledge, now, &spec);
     assert!(matches!(step, Step::Terminate { .. }), "the period is over: {step:?}");
 }
@@ -136,12 +138,12 @@ fn a_clock_that_is_set_takes_no_grace_period_away() {
         work_group: crate::fixtures::WORK_GROUP.to_owned(),
         dpu_execution_millis: None,
     };
-    knowledge.described(session(), at(minutes(10)));
+    knowledge.described(session(), at(minutes(10))).unwrap();
     knowledge.answered_in(&home());
     let step = step_at(&mut knowledge, at(minutes(10)), &spec);
     assert!(matches!(step, Step::Wait(_)), "it drains: {step:?}");
     let now = Now { wall: at(minutes(131)).wall, tick: at(minutes(11)).tick };
-    knowledge.described(session(), now);
+    knowledge.described(session(), now).unwrap();
     let step = step_at(&mut knowledge, now, &spec);
     assert!(matches!(step, Step::Wait(_)), "BUSY, and asked for a minute ago: {step:?}");
 }
@@ -458,20 +460,22 @@ fn an_object_stays_as_long_as_it_is_to_whatever_the_operators_clock_says() {
     let mut object = object();
     object.spec.ttl_after_ended = Some("1h".to_owned());
     let mut scope = home();
-    scope.skew = SignedDuration::from_hours(-2);
-    let ended_at = at(minutes(10)).wall.checked_add(scope.skew).ok();
+    scope.skew = Some(SignedDuration::from_hours(-2));
+    let ended_at = Some(scope.athena_time(at(minutes(10)).wall));
     let now = at(minutes(10) + seconds(5));
-    knowledge.described(
-        athena_session_operator::athena::port::Session {
-            status: athena_session_operator::athena::port::SessionStatus {
-                ended_at,
-                ..status(&SessionState::Terminated)
+    knowledge
+        .described(
+            athena_session_operator::athena::port::Session {
+                status: athena_session_operator::athena::port::SessionStatus {
+                    ended_at,
+                    ..status(&SessionState::Terminated)
+                },
+                work_group: crate::fixtures::WORK_GROUP.to_owned(),
+                dpu_execution_millis: Some(1),
             },
-            work_group: crate::fixtures::WORK_GROUP.to_owned(),
-            dpu_execution_millis: Some(1),
-        },
-        now,
-    );
+            now,
+        )
+        .unwrap();
     knowledge.answered_in(&scope);
     for _ in 0..5 {
         knowledge.found(&object, &scope, now);

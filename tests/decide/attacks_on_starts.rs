@@ -1,7 +1,7 @@
 //! Orders of events that would start two sessions for one object, leave one behind, or make an object hang.
 
 use athena_session_operator::api::session::{StartAttempt, StartOutcome};
-use athena_session_operator::athena::port::{ErrorClass, Operation, Polled, SessionState, StartRequest};
+use athena_session_operator::athena::port::{ErrorClass, Operation, Polled, SessionState, Source};
 use athena_session_operator::session::knowledge::Knowledge;
 use athena_session_operator::work_group::terms::{Brake, Crowd};
 
@@ -128,17 +128,17 @@ fn the_end_of_a_session_that_was_recorded_by_somebody_else_isnt_that_of_the_obje
     let mut knowledge = Knowledge::default();
     let seen = status(&SessionState::Terminated);
     let now = at(seconds(1));
-    knowledge.polled(Polled::Seen { status: &seen, at: now.tick }, WORK_GROUP, &home(), now);
-    knowledge.recognize(&forged, CLUSTER);
+    let polled = Polled::Seen { status: &seen, at: now.tick, source: Source::List };
+    knowledge.polled(polled, WORK_GROUP, &home(), now);
+    knowledge.recognize(&forged, CLUSTER, false);
     for moment in [2, 70] {
         let refused = error(Operation::GetSession, ErrorClass::NotFoundOrInvalid);
         knowledge.failed(refused, at(seconds(moment)), &TIMING, 0.0);
-        knowledge.recognize(&forged, CLUSTER);
+        knowledge.recognize(&forged, CLUSTER, false);
     }
     knowledge.starting(at(seconds(80)));
-    let request = StartRequest { work_group: WORK_GROUP.to_owned(), ..StartRequest::default() };
-    knowledge.started(SESSION.to_owned(), SessionState::Creating, &request, at(seconds(80)));
-    assert_eq!(knowledge.state(), Some(&SessionState::Creating));
+    knowledge.started(SESSION.to_owned(), WORK_GROUP);
+    assert_eq!((knowledge.state(), knowledge.session_id(&forged)), (None, Some(SESSION)));
 }
 
 /// The AthenaWorkGroup is taken away by force and created anew, in another account, while it isn't known what came of a

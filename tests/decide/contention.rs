@@ -35,10 +35,16 @@ impl Two {
                     return true;
                 }
                 Step::Look => knowledge.looked(athena.clone(), now),
-                Step::Describe => knowledge.described(
-                    Session { status: athena.clone(), work_group: WORK_GROUP.to_owned(), dpu_execution_millis: None },
-                    now,
-                ),
+                Step::Describe => knowledge
+                    .described(
+                        Session {
+                            status: athena.clone(),
+                            work_group: WORK_GROUP.to_owned(),
+                            dpu_execution_millis: None,
+                        },
+                        now,
+                    )
+                    .unwrap(),
                 step => panic!("{step:?}"),
             }
             knowledge.answered_in(&scope);
@@ -83,8 +89,8 @@ fn two_operators_dont_fight_over_an_end() {
         dpu_execution_millis: Some(dpu),
     };
     // Statistics that settle a moment after the end.
-    one.described(described(&ended, 700), at(seconds(1)));
-    other.described(described(&ended, 900), at(seconds(3)));
+    one.described(described(&ended, 700), at(seconds(1))).unwrap();
+    other.described(described(&ended, 900), at(seconds(3))).unwrap();
     two.now = seconds(4);
     let until = two.now + minutes(10);
     while two.now < until {
@@ -133,14 +139,16 @@ fn two_operators_with_other_settings_dont_fight() {
                         }
                         knowledge.looked(terminating.clone(), at(now));
                     }
-                    Step::Describe => knowledge.described(
-                        Session {
-                            status: terminating.clone(),
-                            work_group: WORK_GROUP.to_owned(),
-                            dpu_execution_millis: None,
-                        },
-                        at(now),
-                    ),
+                    Step::Describe => knowledge
+                        .described(
+                            Session {
+                                status: terminating.clone(),
+                                work_group: WORK_GROUP.to_owned(),
+                                dpu_execution_millis: None,
+                            },
+                            at(now),
+                        )
+                        .unwrap(),
                     step => panic!("{step:?}"),
                 }
                 knowledge.answered_in(&scope);

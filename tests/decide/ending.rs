@@ -38,12 +38,12 @@ fn a_deletion_in_the_second_of_the_creation_still_ends_the_session() {
 }
 
 #[test]
-fn the_answer_of_terminate_session_may_already_be_the_end() {
+fn an_end_that_terminate_session_answers_is_looked_at_at_once() {
     let mut world = World::adopted(SessionState::Idle);
     world.terminating_for = Some(seconds(0));
     world.event(&Event::Delete);
     world.pass();
-    assert_eq!(world.told(), "Write Terminate LetGo");
+    assert_eq!(world.told(), "Write Terminate Look LetGo");
     assert!(world.object.is_none());
 }
 

@@ -87,7 +87,7 @@ fn a_created_session_is_asked_for_its_engine_once() {
         (world.starts.engine, world.starts.session_engine) = (denied(), session);
         world.around.poller = Poller::Shows { lag: seconds(0) };
         world.run_for(seconds(5));
-        assert_eq!(world.count(Operation::GetSession), 0, "the poller looks at it");
+        assert_eq!(world.count(Operation::GetSession), 1, "for the mark; then the poller looks at it");
         world.event(&Event::Becomes(SessionState::Created));
         world.run_for(minutes(30));
         assert_eq!((reason(&world).as_str(), world.count(Operation::GetSession)), (expected, 1));

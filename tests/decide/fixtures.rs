@@ -63,7 +63,7 @@ pub fn home() -> Scope {
         account: Account::Known(HOME.to_owned()),
         confirmed_at: None,
         since: None,
-        skew: SignedDuration::ZERO,
+        skew: Some(SignedDuration::ZERO),
         recovered_at: None,
     }
 }

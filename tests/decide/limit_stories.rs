@@ -70,7 +70,7 @@ fn story() -> impl Strategy<Value = Story> {
 
 fn told(story: &Story) -> World {
     let mut world = if story.starts { World::starting() } else { World::bound(SessionState::Idle) };
-    world.scope.skew = SignedDuration::from_secs(story.skew);
+    world.scope.skew = Some(SignedDuration::from_secs(story.skew));
     world.faults = story.faults.iter().copied().collect();
     world.around.poller = story.poller;
     world.live_through(&story.lines);

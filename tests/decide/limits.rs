@@ -151,7 +151,7 @@ fn athenas_times_are_compared_with_athenas_clock() {
     for skew in [SignedDuration::from_hours(2), SignedDuration::from_hours(-2)] {
         for limit in [Event::SetLifetime(Some(minutes(30))), Event::SetIdle(Some(minutes(30)))] {
             let mut world = World::with(Some(SessionState::Idle));
-            world.scope.skew = skew;
+            world.scope.skew = Some(skew);
             world.event(&limit);
             world.run_for(minutes(40));
             assert!(is_within(ended_at(&world), minutes(30)), "{skew:?}: {:?}", ended_at(&world));

@@ -7,6 +7,7 @@
 //! - [`ending`], [`retain`], [`absence`], [`proof`], [`trouble`], [`record`], [`forged`], [`contention`],
 //!   [`grants`], [`owners`], [`brakes`], [`on_record`], [`restored`], [`polled`], [`urgency`], [`limits`], [`engines`], [`denied`], [`lists`]: sequences,
 //!   one to a test, in a simulated [`world`].
+//! - [`contradictions`], [`doubtful_times`]: answers that aren't true, by table and by property.
 //! - [`properties`]: what must hold (S1, S2, S4, S5, L1, L2) in thousands of random worlds. A failure prints the
 //!   smallest story that shows it; PROPTEST_CASES sets how many are tried.
 
@@ -19,7 +20,9 @@ mod attacks_on_starts;
 mod beside_stories;
 mod brakes;
 mod contention;
+mod contradictions;
 mod denied;
+mod doubtful_times;
 mod ending;
 mod engines;
 mod expiry;

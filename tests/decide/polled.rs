@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use athena_session_operator::api::condition;
 use athena_session_operator::api::session::{AthenaSession, AthenaSessionStatus, TerminationReason};
-use athena_session_operator::athena::port::{ErrorClass, Operation, Polled, Scope, SessionState};
+use athena_session_operator::athena::port::{ErrorClass, Operation, Polled, Scope, SessionState, Source};
 use athena_session_operator::session::decide::{Step, decide, prolonged_by_sights};
 use athena_session_operator::session::knowledge::{Described, Knowledge};
 use athena_session_operator::session::view::{Interest, View};
@@ -24,7 +24,7 @@ fn polled(session: SessionState, poller: Poller) -> World {
 
 fn show(knowledge: &mut Knowledge, state: &SessionState, seen_at: u64, now: u64) {
     let status = status(state);
-    let polled = Polled::Seen { status: &status, at: at(seconds(seen_at)).tick };
+    let polled = Polled::Seen { status: &status, at: at(seconds(seen_at)).tick, source: Source::List };
     knowledge.polled(polled, WORK_GROUP, &home(), at(seconds(now)));
 }
 
@@ -100,7 +100,8 @@ fn a_sighting_that_doesnt_count_isnt_waited_for_either() {
     for second in [200, 230, 261] {
         let now = at(seconds(second));
         // From before the account was known.
-        knowledge.polled(Polled::Seen { status: &ended, at: at(seconds(50)).tick }, WORK_GROUP, &scope, now);
+        let polled = Polled::Seen { status: &ended, at: at(seconds(50)).tick, source: Source::List };
+        knowledge.polled(polled, WORK_GROUP, &scope, now);
         let view = View { polled: true, ..view(&object, &knowledge, &scope, now) };
         let step = decide(&view);
         let asks = step == Step::Describe;

@@ -88,10 +88,12 @@ fn answers_from_another_account_end_nothing() {
 fn the_account_is_confirmed_after_the_listing() {
     let mut knowledge = Knowledge::default();
     let idle = status(&SessionState::Idle);
-    knowledge.described(
-        Session { status: idle, work_group: WORK_GROUP.to_owned(), dpu_execution_millis: None },
-        at(seconds(0)),
-    );
+    knowledge
+        .described(
+            Session { status: idle, work_group: WORK_GROUP.to_owned(), dpu_execution_millis: None },
+            at(seconds(0)),
+        )
+        .unwrap();
     knowledge.answered_in(&home());
     for second in [10, 70] {
         knowledge.failed(
@@ -230,10 +232,12 @@ fn a_session_that_only_the_listing_shows_isnt_written_again_and_again() {
 fn a_slow_sts_isnt_an_endless_circle() {
     let mut knowledge = Knowledge::default();
     let idle = status(&SessionState::Idle);
-    knowledge.described(
-        Session { status: idle, work_group: WORK_GROUP.to_owned(), dpu_execution_millis: None },
-        at(seconds(0)),
-    );
+    knowledge
+        .described(
+            Session { status: idle, work_group: WORK_GROUP.to_owned(), dpu_execution_millis: None },
+            at(seconds(0)),
+        )
+        .unwrap();
     knowledge.answered_in(&home());
     let mut object = object();
     object.status = Some(recorded_as(&SessionState::Idle));

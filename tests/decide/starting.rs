@@ -17,7 +17,7 @@ fn has_started(world: &World) -> bool {
 fn the_attempt_is_recorded_and_the_session_started_once() {
     let mut world = World::starting();
     world.pass();
-    assert_eq!(world.told(), "Write Start Write Wait(2s)");
+    assert_eq!(world.told(), "Write Start Describe Write Wait(2s)");
     let recorded = world.recorded();
     assert_eq!(recorded.start_attempt.as_ref().unwrap().outcome, StartOutcome::Started);
     assert_eq!((recorded.session_id.as_deref(), reason(&world)), (Some(SESSION), "Starting".to_owned()));
@@ -307,7 +307,7 @@ fn a_place_is_reserved_before_the_attempt_is_recorded_and_kept() {
     let mut world = World::starting();
     world.starts.limited = true;
     world.pass();
-    assert_eq!(world.told(), "Reserve Write Start Write Wait(2s)");
+    assert_eq!(world.told(), "Reserve Write Start Describe Write Wait(2s)");
     world.event(&Event::Becomes(SessionState::Idle));
     // Whatever is written into the status.
     world.event(&Event::Forge(Forgery::Ended));
@@ -335,7 +335,7 @@ fn an_attempt_of_an_earlier_process_takes_a_place_too() {
         world.run_for(seconds(30));
         let told = world.told();
         assert!(
-            told.starts_with(if is_taken { "Find Reserve Wait" } else { "Find Reserve Refresh Start Write" }),
+            told.starts_with(if is_taken { "Find Reserve Wait" } else { "Find Reserve Refresh Start Describe Write" }),
             "{told}"
         );
         assert_eq!(world.starts.requests.len(), usize::from(!is_taken), "{told}");

@@ -6,7 +6,7 @@
 use athena_session_operator::api::FINALIZER;
 use athena_session_operator::api::session::{AthenaSession, DeletionPolicy};
 use athena_session_operator::athena::port::{Account, Scope};
-use athena_session_operator::athena::port::{ErrorClass, Operation, SessionState};
+use athena_session_operator::athena::port::{ErrorClass, Operation, SessionState, Source};
 use athena_session_operator::session::decide::{Step, decide};
 use athena_session_operator::session::knowledge::{Absence, Described, Knowledge, Seen, Trouble};
 use athena_session_operator::session::view::View;
@@ -190,7 +190,8 @@ impl Row {
                     History::WithoutEffect => (seconds(1), Some(seconds(61))),
                 };
                 let doubtful = *history == History::Doubtful;
-                knowledge.seen = Some(Seen { status: status(state), at: tick(seen), doubtful });
+                let source = Source::Call;
+                knowledge.seen = Some(Seen { status: status(state), at: tick(seen), doubtful, source });
                 knowledge.accepted_at = accepted.map(tick);
                 knowledge.work_group = Some(WORK_GROUP.to_owned());
                 knowledge.described = Described::Yes;

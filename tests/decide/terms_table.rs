@@ -2,7 +2,7 @@
 //! shows the session: one decision each, against the design's sentences.
 
 use athena_session_operator::api::session::{AthenaSession, DeletionPolicy};
-use athena_session_operator::athena::port::SessionState;
+use athena_session_operator::athena::port::{SessionState, Source};
 use athena_session_operator::session::decide::{Step, decide};
 use athena_session_operator::session::knowledge::{Described, Knowledge, OwnerRead, Seen};
 use athena_session_operator::session::view::View;
@@ -101,7 +101,7 @@ impl Row {
         let mut knowledge = Knowledge::default();
         let just_now = at(NOW - seconds(1)).tick;
         if let Some(state) = &self.stands {
-            knowledge.seen = Some(Seen { status: status(state), at: just_now, doubtful: false });
+            knowledge.seen = Some(Seen { status: status(state), at: just_now, doubtful: false, source: Source::Call });
             knowledge.work_group = Some(if self.on == On::Foreign { "of-others" } else { WORK_GROUP }.to_owned());
             knowledge.described = Described::AfterEnd;
         }

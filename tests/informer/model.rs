@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use athena_session_operator::athena::informer::full_list::{Asker, Found, Sought, Wanted};
 use athena_session_operator::athena::informer::plan::{Ask, Failure, Listed, Pace, Plan, Sighting};
 use athena_session_operator::athena::marker::Marker;
-use athena_session_operator::athena::port::{ErrorClass, Operation, SessionState, SessionStatus};
+use athena_session_operator::athena::port::{ErrorClass, Operation, SessionState, SessionStatus, Source};
 use athena_session_operator::timing::Timing;
 use jiff::Timestamp;
 
@@ -132,6 +132,8 @@ pub struct World {
     failing: HashMap<Operation, ErrorClass>,
     pub calls: Vec<Call>,
     pub watched: HashMap<String, Pace>,
+    /// The states that lists show of sessions, where those aren't the sessions' own.
+    pub listed_as: HashMap<String, SessionState>,
     /// Each state that an object saw, and when.
     pub noticed: Vec<(Duration, String, SessionState)>,
     pub wakes: usize,
@@ -157,6 +159,7 @@ impl World {
             failing: HashMap::new(),
             calls: Vec::new(),
             watched: HashMap::new(),
+            listed_as: HashMap::new(),
             noticed: Vec::new(),
             wakes: 0,
             asking: HashMap::new(),
@@ -362,7 +365,7 @@ impl World {
         self.becomes(id, now, SessionState::Terminating);
         self.session_mut(id).unwrap().states.push((now + takes, SessionState::Terminated));
         let status = self.session(id).unwrap().status(&SessionState::Terminating);
-        self.plan.told(id, status, at(now));
+        self.plan.told(id, status, at(now), Source::List);
         self.look(id);
     }
 
@@ -376,13 +379,21 @@ impl World {
             self.calls.push(Call { sent: self.now, operation: Operation::GetSession, filter: None });
             let state = self.session(id).and_then(|session| Some(session.status(session.state_at(self.now)?)));
             if let Some(status) = state.filter(|_| !self.failing.contains_key(&Operation::GetSession)) {
-                self.plan.told(id, status, at(self.now));
+                self.plan.told(id, status, at(self.now), Source::Call);
             }
         }
         self.look(id);
     }
 
     fn look(&mut self, id: &str) {
+        let Sighting::Seen(sight) = self.plan.sighting(id) else { return };
+        if sight.status.state.is_ended() && self.listed_as.contains_key(id) {
+            // As an object does whose session a list shows as ended.
+            self.calls.push(Call { sent: self.now, operation: Operation::GetSession, filter: None });
+            let state = self.session(id).and_then(|session| session.state_at(self.now)).cloned();
+            let status = state.and_then(|state| Some(self.session(id)?.status(&state)));
+            status.into_iter().for_each(|status| self.plan.told(id, status, at(self.now), Source::Call));
+        }
         let Sighting::Seen(sight) = self.plan.sighting(id) else { return };
         let state = sight.status.state.clone();
         self.judge(id, &state);
@@ -445,7 +456,10 @@ impl World {
             }
         };
         let (before, after) = if self.tokens == Tokens::Keysets { (skipped, 0) } else { (0, skipped) };
-        let all = self.sessions[before..].iter().filter_map(|session| Some((session, session.state_at(when)?)));
+        let all = self.sessions[before..].iter().filter_map(|session| {
+            let state = session.state_at(when)?;
+            Some((session, self.listed_as.get(&session.id).unwrap_or(state)))
+        });
         let all = all.filter(|(_, state)| is_listed(state, filter));
         let mut rest = all.skip(after).peekable();
         let page: Vec<_> = rest.by_ref().take(PAGE).collect();

@@ -383,3 +383,22 @@ fn lists_are_asked_for_again_as_soon_as_an_outage_has_ended() {
     world.plan.recovered(now);
     assert_eq!(world.plan.trouble().unwrap().retry_at, now);
 }
+
+/// A list shows the session as ended, and each call for it shows that it lives: from the first call on only calls count.
+#[test]
+fn a_session_that_lists_show_as_ended_is_looked_at_by_calls_and_its_end_noticed() {
+    let mut world = World::new().with("s", 300, -1000, &IDLE);
+    watch_all(&mut world, "s", 300, Duration::ZERO, Duration::ZERO);
+    world.run_until(seconds(10));
+    world.listed_as.insert("s-5".to_owned(), SessionState::Terminated);
+    world.run_until(seconds(200));
+    world.forget_the_past();
+    world.run_until(seconds(800));
+    assert_eq!(world.breach, None);
+    let (lists, statuses, gets) = calls(&world);
+    assert!(lists <= 40 && statuses <= 12 && gets <= 1, "{:?}", calls(&world));
+    world.act_at(seconds(801), Act::Becomes("s-5".to_owned(), SessionState::Failed));
+    world.run_until(seconds(900));
+    assert!(world.noticed.iter().any(|(_, id, state)| id == "s-5" && *state == SessionState::Failed));
+    assert_eq!(world.breach, None);
+}

@@ -13,6 +13,7 @@ mod brakes;
 mod claims;
 mod clients;
 mod confusion;
+mod contradictions;
 mod crash;
 mod docs;
 mod ending;

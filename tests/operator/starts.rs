@@ -51,7 +51,7 @@ impl World {
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "the callers read better so")]
-fn starting(group: &str, start: Value) -> Value {
+pub fn starting(group: &str, start: Value) -> Value {
     json!({"start": start, "workGroupRef": {"name": group}})
 }
 

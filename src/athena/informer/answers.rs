@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use super::listing::oldest_on;
 use super::plan::{Asked, Plan};
-use super::store::{Source, Watch, entry};
+use super::store::{Watch, entry};
 use super::words::{Failure, Listed, Trouble};
-use crate::athena::port::{ErrorClass, SessionStatus};
+use crate::athena::port::{ErrorClass, SessionStatus, Source};
 
 impl Plan {
     pub(super) fn saw(&mut self, id: &str, status: SessionStatus, at: Instant, source: Source) -> bool {

@@ -243,7 +243,7 @@ impl Plan {
 fn is_asked_singly(entry: &Entry, watch: &Watch, ways: Ways) -> bool {
     match quarry(entry) {
         _ if watch.hunted => false,
-        _ if watch.single => true,
+        _ if entry.is_single() => true,
         Some(quarry) => !ways.hunts(quarry),
         None => !ways.sweep,
     }

@@ -66,7 +66,7 @@ impl Demand {
         if !watch.pace.is_fast() || sight.at + timing.steady <= now {
             self.steady += 1;
         }
-        if watch.single || watch.hunted {
+        if entry.is_single() || watch.hunted {
             return;
         }
         let Some(quarry) = quarry(entry) else { return };

@@ -54,9 +54,9 @@ impl Plan {
         }
         let mut urgent = false;
         for entry in self.store.values_mut() {
-            let is_meant = quarry(entry) == Some(kind);
+            let is_meant = quarry(entry) == Some(kind) && !entry.is_single();
             if let Some(watch) = &mut entry.watch {
-                watch.hunted = is_meant && !watch.single && watch.due <= now + self.timing.near();
+                watch.hunted = is_meant && watch.due <= now + self.timing.near();
                 urgent |= watch.hunted && watch.pace == Pace::Ending;
             }
         }

@@ -27,10 +27,10 @@ pub use super::full_list::{Asker, Found, FullList, Shown, Sought, Wanted};
 use super::hunt::{Depths, Hunt};
 use super::listing::Walk;
 pub use super::store::{Pace, Sight};
-use super::store::{Source, Store, entry};
+use super::store::{Store, entry};
 use super::sweep::{SWEEP_AT_FIRST, Swept, Worth};
 pub use super::words::{Ask, Counts, Failure, Listed, Sighting, Trouble};
-use crate::athena::port::{ErrorClass, SessionStatus};
+use crate::athena::port::{ErrorClass, SessionStatus, Source};
 use crate::timing::Timing;
 
 /// What was asked for and hasn't been answered.
@@ -160,10 +160,10 @@ impl Plan {
         }
     }
 
-    /// A call for this session, sent at `at` by whoever watches it, was answered so. It wakes nobody.
-    pub fn told(&mut self, id: &str, status: SessionStatus, at: Instant) {
+    /// A call of whoever watches this session, sent at `at`, showed the session so. It wakes nobody.
+    pub fn told(&mut self, id: &str, status: SessionStatus, at: Instant, source: Source) {
         let entry = entry(&mut self.store, id);
-        entry.saw(status, at, Source::Call, &self.timing);
+        entry.saw(status, at, source, &self.timing);
         if let Some(watch) = &mut entry.watch
             && (watch.alone || watch.wished.is_some())
         {

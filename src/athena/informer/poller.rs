@@ -16,7 +16,7 @@ use super::plan::{Ask, Failure, Pace, Plan, Sighting};
 use super::{Census, Informer};
 use crate::athena::engine::EngineKnowledge;
 use crate::athena::identity::Identity;
-use crate::athena::port::{CallError, ErrorClass, Listed, Operation, Polled, Scope, SessionStatus};
+use crate::athena::port::{CallError, ErrorClass, Listed, Operation, Polled, Scope, SessionStatus, Source};
 use crate::athena::quota::{Place, Priority};
 use crate::metrics::WorkGroup;
 
@@ -127,7 +127,7 @@ impl Poller {
     pub fn sighting<T>(&self, id: &str, take: impl FnOnce(Polled<'_>) -> T) -> T {
         let inner = self.inner();
         take(match inner.plan.sighting(id) {
-            Sighting::Seen(sight) => Polled::Seen { status: &sight.status, at: sight.at },
+            Sighting::Seen(sight) => Polled::Seen { status: &sight.status, at: sight.at, source: sight.source },
             Sighting::AskYourself => Polled::AskYourself,
             Sighting::NotYet => Polled::NotYet,
         })
@@ -145,9 +145,9 @@ impl Poller {
         }
     }
 
-    /// A call for this session, sent at `at`, showed it so.
-    pub fn told(&self, id: &str, status: &SessionStatus, at: Instant) {
-        self.inner().plan.told(id, status.clone(), at);
+    /// A call of whoever watches this session, sent at `at`, showed the session so.
+    pub fn told(&self, id: &str, status: &SessionStatus, at: Instant, source: Source) {
+        self.inner().plan.told(id, status.clone(), at, source);
     }
 
     /// Whether lists can be had. Otherwise whoever watches a session looks at it for himself.

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use crate::athena::port::{SessionState, SessionStatus};
+use crate::athena::port::{SessionState, SessionStatus, Source};
 use crate::timing::Timing;
 
 /// How closely a session is watched.
@@ -33,15 +33,8 @@ pub struct Sight {
     pub status: SessionStatus,
     /// When the request was sent whose answer said so.
     pub at: Instant,
-}
-
-/// Where a sighting comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Source {
-    /// A call for this session.
-    Call,
-    /// A list, which may lag behind.
-    List,
+    /// Which answer said so.
+    pub source: Source,
 }
 
 /// What is wanted of a watched session.
@@ -96,6 +89,9 @@ pub(super) struct Entry {
     /// The last sweep that showed it; sweeps count from 1.
     pub(super) sweep: u32,
     pub(super) watch: Option<Watch>,
+    /// A list showed that the session had ended, and a later call for the session showed that it hadn't. From then on only a
+    /// call shows its end.
+    pub(super) is_contradicted: bool,
 }
 
 /// Boxed entries: half of a hash table's places are empty.
@@ -111,6 +107,11 @@ impl Entry {
         let (watch, sight) = (self.watch.as_ref()?, self.sight.as_ref()?);
         let tended = !self.is_ended() && !watch.alone && watch.wished.is_none();
         tended.then_some((watch, sight))
+    }
+
+    /// Whether no list is expected to show the session as it is, so that it takes a call of its own.
+    pub(super) fn is_single(&self) -> bool {
+        self.is_contradicted || self.watch.as_ref().is_some_and(|watch| watch.single)
     }
 
     /// Whether a sweep that began then, of this number, showed it, or a later answer did.
@@ -152,7 +153,11 @@ impl Entry {
             status.state_change_reason = None;
         }
         let differs = self.sight.as_ref().is_none_or(|sight| sight.status != status);
-        self.sight = Some(Sight { status, at });
+        let (was_ended, is_ended) = (self.is_ended(), status.state.is_ended());
+        self.is_contradicted |= was_ended && !is_ended;
+        // An end stays final that a call showed, also when a list shows it again.
+        let before = self.sight.as_ref().filter(|_| was_ended && is_ended).map(|sight| sight.source);
+        self.sight = Some(Sight { status, at, source: before.map_or(source, |before| before.max(source)) });
         let Some(watch) = &mut self.watch else { return false };
         let was_waited_for = watch.alone || watch.wished.is_some();
         watch.answered(at + timing.of(watch.pace));
@@ -162,9 +167,10 @@ impl Entry {
     fn is_news(&self, state: &SessionState, at: Instant, source: Source, steady: Duration) -> bool {
         let Some(known) = &self.sight else { return true };
         match (known.status.state.is_ended(), state.is_ended()) {
-            // An end is final, and true however late it is told.
-            (true, false) => return false,
-            (false, true) => return true,
+            // An end that a call for the session showed is final. One that only a list showed isn't.
+            (true, false) => return known.source == Source::List && source == Source::Call && at > known.at,
+            // An end is true however late it is told, but for what a call has contradicted.
+            (false, true) => return source == Source::Call || !self.is_contradicted,
             _ => {}
         }
         let is_late = known.status.state == SessionState::Terminating

@@ -5,11 +5,10 @@ use std::time::Duration;
 
 use athena_session_operator::api::FINALIZER;
 use athena_session_operator::api::session::{AthenaSession, AthenaSessionStatus};
-use athena_session_operator::athena::port::{Account, Operation, Polled, Scope, SessionState, SessionStatus};
+use athena_session_operator::athena::port::{Account, Operation, Polled, Scope, SessionState, SessionStatus, Source};
 use athena_session_operator::session::knowledge::{Now, OwnerRead};
 use athena_session_operator::session::view::{Interest, PASS};
 use athena_session_operator::work_group::terms::{Brake, Claim, Refusal, StartTerms, Terms};
-use jiff::SignedDuration;
 use kube::ResourceExt;
 
 use super::{Event, World};
@@ -65,7 +64,9 @@ pub struct Around {
     pub was_granted: bool,
     /// Somebody has written lies into the status.
     pub is_forged: bool,
-    sight: Option<(SessionStatus, Duration)>,
+    sight: Option<(SessionStatus, Duration, Source)>,
+    /// A call has contradicted a list's end: after that lists show no end.
+    is_contradicted: bool,
     asks_back: bool,
     history: Vec<(Duration, Option<SessionState>)>,
 }
@@ -89,6 +90,7 @@ impl Default for Around {
             was_granted: true,
             is_forged: false,
             sight: None,
+            is_contradicted: false,
             asks_back: false,
             history: Vec::new(),
         }
@@ -97,7 +99,7 @@ impl Default for Around {
 
 impl Around {
     pub(super) fn restarted(&mut self) {
-        (self.sight, self.asks_back, self.interest) = (None, false, None);
+        (self.sight, self.asks_back, self.interest, self.is_contradicted) = (None, false, None, false);
     }
 
     pub(super) fn was(&mut self, elapsed: Duration, session: Option<SessionState>) {
@@ -177,7 +179,7 @@ impl World {
                 account,
                 confirmed_at: None,
                 since: None,
-                skew: SignedDuration::ZERO,
+                skew: None,
                 recovered_at: None,
             };
         }
@@ -200,7 +202,7 @@ impl World {
                 return self.knowledge.session_id(object).is_none();
             }
             _ if around.asks_back => Polled::AskYourself,
-            Some((status, seen_at)) => Polled::Seen { status, at: at(*seen_at).tick },
+            Some((status, seen_at, source)) => Polled::Seen { status, at: at(*seen_at).tick, source: *source },
             None => Polled::NotYet,
         };
         self.knowledge.polled(polled, &work_group, scope, now);
@@ -211,7 +213,9 @@ impl World {
     pub(super) fn tell_poller(&mut self, sent: Duration) {
         let seen = self.knowledge.seen.as_ref().filter(|seen| seen.at >= at(sent).tick);
         if let Some(seen) = seen.filter(|_| self.knowledge.work_group.as_deref() == Some(self.around.real)) {
-            self.around.sight = Some((seen.status.clone(), sent));
+            let was_ended = self.around.sight.as_ref().is_some_and(|(before, ..)| before.state.is_ended());
+            self.around.is_contradicted |= was_ended && !seen.status.state.is_ended();
+            self.around.sight = Some((seen.status.clone(), sent, seen.source));
             self.around.asks_back = false;
         }
     }
@@ -242,26 +246,27 @@ impl World {
     pub fn poll(&mut self) -> bool {
         let bound = self.object.as_ref().is_some_and(|object| self.is_bound(object));
         let reaches = self.is_home() && (!bound || self.around.real == WORK_GROUP);
+        let lie = if self.around.poller == Poller::Off { None } else { self.lies.next(false) };
         let shown = match self.around.poller {
+            Poller::Shows { .. } if reaches && lie.is_some() => lie,
             Poller::Shows { lag } if reaches => self.around.session_at(self.elapsed.saturating_sub(lag)),
             Poller::Off | Poller::Silent => return false,
             _ => None,
         };
         let around = &mut self.around;
         let Some(state) = shown else { return !std::mem::replace(&mut around.asks_back, true) };
-        let known = around.sight.as_ref().map(|(status, at)| (&status.state, *at));
+        let known = around.sight.as_ref().map(|(status, at, _)| (&status.state, *at));
         // As the poller's store does: an end is final, and a list lags behind.
         let is_late = known.is_some_and(|(known, seen_at)| {
             let lags = *known == SessionState::Terminating && !state.is_ended() && state != SessionState::Terminating;
             known.is_ended() && !state.is_ended() || lags && self.elapsed < seen_at + TIMING.steady
         });
-        if is_late {
+        if is_late || around.is_contradicted && state.is_ended() {
             return false;
         }
         let differs = known.is_none_or(|(known, _)| *known != state);
-        // By GetSessionStatus, where it polls a few.
         let status = SessionStatus { engine: None, ..self.shown(&state) };
-        self.around.sight = Some((status, self.elapsed));
+        self.around.sight = Some((status, self.elapsed, Source::List));
         differs | std::mem::take(&mut self.around.asks_back)
     }
 

@@ -6,10 +6,14 @@ use athena_session_operator::api::FINALIZER;
 use athena_session_operator::api::session::{AthenaSession, DeletionPolicy, TerminationReason};
 use athena_session_operator::athena::informer::full_list::{Found, Shown};
 use athena_session_operator::athena::port::Account;
-use athena_session_operator::athena::port::{CallError, ErrorClass, Operation, Session, SessionState, SessionStatus};
+use athena_session_operator::athena::port::{
+    CallError, ErrorClass, Operation, Session, SessionState, SessionStatus, Source,
+};
 use athena_session_operator::session::decide::Step;
+use athena_session_operator::session::knowledge::Seen;
 use kube::ResourceExt;
 
+use super::starts::VICTIM;
 use super::{Fault, World};
 use crate::fixtures::{HOME, SESSION, TIMING, at, error, lacking};
 
@@ -81,8 +85,9 @@ impl World {
             self.beside.was_called = true;
         }
         self.check_grace(object);
-        let last_word = self.knowledge.state();
-        if last_word.is_none_or(|state| state.is_ended() || *state == SessionState::Terminating) {
+        let is_over = |seen: &Seen| seen.status.state.is_ended() && seen.source == Source::Call;
+        let last_word = self.knowledge.seen.clone();
+        if last_word.as_ref().is_none_or(|it| is_over(it) || it.status.state == SessionState::Terminating) {
             self.breach(format!("TerminateSession where Athena's last word is {last_word:?}"));
         }
     }
@@ -107,9 +112,14 @@ impl World {
             return if fault == Fault::CutAfter { Err(ErrorClass::Unavailable) } else { Ok(()) };
         }
         let asked = self.knowledge.session_id(object) == Some(SESSION);
+        if self.knowledge.session_id(object) == Some(VICTIM) {
+            return self.answer_about_victim(step);
+        }
         let here = self.scope.account == Account::Known(HOME.to_owned()) && asked;
         let session = self.session.clone().filter(|_| here);
-        let mut answer: Option<SessionStatus> = session.as_ref().map(|state| self.shown(state));
+        let is_call = matches!(step, Step::Describe | Step::Look | Step::LookBeforeEnd);
+        let lie = if matches!(step, Step::Identify) { None } else { self.lies.next(is_call) };
+        let mut answer: Option<SessionStatus> = lie.as_ref().or(session.as_ref()).map(|state| self.shown(state));
         if matches!(step, Step::Look | Step::LookBeforeEnd)
             && let Some(status) = &mut answer
         {
@@ -131,7 +141,7 @@ impl World {
             return Err(ErrorClass::Unavailable);
         }
         let began = at(self.elapsed.saturating_sub(self.starts.list_age));
-        let (knowledge, real) = (&mut self.knowledge, self.around.real);
+        let (knowledge, real) = (&mut self.knowledge, self.lies.work_group().unwrap_or(self.around.real));
         match (step, answer) {
             (Step::Identify, _) => {
                 self.scope.confirmed_at = Some(now.tick);
@@ -151,14 +161,18 @@ impl World {
             (_, None) => return Err(ErrorClass::NotFoundOrInvalid),
             (Step::Describe, Some(status)) => {
                 let work_group = real.to_owned();
-                knowledge.described(Session { status, work_group, dpu_execution_millis: Some(7) }, now);
+                let session = Session { status, work_group, dpu_execution_millis: Some(7) };
+                knowledge.described(session, now).map_err(|error| error.class)?;
                 self.has_looked();
             }
             (Step::Look | Step::LookBeforeEnd, Some(status)) => {
                 knowledge.looked(status, now);
                 self.has_looked();
             }
-            (Step::Terminate { reason }, _) => knowledge.terminate_accepted(*reason, self.session.clone(), now),
+            (Step::Terminate { reason }, _) => {
+                let state = lie.or(self.session.clone());
+                knowledge.terminate_accepted(*reason, state, now);
+            }
             _ => {}
         }
         Ok(())

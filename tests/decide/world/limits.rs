@@ -22,6 +22,12 @@ pub struct Truth {
     pub idle_since: Duration,
     pub started_at: Duration,
     pub ended_at: Option<Duration>,
+    /// When Athena says that the session was started, if that isn't the truth.
+    pub said_started_at: Option<Timestamp>,
+    /// Since when Athena says that it is idle, if that isn't the truth.
+    pub said_idle_since: Option<Timestamp>,
+    /// When Athena says that it ended, if that isn't the truth.
+    pub said_ended_at: Option<Timestamp>,
     /// When the first end was asked for, by the object's deletion or spec.
     pub asked_at: Option<Duration>,
     /// When a lifetime was reached that has been taken back since: until the operator sees that nobody asks for an end.
@@ -33,11 +39,12 @@ pub struct Truth {
 impl World {
     /// Athena's times, by its own clock.
     pub(super) fn dated(&self, status: SessionStatus) -> SessionStatus {
-        let moment = |elapsed: Duration| -> Option<Timestamp> { at(elapsed).wall.checked_add(self.scope.skew).ok() };
+        let moment = |elapsed: Duration| -> Option<Timestamp> { Some(self.scope.athena_time(at(elapsed).wall)) };
         // It may stay there while the session isn't idle.
-        let idle_since = moment(self.truth.idle_since);
-        let ended_at = self.truth.ended_at.and_then(moment);
-        SessionStatus { started_at: moment(self.truth.started_at), idle_since, ended_at, ..status }
+        let idle_since = self.truth.said_idle_since.or(moment(self.truth.idle_since));
+        let ended_at = self.truth.said_ended_at.or(self.truth.ended_at.and_then(moment));
+        let started_at = self.truth.said_started_at.or(moment(self.truth.started_at));
+        SessionStatus { started_at, idle_since, ended_at, ..status }
     }
 
     pub(super) fn has_looked(&mut self) {

@@ -6,6 +6,7 @@
 mod around;
 mod athena;
 mod beside;
+mod lies;
 mod limits;
 mod operator;
 mod starts;
@@ -28,9 +29,10 @@ use kube::ResourceExt;
 
 pub use self::around::{Around, Owner, Poller};
 pub use self::beside::{Beside, NOBODY, Webhook, completed, job, suspended, unfinished};
+pub use self::lies::Lies;
 pub use self::limits::Truth;
 pub use self::operator::{ends, reason, word};
-pub use self::starts::Starts;
+pub use self::starts::{Starts, VICTIM};
 pub use self::story::{Line, config, fault, poller};
 use crate::fixtures::{home, object, seconds, time, unwritten};
 
@@ -145,6 +147,8 @@ pub struct World {
     /// What StartSession has done.
     pub starts: Starts,
     pub truth: Truth,
+    /// What Athena says instead of the truth.
+    pub lies: Lies,
     /// Other objects at the API server.
     pub beside: Beside,
     api_server_fails: (u8, bool),
@@ -182,6 +186,7 @@ impl World {
             ambush: Vec::new(),
             starts: Starts::default(),
             truth: Truth::default(),
+            lies: Lies::default(),
             beside: Beside::default(),
             api_server_fails: (0, false),
             versions: 1,

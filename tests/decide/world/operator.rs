@@ -96,7 +96,7 @@ impl World {
             }
             let shown_before = self.knowledge.shown_of_owner();
             let polled = self.hear(&object, &terms, &scope, now);
-            self.knowledge.recognize(&object, CLUSTER);
+            self.knowledge.recognize(&object, CLUSTER, terms.is_contested);
             if self.knowledge.shown_of_owner() != shown_before {
                 terms = self.terms(&object);
             }

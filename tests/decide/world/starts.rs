@@ -7,7 +7,7 @@ use athena_session_operator::api::start::{SessionStart, StartBounds};
 use athena_session_operator::athena::engine::{Engine, EngineKnowledge};
 use athena_session_operator::athena::informer::full_list::{Found, Shown, Sought, Wanted};
 use athena_session_operator::athena::marker::Marker;
-use athena_session_operator::athena::port::{ErrorClass, SessionState, SessionStatus, StartRequest};
+use athena_session_operator::athena::port::{ErrorClass, Session, SessionState, SessionStatus, StartRequest};
 use athena_session_operator::session::decide::Step;
 use athena_session_operator::session::workload::State;
 use athena_session_operator::work_group::places::Stake;
@@ -15,10 +15,13 @@ use athena_session_operator::work_group::terms::{Crowd, Place};
 use kube::ResourceExt;
 
 use super::{Fault, World, around};
-use crate::fixtures::{CLUSTER, SESSION, TIMING, at, lacking, seconds, status};
+use crate::fixtures::{CLUSTER, SESSION, TIMING, WORK_GROUP, at, lacking, seconds, status};
 
 /// How long after a call that got no answer its effect may come.
 const LATE: Duration = Duration::from_secs(15);
+
+/// Somebody else's session, which StartSession may answer with.
+pub const VICTIM: &str = "the-victims";
 
 /// What StartSession has done, and will do.
 #[derive(Clone, Debug)]
@@ -39,6 +42,8 @@ pub struct Starts {
     pub list_lag: Duration,
     /// How long ago the list began that objects are told of.
     pub list_age: Duration,
+    /// StartSession answers with this id instead of the session's.
+    pub answers_with: Option<&'static str>,
     /// The UID of the object that the session was started for.
     pub started_by: Option<String>,
     /// The object was let go whatever was started for it.
@@ -66,6 +71,7 @@ impl Default for Starts {
             token_life: seconds(3600),
             list_lag: Duration::ZERO,
             list_age: Duration::ZERO,
+            answers_with: None,
             started_by: None,
             retained: false,
             engine: EngineKnowledge::default(),
@@ -155,9 +161,28 @@ impl World {
         if fault == Fault::CutAfter {
             return Err(ErrorClass::Unavailable);
         }
-        let state = self.session.clone().unwrap();
-        self.knowledge.started(SESSION.to_owned(), state, request, at(self.elapsed));
+        let id = self.starts.answers_with.unwrap_or(SESSION);
+        self.knowledge.started(id.to_owned(), &request.work_group);
         Ok(())
+    }
+
+    /// A call for somebody else's session, which is IDLE and has no mark.
+    pub(super) fn answer_about_victim(&mut self, step: &Step) -> Result<(), ErrorClass> {
+        let (now, status) = (at(self.elapsed), status(&SessionState::Idle));
+        match step {
+            Step::Describe => {
+                let session = Session { status, work_group: WORK_GROUP.to_owned(), dpu_execution_millis: None };
+                self.knowledge.described(session, now).map_err(|error| error.class)
+            }
+            Step::Look | Step::LookBeforeEnd => {
+                self.knowledge.looked(status, now);
+                Ok(())
+            }
+            _ => {
+                self.breach(format!("S1: {step:?} for somebody else's session"));
+                Err(ErrorClass::Denied)
+            }
+        }
     }
 
     /// The list that the informer has made for all who have asked began so long ago. An object that needs a later one waits.

@@ -467,6 +467,25 @@ def the_control_tells_of_calls_and_sessions_and_refuses_nonsense(judge):
         raise AssertionError(f"{method} {path} was accepted")
 
 
+def an_answer_can_be_made_to_say_something_else(judge):
+    session = judge.start(Description="true")
+    judge.control("POST", "faults", {
+        "kind": {"says": {"Description": "false", "Status": {"StartDateTime": 0}}}, "operation": "GetSession", "times": 1})
+    told = judge.athena.get_session(SessionId=session)
+    assert told["Description"] == "false" and told["Status"]["StartDateTime"].year == 1970
+    assert told["Status"]["State"] == judge.state(session)
+    assert judge.athena.get_session(SessionId=session)["Description"] == "true"
+
+
+def a_list_can_be_made_to_show_another_state_than_the_session_has(judge):
+    session = judge.start()
+    judge.control("POST", f"sessions/{session}/state", {"state": "IDLE"})
+    judge.control("POST", f"sessions/{session}/listed-as", {"state": "TERMINATED"})
+    ids = lambda **filters: [it["SessionId"] for it in judge.athena.list_sessions(WorkGroup=GROUP, **filters)["Sessions"]]
+    assert session in ids(StateFilter="TERMINATED") and session not in ids(), ids()
+    assert judge.state(session) == "IDLE"
+
+
 def policies_decide_who_may_do_what(judge):
     """With IAM's words, as boto3 reads them; a session needs its work group and itself allowed."""
     session, other = judge.start(Tags=[{"Key": "team", "Value": "a"}]), judge.start()
@@ -586,6 +605,8 @@ def the_comparison_sees_each_mutant(judge):
 CHECKS = [
     a_session_goes_through_its_states, an_ended_session_says_why_and_ends_only_once,
     pages_lead_through_all_sessions_newest_first, a_filter_lists_one_state_and_no_filter_lists_the_active_ones,
+    an_answer_can_be_made_to_say_something_else,
+    a_list_can_be_made_to_show_another_state_than_the_session_has,
     a_token_starts_one_session, a_work_group_and_its_sessions_say_their_engine,
     each_engine_refuses_what_it_does_not_take, a_session_of_spark_3_5_stays_created_until_somebody_connects,
     tags_are_kept_and_removed, work_groups_are_listed_and_described,

@@ -63,6 +63,11 @@ fn control(fake: &mut Fake, method: &Method, path: &str, body: &[u8]) -> Result<
             let forced: ForcedState = read(body)?;
             if fake.world.set_state(id, &forced.state, now) { Ok(json!({})) } else { Err(absent(id)) }
         }
+        ("POST", ["sessions", id, "listed-as"]) => {
+            let forced: ForcedState = read(body)?;
+            fake.world.listed_as.insert((*id).to_owned(), forced.state);
+            Ok(json!({}))
+        }
         ("GET", ["config"]) => Ok(json!(fake.world.config)),
         ("PATCH", ["config"]) => {
             let changes: serde_json::Map<String, Value> = read(body)?;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::duration;
 
@@ -60,6 +61,8 @@ pub enum FaultKind {
     Body(String),
     /// The answer has status 200 and a body without an end.
     Endless,
+    /// The call does what it does, and its answer says something else: a JSON merge patch (RFC 7386) changes it.
+    Says(Value),
 }
 
 impl FaultKind {
@@ -122,6 +125,11 @@ impl Fault {
     /// An answer without an end.
     pub fn endless() -> Self {
         Self::new(FaultKind::Endless)
+    }
+
+    /// An answer that this JSON merge patch changes.
+    pub fn says(patch: Value) -> Self {
+        Self::new(FaultKind::Says(patch))
     }
 
     /// Only calls of this operation.

@@ -102,6 +102,15 @@ impl FakeAthena {
         assert!(fake.world.set_state(id, state, now), "no session {id}");
     }
 
+    /// Has lists show a session in this state from now on, and calls for the session in its own; None: lists show its own, too.
+    pub fn list_as(&self, id: &str, state: Option<&str>) {
+        let listed_as = &mut self.shared.lock().world.listed_as;
+        match state {
+            Some(state) => listed_as.insert(id.to_owned(), state.to_owned()),
+            None => listed_as.remove(id),
+        };
+    }
+
     /// Makes a session never have been.
     pub fn forget(&self, id: &str) {
         self.shared.lock().world.forget(id);

@@ -33,6 +33,13 @@ impl Reply {
     fn acted(body: &Value, effect: bool) -> Self {
         Reply { body: body.to_string(), effect, session: None }
     }
+
+    /// Changes what is answered, but not what was done.
+    pub(crate) fn say(&mut self, patch: &Value) {
+        let mut answer = serde_json::from_str(&self.body).unwrap_or_default();
+        json_patch::merge(&mut answer, patch);
+        self.body = answer.to_string();
+    }
 }
 
 /// The session that a request names, be it by its ARN.
@@ -115,6 +122,7 @@ fn list_sessions(world: &World, place: &Place, input: &Value, now: Timestamp) ->
     let token = input["NextToken"].as_str();
     let listed = world.sessions_of(place, group, start(&query, token)?).filter(|(_, session)| {
         let state = session.timeline.at(seen_at).map(|step| step.state.as_str());
+        let state = world.listed_as.get(&session.id).map(String::as_str).or(state);
         match filter {
             Some(filter) => state == Some(filter),
             None => state.is_some_and(is_listed),
@@ -122,7 +130,13 @@ fn list_sessions(world: &World, place: &Place, input: &Value, now: Timestamp) ->
     });
     let size = page_size(world, input, 100);
     let (sessions, next) = page(listed, &query, token, size)?;
-    let sessions = sessions.iter().map(|session| session.summary_json(seen_at));
+    let sessions = sessions.iter().map(|session| {
+        let mut summary = session.summary_json(seen_at);
+        if let Some(state) = world.listed_as.get(&session.id) {
+            summary["Status"]["State"] = json!(state);
+        }
+        summary
+    });
     Ok(list_reply("Sessions", sessions.collect(), next))
 }
 

@@ -145,11 +145,15 @@ async fn run(shared: Shared, request: Request) -> Outcome {
                 let (effect, session) = (false, None);
                 result = Some(Ok(Reply { body: body.clone(), effect, session }));
             }
-            FaultKind::NoEffect => {}
+            FaultKind::NoEffect | FaultKind::Says(_) => {}
         }
     }
     let mut fake = shared.lock();
-    let result = result.unwrap_or_else(|| fake.perform(&admission, &request));
+    let mut result = result.unwrap_or_else(|| fake.perform(&admission, &request));
+    if let (Some(FaultKind::Says(patch)), Ok(reply)) = (admission.fault.as_ref().map(|fault| &fault.kind), &mut result)
+    {
+        reply.say(patch);
+    }
     let ending = match &result {
         Ok(_) => Ending::Answered(200, None),
         Err(error) => Ending::Answered(error.status, Some(error)),

@@ -116,6 +116,8 @@ pub(crate) struct World {
     calculations: BTreeMap<u64, Calculation>,
     tokens: HashMap<(Place, String), UsedToken>,
     pub(crate) credentials: HashMap<String, Credentials>,
+    /// The states that lists show of sessions, where those aren't the sessions' own.
+    pub(crate) listed_as: HashMap<String, String>,
     last_number: u64,
 }
 
@@ -129,6 +131,7 @@ impl World {
             calculations: BTreeMap::new(),
             tokens: HashMap::new(),
             credentials: HashMap::new(),
+            listed_as: HashMap::new(),
             last_number: 0,
         };
         for (index, minutes) in (0..history).zip(60..) {
@@ -474,6 +477,7 @@ impl World {
             return false;
         };
         self.order.remove(&Slot::of(&session));
+        self.listed_as.remove(id);
         self.tokens.retain(|_, used| used.session != id);
         self.calculations.retain(|_, it| it.session != id);
         true

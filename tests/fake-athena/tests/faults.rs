@@ -284,3 +284,31 @@ async fn a_fake_that_is_dropped_cuts_its_connections_and_stops() {
     let address = url.strip_prefix("http://").unwrap();
     assert!(TcpStream::connect(address).await.is_err());
 }
+
+#[tokio::test]
+async fn an_answer_that_is_changed_has_its_effect_all_the_same() {
+    let it = Setting::new().await;
+    it.athena.fault(Fault::says(json!({"State": "IDLE"})).on("TerminateSession").times(1));
+    let answer = it.terminate().await.unwrap();
+    assert_eq!((answer.status, &answer.body["State"]), (200, &json!("IDLE")));
+    assert_eq!((it.state().as_str(), it.last()), ("TERMINATING", ended("200", true)));
+    it.athena.fault(Fault::says(json!({"Status": {"State": null, "StartDateTime": 0}})).times(1));
+    let status = it.look().await.unwrap().body["Status"].clone();
+    assert_eq!((status.get("State"), &status["StartDateTime"]), (None, &json!(0)));
+}
+
+#[tokio::test]
+async fn a_list_shows_what_it_is_told_to_and_a_call_the_truth() {
+    let it = Setting::new().await;
+    let listed = |filter: Option<&'static str>| {
+        let mut input = json!({"WorkGroup": it.athena.session(&it.id).unwrap().work_group});
+        filter.into_iter().for_each(|filter| input["StateFilter"] = json!(filter));
+        let url = it.athena.url();
+        async move { call(&url, "ListSessions", input).await.unwrap().body["Sessions"].as_array().map(Vec::len) }
+    };
+    it.athena.list_as(&it.id, Some("TERMINATED"));
+    assert_eq!((listed(None).await, listed(Some("TERMINATED")).await), (Some(0), Some(1)));
+    assert_eq!(it.look().await.unwrap().body["Status"]["State"], "IDLE");
+    it.athena.list_as(&it.id, None);
+    assert_eq!((listed(None).await, listed(Some("TERMINATED")).await), (Some(1), Some(0)));
+}

@@ -1,0 +1,121 @@
+//! Athena's times of a session, without those that can't be. PURE.
+
+use std::fmt;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::port::{SessionState, SessionStatus};
+
+/// 1 November 2022: Athena for Apache Spark came out at the end of that month.
+const FIRST: Timestamp = Timestamp::constant(1_667_260_800, 0);
+
+/// How far ahead of Athena's clock one of Athena's times may be.
+const AHEAD: SignedDuration = SignedDuration::from_mins(5);
+
+/// How far the times of one answer may contradict each other.
+const SLACK: SignedDuration = SignedDuration::from_mins(1);
+
+/// The times that an answer of Athena gives, as far as they can be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Times {
+    /// When the session was started.
+    pub started_at: Option<Timestamp>,
+    /// Since when it is idle, where its state is IDLE.
+    pub idle_since: Option<Timestamp>,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+    /// What is wrong with a time that was left out.
+    pub fault: Option<TimeFault>,
+}
+
+/// Why a time can't be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimeFault {
+    /// It is before the service existed.
+    BeforeAthena,
+    /// It is ahead of Athena's own clock.
+    InTheFuture,
+    /// The session is idle since before it was started.
+    IdleBeforeStart,
+    /// The session ended before it was started.
+    EndBeforeStart,
+}
+
+impl fmt::Display for TimeFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::BeforeAthena => "a time before Athena for Apache Spark existed",
+            Self::InTheFuture => "a time in the future",
+            Self::IdleBeforeStart => "that it is idle since before its start",
+            Self::EndBeforeStart => "that it ended before its start",
+        })
+    }
+}
+
+impl Times {
+    /// Those of a status, when Athena's clock shows `now`.
+    #[must_use]
+    pub fn of(status: &SessionStatus, now: Timestamp) -> Self {
+        let mut fault = None;
+        let mut possible = |time: Option<Timestamp>, after: Option<Timestamp>, otherwise| {
+            let found = is_impossible(time?, after, now, otherwise);
+            fault = fault.or(found);
+            if found.is_none() { time } else { None }
+        };
+        let started_at = possible(status.started_at, None, TimeFault::BeforeAthena);
+        let idle_since = status.idle_since.filter(|_| status.state == SessionState::Idle);
+        let idle_since = possible(idle_since, started_at, TimeFault::IdleBeforeStart);
+        let ended_at = possible(status.ended_at, started_at, TimeFault::EndBeforeStart);
+        Self { started_at, idle_since, ended_at, fault }
+    }
+}
+
+fn is_impossible(time: Timestamp, after: Option<Timestamp>, now: Timestamp, otherwise: TimeFault) -> Option<TimeFault> {
+    if time < FIRST {
+        Some(TimeFault::BeforeAthena)
+    } else if time.duration_since(now) > AHEAD {
+        Some(TimeFault::InTheFuture)
+    } else if after.is_some_and(|after| after.duration_since(time) > SLACK) {
+        Some(otherwise)
+    } else {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64) -> Option<Timestamp> {
+        Timestamp::from_second(1_800_000_000 + seconds).ok()
+    }
+
+    fn times(started: Option<Timestamp>, idle: Option<Timestamp>, ended: Option<Timestamp>) -> Times {
+        let (state_change_reason, marker, engine) = Default::default();
+        let state = SessionState::Idle;
+        let (started_at, idle_since, ended_at) = (started, idle, ended);
+        let status = SessionStatus { state, state_change_reason, started_at, idle_since, ended_at, marker, engine };
+        Times::of(&status, at(0).unwrap_or(Timestamp::MAX))
+    }
+
+    #[test]
+    fn a_time_that_cant_be_is_left_out_and_named() {
+        let (epoch, future) = (Timestamp::from_second(0).ok(), at(301));
+        for (started, idle, ended, kept, fault) in [
+            (at(-600), at(-60), None, (true, true, false), None),
+            (epoch, at(-60), None, (false, true, false), Some(TimeFault::BeforeAthena)),
+            (future, at(-60), None, (false, true, false), Some(TimeFault::InTheFuture)),
+            (at(300), None, None, (true, false, false), None),
+            (at(-600), at(-661), None, (true, false, false), Some(TimeFault::IdleBeforeStart)),
+            (at(-600), at(-660), None, (true, true, false), None),
+            (at(-600), future, None, (true, false, false), Some(TimeFault::InTheFuture)),
+            (at(-600), None, at(-700), (true, false, false), Some(TimeFault::EndBeforeStart)),
+            (at(-600), None, at(-1), (true, false, true), None),
+            (None, Some(Timestamp::MAX), Some(Timestamp::MIN), (false, false, false), Some(TimeFault::InTheFuture)),
+        ] {
+            let times = times(started, idle, ended);
+            let found = (times.started_at.is_some(), times.idle_since.is_some(), times.ended_at.is_some());
+            assert_eq!((found, times.fault), (kept, fault), "{started:?} {idle:?} {ended:?}");
+        }
+    }
+}

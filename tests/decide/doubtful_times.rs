@@ -1,0 +1,127 @@
+//! Times that can't be, and clocks that were set: no limit is reached by them, and no grace period is skipped.
+
+use std::time::Duration;
+
+use athena_session_operator::api::session::AthenaSession;
+use athena_session_operator::athena::port::{Scope, SessionState};
+use athena_session_operator::session::knowledge::{Knowledge, Now};
+use athena_session_operator::session::limits;
+use jiff::{SignedDuration, Timestamp};
+
+use crate::fixtures::{TIMING, at, condition, home, minutes, object, seconds, time, view};
+use crate::world::{Event, World, ends, reason};
+
+fn moment(text: &str) -> Option<Timestamp> {
+    Some(text.parse().unwrap())
+}
+
+fn message(world: &World) -> String {
+    condition(world.recorded(), "Ready").unwrap().message.clone()
+}
+
+/// What Athena says of a session's start, and since when it is idle.
+type Said = (Option<Timestamp>, Option<Timestamp>);
+
+#[test]
+fn a_time_that_cant_be_reaches_no_limit_and_is_told_once() {
+    let future = at(minutes(1_000)).wall;
+    let cases: [(Said, &str); 4] = [
+        ((moment("1970-01-01T00:00:00Z"), None), "before Athena"),
+        ((Some(future), None), "in the future"),
+        ((None, moment("1970-01-01T00:00:00Z")), "before Athena"),
+        ((Some(at(minutes(8)).wall), Some(at(seconds(0)).wall)), "idle since before its start"),
+    ];
+    for ((started, idle), words) in cases {
+        let mut world = World::granted(SessionState::Idle);
+        (world.truth.said_started_at, world.truth.said_idle_since) = (started, idle);
+        let limit = Some(minutes(600));
+        let (lifetime, idleness) = if idle.is_some() { (None, Some(minutes(5))) } else { (limit, None) };
+        world.event(&Event::SetLifetime(lifetime));
+        world.event(&Event::SetIdle(idleness));
+        world.run_for(minutes(60));
+        assert_eq!((ends(&world), reason(&world).as_str()), (0, "Running"), "{words}: {}", world.told());
+        assert!(message(&world).contains(words), "{}", message(&world));
+        assert!(world.writes.len() <= 3, "{words}: {:?}", world.writes);
+        world.event(&Event::Delete);
+        assert!(world.run_until(minutes(80), |world| world.object.is_none()), "{}", world.told());
+    }
+}
+
+/// It would be deleted at once, and with it the record of why the session ended.
+#[test]
+fn an_end_before_the_start_makes_no_object_expire() {
+    let mut world = World::granted(SessionState::Idle);
+    world.object.as_mut().unwrap().spec.ttl_after_ended = Some("30m".to_owned());
+    world.run_for(minutes(60));
+    world.event(&Event::Becomes(SessionState::Terminated));
+    world.truth.said_ended_at = moment("1970-01-01T00:00:00Z");
+    world.run_for(minutes(5));
+    assert!(!world.told().contains("Expire"), "{}", world.told());
+    assert!(world.recorded().ended_at.as_ref().unwrap().0 >= at(minutes(59)).wall, "when it was seen");
+}
+
+// Clocks.
+
+const GRACE: Duration = minutes(30);
+
+/// An object whose end was asked for five minutes after the beginning.
+fn draining() -> AthenaSession {
+    let mut object = object();
+    object.spec.terminate = true;
+    object.spec.termination_grace_period = Some(GRACE.into());
+    object.status.get_or_insert_default().termination_requested_at = Some(time(minutes(5)));
+    object
+}
+
+fn rest(object: &AthenaSession, knowledge: &Knowledge, scope: &Scope, now: Now) -> Duration {
+    limits::grace(&view(object, knowledge, scope, now)).map_or(Duration::ZERO, |grace| grace.rest)
+}
+
+fn about(one: Duration, other: Duration) -> bool {
+    one.abs_diff(other) <= seconds(1)
+}
+
+#[test]
+fn a_clock_that_is_set_over_a_restart_skips_no_grace_period() {
+    for hours in [10, -10] {
+        let set = SignedDuration::from_hours(hours);
+        let now = |elapsed| Now { wall: at(elapsed).wall.checked_add(set).unwrap(), tick: at(elapsed).tick };
+        let (object, mut knowledge) = (draining(), Knowledge::default());
+        // The new process finds it a minute after the end was asked for.
+        let unknown = Scope { skew: None, ..home() };
+        knowledge.found(&object, &unknown, now(minutes(6)));
+        assert!(about(rest(&object, &knowledge, &unknown, now(minutes(6))), GRACE), "{hours} h: all of it");
+        // Athena answers.
+        let known = Scope { skew: Some(-set), ..home() };
+        knowledge.found(&object, &known, now(minutes(7)));
+        let left = rest(&object, &knowledge, &known, now(minutes(7)));
+        assert!(about(left, GRACE - minutes(2)), "{hours} h: {left:?}");
+        // And it goes on as time does.
+        knowledge.found(&object, &known, now(minutes(20)));
+        let left = rest(&object, &knowledge, &known, now(minutes(20)));
+        assert!(about(left, GRACE - minutes(15)), "{hours} h: {left:?}");
+    }
+}
+
+/// Athena doesn't answer, or without a date.
+#[test]
+fn without_athenas_clock_a_grace_period_is_counted_by_what_this_process_measures() {
+    let (object, mut knowledge, scope) = (draining(), Knowledge::default(), Scope { skew: None, ..home() });
+    let later = |elapsed| Now { wall: at(minutes(900)).wall, tick: at(elapsed).tick };
+    knowledge.found(&object, &scope, later(minutes(6)));
+    let left = rest(&object, &knowledge, &scope, later(minutes(26)));
+    assert!(about(left, GRACE - minutes(20)), "{left:?}");
+    assert_eq!(rest(&object, &knowledge, &scope, later(minutes(36) + TIMING.changing)), Duration::ZERO);
+}
+
+#[test]
+fn the_request_of_an_end_is_recorded_by_athenas_clock() {
+    let mut world = World::granted(SessionState::Busy);
+    world.scope.skew = Some(SignedDuration::from_hours(-10));
+    world.event(&Event::SetGrace(Some(GRACE)));
+    world.event(&Event::SetTerminate);
+    world.run_for(seconds(5));
+    let recorded = world.recorded().termination_requested_at.clone().unwrap().0;
+    let athena = world.scope.athena_time(at(world.elapsed).wall);
+    assert!(athena.duration_since(recorded).abs() < SignedDuration::from_secs(10), "{recorded} {athena}");
+}

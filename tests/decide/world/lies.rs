@@ -1,0 +1,39 @@
+//! Answers of Athena that aren't true.
+
+use athena_session_operator::athena::port::SessionState;
+
+/// What Athena says instead of the truth: one answer after the other, from the beginning again when all were given.
+#[derive(Clone, Debug, Default)]
+pub struct Lies {
+    /// The states that answers show; None: the truth.
+    pub states: Vec<Option<SessionState>>,
+    /// GetSession and GetSessionStatus lie, too, and not only lists and TerminateSession.
+    pub in_calls: bool,
+    /// The work groups that GetSession names; None: the truth.
+    pub work_groups: Vec<Option<&'static str>>,
+    /// How many were given.
+    pub told: usize,
+}
+
+impl Lies {
+    /// Lists, and TerminateSession, always say this.
+    pub fn of_lists(state: SessionState) -> Self {
+        Self { states: vec![Some(state)], ..Self::default() }
+    }
+
+    /// The state that the next answer shows. `is_call`: it is the answer to a call for the session.
+    pub(super) fn next(&mut self, is_call: bool) -> Option<SessionState> {
+        if is_call && !self.in_calls {
+            return None;
+        }
+        self.told += 1;
+        let count = self.states.len().max(1);
+        self.states.get(self.told % count).cloned().flatten()
+    }
+
+    /// The work group that this answer names.
+    pub(super) fn work_group(&self) -> Option<&'static str> {
+        let count = self.work_groups.len().max(1);
+        self.work_groups.get(self.told % count).copied().flatten()
+    }
+}

@@ -1,0 +1,126 @@
+//! Athena contradicts itself, or says what can't be: no answer is believed beyond what it can show.
+
+use std::time::Duration;
+
+use fake_athena::{Config, Fault, NewSession};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
+use tokio::time::sleep;
+
+use crate::tenancy::{TEAM_A, referring};
+use crate::world::{World, condition};
+
+/// Lists show the session as ended, and each call for the session shows it IDLE.
+#[tokio::test]
+async fn a_list_that_says_ended_lets_no_object_go_whose_session_lives() {
+    let world = World::new().await;
+    world.start_operator().await;
+    let group = world.register_for_all("a", TEAM_A).await;
+    // So many that the operator lists them.
+    let sessions: Vec<_> = (0..8).map(|_| world.session_of(TEAM_A)).collect();
+    for (number, session) in sessions.iter().enumerate() {
+        world.refer(&format!("object-{number}"), &group, session).await;
+    }
+    for number in 0..8 {
+        world.until_reason(&format!("object-{number}"), "Running").await;
+    }
+    sessions.iter().for_each(|session| world.athena.list_as(session, Some("TERMINATED")));
+    world.kill_operator();
+    world.start_operator().await;
+    for number in 0..8 {
+        world.until_reason(&format!("object-{number}"), "Running").await;
+    }
+    world.athena.clear_calls();
+    sleep(Duration::from_secs(10)).await;
+    let calls = world.athena.calls().len();
+    assert!(calls <= 10 * sessions.len(), "{calls} calls in 10 s");
+    for number in 0..8 {
+        world.delete(&format!("object-{number}")).await;
+    }
+    for (number, session) in sessions.iter().enumerate() {
+        world.until_gone(&format!("object-{number}")).await;
+        assert_eq!(world.athena_session(session).state, "TERMINATED", "object-{number}");
+        assert_eq!(world.terminations(session), 1);
+    }
+}
+
+/// StartSession returns the id of a session that another object has.
+#[tokio::test]
+async fn start_session_that_returns_anothers_session_ends_only_its_own() {
+    let world = World::new().await;
+    world.start_operator().await;
+    let group = world.register_for_starts("a", json!({})).await;
+    let theirs = world.session_of(TEAM_A);
+    world.create("victim", referring(&group, &theirs)).await;
+    world.until_reason("victim", "Running").await;
+    world.athena.fault(Fault::says(json!({"SessionId": theirs})).on("StartSession"));
+    world.start_session("nightly", &group).await;
+    let is_its_own = |object: &athena_session_operator::api::session::AthenaSession| {
+        let status = object.status.clone().unwrap_or_default();
+        status.session_id.is_some_and(|id| id != theirs) && status.state.as_deref() == Some("IDLE")
+    };
+    world.until("nightly", "it has found its own session", is_its_own).await;
+    world.delete("nightly").await;
+    world.until_gone("nightly").await;
+    assert_eq!((world.terminations(&theirs), world.athena_session(&theirs).state.as_str()), (0, "IDLE"));
+    let own = world.athena.sessions().into_iter().find(|session| session.id != theirs).unwrap();
+    assert_eq!((own.state.as_str(), world.athena.calls_of("StartSession", None)), ("TERMINATED", 1));
+    world.delete("victim").await;
+    world.until_gone("victim").await;
+    assert_eq!(world.athena_session(&theirs).state, "TERMINATED");
+}
+
+/// By the answer alone its lifetime would be over since decades.
+#[tokio::test]
+async fn a_start_before_athena_existed_ends_nothing_and_is_told() {
+    let world = World::new().await;
+    let patch = json!({"Status": {"StartDateTime": 0}});
+    for operation in ["GetSession", "GetSessionStatus"] {
+        world.athena.fault(Fault::says(patch.clone()).on(operation));
+    }
+    world.start_operator().await;
+    let id = world.session_in("IDLE");
+    world.create("old", json!({"sessionId": id, "maxLifetime": "8h"})).await;
+    let told = |object: &athena_session_operator::api::session::AthenaSession| {
+        condition(object, "Ready").is_some_and(|ready| ready.2.contains("before Athena for Apache Spark existed"))
+    };
+    let object = world.until("old", "the time is told", told).await;
+    assert_eq!(object.status.as_ref().unwrap().started_at, None);
+    let version = object.metadata.resource_version.clone();
+    sleep(Duration::from_secs(4)).await;
+    assert_eq!((world.terminations(&id), world.get("old").await.unwrap().metadata.resource_version), (0, version));
+}
+
+#[tokio::test]
+async fn a_state_in_white_space_is_unknown_and_no_end() {
+    let world = World::new().await;
+    world.start_operator().await;
+    let id = world.athena.add_session(NewSession { state: " TERMINATED ".to_owned(), ..NewSession::default() });
+    world.create("odd", json!({"sessionId": id})).await;
+    let object = world.until_reason("odd", "StateUnknown").await;
+    assert_eq!(object.status.unwrap().state.as_deref(), Some("\" TERMINATED \""));
+    world.delete("odd").await;
+    world.until_gone("odd").await;
+    assert_eq!((world.terminations(&id), world.athena_session(&id).state.as_str()), (1, "TERMINATED"));
+}
+
+/// Athena's clock goes right, and the operator's was set ten hours ahead after an earlier process had recorded the request.
+#[tokio::test]
+async fn a_clock_set_ahead_over_a_restart_skips_no_grace_period() {
+    let world = World::with(Config { skew: SignedDuration::from_hours(-10), ..Config::default() }).await;
+    world.start_operator().await;
+    let id = world.session_in("BUSY");
+    let spec = json!({"sessionId": id, "terminationGracePeriod": "30m", "terminate": true});
+    world.create("at-work", spec).await;
+    world.until_reason("at-work", "Draining").await;
+    world.kill_operator();
+    // As the earlier process recorded it, by a clock that went as Athena's does.
+    let recorded = Timestamp::now() - SignedDuration::from_hours(10) - SignedDuration::from_mins(1);
+    world.forge_status("at-work", json!({"terminationRequestedAt": recorded.round(jiff::Unit::Second).unwrap()})).await;
+    world.start_operator().await;
+    sleep(Duration::from_secs(4)).await;
+    world.until_reason("at-work", "Draining").await;
+    assert_eq!(world.terminations(&id), 0);
+    world.athena.set_state(&id, "IDLE");
+    world.until_reason("at-work", "Ended").await;
+}
