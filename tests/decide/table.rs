@@ -192,6 +192,7 @@ impl Row {
                 let doubtful = *history == History::Doubtful;
                 let source = Source::Call;
                 knowledge.seen = Some(Seen { status: status(state), at: tick(seen), doubtful, source });
+                knowledge.looked_at = Some(tick(seen));
                 knowledge.accepted_at = accepted.map(tick);
                 knowledge.work_group = Some(WORK_GROUP.to_owned());
                 knowledge.described = Described::Yes;

@@ -33,7 +33,8 @@ async fn a_list_that_says_ended_lets_no_object_go_whose_session_lives() {
     world.athena.clear_calls();
     sleep(Duration::from_secs(10)).await;
     let calls = world.athena.calls().len();
-    assert!(calls <= 10 * sessions.len(), "{calls} calls in 10 s");
+    // Each session is looked at once a second here, and lists come on top. A tight loop makes thousands.
+    assert!(calls <= 20 * sessions.len(), "{calls} calls in 10 s");
     for number in 0..8 {
         world.delete(&format!("object-{number}")).await;
     }
