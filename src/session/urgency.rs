@@ -26,7 +26,7 @@ fn ends_a_session(view: &View<'_>) -> bool {
         return false;
     }
     match view.evidence() {
-        Evidence::Alive(_) | Evidence::Ended => true,
+        Evidence::Alive(_) | Evidence::Unconfirmed(_) | Evidence::Ended => true,
         Evidence::None if view.is_starting() => starting::may_run(view),
         Evidence::None => view.once_seen(),
         Evidence::Missing(_) | Evidence::Absent => false,
