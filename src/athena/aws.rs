@@ -632,7 +632,7 @@ fn engine_of(word: &str) -> Engine {
 }
 
 fn state(state: &types::SessionState, ended_at: Option<Timestamp>) -> SessionState {
-    SessionState::read(&cut(state.as_str(), CODE_BYTES), ended_at)
+    SessionState::read(state.as_str(), ended_at)
 }
 
 /// Whether this can be the id of a session. Ids stand in statuses, events and logs, and are sent back as they came, so that

@@ -13,7 +13,10 @@ use super::denial::Denial;
 use super::engine::Engine;
 use super::marker::Marker;
 use crate::api::start::{EngineConfiguration, MonitoringConfiguration};
-use crate::text::one_line;
+use crate::text::cut;
+
+/// How much is kept of a word for a state that isn't known.
+const WORD_BYTES: usize = 100;
 
 /// A session's state.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -81,11 +84,11 @@ impl SessionState {
         let is_athenas = |byte: u8| byte.is_ascii_uppercase() || byte == b'_';
         if word.is_empty() || !word.bytes().all(is_athenas) {
             // In quotes, so that people see what is wrong with the word.
-            return Self::Unknown(one_line(&format!("{word:?}")));
+            return Self::Unknown(cut(&format!("{word:?}"), WORD_BYTES));
         }
         match Self::from(word) {
-            Self::Unknown(word) if ended_at.is_some() => Self::Ended(one_line(&word)),
-            Self::Unknown(word) => Self::Unknown(one_line(&word)),
+            Self::Unknown(word) if ended_at.is_some() => Self::Ended(cut(&word, WORD_BYTES)),
+            Self::Unknown(word) => Self::Unknown(cut(&word, WORD_BYTES)),
             state => state,
         }
     }

@@ -106,8 +106,8 @@ impl Record {
 
     /// The API server refused to record this status for its size. An end that is asked for counts from now on all the same.
     pub fn refused(&mut self, status: &AthenaSessionStatus, now: Now) {
-        let requested = requested_at(Some(status)).map(|at| Requested::new(at, None, now));
-        self.requested = self.requested.or(requested);
+        let requested = |at| Requested { at, since: now.tick, is_measured: true };
+        self.requested = self.requested.or(requested_at(Some(status)).map(requested));
     }
 
     /// Nobody asks for an end, which is certain: the next one that is asked for begins anew, whatever `status` says.
