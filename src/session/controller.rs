@@ -18,7 +18,6 @@ use tracing::{error, warn};
 use super::act::{Memory, Outcome, Shell, version};
 use super::knowledge::Knowledge;
 use super::notice::{Notice, Refusals};
-use super::passes::Passes;
 use crate::api::is_held;
 use crate::api::session::AthenaSession;
 use crate::controller::{BEAT, Watched, drive, queue};
@@ -59,7 +58,6 @@ struct Kept {
 
 struct Context {
     shell: Arc<Shell>,
-    passes: Arc<Passes>,
     /// Boxed: half of a hash table's places are empty.
     kept: Mutex<HashMap<Key, Box<Kept>>>,
     /// Those that wait for a pass, and whether they were woken: there is more to see to than their own change.
@@ -77,25 +75,15 @@ pub async fn run(
     stop: watch::Receiver<bool>,
 ) {
     let registry = Arc::clone(&shell.registry);
-    let context = Arc::new(Context { shell, passes: Arc::default(), kept: Mutex::default(), due: Mutex::default() });
+    let context = Arc::new(Context { shell, kept: Mutex::default(), due: Mutex::default() });
     let store = watched.writer.as_reader();
     let (woken, asked) = (Arc::clone(&context), Arc::clone(&context));
     let seen = move |event: &_| registry.session_event(index, event);
     let queue = queue(watched, watch_timeout, stop, seen, move |object| woken.asked(object, true));
     let queue = queue.inspect_ok(move |object| asked.asked(object, false));
-    let queue = Arc::clone(&context.passes).in_turn(queue);
     let config = Config::default().concurrency(CONCURRENCY);
     // Tasks of their own, since the applier polls each pass whenever one of them has something to do.
-    let pass = |object: Arc<Session>, context: Arc<Context>| {
-        let (key, passes) = (key(&*object), Arc::clone(&context.passes));
-        passes.begun(&key);
-        let pass = tokio::spawn(reconcile(object, context));
-        pass.map(move |outcome| {
-            passes.ended(&key);
-            finished(outcome)
-        })
-        .boxed()
-    };
+    let pass = |object, context| tokio::spawn(reconcile(object, context)).map(finished).boxed();
     let passes = applier(pass, |_, never: &Infallible, _| match *never {}, Arc::clone(&context), store, queue, config);
     let gone = |namespace, name| context.forget(&(namespace, name));
     drive("AthenaSessions", passes, pulse, || context.wake_due(), gone).await;
@@ -263,7 +251,6 @@ impl Context {
     /// The object doesn't exist any more.
     fn forget(&self, key: &Key) {
         self.begun(key);
-        self.passes.ended(key);
         let kept = self.kept().remove(key);
         if let Some(kept) = kept {
             self.drop_kept(key, kept);

@@ -12,7 +12,6 @@ pub mod light;
 pub mod limits;
 pub mod lists;
 pub mod notice;
-pub mod passes;
 pub mod publish;
 pub mod record;
 pub mod request;
