@@ -2,40 +2,32 @@
 
 use athena_session_operator::api::session::AthenaSession;
 use kube::api::{Patch, PatchParams};
-use serde_json::{Map, Value, json};
+use serde_json::json;
 
 use crate::proxy::{Script, about, refusal};
 use crate::world::{World, condition, eventually, has_finalizer};
 
-/// What one label takes, with what the API server keeps of its owner.
-const LABEL_BYTES: usize = 200;
-
-/// Labels and an annotation of about so many bytes.
-fn filler(bytes: usize) -> Value {
-    let label = |number: usize| (format!("l{number:062}"), json!("x".repeat(63)));
-    let labels: Map<_, _> = (0..bytes / LABEL_BYTES).map(label).collect();
-    let annotations = json!({"filler": "x".repeat(bytes % LABEL_BYTES)});
-    json!([
-        {"op": "add", "path": "/metadata/labels", "value": labels},
-        {"op": "add", "path": "/metadata/annotations", "value": annotations},
-    ])
-}
-
 impl World {
-    /// Fills the object; false where the API server refuses that.
+    /// Gives the object a condition of somebody else's with a message of so many bytes; false where the API server refuses that.
     async fn fill(&self, name: &str, bytes: usize) -> bool {
-        let patch = Patch::Json::<AthenaSession>(serde_json::from_value(filler(bytes)).unwrap());
-        self.objects().patch(name, &PatchParams::default(), &patch).await.is_ok()
+        let status = self.get(name).await.unwrap().status.unwrap();
+        let others = status.conditions.iter().position(|condition| condition.type_ == "Filler");
+        let place = others.map_or("-".to_owned(), |place| place.to_string());
+        let condition = json!({"type": "Filler", "status": "True", "reason": "Filler", "message": "x".repeat(bytes),
+                               "lastTransitionTime": "2026-01-01T00:00:00Z"});
+        let verb = if others.is_some() { "replace" } else { "add" };
+        let patch = json!([{"op": verb, "path": format!("/status/conditions/{place}"), "value": condition}]);
+        let patch = Patch::Json::<AthenaSession>(serde_json::from_value(patch).unwrap());
+        self.objects().patch_status(name, &PatchParams::default(), &patch).await.is_ok()
     }
 
-    /// Fills the object until less than so many bytes have room.
+    /// Fills the object until no more than so many bytes have room.
     async fn fill_up(&self, name: &str, room: usize) {
-        let (mut fits, mut is_too_much) = (0, 2_000_000);
-        while is_too_much - fits > 10 {
+        let (mut fits, mut is_too_much) = (1_000_000, 2_000_000);
+        while is_too_much - fits > 1 {
             let middle = usize::midpoint(fits, is_too_much);
             if self.fill(name, middle).await { fits = middle } else { is_too_much = middle }
         }
-        assert!(fits > 1_000_000, "{fits}");
         assert!(self.fill(name, fits - room).await);
     }
 }
