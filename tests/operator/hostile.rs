@@ -212,7 +212,9 @@ async fn texts_that_are_made_to_deceive_are_shown_as_they_are() {
                 assert_eq!(hidden_in(text), None, "{text:?}");
                 assert!(text.len() <= 1_000, "{} bytes: {text}", text.len());
             }
-            assert!(status["state"].as_str().unwrap().contains(r"\u001b[2J"), "{status}");
+            // A word that can't be a state of Athena's is in quotation marks.
+            assert!(status["state"].as_str().unwrap().starts_with(r#""\u{1b}[2J"#), "{status}");
+            assert!(status["stateChangeReason"].as_str().unwrap().starts_with(r"\u001b[2J"), "{status}");
         }
         let note = world.note_of("object", "Warning Invalid").await;
         assert_eq!(hidden_in(&note), None, "{note:?}");
