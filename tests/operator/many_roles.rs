@@ -14,7 +14,7 @@ use crate::launch::Start;
 use crate::probes::{address, ask};
 use crate::roles::{parameter, role};
 use crate::tenancy::{TEAM_A, Whole, brisk};
-use crate::world::{World, condition, eventually};
+use crate::world::{PATIENCE, World, condition, eventually};
 
 const HOME: &str = "123456789012";
 
@@ -87,7 +87,7 @@ async fn roles_cost_one_assume_role_each_and_no_descriptors() {
     };
     let probes = async {
         loop {
-            let answer = timeout(Duration::from_secs(10), ask(&address, "/livez")).await;
+            let answer = timeout(PATIENCE / 2, ask(&address, "/livez")).await;
             assert_eq!(answer.expect("/livez answers").0, 200);
             most = most.max(whole.descriptors());
             sleep(Duration::from_millis(100)).await;
