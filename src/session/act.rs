@@ -11,7 +11,7 @@ use kube::{Api, Resource, ResourceExt};
 use thiserror::Error;
 use tracing::{info, warn};
 
-use super::decide::{Step, decide, prolonged_by_sights};
+use super::decide::{Prolonged, Step, decide, prolonged_by_sights};
 use super::knowledge::{Knowledge, Now, OwnerRead};
 use super::notice::Notice;
 use super::starting;
@@ -132,6 +132,14 @@ pub struct Rest {
     ends: Instant,
 }
 
+impl Rest {
+    fn of(prolonged: Prolonged, now: Instant, timing: &Timing) -> Self {
+        let most = timing.steady * PASS_AFTER;
+        let ends = now + prolonged.at_most.map_or(most, |at_most| at_most.min(most));
+        Self { sight_lasts: prolonged.sight_lasts, ends }
+    }
+}
+
 impl Memory {
     /// Until when the object needs no pass though its wait is over, if so: the poller has shown its session meanwhile,
     /// unchanged.
@@ -141,7 +149,7 @@ impl Memory {
         let (poller, id) = self.watched_by.as_ref()?;
         let seen = self.knowledge.seen.as_ref()?;
         let until = poller.shown_unchanged(id, &seen.status, self.knowledge.account.as_deref())? + rest.sight_lasts;
-        (now < until && now < rest.ends).then_some(until)
+        (now < until && now < rest.ends).then_some(until.min(rest.ends))
     }
 
     /// Whether the outage that a call waits for is over. Returns true only once.
@@ -233,9 +241,9 @@ impl Shell {
                 self.registry.settle(&object, stake);
             }
             let priority = priority(&view, &step);
-            let (mut interest, mut sight_lasts) = (None, None);
+            let (mut interest, mut prolonged) = (None, None);
             if let Step::Wait(after) = step {
-                (interest, sight_lasts) = (view.interest(), prolonged_by_sights(&view, after));
+                (interest, prolonged) = (view.interest(), prolonged_by_sights(&view, after));
             }
             let is_unasked = view.is_unasked();
             let awaits_engine = starting::awaits_engine(&view);
@@ -258,8 +266,7 @@ impl Shell {
                     if memory.knowledge.asked.is_none() {
                         forget_list(memory, &key(&*object));
                     }
-                    let ends = now.tick + self.timing.steady * PASS_AFTER;
-                    memory.rest = sight_lasts.map(|sight_lasts| Rest { sight_lasts, ends });
+                    memory.rest = prolonged.map(|prolonged| Rest::of(prolonged, now.tick, &self.timing));
                     attend(memory, poller.zip(id).zip(interest));
                     return Ok(Outcome::Wait(after));
                 }

@@ -496,14 +496,32 @@ fn sight_lasts(view: &View<'_>) -> Duration {
     view.timing.steady.max(interval * 3).max(view.sweep_took * 3)
 }
 
-/// Where an object waits `after` only for the poller to show its session again: how long each sight of the session lasts. A
-/// sight of the unchanged session then prolongs the wait, and the object needs no pass to find that.
+/// A wait that each sight of the unchanged session prolongs, without a pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Prolonged {
+    /// How long each sight of the session lasts.
+    pub sight_lasts: Duration,
+    /// How long from now until the object needs a pass for another reason, as far as is known now; None: never.
+    pub at_most: Option<Duration>,
+}
+
+/// Where an object waits `after` only for the poller to show its session again: how that wait is prolonged. A sight of the
+/// unchanged session is all that the object would look for, so it needs no pass to find that.
 #[must_use]
-pub fn prolonged_by_sights(view: &View<'_>, after: Option<Duration>) -> Option<Duration> {
+pub fn prolonged_by_sights(view: &View<'_>, after: Option<Duration>) -> Option<Prolonged> {
     let Evidence::Alive(seen) = view.evidence() else { return None };
-    let lasts = sight_lasts(view);
-    let is_for_sight = view.interest() == Some(Interest::Steady) && after == Some(view.until(seen.at + lasts));
-    (view.polled && is_for_sight && !is_overdue(view)).then_some(lasts)
+    let sight_lasts = sight_lasts(view);
+    let is_for_sight = view.interest() == Some(Interest::Steady) && after == Some(view.until(seen.at + sight_lasts));
+    let at_most = due_beside_sights(view, seen);
+    (view.polled && is_for_sight && !is_overdue(view)).then_some(Prolonged { sight_lasts, at_most })
+}
+
+/// How long from now until an object whose session stays as it is needs a pass. Without these waits a limit that is reached
+/// later than the next sight is due would be missed.
+fn due_beside_sights(view: &View<'_>, seen: &Seen) -> Option<Duration> {
+    let of_session = [limits::due_in(view), until_described(view), until_throttling_is_over(view, seen)];
+    let of_object = [arrival(view), publish::wait(view), workload::wait(view), expiry::wait(view)];
+    of_session.into_iter().chain(of_object).fold(None, sooner)
 }
 
 /// When to look after an outage that kept the session from being looked at: soon, since the outage may be told in the

@@ -5,7 +5,7 @@ use std::time::Duration;
 use athena_session_operator::api::condition;
 use athena_session_operator::api::session::{AthenaSession, AthenaSessionStatus, TerminationReason};
 use athena_session_operator::athena::port::{ErrorClass, Operation, Polled, Scope, SessionState, Source};
-use athena_session_operator::session::decide::{Step, decide, prolonged_by_sights};
+use athena_session_operator::session::decide::{Prolonged, Step, decide, prolonged_by_sights};
 use athena_session_operator::session::knowledge::{Described, Knowledge};
 use athena_session_operator::session::view::{Interest, View};
 use athena_session_operator::work_group::terms::Terms;
@@ -271,9 +271,13 @@ fn sights_prolong_only_a_wait_for_sights() {
         let Step::Wait(after) = decide(&view) else { panic!("it doesn't wait") };
         prolonged_by_sights(&view, after)
     };
-    assert_eq!(waits(|_| {}, true), Some(seconds(180)));
+    let prolonged = |at_most| Some(Prolonged { sight_lasts: seconds(180), at_most });
+    assert_eq!(waits(|_| {}, true), prolonged(None));
     assert_eq!(waits(|_| {}, false), None);
     assert_eq!(waits(|object| object.spec.max_lifetime = Some(seconds(60).into()), true), None);
+    // A limit that is reached after the next sight is due ends the wait, too.
+    let limited = waits(|object| object.spec.max_lifetime = Some(minutes(10).into()), true);
+    assert_eq!(limited, prolonged(Some(minutes(10))));
 }
 
 /// The condition told of it for up to three intervals, though the poller had shown the session meanwhile.
