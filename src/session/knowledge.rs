@@ -126,6 +126,8 @@ pub struct Answered {
     pub id: String,
     /// The work group that the session was asked for in.
     pub work_group: String,
+    /// Athena has shown that the session isn't the object's own.
+    pub is_disowned: bool,
 }
 
 impl Blank for Start {
@@ -234,7 +236,7 @@ impl Knowledge {
     pub fn session_id<'a>(&'a self, object: &'a AthenaSession) -> Option<&'a str> {
         let recorded = || {
             let recorded = object.status.as_ref().and_then(|status| status.session_id.as_deref());
-            recorded.filter(|id| object.spec.start.is_some() && self.start.disowned.as_deref() != Some(*id))
+            recorded.filter(|id| object.spec.start.is_some() && !self.start.is_disowned(id))
         };
         let own = self.start.id.as_deref().or(self.start.answered_not_disowned());
         object.spec.session_id.as_deref().or(own).or_else(recorded)
@@ -350,7 +352,7 @@ impl Knowledge {
         // What was seen so far was a session that somebody else recorded.
         self.begin_anew();
         self.start.trouble = None;
-        self.start.answered = Some(Answered { id, work_group: work_group.to_owned() });
+        self.start.answered = Some(Answered { id, work_group: work_group.to_owned(), is_disowned: false });
     }
 
     pub(super) fn own(&mut self, id: String, status: SessionStatus, work_group: &str, now: Now) {
@@ -364,15 +366,24 @@ impl Knowledge {
     /// Whether the session that StartSession returned, or that is recorded as the object's own, is that, as far as Athena has
     /// shown its mark. `is_contested`: another object names it.
     pub fn recognize(&mut self, object: &AthenaSession, cluster: &str, is_contested: bool) {
-        if object.spec.start.is_none() || self.start.id.is_some() {
+        if object.spec.start.is_none() {
             return;
         }
         let Some(id) = self.session_id(object).map(str::to_owned) else { return };
         let uid = object.metadata.uid.as_ref();
         let mark = self.seen.as_ref().and_then(|seen| seen.status.marker.as_ref());
         let is_ours = mark.is_some_and(|marker| marker.cluster == cluster && Some(&marker.uid) == uid);
+        let said = self.start.answered.as_ref().filter(|said| said.id == id);
+        if self.start.id.is_some() {
+            // The answer of StartSession had to do, and now Athena shows that the session is another object's.
+            if said.is_some() && mark.is_some() && !is_ours {
+                self.start.id = None;
+                self.disown(id);
+            }
+            return;
+        }
         // Where AWS denies GetSession, the answer of StartSession has to do, unless somebody else may have the session.
-        let said = self.start.answered.as_ref().filter(|said| said.id == id && mark.is_none() && !is_contested);
+        let said = said.filter(|_| mark.is_none() && !is_contested);
         if is_ours {
             self.start.id = Some(id);
         } else if self.undescribed.is_some()
@@ -381,9 +392,17 @@ impl Knowledge {
             self.work_group.get_or_insert_with(|| said.work_group.clone());
             self.start.id = Some(id);
         } else if self.seen.is_some() && self.described != Described::No {
-            self.start.disowned = Some(id);
-            self.begin_anew();
+            self.disown(id);
         }
+    }
+
+    /// Athena has shown that the session isn't the object's own.
+    fn disown(&mut self, id: String) {
+        match &mut self.start.answered {
+            Some(answered) if answered.id == id => answered.is_disowned = true,
+            _ => self.start.disowned = Some(id),
+        }
+        self.begin_anew();
     }
 
     /// Forgets what is known of a session, and keeps what is known of the object.
@@ -460,7 +479,7 @@ impl Knowledge {
     }
 
     /// Whether it counts that an answer shows the session so. After a contradiction only a call shows the end.
-    fn is_believed(&self, status: &SessionStatus, source: Source) -> bool {
+    pub(super) fn is_believed(&self, status: &SessionStatus, source: Source) -> bool {
         let is_alive = !self.state().is_some_and(SessionState::is_ended);
         !(self.is_contradicted && is_alive && status.state.is_ended() && source == Source::List)
     }
@@ -558,7 +577,14 @@ impl Start {
     /// The session that StartSession returned, unless Athena has shown that it isn't the object's own.
     pub(super) fn answered_not_disowned(&self) -> Option<&str> {
         let answered = self.answered.as_ref().map(|answered| answered.id.as_str());
-        answered.filter(|id| self.disowned.as_deref() != Some(*id))
+        answered.filter(|id| !self.is_disowned(id))
+    }
+
+    /// Whether Athena has shown that this session isn't the object's own. Both the session that StartSession returned and the
+    /// one that is recorded may be another object's: each is looked at once.
+    fn is_disowned(&self, id: &str) -> bool {
+        let is_answered = self.answered.as_ref().is_some_and(|answered| answered.is_disowned && answered.id == id);
+        is_answered || self.disowned.as_deref() == Some(id)
     }
 }
 

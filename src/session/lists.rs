@@ -41,7 +41,7 @@ impl Knowledge {
 
     /// A complete list shows no session that bears the object's mark.
     fn lacks_mark(&mut self, list: FullList, timing: &Timing) {
-        let is_proof = self.start.proven_from().is_some_and(|from| list.began >= from);
+        let is_proof = self.start.proven_from().is_none_or(|from| list.began >= from);
         let is_newer = self.start.unlisted.is_none_or(|(_, last)| list.began > last);
         if self.start.id.is_some() || !is_proof || !is_newer {
             return;
@@ -56,6 +56,12 @@ impl Knowledge {
     /// A list shows the session: it exists, and in this work group.
     fn shows_session(&mut self, shown: Shown, work_group: &str, now: Now, timing: &Timing) {
         if self.absence.as_ref().is_some_and(|absence| shown.at < absence.last) {
+            return;
+        }
+        if !self.is_believed(&shown.status, Source::List) {
+            // After a contradiction a list proves no end by itself. It doesn't show that the session lives either, which is what
+            // an absence needs. Otherwise an object would never go whose session Athena has forgotten but for its lists.
+            self.lacks_session(FullList { began: shown.at, ended: shown.at });
             return;
         }
         let absence = self.absence.take();

@@ -12,7 +12,7 @@ use proptest::prelude::*;
 use crate::fixtures::{
     CLUSTER, SESSION, TIMING, WORK_GROUP, at, error, home, lacking, minutes, object, seconds, status,
 };
-use crate::world::{Event, Fault, World, config, reason};
+use crate::world::{Event, Fault, Forgery, World, config, reason};
 
 /// A list is wanted, by the object's mark.
 fn wanted() -> Wanted {
@@ -162,4 +162,19 @@ fn a_mark_from_another_account_counts_for_nothing() {
         knowledge.listed(&wanted(), Found::Shown(shown), &scope, at(seconds(120)), &TIMING);
         assert_eq!(knowledge.start.id.is_some(), is_ours, "{since:?}");
     }
+}
+
+/// There is nothing that a list would have to prove: this process has put the finalizer on, and hasn't called StartSession. What
+/// is recorded as the object's session was forged, and AWS doesn't show whose it is.
+#[test]
+fn a_forged_session_that_may_not_be_read_has_few_lists_made() {
+    let mut world = World::starting();
+    world.event(&Event::Crowd(true));
+    world.run_for(minutes(1));
+    world.outages.push((Operation::GetSession, ErrorClass::Denied));
+    world.event(&Event::Forge(Forgery::OtherSession));
+    world.forget_the_past();
+    world.run_for(minutes(60));
+    assert!(world.count(Operation::ListSessions) <= 13, "{} lists", world.count(Operation::ListSessions));
+    assert_eq!((world.starts.requests.len(), &world.breach), (0, &None));
 }
