@@ -70,8 +70,14 @@ impl Times {
     }
 }
 
+/// Whether a time is before Athena for Apache Spark existed, so that it says nothing.
+#[must_use]
+pub fn predates_athena(time: Timestamp) -> bool {
+    time < FIRST
+}
+
 fn is_impossible(time: Timestamp, after: Option<Timestamp>, now: Timestamp, otherwise: TimeFault) -> Option<TimeFault> {
-    if time < FIRST {
+    if predates_athena(time) {
         Some(TimeFault::BeforeAthena)
     } else if time.duration_since(now) > AHEAD {
         Some(TimeFault::InTheFuture)

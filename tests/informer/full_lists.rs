@@ -1,9 +1,11 @@
 //! Complete lists: one for all objects that ask, whatever happens.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use athena_session_operator::athena::informer::full_list::{Found, Sought, Wanted};
-use athena_session_operator::athena::port::{ErrorClass, Operation, SessionState};
+use athena_session_operator::athena::informer::plan::{Ask, Plan};
+use athena_session_operator::athena::port::{ErrorClass, Listed, Operation, SessionState, SessionStatus};
+use jiff::Timestamp;
 use proptest::prelude::*;
 
 use crate::model::{Act, TIMING, Tokens, World, at, millis, seconds};
@@ -216,4 +218,23 @@ proptest! {
         prop_assert_eq!(&world.breach, &None);
         prop_assert!(world.asking.is_empty(), "{:?}", world.asking);
     }
+}
+
+/// One session with a start of 1970 on a page: what comes after it in the list may be the session that is looked for.
+#[test]
+fn a_start_that_cant_be_cuts_no_list_short() {
+    let (mut plan, began) = (Plan::new(TIMING), Instant::now());
+    let sought = Sought::Mark { cluster: "cluster-1".to_owned(), uid: "uid-1".to_owned() };
+    let since = Timestamp::from_second(1_800_000_000).ok();
+    let wanted = Wanted { work_group: "w".to_owned(), sought, since, after: None, is_pressing: true };
+    plan.ask_for_list(&("team-a".to_owned(), "nightly".to_owned()), &wanted, began);
+    let now = began + TIMING.changing * 6;
+    assert!(matches!(plan.next(now), Ask::Page { token: None, .. }));
+    let (state_change_reason, idle_since, ended_at, marker, engine) = Default::default();
+    let (state, started_at) = (SessionState::Idle, Some(Timestamp::UNIX_EPOCH));
+    let odd = SessionStatus { state, state_change_reason, started_at, idle_since, ended_at, marker, engine };
+    let page = Listed { sessions: vec![("odd".to_owned(), odd)], next_token: Some("2".to_owned()) };
+    plan.page_answered(Ok(page), now, now);
+    let next = plan.next(now);
+    assert!(matches!(next, Ask::Page { token: Some(_), .. }), "{next:?}");
 }

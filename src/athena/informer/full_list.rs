@@ -18,6 +18,7 @@ use super::plan::Plan;
 use super::words::{Listed, Trouble};
 use crate::athena::port::{CallError, ErrorClass, Operation, SessionStatus};
 pub use crate::athena::quota::Key as Asker;
+use crate::athena::times::predates_athena;
 use crate::timing::Timing;
 
 /// So many failures in a row don't pass by themselves, most probably.
@@ -302,8 +303,8 @@ impl Plan {
     pub(super) fn read_full_list(&mut self, page: &Listed, sent: Instant, now: Instant) {
         self.full.show(page, sent);
         let Some(mut reading) = self.full.reading.take() else { return };
-        // The newest stand first.
-        let last = page.sessions.last().and_then(|(_, status)| status.started_at);
+        // The newest stand first. A start that can't be doesn't show that the rest of the list is older.
+        let last = page.sessions.last().and_then(|(_, status)| status.started_at).filter(|at| !predates_athena(*at));
         let far_enough = last.zip(reading.back_to).is_some_and(|(last, back_to)| last < back_to);
         if !reading.walk.turn(page.next_token.clone(), far_enough) {
             self.full.complete(&reading, now);
