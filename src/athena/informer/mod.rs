@@ -13,6 +13,7 @@ mod hunt;
 mod listing;
 pub mod plan;
 mod poller;
+mod pool;
 mod store;
 mod sweep;
 mod words;
@@ -25,6 +26,7 @@ use tokio::sync::mpsc;
 use self::full_list::Asker;
 pub use self::plan::Pace;
 pub use self::poller::Poller;
+use self::pool::Pool;
 use super::engine::EngineKnowledge;
 use super::identity::Identity;
 use super::port::{CallError, Way};
@@ -74,7 +76,7 @@ pub struct Informer {
     metrics: Metrics,
     timing: Timing,
     news: mpsc::UnboundedSender<News>,
-    pollers: Mutex<HashMap<Way, HashMap<String, Arc<Poller>>>>,
+    pollers: Mutex<HashMap<Way, Pool<Poller>>>,
 }
 
 impl Informer {
@@ -87,12 +89,8 @@ impl Informer {
     /// What looks after the sessions of a work group, by this identity. It makes no call until something is watched.
     pub fn poller(self: &Arc<Self>, identity: &Arc<Identity>, work_group: &str) -> Arc<Poller> {
         let mut pollers = self.pollers.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(poller) = pollers.get(&identity.way).and_then(|pollers| pollers.get(work_group)) {
-            return Arc::clone(poller);
-        }
-        let poller = Arc::new(Poller::new(Arc::clone(self), Arc::clone(identity), work_group));
-        pollers.entry(identity.way.clone()).or_default().insert(work_group.to_owned(), Arc::clone(&poller));
-        poller
+        let pool = pollers.entry(identity.way.clone()).or_default();
+        pool.get(work_group, || Poller::new(Arc::clone(self), Arc::clone(identity), work_group))
     }
 
     /// Forgets the pollers of ways that are used no more; they end when nobody watches anything by them.
