@@ -588,7 +588,8 @@ fn trouble(view: &View<'_>) -> Option<Verdict> {
 fn unrecognized(view: &View<'_>) -> Option<Verdict> {
     let id = view.knowledge.start.answered_not_disowned()?;
     let message = format!(
-        "StartSession returned session {id}. It counts as this object's when Athena shows this object's mark in its description."
+        "StartSession returned session {id}. The operator waits until Athena shows this object's mark in the description of \
+         that session: only then is the session this object's."
     );
     Some(Verdict { reason: Reason::Starting, message })
 }
@@ -620,12 +621,21 @@ fn unclear(view: &View<'_>) -> Option<Verdict> {
 fn misled(view: &View<'_>) -> Option<Verdict> {
     let start = &view.knowledge.start;
     let answered = start.answered.as_ref().filter(|_| start.answered_not_disowned().is_none())?;
+    let foreign = format!(
+        "StartSession returned session {}, whose description doesn't have this object's mark: this object neither uses nor ends \
+         that session.",
+        answered.id
+    );
+    let (first, last) = start.unlisted?;
+    // Lists may lag. A person who deleted the object now might end the session that StartSession has started for it.
+    if last - first < view.timing.quiet() {
+        let message = format!("{foreign} Lists of the work group are searched for the session with the mark.");
+        return Some(Verdict { reason: Reason::Starting, message });
+    }
     let rarely = duration(view.timing.rarely());
     let message = format!(
-        "StartSession returned session {}, whose description doesn't have this object's mark: this object neither uses nor ends \
-         it. No list shows a session with the mark. StartSession isn't called again: that might start a second session. Delete this \
-         object and create another. Looked for again, at the latest every {rarely}.",
-        answered.id
+        "{foreign} No list shows a session with the mark. StartSession isn't called again: that might start a second session. \
+         Delete this object and create another. Looked for again, at the latest every {rarely}."
     );
     Some(Verdict { reason: Reason::StartUnclear, message })
 }

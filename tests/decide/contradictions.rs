@@ -226,6 +226,13 @@ fn start_session_that_returned_a_foreign_session_isnt_called_again() {
     let mut world = World::starting();
     world.starts.answers_with = Some(VICTIM);
     world.starts.list_lag = minutes(600);
+    world.run_for(seconds(30));
+    assert_eq!(reason(&world), "Starting", "{}", world.told());
+    assert!(
+        !message(&world).contains("Delete"),
+        "that might end the session that no list shows yet: {}",
+        message(&world)
+    );
     world.run_for(minutes(60));
     assert_eq!((world.starts.requests.len(), reason(&world).as_str()), (1, "StartUnclear"), "{}", world.told());
     assert!(message(&world).contains(VICTIM), "{}", message(&world));
