@@ -95,13 +95,14 @@ pub fn visible(text: &str) -> Cow<'_, str> {
     Cow::Owned(visible)
 }
 
-/// Whether a character can't be seen, and changes how others are shown: a control character, which may command a terminal,
-/// the end of a line, or a mark that turns the direction of writing. With these a text can look like another one.
+/// Whether a character can't be seen: a control character, which may command a terminal, the end of a line, a character
+/// without width, or a mark that turns the direction of writing. With these a text can look like another one.
 #[must_use]
 pub fn is_hidden(character: char) -> bool {
+    let has_no_width = matches!(character, '\u{ad}' | '\u{200b}'..='\u{200d}' | '\u{2060}'..='\u{2065}' | '\u{feff}');
     let turns_direction =
-        matches!(character, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    character.is_control() || turns_direction || matches!(character, '\u{2028}' | '\u{2029}')
+        matches!(character, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{206f}');
+    character.is_control() || has_no_width || turns_direction || matches!(character, '\u{2028}' | '\u{2029}')
 }
 
 /// A duration as people write it in a spec: `30m`, not `1800s`.
@@ -172,6 +173,7 @@ mod tests {
             ("\u{9b}2J\u{7f}\u{0}", r"\u009b2J\u007f\u0000"),
             ("a\u{202e}b\u{2066}c\u{2069}\u{200f}\u{61c}", r"a\u202eb\u2066c\u2069\u200f\u061c"),
             ("one\u{2028}two\u{85}three", r"one\u2028two\u0085three"),
+            ("TERMINATED\u{200b}\u{feff}", r"TERMINATED\u200b\ufeff"),
         ] {
             assert_eq!(visible(text), seen);
             assert!(!one_line(text).contains(is_hidden));

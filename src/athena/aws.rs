@@ -735,7 +735,7 @@ where
     }
     let endpoint = endpoint.or("AWS");
     if cause::<TooLarge>(error).is_some() {
-        let message = format!("{endpoint} gave an answer that is larger than an answer of AWS is");
+        let message = format!("{endpoint} gave an answer that is larger than any answer of AWS");
         return (ErrorClass::Unavailable, "AnswerTooLarge".to_owned(), message);
     }
     let (code, message) = match (error, status) {

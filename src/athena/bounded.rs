@@ -34,7 +34,7 @@ impl Bound {
 
 /// The answer holds more than an answer of AWS does. The rest of it wasn't read.
 #[derive(Debug, Error)]
-#[error("the answer is larger than an answer of AWS is")]
+#[error("the answer is larger than any answer of AWS")]
 pub struct TooLarge;
 
 /// A body that fails with [`TooLarge`] once it has held more than its bound.

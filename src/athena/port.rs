@@ -13,7 +13,7 @@ use super::denial::Denial;
 use super::engine::Engine;
 use super::marker::Marker;
 use crate::api::start::{EngineConfiguration, MonitoringConfiguration};
-use crate::text::cut;
+use crate::text::{cut, visible};
 
 /// How much is kept of a word for a state that isn't known.
 const WORD_BYTES: usize = 100;
@@ -84,7 +84,7 @@ impl SessionState {
         let is_athenas = |byte: u8| byte.is_ascii_uppercase() || byte == b'_';
         if word.is_empty() || !word.bytes().all(is_athenas) {
             // In quotes, so that people see what is wrong with the word.
-            return Self::Unknown(cut(&format!("{word:?}"), WORD_BYTES));
+            return Self::Unknown(cut(&format!("\"{}\"", visible(word)), WORD_BYTES));
         }
         match Self::from(word) {
             Self::Unknown(word) if ended_at.is_some() => Self::Ended(cut(&word, WORD_BYTES)),

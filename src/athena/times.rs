@@ -44,10 +44,10 @@ pub enum TimeFault {
 impl fmt::Display for TimeFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::BeforeAthena => "a time before Athena for Apache Spark existed",
-            Self::InTheFuture => "a time in the future",
-            Self::IdleBeforeStart => "that it is idle since before its start",
-            Self::EndBeforeStart => "that it ended before its start",
+            Self::BeforeAthena => "a time of the session is before Athena for Apache Spark existed",
+            Self::InTheFuture => "a time of the session is in the future",
+            Self::IdleBeforeStart => "the session has been idle since before its start",
+            Self::EndBeforeStart => "the session ended before its start",
         })
     }
 }

@@ -5,6 +5,7 @@
 const CODES: &[&str] = &[
     "AccessDenied",
     "AccessDeniedException",
+    "AnswerTooLarge",
     "ExpiredToken",
     "ExpiredTokenException",
     "IncompleteSignature",

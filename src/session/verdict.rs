@@ -248,7 +248,7 @@ pub fn verdict(view: &View<'_>) -> Option<Verdict> {
     Some(expiry::noted(view, without_session::noted(view, verdict)))
 }
 
-/// The same, with a word about each answer of Athena that isn't believed.
+/// The verdict, and after it a sentence about each answer of Athena that isn't believed.
 fn doubts_noted(view: &View<'_>, verdict: Verdict) -> Verdict {
     let contradiction = match view.evidence() {
         Evidence::Alive(_) => {
@@ -264,7 +264,7 @@ fn doubts_noted(view: &View<'_>, verdict: Verdict) -> Verdict {
     let contradiction = if view.knowledge.is_contradicted { contradiction } else { "" };
     let fault = view.knowledge.seen.as_ref().and_then(|seen| limits::times(view, seen).fault);
     let fault = fault.map_or_else(String::new, |fault| {
-        format!(" Athena says of the session {fault}, which can't be: no limit counts from that time.")
+        format!(" Athena says that {fault}. That can't be: no limit counts from that time.")
     });
     Verdict { message: format!("{}{contradiction}{fault}", verdict.message), ..verdict }
 }

@@ -39,7 +39,7 @@ async fn an_answer_without_an_end_is_given_up_and_told() {
     let object = world.until_reason("object", "AthenaUnavailable").await;
     let said = condition(&object, "Ready").unwrap().2;
     let sentence =
-        format!("AnswerTooLarge: {} gave an answer that is larger than an answer of AWS is. ", world.athena.url());
+        format!("AnswerTooLarge: {} gave an answer that is larger than any answer of AWS. ", world.athena.url());
     assert!(said.contains(&sentence), "{said}");
     world.delete("object").await;
     eventually("an end is tried", || async { (world.terminations(&id) > 0).then_some(()) }).await;
@@ -213,7 +213,7 @@ async fn texts_that_are_made_to_deceive_are_shown_as_they_are() {
                 assert!(text.len() <= 1_000, "{} bytes: {text}", text.len());
             }
             // A word that can't be a state of Athena's is in quotation marks.
-            assert!(status["state"].as_str().unwrap().starts_with(r#""\u{1b}[2J"#), "{status}");
+            assert!(status["state"].as_str().unwrap().starts_with(r#""\u001b[2J"#), "{status}");
             assert!(status["stateChangeReason"].as_str().unwrap().starts_with(r"\u001b[2J"), "{status}");
         }
         let note = world.note_of("object", "Warning Invalid").await;
