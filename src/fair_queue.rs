@@ -71,8 +71,8 @@ impl<K: Caller, P> Default for FairQueue<K, P> {
 }
 
 impl<K: Caller, P: Copy + Ord> FairQueue<K, P> {
-    /// A tenant has been passed over for long when, since its last turn, so many callers for each tenant that waits were
-    /// served. So the highest priority gets at least half of all there is.
+    /// A tenant has been passed over for long when, since its last turn, this many times as many callers were served as
+    /// there are tenants that wait. So the highest priority gets at least half of all there is.
     const PASSED_OVER: u64 = 2;
 
     /// How many callers wait.

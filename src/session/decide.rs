@@ -32,7 +32,7 @@ use crate::athena::informer::full_list::{Sought, Wanted};
 use crate::athena::port::{ErrorClass, SessionState, StartRequest};
 use crate::work_group::terms::{Claim, Refusal};
 
-/// While complete lists lack a session, its object makes a call of its own so much less often.
+/// While complete lists don't show a session, its object makes one call of its own in the time of so many lists.
 const LISTS_A_LOOK: u32 = 12;
 
 /// One thing to do.

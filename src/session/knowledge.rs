@@ -45,7 +45,7 @@ pub struct Knowledge {
     pub start: Rare<Start>,
     /// The work group, from GetSession.
     pub work_group: Option<String>,
-    /// GetSession has named another work group since. Which one is right isn't known.
+    /// GetSession has named another work group than an earlier answer. Which of the two is right isn't known.
     pub is_displaced: bool,
     /// The poller of its work group can't tell how it stands: the object is to ask for itself.
     pub unlisted: bool,
@@ -363,8 +363,8 @@ impl Knowledge {
         self.saw(status, Source::List, now.tick);
     }
 
-    /// Whether the session that StartSession returned, or that is recorded as the object's own, is that, as far as Athena has
-    /// shown its mark. `is_contested`: another object names it.
+    /// Concludes whose the session is that StartSession returned, or that the status records: the object's own, if Athena has
+    /// shown the object's mark on it. `is_contested`: another object names this session.
     pub fn recognize(&mut self, object: &AthenaSession, cluster: &str, is_contested: bool) {
         if object.spec.start.is_none() {
             return;

@@ -90,8 +90,8 @@ impl HttpConnector for InTurn {
     }
 }
 
-/// The turns of each endpoint and operation. An operation whose calls all hang so holds up no other one: an end doesn't wait for
-/// polls.
+/// The turns of each endpoint and operation. So an operation whose calls all hang holds up no other operation: an end
+/// doesn't wait for polls.
 #[derive(Debug, Default)]
 struct Turns(Mutex<HashMap<(String, String), Arc<Semaphore>>>);
 
