@@ -125,3 +125,26 @@ async fn a_clock_set_ahead_over_a_restart_skips_no_grace_period() {
     world.athena.set_state(&id, "IDLE");
     world.until_reason("at-work", "Ended").await;
 }
+
+/// The calls for one session are answered with another session, which has ended.
+#[tokio::test]
+async fn an_answer_about_another_session_counts_as_none() {
+    let world = World::new().await;
+    world.start_operator().await;
+    let id = world.declare("object", "IDLE").await;
+    world.until_reason("object", "Running").await;
+    let answer = json!({"SessionId": "another", "Status": {"State": "TERMINATED"}});
+    for operation in ["GetSession", "GetSessionStatus"] {
+        world.athena.fault(Fault::says(answer.clone()).on(operation));
+    }
+    // Without TerminateSession the session runs on, so its object must stay.
+    world.athena.fault(Fault::no_effect().on("TerminateSession"));
+    world.delete("object").await;
+    let object = world.until_reason("object", "AthenaUnavailable").await;
+    let said = condition(&object, "Ready").unwrap().2;
+    assert!(said.contains("WrongSession: the answer is about another session"), "{said}");
+    assert_ne!(object.status.unwrap().state.as_deref(), Some("TERMINATED"));
+    world.athena.clear_faults();
+    world.until_gone("object").await;
+    assert_eq!(world.athena_session(&id).state, "TERMINATED");
+}

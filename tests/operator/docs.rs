@@ -80,3 +80,51 @@ fn each_reason_that_waits_for_a_person_says_what_to_do() {
     }
     assert!(missing.is_empty(), "docs/troubleshooting.md has no row with what to do for {missing:?}");
 }
+
+/// The rows of the threat model: number, threat, bound, test.
+fn threats() -> Vec<[String; 4]> {
+    let page = prose(Path::new(&in_checkout("docs/threat-model.md")));
+    let cells = |line: String| line.split('|').map(|cell| cell.trim().to_owned()).collect::<Vec<_>>();
+    let rows = page.into_iter().filter(|line| line.starts_with('|')).map(cells);
+    let rows = rows.map(|cells| match &cells[..] {
+        [_, number, threat, bound, test, _] => [number, threat, bound, test].map(String::clone),
+        cells => panic!("docs/threat-model.md: not four cells: {cells:?}"),
+    });
+    rows.filter(|[number, ..]| number != "number" && !number.starts_with('-')).collect()
+}
+
+#[test]
+fn each_row_of_the_threat_model_has_a_number_of_its_own() {
+    let mut numbers = BTreeSet::new();
+    for [number, ..] in threats() {
+        assert!(numbers.insert(number.clone()), "docs/threat-model.md has {number} twice");
+    }
+    assert!(numbers.len() >= 25, "{numbers:?}");
+}
+
+/// The last cell names files of tests, and after each file, perhaps, tests in that file.
+#[test]
+fn each_test_that_the_threat_model_names_exists() {
+    for [number, _, _, tests] in threats() {
+        let names: Vec<_> = tests.split('`').skip(1).step_by(2).filter(|name| !name.starts_with("make ")).collect();
+        assert!(names.first().is_some_and(|name| name.ends_with(".rs")), "{number} names no file of tests: {tests}");
+        let mut source = String::new();
+        for name in names {
+            if name.ends_with(".rs") {
+                let path = if name.contains('/') { name.to_owned() } else { format!("tests/operator/{name}") };
+                let file = in_checkout(&path);
+                source = std::fs::read_to_string(file).unwrap_or_else(|error| panic!("{number}: {path}: {error}"));
+                assert!(
+                    source.contains("#[test]") || source.contains("#[tokio::test]"),
+                    "{number}: {path} has no test"
+                );
+            } else {
+                let (before, _) =
+                    source.split_once(&format!("fn {name}(")).unwrap_or_else(|| panic!("{number}: no test {name}"));
+                let before = before.trim_end().trim_end_matches("async").trim_end();
+                let is_test = before.ends_with("#[test]") || before.ends_with("#[tokio::test]");
+                assert!(is_test, "{number}: {name} is no test");
+            }
+        }
+    }
+}
