@@ -166,7 +166,9 @@ async fn unknown_states_are_counted_together() {
     whole.start(&[]).await;
     let group = whole.register_for_all("a", TEAM_A).await;
     let counted = whole.until_group(&group, "its sessions are counted", |group| {
-        group.status.as_ref().is_some_and(|status| !status.sessions.is_empty())
+        let status = group.status.clone().unwrap_or_default();
+        assert!(status.sessions.keys().all(|state| state == "UNKNOWN"), "{status:?}");
+        status.undeclared == Some(SESSIONS)
     });
     let status = counted.await.status.unwrap();
     assert_eq!(status.sessions, [("UNKNOWN".to_owned(), SESSIONS)].into());
