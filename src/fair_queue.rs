@@ -110,6 +110,13 @@ impl<K: Caller, P: Copy + Ord> FairQueue<K, P> {
         self.wait_at(who.clone(), Place { priority, turn, arrival });
     }
 
+    /// The caller waits once more, after it was served and made no use of that: it comes before all callers of its tenant that
+    /// came later than it. Its tenant's turn is a new one.
+    pub fn wait_again(&mut self, who: &K, priority: P, before: Place<P>) {
+        let turn = self.number();
+        self.wait_at(who.clone(), Place { priority, turn, arrival: before.arrival });
+    }
+
     /// The caller waits at a place that it had before.
     pub fn wait_at(&mut self, who: K, place: Place<P>) {
         let tenant = who.tenant();

@@ -333,6 +333,8 @@ impl Shell {
                         memory.has_queued = true;
                         return Ok(Outcome::Wait(Some(self.timing.steady)));
                     }
+                    // Where the look shows no end, the turn to call TerminateSession goes to another object.
+                    memory.has_queued |= step == Step::LookBeforeEnd;
                     // What the object asked for before such a call, it may not ask for after it.
                     read_at = read_at.filter(|_| !matches!(step, Step::Start { .. }));
                     self.call_athena(&object, knowledge, identity, step).await;

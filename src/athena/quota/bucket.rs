@@ -74,13 +74,12 @@ impl<K: Eq + Hash> Grants<K> {
         Some(grant)
     }
 
-    fn expire(&mut self, now: Instant) {
-        let common = &mut self.common;
-        self.all.retain(|_, grant| {
-            let is_kept = now < grant.until;
-            *common -= usize::from(!is_kept && !grant.place.priority.is_urgent());
-            is_kept
-        });
+    /// Takes away what wasn't used in time. Returns who had it, and where each of them stood.
+    fn expire(&mut self, now: Instant) -> Vec<(K, Place)> {
+        let expired = self.all.extract_if(|_, grant| now >= grant.until);
+        let expired: Vec<_> = expired.map(|(who, grant)| (who, grant.place)).collect();
+        self.common -= expired.iter().filter(|(_, place)| !place.priority.is_urgent()).count();
+        expired
     }
 
     fn take_back(&mut self) -> impl Iterator<Item = (K, Place)> + use<K> {
@@ -103,6 +102,9 @@ pub struct Bucket<K: Caller> {
     at: Instant,
     waiting: FairQueue<K, Priority>,
     granted: Grants<K>,
+    /// Where each caller stood whose token went back unused. A caller may need a token of another bucket as well, and ask again
+    /// when that one is there: at the end of the queue it would never have both.
+    lapsed: HashMap<K, Place>,
 }
 
 impl<K: Caller> Bucket<K> {
@@ -125,6 +127,7 @@ impl<K: Caller> Bucket<K> {
             at: now,
             waiting: FairQueue::default(),
             granted: Grants { all: HashMap::new(), common: 0 },
+            lapsed: HashMap::new(),
         }
     }
 
@@ -155,8 +158,12 @@ impl<K: Caller> Bucket<K> {
         if self.granted.all.contains_key(who) {
             return true;
         }
-        let has_waited = self.waiting.contains(who);
-        self.waiting.wait(who, priority);
+        let lapsed = self.lapsed.remove(who);
+        let has_waited = lapsed.is_some() || self.waiting.contains(who);
+        match lapsed {
+            Some(place) => self.waiting.wait_again(who, priority, place),
+            None => self.waiting.wait(who, priority),
+        }
         let is_due = self.due().is_some_and(|due| due == who);
         if is_due {
             self.keep(who, has_waited, now);
@@ -191,6 +198,7 @@ impl<K: Caller> Bucket<K> {
     /// `who` waits no more, and a token granted to it is free again.
     pub fn forget(&mut self, who: &K) {
         self.granted.remove(who);
+        self.lapsed.remove(who);
         self.waiting.leave(who);
     }
 
@@ -275,7 +283,8 @@ impl<K: Caller> Bucket<K> {
             self.rate.rested();
         }
         self.rate.pass(seconds, now);
-        self.granted.expire(now);
+        let expired = self.granted.expire(now);
+        self.lapsed.extend(expired);
     }
 }
 

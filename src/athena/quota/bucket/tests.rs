@@ -92,8 +92,10 @@ fn a_grant_that_is_not_used_goes_back() {
     assert_eq!(bucket.next(at(start, 64_000)), Some(at(start, 65_000)));
     assert_eq!(bucket.grant(at(start, 65_000)).len(), 9);
     assert!(!bucket.take(&0, Priority::Poll, at(start, 65_000)), "a grant that went back was used");
-    // One that is gone leaves its token at once.
+    // One that is gone leaves its token at once; and one that comes late still stands where it stood.
     bucket.forget(&9);
+    assert_eq!(bucket.grant(at(start, 65_001)), [0]);
+    bucket.forget(&10);
     assert_eq!(bucket.grant(at(start, 65_001)), [18]);
 }
 

@@ -1,5 +1,7 @@
 //! What the callers of one namespace cost those of others.
 
+use std::collections::HashSet;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -195,5 +197,33 @@ proptest! {
             let most = u32::try_from(3 * (namespaces + 1)).unwrap_or(u32::MAX);
             prop_assert!(took <= ONE_TOKEN * most, "{took:?} for {namespaces} namespaces");
         }
+    }
+}
+
+/// An end by a limit takes a token that is reserved in one bucket, and a look by another one, where the wait is longer than a
+/// grant lives.
+#[test]
+fn ends_that_need_a_look_first_are_made_however_many_looks_wait() {
+    const ENDS: u32 = 200;
+    let start = Instant::now();
+    let (mut ends, mut looks) = (Bucket::new(RATE, start).drained(), Bucket::new(RATE, start).drained());
+    for other in ENDS..ENDS + 100 {
+        looks.take(&of(1, other), Priority::FreshLook, start);
+    }
+    let mut made = HashSet::new();
+    let mut woken: Vec<_> = (0..ENDS).map(|who| of(1, who)).collect();
+    let mut now = start;
+    while made.len() < ENDS as usize {
+        for who in woken.drain(..).filter(|who| !made.contains(who)).collect::<Vec<_>>() {
+            if who >= of(1, ENDS) {
+                looks.take(&who, Priority::FreshLook, now);
+            } else if ends.reserve(&who, Priority::End, now) && looks.take(&who, Priority::FreshLook, now) {
+                assert!(ends.take(&who, Priority::End, now));
+                made.insert(who);
+            }
+        }
+        now += Duration::from_millis(50);
+        assert!(now - start < Duration::from_secs(120), "{} ends were made", made.len());
+        woken.extend(ends.grant(now).into_iter().chain(looks.grant(now)));
     }
 }
