@@ -10,6 +10,7 @@ use std::time::Duration;
 use futures::{Stream, StreamExt};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{ListParams, WatchParams};
+use kube::client::ClientBuilder;
 use kube::config::KubeconfigError;
 use kube::core::PartialObjectMeta;
 use kube::runtime::watcher;
@@ -20,6 +21,7 @@ use tracing::{info, warn};
 
 use crate::api::session::AthenaSession;
 use crate::api::work_group::AthenaWorkGroup;
+use crate::bodies::Bounds;
 use crate::config;
 use crate::health::Readiness;
 use crate::kubernetes::{Failure, within};
@@ -44,8 +46,10 @@ impl<K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned> Watchable
 /// The API server, and where trouble with it is reported.
 #[derive(Clone)]
 pub struct Cluster {
-    /// The client.
+    /// The client. Of objects that are large its answers have only parts.
     pub client: Client,
+    /// Another one, whose answers have AthenaSessions whole: for a few requests at once.
+    pub whole: Client,
     address: String,
     /// Of each request.
     deadline: Duration,
@@ -70,10 +74,15 @@ impl Cluster {
         config.read_timeout = Some(options.watch_timeout + SILENCE_MARGIN);
         config.reset_reader_on_write = true;
         let address = config.cluster_url.to_string();
-        let client = Client::try_from(config).map_err(|error| StartError::Client(Box::new(error)))?;
+        let client = |is_whole| -> Result<Client, StartError> {
+            let builder = ClientBuilder::try_from(config.clone());
+            let builder = builder.map_err(|error| StartError::Client(Box::new(error)))?;
+            Ok(builder.with_layer(&Bounds { is_whole }).build())
+        };
+        let (client, whole) = (client(false)?, client(true)?);
         let (deadline, first_wait) = (options.kubernetes_timeout, options.backoff_min);
         readiness.set(CLUSTER, Err("it hasn't been asked yet".to_owned()));
-        Ok(Self { client, address, deadline, first_wait, readiness })
+        Ok(Self { client, whole, address, deadline, first_wait, readiness })
     }
 
     /// Waits until the API server answers, knows the kinds, and lets them be watched, with few requests. Returns the

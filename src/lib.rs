@@ -5,6 +5,7 @@
 
 pub mod api;
 pub mod athena;
+pub mod bodies;
 pub mod cluster;
 pub mod config;
 pub mod controller;

@@ -33,7 +33,9 @@ use crate::health::{Health, Heartbeats, Readiness, aws as aws_health, serve};
 use crate::kinds::watch_kind;
 use crate::metrics::Metrics;
 use crate::session::act::Shell;
+use crate::session::controller::Shells;
 use crate::session::light::Light;
+use crate::session::turns::Turns;
 use crate::session::workload::State;
 use crate::work_group::controller::Keeper;
 use crate::work_group::registry::{Group, Key, Labelled, Registry, Session, Sessions, Watch};
@@ -215,6 +217,8 @@ impl Operator<'_> {
             deadline: self.options.kubernetes_timeout,
             writes: self.health.writes.clone(),
         });
+        let whole = Arc::new(Shell { client: self.cluster.whole.clone(), ..Shell::clone(&shell) });
+        let shells = Shells { usual: shell, whole, turns: Turns::default() };
         metrics.controller(session::controller::NAME, session::controller::CONCURRENCY);
         metrics.controller(work_group::controller::NAME, work_group::controller::CONCURRENCY);
         let pulse = |name| self.health.heartbeats.register(name, STUCK);
@@ -223,7 +227,7 @@ impl Operator<'_> {
             let name =
                 watched.api.namespace().map_or_else(|| "sessions".to_owned(), |name| format!("sessions of {name}"));
             let pulse = self.health.heartbeats.register(name, STUCK);
-            session::controller::run(watched, index, Arc::clone(&shell), watch_timeout, pulse, stop.clone())
+            session::controller::run(watched, index, shells.clone(), watch_timeout, pulse, stop.clone())
         });
         tokio::join!(keeping, join_all(sessions));
     }

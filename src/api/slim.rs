@@ -27,6 +27,7 @@ pub struct Packed {
     end_with: Box<[Workload]>,
     /// Spec and status, as JSON.
     rest: Box<str>,
+    is_partial: bool,
 }
 
 impl Packed {
@@ -35,6 +36,21 @@ impl Packed {
     /// # Errors
     /// Why it can't be read.
     pub fn open(&self) -> Result<AthenaSession, String> {
+        if self.is_partial { Err(TOO_LARGE.to_owned()) } else { self.outline() }
+    }
+
+    /// Whether a part of it is too large to be kept: `spec.start`, the status or the finalizers.
+    #[must_use]
+    pub fn is_partial(&self) -> bool {
+        self.is_partial
+    }
+
+    /// The object; where a part of it is too large to be kept, without that part. It serves to tell what the object claims, and
+    /// nothing is ever done for the object by it.
+    ///
+    /// # Errors
+    /// Why it can't be read.
+    pub fn outline(&self) -> Result<AthenaSession, String> {
         let Rest { spec, status } = serde_json::from_str(&self.rest).map_err(|error| error.to_string())?;
         Ok(AthenaSession { metadata: self.metadata.clone(), spec, status })
     }
@@ -102,6 +118,9 @@ impl StartPlace {
     }
 }
 
+/// Why an object can't be looked into.
+const TOO_LARGE: &str = "spec.start, the status or the finalizers are too large to be kept in memory";
+
 #[derive(Deserialize)]
 struct Rest {
     spec: AthenaSessionSpec,
@@ -110,16 +129,25 @@ struct Rest {
 
 impl<'de> Deserialize<'de> for Packed {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let raw = Raw::read(deserializer)?;
+        let mut raw = Raw::read(deserializer)?;
         let text = |value: &Value| value.as_str().map(Box::from);
-        let starts = raw.spec["start"].is_object();
+        let (is_partial, starts) = (raw.is_partial(), raw.starts());
+        // What isn't known of the status may be that it has a session.
+        let place = if is_omitted(&raw.status) { StartPlace::Counts } else { StartPlace::of(&raw.status) };
+        if is_omitted(&raw.spec["start"]) {
+            raw.spec["start"] = json!({});
+        }
+        if is_omitted(&raw.status) {
+            raw.status = Value::Null;
+        }
         Ok(Self {
             session_id: text(&raw.spec["sessionId"]).or_else(|| text(&raw.status["sessionId"]).filter(|_| starts)),
-            place: starts.then(|| StartPlace::of(&raw.status)),
+            place: starts.then_some(place),
             reference: text(&raw.spec["workGroupRef"]["name"]),
             end_with: Deserialize::deserialize(&raw.spec["endWith"]).unwrap_or_default(),
             rest: json!({"spec": raw.spec, "status": raw.status}).to_string().into(),
             metadata: raw.metadata.try_into().map_err(D::Error::custom)?,
+            is_partial,
         })
     }
 }
@@ -177,13 +205,36 @@ struct Metadata {
     generation: Option<i64>,
     creation_timestamp: Option<Time>,
     deletion_timestamp: Option<Time>,
-    finalizers: Option<Vec<String>>,
+    /// None stands for those that were too many to be kept.
+    finalizers: Option<Vec<Option<String>>>,
     annotations: Option<BTreeMap<String, String>>,
     labels: Option<BTreeMap<String, String>>,
     #[serde(skip)]
     tracked_by: Option<&'static str>,
     #[serde(skip)]
     restored_by: Option<String>,
+}
+
+const HELM_HOOK: &str = "helm.sh/hook";
+const HELM_RELEASE: &str = "meta.helm.sh/release-name";
+const ARGO_HOOK: &str = "argocd.argoproj.io/hook";
+const ARGO_ID: &str = "argocd.argoproj.io/tracking-id";
+const ARGO_INSTANCE: &str = "argocd.argoproj.io/instance";
+const FLUX_KUSTOMIZATION: &str = "kustomize.toolkit.fluxcd.io/name";
+const FLUX_HELM: &str = "helm.toolkit.fluxcd.io/name";
+const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+const INSTANCE: &str = "app.kubernetes.io/instance";
+
+/// The labels and annotations that say who tracks an object.
+pub const MARKS: [&str; 9] =
+    [HELM_HOOK, HELM_RELEASE, ARGO_HOOK, ARGO_ID, ARGO_INSTANCE, FLUX_KUSTOMIZATION, FLUX_HELM, MANAGED_BY, INSTANCE];
+
+/// What stands in the place of a value that is too large to be kept (`bodies::rules`). Neither `spec.start` nor `status` can be
+/// a number by themselves, so whatever reads this by mistake fails.
+pub const OMITTED: &str = "0";
+
+fn is_omitted(value: &Value) -> bool {
+    *value == 0
 }
 
 /// The label by which an object that was read says who tracks it. Of its real labels only [`RESTORED`] is kept.
@@ -194,18 +245,17 @@ impl Metadata {
     fn tracker(&self) -> Option<&'static str> {
         let marks = || [&self.annotations, &self.labels].into_iter().flatten();
         let has = |name: &str| marks().any(|marks| marks.contains_key(name));
-        if has("helm.sh/hook") || has("argocd.argoproj.io/hook") {
+        if has(HELM_HOOK) || has(ARGO_HOOK) {
             return None;
         }
-        let is_managed_by =
-            |name: &str| marks().any(|marks| marks.get("app.kubernetes.io/managed-by").is_some_and(|by| by == name));
-        if has("argocd.argoproj.io/tracking-id") || has("argocd.argoproj.io/instance") {
+        let is_managed_by = |name: &str| marks().any(|marks| marks.get(MANAGED_BY).is_some_and(|by| by == name));
+        if has(ARGO_ID) || has(ARGO_INSTANCE) {
             Some("Argo CD")
-        } else if has("kustomize.toolkit.fluxcd.io/name") || has("helm.toolkit.fluxcd.io/name") {
+        } else if has(FLUX_KUSTOMIZATION) || has(FLUX_HELM) {
             Some("Flux")
-        } else if has("meta.helm.sh/release-name") || is_managed_by("Helm") {
+        } else if has(HELM_RELEASE) || is_managed_by("Helm") {
             Some("Helm")
-        } else if has("app.kubernetes.io/instance") {
+        } else if has(INSTANCE) {
             // Argo CD's own mark up to version 2; others use it too.
             Some("Argo CD, or another that sets the label app.kubernetes.io/instance,")
         } else {
@@ -234,7 +284,7 @@ impl TryFrom<Metadata> for ObjectMeta {
             generation: read.generation,
             creation_timestamp: read.creation_timestamp,
             deletion_timestamp: read.deletion_timestamp,
-            finalizers: read.finalizers,
+            finalizers: read.finalizers.map(|finalizers| finalizers.into_iter().flatten().collect()),
             annotations: (!annotations.is_empty()).then_some(annotations),
             labels: (!labels.is_empty()).then_some(labels),
             ..Self::default()
@@ -260,16 +310,26 @@ impl Raw {
             raw.metadata.tracked_by = raw.metadata.tracker();
         }
         // The label is kept only where it counts: a restored object with `start` must not start a session by itself.
-        if raw.spec["start"].is_object() {
+        if raw.starts() {
             raw.metadata.restored_by = raw.metadata.labels.as_ref().and_then(|labels| labels.get(RESTORED).cloned());
         }
         Ok(raw)
     }
 
-    fn rest<K: Resource<DynamicType = ()>>(&self) -> Value {
-        json!({
-            "apiVersion": K::api_version(&()), "kind": K::kind(&()), "metadata": {}, "spec": self.spec, "status": self.status,
-        })
+    fn starts(&self) -> bool {
+        self.spec["start"].is_object() || is_omitted(&self.spec["start"])
+    }
+
+    /// Whether a part was too large to be kept.
+    fn is_partial(&self) -> bool {
+        let lacks_finalizers = self.metadata.finalizers.iter().flatten().any(Option::is_none);
+        lacks_finalizers || is_omitted(&self.spec["start"]) || is_omitted(&self.status)
+    }
+
+    /// Takes the object but for its metadata.
+    fn take_rest<K: Resource<DynamicType = ()>>(&mut self) -> Value {
+        let (spec, status) = (self.spec.take(), self.status.take());
+        json!({"apiVersion": K::api_version(&()), "kind": K::kind(&()), "metadata": {}, "spec": spec, "status": status})
     }
 }
 
@@ -278,9 +338,12 @@ where
     K: Resource<DynamicType = ()> + DeserializeOwned,
 {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let raw = Raw::read(deserializer)?;
-        let rest = raw.rest::<K>();
+        let mut raw = Raw::read(deserializer)?;
+        let (is_partial, rest) = (raw.is_partial(), raw.take_rest::<K>());
         let metadata = raw.metadata.try_into().map_err(D::Error::custom)?;
+        if is_partial {
+            return Ok(Self(Err(Unreadable { problem: TOO_LARGE.to_owned(), metadata })));
+        }
         Ok(Self(match K::deserialize(rest) {
             Ok(mut object) => {
                 *object.meta_mut() = metadata;

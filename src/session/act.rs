@@ -19,6 +19,7 @@ use super::urgency::priority;
 use super::view::{Interest, PASS, View};
 use crate::api::reason::Reason;
 use crate::api::session::{AthenaSession, AthenaSessionStatus, DeletionPolicy};
+use crate::api::slim::Packed;
 use crate::api::{FINALIZER, is_held};
 use crate::athena::identity::Identity;
 use crate::athena::informer::full_list::{Found, Sought, Wanted};
@@ -27,7 +28,7 @@ use crate::athena::port::{Account, Operation, Scope, Source};
 use crate::athena::quota::{Place, Priority, Quotas};
 use crate::athena::recovery::Recovery;
 use crate::events::Events;
-use crate::kubernetes::{Answer, RequestError, Requests};
+use crate::kubernetes::{Answer, RequestError, Requests, within};
 use crate::metrics::Metrics;
 use crate::timing::Timing;
 use crate::work_group::registry::{Key, Registry, key};
@@ -42,6 +43,7 @@ const MOST_STEPS: usize = 24;
 const PASS_AFTER: u32 = 30;
 
 /// Everything that acting needs.
+#[derive(Clone)]
 pub struct Shell {
     /// Kubernetes.
     pub client: kube::Client,
@@ -457,6 +459,14 @@ impl Shell {
         self.quotas.try_take(&place, operation, priority, &who)
     }
 
+    /// An object as it is now.
+    ///
+    /// # Errors
+    /// As [`RequestError`].
+    pub(super) async fn read(&self, (namespace, name): &Key) -> Result<Answer<AthenaSession>, RequestError> {
+        self.requests(Some(namespace)).read(name).await
+    }
+
     fn requests(&self, namespace: Option<&str>) -> Requests<AthenaSession> {
         let api = Api::namespaced(self.client.clone(), namespace.unwrap_or_default());
         Requests { api, deadline: self.deadline, writes: self.writes.clone() }
@@ -479,14 +489,19 @@ impl Shell {
 
     /// Whether the object that a session belongs to is still there, and ends it when it is deleted.
     async fn read_owner(&self, owner: Claim) -> Result<OwnerRead, PassError> {
-        let answer = self.requests(Some(&owner.namespace)).read(&owner.name).await?;
-        let stands = match answer {
-            Answer::Object(read) => {
+        // As the watch has it: the owner may be too large to be kept, and isn't written to.
+        let api: Api<Packed> = Api::namespaced(self.client.clone(), &owner.namespace);
+        const DOING: &str = "reading the session's owner";
+        let stands = match within(self.deadline, api.get(&owner.name)).await {
+            Ok(read) => {
+                let why = |why| RequestError::Kubernetes { doing: DOING, why };
+                let read = read.outline().map_err(why)?;
                 let retained = read.spec.deletion_policy == DeletionPolicy::Retain;
                 let is_going = read.meta().deletion_timestamp.is_some() && retained;
-                read.uid().as_ref() == Some(&owner.uid) && !is_going && is_held(&*read)
+                read.uid().as_ref() == Some(&owner.uid) && !is_going && is_held(&read)
             }
-            Answer::Conflict { .. } | Answer::Gone => false,
+            Err(failure) if failure.code() == Some(404) => false,
+            Err(failure) => return Err(failure.while_doing(DOING).into()),
         };
         Ok(OwnerRead { uid: owner.uid, at: Instant::now(), stands })
     }

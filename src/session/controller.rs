@@ -13,16 +13,18 @@ use kube::runtime::reflector::ObjectRef;
 use kube::{Resource, ResourceExt};
 use tokio::sync::watch;
 use tokio::task::JoinError;
-use tracing::{error, warn};
+use tracing::{error, info, warn};
 
 use super::act::{Memory, Outcome, Shell, version};
 use super::knowledge::Knowledge;
 use super::notice::{Notice, Refusals};
+use super::turns::{Turn, Turns};
 use crate::api::is_held;
 use crate::api::session::AthenaSession;
 use crate::controller::{BEAT, Watched, drive, queue};
 use crate::frugal::fingerprint;
 use crate::health::Pulse;
+use crate::kubernetes::Answer;
 use crate::metrics::PassResult;
 use crate::work_group::registry::{Key, Session, key};
 
@@ -38,6 +40,9 @@ const MOST_LAG: Duration = Duration::from_secs(10);
 /// Waits from here on are kept by this controller itself, and end with its next beat.
 const LONG: Duration = Duration::from_secs(30);
 
+/// Between two tries of an object that is too large to be kept to have its turn.
+const TURN_WAIT: Duration = Duration::from_secs(2);
+
 /// What is kept of an object between its passes.
 #[derive(Default)]
 struct Kept {
@@ -47,6 +52,8 @@ struct Kept {
     written_at: Option<Instant>,
     failures: u32,
     refusals: Refusals,
+    /// That the object is too large to be kept has been told.
+    is_told_large: bool,
     /// The last pass came to its end, there was nothing left to do: what it could be woken by as the watch had the object
     /// when it began.
     settled: Option<u64>,
@@ -56,8 +63,21 @@ struct Kept {
     soon: Option<Instant>,
 }
 
+/// What takes the steps.
+#[derive(Clone)]
+pub struct Shells {
+    /// For an object as the watch has it.
+    pub usual: Arc<Shell>,
+    /// For an object that is too large to be kept: its requests get objects whole.
+    pub whole: Arc<Shell>,
+    /// Whose turn it is among those. Their passes are made one at a time, since each takes memory.
+    pub turns: Turns,
+}
+
 struct Context {
     shell: Arc<Shell>,
+    whole: Arc<Shell>,
+    turns: Turns,
     /// Boxed: half of a hash table's places are empty.
     kept: Mutex<HashMap<Key, Box<Kept>>>,
     /// Those that wait for a pass, and whether they were woken: there is more to see to than their own change.
@@ -69,13 +89,14 @@ struct Context {
 pub async fn run(
     watched: Watched<Session>,
     index: usize,
-    shell: Arc<Shell>,
+    shells: Shells,
     watch_timeout: Duration,
     pulse: Pulse,
     stop: watch::Receiver<bool>,
 ) {
+    let Shells { usual: shell, whole, turns } = shells;
     let registry = Arc::clone(&shell.registry);
-    let context = Arc::new(Context { shell, kept: Mutex::default(), due: Mutex::default() });
+    let context = Arc::new(Context { shell, whole, turns, kept: Mutex::default(), due: Mutex::default() });
     let store = watched.writer.as_reader();
     let (woken, asked) = (Arc::clone(&context), Arc::clone(&context));
     let seen = move |event: &_| registry.session_event(index, event);
@@ -101,18 +122,26 @@ async fn reconcile(object: Arc<Session>, context: Arc<Context>) -> Result<Action
     }
     let wakers = wakers(&object);
     let pass = context.shell.metrics.pass(NAME);
-    let object = &match object.open() {
-        Ok(read) => read,
-        Err(problem) => {
+    let opened = if object.is_partial() { context.read_large(&key, &object).await } else { Opened::of(&object) };
+    let (shell, opened, turn) = match opened {
+        Opened::Kept(read) => (&context.shell, read, None),
+        Opened::Read(read, turn) => (&context.whole, read, Some(turn)),
+        Opened::Later(wait) => {
+            pass.ended(PassResult::RequeueAfter);
+            return Ok(Action::requeue(wait));
+        }
+        Opened::Unreadable(problem) => {
             pass.ended(PassResult::Error);
             context.tell_unreadable(&object, &problem);
             return Ok(Action::await_change());
         }
     };
+    let object: &AthenaSession = &opened;
     // Its session, too: that it can't change is a rule of the CRD, which somebody may have replaced.
     let about = Some(fingerprint(&(object.uid(), &object.spec.session_id)));
     let mut kept = context.take(&key, |kept| kept.about == about);
     kept.about = about;
+    kept.is_told_large = turn.is_some();
 
     // A copy older than our own last write would only be refused: the watch brings the newer one.
     if kept.is_newer_than(object) {
@@ -124,7 +153,7 @@ async fn reconcile(object: Arc<Session>, context: Arc<Context>) -> Result<Action
 
     let before = kept.memory.newest;
     kept.settled = None;
-    let outcome = AssertUnwindSafe(context.shell.pass(object, &mut kept.memory)).catch_unwind().await;
+    let outcome = AssertUnwindSafe(shell.pass(object, &mut kept.memory)).catch_unwind().await;
     if kept.memory.newest != before {
         kept.written_at = Some(Instant::now());
     }
@@ -165,6 +194,24 @@ async fn reconcile(object: Arc<Session>, context: Arc<Context>) -> Result<Action
     context.keep(key, kept);
     pass.ended(PassResult::Error);
     Ok(Action::requeue(wait))
+}
+
+/// An object before its pass.
+enum Opened {
+    /// As the watch has it.
+    Kept(Box<AthenaSession>),
+    /// As it was read, since it is too large to be kept; in its turn.
+    Read(Box<AthenaSession>, Turn),
+    /// It has its pass so long from now.
+    Later(Duration),
+    /// It can't be read.
+    Unreadable(String),
+}
+
+impl Opened {
+    fn of(object: &Session) -> Self {
+        object.open().map_or_else(Self::Unreadable, |read| Self::Kept(Box::new(read)))
+    }
 }
 
 /// A fingerprint of what others wake an object by: its session's id, its AthenaWorkGroup, its workloads, its place.
@@ -255,6 +302,41 @@ impl Context {
         if let Some(kept) = kept {
             self.drop_kept(key, kept);
         }
+    }
+
+    /// Reads an object that is too large to be kept, once it is its turn.
+    async fn read_large(&self, key: &Key, object: &Session) -> Opened {
+        let mut kept = self.take(key, |_| true);
+        // Whatever it was woken for is seen to in its turn.
+        kept.settled = None;
+        let is_told = std::mem::replace(&mut kept.is_told_large, true);
+        let failures = kept.failures;
+        self.keep(key.clone(), kept);
+        if !is_told {
+            self.tell_large(object);
+        }
+        let Some(turn) = self.turns.begin(&key.0, Instant::now()) else { return Opened::Later(TURN_WAIT) };
+        let problem = match self.whole.read(key).await {
+            Ok(Answer::Object(read)) => return Opened::Read(read, turn),
+            // The watch tells so, too.
+            Ok(Answer::Gone | Answer::Conflict { .. }) => return Opened::Later(self.shell.timing.steady),
+            Err(error) => error.to_string(),
+        };
+        let wait = self.shell.timing.back_off(failures, fastrand::f64());
+        if let Some(kept) = self.kept().get_mut(key) {
+            kept.failures = failures.saturating_add(1);
+        }
+        warn!(namespace = key.0, name = key.1, problem, again_in = ?wait, "a large AthenaSession can't be read");
+        Opened::Later(wait)
+    }
+
+    fn tell_large(&self, object: &Session) {
+        let (namespace, name) = key(object);
+        info!(namespace, name, "an AthenaSession is too large to be kept in memory; it is read anew for each pass");
+        let note = "This object is too large for the operator to keep it in memory: spec.start has more than 8 KiB, the \
+                    status more than 12 KiB, or there are many finalizers. The operator reads the object anew for each \
+                    step, one large object at a time, so all takes longer; its session is ended as any other";
+        self.shell.events.tell(Resource::object_ref(object, &()), Notice::normal("LargeObject", note.to_owned()));
     }
 
     fn tell_unreadable(&self, object: &Session, problem: &str) {

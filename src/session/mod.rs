@@ -19,6 +19,7 @@ pub mod room;
 pub mod setback;
 pub mod starting;
 pub mod status;
+pub mod turns;
 pub mod urgency;
 pub mod verdict;
 pub mod view;

@@ -330,13 +330,13 @@ impl Registry {
     /// tenant holds up ends in another namespace by naming sessions.
     fn may_own(&self, other: &Session) -> bool {
         let may_own = |it: &AthenaSession| it.spec.start.is_some() || Claim::of(it, &self.own_terms(it)).is_some();
-        other.open().is_ok_and(|other| may_own(&other))
+        other.outline().is_ok_and(|other| may_own(&other))
     }
 
     /// The other object that the session was started for.
     fn marked(&self, object: &AthenaSession, marker: Option<&Marker>) -> Option<Claim> {
         let marker = marker.filter(|marker| marker.cluster == self.cluster)?;
-        let other = self.session(&(marker.namespace.clone(), marker.name.clone()))?.open().ok()?;
+        let other = self.session(&(marker.namespace.clone(), marker.name.clone()))?.outline().ok()?;
         let is_it = other.uid().as_ref() == Some(&marker.uid) && other.uid() != object.uid();
         (is_it && other.spec.start.is_some() && is_held(&other)).then(|| Claim::by_mark(&other))
     }
@@ -362,7 +362,8 @@ impl Registry {
         let own = Claim::of(object, terms);
         // The oldest first: whoever claims the session first has it, and the rest needn't be looked into.
         // Whose a started session is, its mark says: what is recorded may be forged.
-        let mut named = others.iter().filter_map(|other| other.open().ok()).filter(|it| it.spec.session_id.is_some());
+        let mut named =
+            others.iter().filter_map(|other| other.outline().ok()).filter(|it| it.spec.session_id.is_some());
         named.find_map(|other| {
             let others_domain = self.domain(&other);
             // Of an object that is bound to no work group the session's is asked for before it is anybody else's.

@@ -25,6 +25,7 @@ mod hostile;
 mod iam;
 mod install;
 mod kind;
+mod large;
 mod launch;
 mod limits;
 mod load;

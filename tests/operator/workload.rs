@@ -25,13 +25,17 @@ impl World {
         let world = Self::new().await;
         let role = in_checkout("deploy/workloads/role.yaml");
         ROLE.get_or_init(async || drop(world.plane.kubectl_ok(&["apply", "-f", &role]).await)).await;
+        world.grant_workloads_in(&world.namespace).await;
+        world
+    }
+
+    /// The same rights, in another namespace.
+    pub async fn grant_workloads_in(&self, namespace: &str) {
         let account = format!("--serviceaccount={OPERATOR_NAMESPACE}:{OPERATOR_ACCOUNT}");
-        let namespace = &world.namespace;
         for feature in ["publish", "end-with", "expire"] {
             let role = format!("--clusterrole=athena-session-operator-{feature}");
-            world.plane.kubectl_ok(&["create", "rolebinding", feature, "-n", namespace, &role, &account]).await;
+            self.plane.kubectl_ok(&["create", "rolebinding", feature, "-n", namespace, &role, &account]).await;
         }
-        world
     }
 
     async fn start_following(&self) {

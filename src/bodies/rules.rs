@@ -1,0 +1,168 @@
+//! What of each kind's objects is kept when they are read. Whatever a tenant writes into an object, what is kept of the object
+//! stays small: annotations and labels that nothing depends on, and managedFields, never reach memory.
+
+use super::trim::Keep;
+use crate::api::slim::{MARKS, OMITTED};
+use crate::api::{FINALIZER, PAUSED, RESTORED, START_RESTORED};
+
+/// The most bytes of `spec.start` of an AthenaSession in memory. An object with more is read anew for each of its passes.
+const MOST_START: usize = 8 << 10;
+/// The same of `status`.
+const MOST_STATUS: usize = 12 << 10;
+/// The same of each other member of `spec`, which the CRD allows no more than a few kilobytes.
+const MOST_MEMBER: usize = 8 << 10;
+/// The same of all finalizers but ours.
+const MOST_FINALIZERS: usize = 1 << 10;
+/// Of a ConfigMap's data. The operator's own has some hundred bytes.
+const MOST_DATA: usize = 64 << 10;
+
+/// The rules for the objects of one kind.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules {
+    /// For an object by itself.
+    pub object: &'static Keep,
+    /// For a list.
+    pub list: &'static Keep,
+    /// For the events of a watch.
+    pub events: &'static Keep,
+}
+
+/// The rules for the objects of one kind, made out of the one for a single object.
+macro_rules! rules {
+    ($object:ident) => {
+        const {
+            Rules {
+                object: &$object,
+                list: &Keep::Members(&[
+                    ("kind", ALL),
+                    ("apiVersion", ALL),
+                    ("metadata", ALL),
+                    ("items", &Keep::Items(&$object)),
+                ]),
+                events: &Keep::Members(&[("type", ALL), ("object", &$object)]),
+            }
+        }
+    };
+}
+
+/// An object of which these members are kept. An answer may be a Status instead, whose members are kept as well.
+macro_rules! object {
+    ($($member:expr),+) => {
+        Keep::Members(&[
+            ("kind", ALL), ("apiVersion", ALL), ("code", ALL), ("reason", TEXT), ("message", TEXT), ("details", DETAILS),
+            $($member),+
+        ])
+    };
+}
+
+const ALL: &Keep = &Keep::All;
+const TEXT: &Keep = &Keep::UpTo { most: 4096, instead: "\"\"" };
+const DETAILS: &Keep = &Keep::UpTo { most: 4096, instead: "null" };
+/// A value of which only the beginning matters, or whether it is there.
+const SHORT: &Keep = &Keep::UpTo { most: 256, instead: "\"\"" };
+const WORD: &Keep = &Keep::UpTo { most: 256, instead: "null" };
+
+/// Of the metadata of a kind of which only names matter.
+const NAMES: &Keep = &Keep::Members(&[
+    ("name", ALL),
+    ("namespace", ALL),
+    ("uid", ALL),
+    ("resourceVersion", ALL),
+    ("deletionTimestamp", ALL),
+]);
+
+/// See `api::slim`.
+const LABELS: &Keep = &Keep::Members(&MARKS_KEPT);
+const MARKS_KEPT: [(&str, &Keep); MARKS.len() + 3] = {
+    let mut kept = [(PAUSED, SHORT); MARKS.len() + 3];
+    (kept[1], kept[2]) = ((START_RESTORED, SHORT), (RESTORED, SHORT));
+    let mut at = 0;
+    while at < MARKS.len() {
+        kept[at + 3] = (MARKS[at], SHORT);
+        at += 1;
+    }
+    kept
+};
+
+macro_rules! metadata {
+    ($finalizers:expr) => {
+        &Keep::Members(&[
+            ("name", ALL),
+            ("namespace", ALL),
+            ("uid", ALL),
+            ("resourceVersion", ALL),
+            ("generation", ALL),
+            ("creationTimestamp", ALL),
+            ("deletionTimestamp", ALL),
+            ("finalizers", $finalizers),
+            ("annotations", LABELS),
+            ("labels", LABELS),
+        ])
+    };
+}
+
+static SESSION: Keep = object![
+    ("metadata", metadata!(&Keep::Strings { most: MOST_FINALIZERS, always: FINALIZER })),
+    (
+        "spec",
+        &Keep::AllMembers(
+            &[("start", &Keep::UpTo { most: MOST_START, instead: OMITTED })],
+            &Keep::UpTo { most: MOST_MEMBER, instead: OMITTED }
+        )
+    ),
+    ("status", &Keep::UpTo { most: MOST_STATUS, instead: OMITTED })
+];
+/// Of an AthenaSession that a pass is made for, though it isn't kept in memory.
+static WHOLE_SESSION: Keep = object![("metadata", metadata!(ALL)), ("spec", ALL), ("status", ALL)];
+static GROUP: Keep = object![("metadata", metadata!(ALL)), ("spec", ALL), ("status", ALL)];
+
+static NAMESPACE: Keep = object![(
+    "metadata",
+    &Keep::Members(&[
+        ("name", ALL),
+        ("uid", ALL),
+        ("resourceVersion", ALL),
+        ("deletionTimestamp", ALL),
+        ("labels", ALL)
+    ])
+)];
+static CRD: Keep = object![("metadata", NAMES)];
+static JOB: Keep = object![
+    ("metadata", NAMES),
+    ("spec", &Keep::Members(&[("suspend", WORD)])),
+    (
+        "status",
+        &Keep::Members(&[(
+            "conditions",
+            &Keep::Items(&Keep::Members(&[("type", SHORT), ("status", SHORT), ("lastTransitionTime", WORD)]))
+        )])
+    )
+];
+static POD: Keep = object![
+    ("metadata", NAMES),
+    ("spec", &Keep::Members(&[("schedulingGates", &Keep::UpTo { most: 1024, instead: "[null]" })])),
+    ("status", &Keep::Members(&[("phase", WORD)]))
+];
+/// What others have written into it stays, so most of its metadata is needed for a write.
+static CONFIG_MAP: Keep = object![
+    ("metadata", &Keep::AllMembers(&[("managedFields", &Keep::Nothing)], ALL)),
+    ("data", &Keep::UpTo { most: MOST_DATA, instead: "null" }),
+    ("immutable", ALL)
+];
+
+/// The rules for a kind, by the name that paths have for its objects; none where answers are small whatever they say.
+/// `is_whole`: AthenaSessions are kept whole, however large they are.
+#[must_use]
+pub fn rules(plural: &str, is_whole: bool) -> Option<Rules> {
+    Some(match plural {
+        "athenasessions" if is_whole => rules!(WHOLE_SESSION),
+        "athenasessions" => rules!(SESSION),
+        "athenaworkgroups" => rules!(GROUP),
+        "namespaces" => rules!(NAMESPACE),
+        "customresourcedefinitions" => rules!(CRD),
+        "jobs" => rules!(JOB),
+        "pods" => rules!(POD),
+        "configmaps" => rules!(CONFIG_MAP),
+        _ => return None,
+    })
+}
