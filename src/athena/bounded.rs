@@ -22,6 +22,9 @@ pub struct Bound {
 impl Bound {
     /// A page of ListSessions: up to a hundred sessions, each with a description of 1,024 characters.
     pub const PAGE: Self = Self { bytes: 4 << 20, braces: 128 << 10 };
+    /// GetSession's, which repeats what StartSession was asked for. The API server takes no object of more than 1.5 MB, so that no
+    /// start which this operator asks for has more.
+    pub const SESSION: Self = Self { bytes: 2 << 20, braces: 16 << 10 };
     /// Each other answer of AWS, of the instance's metadata, and of a container's credentials.
     pub const OTHER: Self = Self { bytes: 256 << 10, braces: 256 << 10 };
 

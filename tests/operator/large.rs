@@ -109,7 +109,7 @@ async fn large_objects_of_one_tenant_stop_nobody() {
     eventually("a watch of each kind has ended", || async { (forgotten.load(Ordering::SeqCst) >= 3).then_some(()) })
         .await;
     is_forgotten.store(false, Ordering::SeqCst);
-    eventually("all is listed again", || async { (lists() >= listed + 5).then_some(()) }).await;
+    eventually("all is listed again", || async { (lists() >= listed + 2).then_some(()) }).await;
     world.adopts_and_ends("after").await;
 
     assert!(world.operator_runs(), "{}", world.log());

@@ -77,8 +77,11 @@ struct InTurn {
 impl HttpConnector for InTurn {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let (turns, pool) = (self.turns.of(&request), self.pool.clone());
-        let is_page = request.headers().get(OPERATION) == Some("AmazonAthena.ListSessions");
-        let bound = if is_page { Bound::PAGE } else { Bound::OTHER };
+        let bound = match request.headers().get(OPERATION) {
+            Some("AmazonAthena.ListSessions") => Bound::PAGE,
+            Some("AmazonAthena.GetSession") => Bound::SESSION,
+            _ => Bound::OTHER,
+        };
         HttpConnectorFuture::new(async move {
             // The SDK's deadline of the call includes the wait for a turn.
             let turn = turns.acquire_owned().await.map_err(|closed| ConnectorError::other(closed.into(), None))?;
