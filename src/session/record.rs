@@ -26,12 +26,15 @@ pub struct Record {
     found_at: Option<Moment>,
 }
 
-/// A moment, by Athena's clock: ours may have been set since an earlier process recorded something.
+/// A moment, by Athena's clock and by ours.
 #[derive(Clone, Copy, Debug)]
 struct Moment {
+    /// By Athena's clock.
     time: Timestamp,
     /// Whether Athena's clock is known; otherwise `time` is by ours.
     is_known: bool,
+    /// By our clock.
+    wall: Timestamp,
     tick: Instant,
 }
 
@@ -42,15 +45,18 @@ pub struct Requested {
     pub at: Timestamp,
     /// By the clock that nobody sets.
     pub since: Instant,
+    /// When the object was deleted, by the API server's clock, where its deletion alone asks.
+    deleted: Option<Timestamp>,
     /// What had passed before this process found the record is part of `since`. It isn't as long as Athena's clock isn't known.
     is_measured: bool,
 }
 
 impl Requested {
-    /// Recorded as of `at`, which isn't later than now, nor before `earliest`.
-    fn new(at: Timestamp, earliest: Option<Timestamp>, now: Moment) -> Self {
-        let at = earliest.map_or(at, |earliest| at.max(earliest));
-        Self { at, since: now.tick, is_measured: false }.measured(now)
+    /// Recorded as of `at`, which isn't later than now, nor before `earliest`, nor before the object was deleted where that alone
+    /// asks.
+    fn new(at: Timestamp, earliest: Option<Timestamp>, deleted: Option<Timestamp>, now: Moment) -> Self {
+        let at = earliest.max(deleted).map_or(at, |earliest| at.max(earliest));
+        Self { at, since: now.tick, deleted, is_measured: false }.measured(now)
     }
 
     /// The same, with what had passed before this process found the record, as soon as Athena's clock tells.
@@ -59,16 +65,27 @@ impl Requested {
             return self;
         }
         let at = self.at.min(now.time);
-        let ago = Duration::try_from(now.time.duration_since(at)).unwrap_or_default();
+        let passed =
+            |since: Timestamp, now: Timestamp| Duration::try_from(now.duration_since(since)).unwrap_or_default();
+        let mut ago = passed(at, now.time);
+        // The API server's clock, which tells when the object was deleted, may not agree with Athena's.
+        if let Some(deleted) = self.deleted {
+            ago = ago.min(passed(deleted, now.wall));
+        }
         let since = now.tick.checked_sub(ago).map_or(self.since, |since| since.min(self.since));
-        Self { at, since, is_measured: true }
+        Self { at, since, deleted: self.deleted, is_measured: true }
     }
 }
 
 impl Record {
     /// What is found at first is nobody's news.
     pub(super) fn found(&mut self, object: &AthenaSession, scope: &Scope, now: Now) {
-        let now = Moment { time: scope.athena_time(now.wall), is_known: scope.skew.is_some(), tick: now.tick };
+        let now = Moment {
+            time: scope.athena_time(now.wall),
+            is_known: scope.skew.is_some(),
+            wall: now.wall,
+            tick: now.tick,
+        };
         let status = object.status.as_ref();
         let found = fingerprint(status);
         if self.status.is_some_and(|known| known != found) {
@@ -79,13 +96,12 @@ impl Record {
         let deleted = object.metadata.deletion_timestamp.as_ref().filter(|_| !object.spec.terminate);
         let deleted = deleted.map(|deleted| deleted.0);
         let unrecorded = self.found_at.and_then(|found_at| found_at.time.checked_sub(PASS).ok());
-        let earliest = unrecorded.max(deleted);
         let recorded = requested_at(status).filter(|at| self.taken_back != Some(*at));
-        let requested = recorded.map(|at| Requested::new(at, earliest, now));
+        let requested = recorded.map(|at| Requested::new(at, unrecorded, deleted, now));
         self.requested = self.requested.or(requested).map(|requested| requested.measured(now));
         if deleted.is_some() && !self.is_deleted {
             // An object that wasn't deleted yet hadn't asked.
-            self.requested = self.requested.map(|requested| Requested::new(requested.at, deleted, now));
+            self.requested = self.requested.map(|requested| Requested::new(requested.at, None, deleted, now));
         }
         self.is_deleted = deleted.is_some();
         self.found_at = Some(now);
@@ -97,7 +113,7 @@ impl Record {
         // In whole seconds. What is older was there before, and somebody else's word.
         let requested = requested_at(status).zip(found_at).map(|(at, now)| {
             let earliest = now.time.checked_sub(SignedDuration::from_secs(1)).unwrap_or(at);
-            Requested { at: at.max(earliest), since: now.tick, is_measured: true }
+            Requested { at: at.max(earliest), since: now.tick, deleted: None, is_measured: true }
         });
         let requested = requested.map(|requested| self.requested.unwrap_or(requested));
         let (status, is_deleted) = (Some(fingerprint(status)), self.is_deleted);
@@ -106,7 +122,7 @@ impl Record {
 
     /// The API server refused to record this status for its size. An end that is asked for counts from now on all the same.
     pub fn refused(&mut self, status: &AthenaSessionStatus, now: Now) {
-        let requested = |at| Requested { at, since: now.tick, is_measured: true };
+        let requested = |at| Requested { at, since: now.tick, deleted: None, is_measured: true };
         self.requested = self.requested.or(requested_at(Some(status)).map(requested));
     }
 

@@ -30,8 +30,10 @@ pub struct Truth {
     pub said_ended_at: Option<Timestamp>,
     /// When the first end was asked for, by the object's deletion or spec.
     pub asked_at: Option<Duration>,
-    /// When a lifetime was reached that has been taken back since: until the operator sees that nobody asks for an end.
+    /// When a limit was reached that isn't reached any more: until the operator sees that nobody asks for an end.
     pub lapsed_at: Option<Duration>,
+    /// Whether `maxIdle` was reached: until the operator sees that nobody asks for an end.
+    pub was_idle_too_long: bool,
     /// What the last look of the object's own showed: when, and the truth then.
     looked: Option<(Duration, Option<SessionState>, Duration)>,
 }
@@ -74,12 +76,21 @@ impl World {
         self.set(|spec| spec.max_lifetime = lifetime.map(Into::into));
     }
 
+    /// An end by `maxIdle` is asked for from when a list shows this limit to be reached, until the operator sees that nobody
+    /// asks. Lists lag, so that it isn't kept here since when.
+    pub(super) fn note_idle_limit(&mut self) {
+        let limit = self.object.as_ref().and_then(|object| object.spec.max_idle).map(Duration::from);
+        let is_idle = self.session == Some(SessionState::Idle);
+        self.truth.was_idle_too_long |=
+            is_idle && limit.is_some_and(|limit| self.truth.idle_since + limit <= self.elapsed);
+    }
+
     /// No session that is BUSY loses its grace period.
     pub(super) fn check_grace(&mut self, object: &AthenaSession) {
         let Some(grace) = object.spec.termination_grace_period.map(Duration::from) else { return };
         // A forged record can shorten it where nothing but the record says since when an end is asked for.
         // When workloads have finished isn't kept here.
-        if !object.spec.end_with.is_empty() {
+        if !object.spec.end_with.is_empty() || self.truth.was_idle_too_long {
             return;
         }
         let is_deletion = object.metadata.deletion_timestamp.is_some() && !object.spec.terminate;
@@ -94,7 +105,10 @@ impl World {
         };
         if was_busy && !is_over {
             let uid = object.uid();
-            self.breach(format!("TerminateSession of a BUSY session within its grace period: {uid:?}"));
+            let now = self.elapsed;
+            self.breach(format!(
+                "TerminateSession of a BUSY session within its grace period: {uid:?}, after {now:?}, asked for after {earliest:?}"
+            ));
         }
     }
 }

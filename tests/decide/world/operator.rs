@@ -88,6 +88,7 @@ impl World {
         let mut read_at: Option<Duration> = None;
         for _ in 0..MOST_STEPS {
             let now = at(self.elapsed);
+            self.note_idle_limit();
             let (mut terms, scope) = (self.terms(&object), self.scope_for(&object));
             self.around.was_granted |= terms.refusal.is_none();
             self.knowledge.found(&object, &scope, now);
@@ -119,7 +120,7 @@ impl World {
             let (interest, is_unasked, stake) = (view.interest(), view.is_unasked(), starting::stake(&view));
             if is_unasked {
                 self.knowledge.record.unasked(object.status.as_ref());
-                self.truth.lapsed_at = None;
+                (self.truth.lapsed_at, self.truth.was_idle_too_long) = (None, false);
             }
             self.steps.push(step.clone());
             self.check_place(&object, stake, &step);
