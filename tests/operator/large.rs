@@ -20,10 +20,10 @@ use crate::world::{World, eventually, has_finalizer};
 /// 96 MiB for the operator's data: much less than what it takes to collect a page of these objects and look into it.
 const DATA_LIMIT: &str = "-d 98304";
 const MOST_MEMORY: u64 = 96 << 20;
-/// AthenaSessions of 0.9 MB.
-const OBJECTS: usize = 24;
-/// Pods of the same size.
-const PODS: usize = 12;
+/// AthenaSessions of 250 kB each: an annotation, since the API server takes seconds for each write of thousands of labels.
+const OBJECTS: usize = 100;
+/// Pods of 0.9 MB each.
+const PODS: usize = 60;
 /// So many labels of 260 bytes, each of which the API server also notes in managedFields, make an object of 0.9 MB.
 const LABELS: usize = 2_000;
 
@@ -49,8 +49,7 @@ impl World {
         let namespace = format!("{}-hostile", self.namespace);
         self.plane.kubectl_ok(&["create", "namespace", &namespace]).await;
         self.grant_workloads_in(&namespace).await;
-        let labels = large_labels();
-        let metadata = |number: usize| json!({"name": format!("large-{number}"), "labels": labels});
+        let metadata = |number: usize| json!({"name": format!("large-{number}"), "annotations": {"example.com/large": "x".repeat(250_000)}});
         let sessions = (0..OBJECTS).map(|number| {
             json!({
                 "apiVersion": "athena-operator.dev/v1alpha1", "kind": "AthenaSession", "metadata": metadata(number),
@@ -61,7 +60,7 @@ impl World {
         let pods = (0..PODS).map(|number| {
             json!({
                 "apiVersion": "v1", "kind": "Pod", "metadata": metadata(number),
-                "spec": {"containers": [{"name": "main", "image": "none"}]},
+                "spec": {"containers": [{"name": "main", "image": "none", "env": [{"name": "LARGE", "value": "x".repeat(650_000)}]}]},
             })
         });
         create_all(&Api::<Pod>::namespaced(self.client.clone(), &namespace), pods).await;
