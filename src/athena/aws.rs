@@ -1,8 +1,8 @@
 //! The only module that knows the AWS SDK: it makes the calls, with a deadline and without the SDK's
 //! own retries, and says what answers and failures mean.
 //!
-//! All roles share the connections ([`connections`]) and the clients of a Region. A call is made with the credentials of one role
-//! ([`role`]), which are handed to that call alone.
+//! All roles share the connections (`connections`) and the clients of a Region. A call is made with the credentials of one role
+//! (`role`), which are handed to that call alone.
 
 mod connections;
 mod role;

@@ -3,7 +3,7 @@
 //!
 //! kube's client collects the whole of an answer before it looks into it: of a page with 500 objects of 1 MB, the API server
 //! allows them 1.5 MB each, that is more memory than the operator has. So a layer below kube's client trims each answer while
-//! it arrives ([`trim`]), by rules for each kind ([`rules`]), and asks for pages of a size that fits ([`pages`]).
+//! it arrives ([`trim`]), by rules for each kind ([`mod@rules`]), and asks for pages of a size that fits ([`pages`]).
 
 pub mod pages;
 pub mod rules;

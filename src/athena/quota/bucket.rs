@@ -8,7 +8,7 @@
 //! other fills at the nominal rate, and calls that aren't urgent take a token from it as well. So an operator at rest stays
 //! at the nominal rate, also where it has found that more is allowed.
 //!
-//! Who is next of those who wait is in [`fair_queue`](crate::fair_queue): by priority, and the namespaces in turn.
+//! Who is next of those who wait is in [`crate::fair_queue`]: by priority, and the namespaces in turn.
 
 use std::collections::HashMap;
 use std::hash::Hash;
