@@ -96,6 +96,19 @@ proptest! {
     }
 }
 
+proptest! {
+    /// A proxy may answer with a page of its own. Whoever parses it says what is wrong, so the text must only come to its end.
+    #[test]
+    fn a_text_that_is_no_json_comes_to_its_end(text in r#"[ab<>{}\[\],:"\\ \n]{0,40}"#, piece in 1..9_usize) {
+        for plural in ["athenasessions", "pods"] {
+            let rules = rules(plural, false).unwrap();
+            for rule in [rules.object, rules.list, rules.events] {
+                trimmed(rule, &text, piece);
+            }
+        }
+    }
+}
+
 #[test]
 fn the_events_of_a_watch_stay_lines() {
     let event = |name: &str| json!({"type": "ADDED", "object": {"metadata": {"name": name, "labels": {"a": "\n"}}}});

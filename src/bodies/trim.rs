@@ -169,6 +169,8 @@ impl Trim {
                 _ => return self.element(out, 1),
             },
             (Step::FirstElement, _) => return self.element(out, 0),
+            // No text begins so. Taken for a value it would be one of no bytes, and then for the next one, without end.
+            (Step::Value(_), b',' | b'}' | b']') if self.levels.is_empty() => out.push(byte),
             (&Step::Value(rule), _) => return self.value(rule, byte, out),
             // This is no JSON: whoever parses it says so.
             _ => out.push(byte),
