@@ -123,7 +123,7 @@ pub fn decide(view: &View<'_>) -> Step {
     if let Some(step) = publish::due(view).or_else(|| workload::due(view)) {
         return step;
     }
-    let after = [arrival(view), publish::wait(view), workload::wait(view)].into_iter().fold(after, sooner);
+    let after = sooner(after, due_beside_session(view));
     // An end is recorded before its object goes.
     let Some((status, notices)) = status::due(view) else {
         return expiry::due(view).unwrap_or(Step::Wait(sooner(after, expiry::wait(view))));
@@ -133,6 +133,11 @@ pub fn decide(view: &View<'_>) -> Step {
         Some(Step::Wait(soon)) => Step::Wait(sooner(after, soon)),
         Some(step) => step,
     }
+}
+
+/// How long from now until something is due that isn't about the session.
+fn due_beside_session(view: &View<'_>) -> Option<Duration> {
+    [arrival(view), publish::wait(view), workload::wait(view)].into_iter().fold(None, sooner)
 }
 
 /// A wait no longer than this.
@@ -520,8 +525,7 @@ pub fn prolonged_by_sights(view: &View<'_>, after: Option<Duration>) -> Option<P
 /// later than the next sight is due would be missed.
 fn due_beside_sights(view: &View<'_>, seen: &Seen) -> Option<Duration> {
     let of_session = [limits::due_in(view), until_described(view), until_throttling_is_over(view, seen)];
-    let of_object = [arrival(view), publish::wait(view), workload::wait(view), expiry::wait(view)];
-    of_session.into_iter().chain(of_object).fold(None, sooner)
+    of_session.into_iter().fold(sooner(due_beside_session(view), expiry::wait(view)), sooner)
 }
 
 /// When to look after an outage that kept the session from being looked at: soon, since the outage may be told in the
