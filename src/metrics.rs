@@ -25,8 +25,8 @@ use self::process::Process;
 use self::scrape::Scrape;
 pub use self::scrape::WorkGroup;
 use crate::api::session::TerminationReason;
-use crate::athena::port::{CallError, ErrorClass, Operation, SessionState};
 use crate::athena::quota::Place;
+use crate::athena::types::{CallError, ErrorClass, Operation, SessionState};
 
 /// Upper bounds in seconds: controller-runtime's, thinned out.
 const PASS_SECONDS: [f64; 13] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::athena::port::ErrorClass;
+use crate::athena::types::ErrorClass;
 
 /// The least wait after Athena had no room for another session.
 const CAPACITY: Duration = Duration::from_secs(15);

@@ -3,7 +3,7 @@
 //! The right that is missing often isn't that of the operation that was called: StartSession is also checked for
 //! `athena:TagResource` on the session and for `iam:PassRole` on the role. Only AWS' text says which one is missing.
 
-use super::port::{CallError, ErrorClass};
+use super::types::{CallError, ErrorClass};
 
 /// Why AWS refuses a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,7 +78,7 @@ fn is_resource(word: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::athena::port::Operation;
+    use crate::athena::types::Operation;
 
     fn denied(code: &str, message: &str) -> CallError {
         CallError {

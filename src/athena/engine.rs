@@ -5,7 +5,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::port::CallError;
+use super::types::CallError;
 use crate::api::start::EngineConfiguration;
 
 /// The engine of a work group, or of a session.

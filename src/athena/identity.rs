@@ -10,7 +10,7 @@ use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
 use super::aws::{Athena, Aws};
-use super::port::{Account, CallError, Scope, Way};
+use super::types::{Account, CallError, Scope, Way};
 use crate::metrics::Metrics;
 
 const UNASKED: &str = "GetCallerIdentity hasn't answered yet";

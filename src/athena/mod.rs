@@ -8,7 +8,7 @@ pub mod engine;
 pub mod identity;
 pub mod informer;
 pub mod marker;
-pub mod port;
 pub mod quota;
 pub mod recovery;
 pub mod times;
+pub mod types;

@@ -1,7 +1,7 @@
 //! Notices the end of an outage of Athena, by the answers to all calls of one identity in one Region.
 //!
 //! In an outage each object backs off by itself, for up to minutes. The first good answer to any call shows that the outage
-//! is over. [`Scope::recovered_at`](super::port::Scope) holds that moment, and each object tries again at once. A good answer
+//! is over. [`Scope::recovered_at`](super::types::Scope) holds that moment, and each object tries again at once. A good answer
 //! to one operation doesn't prove that another one works, and one good answer doesn't prove that the next call of its
 //! operation works: in a partial outage half of the calls fail. So while an operation goes on failing, its back-offs end early
 //! less and less often.
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
-use super::port::{CallError, ErrorClass, Operation};
+use super::types::{CallError, ErrorClass, Operation};
 
 /// So many failures of one operation in a row, for any objects, count as an outage.
 const OUTAGE: u32 = 3;

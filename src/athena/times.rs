@@ -4,7 +4,7 @@ use std::fmt;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::port::{SessionState, SessionStatus};
+use super::types::{SessionState, SessionStatus};
 
 /// 1 November 2022: Athena for Apache Spark came out at the end of that month.
 const FIRST: Timestamp = Timestamp::constant(1_667_260_800, 0);

@@ -11,7 +11,7 @@ use tracing::warn;
 
 use super::Readiness;
 use crate::athena::identity::Identity;
-use crate::athena::port::{CallError, ErrorClass};
+use crate::athena::types::{CallError, ErrorClass};
 
 /// The condition of `/readyz`: the operator has credentials that AWS accepts.
 const CREDENTIALS: &str = "AWS credentials";
@@ -128,7 +128,7 @@ fn sentence(error: &CallError) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::athena::port::Operation;
+    use crate::athena::types::Operation;
 
     fn error(class: ErrorClass, code: &str) -> CallError {
         let (operation, code) = (Operation::GetCallerIdentity, code.to_owned());

@@ -11,8 +11,8 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetri
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::gauge::ConstGauge;
 
-use crate::athena::port::{Operation, SessionState};
 use crate::athena::quota::Place;
+use crate::athena::types::{Operation, SessionState};
 
 /// How many calls wait, for each operation.
 pub(super) type Waiting = Box<dyn Fn() -> Vec<(Operation, usize)> + Send + Sync>;

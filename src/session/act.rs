@@ -1,5 +1,5 @@
 //! Takes the steps that [`super::decide`] names, one after the other, until it says to wait: the thin
-//! shell. What it learns goes into the object at hand and into [`Knowledge`]; it decides nothing.
+//! shell. What it learns goes into the object at hand and into [`Observed`]; it decides nothing.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -12,8 +12,8 @@ use thiserror::Error;
 use tracing::{info, warn};
 
 use super::decide::{Prolonged, Step, decide, prolonged_by_sights};
-use super::knowledge::{Knowledge, Now, OwnerRead};
 use super::notice::Notice;
+use super::observed::{Now, Observed, OwnerRead};
 use super::starting;
 use super::urgency::priority;
 use super::view::{Interest, PASS, View};
@@ -24,9 +24,9 @@ use crate::api::{FINALIZER, is_held};
 use crate::athena::identity::Identity;
 use crate::athena::informer::full_list::{Found, Sought, Wanted};
 use crate::athena::informer::{Informer, Pace, Poller};
-use crate::athena::port::{Account, Operation, Scope, Source};
 use crate::athena::quota::{Place, Priority, Quotas};
 use crate::athena::recovery::Recovery;
+use crate::athena::types::{Account, Operation, Scope, Source};
 use crate::events::Events;
 use crate::kubernetes::{Answer, RequestError, Requests, within};
 use crate::metrics::Metrics;
@@ -110,7 +110,7 @@ impl PassError {
 #[derive(Default)]
 pub struct Memory {
     /// What is known of its session.
-    pub knowledge: Knowledge,
+    pub observed: Observed,
     /// The poller that watches its session, and the session's id.
     pub watched_by: Option<(Arc<Poller>, String)>,
     /// Where the object waits only for the poller to show its session again: how that wait is prolonged.
@@ -149,15 +149,15 @@ impl Memory {
     pub fn prolonged_until(&self, now: Instant) -> Option<Instant> {
         let rest = self.rest.as_ref()?;
         let (poller, id) = self.watched_by.as_ref()?;
-        let seen = self.knowledge.seen.as_ref()?;
-        let until = poller.shown_unchanged(id, &seen.status, self.knowledge.account.as_deref())? + rest.sight_lasts;
+        let seen = self.observed.seen.as_ref()?;
+        let until = poller.shown_unchanged(id, &seen.status, self.observed.account.as_deref())? + rest.sight_lasts;
         (now < until && now < rest.ends).then_some(until.min(rest.ends))
     }
 
     /// Whether the outage that a call waits for is over. Returns true only once.
     pub fn is_relieved(&mut self) -> bool {
-        let knowledge = &self.knowledge;
-        self.waits_for.take_if(|recovery| knowledge.is_relieved(recovery.recovered_at())).is_some()
+        let observed = &self.observed;
+        self.waits_for.take_if(|recovery| observed.is_relieved(recovery.recovered_at())).is_some()
     }
 }
 
@@ -196,29 +196,29 @@ impl Shell {
         memory.rest = None;
         let mut read_at: Option<Instant> = None;
         let mut last = Step::Wait(None);
-        memory.knowledge.asked = None;
+        memory.observed.asked = None;
         for _ in 0..MOST_STEPS {
-            let mut reach = self.reach(&object, &memory.knowledge).await;
+            let mut reach = self.reach(&object, &memory.observed).await;
             let (scope, now) = (reach.scope(), now());
-            memory.knowledge.found(&object, &scope, now);
+            memory.observed.found(&object, &scope, now);
             if let Some(news) = self.registry.workload_news(&object) {
-                memory.knowledge.workloads.heard(news);
+                memory.observed.workloads.heard(news);
             }
             if self.fetch_list(&object, memory, &scope, now) {
                 // What the object asked for before a list was waited for, it may not ask for any more.
                 read_at = None;
             }
             // What the poller sees of its work group isn't for an object that may not have it, or not yet.
-            let poller = self.poller(&reach, &memory.knowledge).filter(|_| is_held(&*object));
-            let id = memory.knowledge.session_id(&object).map(str::to_owned);
-            let shown_before = memory.knowledge.shown_of_owner();
+            let poller = self.poller(&reach, &memory.observed).filter(|_| is_held(&*object));
+            let id = memory.observed.session_id(&object).map(str::to_owned);
+            let shown_before = memory.observed.shown_of_owner();
             if let (Some(poller), Some(id)) = (&poller, &id) {
-                poller.sighting(id, |polled| memory.knowledge.polled(polled, poller.work_group(), &scope, now));
+                poller.sighting(id, |polled| memory.observed.polled(polled, poller.work_group(), &scope, now));
             }
-            memory.knowledge.recognize(&object, &self.registry.cluster, reach.terms.is_contested);
-            if memory.knowledge.shown_of_owner() != shown_before {
+            memory.observed.recognize(&object, &self.registry.cluster, reach.terms.is_contested);
+            if memory.observed.shown_of_owner() != shown_before {
                 // The session is another object's, perhaps: nothing is decided on terms from before that was shown.
-                reach.terms = self.terms(&object, &memory.knowledge);
+                reach.terms = self.terms(&object, &memory.observed);
             }
             if let Some(poller) = &poller {
                 reach.terms.engine = poller.engine();
@@ -228,7 +228,7 @@ impl Shell {
                 began,
                 // What was read long ago, before other requests that took their time, has to be read again.
                 fresh: read_at.is_some_and(|read_at| read_at.elapsed() < PASS),
-                knowledge: &memory.knowledge,
+                observed: &memory.observed,
                 terms: &reach.terms,
                 polled: poller.as_ref().is_some_and(|poller| poller.is_able()),
                 sweep_took: poller.as_ref().map_or(Duration::ZERO, |poller| poller.sweep_took()),
@@ -250,9 +250,9 @@ impl Shell {
             let is_unasked = view.is_unasked();
             let awaits_engine = starting::awaits_engine(&view);
             last = step.clone();
-            let knowledge = &mut memory.knowledge;
+            let observed = &mut memory.observed;
             if is_unasked {
-                knowledge.record.unasked(object.status.as_ref());
+                observed.record.unasked(object.status.as_ref());
             }
             let answer = match step {
                 Step::Wait(after) => {
@@ -262,17 +262,17 @@ impl Shell {
                     if let (Some(poller), true) = (&poller, awaits_engine) {
                         poller.ask_for_engine();
                     }
-                    let is_put_off = memory.knowledge.is_put_off(scope.recovered_at);
+                    let is_put_off = memory.observed.is_put_off(scope.recovered_at);
                     memory.waits_for =
                         reach.identity.as_ref().filter(|_| is_put_off).map(|it| Arc::clone(it.athena().recovery()));
-                    if memory.knowledge.asked.is_none() {
+                    if memory.observed.asked.is_none() {
                         forget_list(memory, &key(&*object));
                     }
                     memory.rest = prolonged.map(|prolonged| Rest::of(prolonged, now.tick, &self.timing));
                     attend(memory, poller.zip(id).zip(interest));
                     return Ok(Outcome::Wait(after));
                 }
-                Step::LetGo { notice } => match requests.remove_finalizer(&object, FINALIZER).await? {
+                Step::RemoveFinalizer { notice } => match requests.remove_finalizer(&object, FINALIZER).await? {
                     Answer::Conflict { refusal } => Answer::Conflict { refusal },
                     answer => {
                         if let Answer::Object(_) = answer {
@@ -286,44 +286,44 @@ impl Shell {
                         return Ok(Outcome::Wait(Some(self.timing.changing)));
                     };
                     if let Answer::Object(adopted) = &answer {
-                        knowledge.adopted(adopted);
+                        observed.adopted(adopted);
                     }
                     answer
                 }
-                Step::Refresh => requests.read(&object.name_any()).await?,
-                Step::Reserve => {
+                Step::GetObject => requests.read(&object.name_any()).await?,
+                Step::ReserveSlot => {
                     self.registry.reserve(&object);
                     continue;
                 }
-                Step::ConfirmOwner { owner } => {
-                    knowledge.owner = Some(Box::new(self.read_owner(owner).await?));
+                Step::GetOwner { owner } => {
+                    observed.owner = Some(Box::new(self.read_owner(owner).await?));
                     continue;
                 }
                 Step::WriteStatus { status, notices } => {
                     let answer = match self.write_status(&requests, &object, &status, notices).await {
-                        Err(error) if error.is_too_large() && knowledge.rooms.refused(&object) => {
-                            knowledge.record.refused(&status, now);
+                        Err(error) if error.is_too_large() && observed.rooms.refused(&object) => {
+                            observed.record.refused(&status, now);
                             self.tell_of_size(&object, &error);
                             continue;
                         }
                         answer => answer?,
                     };
                     if let Answer::Object(written) = &answer {
-                        knowledge.record.written(written.status.as_ref());
-                        knowledge.rooms.written(&object, written);
+                        observed.record.written(written.status.as_ref());
+                        observed.rooms.written(&object, written);
                     }
                     answer
                 }
-                step @ (Step::LookAtConfigMap
-                | Step::Publish { .. }
-                | Step::Unpublish { .. }
-                | Step::LookAtWorkloads
-                | Step::Expire) => {
+                step @ (Step::GetConfigMap
+                | Step::WriteConfigMap { .. }
+                | Step::DeleteConfigMap { .. }
+                | Step::GetWorkloads
+                | Step::DeleteObject) => {
                     // Boxed: few passes run one.
-                    Box::pin(self.run_errand(&object, knowledge, step)).await;
+                    Box::pin(self.run_errand(&object, observed, step)).await;
                     continue;
                 }
-                Step::Search { wanted } | Step::Find { wanted } => {
+                Step::ListSessions { wanted } => {
                     let Some(identity) = &reach.identity else { return Ok(Outcome::Wait(None)) };
                     self.ask_for_list(&object, memory, identity, wanted);
                     continue;
@@ -336,10 +336,10 @@ impl Shell {
                         return Ok(Outcome::Wait(Some(self.timing.steady)));
                     }
                     // Where the look shows no end, the turn to call TerminateSession goes to another object.
-                    memory.has_queued |= step == Step::LookBeforeEnd;
+                    memory.has_queued |= step == Step::GetSessionStatusBeforeEnd;
                     // What the object asked for before such a call, it may not ask for after it.
-                    read_at = read_at.filter(|_| !matches!(step, Step::Start { .. }));
-                    self.call_athena(&object, knowledge, identity, step).await;
+                    read_at = read_at.filter(|_| !matches!(step, Step::StartSession { .. }));
+                    self.call_athena(&object, observed, identity, step).await;
                     continue;
                 }
             };
@@ -364,7 +364,7 @@ impl Shell {
             }
         }
         match last {
-            Step::Identify => Ok(Outcome::Wait(Some(Duration::ZERO))),
+            Step::GetCallerIdentity => Ok(Outcome::Wait(Some(Duration::ZERO))),
             last => Err(PassError::Unsettled { last: Box::new(last) }),
         }
     }
@@ -380,8 +380,8 @@ impl Shell {
         self.quotas.forget(key);
     }
 
-    async fn reach(&self, object: &AthenaSession, knowledge: &Knowledge) -> Reach {
-        let terms = self.terms(object, knowledge);
+    async fn reach(&self, object: &AthenaSession, observed: &Observed) -> Reach {
+        let terms = self.terms(object, observed);
         // Who has no grant, and never had one, makes no call: not even to assume a role.
         let way = self.registry.way(object).filter(|_| is_held(object) || terms.refusal.is_none());
         let identity = way.map(|way| self.registry.identities.of(&way));
@@ -391,12 +391,12 @@ impl Shell {
         Reach { terms, identity }
     }
 
-    fn terms(&self, object: &AthenaSession, knowledge: &Knowledge) -> Terms {
+    fn terms(&self, object: &AthenaSession, observed: &Observed) -> Terms {
         // What is recorded only keeps others' claims away until Athena has been asked.
         let recorded = object.status.as_ref().and_then(|status| status.work_group.as_deref());
-        let marker = knowledge.seen.as_ref().and_then(|seen| seen.status.marker.as_deref());
-        let id = knowledge.session_id(object);
-        self.registry.terms(object, id, knowledge.work_group.as_deref().or(recorded), marker)
+        let marker = observed.seen.as_ref().and_then(|seen| seen.status.marker.as_deref());
+        let id = observed.session_id(object);
+        self.registry.terms(object, id, observed.work_group.as_deref().or(recorded), marker)
     }
 
     /// Takes in the answer to what an earlier pass asked for, if there is one. Whatever the object still wants, it asks for
@@ -409,16 +409,16 @@ impl Shell {
             // From now on the poller looks after this session.
             poller.told(&shown.id, &shown.status, shown.at, Source::List);
         }
-        let knowledge = &mut memory.knowledge;
-        knowledge.asked = None;
+        let observed = &mut memory.observed;
+        observed.asked = None;
         match answer {
             // The object stands for another session by now.
-            Ok(_) if matches!(&wanted.sought, Sought::Session(id) if knowledge.session_id(object) != Some(id)) => {}
+            Ok(_) if matches!(&wanted.sought, Sought::Session(id) if observed.session_id(object) != Some(id)) => {}
             Ok(found) => {
-                knowledge.listed(&wanted, found, scope, now, &self.timing);
-                knowledge.answered_in(scope);
+                observed.listed(&wanted, found, scope, now, &self.timing);
+                observed.answered_in(scope);
             }
-            Err(error) => knowledge.failed(error, now, &self.timing, fastrand::f64()),
+            Err(error) => observed.failed(error, now, &self.timing, fastrand::f64()),
         }
         true
     }
@@ -431,27 +431,27 @@ impl Shell {
         }
         poller.ask_for_list(&key, &wanted);
         memory.list_asked_of = Some((poller, wanted.clone()));
-        memory.knowledge.asked = Some(wanted);
+        memory.observed.asked = Some(wanted);
     }
 
     /// The poller of the session's work group, as far as that is known.
-    fn poller(&self, reach: &Reach, knowledge: &Knowledge) -> Option<Arc<Poller>> {
-        let work_group = reach.terms.work_group.as_ref().or(knowledge.work_group.as_ref())?;
+    fn poller(&self, reach: &Reach, observed: &Observed) -> Option<Arc<Poller>> {
+        let work_group = reach.terms.work_group.as_ref().or(observed.work_group.as_ref())?;
         Some(self.informer.poller(reach.identity.as_ref()?, work_group))
     }
 
     /// Whether there is a token for this call; if not, its arrival asks for a pass.
     fn may_call(&self, object: &AthenaSession, scope: &Scope, step: &Step, priority: Priority) -> bool {
         let operation = match step {
-            Step::Describe => Operation::GetSession,
-            Step::Look | Step::LookBeforeEnd => Operation::GetSessionStatus,
-            Step::Start { .. } => Operation::StartSession,
-            Step::Terminate { .. } => Operation::TerminateSession,
+            Step::GetSession => Operation::GetSession,
+            Step::GetSessionStatus | Step::GetSessionStatusBeforeEnd => Operation::GetSessionStatus,
+            Step::StartSession { .. } => Operation::StartSession,
+            Step::TerminateSession { .. } => Operation::TerminateSession,
             // STS isn't Athena, and anything else is no call.
             _ => return true,
         };
         let (place, who) = (Place::of(scope), key(object));
-        if *step == Step::LookBeforeEnd
+        if *step == Step::GetSessionStatusBeforeEnd
             && !self.quotas.try_reserve(&place, Operation::TerminateSession, Priority::End, &who)
         {
             return false;

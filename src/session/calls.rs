@@ -8,13 +8,13 @@ use tracing::{info, warn};
 
 use super::act::{Shell, now};
 use super::decide::Step;
-use super::knowledge::Knowledge;
 use super::notice::Notice;
+use super::observed::Observed;
 use crate::api::session::{AthenaSession, TerminationReason};
 use crate::athena::aws::Athena;
 use crate::athena::identity::Identity;
-use crate::athena::port::{CallError, ErrorClass, StartRequest};
 use crate::athena::quota::Place;
+use crate::athena::types::{CallError, ErrorClass, StartRequest};
 use crate::work_group::registry::key;
 
 impl Shell {
@@ -22,44 +22,44 @@ impl Shell {
     pub(super) async fn call_athena(
         &self,
         object: &AthenaSession,
-        knowledge: &mut Knowledge,
+        observed: &mut Observed,
         identity: &Arc<Identity>,
         step: Step,
     ) {
-        let id = &knowledge.session_id(object).unwrap_or_default().to_owned();
+        let id = &observed.session_id(object).unwrap_or_default().to_owned();
         let (namespace, name) = key(object);
         let athena = identity.athena().on_behalf_of(&namespace, &name);
         let sent = Instant::now();
         let outcome = match step {
-            Step::Describe => athena.get_session(id).await.and_then(|session| knowledge.described(session, now())),
-            Step::Look | Step::LookBeforeEnd => {
-                athena.get_session_status(id).await.map(|status| knowledge.looked(status, now()))
+            Step::GetSession => athena.get_session(id).await.and_then(|session| observed.described(session, now())),
+            Step::GetSessionStatus | Step::GetSessionStatusBeforeEnd => {
+                athena.get_session_status(id).await.map(|status| observed.looked(status, now()))
             }
-            Step::Start { request } => self.start(&athena, object, knowledge, &request).await,
-            Step::Identify => identity.confirm().await.map(|()| knowledge.identified()),
-            Step::Terminate { reason } => self.terminate(&athena, object, id, knowledge, reason).await,
+            Step::StartSession { request } => self.start(&athena, object, observed, &request).await,
+            Step::GetCallerIdentity => identity.confirm().await.map(|()| observed.identified()),
+            Step::TerminateSession { reason } => self.terminate(&athena, object, id, observed, reason).await,
             _ => Ok(()),
         };
         let scope = identity.scope();
         match outcome {
             Ok(()) => {
-                knowledge.answered_in(&scope);
-                self.share(knowledge, identity, object, sent);
+                observed.answered_in(&scope);
+                self.share(observed, identity, object, sent);
             }
             Err(error) => {
                 if error.class == ErrorClass::Throttled {
                     self.quotas.throttled(&Place::of(&scope), error.operation);
                 }
-                knowledge.failed(error, now(), &self.timing, fastrand::f64());
+                observed.failed(error, now(), &self.timing, fastrand::f64());
             }
         }
     }
 
     /// The poller needn't ask for what a call of the object's own has shown.
-    fn share(&self, knowledge: &Knowledge, identity: &Arc<Identity>, object: &AthenaSession, sent: Instant) {
-        let seen = knowledge.seen.as_ref().filter(|seen| seen.at >= sent);
-        let seen = seen.zip(knowledge.session_id(object));
-        if let (Some((seen, id)), Some(work_group)) = (seen, &knowledge.work_group) {
+    fn share(&self, observed: &Observed, identity: &Arc<Identity>, object: &AthenaSession, sent: Instant) {
+        let seen = observed.seen.as_ref().filter(|seen| seen.at >= sent);
+        let seen = seen.zip(observed.session_id(object));
+        if let (Some((seen, id)), Some(work_group)) = (seen, &observed.work_group) {
             self.informer.poller(identity, work_group).told(id, &seen.status, sent, seen.source);
         }
     }
@@ -68,13 +68,13 @@ impl Shell {
         &self,
         athena: &Athena,
         object: &AthenaSession,
-        knowledge: &mut Knowledge,
+        observed: &mut Observed,
         request: &StartRequest,
     ) -> Result<(), CallError> {
         let (namespace, name) = key(object);
         let uid = object.uid().unwrap_or_default();
         let work_group = &request.work_group;
-        knowledge.starting(now());
+        observed.starting(now());
         // The audit trail, as of TerminateSession.
         let started = athena.start_session(request).await.inspect_err(|error| {
             let request_id = error.request_id.as_deref().unwrap_or("none");
@@ -84,7 +84,7 @@ impl Shell {
         let (session, answer) = (&started.id, started.state.as_str());
         let request_id = started.request_id.as_deref().unwrap_or("none");
         info!(namespace, name, uid, work_group, session, answer, aws_request_id = request_id, "StartSession");
-        knowledge.started(started.id, work_group);
+        observed.started(started.id, work_group);
         Ok(())
     }
 
@@ -93,7 +93,7 @@ impl Shell {
         athena: &Athena,
         object: &AthenaSession,
         session: &str,
-        knowledge: &mut Knowledge,
+        observed: &mut Observed,
         reason: TerminationReason,
     ) -> Result<(), CallError> {
         let (namespace, name) = key(object);
@@ -132,12 +132,12 @@ impl Shell {
         }
         let accepted = answer?;
         // No second event with the same words when the call is repeated.
-        if knowledge.accepted_for != Some(reason) {
+        if observed.accepted_for != Some(reason) {
             let why = reason.clause();
             let notice = Notice::normal("Terminating", format!("Athena accepted the end of session {session}: {why}"));
             self.events.tell(object.object_ref(&()), notice);
         }
-        knowledge.terminate_accepted(reason, accepted.state, now());
+        observed.terminate_accepted(reason, accepted.state, now());
         Ok(())
     }
 }

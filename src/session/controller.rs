@@ -16,13 +16,13 @@ use tokio::task::JoinError;
 use tracing::{error, info, warn};
 
 use super::act::{Memory, Outcome, Shell, version};
-use super::knowledge::Knowledge;
 use super::notice::{Notice, Refusals};
+use super::observed::Observed;
 use super::turns::{Turn, Turns};
 use crate::api::is_held;
 use crate::api::session::AthenaSession;
+use crate::compact::fingerprint;
 use crate::controller::{BEAT, Watched, drive, queue};
-use crate::frugal::fingerprint;
 use crate::health::Pulse;
 use crate::kubernetes::Answer;
 use crate::metrics::PassResult;
@@ -184,7 +184,7 @@ async fn reconcile(object: Arc<Session>, context: Arc<Context>) -> Result<Action
         }
         Err(_) => {
             // What was learned half-way can't be trusted.
-            kept.memory.knowledge = Knowledge::default();
+            kept.memory.observed = Observed::default();
             "the operator has a fault: it panicked".to_owned()
         }
     };

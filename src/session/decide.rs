@@ -22,14 +22,14 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use super::knowledge::{Absence, Described, Seen, Trouble};
 use super::notice::{self, Notice};
+use super::observed::{Absence, Described, Seen, Trouble};
 use super::view::{Evidence, Interest, PASS, Proof, View};
-use super::{engine, expiry, limits, publish, starting, status, verdict, workload};
+use super::{conditions, engine, expiry, limits, publish, starting, status, workload};
 use crate::api::reason::{Pace, Reason, Standing};
 use crate::api::session::{AthenaSessionStatus, DeletionPolicy, TerminationReason};
 use crate::athena::informer::full_list::{Sought, Wanted};
-use crate::athena::port::{ErrorClass, SessionState, StartRequest};
+use crate::athena::types::{ErrorClass, SessionState, StartRequest};
 use crate::work_group::terms::{Claim, Refusal};
 
 /// While complete lists don't show a session, its object makes one call of its own in the time of so many lists.
@@ -41,61 +41,57 @@ pub enum Step {
     /// Put our finalizer on the object.
     AddFinalizer,
     /// Read the object from the API server, not from a cache.
-    Refresh,
+    GetObject,
     /// Read the object that the session belongs to from the API server.
-    ConfirmOwner {
+    GetOwner {
         /// That object.
         owner: Claim,
     },
     /// Call GetSession.
-    Describe,
+    GetSession,
     /// Call GetSessionStatus.
-    Look,
+    GetSessionStatus,
     /// Call GetSessionStatus, whose answer TerminateSession has to follow at once: so it is called when it is this object's
     /// turn to call TerminateSession.
-    LookBeforeEnd,
+    GetSessionStatusBeforeEnd,
     /// Call GetCallerIdentity.
-    Identify,
-    /// Ask the informer for a complete list of a work group, for the object's session.
-    Search {
-        /// What is asked for.
-        wanted: Box<Wanted>,
-    },
-    /// Ask the informer for a complete list of a work group, for the session that bears the object's mark.
-    Find {
+    GetCallerIdentity,
+    /// Ask the informer for a complete list of a work group: for the object's session, or for the session that bears the
+    /// object's mark.
+    ListSessions {
         /// What is asked for.
         wanted: Box<Wanted>,
     },
     /// Reserve a place among the sessions of the namespace; the terms tell whether there was one.
-    Reserve,
+    ReserveSlot,
     /// Call StartSession.
-    Start {
+    StartSession {
         /// What it is asked for.
         request: Box<StartRequest>,
     },
     /// Call TerminateSession.
-    Terminate {
+    TerminateSession {
         /// On whose behalf.
         reason: TerminationReason,
     },
     /// Read the ConfigMap of `spec.publishTo`.
-    LookAtConfigMap,
+    GetConfigMap,
     /// Write it.
-    Publish {
+    WriteConfigMap {
         /// What it is to say.
         data: BTreeMap<String, String>,
     },
     /// Remove it.
-    Unpublish {
+    DeleteConfigMap {
         /// Its UID.
         uid: String,
         /// Its version.
         resource_version: String,
     },
     /// Read the workloads of `spec.endWith`.
-    LookAtWorkloads,
+    GetWorkloads,
     /// Delete the object: its session ended long enough ago.
-    Expire,
+    DeleteObject,
     /// Write this status.
     WriteStatus {
         /// All of it.
@@ -104,7 +100,7 @@ pub enum Step {
         notices: Vec<Notice>,
     },
     /// Take our finalizer off: nothing holds the object any more.
-    LetGo {
+    RemoveFinalizer {
         /// What to tell once it is off.
         notice: Option<Notice>,
     },
@@ -153,15 +149,15 @@ fn sooner(one: Option<Duration>, other: Option<Duration>) -> Option<Duration> {
 fn arrival(view: &View<'_>) -> Option<Duration> {
     // Only what others have to set right may still arrive.
     view.terms.refusal?;
-    let reason = verdict::verdict(view)?.reason;
-    if reason.row().standing == Standing::StalledLater { verdict::arrives_within(view, reason) } else { None }
+    let reason = conditions::of(view)?.reason;
+    if reason.row().standing == Standing::StalledLater { conditions::arrives_within(view, reason) } else { None }
 }
 
 /// What to do before a status that somebody else wrote is replaced. Another operator may have looked
 /// later than this one: two that write what each of them last knew would go on for ever.
 fn outdated(view: &View<'_>) -> Option<Step> {
-    let knowledge = view.knowledge;
-    let theirs = knowledge.record.others_wrote_at()?;
+    let observed = view.observed;
+    let theirs = observed.record.others_wrote_at()?;
     let patience = theirs + view.timing.steady;
     if patience <= view.now.tick {
         return None;
@@ -169,10 +165,10 @@ fn outdated(view: &View<'_>) -> Option<Step> {
     let wait = Step::Wait(Some(view.until(patience)));
     // What can't be looked at, or differs in words only, isn't worth more than a write now and then.
     let recorded = view.recorded().and_then(|status| status.state.as_deref());
-    let says_the_same = recorded == knowledge.state().map(SessionState::as_str);
+    let says_the_same = recorded == observed.state().map(SessionState::as_str);
     match view.evidence() {
         Evidence::Alive(seen) if seen.at >= theirs => says_the_same.then_some(wait),
-        Evidence::Alive(_) if verdict::scope_problem(view).is_none() => match call(view, read(view)) {
+        Evidence::Alive(_) if conditions::scope_problem(view).is_none() => match call(view, read(view)) {
             Step::Wait(_) => Some(wait),
             look => Some(look),
         },
@@ -183,36 +179,36 @@ fn outdated(view: &View<'_>) -> Option<Step> {
 
 fn pursue(view: &View<'_>) -> Step {
     if !view.is_held() {
-        return match verdict::unheld(view) {
+        return match conditions::unheld(view) {
             _ if view.is_deleted() => Step::Wait(None),
-            Some(verdict) => Step::Wait(pause(view, verdict.reason)),
+            Some(finding) => Step::Wait(pause(view, finding.reason)),
             None if view.terms.is_opening => Step::Wait(None),
             None => starting::foreword(view).unwrap_or(Step::AddFinalizer),
         };
     }
     if view.is_deleted() && view.object.spec.deletion_policy == DeletionPolicy::Retain {
-        return Step::LetGo { notice: notice::retained(view) };
+        return Step::RemoveFinalizer { notice: notice::retained(view) };
     }
     if starting::goes_at_once(view) {
-        return Step::LetGo { notice: notice::farewell(view) };
+        return Step::RemoveFinalizer { notice: notice::farewell(view) };
     }
     if let Some(owner) = &view.terms.owner {
         return leave_to(view, owner);
     }
     if view.is_deleted() && view.has_ended() {
-        return Step::LetGo { notice: notice::farewell(view) };
+        return Step::RemoveFinalizer { notice: notice::farewell(view) };
     }
     if view.is_foreign() {
         let never_ours = view.is_deleted() && !view.was_ours();
-        return if never_ours { Step::LetGo { notice: notice::farewell(view) } } else { Step::Wait(None) };
+        return if never_ours { Step::RemoveFinalizer { notice: notice::farewell(view) } } else { Step::Wait(None) };
     }
     // What the object itself may have started is ended also where its namespace isn't selected any more.
     if let Some(refusal) = view.terms.refusal
         && (refusal == Refusal::WorkGroupNotFound || !(view.was_adopted() || view.is_own_end()))
     {
-        return Step::Wait(verdict::verdict(view).and_then(|verdict| pause(view, verdict.reason)));
+        return Step::Wait(conditions::of(view).and_then(|finding| pause(view, finding.reason)));
     }
-    if let Some(problem) = verdict::scope_problem(view) {
+    if let Some(problem) = conditions::scope_problem(view) {
         return Step::Wait(Some(interval(view, problem.reason)));
     }
     if view.is_starting() {
@@ -220,7 +216,7 @@ fn pursue(view: &View<'_>) -> Step {
     }
     match view.evidence() {
         Evidence::None => look_first(view),
-        Evidence::Absent if view.is_deleted() => Step::LetGo { notice: notice::farewell(view) },
+        Evidence::Absent if view.is_deleted() => Step::RemoveFinalizer { notice: notice::farewell(view) },
         Evidence::Ended => record_end(view),
         Evidence::Unconfirmed(seen) => confirm_end(view, seen),
         // Proven and final, as an end is.
@@ -228,13 +224,15 @@ fn pursue(view: &View<'_>) -> Step {
         Evidence::Absent | Evidence::Missing(Proof::NotToBeHad) => look_on(view),
         Evidence::Missing(Proof::AnotherLook { after }) => look_for(view, after),
         Evidence::Missing(Proof::FreshLook) => call(view, read(view)),
-        Evidence::Missing(Proof::Account) => prove(view, Step::Identify),
+        Evidence::Missing(Proof::Account) => prove(view, Step::GetCallerIdentity),
         Evidence::Missing(Proof::Listing { work_group, after }) => {
             prove(view, search(view, &work_group, Some(after), true))
         }
         Evidence::Alive(seen) => match view.intent() {
-            Some(reason) if verdict::hindrance(view).is_none() => end(view, seen, reason),
-            None if engine::is_wanted(view, seen) && view.knowledge.undescribed.is_none() => call(view, Step::Describe),
+            Some(reason) if conditions::hindrance(view).is_none() => end(view, seen, reason),
+            None if engine::is_wanted(view, seen) && view.observed.undescribed.is_none() => {
+                call(view, Step::GetSession)
+            }
             _ => by_then(look_on_alive(view, seen), limits::due_in(view)),
         },
     }
@@ -246,11 +244,11 @@ fn leave_to(view: &View<'_>, owner: &Claim) -> Step {
     if !view.is_deleted() {
         return Step::Wait(Some(view.timing.steady));
     }
-    match view.knowledge.owner.as_ref().filter(|read| read.uid == owner.uid && view.now.tick <= read.at + PASS) {
-        Some(read) if read.stands => Step::LetGo { notice: notice::farewell(view) },
+    match view.observed.owner.as_ref().filter(|read| read.uid == owner.uid && view.now.tick <= read.at + PASS) {
+        Some(read) if read.stands => Step::RemoveFinalizer { notice: notice::farewell(view) },
         // The watch brings what has become of it.
         Some(_) => Step::Wait(Some(view.timing.changing)),
-        None => Step::ConfirmOwner { owner: owner.clone() },
+        None => Step::GetOwner { owner: owner.clone() },
     }
 }
 
@@ -259,30 +257,30 @@ pub(super) fn look_first(view: &View<'_>) -> Step {
     match poller_is_awaited(view) {
         Some(patience) => Step::Wait(Some(patience)),
         None if view.is_undescribed() => look_without_description(view),
-        None => call(view, Step::Describe),
+        None => call(view, Step::GetSession),
     }
 }
 
 /// How long the object waits for the poller to show the session; None where the object makes a call of its own.
 pub(super) fn poller_is_awaited(view: &View<'_>) -> Option<Duration> {
-    let knowledge = view.knowledge;
-    if !view.polled || knowledge.unlisted {
+    let observed = view.observed;
+    if !view.polled || observed.unlisted {
         return None;
     }
-    let patience = knowledge.wanted_since.map_or(view.timing.steady, |since| view.until(since + view.timing.steady));
+    let patience = observed.wanted_since.map_or(view.timing.steady, |since| view.until(since + view.timing.steady));
     if patience.is_zero() { None } else { Some(patience) }
 }
 
 /// What to do where GetSession is denied. GetSessionStatus shows whether the session has ended, or doesn't exist. Only a
 /// list of the work group shows that the session is in the work group that the object must use.
 fn look_without_description(view: &View<'_>) -> Step {
-    let knowledge = view.knowledge;
+    let observed = view.observed;
     let next_look =
-        knowledge.looked_at.filter(|_| knowledge.seen.is_some()).map(|looked_at| looked_at + view.timing.steady);
+        observed.looked_at.filter(|_| observed.seen.is_some()).map(|looked_at| looked_at + view.timing.steady);
     let Some(next_look) = next_look.filter(|next| *next > view.now.tick) else {
-        return call(view, Step::Look);
+        return call(view, Step::GetSessionStatus);
     };
-    let unlisted_at = knowledge.undescribed.as_ref().and_then(|it| it.unlisted_at);
+    let unlisted_at = observed.undescribed.as_ref().and_then(|it| it.unlisted_at);
     let next_list = unlisted_at.map(|unlisted_at| unlisted_at + view.timing.rarely());
     let is_due = next_list.is_none_or(|next_list| next_list <= view.now.tick);
     let step = match view.work_group() {
@@ -294,13 +292,13 @@ fn look_without_description(view: &View<'_>) -> Step {
 
 /// Where GetSession is denied, how long from now until it is tried again; zero when that is due.
 pub(super) fn until_described(view: &View<'_>) -> Option<Duration> {
-    view.knowledge.undescribed.as_ref().map(|it| view.until(it.trouble.retry_at))
+    view.observed.undescribed.as_ref().map(|it| view.until(it.trouble.retry_at))
 }
 
 /// Asks for a list that shows the session, or proves that it doesn't exist.
 fn search(view: &View<'_>, work_group: &str, after: Option<Instant>, is_pressing: bool) -> Step {
     let sought = Sought::Session(view.id().to_owned());
-    Step::Search {
+    Step::ListSessions {
         wanted: Box::new(Wanted { work_group: work_group.to_owned(), sought, since: None, after, is_pressing }),
     }
 }
@@ -309,7 +307,7 @@ fn search(view: &View<'_>, work_group: &str, after: Option<Instant>, is_pressing
 /// answer wakes it.
 pub(super) fn have_listed(view: &View<'_>, step: Step) -> Step {
     match call(view, step) {
-        Step::Search { wanted } | Step::Find { wanted } if view.knowledge.asked.as_ref() == Some(&wanted) => {
+        Step::ListSessions { wanted } if view.observed.asked.as_ref() == Some(&wanted) => {
             Step::Wait(Some(view.timing.steady))
         }
         step => step,
@@ -318,7 +316,7 @@ pub(super) fn have_listed(view: &View<'_>, step: Step) -> Step {
 
 /// A call to Athena, unless the last one failed a moment ago.
 pub(super) fn call(view: &View<'_>, step: Step) -> Step {
-    wait_after(view, view.knowledge.trouble.as_deref()).unwrap_or(step)
+    wait_after(view, view.observed.trouble.as_deref()).unwrap_or(step)
 }
 
 pub(super) fn wait_after(view: &View<'_>, trouble: Option<&Trouble>) -> Option<Step> {
@@ -334,17 +332,19 @@ fn end(view: &View<'_>, seen: &Seen, reason: TerminationReason) -> Step {
         return step;
     }
     if seen.doubtful {
-        return call(view, Step::Look);
+        return call(view, Step::GetSessionStatus);
     }
     if seen.status.state == SessionState::Terminating {
         return look_when_due(view, seen);
     }
-    match view.knowledge.accepted_at {
+    match view.observed.accepted_at {
         Some(accepted) if seen.at < accepted + view.timing.recall => look_when_due(view, seen),
         // That the first call had no effect isn't believed on the word of a list.
-        Some(accepted) if view.knowledge.looked_at < Some(accepted) && view.knowledge.trouble.is_none() => Step::Look,
+        Some(accepted) if view.observed.looked_at < Some(accepted) && view.observed.trouble.is_none() => {
+            Step::GetSessionStatus
+        }
         // A look that can't be had must not hold up an end: on a session that has ended the call does nothing.
-        None if is_old(view, seen) && view.knowledge.trouble.is_none() => Step::Look,
+        None if is_old(view, seen) && view.observed.trouble.is_none() => Step::GetSessionStatus,
         _ => with_grace(view, seen)
             .or_else(|| make_sure(view, seen, reason))
             .unwrap_or_else(|| terminate(view, seen, reason)),
@@ -372,13 +372,13 @@ fn make_sure(view: &View<'_>, seen: &Seen, reason: TerminationReason) -> Option<
 
 /// By the time that TerminateSession may be called again, a look of now would be old.
 fn look_before_end(view: &View<'_>, seen: &Seen) -> Step {
-    until_end_is_tried(view, seen).unwrap_or_else(|| call(view, Step::LookBeforeEnd))
+    until_end_is_tried(view, seen).unwrap_or_else(|| call(view, Step::GetSessionStatusBeforeEnd))
 }
 
 /// What to do until TerminateSession may be called again, where it failed a moment ago.
 fn until_end_is_tried(view: &View<'_>, seen: &Seen) -> Option<Step> {
-    let wait = wait_after(view, view.knowledge.end_trouble.as_deref())?;
-    Some(if is_old(view, seen) && view.knowledge.trouble.is_none() { Step::Look } else { wait })
+    let wait = wait_after(view, view.observed.end_trouble.as_deref())?;
+    Some(if is_old(view, seen) && view.observed.trouble.is_none() { Step::GetSessionStatus } else { wait })
 }
 
 fn record_why(view: &View<'_>) -> Option<Step> {
@@ -400,55 +400,55 @@ fn terminate(view: &View<'_>, seen: &Seen, reason: TerminationReason) -> Step {
     if let Some(step) = before {
         return step;
     }
-    if view.fresh { Step::Terminate { reason } } else { Step::Refresh }
+    if view.fresh { Step::TerminateSession { reason } } else { Step::GetObject }
 }
 
 /// What to do where only a list shows that the session has ended: a call for the session shows it, or shows that the list is
 /// wrong. Where AWS denies that call, TerminateSession makes sure of an end that is asked for: on a session that has ended it
 /// does nothing.
 fn confirm_end(view: &View<'_>, seen: &Seen) -> Step {
-    let trouble = view.knowledge.trouble.as_deref();
+    let trouble = view.observed.trouble.as_deref();
     let is_denied = trouble.is_some_and(|trouble| trouble.error.class == ErrorClass::Denied);
     match view.intent() {
-        Some(reason) if is_denied && verdict::hindrance(view).is_none() => end(view, seen, reason),
-        _ if view.is_undescribed() => call(view, Step::Look),
-        _ => call(view, Step::Describe),
+        Some(reason) if is_denied && conditions::hindrance(view).is_none() => end(view, seen, reason),
+        _ if view.is_undescribed() => call(view, Step::GetSessionStatus),
+        _ => call(view, Step::GetSession),
     }
 }
 
 fn record_end(view: &View<'_>) -> Step {
     const TRIES: u32 = 5;
-    let knowledge = view.knowledge;
-    let denied = knowledge.undescribed.as_ref().map_or(0, |it| it.trouble.attempts);
-    let tried = knowledge.trouble.as_deref().map_or(0, |trouble| trouble.attempts).max(denied);
-    let final_figures = knowledge.described == Described::AfterEnd;
-    let to_be_had = tried < TRIES && knowledge.absence.is_none();
+    let observed = view.observed;
+    let denied = observed.undescribed.as_ref().map_or(0, |it| it.trouble.attempts);
+    let tried = observed.trouble.as_deref().map_or(0, |trouble| trouble.attempts).max(denied);
+    let final_figures = observed.described == Described::AfterEnd;
+    let to_be_had = tried < TRIES && observed.absence.is_none();
     match until_described(view).filter(|wait| !wait.is_zero()) {
         _ if final_figures || !to_be_had => Step::Wait(None),
         Some(wait) => Step::Wait(Some(wait)),
-        None => call(view, Step::Describe),
+        None => call(view, Step::GetSession),
     }
 }
 
 /// A call that the proof of an absence needs. While it fails the session is looked at now and then: it
 /// may be back.
 fn prove(view: &View<'_>, step: Step) -> Step {
-    let last = view.knowledge.absence.as_ref().map(|absence| absence.last);
+    let last = view.observed.absence.as_ref().map(|absence| absence.last);
     let is_old = last.is_some_and(|last| view.now.tick >= last + view.timing.steady);
-    let fails = view.knowledge.trouble.as_deref().is_some_and(verdict::is_told);
+    let fails = view.observed.trouble.as_deref().is_some_and(conditions::is_told);
     if fails && is_old { call(view, read(view)) } else { have_listed(view, step) }
 }
 
 /// Looks again `after` the first answer that the session doesn't exist, and from then on slowly.
 pub(super) fn look_for(view: &View<'_>, after: Duration) -> Step {
-    let absence = view.knowledge.absence.as_ref();
+    let absence = view.observed.absence.as_ref();
     let next = absence.map(|absence| (absence.first + after).max(absence.last + after.min(view.timing.steady)));
     look_at(view, next.unwrap_or(view.now.tick))
 }
 
 /// Looks for what will hardly come: the longer it hasn't, the less often.
 fn look_on(view: &View<'_>) -> Step {
-    let absence = view.knowledge.absence.as_ref();
+    let absence = view.observed.absence.as_ref();
     let next = absence.map(|absence| {
         let after = |asked: Instant| asked + (asked - absence.first).clamp(view.timing.steady, view.timing.rarely());
         let listed = listed_without(view, absence).map(after);
@@ -470,7 +470,7 @@ fn listed_without(view: &View<'_>, absence: &Absence) -> Option<Instant> {
 /// report the denial for ever after the right was granted.
 fn look_on_alive(view: &View<'_>, seen: &Seen) -> Step {
     match until_described(view) {
-        Some(wait) if wait.is_zero() => call(view, Step::Describe),
+        Some(wait) if wait.is_zero() => call(view, Step::GetSession),
         wait => by_then(look_when_due(view, seen), wait),
     }
 }
@@ -479,7 +479,7 @@ fn look_when_due(view: &View<'_>, seen: &Seen) -> Step {
     let mut next = seen.at + sight_lasts(view);
     if is_overdue(view) {
         // What lists go on to show isn't believed for ever.
-        let looked_at = view.knowledge.looked_at.map_or(view.now.tick, |looked_at| looked_at + view.timing.rarely());
+        let looked_at = view.observed.looked_at.map_or(view.now.tick, |looked_at| looked_at + view.timing.rarely());
         next = next.min(looked_at);
     }
     let step = look_at(view, after_outage(view).map_or(next, |soon| soon.min(next)));
@@ -487,12 +487,12 @@ fn look_when_due(view: &View<'_>, seen: &Seen) -> Step {
 }
 
 fn is_overdue(view: &View<'_>) -> bool {
-    verdict::verdict(view).is_some_and(|verdict| verdict.reason == Reason::TerminationOverdue)
+    conditions::of(view).is_some_and(|finding| finding.reason == Reason::TerminationOverdue)
 }
 
 /// How long after the session was last shown the object looks for itself.
 fn sight_lasts(view: &View<'_>) -> Duration {
-    let interval = verdict::verdict(view).map_or(view.timing.changing, |verdict| interval(view, verdict.reason));
+    let interval = conditions::of(view).map_or(view.timing.changing, |finding| interval(view, finding.reason));
     if !view.polled {
         return interval;
     }
@@ -531,7 +531,7 @@ fn due_beside_sights(view: &View<'_>, seen: &Seen) -> Option<Duration> {
 /// When to look after an outage that kept the session from being looked at: soon, since the outage may be told in the
 /// object's condition. The poller, which may show the session without a call, gets a moment for that.
 fn after_outage(view: &View<'_>) -> Option<Instant> {
-    let trouble = view.knowledge.trouble.as_deref()?;
+    let trouble = view.observed.trouble.as_deref()?;
     let recovered_at = view.scope.recovered_at?;
     trouble.is_relieved(Some(recovered_at)).then(|| recovered_at + view.timing.changing)
 }
@@ -539,7 +539,7 @@ fn after_outage(view: &View<'_>) -> Option<Instant> {
 /// How long from now until a call for the session that was throttled is forgotten: by then the poller has shown the session, and
 /// the call isn't made again. Only the condition, which tells that it was throttled, is written anew.
 fn until_throttling_is_over(view: &View<'_>, seen: &Seen) -> Option<Duration> {
-    let trouble = view.knowledge.trouble.as_deref().filter(|_| view.polled)?;
+    let trouble = view.observed.trouble.as_deref().filter(|_| view.polled)?;
     if trouble.error.class != ErrorClass::Throttled {
         return None;
     }
@@ -564,5 +564,9 @@ fn pause(view: &View<'_>, reason: Reason) -> Option<Duration> {
 }
 
 fn read(view: &View<'_>) -> Step {
-    if view.knowledge.described == Described::No && !view.is_undescribed() { Step::Describe } else { Step::Look }
+    if view.observed.described == Described::No && !view.is_undescribed() {
+        Step::GetSession
+    } else {
+        Step::GetSessionStatus
+    }
 }

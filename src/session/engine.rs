@@ -1,12 +1,12 @@
 //! What depends on the engine of the work group or of the session: whether a session that is CREATED can be used, and which
 //! starts the engine doesn't take. PURE.
 
-use super::knowledge::{Described, Seen};
-use super::verdict::Verdict;
+use super::conditions::Finding;
+use super::observed::{Described, Seen};
 use super::view::View;
 use crate::api::reason::Reason;
 use crate::athena::engine::{Engine, EngineKnowledge};
-use crate::athena::port::SessionState;
+use crate::athena::types::SessionState;
 
 /// A sentence for a person who has just changed the engine of a work group, and still sees the old one.
 pub const ASKED: &str = "The operator asks Athena for the engine once an hour.";
@@ -31,13 +31,13 @@ pub fn is_wanted(view: &View<'_>, seen: &Seen) -> bool {
     seen.status.state == SessionState::Created
         && of_session(view, seen).is_none()
         && view.terms.engine != EngineKnowledge::Awaited
-        && view.knowledge.described == Described::No
+        && view.observed.described == Described::No
 }
 
 /// The message for a session that is CREATED, and can't be used as far as the operator knows.
 #[must_use]
 pub fn created(view: &View<'_>, seen: &Seen) -> String {
-    if of_session(view, seen).is_some() || view.knowledge.described == Described::No {
+    if of_session(view, seen).is_some() || view.observed.described == Described::No {
         return "Athena is starting the session.".to_owned();
     }
     let why = match &view.terms.engine {
@@ -51,7 +51,7 @@ pub fn created(view: &View<'_>, seen: &Seen) -> String {
 }
 
 /// Why no session can be started as the object asks, by what is known of the engine of its work group.
-pub(super) fn refusal(view: &View<'_>) -> Option<Verdict> {
+pub(super) fn refusal(view: &View<'_>) -> Option<Finding> {
     let start = view.object.spec.start.as_ref()?;
     let engine = view.terms.engine.known()?;
     let work_group = view.terms.work_group.as_deref().unwrap_or_default();
@@ -60,7 +60,7 @@ pub(super) fn refusal(view: &View<'_>) -> Option<Verdict> {
             "Work group {work_group} runs {engine}, not Spark: no session can be started there. Create another \
              AthenaSession, for a work group of Spark. {ASKED}"
         );
-        return Some(Verdict { reason: Reason::WorkGroupNotSpark, message });
+        return Some(Finding { reason: Reason::WorkGroupNotSpark, message });
     }
     let fields = engine.refused(start.engine_configuration.as_ref()?)?;
     let has_properties = fields.contains(".sparkProperties") || fields.contains(".classifications");
@@ -74,5 +74,5 @@ pub(super) fn refusal(view: &View<'_>) -> Option<Verdict> {
         "Work group {work_group} runs {engine}, which doesn't take {fields}: StartSession isn't called. Create another \
          AthenaSession without {them}.{instead} {ASKED}"
     );
-    Some(Verdict { reason: Reason::EngineRefuses, message })
+    Some(Finding { reason: Reason::EngineRefuses, message })
 }

@@ -14,9 +14,9 @@ use tracing::{info, warn};
 
 use super::act::{Shell, now};
 use super::decide::Step;
-use super::knowledge::Knowledge;
 use super::light::Light;
 use super::notice::Notice;
+use super::observed::Observed;
 use super::publish::{Found, Request};
 use super::workload::State;
 use crate::api::session::{AthenaSession, Workload, WorkloadKind};
@@ -54,19 +54,19 @@ impl Problem {
 
 impl Shell {
     /// Takes such a step.
-    pub(super) async fn run_errand(&self, object: &AthenaSession, knowledge: &mut Knowledge, step: Step) {
+    pub(super) async fn run_errand(&self, object: &AthenaSession, observed: &mut Observed, step: Step) {
         match step {
-            Step::LookAtConfigMap | Step::Publish { .. } | Step::Unpublish { .. } => {
-                self.see_to_config_map(object, knowledge, step).await;
+            Step::GetConfigMap | Step::WriteConfigMap { .. } | Step::DeleteConfigMap { .. } => {
+                self.see_to_config_map(object, observed, step).await;
             }
-            Step::LookAtWorkloads => self.look_at_workloads(object, knowledge).await,
-            Step::Expire => self.expire(object, knowledge).await,
+            Step::GetWorkloads => self.look_at_workloads(object, observed).await,
+            Step::DeleteObject => self.expire(object, observed).await,
             _ => {}
         }
     }
 
     /// Deletes the object as it was decided on; what the deletion of an AthenaSession means follows from the watch.
-    async fn expire(&self, object: &AthenaSession, knowledge: &mut Knowledge) {
+    async fn expire(&self, object: &AthenaSession, observed: &mut Observed) {
         let api: Api<Slim<AthenaSession>> =
             Api::namespaced(self.client.clone(), &object.namespace().unwrap_or_default());
         let preconditions = Preconditions { uid: object.uid(), resource_version: object.resource_version() };
@@ -77,29 +77,29 @@ impl Shell {
                 info!(namespace, name, "deleted, since spec.ttlAfterEnded is over");
                 let note = "The session ended long enough ago (spec.ttlAfterEnded): the object is deleted".to_owned();
                 self.events.tell(object.object_ref(&()), Notice::normal("Expired", note));
-                knowledge.expiry.asked(now(), &self.timing);
+                observed.expiry.asked(now(), &self.timing);
             }
             Err(problem) => {
                 let (refusal, why) = problem.told();
                 warn!(namespace, name, problem = why, "the object can't be deleted, whose spec.ttlAfterEnded is over");
-                knowledge.expiry.failed(refusal, now(), &self.timing, fastrand::f64());
+                observed.expiry.failed(refusal, now(), &self.timing, fastrand::f64());
             }
         }
     }
 
     /// All at once: each is to be known as of the same moment.
-    async fn look_at_workloads(&self, object: &AthenaSession, knowledge: &mut Knowledge) {
+    async fn look_at_workloads(&self, object: &AthenaSession, observed: &mut Observed) {
         let sent = Instant::now();
         let workloads = &object.spec.end_with;
         let answers = join_all(workloads.iter().map(|workload| self.read_workload(object, workload))).await;
         let mut problem = None;
         for (workload, answer) in workloads.iter().zip(answers) {
             match answer {
-                Ok(state) => knowledge.workloads.read(workload, state, sent, now()),
+                Ok(state) => observed.workloads.read(workload, state, sent, now()),
                 Err(error) => problem = Some((workload, error)),
             }
         }
-        let Some((workload, problem)) = problem else { return knowledge.workloads.all_read() };
+        let Some((workload, problem)) = problem else { return observed.workloads.all_read() };
         let (namespace, session) = key(object);
         let (refusal, why) = problem.told();
         let (kind, name) = (workload.kind.as_str(), workload.name.as_str());
@@ -111,7 +111,7 @@ impl Shell {
             problem = why,
             "a workload of spec.endWith can't be read"
         );
-        knowledge.workloads.failed(refusal, now(), &self.timing, fastrand::f64());
+        observed.workloads.failed(refusal, now(), &self.timing, fastrand::f64());
     }
 
     async fn read_workload(&self, object: &AthenaSession, workload: &Workload) -> Result<State, Problem> {
@@ -146,27 +146,27 @@ impl Shell {
 
     // The ConfigMap of spec.publishTo.
 
-    async fn see_to_config_map(&self, object: &AthenaSession, knowledge: &mut Knowledge, step: Step) {
+    async fn see_to_config_map(&self, object: &AthenaSession, observed: &mut Observed, step: Step) {
         let Some(publish_to) = &object.spec.publish_to else { return };
         let name = publish_to.config_map_name.as_str();
         let api = Api::namespaced(self.client.clone(), &object.namespace().unwrap_or_default());
         let request = Request::of(&step);
         let answer = match step {
-            Step::Publish { data } => {
-                let is_absent = knowledge.publication.found == Found::Absent;
+            Step::WriteConfigMap { data } => {
+                let is_absent = observed.publication.found == Found::Absent;
                 match self.publish(&api, name, object, data.clone(), is_absent).await {
-                    Ok(found) => return knowledge.publication.written(data, found, now()),
+                    Ok(found) => return observed.publication.written(data, found, now()),
                     failed => failed,
                 }
             }
-            Step::Unpublish { uid, resource_version } => self.unpublish(&api, name, uid, resource_version).await,
+            Step::DeleteConfigMap { uid, resource_version } => self.unpublish(&api, name, uid, resource_version).await,
             _ => self.ask(api.get(name)).await.map(|read| found(&read, object)),
         };
         let problem = match answer {
-            Ok(found) => return knowledge.publication.answered(request, found, now()),
-            Err(Problem::Gone) => return knowledge.publication.answered(request, Found::Absent, now()),
+            Ok(found) => return observed.publication.answered(request, found, now()),
+            Err(Problem::Gone) => return observed.publication.answered(request, Found::Absent, now()),
             Err(Problem::Conflict) => {
-                return knowledge.publication.changed(request, now(), &self.timing, fastrand::f64());
+                return observed.publication.changed(request, now(), &self.timing, fastrand::f64());
             }
             Err(problem) => problem,
         };
@@ -179,7 +179,7 @@ impl Shell {
             problem = why,
             "the ConfigMap of spec.publishTo can't be read or written"
         );
-        knowledge.publication.failed(request, refusal, now(), &self.timing, fastrand::f64());
+        observed.publication.failed(request, refusal, now(), &self.timing, fastrand::f64());
     }
 
     /// Never over one that isn't the object's: one that is there isn't created, and only what was just read to be the

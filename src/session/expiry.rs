@@ -7,16 +7,16 @@ use std::time::{Duration, Instant};
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 
+use super::conditions::Finding;
 use super::decide::Step;
-use super::knowledge::Now;
 use super::limits::{self, positive};
+use super::observed::Now;
 use super::setback::Setback;
-use super::verdict::Verdict;
 use super::view::{Evidence, View};
 use super::{starting, workload};
 use crate::api::reason::Reason;
 use crate::api::slim::TRACKED_BY;
-use crate::frugal::Blank;
+use crate::compact::StaticDefault;
 use crate::timing::Timing;
 
 /// What came of asking for the object's deletion.
@@ -28,8 +28,8 @@ pub struct Expiry {
     setback: Option<Setback>,
 }
 
-impl Blank for Expiry {
-    const BLANK: &'static Self = &Self { asked_until: None, setback: None };
+impl StaticDefault for Expiry {
+    const DEFAULT: &'static Self = &Self { asked_until: None, setback: None };
 }
 
 impl Expiry {
@@ -58,7 +58,7 @@ fn ended_at(view: &View<'_>) -> Option<Timestamp> {
     let noticed = || view.recorded_terminated().map(|terminated| terminated.last_transition_time.0);
     match view.evidence() {
         Evidence::Ended => {
-            let seen = view.knowledge.seen.as_ref()?;
+            let seen = view.observed.seen.as_ref()?;
             limits::times(view, seen).ended_at.or_else(recorded).or_else(noticed)
         }
         Evidence::Absent if view.once_seen() => recorded().or_else(noticed),
@@ -88,14 +88,14 @@ fn rest(view: &View<'_>) -> Option<Duration> {
 
 /// Whether the object is to be deleted now.
 pub(super) fn due(view: &View<'_>) -> Option<Step> {
-    wait(view)?.is_zero().then_some(Step::Expire)
+    wait(view)?.is_zero().then_some(Step::DeleteObject)
 }
 
 /// When it is.
 pub(super) fn wait(view: &View<'_>) -> Option<Duration> {
     /// A clock can't count on for ever.
     const LONGEST: Duration = Duration::from_secs(24 * 3600);
-    let Expiry { asked_until, setback } = &*view.knowledge.expiry;
+    let Expiry { asked_until, setback } = &*view.observed.expiry;
     let retry_at = asked_until.or(setback.as_ref().map(|setback| setback.retry_at));
     let retry = retry_at.map_or(Duration::ZERO, |retry_at| view.until(retry_at));
     rest(view).map(|rest| rest.max(retry).min(LONGEST))
@@ -104,14 +104,14 @@ pub(super) fn wait(view: &View<'_>) -> Option<Duration> {
 const NOTE: &str = " spec.ttlAfterEnded ";
 
 /// The same, with a word about why the object stays, where it should go and can't.
-pub(super) fn noted(view: &View<'_>, verdict: Verdict) -> Verdict {
-    let is_end = matches!(verdict.reason, Reason::Ended | Reason::Failed | Reason::SessionNotFound);
+pub(super) fn noted(view: &View<'_>, finding: Finding) -> Finding {
+    let is_end = matches!(finding.reason, Reason::Ended | Reason::Failed | Reason::SessionNotFound);
     if !is_end || view.object.spec.ttl_after_ended.is_none() || view.is_deleted() {
-        return verdict;
+        return finding;
     }
     // One that is kept from an earlier process may have a note already.
-    let message = verdict.message.split(NOTE).next().unwrap_or_default();
-    let refusal = view.knowledge.expiry.setback.as_ref().and_then(|setback| setback.refusal.as_ref());
+    let message = finding.message.split(NOTE).next().unwrap_or_default();
+    let refusal = view.observed.expiry.setback.as_ref().and_then(|setback| setback.refusal.as_ref());
     let note = match (tracker(view), refusal) {
         (Some(tracker), _) => format!(
             "{NOTE}doesn't delete this object: {tracker} tracks it, and would create it anew, which would start another \
@@ -126,5 +126,5 @@ pub(super) fn noted(view: &View<'_>, verdict: Verdict) -> Verdict {
         }
         (None, None) => String::new(),
     };
-    Verdict { message: format!("{message}{note}"), ..verdict }
+    Finding { message: format!("{message}{note}"), ..finding }
 }

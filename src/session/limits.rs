@@ -10,12 +10,12 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use kube::core::Duration as Asked;
 
-use super::knowledge::Seen;
+use super::observed::Seen;
 use super::view::{Evidence, View};
 use crate::api::condition;
 use crate::api::session::TerminationReason;
-use crate::athena::port::SessionState;
 use crate::athena::times::Times;
+use crate::athena::types::SessionState;
 use crate::text::duration;
 
 /// How old that look may be: the session goes to work when somebody uses it, whatever took the pass its time.
@@ -68,7 +68,7 @@ pub fn grace(view: &View<'_>) -> Option<Grace> {
     let waits = view.intent().is_some_and(|reason| reason != TerminationReason::MaxIdle);
     let period = view.object.spec.termination_grace_period.and_then(positive).filter(|_| waits)?;
     let since = requested_at(view);
-    let passed = view.knowledge.record.requested();
+    let passed = view.observed.record.requested();
     let passed = passed.map_or(Duration::ZERO, |asked| view.now.tick.saturating_duration_since(asked.since));
     let rest = period.checked_sub(passed).filter(|rest| !rest.is_zero())?;
     Some(Grace { since, until: after(since, period), rest })
@@ -85,13 +85,13 @@ pub fn draining(view: &View<'_>) -> Option<Grace> {
 /// off no end, nor bring it forward.
 #[must_use]
 pub fn requested_at(view: &View<'_>) -> Timestamp {
-    condition::time(view.knowledge.record.requested().map_or_else(|| athena_now(view), |asked| asked.at)).0
+    condition::time(view.observed.record.requested().map_or_else(|| athena_now(view), |asked| asked.at)).0
 }
 
 /// Whether a call of this very pass, for this session alone, showed what is known of it. A list may lag behind.
 #[must_use]
 pub fn is_certain(view: &View<'_>, seen: &Seen) -> bool {
-    let sure = view.knowledge.looked_at.filter(|looked_at| *looked_at == seen.at && *looked_at >= view.began);
+    let sure = view.observed.looked_at.filter(|looked_at| *looked_at == seen.at && *looked_at >= view.began);
     let age = sure.map(|looked_at| view.now.tick.duration_since(looked_at));
     // A look from before the limit was reached doesn't show that it is.
     let overdue = overdue(view).filter(|(reason, _)| view.intent() == Some(*reason)).map(|(_, by)| by);
@@ -101,7 +101,7 @@ pub fn is_certain(view: &View<'_>, seen: &Seen) -> bool {
 /// Whether TerminateSession was accepted, and Athena may still come to it.
 #[must_use]
 pub fn has_begun(view: &View<'_>, seen: &Seen) -> bool {
-    view.knowledge.accepted_at.is_some_and(|accepted| seen.at < accepted + view.timing.recall)
+    view.observed.accepted_at.is_some_and(|accepted| seen.at < accepted + view.timing.recall)
 }
 
 /// Whether Athena itself has ended a started session for its idleness: the start asked for that, and no later than we
@@ -110,7 +110,7 @@ pub fn has_begun(view: &View<'_>, seen: &Seen) -> bool {
 pub fn idled_out(view: &View<'_>) -> Option<TerminationReason> {
     let limit = view.object.spec.max_idle.and_then(positive).filter(|_| view.is_started())?;
     let idle_since = view.recorded()?.idle_since.as_ref()?.0;
-    let seen = view.knowledge.seen.as_ref().filter(|_| view.evidence() == Evidence::Ended)?;
+    let seen = view.observed.seen.as_ref().filter(|_| view.evidence() == Evidence::Ended)?;
     let ended = times(view, seen).ended_at?;
     let was_idle = ended.duration_since(idle_since);
     // Its times are whole seconds.

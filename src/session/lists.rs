@@ -4,9 +4,9 @@
 
 use std::time::Instant;
 
-use super::knowledge::{Knowledge, Now, Start};
+use super::observed::{Now, Observed, Start};
 use crate::athena::informer::full_list::{Found, FullList, Shown, Sought, Wanted};
-use crate::athena::port::{Operation, Scope, Source};
+use crate::athena::types::{Operation, Scope, Source};
 use crate::timing::Timing;
 
 impl Start {
@@ -18,7 +18,7 @@ impl Start {
     }
 }
 
-impl Knowledge {
+impl Observed {
     /// What lists have shown of what was asked for.
     pub fn listed(&mut self, wanted: &Wanted, found: Found, scope: &Scope, now: Now, timing: &Timing) {
         self.succeeded(Operation::ListSessions);

@@ -2,16 +2,17 @@
 
 pub mod act;
 mod calls;
+pub mod conditions;
 pub mod controller;
 pub mod decide;
 pub mod engine;
 pub mod errands;
 pub mod expiry;
-pub mod knowledge;
 pub mod light;
 pub mod limits;
 pub mod lists;
 pub mod notice;
+pub mod observed;
 pub mod publish;
 pub mod record;
 pub mod request;
@@ -21,7 +22,6 @@ pub mod starting;
 pub mod status;
 pub mod turns;
 pub mod urgency;
-pub mod verdict;
 pub mod view;
 mod without_session;
 pub mod workload;

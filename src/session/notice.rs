@@ -1,11 +1,11 @@
 //! What people are told once, as events. PURE.
 
-use super::verdict::{Verdict, place};
+use super::conditions::{Finding, place};
 use super::view::{Evidence, View};
 use super::{starting, without_session};
 use crate::api::reason::Reason;
 use crate::api::session::{AthenaSessionStatus, TerminationReason};
-use crate::athena::port::SessionState;
+use crate::athena::types::SessionState;
 
 /// An event's type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,7 +69,7 @@ const NOT_STARTED: &str = "NotStarted";
 
 /// What to tell once this status is written.
 #[must_use]
-pub fn of_status(view: &View<'_>, status: &AthenaSessionStatus, verdict: &Verdict) -> Vec<Notice> {
+pub fn of_status(view: &View<'_>, status: &AthenaSessionStatus, finding: &Finding) -> Vec<Notice> {
     let mut notices = Vec::new();
     let id = view.id();
     let recorded = view.recorded();
@@ -80,16 +80,16 @@ pub fn of_status(view: &View<'_>, status: &AthenaSessionStatus, verdict: &Verdic
         let done = if view.is_started() { "Started" } else { "Adopted" };
         notices.push(Notice::normal(done, format!("Session {id} of work group {work_group} is {state}")));
     }
-    if verdict.reason == Reason::Ended && view.recorded_terminated().is_none() {
+    if finding.reason == Reason::Ended && view.recorded_terminated().is_none() {
         let what = if starting::is_never_started(view) { NOT_STARTED } else { TERMINATED };
-        notices.push(Notice::normal(what, verdict.message.clone()));
+        notices.push(Notice::normal(what, finding.message.clone()));
     }
-    if without_session::is_news(view, verdict) {
-        notices.push(Notice::warning(without_session::EVENT, verdict.message.clone()));
+    if without_session::is_news(view, finding) {
+        notices.push(Notice::warning(without_session::EVENT, finding.message.clone()));
     }
     let before = view.recorded_condition("Ready").map(|ready| ready.reason.as_str());
-    if verdict.reason.row().warns && before != Some(verdict.reason.as_str()) {
-        notices.push(Notice::warning(verdict.reason.as_str(), verdict.message.clone()));
+    if finding.reason.row().warns && before != Some(finding.reason.as_str()) {
+        notices.push(Notice::warning(finding.reason.as_str(), finding.message.clone()));
     }
     notices
 }
@@ -128,7 +128,7 @@ pub fn farewell(view: &View<'_>) -> Option<Notice> {
             format!("Athena no longer knows session {id}, and its work group doesn't list it: it is gone"),
         ),
         _ => {
-            let state = view.knowledge.state().map_or("ended", SessionState::as_str);
+            let state = view.observed.state().map_or("ended", SessionState::as_str);
             let why = view.recorded().and_then(|status| status.termination_reason);
             let why = why.map_or("EndedElsewhere", TerminationReason::as_str);
             Notice::normal(TERMINATED, format!("Session {id} is {state} ({why}): the object goes"))

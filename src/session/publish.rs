@@ -8,16 +8,16 @@ use std::time::{Duration, Instant};
 
 use kube::ResourceExt;
 
+use super::conditions::{self, Finding};
 use super::decide::Step;
-use super::knowledge::Now;
+use super::observed::Now;
 use super::setback::Setback;
-use super::verdict::{self, Verdict};
 use super::view::{Evidence, View};
 use super::{limits, workload};
 use crate::api::reason::Reason;
 use crate::api::session::TerminationReason;
-use crate::athena::port::SessionState;
-use crate::frugal::Blank;
+use crate::athena::types::SessionState;
+use crate::compact::StaticDefault;
 use crate::text::duration;
 use crate::timing::Timing;
 
@@ -62,8 +62,8 @@ impl Request {
     #[must_use]
     pub fn of(step: &Step) -> Self {
         match step {
-            Step::Publish { .. } => Self::Publish,
-            Step::Unpublish { .. } => Self::Unpublish,
+            Step::WriteConfigMap { .. } => Self::Publish,
+            Step::DeleteConfigMap { .. } => Self::Unpublish,
             _ => Self::Look,
         }
     }
@@ -93,8 +93,8 @@ pub enum Found {
     Foreign,
 }
 
-impl Blank for Publication {
-    const BLANK: &'static Self =
+impl StaticDefault for Publication {
+    const DEFAULT: &'static Self =
         &Self { found: Found::Unknown, at: None, setback: None, was_old: false, late_until: None, altered: None };
 }
 
@@ -153,8 +153,8 @@ enum Wish {
 /// None: it is left as it is.
 fn wish(view: &View<'_>) -> Option<Wish> {
     view.object.spec.publish_to.as_ref().filter(|_| view.is_held())?;
-    let verdict = verdict::of_session(view);
-    let is = |reason| verdict.as_ref().is_some_and(|verdict| verdict.reason == reason);
+    let finding = conditions::of_session(view);
+    let is = |reason| finding.as_ref().is_some_and(|finding| finding.reason == reason);
     if view.terms.owner.is_some() || view.is_foreign() || is(Reason::SessionNotFound) {
         return Some(Wish::Gone);
     }
@@ -188,11 +188,11 @@ fn is_certain_end(view: &View<'_>) -> bool {
 
 /// What was seen from Athena alone: what is recorded may be forged.
 fn data(view: &View<'_>) -> Option<BTreeMap<String, String>> {
-    let knowledge = view.knowledge;
-    let region = knowledge.region.as_deref().or(view.scope.region.as_deref());
+    let observed = view.observed;
+    let region = observed.region.as_deref().or(view.scope.region.as_deref());
     let data = [
         ("ATHENA_SESSION_ID", view.session_id()?),
-        ("ATHENA_WORK_GROUP", knowledge.work_group.as_deref()?),
+        ("ATHENA_WORK_GROUP", observed.work_group.as_deref()?),
         ("AWS_REGION", region?),
     ];
     Some(data.map(|(key, value)| (key.to_owned(), value.to_owned())).into())
@@ -200,19 +200,19 @@ fn data(view: &View<'_>) -> Option<BTreeMap<String, String>> {
 
 /// The next request about it, and how long from now it is due, if nothing changes until then.
 fn next(view: &View<'_>) -> Option<(Duration, Step)> {
-    let known = &view.knowledge.publication;
+    let known = &view.observed.publication;
     let (due, step) = match (wish(view)?, &known.found) {
-        (_, Found::Unknown) => (Duration::ZERO, Step::LookAtConfigMap),
+        (_, Found::Unknown) => (Duration::ZERO, Step::GetConfigMap),
         (Wish::Gone, Found::Ours { uid, resource_version, .. }) => {
-            (Duration::ZERO, Step::Unpublish { uid: uid.clone(), resource_version: resource_version.clone() })
+            (Duration::ZERO, Step::DeleteConfigMap { uid: uid.clone(), resource_version: resource_version.clone() })
         }
-        (Wish::Gone, Found::Absent) => (view.until(known.late_until?), Step::LookAtConfigMap),
+        (Wish::Gone, Found::Absent) => (view.until(known.late_until?), Step::GetConfigMap),
         (Wish::Gone, Found::Foreign) => return None,
-        (Wish::There(data), Found::Absent) => (Duration::ZERO, Step::Publish { data }),
+        (Wish::There(data), Found::Absent) => (Duration::ZERO, Step::WriteConfigMap { data }),
         (Wish::There(data), Found::Ours { data: found, is_marked, .. }) if known.differs(&data, found, *is_marked) => {
-            (Duration::ZERO, Step::Publish { data })
+            (Duration::ZERO, Step::WriteConfigMap { data })
         }
-        (Wish::There(_), found) => (look_again(view, found), Step::LookAtConfigMap),
+        (Wish::There(_), found) => (look_again(view, found), Step::GetConfigMap),
     };
     let setback = known.setback.as_ref().filter(|(failing, _)| *failing == Request::of(&step));
     let retry = setback.map_or(Duration::ZERO, |(_, setback)| view.until(setback.retry_at + pause(view, setback)));
@@ -238,12 +238,12 @@ pub(super) fn wait(view: &View<'_>) -> Option<Duration> {
 
 /// What is to be done about it before the session is ended: tried once, since nothing about it holds up an end.
 pub(super) fn before_end(view: &View<'_>) -> Option<Step> {
-    due(view).filter(|_| view.knowledge.publication.setback.is_none())
+    due(view).filter(|_| view.observed.publication.setback.is_none())
 }
 
 /// What is to be known of it before the session is started: one that can't be told of would be billed for nothing.
 pub(super) fn before_start(view: &View<'_>) -> Option<Step> {
-    let known = &view.knowledge.publication;
+    let known = &view.observed.publication;
     let is_due = match known.found {
         Found::Unknown => true,
         Found::Foreign => look_again(view, &known.found).is_zero(),
@@ -251,22 +251,22 @@ pub(super) fn before_start(view: &View<'_>) -> Option<Step> {
     };
     let is_due = is_due && view.object.spec.publish_to.is_some();
     let waits = known.setback.as_ref().is_some_and(|(_, setback)| setback.retry_at > view.now.tick);
-    (is_due && !waits).then_some(Step::LookAtConfigMap)
+    (is_due && !waits).then_some(Step::GetConfigMap)
 }
 
 /// Nobody tells when somebody else changes it.
 fn look_again(view: &View<'_>, found: &Found) -> Duration {
     let interval = if *found == Found::Foreign { view.timing.steady } else { view.timing.rarely() };
-    view.knowledge.publication.at.map_or(Duration::ZERO, |at| view.until(at + interval))
+    view.observed.publication.at.map_or(Duration::ZERO, |at| view.until(at + interval))
 }
 
 /// What keeps it from telling of the session.
-pub(super) fn hindrance(view: &View<'_>) -> Option<Verdict> {
+pub(super) fn hindrance(view: &View<'_>) -> Option<Finding> {
     let name = &view.object.spec.publish_to.as_ref()?.config_map_name;
     let namespace = view.object.namespace().unwrap_or_default();
-    let known = &view.knowledge.publication;
+    let known = &view.observed.publication;
     let steady = duration(view.timing.steady);
-    let lead = verdict::in_spite(view);
+    let lead = conditions::in_spite(view);
     if known.found == Found::Foreign {
         // Creating the object anew would mean deleting it, which ends a session that runs. So that is advised only where
         // no session runs yet.
@@ -280,7 +280,7 @@ pub(super) fn hindrance(view: &View<'_>) -> Option<Verdict> {
              object's. It is left as it is. If nobody needs that ConfigMap, delete it; if another AthenaSession publishes there, \
              {otherwise}. Looked at again every {steady}."
         );
-        return Some(Verdict { reason: Reason::PublishConflict, message });
+        return Some(Finding { reason: Reason::PublishConflict, message });
     }
     let refusal = known.setback.as_ref()?.1.refusal.as_ref()?;
     let message = format!(
@@ -288,5 +288,5 @@ pub(super) fn hindrance(view: &View<'_>) -> Option<Verdict> {
          ({refusal}). If the right is missing, a cluster administrator can add the component deploy/workloads to the \
          operator's installation. Tried again every {steady}."
     );
-    Some(Verdict { reason: Reason::PublishForbidden, message })
+    Some(Finding { reason: Reason::PublishForbidden, message })
 }

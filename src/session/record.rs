@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::knowledge::Now;
+use super::observed::Now;
 use super::view::PASS;
 use crate::api::session::{AthenaSession, AthenaSessionStatus, TerminationReason};
-use crate::athena::port::Scope;
+use crate::athena::types::Scope;
 
 /// The recorded status, as far as it tells who wrote it.
 #[derive(Clone, Debug, Default)]

@@ -12,7 +12,7 @@ use crate::api::session::StartAttempt;
 use crate::api::start::{EngineConfiguration, Monitoring, OWN_TAGS, SessionStart, StartBounds};
 use crate::athena::engine::Engine;
 use crate::athena::marker::Marker;
-use crate::athena::port::StartRequest;
+use crate::athena::types::StartRequest;
 
 /// Why an AthenaWorkGroup doesn't allow this, if it doesn't: what to ask for instead.
 #[must_use]

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::knowledge::Now;
+use super::observed::Now;
 use crate::timing::Timing;
 
 /// Such a failure.

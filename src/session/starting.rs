@@ -20,13 +20,13 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 
+use super::conditions::{self, Finding};
 use super::decide::{self, Step};
 use super::engine;
 use super::notice;
 use super::publish;
 use super::request::{breach, request};
 use super::status;
-use super::verdict::{self, Verdict};
 use super::view::{Evidence, View};
 use super::workload;
 use crate::api::reason::{Reason, Standing, Tristate};
@@ -35,7 +35,7 @@ use crate::api::start::SessionStart;
 use crate::api::{RESTORED, START_RESTORED, condition};
 use crate::athena::engine::{Engine, EngineKnowledge};
 use crate::athena::informer::full_list::{Sought, Wanted};
-use crate::athena::port::ErrorClass;
+use crate::athena::types::ErrorClass;
 use crate::text::duration;
 use crate::work_group::places::Stake;
 use crate::work_group::terms::{Brake, Place};
@@ -64,7 +64,7 @@ pub(super) fn pursue(view: &View<'_>) -> Step {
         return Step::Wait(Some(view.timing.steady));
     }
     // What holds up another call hides no session that was started before.
-    if !is_surely_none(view) && view.knowledge.start.unlisted.is_none() {
+    if !is_surely_none(view) && view.observed.start.unlisted.is_none() {
         return list(view);
     }
     // What can't be handed over, or won't be ended, would be billed for nothing.
@@ -80,7 +80,7 @@ pub(super) fn pursue(view: &View<'_>) -> Step {
     if let Some(hindrance) = hindrance(view) {
         return meanwhile(view, decide::interval(view, hindrance.reason));
     }
-    if let Some(Step::Wait(Some(wait))) = decide::wait_after(view, view.knowledge.start.trouble.as_deref()) {
+    if let Some(Step::Wait(Some(wait))) = decide::wait_after(view, view.observed.start.trouble.as_deref()) {
         return meanwhile(view, wait);
     }
     // The watch may lag, and a session that is started is billed. So the workloads are read anew first.
@@ -95,10 +95,10 @@ pub(super) fn pursue(view: &View<'_>) -> Step {
 /// Whether a call is surely the first one to have an effect. Lists don't show a session for ever: that an earlier
 /// process started none, they don't prove.
 fn is_surely_none(view: &View<'_>) -> bool {
-    let knowledge = view.knowledge;
-    let start = &knowledge.start;
+    let observed = view.observed;
+    let start = &observed.start;
     // Where StartSession said that it started a session, none is started a second time, whatever lists show.
-    knowledge.is_unstarted() && start.answered.is_none() && (knowledge.adopted_here || start.called_at.is_some())
+    observed.is_unstarted() && start.answered.is_none() && (observed.adopted_here || start.called_at.is_some())
 }
 
 /// Whether it is certain that the object has no session. StartSession is never called before our finalizer is on.
@@ -110,21 +110,21 @@ pub(super) fn has_none(view: &View<'_>) -> bool {
 
 /// Whether the end that is asked for is reached already, since no session was started.
 pub(super) fn is_never_started(view: &View<'_>) -> bool {
-    view.is_starting() && view.knowledge.is_unstarted()
+    view.is_starting() && view.observed.is_unstarted()
 }
 
 /// What is recorded may be forged: what counts is the session's mark.
 fn look_at_recorded(view: &View<'_>) -> Option<Step> {
     view.session_id()?;
-    let is_named = view.knowledge.seen.is_some() || view.knowledge.start.answered.is_some();
-    match &view.knowledge.absence {
+    let is_named = view.observed.seen.is_some() || view.observed.start.answered.is_some();
+    match &view.observed.absence {
         None if view.is_undescribed() && decide::poller_is_awaited(view).is_none() => Some(list_for_description(view)),
         // What StartSession has just returned is nobody's until its mark is seen: the poller isn't waited for.
-        None if is_named && !view.is_undescribed() => Some(decide::call(view, Step::Describe)),
+        None if is_named && !view.is_undescribed() => Some(decide::call(view, Step::GetSession)),
         None => Some(decide::look_first(view)),
         Some(absence) if absence.last - absence.first < view.timing.confirm_absence => {
             // What StartSession has just returned Athena may not show yet.
-            let is_new = view.knowledge.start.answered.is_some();
+            let is_new = view.observed.start.answered.is_some();
             let after = if is_new { view.timing.changing } else { view.timing.confirm_absence };
             Some(decide::look_for(view, after))
         }
@@ -136,29 +136,33 @@ fn look_at_recorded(view: &View<'_>) -> Option<Step> {
 /// session that lives. A session that no list shows has ended, or isn't this object's. Only GetSession could tell which, so
 /// nothing is concluded.
 fn list_for_description(view: &View<'_>) -> Step {
-    let next = view.knowledge.start.unlisted.map(|(_, last)| last + view.timing.rarely());
+    let next = view.observed.start.unlisted.map(|(_, last)| last + view.timing.rarely());
     let step = next.map_or_else(|| list(view), |next| list_at(view, next));
     decide::by_then(step, decide::until_described(view))
 }
 
 fn end_nothing(view: &View<'_>) -> Step {
     if is_never_started(view) {
-        return if view.is_deleted() { Step::LetGo { notice: notice::farewell(view) } } else { Step::Wait(None) };
+        return if view.is_deleted() {
+            Step::RemoveFinalizer { notice: notice::farewell(view) }
+        } else {
+            Step::Wait(None)
+        };
     }
     list(view)
 }
 
 /// Asks for a list by the mark, or waits until it is time for another one.
 fn list(view: &View<'_>) -> Step {
-    match view.knowledge.start.unlisted {
+    match view.observed.start.unlisted {
         Some((first, _)) => list_at(view, first + view.timing.quiet()),
-        None => find(view, view.knowledge.start.proven_from()),
+        None => find(view, view.observed.start.proven_from()),
     }
 }
 
 /// What is done while a call has to wait: a list may have lagged behind.
 fn meanwhile(view: &View<'_>, wait: Duration) -> Step {
-    let Some((first, last)) = view.knowledge.start.unlisted.filter(|_| !is_surely_none(view)) else {
+    let Some((first, last)) = view.observed.start.unlisted.filter(|_| !is_surely_none(view)) else {
         return Step::Wait(Some(wait));
     };
     let next = if first == last { first + view.timing.quiet() } else { last + view.timing.rarely() };
@@ -178,9 +182,9 @@ fn find(view: &View<'_>, after: Option<Instant>) -> Step {
     // The clocks of AWS and Kubernetes differ.
     let since = view.object.creation_timestamp().and_then(|created| created.0.checked_sub(CLOCKS).ok());
     // When lists have proven that none was started, they are only made to be on the safe side.
-    let is_pressing = !view.knowledge.is_unstarted();
+    let is_pressing = !view.observed.is_unstarted();
     let wanted = Box::new(Wanted { work_group, sought, since, after, is_pressing });
-    decide::have_listed(view, Step::Find { wanted })
+    decide::have_listed(view, Step::ListSessions { wanted })
 }
 
 /// The call is recorded first. That write, or a read where it stands already, also shows that the object still asks
@@ -196,7 +200,7 @@ fn attempt(view: &View<'_>) -> Step {
 
 fn attempt_again(view: &View<'_>) -> Step {
     use StartOutcome::{Refused, Started, Unknown};
-    let start = &view.knowledge.start;
+    let start = &view.observed.start;
     let Some((_, last)) = start.unlisted else { return list(view) };
     let Some(attempt) = attempt_to_record(view) else { return record(view, condition::time(view.now.wall)) };
     let is_young = age(view, &attempt) < TOKEN_LIFE;
@@ -214,11 +218,11 @@ fn attempt_again(view: &View<'_>) -> Step {
 
 fn start_session(view: &View<'_>) -> Step {
     if !has_place(view) {
-        return Step::Reserve;
+        return Step::ReserveSlot;
     }
     match recorded(view).and_then(|attempt| request(view, attempt)) {
-        Some(request) if view.fresh => Step::Start { request: Box::new(request) },
-        Some(_) => Step::Refresh,
+        Some(request) if view.fresh => Step::StartSession { request: Box::new(request) },
+        Some(_) => Step::GetObject,
         None => Step::Wait(None),
     }
 }
@@ -240,11 +244,11 @@ pub fn stake(view: &View<'_>) -> Option<Stake> {
         return Some(if is_over { Stake::Nothing } else { Stake::Session });
     }
     let is_wanted = view.intent().is_none();
-    let is_none = if is_wanted { is_surely_none(view) } else { view.knowledge.is_unstarted() };
+    let is_none = if is_wanted { is_surely_none(view) } else { view.observed.is_unstarted() };
     Some(match is_none {
         true if is_wanted && !is_held_up(view) => Stake::Prospect,
         true => Stake::Nothing,
-        false if view.knowledge.start.called_at.is_some() || is_told_of(view) => Stake::Perhaps,
+        false if view.observed.start.called_at.is_some() || is_told_of(view) => Stake::Perhaps,
         false => Stake::Prospect,
     })
 }
@@ -259,11 +263,11 @@ fn is_told_of(view: &View<'_>) -> bool {
 /// object that waits for Athena's capacity keeps its place, since capacity comes by itself. An object whose call is due
 /// again has reserved its place anew. With --read-only an object keeps its turn, since `ReadOnly` is only a forecast.
 fn is_held_up(view: &View<'_>) -> bool {
-    let is_barred = view.terms.refusal.is_some() || verdict::scope_problem(view).is_some();
+    let is_barred = view.terms.refusal.is_some() || conditions::scope_problem(view).is_some();
     let hindrance = || hindrance(view).filter(|it| !matches!(it.reason, Reason::WaitingForQuota | Reason::ReadOnly));
     let (now, recovered_at) = (view.now.tick, view.scope.recovered_at);
-    let trouble = || view.knowledge.start.trouble.as_deref().filter(|trouble| trouble.due_at(recovered_at) > now);
-    let refusal = || trouble().map(|trouble| verdict::explain(&trouble.error, view.scope, view.timing).0);
+    let trouble = || view.observed.start.trouble.as_deref().filter(|trouble| trouble.due_at(recovered_at) > now);
+    let refusal = || trouble().map(|trouble| conditions::explain(&trouble.error, view.scope, view.timing).0);
     let reason = hindrance().map(|it| it.reason).or_else(refusal);
     let waits = |reason: Reason| reason == Reason::WaitingForWorkload || reason.row().standing == Standing::Stalled;
     is_barred || reason.is_some_and(waits)
@@ -298,13 +302,13 @@ fn record(view: &View<'_>, at: Time) -> Step {
         return meanwhile(view, view.timing.changing);
     }
     if !has_place(view) {
-        return Step::Reserve;
+        return Step::ReserveSlot;
     }
     let engine_version = view.terms.engine.known().and_then(Engine::version).map(str::to_owned);
     let attempt = StartAttempt { at, outcome: StartOutcome::Unknown, engine_version };
     // A refusal that lasts stays told while the call is tried again.
-    let verdict = standing(view).unwrap_or_else(beginning);
-    let mut status = status::render(view, &verdict, false);
+    let finding = standing(view).unwrap_or_else(beginning);
+    let mut status = status::render(view, &finding, false);
     status.start_attempt = Some(attempt);
     // What comes of it can be found out there only.
     status::record_place(view, &mut status);
@@ -327,8 +331,8 @@ fn is_lost(view: &View<'_>) -> bool {
     view.recorded().is_none_or(|status| status.observed_generation.is_none())
 }
 
-fn beginning() -> Verdict {
-    Verdict { reason: Reason::Starting, message: "Athena is asked to start the session.".to_owned() }
+fn beginning() -> Finding {
+    Finding { reason: Reason::Starting, message: "Athena is asked to start the session.".to_owned() }
 }
 
 /// What the status says of the attempt.
@@ -340,8 +344,8 @@ pub(super) fn attempt_to_record(view: &View<'_>) -> Option<StartAttempt> {
         let engine_version = recorded.as_ref().and_then(|attempt| attempt.engine_version.clone());
         Some(StartAttempt { at, outcome, engine_version })
     };
-    let knowledge = view.knowledge;
-    if knowledge.start.id.is_some() || knowledge.start.answered.is_some() {
+    let observed = view.observed;
+    if observed.start.id.is_some() || observed.start.answered.is_some() {
         return with(StartOutcome::Started);
     }
     if is_surely_none(view) {
@@ -360,7 +364,7 @@ pub(super) fn attempt_to_record(view: &View<'_>) -> Option<StartAttempt> {
 /// restored object may have its finalizer from the backup: there a list by its mark decides.
 pub(super) fn is_undecided(view: &View<'_>) -> bool {
     let starts = view.object.spec.start.is_some();
-    let waits = view.terms.refusal.is_some() || is_restored(view) && view.knowledge.start.unlisted.is_none();
+    let waits = view.terms.refusal.is_some() || is_restored(view) && view.observed.start.unlisted.is_none();
     starts && view.is_held() && waits && is_lost(view) && !is_surely_none(view)
 }
 
@@ -374,16 +378,16 @@ pub(super) fn may_run(view: &View<'_>) -> bool {
     let may_have_called = match recorded(view) {
         Some(attempt) => attempt.outcome != StartOutcome::Refused,
         // The status was lost, and with it the record of a call; or the finalizer was restored from a backup.
-        None => view.is_held() && is_lost(view) && !(is_restored(view) && view.knowledge.start.unlisted.is_some()),
+        None => view.is_held() && is_lost(view) && !(is_restored(view) && view.observed.start.unlisted.is_some()),
     };
     // The session in a restored status is gone: Athena doesn't know it, and no list shows one with this object's mark.
-    let is_past = is_restored(view) && view.knowledge.absence.is_some() && view.knowledge.start.unlisted.is_some();
-    view.session_id().is_some() && !is_past || may_have_called || view.knowledge.start.called_at.is_some()
+    let is_past = is_restored(view) && view.observed.absence.is_some() && view.observed.start.unlisted.is_some();
+    view.session_id().is_some() && !is_past || may_have_called || view.observed.start.called_at.is_some()
 }
 
 /// What keeps the session from being started, or from being started again. People are told of it only where no session
 /// may run ([`may_run`]).
-pub(super) fn hindrance(view: &View<'_>) -> Option<Verdict> {
+pub(super) fn hindrance(view: &View<'_>) -> Option<Finding> {
     let start = view.object.spec.start.as_ref()?;
     let forbidden = restored(view)
         .or_else(|| not_allowed(view, start))
@@ -394,14 +398,14 @@ pub(super) fn hindrance(view: &View<'_>) -> Option<Verdict> {
         return forbidden;
     }
     // What is recorded is looked at before a place is asked for.
-    if view.session_id().is_some() && view.knowledge.absence.is_none() {
+    if view.session_id().is_some() && view.observed.absence.is_none() {
         return None;
     }
     // --read-only comes last: its forecast must not promise a start that something else would hold up.
-    workload::hold(view).or_else(|| no_place(view)).or_else(|| verdict::beside(view)).or_else(|| read_only(view))
+    workload::hold(view).or_else(|| no_place(view)).or_else(|| conditions::beside(view)).or_else(|| read_only(view))
 }
 
-fn restored(view: &View<'_>) -> Option<Verdict> {
+fn restored(view: &View<'_>) -> Option<Finding> {
     if !is_restored(view) {
         return None;
     }
@@ -418,14 +422,14 @@ fn restored(view: &View<'_>) -> Option<Verdict> {
              the session, delete this object; to start the session, set the annotation {START_RESTORED}: \"true\" on it."
         )
     };
-    Some(Verdict { reason: Reason::Restored, message })
+    Some(Finding { reason: Reason::Restored, message })
 }
 
 /// Whether the object was restored from a backup, nobody has allowed the start by [`START_RESTORED`], and no call of
 /// StartSession for this very object is known.
 fn is_restored(view: &View<'_>) -> bool {
     let object = view.object;
-    let is_called = recorded(view).is_some() || view.knowledge.start.called_at.is_some();
+    let is_called = recorded(view).is_some() || view.observed.start.called_at.is_some();
     // By a clock that is far behind, a new attempt would look older than the object, and count as one of the backup. Then
     // the attempt would be recorded again and again.
     let may_start = is_agreed(view) && !is_of_a_backup(view, view.now.wall);
@@ -436,7 +440,7 @@ fn is_agreed(view: &View<'_>) -> bool {
     view.object.annotations().get(START_RESTORED).is_some_and(|value| value == "true")
 }
 
-fn not_allowed(view: &View<'_>, start: &SessionStart) -> Option<Verdict> {
+fn not_allowed(view: &View<'_>, start: &SessionStart) -> Option<Finding> {
     let bounds = view.terms.start.as_ref().and_then(|start| start.bounds.as_deref());
     if view.terms.refusal.is_some() {
         return None;
@@ -448,10 +452,10 @@ fn not_allowed(view: &View<'_>, start: &SessionStart) -> Option<Verdict> {
          administrator allow it.",
         reference(view)
     );
-    Some(Verdict { reason: Reason::StartNotAllowed, message })
+    Some(Finding { reason: Reason::StartNotAllowed, message })
 }
 
-fn closing(view: &View<'_>) -> Option<Verdict> {
+fn closing(view: &View<'_>) -> Option<Finding> {
     if !view.terms.is_closing {
         return None;
     }
@@ -460,29 +464,29 @@ fn closing(view: &View<'_>) -> Option<Verdict> {
          created anew once it is gone.",
         reference(view)
     );
-    Some(Verdict { reason: Reason::WorkGroupTerminating, message })
+    Some(Finding { reason: Reason::WorkGroupTerminating, message })
 }
 
-fn paused(view: &View<'_>) -> Option<Verdict> {
-    let message = verdict::pause(view, "start")?;
-    Some(Verdict { reason: Reason::Paused, message })
+fn paused(view: &View<'_>) -> Option<Finding> {
+    let message = conditions::pause(view, "start")?;
+    Some(Finding { reason: Reason::Paused, message })
 }
 
-fn no_place(view: &View<'_>) -> Option<Verdict> {
+fn no_place(view: &View<'_>) -> Option<Finding> {
     match &view.terms.start.as_ref()?.place {
         Place::Taken(crowd) => {
-            Some(Verdict { reason: Reason::WaitingForQuota, message: crowd.sentence(reference(view)) })
+            Some(Finding { reason: Reason::WaitingForQuota, message: crowd.sentence(reference(view)) })
         }
         Place::Has | Place::Free => None,
     }
 }
 
-fn read_only(view: &View<'_>) -> Option<Verdict> {
+fn read_only(view: &View<'_>) -> Option<Finding> {
     if view.terms.brake != Some(Brake::ReadOnly) {
         return None;
     }
     let message = "The operator runs with --read-only: otherwise it would call StartSession now.";
-    Some(Verdict { reason: Reason::ReadOnly, message: message.to_owned() })
+    Some(Finding { reason: Reason::ReadOnly, message: message.to_owned() })
 }
 
 fn reference<'a>(view: &'a View<'_>) -> &'a str {
@@ -490,7 +494,7 @@ fn reference<'a>(view: &'a View<'_>) -> &'a str {
 }
 
 /// Where an object stands whose session isn't known.
-pub(super) fn standing(view: &View<'_>) -> Option<Verdict> {
+pub(super) fn standing(view: &View<'_>) -> Option<Finding> {
     if view.intent().is_some() {
         return denied_end(view).or_else(|| Some(ending(view)));
     }
@@ -520,90 +524,91 @@ pub(super) fn activity(view: &View<'_>, reason: Reason) -> Tristate {
 }
 
 /// The condition where an end is asked for, and AWS denies the calls that would show whether there is a session to end.
-fn denied_end(view: &View<'_>) -> Option<Verdict> {
-    let knowledge = view.knowledge;
-    let denied = knowledge.undescribed.as_ref().map(|it| &it.trouble);
-    let mut troubles = [denied, knowledge.trouble.as_deref()].into_iter().flatten();
+fn denied_end(view: &View<'_>) -> Option<Finding> {
+    let observed = view.observed;
+    let denied = observed.undescribed.as_ref().map(|it| &it.trouble);
+    let mut troubles = [denied, observed.trouble.as_deref()].into_iter().flatten();
     let trouble = troubles.find(|trouble| trouble.error.class == ErrorClass::Denied)?;
-    if is_never_started(view) { None } else { Some(verdict::trouble_verdict(view, trouble)) }
+    if is_never_started(view) { None } else { Some(conditions::trouble_verdict(view, trouble)) }
 }
 
 /// The condition of an object whose start was refused, so that it gave up its place, and another object has the place now.
 /// The condition still names the refusal, since waiting for a place wouldn't help.
-fn without_place(view: &View<'_>) -> Option<Verdict> {
+fn without_place(view: &View<'_>) -> Option<Finding> {
     let waits = hindrance(view).filter(|it| it.reason == Reason::WaitingForQuota)?;
-    let refusal = verdict::trouble_verdict(view, view.knowledge.start.trouble.as_deref()?);
+    let refusal = conditions::trouble_verdict(view, view.observed.start.trouble.as_deref()?);
     if refusal.reason.row().standing != Standing::Stalled {
         return None;
     }
     let message = format!("{} It isn't tried again while there is no place for it: {}", refusal.message, waits.message);
-    Some(Verdict { message, ..refusal })
+    Some(Finding { message, ..refusal })
 }
 
-fn ending(view: &View<'_>) -> Verdict {
+fn ending(view: &View<'_>) -> Finding {
     if is_never_started(view) && view.intent() == Some(TerminationReason::WorkloadFinished) {
         return without_a_session(view);
     }
     if is_never_started(view) {
-        let asked = view.intent().map_or_else(String::new, |reason| format!("{}, and ", verdict::why(view, reason)));
+        let asked = view.intent().map_or_else(String::new, |reason| format!("{}, and ", conditions::why(view, reason)));
         let message = format!("{asked}no session was started: there is nothing to end.");
-        return Verdict { reason: Reason::Ended, message };
+        return Finding { reason: Reason::Ended, message };
     }
     let quiet = duration(view.timing.quiet());
     let sentence = format!(
         "A session may have been started for it. It counts as not started when two listings, {quiet} apart, don't show one."
     );
-    verdict::ending(view, &sentence)
+    conditions::ending(view, &sentence)
 }
 
 /// The condition of an object whose workloads have finished before a session was started. Where something was in the way of
 /// the start, the message names it for good: a person will look here for the reason.
-fn without_a_session(view: &View<'_>) -> Verdict {
+fn without_a_session(view: &View<'_>) -> Finding {
     let why = workload::sentence(view);
-    let needs_somebody = |it: &Verdict| it.reason.row().standing == Standing::Stalled;
-    let in_the_way = hindrance(view).filter(needs_somebody).or_else(|| verdict::beside(view)).or_else(|| trouble(view));
+    let needs_somebody = |it: &Finding| it.reason.row().standing == Standing::Stalled;
+    let in_the_way =
+        hindrance(view).filter(needs_somebody).or_else(|| conditions::beside(view)).or_else(|| trouble(view));
     match in_the_way {
-        Some(Verdict { reason, message }) => {
+        Some(Finding { reason, message }) => {
             let message = format!("No session could be started before {why}. {reason}: {message}");
-            Verdict { reason: Reason::Failed, message }
+            Finding { reason: Reason::Failed, message }
         }
         None => {
             let message = format!(
                 "No session was started, since {why}. For another run delete this object, and create it anew with its workload."
             );
-            Verdict { reason: Reason::Ended, message }
+            Finding { reason: Reason::Ended, message }
         }
     }
 }
 
-fn trouble(view: &View<'_>) -> Option<Verdict> {
-    let knowledge = view.knowledge;
-    let denied = knowledge.undescribed.as_ref().map(|it| &it.trouble);
-    let told = [knowledge.start.trouble.as_deref(), denied, knowledge.trouble.as_deref()];
-    let told = told.into_iter().flatten().find(|trouble| verdict::is_told(trouble))?;
-    Some(verdict::trouble_verdict(view, told))
+fn trouble(view: &View<'_>) -> Option<Finding> {
+    let observed = view.observed;
+    let denied = observed.undescribed.as_ref().map(|it| &it.trouble);
+    let told = [observed.start.trouble.as_deref(), denied, observed.trouble.as_deref()];
+    let told = told.into_iter().flatten().find(|trouble| conditions::is_told(trouble))?;
+    Some(conditions::trouble_verdict(view, told))
 }
 
 /// StartSession has returned a session, and Athena hasn't shown yet whose it is.
-fn unrecognized(view: &View<'_>) -> Option<Verdict> {
-    let id = view.knowledge.start.answered_not_disowned()?;
+fn unrecognized(view: &View<'_>) -> Option<Finding> {
+    let id = view.observed.start.answered_not_disowned()?;
     let message = format!(
         "StartSession returned session {id}. The operator waits until Athena shows this object's mark in the description of \
          that session: only then is the session this object's."
     );
-    Some(Verdict { reason: Reason::Starting, message })
+    Some(Finding { reason: Reason::Starting, message })
 }
 
 /// A call was recorded long ago, and nothing shows what came of it.
-fn unclear(view: &View<'_>) -> Option<Verdict> {
-    if is_surely_none(view) || view.knowledge.start.unlisted.is_none() {
+fn unclear(view: &View<'_>) -> Option<Finding> {
+    if is_surely_none(view) || view.observed.start.unlisted.is_none() {
         return None;
     }
     let attempt = attempt_to_record(view)?;
     let rarely = duration(view.timing.rarely());
     match attempt.outcome {
-        StartOutcome::Started => Some(misled(view).unwrap_or_else(|| verdict::lost(view))),
-        StartOutcome::Unknown if age(view, &attempt) >= TOKEN_LIFE && view.knowledge.start.called_at.is_none() => {
+        StartOutcome::Started => Some(misled(view).unwrap_or_else(|| conditions::lost(view))),
+        StartOutcome::Unknown if age(view, &attempt) >= TOKEN_LIFE && view.observed.start.called_at.is_none() => {
             let message = format!(
                 "StartSession may have been called at {}, and no list shows the session. It isn't called again: that might \
                  start a second one. Look in Athena for a session whose description ends with this object's namespace, name \
@@ -611,15 +616,15 @@ fn unclear(view: &View<'_>) -> Option<Verdict> {
                  at the latest every {rarely}.",
                 attempt.at.0
             );
-            Some(Verdict { reason: Reason::StartUnclear, message })
+            Some(Finding { reason: Reason::StartUnclear, message })
         }
         _ => None,
     }
 }
 
 /// StartSession returned a session that isn't this object's, and no list shows one that is.
-fn misled(view: &View<'_>) -> Option<Verdict> {
-    let start = &view.knowledge.start;
+fn misled(view: &View<'_>) -> Option<Finding> {
+    let start = &view.observed.start;
     let answered = start.answered.as_ref().filter(|_| start.answered_not_disowned().is_none())?;
     let foreign = format!(
         "StartSession returned session {}, whose description doesn't have this object's mark: this object neither uses nor ends \
@@ -630,14 +635,14 @@ fn misled(view: &View<'_>) -> Option<Verdict> {
     // Lists may lag. A person who deleted the object now might end the session that StartSession has started for it.
     if last - first < view.timing.quiet() {
         let message = format!("{foreign} Lists of the work group are searched for the session with the mark.");
-        return Some(Verdict { reason: Reason::Starting, message });
+        return Some(Finding { reason: Reason::Starting, message });
     }
     let rarely = duration(view.timing.rarely());
     let message = format!(
         "{foreign} No list shows a session with the mark. StartSession isn't called again: that might start a second session. \
          Delete this object and create another. Looked for again, at the latest every {rarely}."
     );
-    Some(Verdict { reason: Reason::StartUnclear, message })
+    Some(Finding { reason: Reason::StartUnclear, message })
 }
 
 /// Whether the object goes without a word to Athena, whatever else holds it up.
@@ -648,6 +653,6 @@ pub(super) fn goes_at_once(view: &View<'_>) -> bool {
 /// Whether the object is about to start a session, and must know the engine of its work group first.
 #[must_use]
 pub fn awaits_engine(view: &View<'_>) -> bool {
-    let is_barred = view.terms.refusal.is_some() || verdict::scope_problem(view).is_some();
+    let is_barred = view.terms.refusal.is_some() || conditions::scope_problem(view).is_some();
     view.terms.engine == EngineKnowledge::Awaited && view.is_starting() && view.intent().is_none() && !is_barred
 }

@@ -3,16 +3,16 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
+use super::conditions::{self, Finding};
 use super::notice::{self, Notice};
 use super::room::{self, Room};
-use super::verdict::{self, Verdict};
 use super::view::{Evidence, View};
 use super::{engine, limits, starting, workload};
 use crate::api::condition::{self, Draft};
 use crate::api::reason::{Reason, Standing, Tristate};
 use crate::api::session::{AthenaSessionStatus, StartOutcome, TerminationReason};
 use crate::athena::engine::Engine;
-use crate::athena::port::SessionState;
+use crate::athena::types::SessionState;
 
 /// The conditions that are written here; those of others are left as they are.
 const OURS: [&str; 5] = ["Active", "Terminated", "Ready", "Reconciling", "Stalled"];
@@ -20,27 +20,27 @@ const OURS: [&str; 5] = ["Active", "Terminated", "Ready", "Reconciling", "Stalle
 /// The status to write, if it differs from what is recorded.
 #[must_use]
 pub fn due(view: &View<'_>) -> Option<(AthenaSessionStatus, Vec<Notice>)> {
-    let verdict = verdict::verdict(view)?;
+    let finding = conditions::of(view)?;
     // What is going is written to once, and then only if there is something to tell, or if it couldn't
     // say by then that the session was seen, which absence depends on.
     let recorded = view.recorded();
     let is_told = view.is_end_recorded() && recorded.is_some_and(|status| status.state.is_some());
-    if view.knowledge.rooms.of(view.object) == Room::None {
+    if view.observed.rooms.of(view.object) == Room::None {
         return None;
     }
-    let news = render(view, &verdict, !(view.is_deleted() && is_told));
+    let news = render(view, &finding, !(view.is_deleted() && is_told));
     (recorded != Some(&news)).then(|| {
-        let status = render(view, &verdict, true);
-        let notices = notice::of_status(view, &status, &verdict);
+        let status = render(view, &finding, true);
+        let notices = notice::of_status(view, &status, &finding);
         (status, notices)
     })
 }
 
-/// The whole status, as `verdict` has it; without `with_session`, what it says of the session stays.
+/// The whole status, as `finding` has it; without `with_session`, what it says of the session stays.
 #[must_use]
-pub(super) fn render(view: &View<'_>, verdict: &Verdict, with_session: bool) -> AthenaSessionStatus {
+pub(super) fn render(view: &View<'_>, finding: &Finding, with_session: bool) -> AthenaSessionStatus {
     let mut status = view.recorded().cloned().unwrap_or_default();
-    if verdict.reason == Reason::Restored {
+    if finding.reason == Reason::Restored {
         // Everything else in the status belongs to the object that was backed up.
         status = AthenaSessionStatus { conditions: status.conditions, ..AthenaSessionStatus::default() };
     }
@@ -50,7 +50,7 @@ pub(super) fn render(view: &View<'_>, verdict: &Verdict, with_session: bool) -> 
         // It was somebody else's record.
         status.session_id = None;
     }
-    if let Some(id) = view.knowledge.start.answered_not_disowned() {
+    if let Some(id) = view.observed.start.answered_not_disowned() {
         // Another process looks at this session first then, and takes it for the object's own where it bears the mark.
         status.session_id = Some(id.to_owned());
     }
@@ -73,15 +73,15 @@ pub(super) fn render(view: &View<'_>, verdict: &Verdict, with_session: bool) -> 
         status.termination_reason = status.termination_reason.filter(|_| view.is_end_recorded()).or(Some(reason));
     }
     status.termination_reason = status.termination_reason.or(limits::idled_out(view));
-    status.conditions = conditions(view, verdict, &status);
-    if view.knowledge.rooms.of(view.object) == Room::Ample { status } else { room::scant(status) }
+    status.conditions = conditions(view, finding, &status);
+    if view.observed.rooms.of(view.object) == Room::Ample { status } else { room::scant(status) }
 }
 
 fn record_session(view: &View<'_>, status: &mut AthenaSessionStatus) {
     // What isn't this object's to know isn't told, nor an end that only a list shows.
     let is_certain = !matches!(view.evidence(), Evidence::Unconfirmed(_));
     let is_told = view.may_know() && view.is_placed() && is_certain;
-    let Some(seen) = view.knowledge.seen.as_ref().filter(|_| is_told) else { return };
+    let Some(seen) = view.observed.seen.as_ref().filter(|_| is_told) else { return };
     let time = |time: Option<Timestamp>| time.map(condition::time);
     let times = limits::times(view, seen);
     status.session_id = view.session_id().map(str::to_owned);
@@ -91,7 +91,7 @@ fn record_session(view: &View<'_>, status: &mut AthenaSessionStatus) {
     status.idle_since = time(times.idle_since);
     if seen.status.state.is_ended() {
         status.ended_at = time(times.ended_at).or(status.ended_at.take()).or(time(Some(limits::athena_now(view))));
-        status.dpu_execution_millis = view.knowledge.dpu_execution_millis.or(status.dpu_execution_millis);
+        status.dpu_execution_millis = view.observed.dpu_execution_millis.or(status.dpu_execution_millis);
     } else {
         status.ended_at = None;
         status.dpu_execution_millis = None;
@@ -110,18 +110,18 @@ pub(super) fn record_place(view: &View<'_>, status: &mut AthenaSessionStatus) {
     status.account_id = account.map(str::to_owned).or(status.account_id.take());
 }
 
-fn conditions(view: &View<'_>, verdict: &Verdict, status: &AthenaSessionStatus) -> Vec<Condition> {
-    let row = verdict.reason.row();
+fn conditions(view: &View<'_>, finding: &Finding, status: &AthenaSessionStatus) -> Vec<Condition> {
+    let row = finding.reason.row();
     let active = if view.intent().is_some() {
         Tristate::False
     } else if view.is_held() && view.is_starting() {
-        starting::activity(view, verdict.reason)
+        starting::activity(view, finding.reason)
     } else {
         row.active
     };
-    let terminated = terminated(view, verdict, status);
+    let terminated = terminated(view, finding, status);
     let draft = |type_, status, reason, message| Draft { type_, status, reason, message };
-    let word = verdict.reason.as_str();
+    let word = finding.reason.as_str();
     let mut drafts = vec![
         draft("Active", active, word, usable(view, active, row.standing, terminated.is_some()).to_owned()),
         match terminated {
@@ -129,8 +129,8 @@ fn conditions(view: &View<'_>, verdict: &Verdict, status: &AthenaSessionStatus) 
             None => draft("Terminated", Tristate::False, word, no_end(view).to_owned()),
         },
     ];
-    let arrives = verdict::arrives_within(view, verdict.reason).is_some();
-    drafts.extend(condition::standing(verdict.reason, &verdict.message, arrives));
+    let arrives = conditions::arrives_within(view, finding.reason).is_some();
+    drafts.extend(condition::standing(finding.reason, &finding.message, arrives));
     condition::renewed(&status.conditions, &OURS, drafts, view.object.metadata.generation, view.now.wall)
 }
 
@@ -147,7 +147,7 @@ fn usable(view: &View<'_>, active: Tristate, standing: Standing, is_over: bool) 
         Tristate::False if view.intent().is_some() => {
             "The session isn't to be used any more, since its end is asked for."
         }
-        Tristate::False if view.knowledge.state() == Some(&SessionState::Terminating) => {
+        Tristate::False if view.observed.state() == Some(&SessionState::Terminating) => {
             "The session can't be used any more."
         }
         Tristate::False if standing == Standing::Reconciling => "The session can't be used yet.",
@@ -157,7 +157,7 @@ fn usable(view: &View<'_>, active: Tristate, standing: Standing, is_over: bool) 
 
 /// The message of the condition `Terminated` where it is True: how the operator knows of the end.
 fn end(view: &View<'_>) -> String {
-    if let (Evidence::Ended, Some(state)) = (view.evidence(), view.knowledge.state()) {
+    if let (Evidence::Ended, Some(state)) = (view.evidence(), view.observed.state()) {
         return format!("Athena shows the session as {state}.");
     }
     // An earlier process may have known more, and Athena forgets.
@@ -179,13 +179,13 @@ fn no_end(view: &View<'_>) -> &'static str {
 }
 
 /// The reason of the condition `Terminated`, once it is True.
-fn terminated<'a>(view: &'a View<'_>, verdict: &Verdict, status: &AthenaSessionStatus) -> Option<&'a str> {
-    let is_end = matches!(verdict.reason, Reason::Ended | Reason::Failed | Reason::SessionNotFound);
+fn terminated<'a>(view: &'a View<'_>, finding: &Finding, status: &AthenaSessionStatus) -> Option<&'a str> {
+    let is_end = matches!(finding.reason, Reason::Ended | Reason::Failed | Reason::SessionNotFound);
     let kept = view.recorded_terminated().filter(|_| is_end).map(|terminated| terminated.reason.as_str());
     match view.evidence() {
         Evidence::Ended => Some(match status.termination_reason {
             Some(asked) => asked.as_str(),
-            None if view.knowledge.state() == Some(&SessionState::Failed) => "Failed",
+            None if view.observed.state() == Some(&SessionState::Failed) => "Failed",
             None => "EndedElsewhere",
         }),
         Evidence::Absent if view.once_seen() => Some(kept.unwrap_or("NotFound")),

@@ -9,11 +9,11 @@ use crate::athena::quota::Priority;
 #[must_use]
 pub fn priority(view: &View<'_>, step: &Step) -> Priority {
     match step {
-        Step::Terminate { .. } => Priority::End,
-        Step::Start { .. } => Priority::Start,
+        Step::TerminateSession { .. } => Priority::End,
+        Step::StartSession { .. } => Priority::Start,
         _ if ends_a_session(view) => Priority::FreshLook,
         // An id that Athena doesn't know may never be known.
-        Step::Describe if view.knowledge.absence.is_none() => Priority::Adopt,
+        Step::GetSession if view.observed.absence.is_none() => Priority::Adopt,
         _ => Priority::Poll,
     }
 }

@@ -4,12 +4,12 @@ use std::time::{Duration, Instant};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
-use super::knowledge::{Absence, Knowledge, Now, Seen};
-use super::{limits, verdict, workload};
+use super::observed::{Absence, Now, Observed, Seen};
+use super::{conditions, limits, workload};
 use crate::api;
 use crate::api::reason::{Pace, Reason};
 use crate::api::session::{AthenaSession, AthenaSessionStatus, DeletionPolicy, TerminationReason};
-use crate::athena::port::{Account, Scope, SessionState, Source};
+use crate::athena::types::{Account, Scope, SessionState, Source};
 use crate::timing::Timing;
 use crate::work_group::terms::{Refusal, Terms};
 
@@ -26,7 +26,7 @@ pub struct View<'a> {
     /// The API server gave this copy in this very pass: it isn't a cached one.
     pub fresh: bool,
     /// What is known of its session.
-    pub knowledge: &'a Knowledge,
+    pub observed: &'a Observed,
     /// On what terms it may use Athena.
     pub terms: &'a Terms,
     /// A poller looks after the sessions of its work group.
@@ -56,7 +56,7 @@ impl View<'_> {
     /// that is recorded as such, where Athena hasn't shown whose it is.
     #[must_use]
     pub fn session_id(&self) -> Option<&str> {
-        self.knowledge.session_id(self.object)
+        self.observed.session_id(self.object)
     }
 
     /// The same where it is told of in a sentence.
@@ -68,20 +68,20 @@ impl View<'_> {
     /// Whether the object starts a session, and which one is its own isn't known.
     #[must_use]
     pub fn is_starting(&self) -> bool {
-        self.object.spec.start.is_some() && self.knowledge.start.id.is_none()
+        self.object.spec.start.is_some() && self.observed.start.id.is_none()
     }
 
     /// Whether the object started the session: it is shown to be its own.
     #[must_use]
     pub fn is_started(&self) -> bool {
-        self.object.spec.start.is_some() && self.knowledge.start.id.is_some()
+        self.object.spec.start.is_some() && self.observed.start.id.is_some()
     }
 
     /// Whether an end is asked for of what the object may have started: our finalizer alone, which anybody may write on
     /// an object of his own, is no sign of that.
     #[must_use]
     pub fn is_own_end(&self) -> bool {
-        let start = &self.knowledge.start;
+        let start = &self.observed.start;
         let is_recorded = |it: &AthenaSessionStatus| it.start_attempt.is_some() || it.session_id.is_some();
         let may_have = start.id.is_some() || start.called_at.is_some() || self.recorded().is_some_and(is_recorded);
         self.object.spec.start.is_some() && self.intent().is_some() && may_have
@@ -152,13 +152,13 @@ impl View<'_> {
     #[must_use]
     pub fn work_group(&self) -> Option<&str> {
         let recorded = self.recorded().and_then(|status| status.work_group.as_deref());
-        self.knowledge.work_group.as_deref().or(self.terms.work_group.as_deref()).or(recorded)
+        self.observed.work_group.as_deref().or(self.terms.work_group.as_deref()).or(recorded)
     }
 
     /// Whether Athena shows the session in another work group than it must be in.
     #[must_use]
     pub fn is_foreign(&self) -> bool {
-        let real = self.knowledge.work_group.as_deref();
+        let real = self.observed.work_group.as_deref();
         real.zip(self.terms.work_group.as_deref()).is_some_and(|(real, expected)| real != expected)
     }
 
@@ -167,7 +167,7 @@ impl View<'_> {
     #[must_use]
     pub fn was_ours(&self) -> bool {
         let recorded = self.recorded().and_then(|status| status.work_group.as_deref());
-        let (real, expected) = (self.knowledge.work_group.as_deref(), self.terms.work_group.as_deref());
+        let (real, expected) = (self.observed.work_group.as_deref(), self.terms.work_group.as_deref());
         recorded.is_some() && (recorded == real || recorded == expected)
     }
 
@@ -191,14 +191,14 @@ impl View<'_> {
     pub fn has_ended(&self) -> bool {
         let once_ours = self.is_foreign() && self.was_ours();
         let has_ended = |seen: &Seen| seen.status.state.is_ended() && self.is_confirmed(seen);
-        self.evidence() == Evidence::Ended || once_ours && self.knowledge.seen.as_ref().is_some_and(has_ended)
+        self.evidence() == Evidence::Ended || once_ours && self.observed.seen.as_ref().is_some_and(has_ended)
     }
 
     /// Whether an end that Athena showed counts. A list alone doesn't prove that a session has ended. It does where
     /// TerminateSession was accepted for the session: then the list only shows what was asked for. It does, too, where Athena
     /// says in answer to a call for the session that the session doesn't exist.
     fn is_confirmed(&self, seen: &Seen) -> bool {
-        seen.source == Source::Call || self.knowledge.accepted_at.is_some() || self.knowledge.absence.is_some()
+        seen.source == Source::Call || self.observed.accepted_at.is_some() || self.observed.absence.is_some()
     }
 
     /// Whether the operator answers for the object: our finalizer is on it.
@@ -212,16 +212,16 @@ impl View<'_> {
     pub fn interest(&self) -> Option<Interest> {
         self.session_id()?;
         // What is recorded as its own has to be seen before it is.
-        let may_ask = self.may_know() || self.is_held() && self.is_starting() && self.knowledge.absence.is_none();
+        let may_ask = self.may_know() || self.is_held() && self.is_starting() && self.observed.absence.is_none();
         let has_reach = may_ask && self.terms.refusal != Some(Refusal::WorkGroupNotFound);
-        if !has_reach || verdict::scope_problem(self).is_some() {
+        if !has_reach || conditions::scope_problem(self).is_some() {
             return None;
         }
         match self.evidence() {
             Evidence::None => Some(Interest::FirstSight),
             Evidence::Unconfirmed(_) => Some(Interest::Changing),
             Evidence::Alive(_) => {
-                let reason = verdict::verdict(self).map(|verdict| verdict.reason);
+                let reason = conditions::of(self).map(|finding| finding.reason);
                 Some(match reason {
                     Some(Reason::Terminating) if self.intent().is_some() => Interest::Ending,
                     Some(reason) if reason.row().pace != Pace::Fast => Interest::Steady,
@@ -237,13 +237,13 @@ impl View<'_> {
     /// Whether Athena has ever shown the session, to this process or to an earlier one.
     #[must_use]
     pub fn once_seen(&self) -> bool {
-        self.knowledge.seen.is_some() || self.was_adopted()
+        self.observed.seen.is_some() || self.was_adopted()
     }
 
     /// Whether GetSession is denied, and isn't due to be tried again.
     #[must_use]
     pub fn is_undescribed(&self) -> bool {
-        self.knowledge.undescribed.as_ref().is_some_and(|it| it.trouble.retry_at > self.now.tick)
+        self.observed.undescribed.as_ref().is_some_and(|it| it.trouble.retry_at > self.now.tick)
     }
 
     /// Whether Athena has shown enough of the session to tell whose it is. GetSession and lists show the work group, and the
@@ -252,7 +252,7 @@ impl View<'_> {
     #[must_use]
     pub fn is_placed(&self) -> bool {
         let takes_any = self.terms.work_group.is_none() && !self.terms.is_contested;
-        !self.knowledge.is_displaced && (self.knowledge.work_group.is_some() || takes_any)
+        !self.observed.is_displaced && (self.observed.work_group.is_some() || takes_any)
     }
 
     /// How the session stands, as far as it is known.
@@ -261,7 +261,7 @@ impl View<'_> {
         if !self.may_know() {
             return Evidence::None;
         }
-        match (&self.knowledge.seen, &self.knowledge.absence) {
+        match (&self.observed.seen, &self.observed.absence) {
             // An end is final, also when Athena has forgotten the session since. An object that is being deleted may go
             // then, also where it isn't known whose the session was.
             (Some(seen), _) if seen.status.state.is_ended() && (self.is_placed() || self.is_deleted()) => {
@@ -280,28 +280,28 @@ impl View<'_> {
     #[must_use]
     pub fn account(&self) -> Option<&str> {
         let recorded = self.recorded().and_then(|status| status.account_id.as_deref());
-        let seen_here = self.knowledge.seen.is_some();
-        self.knowledge.account.as_deref().or(recorded.filter(|_| !seen_here))
+        let seen_here = self.observed.seen.is_some();
+        self.observed.account.as_deref().or(recorded.filter(|_| !seen_here))
     }
 
     /// The Region that the session was seen in, likewise.
     #[must_use]
     pub fn region(&self) -> Option<&str> {
         let recorded = self.recorded().and_then(|status| status.region.as_deref());
-        let seen_here = self.knowledge.seen.is_some();
-        self.knowledge.region.as_deref().or(recorded.filter(|_| !seen_here))
+        let seen_here = self.observed.seen.is_some();
+        self.observed.region.as_deref().or(recorded.filter(|_| !seen_here))
     }
 
     /// Whether the session was recorded in another work group than it must be in, and Athena hasn't said which it is.
     fn is_disputed(&self) -> bool {
         let recorded = self.recorded().and_then(|status| status.work_group.as_deref());
         let differs = recorded.zip(self.terms.work_group.as_deref()).is_some_and(|(one, other)| one != other);
-        differs && self.knowledge.work_group.is_none()
+        differs && self.observed.work_group.is_none()
     }
 
     fn missing_proof(&self, absence: &Absence) -> Option<Proof> {
         // What this process took on itself and never saw is no session that an earlier process saw.
-        let never_seen = !self.once_seen() && self.knowledge.adopted_here;
+        let never_seen = !self.once_seen() && self.observed.adopted_here;
         let apart = if never_seen { self.timing.changing } else { self.timing.confirm_absence };
         if absence.last.duration_since(absence.first) < apart {
             return Some(Proof::AnotherLook { after: apart });
@@ -322,7 +322,7 @@ impl View<'_> {
         }
         // What is let go can't be taken back, and an answer from before the deletion may be over.
         let is_old = self.now.tick.duration_since(newest) > self.timing.steady.max(PASS);
-        let is_earlier = self.knowledge.deleted_at.is_some_and(|deleted| absence.last < deleted);
+        let is_earlier = self.observed.deleted_at.is_some_and(|deleted| absence.last < deleted);
         (self.is_deleted() && (is_old || is_earlier)).then_some(Proof::FreshLook)
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use kube::ResourceExt;
 
-use super::verdict::Verdict;
+use super::conditions::Finding;
 use super::view::View;
 use super::{starting, workload};
 use crate::api::reason::{Reason, Standing};
@@ -16,21 +16,21 @@ pub(super) const EVENT: &str = "WorkloadWithoutSession";
 /// The words that begin the note about such workloads in a message.
 const NOTE: &str = " Without a session: ";
 
-/// The verdict, with a note about the workloads that are left without a session.
-pub(super) fn noted(view: &View<'_>, verdict: Verdict) -> Verdict {
+/// The finding, with a note about the workloads that are left without a session.
+pub(super) fn noted(view: &View<'_>, finding: Finding) -> Finding {
     if workload::is_unread(view) {
         // Until the workloads have been read, the note of an earlier process stays.
-        return verdict;
+        return finding;
     }
-    let message = verdict.message.split(NOTE).next().unwrap_or_default();
-    let note = note(view, verdict.reason).unwrap_or_default();
-    Verdict { message: format!("{message}{note}"), ..verdict }
+    let message = finding.message.split(NOTE).next().unwrap_or_default();
+    let note = note(view, finding.reason).unwrap_or_default();
+    Finding { message: format!("{message}{note}"), ..finding }
 }
 
-/// Whether the verdict has a note, for the first time, about a workload whose session has ended.
-pub(super) fn is_news(view: &View<'_>, verdict: &Verdict) -> bool {
+/// Whether the finding has a note, for the first time, about a workload whose session has ended.
+pub(super) fn is_news(view: &View<'_>, finding: &Finding) -> bool {
     let is_told = view.recorded_condition("Ready").is_some_and(|ready| ready.message.contains(NOTE));
-    is_final(verdict.reason) && verdict.message.contains(NOTE) && !is_told
+    is_final(finding.reason) && finding.message.contains(NOTE) && !is_told
 }
 
 /// How long from now until the note is added after an end. The wait is for clients that end their session themselves as the

@@ -9,18 +9,18 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use kube::ResourceExt;
 
+use super::conditions::{self, Finding};
 use super::decide::Step;
-use super::knowledge::{Now, Seen};
 use super::limits;
+use super::observed::{Now, Seen};
 use super::setback::Setback;
-use super::verdict::{self, Verdict};
 use super::view::{Evidence, View};
 use super::without_session;
 use crate::api::condition;
 use crate::api::reason::Reason;
 use crate::api::session::{StartOutcome, TerminationReason, Workload, WorkloadKind, WorkloadOutcome, WorkloadRecord};
-use crate::athena::port::SessionState;
-use crate::frugal::Blank;
+use crate::athena::types::SessionState;
+use crate::compact::StaticDefault;
 use crate::text::duration;
 use crate::timing::Timing;
 
@@ -83,8 +83,8 @@ impl State {
     }
 }
 
-impl Blank for Workloads {
-    const BLANK: &'static Self = &Self { readings: BTreeMap::new(), news: None, setback: None };
+impl StaticDefault for Workloads {
+    const DEFAULT: &'static Self = &Self { readings: BTreeMap::new(), news: None, setback: None };
 }
 
 impl Workloads {
@@ -146,7 +146,7 @@ fn is_begun(view: &View<'_>) -> bool {
 
 /// Whether TerminateSession was accepted on their account, and Athena may still come to it.
 fn is_called(view: &View<'_>) -> bool {
-    let is_theirs = view.knowledge.accepted_for == Some(TerminationReason::WorkloadFinished);
+    let is_theirs = view.observed.accepted_for == Some(TerminationReason::WorkloadFinished);
     is_theirs && matches!(view.evidence(), Evidence::Alive(seen) if limits::has_begun(view, seen))
 }
 
@@ -167,7 +167,7 @@ fn has_ended(view: &View<'_>) -> bool {
 fn due_at(view: &View<'_>) -> Option<Instant> {
     let delay = view.timing.end_with?;
     let since = view.object.spec.end_with.iter().map(|workload| {
-        let reading = view.knowledge.workloads.readings.get(workload)?;
+        let reading = view.observed.workloads.readings.get(workload)?;
         let has_finished = match reading.state {
             State::Absent => was_seen(view, workload),
             State::Unfinished { .. } | State::Suspended { .. } => false,
@@ -241,7 +241,7 @@ pub(super) fn finished_at(view: &View<'_>) -> Option<Timestamp> {
 /// What is to be asked about them now.
 pub(super) fn due(view: &View<'_>) -> Option<Step> {
     let next = wait_for_look(view)?;
-    next.is_zero().then_some(Step::LookAtWorkloads)
+    next.is_zero().then_some(Step::GetWorkloads)
 }
 
 /// When there is something to do about them again, if nothing changes until then.
@@ -251,7 +251,7 @@ pub(super) fn wait(view: &View<'_>) -> Option<Duration> {
 }
 
 fn wait_for_look(view: &View<'_>) -> Option<Duration> {
-    let known = &view.knowledge.workloads;
+    let known = &view.observed.workloads;
     if !is_followed(view) {
         return None;
     }
@@ -290,13 +290,13 @@ pub(super) fn is_past(view: &View<'_>) -> bool {
 }
 
 fn read_anew(view: &View<'_>) -> Option<Step> {
-    let known = &view.knowledge.workloads;
+    let known = &view.observed.workloads;
     if let Some(setback) = known.setback.as_ref().filter(|setback| setback.retry_at > view.now.tick) {
         return Some(Step::Wait(Some(view.until(setback.retry_at))));
     }
     let is_old = |workload| known.readings.get(workload).is_none_or(|reading| reading.at < view.began);
     let asks = known.setback.is_some() || view.object.spec.end_with.iter().any(is_old);
-    asks.then_some(Step::LookAtWorkloads)
+    asks.then_some(Step::GetWorkloads)
 }
 
 /// What the status says of them.
@@ -310,7 +310,7 @@ pub(super) fn to_record(view: &View<'_>) -> Vec<WorkloadRecord> {
 
 fn record(view: &View<'_>, workload: &Workload) -> Option<WorkloadRecord> {
     let recorded = recorded(view, workload);
-    let Some(reading) = view.knowledge.workloads.readings.get(workload) else { return recorded.cloned() };
+    let Some(reading) = view.observed.workloads.readings.get(workload) else { return recorded.cloned() };
     let uid = reading.uid.as_deref().or(recorded.map(|it| it.uid.as_str()))?;
     let recorded = recorded.filter(|it| it.uid == uid && it.outcome.is_some());
     let (outcome, at) = match &reading.state {
@@ -344,7 +344,7 @@ pub(super) fn sentence(view: &View<'_>) -> String {
 /// The condition where no session is started because each workload is suspended or has finished: nobody would use the
 /// session, and it would be billed. A workload that was never there holds up nothing, since it may be created once the
 /// session is up.
-pub(super) fn hold(view: &View<'_>) -> Option<Verdict> {
+pub(super) fn hold(view: &View<'_>) -> Option<Finding> {
     let workloads = &view.object.spec.end_with;
     let delay = view.timing.end_with.filter(|_| !workloads.is_empty())?;
     let states = workloads.iter().map(|workload| Some((workload, state(view, workload)?)));
@@ -373,52 +373,52 @@ pub(super) fn hold(view: &View<'_>) -> Option<Verdict> {
     } else {
         format!("{suspended}. The session is started, and billed, as soon as a workload of spec.endWith may run.")
     };
-    Some(Verdict { reason: Reason::WaitingForWorkload, message })
+    Some(Finding { reason: Reason::WaitingForWorkload, message })
 }
 
 fn state<'a>(view: &'a View<'_>, workload: &Workload) -> Option<&'a State> {
-    view.knowledge.workloads.readings.get(workload).map(|reading| &reading.state)
+    view.observed.workloads.readings.get(workload).map(|reading| &reading.state)
 }
 
 /// Whether the workload has been there, as this process saw or an earlier one recorded.
 fn was_seen(view: &View<'_>, workload: &Workload) -> bool {
-    let reading = view.knowledge.workloads.readings.get(workload);
+    let reading = view.observed.workloads.readings.get(workload);
     reading.is_some_and(|reading| reading.uid.is_some()) || recorded(view, workload).is_some()
 }
 
 /// What keeps them from ending the session.
-pub(super) fn hindrance(view: &View<'_>) -> Option<Verdict> {
+pub(super) fn hindrance(view: &View<'_>) -> Option<Finding> {
     if view.object.spec.end_with.is_empty() {
         return None;
     }
-    let lead = verdict::in_spite(view);
+    let lead = conditions::in_spite(view);
     if view.timing.end_with.is_none() {
         let message = format!(
             "{lead} spec.endWith won't end it: the operator runs without --end-with. A cluster administrator can add the \
              component deploy/workloads to its installation."
         );
-        return Some(Verdict { reason: Reason::EndWithDisabled, message });
+        return Some(Finding { reason: Reason::EndWithDisabled, message });
     }
-    let refusal = view.knowledge.workloads.setback.as_ref()?.refusal.as_ref()?;
+    let refusal = view.observed.workloads.setback.as_ref()?.refusal.as_ref()?;
     let message = format!(
         "{lead} spec.endWith can't end it: the API server refuses the operator what it names ({refusal}). A cluster \
          administrator can add the component deploy/workloads to its installation. Tried again every {}.",
         duration(view.timing.steady)
     );
-    Some(Verdict { reason: Reason::EndWithForbidden, message })
+    Some(Finding { reason: Reason::EndWithForbidden, message })
 }
 
 /// What there is to say of them while the session is up.
-pub(super) fn standing(view: &View<'_>) -> Option<Verdict> {
+pub(super) fn standing(view: &View<'_>) -> Option<Finding> {
     let delay = view.timing.end_with.filter(|_| !view.object.spec.end_with.is_empty())?;
     let message = match told(view).filter(|_| due_at(view).is_some()) {
         Some(told) => format!("The session is up. {told}: it is ended {} after that was seen.", duration(delay)),
         None => {
-            let (names, ways) = (names(view), verdict::ways_to_end(view));
+            let (names, ways) = (names(view), conditions::ways_to_end(view));
             format!("The session is up. It is ended when {names} finished; before that {ways}.")
         }
     };
-    Some(Verdict { reason: Reason::Running, message })
+    Some(Finding { reason: Reason::Running, message })
 }
 
 fn names(view: &View<'_>) -> String {

@@ -8,7 +8,7 @@ use kube::Resource;
 use super::registry::{Key, Session, key};
 use crate::api::is_held;
 use crate::api::session::AthenaSession;
-use crate::frugal::fingerprint;
+use crate::compact::fingerprint;
 
 /// The objects that name each session, by a fingerprint of its id.
 #[derive(Default)]

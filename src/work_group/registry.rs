@@ -24,9 +24,9 @@ use crate::api::work_group::AthenaWorkGroup;
 use crate::api::{is_held, is_kept};
 use crate::athena::identity::Identities;
 use crate::athena::marker::Marker;
-use crate::athena::port::{Role, Way};
 pub use crate::athena::quota::Key;
-use crate::frugal::fingerprint;
+use crate::athena::types::{Role, Way};
+use crate::compact::fingerprint;
 use crate::session::workload::State;
 
 /// An AthenaSession as the watch has it.

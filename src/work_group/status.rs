@@ -14,10 +14,10 @@ use crate::api::reason::Reason;
 use crate::api::work_group::{AthenaWorkGroup, AthenaWorkGroupStatus, From};
 use crate::athena::engine::Engine;
 use crate::athena::informer::Census;
-use crate::athena::port::{Account, CallError, ErrorClass, Operation, Scope};
+use crate::athena::types::{Account, CallError, ErrorClass, Operation, Scope};
 use crate::session::engine::ASKED;
 use crate::session::notice::Notice;
-use crate::session::verdict::{LETS_GO, explain};
+use crate::session::conditions::{LETS_GO, explain};
 use crate::text::duration;
 use crate::timing::Timing;
 

@@ -1,6 +1,6 @@
 //! When "does not exist" is believed.
 
-use athena_session_operator::athena::port::{Account, ErrorClass, Operation, Scope, Session, SessionState};
+use athena_session_operator::athena::types::{Account, ErrorClass, Operation, Scope, Session, SessionState};
 use athena_session_operator::session::decide::Step;
 
 use crate::fixtures::{TIMING, WORK_GROUP, at, condition, elsewhere, home, minutes, seconds, status};
@@ -116,7 +116,7 @@ fn a_session_never_seen_is_absent_after_two_answers_a_moment_apart() {
     world.forget_the_past();
     world.pass();
     assert_eq!(world.told(), "Describe LetGo");
-    let (_, Step::LetGo { notice: Some(notice) }) = world.writes.last().unwrap() else { panic!() };
+    let (_, Step::RemoveFinalizer { notice: Some(notice) }) = world.writes.last().unwrap() else { panic!() };
     assert_eq!(notice.reason, "SessionNotFound");
 }
 
@@ -218,7 +218,7 @@ fn absence_in_an_account_that_was_never_recorded_proves_nothing() {
     let mut world = World::with(Some(SessionState::Idle));
     world.scope = Scope { account: Account::Unknown("denied".to_owned()), ..home() };
     world
-        .knowledge
+        .observed
         .described(
             Session {
                 status: status(&SessionState::Idle),

@@ -2,9 +2,9 @@
 
 use athena_session_operator::api::session::TerminationReason;
 use athena_session_operator::api::slim::{Packed, TRACKED_BY};
-use athena_session_operator::athena::port::{ErrorClass, Operation, SessionState};
+use athena_session_operator::athena::types::{ErrorClass, Operation, SessionState};
 use athena_session_operator::session::decide::{Step, decide};
-use athena_session_operator::session::knowledge::{Knowledge, Now};
+use athena_session_operator::session::observed::{Now, Observed};
 use jiff::SignedDuration;
 use kube::ResourceExt;
 use serde_json::json;
@@ -53,7 +53,7 @@ fn a_grace_period_isnt_longer_for_the_clock_of_the_api_server() {
 }
 
 /// Decides for an object that asks for its end since the story began.
-fn step_at(knowledge: &mut Knowledge, now: Now, spec: &[Event]) -> Step {
+fn step_at(observed: &mut Observed, now: Now, spec: &[Event]) -> Step {
     let mut object = object();
     for event in spec {
         match event {
@@ -66,10 +66,10 @@ fn step_at(knowledge: &mut Knowledge, now: Now, spec: &[Event]) -> Step {
     }
     let scope = home();
     for _ in 0..5 {
-        knowledge.found(&object, &scope, now);
-        let step = decide(&view(&object, knowledge, &scope, now));
+        observed.found(&object, &scope, now);
+        let step = decide(&view(&object, observed, &scope, now));
         let Step::WriteStatus { status, .. } = step else { return step };
-        knowledge.record.written(Some(&status));
+        observed.record.written(Some(&status));
         object.status = Some(*status);
     }
     unreachable!()
@@ -80,12 +80,12 @@ fn step_at(knowledge: &mut Knowledge, now: Now, spec: &[Event]) -> Step {
 #[test]
 fn a_clock_that_is_set_ends_no_session_whose_limit_isnt_reached() {
     for limit in [Event::SetLifetime(Some(minutes(60))), Event::SetIdle(Some(minutes(60)))] {
-        let mut knowledge = Knowledge::default();
+        let mut observed = Observed::default();
         let idle_since = Some(at(seconds(0)).wall);
-        knowledge
+        observed
             .described(
-                athena_session_operator::athena::port::Session {
-                    status: athena_session_operator::athena::port::SessionStatus {
+                athena_session_operator::athena::types::Session {
+                    status: athena_session_operator::athena::types::SessionStatus {
                         idle_since,
                         ..status(&SessionState::Idle)
                     },
@@ -95,11 +95,11 @@ fn a_clock_that_is_set_ends_no_session_whose_limit_isnt_reached() {
                 at(minutes(10)),
             )
             .unwrap();
-        knowledge.answered_in(&home());
+        observed.answered_in(&home());
         let tick = at(minutes(10) + seconds(2)).tick;
         let now = Now { wall: at(minutes(130)).wall, tick };
-        let step = step_at(&mut knowledge, now, std::slice::from_ref(&limit));
-        assert_eq!(word(&step), "Look", "{limit:?}");
+        let step = step_at(&mut observed, now, std::slice::from_ref(&limit));
+        assert_eq!(word(&step), "GetSessionStatus", "{limit:?}");
     }
 }
 
@@ -107,9 +107,9 @@ fn a_clock_that_is_set_ends_no_session_whose_limit_isnt_reached() {
 #[test]
 fn a_clock_that_is_set_right_doesnt_make_a_grace_period_longer() {
     let spec = [Event::SetTerminate, Event::SetGrace(Some(minutes(10)))];
-    let mut knowledge = Knowledge::default();
+    let mut observed = Observed::default();
     let session = |now| {
-        let session = athena_session_operator::athena::port::Session {
+        let session = athena_session_operator::athena::types::Session {
             status: status(&SessionState::Busy),
             work_group: crate::fixtures::WORK_GROUP.to_owned(),
             dpu_execution_millis: None,
@@ -117,34 +117,34 @@ fn a_clock_that_is_set_right_doesnt_make_a_grace_period_longer() {
         (session, now)
     };
     let (described, now) = session(Now { wall: at(minutes(70)).wall, tick: at(minutes(10)).tick });
-    knowledge.described(described, now).unwrap();
-    knowledge.answered_in(&home());
-    let step = step_at(&mut knowledge, now, &spec);
+    observed.described(described, now).unwrap();
+    observed.answered_in(&home());
+    let step = step_at(&mut observed, now, &spec);
     assert!(matches!(step, Step::Wait(_)), "it drains: {step:?}");
     // Twelve minutes later by any clock that nobody sets.
     let (described, now) = session(at(minutes(22)));
-    knowledge.described(described, now).unwrap();
-    let step = step_at(&mut knowledge, now, &spec);
-    assert!(matches!(step, Step::Terminate { .. }), "the period is over: {step:?}");
+    observed.described(described, now).unwrap();
+    let step = step_at(&mut observed, now, &spec);
+    assert!(matches!(step, Step::TerminateSession { .. }), "the period is over: {step:?}");
 }
 
 /// The operator's clock is set two hours ahead a minute after the end was asked for.
 #[test]
 fn a_clock_that_is_set_takes_no_grace_period_away() {
     let spec = [Event::SetTerminate, Event::SetGrace(Some(minutes(10)))];
-    let mut knowledge = Knowledge::default();
-    let session = || athena_session_operator::athena::port::Session {
+    let mut observed = Observed::default();
+    let session = || athena_session_operator::athena::types::Session {
         status: status(&SessionState::Busy),
         work_group: crate::fixtures::WORK_GROUP.to_owned(),
         dpu_execution_millis: None,
     };
-    knowledge.described(session(), at(minutes(10))).unwrap();
-    knowledge.answered_in(&home());
-    let step = step_at(&mut knowledge, at(minutes(10)), &spec);
+    observed.described(session(), at(minutes(10))).unwrap();
+    observed.answered_in(&home());
+    let step = step_at(&mut observed, at(minutes(10)), &spec);
     assert!(matches!(step, Step::Wait(_)), "it drains: {step:?}");
     let now = Now { wall: at(minutes(131)).wall, tick: at(minutes(11)).tick };
-    knowledge.described(session(), now).unwrap();
-    let step = step_at(&mut knowledge, now, &spec);
+    observed.described(session(), now).unwrap();
+    let step = step_at(&mut observed, now, &spec);
     assert!(matches!(step, Step::Wait(_)), "BUSY, and asked for a minute ago: {step:?}");
 }
 
@@ -156,7 +156,7 @@ fn a_config_map_that_cant_be_written_is_tried_less_and_less_often() {
     let mut world = World::publishing(SessionState::Idle);
     world.beside.writes_fail = true;
     world.run_for(minutes(30));
-    let tries = steps(&world, "Publish");
+    let tries = steps(&world, "WriteConfigMap");
     assert!(tries <= 30, "{tries} tries in half an hour, and as many reads");
 }
 
@@ -170,7 +170,7 @@ fn a_removal_that_goes_on_failing_is_rarely_tried_also_where_the_config_map_can_
     assert_eq!(reason(&world), "Ended");
     world.forget_the_past();
     world.run_for(minutes(60));
-    let tries = steps(&world, "Unpublish");
+    let tries = steps(&world, "DeleteConfigMap");
     assert!((1..=15).contains(&tries), "{tries} tries in an hour, long after the end");
 }
 
@@ -197,7 +197,7 @@ fn a_config_map_that_comes_late_doesnt_outlive_the_session() {
     world.beside.is_silent = false;
     world.beside.writes_fail = true;
     world.run_for(seconds(2));
-    assert!(steps(&world, "Publish") > 0, "a creation is under way");
+    assert!(steps(&world, "WriteConfigMap") > 0, "a creation is under way");
     world.beside.writes_fail = false;
     world.event(&Event::SetTerminate);
     world.run_for(seconds(3));
@@ -220,8 +220,8 @@ fn a_config_map_that_somebody_touched_goes_before_the_session_is_ended_too() {
     let until = world.elapsed + minutes(1);
     world.run_until(until, |world| world.count(TERMINATE) == 1);
     let told: Vec<_> = world.steps.iter().map(word).collect();
-    let end = told.iter().position(|it| it == "Terminate").unwrap();
-    let removals = told[..end].iter().filter(|it| *it == "Unpublish").count();
+    let end = told.iter().position(|it| it == "TerminateSession").unwrap();
+    let removals = told[..end].iter().filter(|it| *it == "DeleteConfigMap").count();
     assert!(removals == 2, "one removal was refused as out of date, and the session ended all the same: {told:?}");
 }
 
@@ -236,7 +236,7 @@ fn a_removal_that_hangs_holds_up_no_end_where_the_api_server_is_slow() {
     world.beside.removal_hangs = Some(seconds(10));
     world.job_becomes("nightly", completed("job-1"), true);
     world.run_for(minutes(30));
-    assert_eq!(ends(&world), 1, "{} removals", steps(&world, "Unpublish"));
+    assert_eq!(ends(&world), 1, "{} removals", steps(&world, "DeleteConfigMap"));
 }
 
 /// GetSessionStatus fails three times just when maxIdle is over, and the session goes to work. Athena answers again, and the
@@ -296,12 +296,12 @@ fn what_the_object_asks_for_isnt_older_than_a_pass_may_be() {
     world.beside.removal_hangs = Some(seconds(10));
     world.event(&Event::Delete);
     // Somebody lets the object go, and the session as it is, when the removal begins.
-    let steps = u8::try_from(if world.told().contains("Publish") { 2 } else { 1 }).unwrap();
+    let steps = u8::try_from(if world.told().contains("WriteConfigMap") { 2 } else { 1 }).unwrap();
     world.ambush.push((steps, Event::SetPolicy(athena_session_operator::api::session::DeletionPolicy::Retain)));
     world.forget_the_past();
     world.pass();
     let told = world.told();
-    assert!(told.contains("Unpublish"), "{told}");
+    assert!(told.contains("DeleteConfigMap"), "{told}");
     assert_eq!(ends(&world), 0, "Retain was set nineteen seconds before: {told}");
 }
 
@@ -365,7 +365,7 @@ fn as_many_workloads_as_are_allowed_end_their_session_where_the_api_server_is_sl
     }
     world.forget_the_past();
     world.run_for(minutes(30));
-    let looks = steps(&world, "LookAtWorkloads");
+    let looks = steps(&world, "GetWorkloads");
     assert_eq!(ends(&world), 1, "{looks} times ten reads in half an hour, without an end");
 }
 
@@ -376,7 +376,7 @@ fn a_workload_that_cant_be_read_is_asked_for_less_and_less_often() {
     world.job_becomes("first", unfinished("job-1"), true);
     world.beside.unreadable = Some("second");
     world.run_for(minutes(30));
-    let looks = steps(&world, "LookAtWorkloads");
+    let looks = steps(&world, "GetWorkloads");
     assert!(looks <= 30, "{looks} looks in half an hour");
 }
 
@@ -448,7 +448,7 @@ fn without_a_grant_no_workload_is_read_nor_told_of() {
     world.run_for(minutes(5));
     assert_eq!(reason(&world), "NamespaceNotAllowed");
     assert_eq!(world.recorded().workloads, []);
-    assert_eq!(steps(&world, "LookAtWorkloads"), 0);
+    assert_eq!(steps(&world, "GetWorkloads"), 0);
 }
 
 // ttlAfterEnded.
@@ -456,17 +456,17 @@ fn without_a_grant_no_workload_is_read_nor_told_of() {
 /// Ended by Athena's clock, which is two hours behind the operator's.
 #[test]
 fn an_object_stays_as_long_as_it_is_to_whatever_the_operators_clock_says() {
-    let mut knowledge = Knowledge::default();
+    let mut observed = Observed::default();
     let mut object = object();
     object.spec.ttl_after_ended = Some("1h".to_owned());
     let mut scope = home();
     scope.skew = Some(SignedDuration::from_hours(-2));
     let ended_at = Some(scope.athena_time(at(minutes(10)).wall));
     let now = at(minutes(10) + seconds(5));
-    knowledge
+    observed
         .described(
-            athena_session_operator::athena::port::Session {
-                status: athena_session_operator::athena::port::SessionStatus {
+            athena_session_operator::athena::types::Session {
+                status: athena_session_operator::athena::types::SessionStatus {
                     ended_at,
                     ..status(&SessionState::Terminated)
                 },
@@ -476,12 +476,12 @@ fn an_object_stays_as_long_as_it_is_to_whatever_the_operators_clock_says() {
             now,
         )
         .unwrap();
-    knowledge.answered_in(&scope);
+    observed.answered_in(&scope);
     for _ in 0..5 {
-        knowledge.found(&object, &scope, now);
-        match decide(&view(&object, &knowledge, &scope, now)) {
+        observed.found(&object, &scope, now);
+        match decide(&view(&object, &observed, &scope, now)) {
             Step::WriteStatus { status, .. } => {
-                knowledge.record.written(Some(&status));
+                observed.record.written(Some(&status));
                 object.status = Some(*status);
             }
             step => return assert!(matches!(step, Step::Wait(_)), "five seconds after the end: {step:?}"),

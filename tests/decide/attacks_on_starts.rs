@@ -1,8 +1,8 @@
 //! Orders of events that would start two sessions for one object, leave one behind, or make an object hang.
 
 use athena_session_operator::api::session::{StartAttempt, StartOutcome};
-use athena_session_operator::athena::port::{ErrorClass, Operation, Polled, SessionState, Source};
-use athena_session_operator::session::knowledge::Knowledge;
+use athena_session_operator::athena::types::{ErrorClass, Operation, Polled, SessionState, Source};
+use athena_session_operator::session::observed::Observed;
 use athena_session_operator::work_group::terms::{Brake, Crowd};
 
 use crate::fixtures::{
@@ -15,7 +15,7 @@ use crate::world::{Event, Fault, World, reason};
 fn unheld() -> World {
     let mut world = World::starting();
     world.object.as_mut().unwrap().metadata.finalizers = None;
-    world.knowledge.adopted_here = false;
+    world.observed.adopted_here = false;
     world
 }
 
@@ -125,20 +125,20 @@ fn the_end_of_a_session_that_was_recorded_by_somebody_else_isnt_that_of_the_obje
     forged.status.get_or_insert_default().session_id = Some("another".to_owned());
     forged.spec.session_id = None;
     forged.spec.start = Some(Default::default());
-    let mut knowledge = Knowledge::default();
+    let mut observed = Observed::default();
     let seen = status(&SessionState::Terminated);
     let now = at(seconds(1));
     let polled = Polled::Seen { status: &seen, at: now.tick, source: Source::List };
-    knowledge.polled(polled, WORK_GROUP, &home(), now);
-    knowledge.recognize(&forged, CLUSTER, false);
+    observed.polled(polled, WORK_GROUP, &home(), now);
+    observed.recognize(&forged, CLUSTER, false);
     for moment in [2, 70] {
         let refused = error(Operation::GetSession, ErrorClass::NotFoundOrInvalid);
-        knowledge.failed(refused, at(seconds(moment)), &TIMING, 0.0);
-        knowledge.recognize(&forged, CLUSTER, false);
+        observed.failed(refused, at(seconds(moment)), &TIMING, 0.0);
+        observed.recognize(&forged, CLUSTER, false);
     }
-    knowledge.starting(at(seconds(80)));
-    knowledge.started(SESSION.to_owned(), WORK_GROUP);
-    assert_eq!((knowledge.state(), knowledge.session_id(&forged)), (None, Some(SESSION)));
+    observed.starting(at(seconds(80)));
+    observed.started(SESSION.to_owned(), WORK_GROUP);
+    assert_eq!((observed.state(), observed.session_id(&forged)), (None, Some(SESSION)));
 }
 
 /// The AthenaWorkGroup is taken away by force and created anew, in another account, while it isn't known what came of a
@@ -169,7 +169,7 @@ fn an_attempt_in_another_account_is_neither_repeated_here_nor_disproved() {
 fn a_finalizer_that_a_tenant_put_on_buys_no_call() {
     for (terminate, delete) in [(false, true), (true, false), (true, true)] {
         let mut world = World::starting();
-        world.knowledge.adopted_here = false;
+        world.observed.adopted_here = false;
         world.around.was_granted = false;
         world.event(&Event::GroupAllows(false));
         if terminate {

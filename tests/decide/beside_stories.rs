@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use athena_session_operator::api::session::{DeletionPolicy, PublishTo, WorkloadOutcome};
-use athena_session_operator::athena::port::SessionState;
+use athena_session_operator::athena::types::SessionState;
 use athena_session_operator::session::workload::State;
 use athena_session_operator::work_group::terms::Brake;
 use proptest::prelude::*;
@@ -173,7 +173,7 @@ fn heal(world: &mut World) {
 }
 
 fn errands(world: &World) -> usize {
-    let is_write = |it: &String| ["Publish", "Unpublish", "Expire"].contains(&it.as_str());
+    let is_write = |it: &String| ["WriteConfigMap", "DeleteConfigMap", "DeleteObject"].contains(&it.as_str());
     world.steps.iter().map(word).filter(is_write).count()
 }
 

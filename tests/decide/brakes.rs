@@ -1,7 +1,7 @@
 //! What holds up ends: `--read-only`, and the annotation `paused`.
 
 use athena_session_operator::api::session::DeletionPolicy;
-use athena_session_operator::athena::port::{Operation, SessionState};
+use athena_session_operator::athena::types::{Operation, SessionState};
 use athena_session_operator::work_group::terms::Brake;
 
 use crate::fixtures::{condition, minutes, seconds};

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use athena_session_operator::api::session::AthenaSession;
-use athena_session_operator::athena::port::{Session, SessionState, SessionStatus};
+use athena_session_operator::athena::types::{Session, SessionState, SessionStatus};
 use athena_session_operator::session::decide::{Step, decide};
-use athena_session_operator::session::knowledge::Knowledge;
+use athena_session_operator::session::observed::Observed;
 use athena_session_operator::session::view::View;
 
 use crate::fixtures::{TIMING, WORK_GROUP, at, home, minutes, object, seconds, status, view};
@@ -19,23 +19,23 @@ struct Two {
 
 impl Two {
     /// A pass of one of them, with Athena's word at that time.
-    fn pass(&mut self, knowledge: &mut Knowledge, athena: &SessionStatus) -> bool {
+    fn pass(&mut self, observed: &mut Observed, athena: &SessionStatus) -> bool {
         let scope = home();
         for _ in 0..24 {
             self.now += Duration::from_millis(20);
             let now = at(self.now);
-            knowledge.found(&self.object, &scope, now);
-            match decide(&view(&self.object, knowledge, &scope, now)) {
+            observed.found(&self.object, &scope, now);
+            match decide(&view(&self.object, observed, &scope, now)) {
                 Step::Wait(_) => return false,
                 Step::WriteStatus { status, .. } => {
                     self.writes += 1;
                     self.version += 1;
                     self.object.status = Some(*status);
-                    knowledge.record.written(self.object.status.as_ref());
+                    observed.record.written(self.object.status.as_ref());
                     return true;
                 }
-                Step::Look => knowledge.looked(athena.clone(), now),
-                Step::Describe => knowledge
+                Step::GetSessionStatus => observed.looked(athena.clone(), now),
+                Step::GetSession => observed
                     .described(
                         Session {
                             status: athena.clone(),
@@ -47,7 +47,7 @@ impl Two {
                     .unwrap(),
                 step => panic!("{step:?}"),
             }
-            knowledge.answered_in(&scope);
+            observed.answered_in(&scope);
         }
         panic!("unsettled")
     }
@@ -56,7 +56,7 @@ impl Two {
 /// Two operators, both IDLE, since another moment.
 #[test]
 fn two_operators_dont_fight_over_idle_since() {
-    let (mut one, mut other) = (Knowledge::default(), Knowledge::default());
+    let (mut one, mut other) = (Observed::default(), Observed::default());
     let mut two = Two { object: object(), version: 1, now: seconds(0), writes: 0 };
     let idle = |since| SessionStatus { idle_since: Some(at(since).wall), ..status(&SessionState::Idle) };
     two.pass(&mut one, &idle(seconds(1)));
@@ -80,7 +80,7 @@ fn two_operators_dont_fight_over_idle_since() {
 /// Two operators that were told differently of the same end.
 #[test]
 fn two_operators_dont_fight_over_an_end() {
-    let (mut one, mut other) = (Knowledge::default(), Knowledge::default());
+    let (mut one, mut other) = (Observed::default(), Observed::default());
     let mut two = Two { object: object(), version: 1, now: seconds(0), writes: 0 };
     let ended = status(&SessionState::Terminated);
     let described = |status: &SessionStatus, dpu| Session {
@@ -105,7 +105,7 @@ fn two_operators_dont_fight_over_an_end() {
 /// Two operators of unequal words (another version, another --poll-interval).
 #[test]
 fn two_operators_with_other_settings_dont_fight() {
-    let (mut one, mut other) = (Knowledge::default(), Knowledge::default());
+    let (mut one, mut other) = (Observed::default(), Observed::default());
     let idle = status(&SessionState::Degraded);
     let mut object = object();
     let scope = home();
@@ -117,11 +117,11 @@ fn two_operators_with_other_settings_dont_fight() {
     let terminating = SessionStatus { state: SessionState::Terminating, ..idle };
     while now < minutes(50) {
         let mut wrote = false;
-        for (knowledge, timing) in [(&mut one, &TIMING), (&mut other, &slower)] {
+        for (observed, timing) in [(&mut one, &TIMING), (&mut other, &slower)] {
             for _ in 0..24 {
                 now += Duration::from_millis(20);
-                knowledge.found(&object, &scope, at(now));
-                let view = View { timing, ..view(&object, knowledge, &scope, at(now)) };
+                observed.found(&object, &scope, at(now));
+                let view = View { timing, ..view(&object, observed, &scope, at(now)) };
                 match decide(&view) {
                     Step::Wait(_) => break,
                     Step::WriteStatus { status, .. } => {
@@ -129,17 +129,17 @@ fn two_operators_with_other_settings_dont_fight() {
                             writes += 1;
                         }
                         object.status = Some(*status);
-                        knowledge.record.written(object.status.as_ref());
+                        observed.record.written(object.status.as_ref());
                         wrote = true;
                         break;
                     }
-                    Step::Look => {
+                    Step::GetSessionStatus => {
                         if now > minutes(30) {
                             calls += 1;
                         }
-                        knowledge.looked(terminating.clone(), at(now));
+                        observed.looked(terminating.clone(), at(now));
                     }
-                    Step::Describe => knowledge
+                    Step::GetSession => observed
                         .described(
                             Session {
                                 status: terminating.clone(),
@@ -151,7 +151,7 @@ fn two_operators_with_other_settings_dont_fight() {
                         .unwrap(),
                     step => panic!("{step:?}"),
                 }
-                knowledge.answered_in(&scope);
+                observed.answered_in(&scope);
             }
         }
         if !wrote {

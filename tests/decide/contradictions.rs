@@ -5,11 +5,11 @@ use athena_session_operator::api::session::{AthenaSessionStatus, PublishTo};
 use athena_session_operator::api::start::SessionStart;
 use athena_session_operator::athena::informer::full_list::{Found, Shown, Sought, Wanted};
 use athena_session_operator::athena::marker::Marker;
-use athena_session_operator::athena::port::{
+use athena_session_operator::athena::types::{
     ErrorClass, Listed, Operation, Polled, Scope, Session, SessionState, SessionStatus, Source,
 };
 use athena_session_operator::session::decide::Step;
-use athena_session_operator::session::knowledge::Knowledge;
+use athena_session_operator::session::observed::Observed;
 use athena_session_operator::session::view::Evidence;
 use proptest::prelude::*;
 
@@ -129,10 +129,10 @@ fn a_session_that_moves_to_another_work_group_is_neither_ended_nor_let_go() {
             world.event(&Event::Restart);
         } else {
             // What only GetSession shows is asked for again.
-            let mut session = world.knowledge.clone();
+            let mut session = world.observed.clone();
             session.described = Default::default();
-            world.knowledge = session;
-            world.knowledge.seen = None;
+            world.observed = session;
+            world.observed.seen = None;
         }
         world.event(&Event::Delete);
         world.run_for(minutes(30));
@@ -173,33 +173,33 @@ fn a_state_is_what_it_says_after_no_trimming() {
 #[test]
 fn a_contradicted_end_is_proven_when_athena_knows_the_session_no_more() {
     let (object, scope) = (object(), Scope { confirmed_at: Some(at(minutes(20)).tick), ..home() });
-    let mut knowledge = Knowledge::default();
+    let mut observed = Observed::default();
     let ended = status(&SessionState::Terminated);
-    knowledge.looked(status(&SessionState::Idle), at(seconds(1)));
-    knowledge.polled(
+    observed.looked(status(&SessionState::Idle), at(seconds(1)));
+    observed.polled(
         Polled::Seen { status: &ended, at: at(seconds(2)).tick, source: Source::List },
         WORK_GROUP,
         &scope,
         at(seconds(2)),
     );
-    knowledge.looked(status(&SessionState::Idle), at(seconds(3)));
-    knowledge.answered_in(&scope);
-    assert!(knowledge.is_contradicted);
+    observed.looked(status(&SessionState::Idle), at(seconds(3)));
+    observed.answered_in(&scope);
+    assert!(observed.is_contradicted);
     let unknown = error(Operation::GetSessionStatus, ErrorClass::NotFoundOrInvalid);
-    knowledge.failed(unknown.clone(), at(minutes(5)), &TIMING, 1.0);
-    knowledge.failed(unknown, at(minutes(10)), &TIMING, 1.0);
-    let evidence = |knowledge: &Knowledge| {
-        let view = view(&object, knowledge, &scope, at(minutes(12)));
+    observed.failed(unknown.clone(), at(minutes(5)), &TIMING, 1.0);
+    observed.failed(unknown, at(minutes(10)), &TIMING, 1.0);
+    let evidence = |observed: &Observed| {
+        let view = view(&object, observed, &scope, at(minutes(12)));
         view.evidence() == Evidence::Absent
     };
     let sought = Sought::Session(SESSION.to_owned());
     let wanted = Wanted { work_group: WORK_GROUP.to_owned(), sought, since: None, after: None, is_pressing: true };
-    assert!(!evidence(&knowledge));
+    assert!(!evidence(&observed));
     // It was on a page before the last answer that the session doesn't exist.
     for (minute, is_proven) in [(9, false), (11, true)] {
         let shown = Shown { id: SESSION.to_owned(), status: ended.clone(), at: at(minutes(minute)).tick };
-        knowledge.listed(&wanted, Found::Shown(shown), &scope, at(minutes(11)), &TIMING);
-        assert_eq!(evidence(&knowledge), is_proven, "shown after {minute} min");
+        observed.listed(&wanted, Found::Shown(shown), &scope, at(minutes(11)), &TIMING);
+        assert_eq!(evidence(&observed), is_proven, "shown after {minute} min");
     }
 }
 
@@ -280,39 +280,39 @@ fn where_get_session_is_denied_a_started_session_is_the_objects_unless_another_n
 /// The answer of StartSession was all there was, and it named another object's session.
 #[test]
 fn a_session_that_proves_to_bear_anothers_mark_is_given_up() {
-    let (mut knowledge, mut object) = (Knowledge { adopted_here: true, ..Knowledge::default() }, object());
+    let (mut observed, mut object) = (Observed { adopted_here: true, ..Observed::default() }, object());
     (object.spec.session_id, object.spec.start) = (None, Some(SessionStart::default()));
-    knowledge.starting(at(seconds(0)));
-    knowledge.started(VICTIM.to_owned(), WORK_GROUP);
-    knowledge.failed(error(Operation::GetSession, ErrorClass::Denied), at(seconds(1)), &TIMING, 1.0);
-    knowledge.recognize(&object, CLUSTER, false);
-    assert_eq!(knowledge.session_id(&object), Some(VICTIM), "AWS denies what would show whose it is");
+    observed.starting(at(seconds(0)));
+    observed.started(VICTIM.to_owned(), WORK_GROUP);
+    observed.failed(error(Operation::GetSession, ErrorClass::Denied), at(seconds(1)), &TIMING, 1.0);
+    observed.recognize(&object, CLUSTER, false);
+    assert_eq!(observed.session_id(&object), Some(VICTIM), "AWS denies what would show whose it is");
     let (namespace, name, uid) = ("team-b".to_owned(), "report".to_owned(), "uid-b".to_owned());
     let mark = Marker { cluster: CLUSTER.to_owned(), namespace, name, uid };
     let status = SessionStatus { marker: Some(Box::new(mark)), ..status(&SessionState::Idle) };
     let sighting = Polled::Seen { status: &status, at: at(seconds(2)).tick, source: Source::List };
-    knowledge.polled(sighting, WORK_GROUP, &home(), at(seconds(3)));
-    knowledge.recognize(&object, CLUSTER, false);
-    assert_eq!((knowledge.session_id(&object), knowledge.is_unstarted()), (None, false));
+    observed.polled(sighting, WORK_GROUP, &home(), at(seconds(3)));
+    observed.recognize(&object, CLUSTER, false);
+    assert_eq!((observed.session_id(&object), observed.is_unstarted()), (None, false));
 }
 
 /// Both StartSession and the record name a session that isn't the object's: each is looked at once.
 #[test]
 fn two_foreign_sessions_make_no_tight_loop() {
-    let (mut knowledge, mut object) = (Knowledge { adopted_here: true, ..Knowledge::default() }, object());
+    let (mut observed, mut object) = (Observed { adopted_here: true, ..Observed::default() }, object());
     (object.spec.session_id, object.spec.start) = (None, Some(SessionStart::default()));
     let recorded = AthenaSessionStatus { session_id: Some("another".to_owned()), ..AthenaSessionStatus::default() };
     object.status = Some(recorded);
-    knowledge.starting(at(seconds(0)));
-    knowledge.started(VICTIM.to_owned(), WORK_GROUP);
+    observed.starting(at(seconds(0)));
+    observed.started(VICTIM.to_owned(), WORK_GROUP);
     for id in [VICTIM, "another"] {
-        assert_eq!(knowledge.session_id(&object), Some(id));
+        assert_eq!(observed.session_id(&object), Some(id));
         let status = status(&SessionState::Idle);
         let session = Session { status, work_group: WORK_GROUP.to_owned(), dpu_execution_millis: None };
-        knowledge.described(session, at(seconds(1))).unwrap();
-        knowledge.recognize(&object, CLUSTER, false);
+        observed.described(session, at(seconds(1))).unwrap();
+        observed.recognize(&object, CLUSTER, false);
     }
-    assert_eq!(knowledge.session_id(&object), None);
+    assert_eq!(observed.session_id(&object), None);
 }
 
 // Whatever the answers are.

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use athena_session_operator::athena::port::{CallError, ErrorClass, Operation, SessionState};
-use athena_session_operator::session::knowledge::Knowledge;
+use athena_session_operator::athena::types::{CallError, ErrorClass, Operation, SessionState};
+use athena_session_operator::session::observed::Observed;
 
 use crate::fixtures::{SESSION, TIMING, at, condition, error, minutes, seconds, states};
 use crate::world::{Event, Poller, World, reason};
@@ -173,10 +173,10 @@ fn another_missing_right_is_told_anew_and_the_same_one_isnt() {
         let message = format!("User: {user} is not authorized to perform: {action} on resource: arn:x");
         CallError { message, ..error(Operation::StartSession, ErrorClass::Denied) }
     };
-    let mut knowledge = Knowledge::default();
+    let mut observed = Observed::default();
     let mut told = |error: CallError| {
-        knowledge.failed(error, at(Duration::ZERO), &TIMING, 1.0);
-        knowledge.start.trouble.as_ref().unwrap().error.message.clone()
+        observed.failed(error, at(Duration::ZERO), &TIMING, 1.0);
+        observed.start.trouble.as_ref().unwrap().error.message.clone()
     };
     let first = told(denied("athena:TagResource", "one"));
     assert_eq!(told(denied("athena:TagResource", "two")), first);
@@ -187,14 +187,14 @@ fn another_missing_right_is_told_anew_and_the_same_one_isnt() {
 #[test]
 fn a_request_that_is_refused_in_other_words_is_told_anew() {
     let invalid = |class, words: &str| CallError { message: words.to_owned(), ..error(Operation::StartSession, class) };
-    let mut knowledge = Knowledge::default();
+    let mut observed = Observed::default();
     for (class, words) in [
         (ErrorClass::NotFoundOrInvalid, "not Spark"),
         (ErrorClass::NotFoundOrInvalid, "above the quota"),
         (ErrorClass::NoCapacity, "Maximum allowed sessions"),
     ] {
-        knowledge.failed(invalid(class, words), at(Duration::ZERO), &TIMING, 1.0);
-        let told = &knowledge.start.trouble.as_ref().unwrap().error;
+        observed.failed(invalid(class, words), at(Duration::ZERO), &TIMING, 1.0);
+        let told = &observed.start.trouble.as_ref().unwrap().error;
         assert_eq!((told.class, told.message.as_str()), (class, words));
     }
 }

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use athena_session_operator::api::session::AthenaSession;
-use athena_session_operator::athena::port::{Scope, SessionState};
-use athena_session_operator::session::knowledge::{Knowledge, Now};
+use athena_session_operator::athena::types::{Scope, SessionState};
 use athena_session_operator::session::limits;
+use athena_session_operator::session::observed::{Now, Observed};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::fixtures::{TIMING, at, condition, home, minutes, object, seconds, time, view};
@@ -56,7 +56,7 @@ fn an_end_before_the_start_makes_no_object_expire() {
     world.event(&Event::Becomes(SessionState::Terminated));
     world.truth.said_ended_at = moment("1970-01-01T00:00:00Z");
     world.run_for(minutes(5));
-    assert!(!world.told().contains("Expire"), "{}", world.told());
+    assert!(!world.told().contains("DeleteObject"), "{}", world.told());
     assert!(world.recorded().ended_at.as_ref().unwrap().0 >= at(minutes(59)).wall, "when it was seen");
 }
 
@@ -73,8 +73,8 @@ fn draining() -> AthenaSession {
     object
 }
 
-fn rest(object: &AthenaSession, knowledge: &Knowledge, scope: &Scope, now: Now) -> Duration {
-    limits::grace(&view(object, knowledge, scope, now)).map_or(Duration::ZERO, |grace| grace.rest)
+fn rest(object: &AthenaSession, observed: &Observed, scope: &Scope, now: Now) -> Duration {
+    limits::grace(&view(object, observed, scope, now)).map_or(Duration::ZERO, |grace| grace.rest)
 }
 
 fn about(one: Duration, other: Duration) -> bool {
@@ -86,19 +86,19 @@ fn a_clock_that_is_set_over_a_restart_skips_no_grace_period() {
     for hours in [10, -10] {
         let set = SignedDuration::from_hours(hours);
         let now = |elapsed| Now { wall: at(elapsed).wall.checked_add(set).unwrap(), tick: at(elapsed).tick };
-        let (object, mut knowledge) = (draining(), Knowledge::default());
+        let (object, mut observed) = (draining(), Observed::default());
         // The new process finds it a minute after the end was asked for.
         let unknown = Scope { skew: None, ..home() };
-        knowledge.found(&object, &unknown, now(minutes(6)));
-        assert!(about(rest(&object, &knowledge, &unknown, now(minutes(6))), GRACE), "{hours} h: all of it");
+        observed.found(&object, &unknown, now(minutes(6)));
+        assert!(about(rest(&object, &observed, &unknown, now(minutes(6))), GRACE), "{hours} h: all of it");
         // Athena answers.
         let known = Scope { skew: Some(-set), ..home() };
-        knowledge.found(&object, &known, now(minutes(7)));
-        let left = rest(&object, &knowledge, &known, now(minutes(7)));
+        observed.found(&object, &known, now(minutes(7)));
+        let left = rest(&object, &observed, &known, now(minutes(7)));
         assert!(about(left, GRACE - minutes(2)), "{hours} h: {left:?}");
         // And it goes on as time does.
-        knowledge.found(&object, &known, now(minutes(20)));
-        let left = rest(&object, &knowledge, &known, now(minutes(20)));
+        observed.found(&object, &known, now(minutes(20)));
+        let left = rest(&object, &observed, &known, now(minutes(20)));
         assert!(about(left, GRACE - minutes(15)), "{hours} h: {left:?}");
     }
 }
@@ -106,12 +106,12 @@ fn a_clock_that_is_set_over_a_restart_skips_no_grace_period() {
 /// Athena doesn't answer, or without a date.
 #[test]
 fn without_athenas_clock_a_grace_period_is_counted_by_what_this_process_measures() {
-    let (object, mut knowledge, scope) = (draining(), Knowledge::default(), Scope { skew: None, ..home() });
+    let (object, mut observed, scope) = (draining(), Observed::default(), Scope { skew: None, ..home() });
     let later = |elapsed| Now { wall: at(minutes(900)).wall, tick: at(elapsed).tick };
-    knowledge.found(&object, &scope, later(minutes(6)));
-    let left = rest(&object, &knowledge, &scope, later(minutes(26)));
+    observed.found(&object, &scope, later(minutes(6)));
+    let left = rest(&object, &observed, &scope, later(minutes(26)));
     assert!(about(left, GRACE - minutes(20)), "{left:?}");
-    assert_eq!(rest(&object, &knowledge, &scope, later(minutes(36) + TIMING.changing)), Duration::ZERO);
+    assert_eq!(rest(&object, &observed, &scope, later(minutes(36) + TIMING.changing)), Duration::ZERO);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! How a session is ended: what is written, what is called, and how often.
 
 use athena_session_operator::api::session::{DeletionPolicy, TerminationReason};
-use athena_session_operator::athena::port::{ErrorClass, Operation, SessionState};
+use athena_session_operator::athena::types::{ErrorClass, Operation, SessionState};
 use athena_session_operator::session::decide::Step;
 use jiff::Timestamp;
 
@@ -21,7 +21,7 @@ fn a_deletion_takes_two_writes_and_one_terminate_session() {
     world.event(&Event::Delete);
     world.run_for(minutes(1));
     assert!(world.object.is_none(), "{}", world.told());
-    assert_eq!(words(&world), ["Write", "LetGo"]);
+    assert_eq!(words(&world), ["WriteStatus", "RemoveFinalizer"]);
     assert_eq!(world.count(TERMINATE), 1);
 }
 
@@ -33,7 +33,7 @@ fn a_deletion_in_the_second_of_the_creation_still_ends_the_session() {
     world.ambush.push((1, Event::Delete));
     world.run_for(minutes(1));
     assert!(world.object.is_none());
-    assert_eq!(words(&world), ["AddFinalizer", "Write", "LetGo"]);
+    assert_eq!(words(&world), ["AddFinalizer", "WriteStatus", "RemoveFinalizer"]);
     assert_eq!(world.session, Some(SessionState::Terminated));
 }
 
@@ -219,8 +219,8 @@ fn an_end_isnt_unlearned_by_a_late_answer() {
     let mut world = World::adopted(SessionState::Idle);
     world.event(&Event::Becomes(SessionState::Terminated));
     world.run_for(minutes(2));
-    world.knowledge.looked(crate::fixtures::status(&SessionState::Idle), at(world.elapsed));
-    assert_eq!(world.knowledge.state(), Some(&SessionState::Terminated));
+    world.observed.looked(crate::fixtures::status(&SessionState::Idle), at(world.elapsed));
+    assert_eq!(world.observed.state(), Some(&SessionState::Terminated));
 }
 
 #[test]
@@ -261,7 +261,7 @@ fn an_old_deletion_that_is_only_now_seen_isnt_overdue() {
     world.wait(minutes(60));
     let began = world.elapsed;
     world.run_until(began + minutes(10), |world| world.object.is_none());
-    assert_eq!(words(&world), ["Write", "LetGo"]);
+    assert_eq!(words(&world), ["WriteStatus", "RemoveFinalizer"]);
     assert!(world.elapsed - began < seconds(15), "took {:?}", world.elapsed - began);
 }
 
@@ -286,5 +286,5 @@ fn after_a_restart_a_session_that_is_terminating_isnt_asked_again() {
     world.run_for(minutes(10));
     assert!(world.object.is_none());
     assert_eq!(world.count(TERMINATE), 1);
-    assert_eq!(words(&world), ["Write", "LetGo"]);
+    assert_eq!(words(&world), ["WriteStatus", "RemoveFinalizer"]);
 }

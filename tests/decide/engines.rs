@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use athena_session_operator::api::start::{Classification, EngineConfiguration, StartBounds};
 use athena_session_operator::athena::engine::{Engine, EngineKnowledge};
-use athena_session_operator::athena::port::{CallError, ErrorClass, Operation, SessionState};
+use athena_session_operator::athena::types::{CallError, ErrorClass, Operation, SessionState};
 use kube::core::Duration as Asked;
 
 use crate::fixtures::{condition, error, minutes, seconds};

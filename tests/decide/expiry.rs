@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use athena_session_operator::api::slim::TRACKED_BY;
-use athena_session_operator::athena::port::{Operation, SessionState};
+use athena_session_operator::athena::types::{Operation, SessionState};
 
 use crate::fixtures::{condition, minutes, seconds};
 use crate::world::{Event, Forgery, World};
@@ -61,7 +61,7 @@ fn an_object_whose_session_lives_stays_whatever_is_recorded() {
     world.event(&Event::Forge(Forgery::Ended));
     world.event(&Event::Restart);
     world.run_for(minutes(30));
-    assert!(world.object.is_some() && !world.told().contains("Expire"), "{}", world.told());
+    assert!(world.object.is_some() && !world.told().contains("DeleteObject"), "{}", world.told());
     assert_eq!(world.session, Some(SessionState::Idle));
 }
 
@@ -96,7 +96,7 @@ fn a_right_that_is_missing_is_told_and_the_note_goes_with_the_cause() {
     assert_eq!(message.matches("ttlAfterEnded").count(), 1, "{message}");
     world.forget_the_past();
     world.run_for(minutes(20));
-    assert!(world.writes.is_empty() && world.told().matches("Expire").count() <= 21, "{}", world.told());
+    assert!(world.writes.is_empty() && world.told().matches("DeleteObject").count() <= 21, "{}", world.told());
     world.beside.is_forbidden = false;
     assert!(until_gone(&mut world, minutes(2)));
 }

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use athena_session_operator::api::FINALIZER;
 use athena_session_operator::api::session::{AthenaSession, AthenaSessionSpec, AthenaSessionStatus};
 use athena_session_operator::athena::informer::full_list::{Found, FullList};
-use athena_session_operator::athena::port::{Account, Scope};
-use athena_session_operator::athena::port::{CallError, ErrorClass, Operation, SessionState, SessionStatus};
-use athena_session_operator::session::knowledge::{Knowledge, Now};
+use athena_session_operator::athena::types::{Account, Scope};
+use athena_session_operator::athena::types::{CallError, ErrorClass, Operation, SessionState, SessionStatus};
+use athena_session_operator::session::observed::{Now, Observed};
 use athena_session_operator::session::view::View;
 use athena_session_operator::timing::Timing;
 use athena_session_operator::work_group::terms::{Claim, Terms};
@@ -158,13 +158,13 @@ pub fn claim(uid: &str) -> Claim {
 }
 
 /// A view without an AthenaWorkGroup and without a poller.
-pub fn view<'a>(object: &'a AthenaSession, knowledge: &'a Knowledge, scope: &'a Scope, now: Now) -> View<'a> {
+pub fn view<'a>(object: &'a AthenaSession, observed: &'a Observed, scope: &'a Scope, now: Now) -> View<'a> {
     static TERMS: LazyLock<Terms> = LazyLock::new(Terms::default);
     View {
         object,
         began: now.tick,
         fresh: true,
-        knowledge,
+        observed,
         terms: &TERMS,
         polled: false,
         sweep_took: Duration::ZERO,

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use athena_session_operator::api::FINALIZER;
 use athena_session_operator::api::session::DeletionPolicy;
-use athena_session_operator::athena::port::{ErrorClass, Operation, SessionState};
+use athena_session_operator::athena::types::{ErrorClass, Operation, SessionState};
 use athena_session_operator::session::decide::{Step, decide};
-use athena_session_operator::session::knowledge::Knowledge;
 use athena_session_operator::session::notice::Severity;
+use athena_session_operator::session::observed::Observed;
 use athena_session_operator::session::view::{Evidence, Proof, View};
 use athena_session_operator::work_group::terms::{Refusal, Terms};
 
@@ -27,7 +27,7 @@ fn never_granted(session: SessionState, refusal: &Event, planted: bool) -> World
     refuse(&mut world);
     world.event(refusal);
     world.around.was_granted = false;
-    world.knowledge = Knowledge::default();
+    world.observed = Observed::default();
     world.object.as_mut().unwrap().metadata.finalizers = planted.then(|| vec![FINALIZER.to_owned()]);
     world
 }
@@ -95,13 +95,13 @@ fn what_is_missing_next_may_arrive_as_well() {
 fn a_clock_that_jumps_back_makes_nobody_write_again_and_again() {
     let mut object = object();
     object.metadata.finalizers = None;
-    let (knowledge, scope) = (Knowledge::default(), home());
+    let (observed, scope) = (Observed::default(), home());
     let terms =
         Terms { reference: Some("spark".to_owned()), refusal: Some(Refusal::NamespaceNotAllowed), ..Terms::default() };
     let mut writes = 0;
     for second in [1000, 1001, 10, 11, 50, 100, 2000, 2001, 5, 6] {
         let now = at(seconds(second));
-        let step = decide(&View { terms: &terms, ..view(&object, &knowledge, &scope, now) });
+        let step = decide(&View { terms: &terms, ..view(&object, &observed, &scope, now) });
         if let Step::WriteStatus { status, .. } = step {
             writes += 1;
             object.status = Some(*status);
@@ -241,13 +241,13 @@ fn a_disputed_work_group_proves_no_absence() {
     object.status = Some(recorded_as(&SessionState::Idle));
     object.status.as_mut().unwrap().work_group = Some("of-others".to_owned());
     let terms = Terms { work_group: Some(crate::fixtures::WORK_GROUP.to_owned()), ..Terms::default() };
-    let mut knowledge = Knowledge::default();
+    let mut observed = Observed::default();
     for second in [0, 70] {
         let missing = error(Operation::GetSession, ErrorClass::NotFoundOrInvalid);
-        knowledge.failed(missing, at(seconds(second)), &TIMING, 1.0);
+        observed.failed(missing, at(seconds(second)), &TIMING, 1.0);
     }
     let scope = home();
-    let view = View { terms: &terms, ..view(&object, &knowledge, &scope, at(seconds(71))) };
+    let view = View { terms: &terms, ..view(&object, &observed, &scope, at(seconds(71))) };
     assert_eq!(view.evidence(), Evidence::Missing(Proof::NotToBeHad));
 }
 

@@ -6,7 +6,7 @@ use athena_session_operator::api::PAUSED;
 use athena_session_operator::api::session::{AthenaSession, AthenaSessionSpec};
 use athena_session_operator::api::work_group::{AthenaWorkGroup, AthenaWorkGroupSpec, AthenaWorkGroupStatus};
 use athena_session_operator::athena::informer::Census;
-use athena_session_operator::athena::port::{Account, ErrorClass, Operation, Scope};
+use athena_session_operator::athena::types::{Account, ErrorClass, Operation, Scope};
 use athena_session_operator::session::notice::Notice;
 use athena_session_operator::work_group::status::{GroupView, Holders, due, only_counts_differ, rates_in_words};
 use serde_json::json;

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use athena_session_operator::api::session::DeletionPolicy;
-use athena_session_operator::athena::port::SessionState;
+use athena_session_operator::athena::types::SessionState;
 use athena_session_operator::work_group::terms::Brake;
 use jiff::SignedDuration;
 use proptest::prelude::*;

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use athena_session_operator::api::session::{DeletionPolicy, TerminationReason};
-use athena_session_operator::athena::port::{ErrorClass, Operation, SessionState};
+use athena_session_operator::athena::types::{ErrorClass, Operation, SessionState};
 use athena_session_operator::work_group::terms::Brake;
 use jiff::SignedDuration;
 
@@ -125,7 +125,7 @@ fn limits_cost_no_calls_until_they_are_due_and_two_writes_then() {
     assert_eq!((limited.count(LOOK), limited.writes.len()), (plain.count(LOOK), 0));
     limited.forget_the_past();
     limited.run_until(minutes(240), |world| world.count(TERMINATE) == 1);
-    assert_eq!(words(&limited), ["Write", "Write"], "why, and then that Athena is at it");
+    assert_eq!(words(&limited), ["WriteStatus", "WriteStatus"], "why, and then that Athena is at it");
     assert!(limited.told().contains("Look Write Terminate"), "{}", limited.told());
 }
 
@@ -265,7 +265,7 @@ fn a_busy_session_may_finish_and_is_ended_as_soon_as_it_has() {
         assert!(message.contains(&(since + minutes(10)).to_string()), "{message}");
         assert_eq!(condition(world.recorded(), "Active").unwrap().status, "False");
         world.run_for(minutes(8));
-        assert_eq!((words(&world), world.count(TERMINATE)), (vec!["Write".to_owned()], 0), "{event:?}");
+        assert_eq!((words(&world), world.count(TERMINATE)), (vec!["WriteStatus".to_owned()], 0), "{event:?}");
         world.event(&Event::Becomes(SessionState::Idle));
         let finished = world.elapsed;
         world.run_for(seconds(20));
@@ -308,7 +308,7 @@ fn only_a_busy_session_is_waited_for() {
         let mut world = with(state.clone(), &[Event::SetGrace(Some(minutes(10))), Event::Delete]);
         world.run_for(minutes(1));
         assert!(world.object.is_none(), "{state}");
-        assert_eq!(words(&world), ["Write", "LetGo"], "{state}");
+        assert_eq!(words(&world), ["WriteStatus", "RemoveFinalizer"], "{state}");
     }
 }
 
@@ -456,7 +456,7 @@ fn retain_lets_a_draining_object_go() {
 fn without_a_grace_period_nothing_waits() {
     let mut world = with(SessionState::Busy, &[Event::Delete]);
     world.run_for(minutes(1));
-    assert_eq!((words(&world), world.count(TERMINATE)), (vec!["Write".to_owned(), "LetGo".to_owned()], 1));
+    assert_eq!((words(&world), world.count(TERMINATE)), (vec!["WriteStatus".to_owned(), "RemoveFinalizer".to_owned()], 1));
 }
 
 /// It was seen IDLE a moment ago, and went to work since.

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use athena_session_operator::api::start::SessionStart;
 use athena_session_operator::athena::informer::full_list::{Found, Shown, Sought, Wanted};
-use athena_session_operator::athena::port::{ErrorClass, Operation, Scope, SessionState};
+use athena_session_operator::athena::types::{ErrorClass, Operation, Scope, SessionState};
 use athena_session_operator::session::decide::Step;
-use athena_session_operator::session::knowledge::Knowledge;
+use athena_session_operator::session::observed::Observed;
 use proptest::prelude::*;
 
 use crate::fixtures::{
@@ -43,10 +43,10 @@ fn what() -> impl Strategy<Value = What> {
 }
 
 /// The object as an earlier process left it.
-fn found(knowledge: &mut Knowledge, scope: &Scope, now: Duration) {
+fn found(observed: &mut Observed, scope: &Scope, now: Duration) {
     let mut object = object();
     (object.spec.session_id, object.spec.start) = (None, Some(SessionStart::default()));
-    knowledge.found(&object, scope, at(now));
+    observed.found(&object, scope, at(now));
 }
 
 proptest! {
@@ -58,44 +58,44 @@ proptest! {
     ) {
         // Later than the oldest list can have begun.
         let (mut now, mut scope) = (seconds(1_000), home());
-        let mut knowledge = Knowledge::default();
-        found(&mut knowledge, &scope, now);
+        let mut observed = Observed::default();
+        found(&mut observed, &scope, now);
         let mut proven_from = now;
         let mut proofs: Vec<Duration> = Vec::new();
         for (gap, what) in story {
             now += seconds(gap);
-            found(&mut knowledge, &scope, now);
+            found(&mut observed, &scope, now);
             match what {
                 What::Call(class, takes) => {
-                    knowledge.starting(at(now));
+                    observed.starting(at(now));
                     now += seconds(takes);
-                    knowledge.failed(error(Operation::StartSession, class), at(now), &TIMING, 1.0);
+                    observed.failed(error(Operation::StartSession, class), at(now), &TIMING, 1.0);
                     proven_from = now;
                     proofs.clear();
                 }
                 What::Restart => {
-                    knowledge = Knowledge::default();
-                    found(&mut knowledge, &scope, now);
+                    observed = Observed::default();
+                    found(&mut observed, &scope, now);
                     proven_from = now;
                     proofs.clear();
                 }
                 What::List(age) => {
                     let began = now - seconds(age);
-                    knowledge.listed(&wanted(), lacking(at(began), at(now)), &scope, at(now), &TIMING);
+                    observed.listed(&wanted(), lacking(at(began), at(now)), &scope, at(now), &TIMING);
                     if began >= proven_from && scope.since.is_none_or(|since| at(began).tick >= since) {
                         proofs.push(began);
                     }
                 }
                 What::Moves => {
                     scope.since = Some(at(now).tick);
-                    found(&mut knowledge, &scope, now);
+                    found(&mut observed, &scope, now);
                     // A list of this very moment counts as one of the new account.
                     if proofs.first().is_some_and(|first| *first < now) {
                         proofs.clear();
                     }
                 }
             }
-            let unlisted = knowledge.start.unlisted;
+            let unlisted = observed.start.unlisted;
             prop_assert_eq!(unlisted.is_some(), !proofs.is_empty(), "{:?}", proofs);
             if let Some((first, last)) = unlisted {
                 prop_assert!(at(proven_from).tick <= first && first <= last);
@@ -105,7 +105,7 @@ proptest! {
             let are_apart = proofs.iter().any(|began| *began >= first + TIMING.quiet());
             // What was proven before the account changed was proven all the same.
             let has_moved = scope.since.is_some_and(|since| since >= at(proven_from).tick);
-            prop_assert!(has_moved || knowledge.is_unstarted() == are_apart, "{:?}", proofs);
+            prop_assert!(has_moved || observed.is_unstarted() == are_apart, "{:?}", proofs);
         }
     }
 }
@@ -118,7 +118,7 @@ fn an_object_waits_for_a_list_that_began_after_its_last_call() {
     world.faults.push_back(Fault::Late);
     world.run_for(seconds(25));
     assert_eq!(world.count(Operation::StartSession), 1, "{}", world.told());
-    assert!(world.knowledge.start.unlisted.is_none());
+    assert!(world.observed.start.unlisted.is_none());
     world.run_for(minutes(3));
     assert_eq!(world.recorded().session_id.as_deref(), Some(SESSION));
     assert_eq!((world.breach.as_deref(), world.starts.started_by.as_deref()), (None, Some("uid-1")));
@@ -148,7 +148,7 @@ fn an_object_that_waits_for_a_list_says_where_it_stands() {
     world.event(&Event::Restart);
     world.event(&Event::Delete);
     world.run_for(minutes(5));
-    let asks = world.steps.iter().filter(|step| matches!(step, Step::Find { .. })).count();
+    let asks = world.steps.iter().filter(|step| matches!(step, Step::ListSessions { .. })).count();
     assert!((1..=10).contains(&asks), "{asks}");
     assert_eq!(reason(&world), "Terminating");
     assert_eq!((world.writes.len(), world.count(Operation::ListSessions)), (1, 0));
@@ -159,11 +159,11 @@ fn an_object_that_waits_for_a_list_says_where_it_stands() {
 fn a_mark_from_another_account_counts_for_nothing() {
     for (since, is_ours) in [(None, true), (Some(90), true), (Some(110), false)] {
         let scope = Scope { since: since.map(|since| at(seconds(since)).tick), ..home() };
-        let mut knowledge = Knowledge::default();
-        found(&mut knowledge, &scope, seconds(1));
+        let mut observed = Observed::default();
+        found(&mut observed, &scope, seconds(1));
         let shown = Shown { id: SESSION.to_owned(), status: status(&SessionState::Idle), at: at(seconds(100)).tick };
-        knowledge.listed(&wanted(), Found::Shown(shown), &scope, at(seconds(120)), &TIMING);
-        assert_eq!(knowledge.start.id.is_some(), is_ours, "{since:?}");
+        observed.listed(&wanted(), Found::Shown(shown), &scope, at(seconds(120)), &TIMING);
+        assert_eq!(observed.start.id.is_some(), is_ours, "{since:?}");
     }
 }
 

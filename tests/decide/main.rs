@@ -1,4 +1,4 @@
-//! The pure core (decide, knowledge, status), without Kubernetes, Athena or a clock.
+//! The pure core (decide, observed, status), without Kubernetes, Athena or a clock.
 //!
 //! - [`table`]: one decision for every combination of what can be known and asked, against the
 //!   design's rules; and a table to read.

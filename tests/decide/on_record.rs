@@ -5,7 +5,7 @@ use athena_session_operator::api::RESTORED;
 use athena_session_operator::api::reason::Reason;
 use athena_session_operator::api::session::{AthenaSessionStatus, PublishTo};
 use athena_session_operator::athena::engine::{Engine, EngineKnowledge};
-use athena_session_operator::athena::port::{ErrorClass, Operation, SessionState};
+use athena_session_operator::athena::types::{ErrorClass, Operation, SessionState};
 use athena_session_operator::session::decide::Step;
 use athena_session_operator::work_group::terms::{Brake, Crowd};
 

@@ -1,8 +1,8 @@
 //! A session that two objects name belongs to one of them.
 
-use athena_session_operator::athena::port::SessionState;
+use athena_session_operator::athena::types::SessionState;
 use athena_session_operator::session::decide::{Step, decide};
-use athena_session_operator::session::knowledge::{Knowledge, OwnerRead};
+use athena_session_operator::session::observed::{Observed, OwnerRead};
 use athena_session_operator::session::view::{PASS, View};
 use athena_session_operator::work_group::terms::Terms;
 
@@ -85,12 +85,12 @@ fn the_owner_is_read_again_when_that_is_long_ago_or_of_another() {
     let now = at(minutes(10));
     let step = |uid: &str, ago, stands| {
         let read = OwnerRead { uid: uid.to_owned(), at: at(minutes(10) - ago).tick, stands };
-        let knowledge = Knowledge { owner: Some(Box::new(read)), ..Knowledge::default() };
+        let observed = Observed { owner: Some(Box::new(read)), ..Observed::default() };
         let scope = home();
-        decide(&View { terms: &terms, ..view(&object, &knowledge, &scope, now) })
+        decide(&View { terms: &terms, ..view(&object, &observed, &scope, now) })
     };
-    let confirms = |step| matches!(step, Step::ConfirmOwner { .. });
-    assert!(matches!(step("older", PASS, true), Step::LetGo { .. }));
+    let confirms = |step| matches!(step, Step::GetOwner { .. });
+    assert!(matches!(step("older", PASS, true), Step::RemoveFinalizer { .. }));
     assert!(confirms(step("older", PASS + seconds(1), true)));
     assert!(confirms(step("another", seconds(1), true)));
     assert!(!confirms(step("older", seconds(1), false)));

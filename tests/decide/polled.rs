@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use athena_session_operator::api::condition;
 use athena_session_operator::api::session::{AthenaSession, AthenaSessionStatus, TerminationReason};
-use athena_session_operator::athena::port::{ErrorClass, Operation, Polled, Scope, SessionState, Source};
+use athena_session_operator::athena::types::{ErrorClass, Operation, Polled, Scope, SessionState, Source};
 use athena_session_operator::session::decide::{Prolonged, Step, decide, prolonged_by_sights};
-use athena_session_operator::session::knowledge::{Described, Knowledge};
+use athena_session_operator::session::observed::{Described, Observed};
 use athena_session_operator::session::view::{Interest, View};
 use athena_session_operator::work_group::terms::Terms;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -22,10 +22,10 @@ fn polled(session: SessionState, poller: Poller) -> World {
     world
 }
 
-fn show(knowledge: &mut Knowledge, state: &SessionState, seen_at: u64, now: u64) {
+fn show(observed: &mut Observed, state: &SessionState, seen_at: u64, now: u64) {
     let status = status(state);
     let polled = Polled::Seen { status: &status, at: at(seconds(seen_at)).tick, source: Source::List };
-    knowledge.polled(polled, WORK_GROUP, &home(), at(seconds(now)));
+    observed.polled(polled, WORK_GROUP, &home(), at(seconds(now)));
 }
 
 #[test]
@@ -95,16 +95,16 @@ fn after_an_outage_what_the_poller_shows_is_told_within_seconds() {
 #[test]
 fn a_sighting_that_doesnt_count_isnt_waited_for_either() {
     let scope = Scope { since: Some(at(seconds(100)).tick), ..home() };
-    let (mut knowledge, object) = (Knowledge::default(), object());
+    let (mut observed, object) = (Observed::default(), object());
     let ended = status(&SessionState::Terminated);
     for second in [200, 230, 261] {
         let now = at(seconds(second));
         // From before the account was known.
         let polled = Polled::Seen { status: &ended, at: at(seconds(50)).tick, source: Source::List };
-        knowledge.polled(polled, WORK_GROUP, &scope, now);
-        let view = View { polled: true, ..view(&object, &knowledge, &scope, now) };
+        observed.polled(polled, WORK_GROUP, &scope, now);
+        let view = View { polled: true, ..view(&object, &observed, &scope, now) };
         let step = decide(&view);
-        let asks = step == Step::Describe;
+        let asks = step == Step::GetSession;
         assert_eq!(asks, second == 261, "{step:?} after {second}");
     }
 }
@@ -147,29 +147,29 @@ fn a_list_that_lags_takes_no_end_back_and_calls_for_none_twice() {
 
 #[test]
 fn what_was_seen_later_isnt_taken_back() {
-    let mut knowledge = Knowledge::default();
-    show(&mut knowledge, &SessionState::Busy, 10, 11);
-    show(&mut knowledge, &SessionState::Idle, 9, 12);
-    assert_eq!(knowledge.state(), Some(&SessionState::Busy));
+    let mut observed = Observed::default();
+    show(&mut observed, &SessionState::Busy, 10, 11);
+    show(&mut observed, &SessionState::Idle, 9, 12);
+    assert_eq!(observed.state(), Some(&SessionState::Busy));
     // Nor is an absence, by what was seen before it.
     let missing = error(Operation::GetSessionStatus, ErrorClass::NotFoundOrInvalid);
-    knowledge.failed(missing, at(seconds(20)), &TIMING, 1.0);
-    show(&mut knowledge, &SessionState::Idle, 20, 21);
-    assert!(knowledge.absence.is_some());
-    show(&mut knowledge, &SessionState::Idle, 21, 22);
-    assert!(knowledge.absence.is_none());
+    observed.failed(missing, at(seconds(20)), &TIMING, 1.0);
+    show(&mut observed, &SessionState::Idle, 20, 21);
+    assert!(observed.absence.is_some());
+    show(&mut observed, &SessionState::Idle, 21, 22);
+    assert!(observed.absence.is_none());
 }
 
 /// A poll that was sent before TerminateSession answered, and saw the end: the poller won't ask again.
 #[test]
 fn an_end_is_true_however_late_it_is_told() {
-    let mut knowledge = Knowledge::default();
-    show(&mut knowledge, &SessionState::Busy, 10, 10);
-    knowledge.terminate_accepted(TerminationReason::ObjectDeleted, Some(SessionState::Terminating), at(seconds(20)));
-    show(&mut knowledge, &SessionState::Terminated, 19, 21);
-    assert_eq!(knowledge.state(), Some(&SessionState::Terminated));
-    show(&mut knowledge, &SessionState::Idle, 30, 31);
-    assert_eq!(knowledge.state(), Some(&SessionState::Terminated));
+    let mut observed = Observed::default();
+    show(&mut observed, &SessionState::Busy, 10, 10);
+    observed.terminate_accepted(TerminationReason::ObjectDeleted, Some(SessionState::Terminating), at(seconds(20)));
+    show(&mut observed, &SessionState::Terminated, 19, 21);
+    assert_eq!(observed.state(), Some(&SessionState::Terminated));
+    show(&mut observed, &SessionState::Idle, 30, 31);
+    assert_eq!(observed.state(), Some(&SessionState::Terminated));
 }
 
 #[test]
@@ -178,26 +178,26 @@ fn the_poller_is_asked_only_on_behalf_of_what_may_know() {
     adopted.status = Some(recorded_as(&SessionState::Idle));
     let mut unheld = object();
     unheld.metadata.finalizers = None;
-    let mut knowledge = Knowledge::default();
-    let interest = |object: &AthenaSession, knowledge: &Knowledge, terms: &Terms| {
+    let mut observed = Observed::default();
+    let interest = |object: &AthenaSession, observed: &Observed, terms: &Terms| {
         let scope = home();
-        View { terms, polled: true, ..view(object, knowledge, &scope, at(minutes(1))) }.interest()
+        View { terms, polled: true, ..view(object, observed, &scope, at(minutes(1))) }.interest()
     };
     let refused = |refusal| Terms { reference: Some("spark".to_owned()), refusal: Some(refusal), ..Terms::default() };
     use athena_session_operator::work_group::terms::Refusal::*;
     let granted = Terms { work_group: Some(WORK_GROUP.to_owned()), ..Terms::default() };
-    assert_eq!(interest(&object(), &knowledge, &granted), Some(Interest::FirstSight));
-    assert_eq!(interest(&unheld, &knowledge, &granted), None);
-    assert_eq!(interest(&object(), &knowledge, &refused(NamespaceNotAllowed)), None, "it never had a grant");
-    assert_eq!(interest(&adopted, &knowledge, &refused(NamespaceNotAllowed)), Some(Interest::FirstSight));
-    assert_eq!(interest(&adopted, &knowledge, &refused(WorkGroupNotFound)), None);
-    show(&mut knowledge, &SessionState::Idle, 50, 51);
-    assert_eq!(interest(&adopted, &knowledge, &granted), Some(Interest::Steady));
-    show(&mut knowledge, &SessionState::Creating, 52, 53);
-    assert_eq!(interest(&adopted, &knowledge, &granted), Some(Interest::Changing));
+    assert_eq!(interest(&object(), &observed, &granted), Some(Interest::FirstSight));
+    assert_eq!(interest(&unheld, &observed, &granted), None);
+    assert_eq!(interest(&object(), &observed, &refused(NamespaceNotAllowed)), None, "it never had a grant");
+    assert_eq!(interest(&adopted, &observed, &refused(NamespaceNotAllowed)), Some(Interest::FirstSight));
+    assert_eq!(interest(&adopted, &observed, &refused(WorkGroupNotFound)), None);
+    show(&mut observed, &SessionState::Idle, 50, 51);
+    assert_eq!(interest(&adopted, &observed, &granted), Some(Interest::Steady));
+    show(&mut observed, &SessionState::Creating, 52, 53);
+    assert_eq!(interest(&adopted, &observed, &granted), Some(Interest::Changing));
     let mut deleted = adopted.clone();
     deleted.metadata.deletion_timestamp = Some(condition::time(at(seconds(50)).wall));
-    assert_eq!(interest(&deleted, &knowledge, &granted), Some(Interest::Ending));
+    assert_eq!(interest(&deleted, &observed, &granted), Some(Interest::Ending));
     // An end that is overdue isn't urgent any more: its calls don't go before others.
     deleted.status.as_mut().unwrap().conditions = vec![Condition {
         type_: "Ready".to_owned(),
@@ -207,30 +207,30 @@ fn the_poller_is_asked_only_on_behalf_of_what_may_know() {
         observed_generation: None,
         last_transition_time: condition::time(at(seconds(50)).wall),
     }];
-    assert_eq!(interest(&deleted, &knowledge, &granted), Some(Interest::Steady));
+    assert_eq!(interest(&deleted, &observed, &granted), Some(Interest::Steady));
     let foreign = Terms { work_group: Some("of-others".to_owned()), ..Terms::default() };
-    assert_eq!(interest(&adopted, &knowledge, &foreign), None);
+    assert_eq!(interest(&adopted, &observed, &foreign), None);
     let owned = Terms { owner: Some(crate::fixtures::claim("older")), ..granted };
-    assert_eq!(interest(&adopted, &knowledge, &owned), None);
+    assert_eq!(interest(&adopted, &observed, &owned), None);
 }
 
 /// Otherwise each of a hundred thousand objects would make a call of its own.
 #[test]
 fn an_object_leaves_a_slow_poller_three_times_what_a_sweep_takes() {
     for (second, looks) in [(899, false), (900, true)] {
-        let mut knowledge = Knowledge { described: Described::Yes, ..Knowledge::default() };
-        show(&mut knowledge, &SessionState::Idle, 0, 0);
+        let mut observed = Observed { described: Described::Yes, ..Observed::default() };
+        show(&mut observed, &SessionState::Idle, 0, 0);
         let (mut object, scope) = (object(), home());
-        if let Step::WriteStatus { status, .. } = decide(&view(&object, &knowledge, &scope, at(seconds(0)))) {
+        if let Step::WriteStatus { status, .. } = decide(&view(&object, &observed, &scope, at(seconds(0)))) {
             object.status = Some(*status);
         }
         let now = at(seconds(second));
         let step = decide(&View {
             polled: true,
             sweep_took: Duration::from_secs(300),
-            ..view(&object, &knowledge, &scope, now)
+            ..view(&object, &observed, &scope, now)
         });
-        assert_eq!(step == Step::Look, looks, "after {second} s: {step:?}");
+        assert_eq!(step == Step::GetSessionStatus, looks, "after {second} s: {step:?}");
     }
 }
 
@@ -241,15 +241,19 @@ fn the_poller_gets_time_before_the_object_looks_for_itself() {
         for is_polled in [false, true] {
             let due = if is_polled { polled } else { alone };
             for (second, looks) in [(due - 1, false), (due, true)] {
-                let mut knowledge = Knowledge { described: Described::Yes, ..Knowledge::default() };
-                show(&mut knowledge, &state, 0, 0);
+                let mut observed = Observed { described: Described::Yes, ..Observed::default() };
+                show(&mut observed, &state, 0, 0);
                 let (mut object, scope, now) = (object(), home(), at(seconds(second)));
                 // All that is to be written is.
-                if let Step::WriteStatus { status, .. } = decide(&view(&object, &knowledge, &scope, at(seconds(0)))) {
+                if let Step::WriteStatus { status, .. } = decide(&view(&object, &observed, &scope, at(seconds(0)))) {
                     object.status = Some(*status);
                 }
-                let step = decide(&View { polled: is_polled, ..view(&object, &knowledge, &scope, now) });
-                assert_eq!(step == Step::Look, looks, "{state} after {second} s, polled {is_polled}: {step:?}");
+                let step = decide(&View { polled: is_polled, ..view(&object, &observed, &scope, now) });
+                assert_eq!(
+                    step == Step::GetSessionStatus,
+                    looks,
+                    "{state} after {second} s, polled {is_polled}: {step:?}"
+                );
             }
         }
     }
@@ -259,15 +263,15 @@ fn the_poller_gets_time_before_the_object_looks_for_itself() {
 #[test]
 fn sights_prolong_only_a_wait_for_sights() {
     let waits = |change: fn(&mut AthenaSession), is_polled: bool| {
-        let mut knowledge = Knowledge { described: Described::Yes, ..Knowledge::default() };
-        show(&mut knowledge, &SessionState::Idle, 0, 0);
+        let mut observed = Observed { described: Described::Yes, ..Observed::default() };
+        show(&mut observed, &SessionState::Idle, 0, 0);
         let (mut object, scope, now) = (object(), home(), at(seconds(0)));
         change(&mut object);
         // All that is to be written is.
-        if let Step::WriteStatus { status, .. } = decide(&view(&object, &knowledge, &scope, now)) {
+        if let Step::WriteStatus { status, .. } = decide(&view(&object, &observed, &scope, now)) {
             object.status = Some(*status);
         }
-        let view = View { polled: is_polled, ..view(&object, &knowledge, &scope, now) };
+        let view = View { polled: is_polled, ..view(&object, &observed, &scope, now) };
         let Step::Wait(after) = decide(&view) else { panic!("it doesn't wait") };
         prolonged_by_sights(&view, after)
     };
@@ -283,24 +287,24 @@ fn sights_prolong_only_a_wait_for_sights() {
 /// The condition told of it for up to three intervals, though the poller had shown the session meanwhile.
 #[test]
 fn throttling_is_told_no_longer_than_until_the_poller_shows_the_session() {
-    let mut knowledge = Knowledge { described: Described::Yes, ..Knowledge::default() };
-    show(&mut knowledge, &SessionState::Idle, 0, 0);
+    let mut observed = Observed { described: Described::Yes, ..Observed::default() };
+    show(&mut observed, &SessionState::Idle, 0, 0);
     for second in [10, 11, 12] {
         let throttled = error(Operation::GetSessionStatus, ErrorClass::Throttled);
-        knowledge.failed(throttled, at(seconds(second)), &TIMING, 1.0);
+        observed.failed(throttled, at(seconds(second)), &TIMING, 1.0);
     }
     let (mut object, scope) = (object(), home());
-    let step = |object: &AthenaSession, knowledge: &Knowledge, second| {
-        decide(&View { polled: true, ..view(object, knowledge, &scope, at(seconds(second))) })
+    let step = |object: &AthenaSession, observed: &Observed, second| {
+        decide(&View { polled: true, ..view(object, observed, &scope, at(seconds(second))) })
     };
     let reason = |status: &AthenaSessionStatus| crate::fixtures::condition(status, "Ready").unwrap().reason.clone();
-    let Step::WriteStatus { status, .. } = step(&object, &knowledge, 13) else { panic!("it is told") };
+    let Step::WriteStatus { status, .. } = step(&object, &observed, 13) else { panic!("it is told") };
     assert_eq!(reason(&status), "Throttled");
     object.status = Some(*status);
-    let Step::Wait(Some(wait)) = step(&object, &knowledge, 13) else { panic!("no call is made") };
+    let Step::Wait(Some(wait)) = step(&object, &observed, 13) else { panic!("no call is made") };
     let second = 13 + wait.as_secs();
     assert!(second <= 62, "a poll interval after the session was shown: {wait:?}");
-    show(&mut knowledge, &SessionState::Idle, 60, second);
-    let Step::WriteStatus { status, .. } = step(&object, &knowledge, second) else { panic!("it is told no more") };
+    show(&mut observed, &SessionState::Idle, 60, second);
+    let Step::WriteStatus { status, .. } = step(&object, &observed, second) else { panic!("it is told no more") };
     assert_eq!(reason(&status), "Running");
 }

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use athena_session_operator::athena::informer::full_list::{Found, Shown, Sought, Wanted};
-use athena_session_operator::athena::port::Scope;
-use athena_session_operator::athena::port::{ErrorClass, Operation, Session, SessionState};
+use athena_session_operator::athena::types::Scope;
+use athena_session_operator::athena::types::{ErrorClass, Operation, Session, SessionState};
 use athena_session_operator::session::decide::{Step, decide};
-use athena_session_operator::session::knowledge::Knowledge;
+use athena_session_operator::session::observed::Observed;
 use athena_session_operator::session::view::Evidence;
 
 use crate::fixtures::{
@@ -86,17 +86,17 @@ fn answers_from_another_account_end_nothing() {
 /// STS is asked after the listing too.
 #[test]
 fn the_account_is_confirmed_after_the_listing() {
-    let mut knowledge = Knowledge::default();
+    let mut observed = Observed::default();
     let idle = status(&SessionState::Idle);
-    knowledge
+    observed
         .described(
             Session { status: idle, work_group: WORK_GROUP.to_owned(), dpu_execution_millis: None },
             at(seconds(0)),
         )
         .unwrap();
-    knowledge.answered_in(&home());
+    observed.answered_in(&home());
     for second in [10, 70] {
-        knowledge.failed(
+        observed.failed(
             error(Operation::GetSessionStatus, ErrorClass::NotFoundOrInvalid),
             at(seconds(second)),
             &TIMING,
@@ -105,10 +105,10 @@ fn the_account_is_confirmed_after_the_listing() {
     }
     // The periodic GetCallerIdentity; then the credentials change, and the listing is that of another account.
     let scope = Scope { confirmed_at: Some(at(seconds(71)).tick), ..home() };
-    knowledge.listed(&wanted(), lacking(at(seconds(72)), at(seconds(75))), &scope, at(seconds(75)), &TIMING);
+    observed.listed(&wanted(), lacking(at(seconds(72)), at(seconds(75))), &scope, at(seconds(75)), &TIMING);
     let mut object = object();
     object.status = Some(recorded_as(&SessionState::Idle));
-    let view = view(&object, &knowledge, &scope, at(seconds(76)));
+    let view = view(&object, &observed, &scope, at(seconds(76)));
     assert_ne!(view.evidence(), Evidence::Absent);
 }
 
@@ -151,14 +151,14 @@ fn the_end_is_noticed_as_fast_after_an_old_trouble_with_listing() {
 #[test]
 fn a_list_counts_only_if_it_was_begun_after_the_last_answer() {
     for (began, counts) in [(70, false), (100, true), (101, true)] {
-        let mut knowledge = Knowledge::default();
+        let mut observed = Observed::default();
         let missing = error(Operation::GetSessionStatus, ErrorClass::NotFoundOrInvalid);
         for second in [10, 70, 100] {
-            knowledge.failed(missing.clone(), at(seconds(second)), &TIMING, 1.0);
+            observed.failed(missing.clone(), at(seconds(second)), &TIMING, 1.0);
         }
         let list = lacking(at(seconds(began)), at(seconds(120)));
-        knowledge.listed(&wanted(), list, &home(), at(seconds(120)), &TIMING);
-        assert_eq!(knowledge.absence.unwrap().unlisted_at.is_some(), counts, "begun after {began} s");
+        observed.listed(&wanted(), list, &home(), at(seconds(120)), &TIMING);
+        assert_eq!(observed.absence.unwrap().unlisted_at.is_some(), counts, "begun after {began} s");
     }
 }
 
@@ -166,15 +166,15 @@ fn a_list_counts_only_if_it_was_begun_after_the_last_answer() {
 #[test]
 fn a_page_that_is_older_than_the_last_answer_brings_no_session_back() {
     for (sent, is_back) in [(50, false), (71, true)] {
-        let mut knowledge = Knowledge::default();
+        let mut observed = Observed::default();
         for second in [10, 70] {
             let missing = error(Operation::GetSessionStatus, ErrorClass::NotFoundOrInvalid);
-            knowledge.failed(missing, at(seconds(second)), &TIMING, 1.0);
+            observed.failed(missing, at(seconds(second)), &TIMING, 1.0);
         }
         let status = status(&SessionState::Idle);
         let shown = Found::Shown(Shown { id: SESSION.to_owned(), status, at: at(seconds(sent)).tick });
-        knowledge.listed(&wanted(), shown, &home(), at(seconds(72)), &TIMING);
-        assert_eq!(knowledge.seen.is_some(), is_back, "sent after {sent} s");
+        observed.listed(&wanted(), shown, &home(), at(seconds(72)), &TIMING);
+        assert_eq!(observed.seen.is_some(), is_back, "sent after {sent} s");
     }
 }
 
@@ -230,49 +230,49 @@ fn a_session_that_only_the_listing_shows_isnt_written_again_and_again() {
 /// STS answers slowly.
 #[test]
 fn a_slow_sts_isnt_an_endless_circle() {
-    let mut knowledge = Knowledge::default();
+    let mut observed = Observed::default();
     let idle = status(&SessionState::Idle);
-    knowledge
+    observed
         .described(
             Session { status: idle, work_group: WORK_GROUP.to_owned(), dpu_execution_millis: None },
             at(seconds(0)),
         )
         .unwrap();
-    knowledge.answered_in(&home());
+    observed.answered_in(&home());
     let mut object = object();
     object.status = Some(recorded_as(&SessionState::Idle));
     object.metadata.deletion_timestamp = Some(time(seconds(1)));
     let mut scope = home();
     let missing = error(Operation::GetSessionStatus, ErrorClass::NotFoundOrInvalid);
     let mut now = seconds(1);
-    knowledge.failed(missing.clone(), at(now), &TIMING, 1.0);
+    observed.failed(missing.clone(), at(now), &TIMING, 1.0);
     let mut calls = 0;
     while now < minutes(30) {
-        knowledge.found(&object, &scope, at(now));
-        let step = decide(&view(&object, &knowledge, &scope, at(now)));
+        observed.found(&object, &scope, at(now));
+        let step = decide(&view(&object, &observed, &scope, at(now)));
         now += Duration::from_millis(20);
         match step {
-            Step::LetGo { .. } => return,
+            Step::RemoveFinalizer { .. } => return,
             Step::Wait(after) => now += after.unwrap(),
             Step::WriteStatus { status, .. } => {
                 object.status = Some(*status);
-                knowledge.record.written(object.status.as_ref());
+                observed.record.written(object.status.as_ref());
             }
-            Step::Look => {
+            Step::GetSessionStatus => {
                 calls += 1;
-                knowledge.failed(missing.clone(), at(now), &TIMING, 1.0);
+                observed.failed(missing.clone(), at(now), &TIMING, 1.0);
             }
-            Step::Search { wanted } => {
+            Step::ListSessions { wanted } => {
                 calls += 1;
-                knowledge.listed(&wanted, lacking(at(now), at(now)), &scope, at(now), &TIMING);
+                observed.listed(&wanted, lacking(at(now), at(now)), &scope, at(now), &TIMING);
             }
-            Step::Identify => {
+            Step::GetCallerIdentity => {
                 calls += 1;
                 // As Identity::confirm: the moment that it was asked.
                 let asked_at = at(now).tick;
                 now += seconds(11);
                 scope.confirmed_at = Some(asked_at);
-                knowledge.identified();
+                observed.identified();
             }
             step => panic!("{step:?}"),
         }

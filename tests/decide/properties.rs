@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use athena_session_operator::api::FINALIZER;
 use athena_session_operator::api::session::{AthenaSessionSpec, DeletionPolicy, WorkGroupRef};
-use athena_session_operator::athena::port::{ErrorClass, Operation, Scope, SessionState};
+use athena_session_operator::athena::types::{ErrorClass, Operation, Scope, SessionState};
 use athena_session_operator::work_group::terms::Brake;
 use kube::ResourceExt;
 use proptest::prelude::*;
@@ -189,7 +189,7 @@ fn told(story: &Story) -> World {
         world.event(&Event::SetRef);
     }
     // A finalizer without a grant is the author's own.
-    world.knowledge.adopted_here = world.around.was_granted;
+    world.observed.adopted_here = world.around.was_granted;
     if let Some(object) = &mut world.object {
         let ours = story.finalizer.then(|| FINALIZER.to_owned());
         let foreign = story.foreign_finalizer.then(|| "example.com/other".to_owned());

@@ -1,6 +1,6 @@
 //! The ConfigMap of `spec.publishTo`: there while the session takes calculations, and never in the way of an end.
 
-use athena_session_operator::athena::port::{Operation, SessionState};
+use athena_session_operator::athena::types::{Operation, SessionState};
 
 use crate::fixtures::{REGION, SESSION, WORK_GROUP, condition, minutes, seconds};
 use crate::world::{Event, NOBODY, Webhook, World, reason};
@@ -41,7 +41,7 @@ fn it_goes_before_the_session_is_ended() {
         world.event(&event);
         world.run_for(minutes(1));
         let told = world.told();
-        assert!(told.find("Unpublish").unwrap() < told.find("Terminate").unwrap(), "{told}");
+        assert!(told.find("DeleteConfigMap").unwrap() < told.find("TerminateSession").unwrap(), "{told}");
         assert!(world.beside.config_map.is_none() && world.session.as_ref().unwrap().is_ended());
     }
 }
@@ -67,7 +67,7 @@ fn one_that_is_somebody_elses_is_neither_written_nor_removed() {
     assert_eq!(reason(&world), "PublishConflict");
     assert_eq!(condition(world.recorded(), "Active").unwrap().status, "True", "it takes calculations all the same");
     assert_eq!(condition(world.recorded(), "Stalled").unwrap().status, "True");
-    let looks = world.told().matches("LookAtConfigMap").count();
+    let looks = world.told().matches("GetConfigMap").count();
     assert!((5..=12).contains(&looks), "{looks} looks in ten minutes");
     world.event(&Event::SetTerminate);
     world.run_for(minutes(5));
@@ -85,11 +85,11 @@ fn what_a_webhook_makes_of_it_is_written_once() {
         world.run_for(minutes(60));
         assert_eq!(world.breach, None, "{webhook:?}");
         let told = world.told();
-        assert_eq!(told.matches("Publish").count(), 1, "{webhook:?}: {told}");
+        assert_eq!(told.matches("WriteConfigMap").count(), 1, "{webhook:?}: {told}");
         // What somebody else makes of it is set right all the same.
         world.meddle(Some(("uid-1", "another")));
         world.run_for(minutes(60));
-        assert_eq!(world.told().matches("Publish").count(), 2, "{webhook:?}");
+        assert_eq!(world.told().matches("WriteConfigMap").count(), 2, "{webhook:?}");
         assert_eq!(world.beside.config_map.as_ref().unwrap().1["ATHENA_SESSION_ID"], SESSION);
         world.event(&Event::SetTerminate);
         world.run_for(minutes(2));

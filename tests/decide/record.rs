@@ -1,7 +1,7 @@
 //! What the status keeps, and what it doesn't lose.
 
 use athena_session_operator::api::session::AthenaSession;
-use athena_session_operator::athena::port::{ErrorClass, Operation, SessionState};
+use athena_session_operator::athena::types::{ErrorClass, Operation, SessionState};
 use athena_session_operator::session::decide::Step;
 
 use crate::fixtures::{HOME, REGION, SESSION, TIMING, WORK_GROUP, at, condition, elsewhere, minutes, states, status};
@@ -64,7 +64,7 @@ fn fractions_of_seconds_make_no_writes() {
     let mut said = status(&SessionState::Idle);
     said.started_at = said.started_at.map(|time| time + std::time::Duration::from_millis(999));
     said.idle_since = said.started_at;
-    world.knowledge.looked(said, at(world.elapsed));
+    world.observed.looked(said, at(world.elapsed));
     world.pass();
     assert!(world.writes.is_empty(), "{:?}", world.writes);
 }
@@ -88,11 +88,11 @@ fn idle_since_is_there_only_while_idle() {
     let mut world = World::adopted(SessionState::Idle);
     let mut said = status(&SessionState::Idle);
     said.idle_since = Some(at(world.elapsed).wall);
-    world.knowledge.looked(said.clone(), at(world.elapsed));
+    world.observed.looked(said.clone(), at(world.elapsed));
     world.pass();
     assert!(world.recorded().idle_since.is_some());
-    world.knowledge.looked(
-        athena_session_operator::athena::port::SessionStatus { state: SessionState::Busy, ..said },
+    world.observed.looked(
+        athena_session_operator::athena::types::SessionStatus { state: SessionState::Busy, ..said },
         at(world.elapsed),
     );
     world.pass();
@@ -180,11 +180,11 @@ fn a_change_of_the_spec_is_observed_also_where_athena_has_forgotten_the_session(
 #[test]
 fn two_operators_dont_write_over_each_other() {
     let mut world = World::adopted(SessionState::Idle);
-    let mut other = world.knowledge.clone();
+    let mut other = world.observed.clone();
     world.event(&Event::Becomes(SessionState::Busy));
     other.looked(status(&SessionState::Busy), at(world.elapsed));
     for _ in 0..50 {
-        std::mem::swap(&mut world.knowledge, &mut other);
+        std::mem::swap(&mut world.observed, &mut other);
         world.pass();
     }
     assert!(world.writes.len() <= 2, "{}", world.told());

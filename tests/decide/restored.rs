@@ -6,7 +6,7 @@ use std::time::Duration;
 use athena_session_operator::api::session::{AthenaSession, StartAttempt, StartOutcome};
 use athena_session_operator::api::slim::Packed;
 use athena_session_operator::api::{RESTORED, START_RESTORED};
-use athena_session_operator::athena::port::{ErrorClass, Operation, SessionState};
+use athena_session_operator::athena::types::{ErrorClass, Operation, SessionState};
 use athena_session_operator::session::decide::Step;
 use serde_json::json;
 

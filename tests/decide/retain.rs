@@ -1,7 +1,7 @@
 //! `deletionPolicy: Retain`: the object goes, and the session is left alone.
 
 use athena_session_operator::api::session::DeletionPolicy;
-use athena_session_operator::athena::port::{ErrorClass, Operation, SessionState};
+use athena_session_operator::athena::types::{ErrorClass, Operation, SessionState};
 use athena_session_operator::session::decide::Step;
 
 use crate::fixtures::{condition, minutes};
@@ -12,7 +12,7 @@ const ALL: [Operation; 4] =
 
 /// What was told when the object went.
 fn farewell(world: &World) -> Option<&'static str> {
-    let (_, Step::LetGo { notice }) = world.writes.last().unwrap() else { panic!("{:?}", world.writes) };
+    let (_, Step::RemoveFinalizer { notice }) = world.writes.last().unwrap() else { panic!("{:?}", world.writes) };
     notice.as_ref().map(|notice| notice.reason)
 }
 
@@ -31,7 +31,7 @@ fn retain_lets_a_hanging_deletion_go() {
     world.event(&Event::SetPolicy(DeletionPolicy::Retain));
     world.forget_the_past();
     world.pass();
-    assert_eq!(world.told(), "LetGo");
+    assert_eq!(world.told(), "RemoveFinalizer");
     assert_eq!(world.session, Some(SessionState::Idle));
     assert_eq!(farewell(&world), Some("Retained"));
 }
@@ -44,7 +44,7 @@ fn retain_lets_go_also_where_the_account_is_the_wrong_one() {
     world.event(&Event::SetPolicy(DeletionPolicy::Retain));
     world.event(&Event::Delete);
     world.pass();
-    assert_eq!(world.told(), "LetGo");
+    assert_eq!(world.told(), "RemoveFinalizer");
 }
 
 #[test]
@@ -70,7 +70,9 @@ fn of_a_session_whose_end_was_asked_for_isnt_said_that_it_is_left_as_it_is() {
     assert_eq!(world.session, Some(SessionState::Terminating));
     world.event(&Event::SetPolicy(DeletionPolicy::Retain));
     world.pass();
-    let (_, Step::LetGo { notice: Some(notice) }) = world.writes.last().unwrap() else { panic!("{}", world.told()) };
+    let (_, Step::RemoveFinalizer { notice: Some(notice) }) = world.writes.last().unwrap() else {
+        panic!("{}", world.told())
+    };
     assert_eq!(notice.reason, "Retained");
     assert!(!notice.note.contains("left as it is") && notice.note.contains("asked for"), "{}", notice.note);
 }

@@ -5,7 +5,7 @@
 use athena_session_operator::api::session::DeletionPolicy;
 use athena_session_operator::api::start::StartBounds;
 use athena_session_operator::athena::engine::{Engine, EngineKnowledge};
-use athena_session_operator::athena::port::{ErrorClass, SessionState};
+use athena_session_operator::athena::types::{ErrorClass, SessionState};
 use athena_session_operator::work_group::terms::Brake;
 use proptest::prelude::*;
 
@@ -110,7 +110,7 @@ fn told(story: &Story) -> World {
     world.starts.limited = story.limited;
     world.starts.engine = story.engine.clone();
     world.starts.bounds = Some(StartBounds { engine_configuration: Some(everything()), ..StartBounds::default() });
-    world.knowledge.adopted_here = !story.was_adopted_before;
+    world.observed.adopted_here = !story.was_adopted_before;
     world.live_through(&story.lines);
     world
 }

@@ -2,7 +2,7 @@
 
 use athena_session_operator::api::session::{PublishTo, StartAttempt, StartOutcome};
 use athena_session_operator::api::start::{EngineConfiguration, Monitoring, MonitoringConfiguration, StartBounds};
-use athena_session_operator::athena::port::{ErrorClass, Operation, SessionState};
+use athena_session_operator::athena::types::{ErrorClass, Operation, SessionState};
 use athena_session_operator::session::decide::Step;
 use athena_session_operator::work_group::terms::{Brake, Crowd};
 
@@ -56,7 +56,7 @@ fn a_session_whose_start_was_not_recorded_is_found_by_its_mark() {
     assert_eq!(world.told(), "Write Start");
     world.forget_the_past();
     world.pass();
-    assert!(world.told().starts_with("Find"), "{}", world.told());
+    assert!(world.told().starts_with("ListSessions"), "{}", world.told());
     assert_eq!(world.recorded().session_id.as_deref(), Some(SESSION));
     assert!(has_started(&world), "{:?}", world.breach);
 }
@@ -159,7 +159,7 @@ fn what_was_never_started_goes_at_once() {
         world.event(&Event::Delete);
         world.forget_the_past();
         world.pass();
-        assert_eq!(world.told(), "LetGo", "refused: {refused}");
+        assert_eq!(world.told(), "RemoveFinalizer", "refused: {refused}");
         assert_eq!(world.breach, None);
     }
 }
@@ -235,7 +235,7 @@ fn a_session_that_fails_while_it_starts_is_stalled_and_its_object_goes_at_once()
     world.event(&Event::Delete);
     world.forget_the_past();
     world.pass();
-    assert_eq!(world.told(), "LetGo");
+    assert_eq!(world.told(), "RemoveFinalizer");
 }
 
 #[test]
@@ -247,7 +247,7 @@ fn what_the_work_group_doesnt_allow_is_neither_held_nor_started() {
         let object = world.object.as_mut().unwrap();
         object.metadata.finalizers = None;
         object.spec.start.as_mut().unwrap().monitoring_configuration = Some(MonitoringConfiguration::default());
-        world.knowledge.adopted_here = false;
+        world.observed.adopted_here = false;
         world.run_for(minutes(1));
         assert_eq!(world.starts.requests.len(), usize::from(is_allowed));
         if !is_allowed {
@@ -348,7 +348,7 @@ fn what_becomes_allowed_long_after_it_was_refused_is_started() {
     let mut world = World::starting();
     world.starts.bounds = None;
     world.object.as_mut().unwrap().metadata.finalizers = None;
-    world.knowledge.adopted_here = false;
+    world.observed.adopted_here = false;
     world.run_for(minutes(30));
     assert_eq!(reason(&world), "StartNotAllowed");
     assert_eq!(world.recorded().start_attempt, None, "nothing was called");

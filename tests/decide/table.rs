@@ -5,10 +5,10 @@
 
 use athena_session_operator::api::FINALIZER;
 use athena_session_operator::api::session::{AthenaSession, DeletionPolicy};
-use athena_session_operator::athena::port::{Account, Scope};
-use athena_session_operator::athena::port::{ErrorClass, Operation, SessionState, Source};
+use athena_session_operator::athena::types::{Account, Scope};
+use athena_session_operator::athena::types::{ErrorClass, Operation, SessionState, Source};
 use athena_session_operator::session::decide::{Step, decide};
-use athena_session_operator::session::knowledge::{Absence, Described, Knowledge, Seen, Trouble};
+use athena_session_operator::session::observed::{Absence, Described, Observed, Seen, Trouble};
 use athena_session_operator::session::view::View;
 
 use crate::fixtures::{
@@ -173,8 +173,8 @@ impl Row {
         object
     }
 
-    fn knowledge(&self) -> Knowledge {
-        let mut knowledge = Knowledge::default();
+    fn observed(&self) -> Observed {
+        let mut observed = Observed::default();
         let tick = |before| at(NOW - before).tick;
         let missing = |first, last, unlisted: Option<_>| {
             let error = error(Operation::GetSessionStatus, ErrorClass::NotFoundOrInvalid);
@@ -191,19 +191,19 @@ impl Row {
                 };
                 let doubtful = *history == History::Doubtful;
                 let source = Source::Call;
-                knowledge.seen = Some(Seen { status: status(state), at: tick(seen), doubtful, source });
-                knowledge.looked_at = Some(tick(seen));
-                knowledge.accepted_at = accepted.map(tick);
-                knowledge.work_group = Some(WORK_GROUP.to_owned());
-                knowledge.described = Described::Yes;
+                observed.seen = Some(Seen { status: status(state), at: tick(seen), doubtful, source });
+                observed.looked_at = Some(tick(seen));
+                observed.accepted_at = accepted.map(tick);
+                observed.work_group = Some(WORK_GROUP.to_owned());
+                observed.described = Described::Yes;
             }
-            Stands::MissingOnce { ago, .. } => knowledge.absence = missing(seconds(*ago), seconds(*ago), None),
-            Stands::Unlisted { .. } => knowledge.absence = missing(seconds(70), seconds(5), None),
-            Stands::Unidentified => knowledge.absence = missing(seconds(70), seconds(2), Some(seconds(1))),
-            Stands::Absent { .. } => knowledge.absence = missing(seconds(70), seconds(5), Some(seconds(4))),
-            Stands::AbsentSince { .. } => knowledge.absence = missing(seconds(150), seconds(80), Some(seconds(79))),
+            Stands::MissingOnce { ago, .. } => observed.absence = missing(seconds(*ago), seconds(*ago), None),
+            Stands::Unlisted { .. } => observed.absence = missing(seconds(70), seconds(5), None),
+            Stands::Unidentified => observed.absence = missing(seconds(70), seconds(2), Some(seconds(1))),
+            Stands::Absent { .. } => observed.absence = missing(seconds(70), seconds(5), Some(seconds(4))),
+            Stands::AbsentSince { .. } => observed.absence = missing(seconds(150), seconds(80), Some(seconds(79))),
         }
-        knowledge.adopted_here = !self.once_seen();
+        observed.adopted_here = !self.once_seen();
         if let Some((operation, class, again)) = self.error {
             let retry_at = if again { at(NOW).tick } else { at(NOW + seconds(30)).tick };
             let trouble = Some(Box::new(Trouble {
@@ -213,11 +213,11 @@ impl Row {
                 retry_at,
             }));
             match operation {
-                Operation::TerminateSession => knowledge.end_trouble = trouble,
-                _ => knowledge.trouble = trouble,
+                Operation::TerminateSession => observed.end_trouble = trouble,
+                _ => observed.trouble = trouble,
             }
         }
-        knowledge
+        observed
     }
 
     fn scope(&self) -> Scope {
@@ -309,14 +309,14 @@ impl Row {
 }
 
 fn step(row: &Row, object: &AthenaSession, fresh: bool) -> Step {
-    let (knowledge, scope) = (row.knowledge(), row.scope());
-    decide(&View { fresh, ..view(object, &knowledge, &scope, at(NOW)) })
+    let (observed, scope) = (row.observed(), row.scope());
+    decide(&View { fresh, ..view(object, &observed, &scope, at(NOW)) })
 }
 
 /// Each rule: its sentence, when the step is right, and whether this is the step.
 #[rustfmt::skip]
 fn rules(row: &Row, step: &Step) -> Vec<(&'static str, bool, bool)> {
-    let is_call = matches!(step, Step::Describe | Step::Look | Step::LookBeforeEnd | Step::Search { .. } | Step::Terminate { .. });
+    let is_call = matches!(step, Step::GetSession | Step::GetSessionStatus | Step::GetSessionStatusBeforeEnd | Step::ListSessions { .. } | Step::TerminateSession { .. });
     let intent_write = matches!(step, Step::WriteStatus { status, .. } if status.termination_requested_at.is_some());
     let never_described = matches!(row.stands, Stands::Unasked { .. });
     let ready = row.ready_to_terminate();
@@ -327,18 +327,18 @@ fn rules(row: &Row, step: &Step) -> Vec<(&'static str, bool, bool)> {
             !row.ours() && row.deleted(), !row.ours() && *step == Step::Wait(None)),
         ("S2: the finalizer goes from what is deleted, on Retain, an end or a proven absence, and on nothing else",
             row.ours() && row.deleted() && (row.retained() || !row.in_the_wrong_place() && (row.ended() || row.absent())),
-            matches!(step, Step::LetGo { .. })),
+            matches!(step, Step::RemoveFinalizer { .. })),
         ("S1: TerminateSession where the end is asked for, by a fresh copy, and recorded, of a session that is active",
-            ready && row.recorded && row.fresh, matches!(step, Step::Terminate { .. })),
+            ready && row.recorded && row.fresh, matches!(step, Step::TerminateSession { .. })),
         ("a cached copy is read again before TerminateSession",
-            ready && row.recorded && !row.fresh, *step == Step::Refresh),
+            ready && row.recorded && !row.fresh, *step == Step::GetObject),
         ("why is recorded before TerminateSession",
             ready && !row.recorded, ready && intent_write),
         ("GetSession is asked first, and for an ended session's last figures",
             row.may_read() && (never_described || row.ended() && !row.deleted()
                 || matches!(row.stands, Stands::MissingOnce { ago: 61, .. })
                 || matches!(row.stands, Stands::AbsentSince { once_seen } if row.deleted() || !once_seen)),
-            *step == Step::Describe),
+            *step == Step::GetSession),
         ("what is doubtful or old is looked at before it is ended; nothing else is due for a look",
             row.may_read() && match &row.stands {
                 // A look that can't be had must not hold up an end.
@@ -347,13 +347,13 @@ fn rules(row: &Row, step: &Step) -> Vec<(&'static str, bool, bool)> {
                     || row.end_wanted() && *history == History::Doubtful),
                 _ => false,
             },
-            *step == Step::Look),
+            *step == Step::GetSessionStatus),
         ("in which account it was searched for is made sure of before it counts as absent",
-            row.may_read() && row.stands == Stands::Unidentified, *step == Step::Identify),
+            row.may_read() && row.stands == Stands::Unidentified, *step == Step::GetCallerIdentity),
         ("a session that was seen once is searched for before it counts as absent",
-            row.may_read() && row.stands == (Stands::Unlisted { work_group: true }), matches!(step, Step::Search { .. })),
+            row.may_read() && row.stands == (Stands::Unlisted { work_group: true }), matches!(step, Step::ListSessions { .. })),
         ("S4, and the retry's wait: no call",
-            !is_call || if matches!(step, Step::Terminate { .. }) { row.may_end() } else { row.may_read() }, true),
+            !is_call || if matches!(step, Step::TerminateSession { .. }) { row.may_end() } else { row.may_read() }, true),
     ]
 }
 

@@ -2,9 +2,9 @@
 //! shows the session: one decision each, against the design's sentences.
 
 use athena_session_operator::api::session::{AthenaSession, DeletionPolicy};
-use athena_session_operator::athena::port::{SessionState, Source};
+use athena_session_operator::athena::types::{SessionState, Source};
 use athena_session_operator::session::decide::{Step, decide};
-use athena_session_operator::session::knowledge::{Described, Knowledge, OwnerRead, Seen};
+use athena_session_operator::session::observed::{Described, Observed, OwnerRead, Seen};
 use athena_session_operator::session::view::View;
 use athena_session_operator::work_group::terms::{Brake, Refusal, Terms};
 
@@ -97,18 +97,18 @@ impl Row {
         object
     }
 
-    fn knowledge(&self) -> Knowledge {
-        let mut knowledge = Knowledge::default();
+    fn observed(&self) -> Observed {
+        let mut observed = Observed::default();
         let just_now = at(NOW - seconds(1)).tick;
         if let Some(state) = &self.stands {
-            knowledge.seen = Some(Seen { status: status(state), at: just_now, doubtful: false, source: Source::Call });
-            knowledge.work_group = Some(if self.on == On::Foreign { "of-others" } else { WORK_GROUP }.to_owned());
-            knowledge.described = Described::AfterEnd;
+            observed.seen = Some(Seen { status: status(state), at: just_now, doubtful: false, source: Source::Call });
+            observed.work_group = Some(if self.on == On::Foreign { "of-others" } else { WORK_GROUP }.to_owned());
+            observed.described = Described::AfterEnd;
         }
         if let On::Owned(Some(stands)) = self.on {
-            knowledge.owner = Some(Box::new(OwnerRead { uid: "older".to_owned(), at: just_now, stands }));
+            observed.owner = Some(Box::new(OwnerRead { uid: "older".to_owned(), at: just_now, stands }));
         }
-        knowledge
+        observed
     }
 
     fn terms(&self) -> Terms {
@@ -129,8 +129,8 @@ impl Row {
     }
 
     fn step(&self, object: &AthenaSession) -> Step {
-        let (knowledge, terms, scope) = (self.knowledge(), self.terms(), home());
-        let view = view(object, &knowledge, &scope, at(NOW));
+        let (observed, terms, scope) = (self.observed(), self.terms(), home());
+        let view = view(object, &observed, &scope, at(NOW));
         decide(&View { fresh: self.ready, terms: &terms, polled: self.polled, ..view })
     }
 
@@ -178,17 +178,17 @@ fn rules(row: &Row, step: &Step) -> Vec<(&'static str, bool, bool)> {
                 || row.on == On::Owned(Some(true))
                 || row.ended() && row.may_know()
                 || row.foreign() && (!row.adopted || row.ended())),
-            matches!(step, Step::LetGo { .. })),
+            matches!(step, Step::RemoveFinalizer { .. })),
         ("whose the session is is made sure of before that lets an object go",
-            unfinished && row.deleted() && row.on == On::Owned(None), matches!(step, Step::ConfirmOwner { .. })),
+            unfinished && row.deleted() && row.on == On::Owned(None), matches!(step, Step::GetOwner { .. })),
         ("S1, S5: TerminateSession with a grant, without a brake, of one's own session",
-            wants_end && row.ready, matches!(step, Step::Terminate { .. })),
+            wants_end && row.ready, matches!(step, Step::TerminateSession { .. })),
         ("what isn't known is asked for: by the poller first, where there is one",
             unfinished && row.may_know() && row.stands.is_none() && !row.polled
                 && row.on != On::Refused(Refusal::WorkGroupNotFound),
-            matches!(step, Step::Describe)),
+            matches!(step, Step::GetSession)),
         ("nothing else is called",
-            false, matches!(step, Step::Look | Step::Search { .. } | Step::Identify | Step::Refresh)
+            false, matches!(step, Step::GetSessionStatus | Step::ListSessions { .. } | Step::GetCallerIdentity | Step::GetObject)
                 && (row.ready || !wants_end)),
     ]
 }

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use athena_session_operator::athena::port::{ErrorClass, Operation, SessionState};
-use athena_session_operator::session::knowledge::Knowledge;
+use athena_session_operator::athena::types::{ErrorClass, Operation, SessionState};
+use athena_session_operator::session::observed::Observed;
 
 use crate::fixtures::{TIMING, at, condition, error, minutes, seconds, status};
 use crate::world::{Event, Fault, World};
@@ -18,10 +18,10 @@ fn out(world: &mut World, class: ErrorClass) {
 
 /// The waits after so many failures in a row.
 fn waits(class: ErrorClass, jitter: f64, failures: usize) -> Vec<Duration> {
-    let mut knowledge = Knowledge::default();
+    let mut observed = Observed::default();
     let wait = |_| {
-        knowledge.failed(error(LOOK, class), at(Duration::ZERO), &TIMING, jitter);
-        knowledge.trouble.as_ref().unwrap().retry_at - at(Duration::ZERO).tick
+        observed.failed(error(LOOK, class), at(Duration::ZERO), &TIMING, jitter);
+        observed.trouble.as_ref().unwrap().retry_at - at(Duration::ZERO).tick
     };
     (0..failures).map(wait).collect()
 }
@@ -64,7 +64,7 @@ fn no_call_is_made_before_its_time() {
         out(&mut world, class);
         for _ in 0..20 {
             world.pass();
-            let retry = world.knowledge.trouble.as_ref().unwrap().retry_at - at(world.elapsed).tick;
+            let retry = world.observed.trouble.as_ref().unwrap().retry_at - at(world.elapsed).tick;
             world.forget_the_past();
             world.wait(retry - Duration::from_millis(1));
             world.pass();
@@ -76,12 +76,12 @@ fn no_call_is_made_before_its_time() {
 
 #[test]
 fn an_answer_ends_the_back_off() {
-    let mut knowledge = Knowledge::default();
+    let mut observed = Observed::default();
     for _ in 0..5 {
-        knowledge.failed(error(LOOK, ErrorClass::Unavailable), at(Duration::ZERO), &TIMING, 1.0);
+        observed.failed(error(LOOK, ErrorClass::Unavailable), at(Duration::ZERO), &TIMING, 1.0);
     }
-    knowledge.looked(status(&SessionState::Idle), at(Duration::ZERO));
-    assert!(knowledge.trouble.is_none());
+    observed.looked(status(&SessionState::Idle), at(Duration::ZERO));
+    assert!(observed.trouble.is_none());
 }
 
 /// A good answer to anybody's call shows that the outage is over. Nothing else cuts a wait short.
@@ -96,10 +96,10 @@ fn the_end_of_an_outage_ends_the_back_off_of_what_it_put_off() {
             world.forget_the_past();
             let told = format!("{class:?} after {events:?}");
             // One from before the last failure is over.
-            let trouble = world.knowledge.trouble.clone().or(world.knowledge.end_trouble.clone()).unwrap();
+            let trouble = world.observed.trouble.clone().or(world.observed.end_trouble.clone()).unwrap();
             for (recovered_at, ends) in [(trouble.at, false), (at(world.elapsed).tick, class.is_outage())] {
                 world.scope.recovered_at = Some(recovered_at);
-                assert_eq!(world.knowledge.is_relieved(world.scope.recovered_at), ends, "{told}");
+                assert_eq!(world.observed.is_relieved(world.scope.recovered_at), ends, "{told}");
                 world.pass();
                 assert_eq!(!world.calls.is_empty(), ends, "{told}: {:?}", world.calls);
             }

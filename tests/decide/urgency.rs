@@ -1,40 +1,40 @@
 //! How urgent a call is, and how often one is made for ids that Athena doesn't know.
 
 use athena_session_operator::api::session::AthenaSession;
-use athena_session_operator::athena::port::{ErrorClass, Operation, SessionState};
 use athena_session_operator::athena::quota::Priority;
+use athena_session_operator::athena::types::{ErrorClass, Operation, SessionState};
 use athena_session_operator::session::decide::{Step, decide};
-use athena_session_operator::session::knowledge::Knowledge;
+use athena_session_operator::session::observed::Observed;
 use athena_session_operator::session::urgency::priority;
 use athena_session_operator::session::view::{Interest, View};
 use athena_session_operator::work_group::terms::Terms;
 
 use crate::fixtures::{WORK_GROUP, at, error, home, object, recorded_as, seconds, status, time, view};
 
-fn unknown_since(second: u64) -> Knowledge {
-    let mut knowledge = Knowledge { adopted_here: true, ..Knowledge::default() };
-    missing(&mut knowledge, second);
-    knowledge
+fn unknown_since(second: u64) -> Observed {
+    let mut observed = Observed { adopted_here: true, ..Observed::default() };
+    missing(&mut observed, second);
+    observed
 }
 
-fn missing(knowledge: &mut Knowledge, second: u64) {
+fn missing(observed: &mut Observed, second: u64) {
     let answer = error(Operation::GetSession, ErrorClass::NotFoundOrInvalid);
-    knowledge.failed(answer, at(seconds(second)), &crate::fixtures::TIMING, 1.0);
+    observed.failed(answer, at(seconds(second)), &crate::fixtures::TIMING, 1.0);
 }
 
-fn shown() -> Knowledge {
-    let mut knowledge = Knowledge::default();
-    knowledge.looked(status(&SessionState::Idle), at(seconds(1)));
-    knowledge
+fn shown() -> Observed {
+    let mut observed = Observed::default();
+    observed.looked(status(&SessionState::Idle), at(seconds(1)));
+    observed
 }
 
 /// By who asks for an end: nobody, the spec, a deletion.
-fn priorities(object: &AthenaSession, knowledge: &Knowledge, step: &Step) -> [Priority; 3] {
+fn priorities(object: &AthenaSession, observed: &Observed, step: &Step) -> [Priority; 3] {
     let (mut terminated, mut deleted) = (object.clone(), object.clone());
     terminated.spec.terminate = true;
     deleted.metadata.deletion_timestamp = Some(time(seconds(1)));
     let scope = home();
-    [object, &terminated, &deleted].map(|object| priority(&view(object, knowledge, &scope, at(seconds(2))), step))
+    [object, &terminated, &deleted].map(|object| priority(&view(object, observed, &scope, at(seconds(2))), step))
 }
 
 #[test]
@@ -42,14 +42,14 @@ fn an_intent_alone_makes_no_look_urgent() {
     use Priority::{Adopt, FreshLook, Poll};
     let recorded = AthenaSession { status: Some(recorded_as(&SessionState::Idle)), ..object() };
     let known = shown();
-    for (what, object, knowledge, step, expected) in [
-        ("nobody has ever seen it", object(), Knowledge::default(), Step::Describe, [Adopt; 3]),
-        ("Athena says that it doesn't exist", object(), unknown_since(1), Step::Describe, [Poll; 3]),
-        ("the same, of one that is recorded", recorded.clone(), unknown_since(1), Step::Describe, [Poll; 3]),
-        ("an earlier process saw it", recorded, Knowledge::default(), Step::Describe, [Adopt, FreshLook, FreshLook]),
-        ("this process saw it", object(), known.clone(), Step::Look, [Poll, FreshLook, FreshLook]),
+    for (what, object, observed, step, expected) in [
+        ("nobody has ever seen it", object(), Observed::default(), Step::GetSession, [Adopt; 3]),
+        ("Athena says that it doesn't exist", object(), unknown_since(1), Step::GetSession, [Poll; 3]),
+        ("the same, of one that is recorded", recorded.clone(), unknown_since(1), Step::GetSession, [Poll; 3]),
+        ("an earlier process saw it", recorded, Observed::default(), Step::GetSession, [Adopt, FreshLook, FreshLook]),
+        ("this process saw it", object(), known.clone(), Step::GetSessionStatus, [Poll, FreshLook, FreshLook]),
     ] {
-        assert_eq!(priorities(&object, &knowledge, &step), expected, "{what}");
+        assert_eq!(priorities(&object, &observed, &step), expected, "{what}");
     }
 }
 
@@ -57,15 +57,15 @@ fn an_intent_alone_makes_no_look_urgent() {
 fn looks(polled: bool, lists: bool) -> usize {
     let (mut object, scope) = (object(), home());
     let terms = Terms { work_group: Some(WORK_GROUP.to_owned()), ..Terms::default() };
-    let mut knowledge = unknown_since(0);
-    missing(&mut knowledge, 2);
+    let mut observed = unknown_since(0);
+    missing(&mut observed, 2);
     let mut looks = 0;
     for second in 3..2 * 3600 {
         let now = at(seconds(second));
         let listed_at = lists.then(|| at(seconds(second / 60 * 60)).tick);
-        match decide(&View { terms: &terms, polled, listed_at, ..view(&object, &knowledge, &scope, now) }) {
-            Step::Describe => {
-                missing(&mut knowledge, second);
+        match decide(&View { terms: &terms, polled, listed_at, ..view(&object, &observed, &scope, now) }) {
+            Step::GetSession => {
+                missing(&mut observed, second);
                 looks += 1;
             }
             Step::WriteStatus { status, .. } => object.status = Some(*status),
@@ -89,9 +89,9 @@ fn one_list_answers_for_all_ids_that_athena_doesnt_know() {
 /// Otherwise the list that shows it after all would wake nobody.
 #[test]
 fn the_poller_still_looks_for_an_id_that_athena_doesnt_know() {
-    let interest = |object: &AthenaSession, knowledge: &Knowledge| {
+    let interest = |object: &AthenaSession, observed: &Observed| {
         let (scope, terms) = (home(), Terms { work_group: Some(WORK_GROUP.to_owned()), ..Terms::default() });
-        View { terms: &terms, polled: true, ..view(object, knowledge, &scope, at(seconds(2))) }.interest()
+        View { terms: &terms, polled: true, ..view(object, observed, &scope, at(seconds(2))) }.interest()
     };
     let (mut never_seen, mut recorded) = (unknown_since(0), unknown_since(0));
     assert_eq!(interest(&object(), &never_seen), Some(Interest::FirstSight));

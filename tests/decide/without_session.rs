@@ -1,7 +1,7 @@
 //! Workloads that are left without a session: what the condition says of them, and how long the object stays to say it.
 
 use athena_session_operator::api::session::{PublishTo, WorkloadOutcome};
-use athena_session_operator::athena::port::{ErrorClass, Operation, SessionState};
+use athena_session_operator::athena::types::{ErrorClass, Operation, SessionState};
 use athena_session_operator::session::decide::Step;
 use athena_session_operator::session::workload::State;
 

@@ -1,7 +1,7 @@
 //! Ends with a workload (`spec.endWith`).
 
 use athena_session_operator::api::session::{TerminationReason, WorkloadKind, WorkloadOutcome, WorkloadRecord};
-use athena_session_operator::athena::port::{ErrorClass, Operation, SessionState};
+use athena_session_operator::athena::types::{ErrorClass, Operation, SessionState};
 use athena_session_operator::session::workload::State;
 
 use crate::fixtures::{condition, minutes, seconds};
@@ -34,7 +34,7 @@ fn a_session_is_ended_after_the_delay_when_its_workload_has_finished() {
         world.forget_the_past();
         world.run_for(seconds(20));
         let told = world.told();
-        assert!(told.find("LookAtWorkloads").unwrap() < told.find("Terminate").unwrap(), "{told}");
+        assert!(told.find("GetWorkloads").unwrap() < told.find("TerminateSession").unwrap(), "{told}");
         assert_eq!(world.recorded().termination_reason, Some(TerminationReason::WorkloadFinished));
         assert_eq!(condition(world.recorded(), "Terminated").unwrap().reason, "WorkloadFinished");
         let message = &condition(world.recorded(), "Ready").unwrap().message;
@@ -51,7 +51,7 @@ fn a_workload_that_isnt_there_yet_is_waited_for() {
     assert_eq!((ends(&world), reason(&world)), (0, "Running".to_owned()));
     let message = &condition(world.recorded(), "Ready").unwrap().message;
     assert!(message.contains("Job nightly (not there yet)"), "{message}");
-    assert!(world.told().matches("LookAtWorkloads").count() <= 15, "{}", world.told());
+    assert!(world.told().matches("GetWorkloads").count() <= 15, "{}", world.told());
 }
 
 #[test]
@@ -148,7 +148,7 @@ fn what_is_missing_is_told() {
     world.run_for(minutes(5));
     assert_eq!(reason(&world), "EndWithForbidden");
     assert_eq!(condition(world.recorded(), "Active").unwrap().status, "True");
-    assert!(world.told().matches("LookAtWorkloads").count() <= 7, "{}", world.told());
+    assert!(world.told().matches("GetWorkloads").count() <= 7, "{}", world.told());
 }
 
 #[test]
@@ -159,7 +159,7 @@ fn an_end_that_is_asked_for_waits_for_no_workload() {
         world.event(&event);
         world.run_for(seconds(20));
         assert_eq!(ends(&world), 1);
-        assert!(!world.told().contains("LookAtWorkloads"), "{}", world.told());
+        assert!(!world.told().contains("GetWorkloads"), "{}", world.told());
     }
 }
 
@@ -247,7 +247,7 @@ fn a_session_whose_jobs_are_suspended_waits_in_nobodys_way() {
     assert_eq!(reason(&world), "WaitingForWorkload");
     assert_eq!(condition(world.recorded(), "Reconciling").unwrap().status, "True");
     assert!(message(&world).contains("Job team-a/nightly is suspended (spec.suspend)"), "{}", message(&world));
-    assert!(!world.starts.has_place && !world.told().contains("Reserve"), "others may have the place");
+    assert!(!world.starts.has_place && !world.told().contains("ReserveSlot"), "others may have the place");
     world.forget_the_past();
     world.run_for(minutes(60));
     assert!(world.writes.is_empty() && world.calls.is_empty(), "{}", world.told());

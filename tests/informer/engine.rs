@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use athena_session_operator::athena::engine::{Engine, EngineKnowledge};
 use athena_session_operator::athena::informer::engine::EngineWatch;
-use athena_session_operator::athena::port::{CallError, ErrorClass, Listed, Operation, SessionState, SessionStatus};
+use athena_session_operator::athena::types::{CallError, ErrorClass, Listed, Operation, SessionState, SessionStatus};
 
 use crate::model::TIMING;
 

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use athena_session_operator::athena::informer::full_list::{Found, Sought, Wanted};
 use athena_session_operator::athena::informer::plan::{Ask, Plan};
-use athena_session_operator::athena::port::{ErrorClass, Listed, Operation, SessionState, SessionStatus};
+use athena_session_operator::athena::types::{ErrorClass, Listed, Operation, SessionState, SessionStatus};
 use jiff::Timestamp;
 use proptest::prelude::*;
 

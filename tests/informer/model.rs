@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use athena_session_operator::athena::informer::full_list::{Asker, Found, Sought, Wanted};
 use athena_session_operator::athena::informer::plan::{Ask, Failure, Listed, Pace, Plan, Sighting};
 use athena_session_operator::athena::marker::Marker;
-use athena_session_operator::athena::port::{ErrorClass, Operation, SessionState, SessionStatus, Source};
+use athena_session_operator::athena::types::{ErrorClass, Operation, SessionState, SessionStatus, Source};
 use athena_session_operator::timing::Timing;
 use jiff::Timestamp;
 

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use athena_session_operator::athena::port::{ErrorClass, Operation, SessionState};
+use athena_session_operator::athena::types::{ErrorClass, Operation, SessionState};
 use proptest::prelude::*;
 
 use crate::model::{Act, PAGE, TIMING, Tokens, World, millis, seconds};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use athena_session_operator::athena::informer::plan::Sighting;
-use athena_session_operator::athena::port::{ErrorClass, Operation, SessionState};
+use athena_session_operator::athena::types::{ErrorClass, Operation, SessionState};
 
 use crate::model::{Act, Tokens, World, millis, seconds};
 

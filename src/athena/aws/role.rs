@@ -15,7 +15,7 @@ use tokio::time::timeout_at;
 
 use super::{Endpoint, explain};
 use crate::athena::denial::Denial;
-use crate::athena::port::{CallError, ErrorClass, Operation, Role};
+use crate::athena::types::{CallError, ErrorClass, Operation, Role};
 use crate::text::one_line;
 use crate::timing::Timing;
 

@@ -6,7 +6,7 @@ use super::listing::oldest_on;
 use super::plan::{Asked, Plan};
 use super::store::{Watch, entry};
 use super::words::{Failure, Listed, Trouble};
-use crate::athena::port::{ErrorClass, SessionStatus, Source};
+use crate::athena::types::{ErrorClass, SessionStatus, Source};
 
 impl Plan {
     pub(super) fn saw(&mut self, id: &str, status: SessionStatus, at: Instant, source: Source) -> bool {

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::listing::Quarry;
 use super::store::{Entry, Pace, Store};
-use crate::athena::port::SessionState;
+use crate::athena::types::SessionState;
 use crate::timing::Timing;
 
 /// Sessions that one list shows, if any does.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::athena::engine::{Engine, EngineKnowledge};
-use crate::athena::port::{CallError, ErrorClass, Listed};
+use crate::athena::types::{CallError, ErrorClass, Listed};
 use crate::timing::Timing;
 
 /// The time from an answer of GetWorkGroup to the next call, since a work group hardly ever changes its engine.

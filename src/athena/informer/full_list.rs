@@ -16,9 +16,9 @@ use jiff::Timestamp;
 use super::listing::{EVERY_STATE, MOST_PAGES, Walk};
 use super::plan::Plan;
 use super::words::{Listed, Trouble};
-use crate::athena::port::{CallError, ErrorClass, Operation, SessionStatus};
 pub use crate::athena::quota::Key as Asker;
 use crate::athena::times::predates_athena;
+use crate::athena::types::{CallError, ErrorClass, Operation, SessionStatus};
 use crate::timing::Timing;
 
 /// So many failures in a row don't pass by themselves, most probably.
@@ -56,7 +56,7 @@ pub enum Sought {
 /// A complete list: it was read in each of [`SessionState::FILTERS`] to its end, or to what was started before any session
 /// that was looked for could have been, and no page was left out. All pages came from one account, by one identity.
 ///
-/// [`SessionState::FILTERS`]: crate::athena::port::SessionState::FILTERS
+/// [`SessionState::FILTERS`]: crate::athena::types::SessionState::FILTERS
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FullList {
     /// When its first page was asked for. What was started later, it needn't show.

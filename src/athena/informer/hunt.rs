@@ -8,7 +8,7 @@ use super::demand::{Group, quarry};
 use super::listing::{Depth, MOST_PAGES, Quarry, Walk};
 use super::plan::Plan;
 use super::store::Pace;
-use crate::athena::port::SessionState;
+use crate::athena::types::SessionState;
 
 #[derive(Debug)]
 pub(super) struct Hunt {

@@ -5,7 +5,7 @@ use std::time::Instant;
 use jiff::Timestamp;
 
 use super::words::{Ask, Listed};
-use crate::athena::port::SessionState;
+use crate::athena::types::SessionState;
 
 /// A sweep shows all that haven't ended: the list without a filter, and the two states that it leaves out.
 pub(super) const SWEEP: &[Option<SessionState>] =

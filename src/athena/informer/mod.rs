@@ -29,8 +29,8 @@ pub use self::poller::Poller;
 use self::pool::Pool;
 use super::engine::EngineKnowledge;
 use super::identity::Identity;
-use super::port::{CallError, Way};
 use super::quota::Quotas;
+use super::types::{CallError, Way};
 use crate::metrics::Metrics;
 use crate::timing::Timing;
 

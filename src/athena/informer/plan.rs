@@ -30,7 +30,7 @@ pub use super::store::{Pace, Sight};
 use super::store::{Store, entry};
 use super::sweep::{SWEEP_AT_FIRST, Swept, Worth};
 pub use super::words::{Ask, Counts, Failure, Listed, Sighting, Trouble};
-use crate::athena::port::{ErrorClass, SessionStatus, Source};
+use crate::athena::types::{ErrorClass, SessionStatus, Source};
 use crate::timing::Timing;
 
 /// What was asked for and hasn't been answered.

@@ -16,8 +16,8 @@ use super::plan::{Ask, Failure, Pace, Plan, Sighting};
 use super::{Census, Informer};
 use crate::athena::engine::EngineKnowledge;
 use crate::athena::identity::Identity;
-use crate::athena::port::{CallError, ErrorClass, Listed, Operation, Polled, Scope, SessionStatus, Source};
 use crate::athena::quota::{Place, Priority};
+use crate::athena::types::{CallError, ErrorClass, Listed, Operation, Polled, Scope, SessionStatus, Source};
 use crate::metrics::WorkGroup;
 
 /// So long changes of what is wanted are gathered before a new plan is made.

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use crate::athena::port::{SessionState, SessionStatus, Source};
+use crate::athena::types::{SessionState, SessionStatus, Source};
 use crate::timing::Timing;
 
 /// How closely a session is watched.

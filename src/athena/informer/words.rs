@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use super::full_list::Asker;
 use super::store::{Pace, Sight};
-pub use crate::athena::port::Listed;
-use crate::athena::port::{ErrorClass, SessionState};
+pub use crate::athena::types::Listed;
+use crate::athena::types::{ErrorClass, SessionState};
 use crate::timing::Timing;
 
 /// What follows from the intervals for looking.

@@ -18,7 +18,7 @@ use tokio::time::timeout;
 
 use self::bucket::{Bucket, Caller};
 pub use self::bucket::{Priority, Rate};
-use super::port::Operation;
+use super::types::Operation;
 
 /// Namespace and name of an AthenaSession.
 pub type Key = (String, String);
@@ -161,7 +161,7 @@ impl Quotas {
 
     /// Athena throttled a call: its bucket slows down. Call it for each [`ErrorClass::Throttled`].
     ///
-    /// [`ErrorClass::Throttled`]: super::port::ErrorClass::Throttled
+    /// [`ErrorClass::Throttled`]: super::types::ErrorClass::Throttled
     pub fn throttled(&self, place: &Place, operation: Operation) {
         if takes_token(operation) {
             let (now, mut inner) = (Instant::now(), self.inner());

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use athena_session_operator::api::FINALIZER;
 use athena_session_operator::api::session::{AthenaSession, AthenaSessionStatus};
-use athena_session_operator::athena::port::{Account, Operation, Polled, Scope, SessionState, SessionStatus, Source};
-use athena_session_operator::session::knowledge::{Now, OwnerRead};
+use athena_session_operator::athena::types::{Account, Operation, Polled, Scope, SessionState, SessionStatus, Source};
+use athena_session_operator::session::observed::{Now, OwnerRead};
 use athena_session_operator::session::view::{Interest, PASS};
 use athena_session_operator::work_group::terms::{Brake, Claim, Refusal, StartTerms, Terms};
 use kube::ResourceExt;
@@ -189,7 +189,7 @@ impl World {
 
     /// What the poller says, as `act.rs` passes it on. Whether there is one.
     pub(super) fn hear(&mut self, object: &AthenaSession, terms: &Terms, scope: &Scope, now: Now) -> bool {
-        let work_group = terms.work_group.clone().or(self.knowledge.work_group.clone());
+        let work_group = terms.work_group.clone().or(self.observed.work_group.clone());
         let Some(work_group) = work_group.filter(|_| scope.region.is_some()) else { return false };
         let around = &self.around;
         if around.poller == Poller::Off {
@@ -198,21 +198,21 @@ impl World {
         let sight = around.sight.as_ref().filter(|_| work_group == around.real && self.is_home());
         let polled = match sight {
             // Of no session, or of another one than this world's.
-            _ if object.spec.start.is_some() && self.knowledge.session_id(object) != Some(SESSION) => {
-                return self.knowledge.session_id(object).is_none();
+            _ if object.spec.start.is_some() && self.observed.session_id(object) != Some(SESSION) => {
+                return self.observed.session_id(object).is_none();
             }
             _ if around.asks_back => Polled::AskYourself,
             Some((status, seen_at, source)) => Polled::Seen { status, at: at(*seen_at).tick, source: *source },
             None => Polled::NotYet,
         };
-        self.knowledge.polled(polled, &work_group, scope, now);
+        self.observed.polled(polled, &work_group, scope, now);
         true
     }
 
     /// The answer to a call of the object's own.
     pub(super) fn tell_poller(&mut self, sent: Duration) {
-        let seen = self.knowledge.seen.as_ref().filter(|seen| seen.at >= at(sent).tick);
-        if let Some(seen) = seen.filter(|_| self.knowledge.work_group.as_deref() == Some(self.around.real)) {
+        let seen = self.observed.seen.as_ref().filter(|seen| seen.at >= at(sent).tick);
+        if let Some(seen) = seen.filter(|_| self.observed.work_group.as_deref() == Some(self.around.real)) {
             let was_ended = self.around.sight.as_ref().is_some_and(|(before, ..)| before.state.is_ended());
             self.around.is_contradicted |= was_ended && !seen.status.state.is_ended();
             self.around.sight = Some((seen.status.clone(), sent, seen.source));
@@ -272,7 +272,7 @@ impl World {
 
     pub(super) fn confirm(&mut self, owner: &Claim) {
         let stands = self.around.owner.is_some_and(|owner| owner.stands);
-        self.knowledge.owner = Some(Box::new(OwnerRead { uid: owner.uid.clone(), at: at(self.elapsed).tick, stands }));
+        self.observed.owner = Some(Box::new(OwnerRead { uid: owner.uid.clone(), at: at(self.elapsed).tick, stands }));
     }
 
     // What must hold.
@@ -287,7 +287,7 @@ impl World {
         let recorded = object.status.as_ref().and_then(|status| status.work_group.as_deref());
         let never_ours = self.is_foreign(object) && recorded != Some(self.around.real);
         // What the owner comes to after it was read can't be known: nobody can hold two objects at once.
-        let read = self.knowledge.owner.as_ref().filter(|read| at(self.elapsed).tick <= read.at + PASS + seconds(1));
+        let read = self.observed.owner.as_ref().filter(|read| at(self.elapsed).tick <= read.at + PASS + seconds(1));
         never_ours || self.around.shown.is_some() && read.is_some_and(|read| read.stands)
     }
 
@@ -299,7 +299,7 @@ impl World {
     pub(super) fn check_terms(&mut self, object: &AthenaSession, operation: Operation) {
         let knows_foreign = self.is_foreign(object)
             && self.around.exists
-            && self.knowledge.work_group.as_deref() == Some(self.around.real);
+            && self.observed.work_group.as_deref() == Some(self.around.real);
         if self.refusal(object) == Some(Refusal::WorkGroupNotFound) {
             self.breach(format!("S5: {operation} without an AthenaWorkGroup"));
         }

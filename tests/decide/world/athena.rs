@@ -5,12 +5,12 @@ use std::time::Duration;
 use athena_session_operator::api::FINALIZER;
 use athena_session_operator::api::session::{AthenaSession, DeletionPolicy, TerminationReason};
 use athena_session_operator::athena::informer::full_list::{Found, Shown};
-use athena_session_operator::athena::port::Account;
-use athena_session_operator::athena::port::{
+use athena_session_operator::athena::types::Account;
+use athena_session_operator::athena::types::{
     CallError, ErrorClass, Operation, Session, SessionState, SessionStatus, Source,
 };
 use athena_session_operator::session::decide::Step;
-use athena_session_operator::session::knowledge::Seen;
+use athena_session_operator::session::observed::Seen;
 use kube::ResourceExt;
 
 use super::starts::VICTIM;
@@ -20,12 +20,12 @@ use crate::fixtures::{HOME, SESSION, TIMING, at, error, lacking};
 impl World {
     pub(super) fn call(&mut self, object: &AthenaSession, step: &Step) {
         let operation = match step {
-            Step::Describe => Operation::GetSession,
-            Step::Look | Step::LookBeforeEnd => Operation::GetSessionStatus,
-            Step::Search { .. } | Step::Find { .. } => Operation::ListSessions,
-            Step::Start { .. } => Operation::StartSession,
-            Step::Identify => Operation::GetCallerIdentity,
-            Step::Terminate { .. } => Operation::TerminateSession,
+            Step::GetSession => Operation::GetSession,
+            Step::GetSessionStatus | Step::GetSessionStatusBeforeEnd => Operation::GetSessionStatus,
+            Step::ListSessions { .. } => Operation::ListSessions,
+            Step::StartSession { .. } => Operation::StartSession,
+            Step::GetCallerIdentity => Operation::GetCallerIdentity,
+            Step::TerminateSession { .. } => Operation::TerminateSession,
             _ => unreachable!("{step:?} is no call"),
         };
         self.calls.push((self.elapsed, operation));
@@ -43,9 +43,9 @@ impl World {
         if let Err(class) = answer {
             let jitter = f64::from(u8::try_from(self.calls.len() % 8).unwrap()) / 7.0;
             let error: CallError = error(operation, class);
-            self.knowledge.failed(error, now, &TIMING, jitter);
+            self.observed.failed(error, now, &TIMING, jitter);
         } else {
-            self.knowledge.answered_in(&self.scope);
+            self.observed.answered_in(&self.scope);
             self.tell_poller(sent);
         }
     }
@@ -57,7 +57,7 @@ impl World {
         }
         self.check_terms(object, operation);
         let recorded = object.status.as_ref().and_then(|status| status.account_id.as_deref());
-        if self.knowledge.seen.is_none()
+        if self.observed.seen.is_none()
             && let (Some(recorded), Account::Known(account)) = (recorded, &self.scope.account)
             && recorded != account
         {
@@ -81,12 +81,12 @@ impl World {
             Some(_) => self.breach("S1: TerminateSession, and nobody asks for it".to_owned()),
             None => self.breach("S1: TerminateSession by a cached object alone".to_owned()),
         }
-        if let Step::Terminate { reason: TerminationReason::WorkloadFinished } = step {
+        if let Step::TerminateSession { reason: TerminationReason::WorkloadFinished } = step {
             self.beside.was_called = true;
         }
         self.check_grace(object);
         let is_over = |seen: &Seen| seen.status.state.is_ended() && seen.source == Source::Call;
-        let last_word = self.knowledge.seen.clone();
+        let last_word = self.observed.seen.clone();
         if last_word.as_ref().is_none_or(|it| is_over(it) || it.status.state == SessionState::Terminating) {
             self.breach(format!("TerminateSession where Athena's last word is {last_word:?}"));
         }
@@ -99,7 +99,7 @@ impl World {
         fault: Fault,
         object: &AthenaSession,
     ) -> Result<(), ErrorClass> {
-        if let Step::Start { request } = step {
+        if let Step::StartSession { request } = step {
             return self.answer_start(request, fault, object);
         }
         if let Fault::Fails(class) = fault
@@ -107,20 +107,20 @@ impl World {
         {
             return Err(class);
         }
-        if let Step::Find { wanted } = step {
+        if let Step::ListSessions { wanted } = step {
             self.answer_find(wanted);
             return if fault == Fault::CutAfter { Err(ErrorClass::Unavailable) } else { Ok(()) };
         }
-        let asked = self.knowledge.session_id(object) == Some(SESSION);
-        if self.knowledge.session_id(object) == Some(VICTIM) {
+        let asked = self.observed.session_id(object) == Some(SESSION);
+        if self.observed.session_id(object) == Some(VICTIM) {
             return self.answer_about_victim(step);
         }
         let here = self.scope.account == Account::Known(HOME.to_owned()) && asked;
         let session = self.session.clone().filter(|_| here);
-        let is_call = matches!(step, Step::Describe | Step::Look | Step::LookBeforeEnd);
-        let lie = if matches!(step, Step::Identify) { None } else { self.lies.next(is_call) };
+        let is_call = matches!(step, Step::GetSession | Step::GetSessionStatus | Step::GetSessionStatusBeforeEnd);
+        let lie = if matches!(step, Step::GetCallerIdentity) { None } else { self.lies.next(is_call) };
         let mut answer: Option<SessionStatus> = lie.as_ref().or(session.as_ref()).map(|state| self.shown(state));
-        if matches!(step, Step::Look | Step::LookBeforeEnd)
+        if matches!(step, Step::GetSessionStatus | Step::GetSessionStatusBeforeEnd)
             && let Some(status) = &mut answer
         {
             (status.marker, status.engine) = (None, None);
@@ -141,16 +141,16 @@ impl World {
             return Err(ErrorClass::Unavailable);
         }
         let began = at(self.elapsed.saturating_sub(self.starts.list_age));
-        let (knowledge, real) = (&mut self.knowledge, self.lies.work_group().unwrap_or(self.around.real));
+        let (observed, real) = (&mut self.observed, self.lies.work_group().unwrap_or(self.around.real));
         match (step, answer) {
-            (Step::Identify, _) => {
+            (Step::GetCallerIdentity, _) => {
                 self.scope.confirmed_at = Some(now.tick);
-                knowledge.identified();
+                observed.identified();
             }
-            (Step::Search { wanted }, found) => {
+            (Step::ListSessions { wanted }, found) => {
                 let found = found.filter(|_| wanted.work_group == real);
                 let shown = found.map(|status| Shown { id: SESSION.to_owned(), status, at: now.tick });
-                knowledge.listed(
+                observed.listed(
                     wanted,
                     shown.map_or_else(|| lacking(began, now), Found::Shown),
                     &self.scope,
@@ -159,19 +159,19 @@ impl World {
                 );
             }
             (_, None) => return Err(ErrorClass::NotFoundOrInvalid),
-            (Step::Describe, Some(status)) => {
+            (Step::GetSession, Some(status)) => {
                 let work_group = real.to_owned();
                 let session = Session { status, work_group, dpu_execution_millis: Some(7) };
-                knowledge.described(session, now).map_err(|error| error.class)?;
+                observed.described(session, now).map_err(|error| error.class)?;
                 self.has_looked();
             }
-            (Step::Look | Step::LookBeforeEnd, Some(status)) => {
-                knowledge.looked(status, now);
+            (Step::GetSessionStatus | Step::GetSessionStatusBeforeEnd, Some(status)) => {
+                observed.looked(status, now);
                 self.has_looked();
             }
-            (Step::Terminate { reason }, _) => {
+            (Step::TerminateSession { reason }, _) => {
                 let state = lie.or(self.session.clone());
-                knowledge.terminate_accepted(*reason, state, now);
+                observed.terminate_accepted(*reason, state, now);
             }
             _ => {}
         }
@@ -184,7 +184,7 @@ impl World {
         let recorded = object.status.as_ref();
         let known = recorded.is_some_and(|it| it.state.is_some() && it.work_group.as_deref() == Some(self.around.real));
         // Nor can one that this process took on and never saw, whatever is recorded of it.
-        let never_seen = self.knowledge.adopted_here && self.knowledge.seen.is_none();
+        let never_seen = self.observed.adopted_here && self.observed.seen.is_none();
         known && !never_seen && !matches!(operation, Operation::ListSessions | Operation::GetCallerIdentity)
     }
 }

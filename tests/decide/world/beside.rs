@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use athena_session_operator::api::session::{AthenaSession, PublishTo, Workload, WorkloadKind, WorkloadOutcome};
-use athena_session_operator::athena::port::SessionState;
+use athena_session_operator::athena::types::SessionState;
 use athena_session_operator::session::decide::Step;
 use athena_session_operator::session::publish::{Found, Request};
 use athena_session_operator::session::workload::State;
@@ -98,30 +98,30 @@ impl World {
     }
 
     pub(super) fn run_errand(&mut self, object: &AthenaSession, step: &Step) {
-        if *step == Step::LookAtWorkloads {
+        if *step == Step::GetWorkloads {
             return self.look_at_workloads(object);
         }
-        if *step == Step::Expire {
+        if *step == Step::DeleteObject {
             return self.expire(object);
         }
         let uid = object.metadata.uid.clone().unwrap();
         self.wait(self.beside.slow);
-        if let (Step::Unpublish { .. }, Some(long)) = (step, self.beside.removal_hangs) {
+        if let (Step::DeleteConfigMap { .. }, Some(long)) = (step, self.beside.removal_hangs) {
             self.wait(long);
-            return self.knowledge.publication.failed(Request::of(step), None, at(self.elapsed), &TIMING, 1.0);
+            return self.observed.publication.failed(Request::of(step), None, at(self.elapsed), &TIMING, 1.0);
         }
         let now = at(self.elapsed);
-        if self.beside.writes_fail && *step != Step::LookAtConfigMap {
-            return self.knowledge.publication.failed(Request::of(step), None, now, &TIMING, 1.0);
+        if self.beside.writes_fail && *step != Step::GetConfigMap {
+            return self.observed.publication.failed(Request::of(step), None, now, &TIMING, 1.0);
         }
         if self.beside.is_forbidden || self.beside.is_silent {
             let refusal = self.beside.is_forbidden.then(|| "configmaps is forbidden".to_owned());
-            return self.knowledge.publication.failed(Request::of(step), refusal, now, &TIMING, 1.0);
+            return self.observed.publication.failed(Request::of(step), refusal, now, &TIMING, 1.0);
         }
         let is_ours = |owner: &str| owner == uid || owner == NOBODY;
         let beside = &mut self.beside;
         match step {
-            Step::Publish { data } if beside.config_map.as_ref().is_none_or(|(owner, _)| is_ours(owner)) => {
+            Step::WriteConfigMap { data } if beside.config_map.as_ref().is_none_or(|(owner, _)| is_ours(owner)) => {
                 beside.version += 1;
                 let mut data = data.clone();
                 if beside.webhook == Some(Webhook::AddsData) {
@@ -129,9 +129,9 @@ impl World {
                 }
                 beside.config_map = Some((uid.clone(), data));
             }
-            Step::Unpublish { resource_version, .. } => {
+            Step::DeleteConfigMap { resource_version, .. } => {
                 if *resource_version != beside.version.to_string() {
-                    return self.knowledge.publication.changed(Request::of(step), now, &TIMING, 1.0);
+                    return self.observed.publication.changed(Request::of(step), now, &TIMING, 1.0);
                 }
                 let (owner, _) = beside.config_map.take().expect("it is there");
                 assert!(is_ours(&owner), "only the object's own is removed");
@@ -147,17 +147,17 @@ impl World {
             }
             Some(_) => Found::Foreign,
         };
-        if let Step::Publish { data } = step {
-            return self.knowledge.publication.written(data.clone(), found, now);
+        if let Step::WriteConfigMap { data } = step {
+            return self.observed.publication.written(data.clone(), found, now);
         }
-        self.knowledge.publication.answered(Request::of(step), found, now);
+        self.observed.publication.answered(Request::of(step), found, now);
     }
 
     fn expire(&mut self, object: &AthenaSession) {
         let now = at(self.elapsed);
         if self.beside.is_forbidden || self.beside.is_silent {
             let refusal = self.beside.is_forbidden.then(|| "athenasessions is forbidden".to_owned());
-            return self.knowledge.expiry.failed(refusal, now, &TIMING, 1.0);
+            return self.observed.expiry.failed(refusal, now, &TIMING, 1.0);
         }
         let is_it =
             self.object.as_ref().is_some_and(|it| it.metadata.resource_version == object.metadata.resource_version);
@@ -166,9 +166,9 @@ impl World {
                 self.breach(format!("an object was deleted whose session is {:?}", self.session));
             }
             self.event(&super::Event::Delete);
-            self.knowledge.expiry.asked(now, &TIMING);
+            self.observed.expiry.asked(now, &TIMING);
         } else {
-            self.knowledge.expiry.failed(None, now, &TIMING, 1.0);
+            self.observed.expiry.failed(None, now, &TIMING, 1.0);
         }
     }
 
@@ -176,7 +176,7 @@ impl World {
         let now = at(self.elapsed);
         if self.beside.is_forbidden || self.beside.is_silent {
             let refusal = self.beside.is_forbidden.then(|| "jobs is forbidden".to_owned());
-            return self.knowledge.workloads.failed(refusal, now, &TIMING, 1.0);
+            return self.observed.workloads.failed(refusal, now, &TIMING, 1.0);
         }
         let sent = at(self.elapsed).tick;
         self.wait(self.beside.slow);
@@ -185,12 +185,12 @@ impl World {
             object.spec.end_with.iter().partition(|it| self.beside.unreadable == Some(it.name.as_str()));
         for workload in readable {
             let state = self.beside.workloads.get(workload).cloned().unwrap_or(State::Absent);
-            self.knowledge.workloads.read(workload, state, sent, now);
+            self.observed.workloads.read(workload, state, sent, now);
         }
         if !unreadable.is_empty() {
-            return self.knowledge.workloads.failed(None, now, &TIMING, 1.0);
+            return self.observed.workloads.failed(None, now, &TIMING, 1.0);
         }
-        self.knowledge.workloads.all_read();
+        self.observed.workloads.all_read();
         if self.beside.looked.is_some() {
             let has_finished =
                 |it: &&Workload| matches!(self.beside.workloads.get(*it), Some(State::Finished { .. } | State::Absent));

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use athena_session_operator::api::session::AthenaSession;
-use athena_session_operator::athena::port::{SessionState, SessionStatus};
+use athena_session_operator::athena::types::{SessionState, SessionStatus};
 use jiff::Timestamp;
 use kube::ResourceExt;
 

@@ -20,10 +20,10 @@ use athena_session_operator::api::session::{
     AthenaSession, AthenaSessionSpec, AthenaSessionStatus, DeletionPolicy, TerminationReason, WorkGroupRef,
 };
 use athena_session_operator::athena::engine::EngineKnowledge;
-use athena_session_operator::athena::port::Scope;
-use athena_session_operator::athena::port::{ErrorClass, Operation, SessionState};
+use athena_session_operator::athena::types::Scope;
+use athena_session_operator::athena::types::{ErrorClass, Operation, SessionState};
 use athena_session_operator::session::decide::Step;
-use athena_session_operator::session::knowledge::Knowledge;
+use athena_session_operator::session::observed::Observed;
 use athena_session_operator::work_group::terms::{Brake, Crowd};
 use kube::ResourceExt;
 
@@ -131,8 +131,8 @@ pub struct World {
     pub cache: Option<AthenaSession>,
     /// The watch stands still.
     pub cache_frozen: bool,
-    pub knowledge: Knowledge,
-    knowledge_of: Option<String>,
+    pub observed: Observed,
+    observed_of: Option<String>,
     /// The session's state; None: it doesn't exist, or no longer.
     pub session: Option<SessionState>,
     /// How long it is TERMINATING; None: for ever.
@@ -176,8 +176,8 @@ impl World {
             cache: None,
             cache_frozen: false,
             // This process has just put the finalizer on it.
-            knowledge: Knowledge { adopted_here: true, ..Knowledge::default() },
-            knowledge_of: object().metadata.uid,
+            observed: Observed { adopted_here: true, ..Observed::default() },
+            observed_of: object().metadata.uid,
             session,
             terminating_for: Some(seconds(5)),
             terminated_at: None,
@@ -282,7 +282,7 @@ impl World {
                 self.edit(|object, now| forge(object, *forgery, now));
             }
             Event::Restart => {
-                self.knowledge = Knowledge::default();
+                self.observed = Observed::default();
                 self.around.restarted();
                 self.starts.has_place = false;
                 self.killed = true;
@@ -391,7 +391,7 @@ impl World {
                     self.breach("bug 9: finalizer added to an object that is being deleted".to_owned());
                 }
             }
-            Step::LetGo { .. } => {
+            Step::RemoveFinalizer { .. } => {
                 finalizers.retain(|name| name != FINALIZER);
                 if !deleted {
                     self.breach("finalizer taken off an object that is wanted".to_owned());

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use athena_session_operator::api::session::AthenaSession;
-use athena_session_operator::athena::port::Operation;
+use athena_session_operator::athena::types::Operation;
 use athena_session_operator::session::decide::{Step, decide};
-use athena_session_operator::session::knowledge::Knowledge;
+use athena_session_operator::session::observed::Observed;
 use athena_session_operator::session::starting;
 use athena_session_operator::session::view::{PASS, View};
 use kube::ResourceExt;
@@ -70,13 +70,13 @@ impl World {
         self.read = None;
         self.killed = false;
         let Some(cached) = self.cache.clone() else { return Outcome::Done };
-        if self.knowledge_of != cached.uid() {
-            self.knowledge = Knowledge::default();
-            self.knowledge_of = cached.uid();
+        if self.observed_of != cached.uid() {
+            self.observed = Observed::default();
+            self.observed_of = cached.uid();
         }
         let outcome = self.steps_for(&cached);
         if outcome == Outcome::Done || self.killed {
-            self.knowledge = Knowledge::default();
+            self.observed = Observed::default();
         }
         outcome
     }
@@ -84,29 +84,29 @@ impl World {
     fn steps_for(&mut self, cached: &AthenaSession) -> Outcome {
         let mut object = cached.clone();
         let began = at(self.elapsed).tick;
-        self.knowledge.asked = None;
+        self.observed.asked = None;
         let mut read_at: Option<Duration> = None;
         for _ in 0..MOST_STEPS {
             let now = at(self.elapsed);
             self.note_idle_limit();
             let (mut terms, scope) = (self.terms(&object), self.scope_for(&object));
             self.around.was_granted |= terms.refusal.is_none();
-            self.knowledge.found(&object, &scope, now);
+            self.observed.found(&object, &scope, now);
             if let Some(news) = self.beside.news {
-                self.knowledge.workloads.heard(at(news).tick);
+                self.observed.workloads.heard(at(news).tick);
             }
-            let shown_before = self.knowledge.shown_of_owner();
+            let shown_before = self.observed.shown_of_owner();
             let polled = self.hear(&object, &terms, &scope, now);
-            self.knowledge.recognize(&object, CLUSTER, terms.is_contested);
-            if self.knowledge.shown_of_owner() != shown_before {
+            self.observed.recognize(&object, CLUSTER, terms.is_contested);
+            if self.observed.shown_of_owner() != shown_before {
                 terms = self.terms(&object);
             }
-            let (knowledge, terms, scope) = (&self.knowledge, &terms, &scope);
+            let (observed, terms, scope) = (&self.observed, &terms, &scope);
             let view = View {
                 object: &object,
                 began,
                 fresh: read_at.is_some_and(|read_at| self.elapsed < read_at + PASS),
-                knowledge,
+                observed,
                 terms,
                 polled,
                 sweep_took: Duration::ZERO,
@@ -119,7 +119,7 @@ impl World {
             let step = decide(&view);
             let (interest, is_unasked, stake) = (view.interest(), view.is_unasked(), starting::stake(&view));
             if is_unasked {
-                self.knowledge.record.unasked(object.status.as_ref());
+                self.observed.record.unasked(object.status.as_ref());
                 (self.truth.lapsed_at, self.truth.was_idle_too_long) = (None, false);
             }
             self.steps.push(step.clone());
@@ -130,7 +130,7 @@ impl World {
             }
             self.wait(REQUEST);
             let answer = match &step {
-                Step::LetGo { .. } => match self.write(&object, &step) {
+                Step::RemoveFinalizer { .. } => match self.write(&object, &step) {
                     Answer::Object(_) | Answer::Gone => return Outcome::Done,
                     answer => answer,
                 },
@@ -138,14 +138,14 @@ impl World {
                     let answer = self.write(&object, &step);
                     if let Answer::Object(written) = &answer {
                         if step == Step::AddFinalizer {
-                            self.knowledge.adopted(written);
+                            self.observed.adopted(written);
                         }
-                        self.knowledge.record.written(written.status.as_ref());
+                        self.observed.record.written(written.status.as_ref());
                     }
                     answer
                 }
-                Step::Refresh => self.get(),
-                Step::Reserve => {
+                Step::GetObject => self.get(),
+                Step::ReserveSlot => {
                     self.starts.reserve();
                     self.spring();
                     if self.killed {
@@ -153,7 +153,7 @@ impl World {
                     }
                     continue;
                 }
-                Step::ConfirmOwner { owner } => {
+                Step::GetOwner { owner } => {
                     self.confirm(owner);
                     self.spring();
                     if self.killed {
@@ -161,11 +161,11 @@ impl World {
                     }
                     continue;
                 }
-                Step::LookAtConfigMap
-                | Step::Publish { .. }
-                | Step::Unpublish { .. }
-                | Step::LookAtWorkloads
-                | Step::Expire => {
+                Step::GetConfigMap
+                | Step::WriteConfigMap { .. }
+                | Step::DeleteConfigMap { .. }
+                | Step::GetWorkloads
+                | Step::DeleteObject => {
                     self.run_errand(&object, &step);
                     self.spring();
                     if self.killed {
@@ -173,8 +173,8 @@ impl World {
                     }
                     continue;
                 }
-                Step::Search { wanted } | Step::Find { wanted } if !self.has_list(wanted) => {
-                    self.knowledge.asked = Some(wanted.clone());
+                Step::ListSessions { wanted } if !self.has_list(wanted) => {
+                    self.observed.asked = Some(wanted.clone());
                     self.spring();
                     if self.killed {
                         return Outcome::Broken;
@@ -183,7 +183,7 @@ impl World {
                 }
                 _ => {
                     self.call(&object, &step);
-                    if matches!(step, Step::Start { .. } | Step::Find { .. }) {
+                    if matches!(step, Step::StartSession { .. } | Step::ListSessions { .. }) {
                         (read_at, self.read) = (None, None);
                     }
                     self.spring();
@@ -227,23 +227,22 @@ impl World {
 pub fn word(step: &Step) -> String {
     match step {
         Step::AddFinalizer => "AddFinalizer".to_owned(),
-        Step::Refresh => "Refresh".to_owned(),
-        Step::ConfirmOwner { .. } => "ConfirmOwner".to_owned(),
-        Step::Describe => "Describe".to_owned(),
-        Step::Look | Step::LookBeforeEnd => "Look".to_owned(),
-        Step::Identify => "Identify".to_owned(),
-        Step::Search { .. } => "Search".to_owned(),
-        Step::Find { .. } => "Find".to_owned(),
-        Step::Reserve => "Reserve".to_owned(),
-        Step::Start { .. } => "Start".to_owned(),
-        Step::Terminate { .. } => "Terminate".to_owned(),
-        Step::LookAtConfigMap => "LookAtConfigMap".to_owned(),
-        Step::Expire => "Expire".to_owned(),
-        Step::LookAtWorkloads => "LookAtWorkloads".to_owned(),
-        Step::Publish { .. } => "Publish".to_owned(),
-        Step::Unpublish { .. } => "Unpublish".to_owned(),
-        Step::WriteStatus { .. } => "Write".to_owned(),
-        Step::LetGo { .. } => "LetGo".to_owned(),
+        Step::GetObject => "GetObject".to_owned(),
+        Step::GetOwner { .. } => "GetOwner".to_owned(),
+        Step::GetSession => "GetSession".to_owned(),
+        Step::GetSessionStatus | Step::GetSessionStatusBeforeEnd => "GetSessionStatus".to_owned(),
+        Step::GetCallerIdentity => "GetCallerIdentity".to_owned(),
+        Step::ListSessions { .. } => "ListSessions".to_owned(),
+        Step::ReserveSlot => "ReserveSlot".to_owned(),
+        Step::StartSession { .. } => "StartSession".to_owned(),
+        Step::TerminateSession { .. } => "TerminateSession".to_owned(),
+        Step::GetConfigMap => "GetConfigMap".to_owned(),
+        Step::DeleteObject => "DeleteObject".to_owned(),
+        Step::GetWorkloads => "GetWorkloads".to_owned(),
+        Step::WriteConfigMap { .. } => "WriteConfigMap".to_owned(),
+        Step::DeleteConfigMap { .. } => "DeleteConfigMap".to_owned(),
+        Step::WriteStatus { .. } => "WriteStatus".to_owned(),
+        Step::RemoveFinalizer { .. } => "RemoveFinalizer".to_owned(),
         Step::Wait(None) => "Wait".to_owned(),
         Step::Wait(Some(after)) => format!("Wait({}s)", after.as_secs_f64().round()),
     }

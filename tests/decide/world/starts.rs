@@ -7,7 +7,7 @@ use athena_session_operator::api::start::{SessionStart, StartBounds};
 use athena_session_operator::athena::engine::{Engine, EngineKnowledge};
 use athena_session_operator::athena::informer::full_list::{Found, Shown, Sought, Wanted};
 use athena_session_operator::athena::marker::Marker;
-use athena_session_operator::athena::port::{ErrorClass, Session, SessionState, SessionStatus, StartRequest};
+use athena_session_operator::athena::types::{ErrorClass, Session, SessionState, SessionStatus, StartRequest};
 use athena_session_operator::session::decide::Step;
 use athena_session_operator::session::workload::State;
 use athena_session_operator::work_group::places::Stake;
@@ -147,7 +147,7 @@ impl World {
         object: &AthenaSession,
     ) -> Result<(), ErrorClass> {
         self.check_start(object);
-        self.knowledge.starting(at(self.elapsed));
+        self.observed.starting(at(self.elapsed));
         self.starts.requests.push(request.clone());
         match fault {
             Fault::Fails(class) => return Err(class),
@@ -162,7 +162,7 @@ impl World {
             return Err(ErrorClass::Unavailable);
         }
         let id = self.starts.answers_with.unwrap_or(SESSION);
-        self.knowledge.started(id.to_owned(), &request.work_group);
+        self.observed.started(id.to_owned(), &request.work_group);
         Ok(())
     }
 
@@ -170,12 +170,12 @@ impl World {
     pub(super) fn answer_about_victim(&mut self, step: &Step) -> Result<(), ErrorClass> {
         let (now, status) = (at(self.elapsed), status(&SessionState::Idle));
         match step {
-            Step::Describe => {
+            Step::GetSession => {
                 let session = Session { status, work_group: WORK_GROUP.to_owned(), dpu_execution_millis: None };
-                self.knowledge.described(session, now).map_err(|error| error.class)
+                self.observed.described(session, now).map_err(|error| error.class)
             }
-            Step::Look | Step::LookBeforeEnd => {
-                self.knowledge.looked(status, now);
+            Step::GetSessionStatus | Step::GetSessionStatusBeforeEnd => {
+                self.observed.looked(status, now);
                 Ok(())
             }
             _ => {
@@ -206,7 +206,7 @@ impl World {
         let shown = shown.map(|status| Found::Shown(Shown { id: SESSION.to_owned(), status, at: at(began).tick }));
         let now = at(self.elapsed);
         let found = shown.unwrap_or_else(|| lacking(at(began), now));
-        self.knowledge.listed(wanted, found, &self.scope, now, &TIMING);
+        self.observed.listed(wanted, found, &self.scope, now, &TIMING);
     }
 
     /// What was called without an answer comes to pass.
@@ -258,14 +258,14 @@ impl World {
     pub(super) fn check_place(&mut self, object: &AthenaSession, stake: Option<Stake>, step: &Step) {
         let Some(stake) = stake else { return };
         let begins = match step {
-            Step::Reserve | Step::Start { .. } => true,
+            Step::ReserveSlot | Step::StartSession { .. } => true,
             Step::WriteStatus { status, .. } => is_attempt(object, status),
             _ => false,
         };
         if begins && stake == Stake::Nothing {
             self.breach("a place is given up while it is made use of".to_owned());
         }
-        if begins && *step != Step::Reserve && self.starts.place() != Place::Has {
+        if begins && *step != Step::ReserveSlot && self.starts.place() != Place::Has {
             self.breach("an attempt is recorded without a place".to_owned());
         }
         let lives = self.is_ours(object) && self.session_runs() && !self.starts.retained;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use athena_session_operator::athena::port::ErrorClass;
+use athena_session_operator::athena::types::ErrorClass;
 use proptest::prelude::*;
 
 use super::{Event, Fault, Poller, World};

@@ -12,30 +12,30 @@ pub fn fingerprint(of: &(impl Hash + ?Sized)) -> u64 {
 }
 
 /// A value that can be told to be at its default without being there.
-pub trait Blank: Default + 'static {
+pub trait StaticDefault: Default + 'static {
     /// The default.
-    const BLANK: &'static Self;
+    const DEFAULT: &'static Self;
 }
 
 /// A value that few objects have: no more than a pointer until it is changed.
 #[derive(Clone, Debug)]
-pub struct Rare<T>(Option<Box<T>>);
+pub struct LazyBox<T>(Option<Box<T>>);
 
-impl<T> Default for Rare<T> {
+impl<T> Default for LazyBox<T> {
     fn default() -> Self {
         Self(None)
     }
 }
 
-impl<T: Blank> Deref for Rare<T> {
+impl<T: StaticDefault> Deref for LazyBox<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        self.0.as_deref().unwrap_or(T::BLANK)
+        self.0.as_deref().unwrap_or(T::DEFAULT)
     }
 }
 
-impl<T: Blank> DerefMut for Rare<T> {
+impl<T: StaticDefault> DerefMut for LazyBox<T> {
     fn deref_mut(&mut self) -> &mut T {
         self.0.get_or_insert_default()
     }

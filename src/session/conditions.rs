@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use kube::ResourceExt;
 
-use super::knowledge::{Seen, Trouble};
+use super::observed::{Seen, Trouble};
 use super::view::{Evidence, Proof, View};
 use super::{engine, expiry, limits, publish, starting, without_session, workload};
 use crate::api::PAUSED;
 use crate::api::reason::{ARRIVAL, Reason};
 use crate::api::session::{DeletionPolicy, TerminationReason};
 use crate::athena::denial::Denial;
-use crate::athena::port::{Account, CallError, ErrorClass, Operation, Scope, SessionState};
+use crate::athena::types::{Account, CallError, ErrorClass, Operation, Scope, SessionState};
 use crate::text::duration;
 use crate::timing::Timing;
 use crate::work_group::terms::{Brake, Claim, Refusal};
@@ -25,7 +25,7 @@ const TOLD_AFTER: u32 = 3;
 
 /// Where the object stands, and the sentence that explains it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Verdict {
+pub struct Finding {
     /// In a word.
     pub reason: Reason,
     /// In a sentence that stays the same as long as nothing changes.
@@ -36,7 +36,7 @@ pub struct Verdict {
 ///
 /// What this process saw itself needs no record: the record may be forged.
 #[must_use]
-pub fn scope_problem(view: &View<'_>) -> Option<Verdict> {
+pub fn scope_problem(view: &View<'_>) -> Option<Finding> {
     let granted = view.terms.account.as_deref();
     let (reason, message) = match (view.region(), view.scope.region.as_deref(), &view.scope.account) {
         (Some(then), Some(now), _) if then != now => wrong_region(view, then, now),
@@ -46,7 +46,7 @@ pub fn scope_problem(view: &View<'_>) -> Option<Verdict> {
         }
         (_, _, Account::Unknown(why)) => account_unknown(view, view.account().or(granted), why)?,
     };
-    Some(Verdict { reason, message: with_way_out(view, message) })
+    Some(Finding { reason, message: with_way_out(view, message) })
 }
 
 fn wrong_region(view: &View<'_>, then: &str, now: &str) -> (Reason, String) {
@@ -90,7 +90,7 @@ fn account_unknown(view: &View<'_>, then: Option<&str>, why: &str) -> Option<(Re
 
 /// Why an object that we don't hold isn't taken on.
 #[must_use]
-pub fn unheld(view: &View<'_>) -> Option<Verdict> {
+pub fn unheld(view: &View<'_>) -> Option<Finding> {
     let terms = view.terms;
     if let Some(refusal) = terms.refusal {
         return Some(refused(view, refusal));
@@ -100,7 +100,7 @@ pub fn unheld(view: &View<'_>) -> Option<Verdict> {
     }
     let may_run =
         view.is_started() || starting::may_run(view) || view.was_adopted() && view.recorded_terminated().is_none();
-    let forbids = |it: &Verdict| matches!(it.reason, Reason::StartNotAllowed | Reason::Restored);
+    let forbids = |it: &Finding| matches!(it.reason, Reason::StartNotAllowed | Reason::Restored);
     let hindrance = || starting::hindrance(view).filter(forbids);
     // An object whose session may run gets its finalizer back, whatever forbids a start: without it nothing would end that
     // session.
@@ -120,10 +120,10 @@ pub fn unheld(view: &View<'_>) -> Option<Verdict> {
              AthenaWorkGroup created anew once it is gone."
         )
     };
-    Some(Verdict { reason: Reason::WorkGroupTerminating, message })
+    Some(Finding { reason: Reason::WorkGroupTerminating, message })
 }
 
-fn refused(view: &View<'_>, refusal: Refusal) -> Verdict {
+fn refused(view: &View<'_>, refusal: Refusal) -> Finding {
     let name = view.terms.reference.as_deref().unwrap_or_default();
     let namespace = view.object.namespace().unwrap_or_default();
     let (reason, message) = match refusal {
@@ -143,7 +143,7 @@ fn refused(view: &View<'_>, refusal: Refusal) -> Verdict {
             ),
         ),
     };
-    let is_ending = view.knowledge.state() == Some(&SessionState::Terminating);
+    let is_ending = view.observed.state() == Some(&SessionState::Terminating);
     let message = if view.is_held() && is_ending {
         format!("{message} Athena is ending the session already; the operator does nothing more to it.")
     } else if view.object.spec.start.is_some() {
@@ -153,7 +153,7 @@ fn refused(view: &View<'_>, refusal: Refusal) -> Verdict {
     } else {
         message
     };
-    Verdict { reason, message: with_way_out(view, message) }
+    Finding { reason, message: with_way_out(view, message) }
 }
 
 /// The sentence on what is done for an object with `start` until there is a grant.
@@ -167,7 +167,7 @@ fn starts_meanwhile(view: &View<'_>, refusal: Refusal) -> &'static str {
     }
 }
 
-fn declared_by(view: &View<'_>, owner: &Claim) -> Verdict {
+fn declared_by(view: &View<'_>, owner: &Claim) -> Finding {
     let id = view.id();
     // Who has no grant learns no more than that it isn't his.
     let (whose, why) = match view.terms.refusal {
@@ -177,10 +177,10 @@ fn declared_by(view: &View<'_>, owner: &Claim) -> Verdict {
     let message = format!(
         "Session {id} belongs to {whose}, which {why}: this object neither watches nor ends it. Delete this one."
     );
-    Verdict { reason: Reason::AlreadyDeclared, message }
+    Finding { reason: Reason::AlreadyDeclared, message }
 }
 
-fn foreign(view: &View<'_>) -> Verdict {
+fn foreign(view: &View<'_>) -> Finding {
     let id = view.id();
     // Which work group it is in, and how it stands, is others' business.
     let work_group = view.terms.work_group.as_deref().unwrap_or_default();
@@ -189,12 +189,12 @@ fn foreign(view: &View<'_>) -> Verdict {
          workGroupRef leads to the session's work group."
     );
     let message = if view.was_ours() { with_way_out(view, message) } else { message };
-    Verdict { reason: Reason::WrongWorkGroup, message }
+    Finding { reason: Reason::WrongWorkGroup, message }
 }
 
 /// What keeps an end that is asked for from being begun.
 #[must_use]
-pub fn hindrance(view: &View<'_>) -> Option<Verdict> {
+pub fn hindrance(view: &View<'_>) -> Option<Finding> {
     view.intent()?;
     if let Some(refusal) = view.barred() {
         return Some(refused(view, refusal));
@@ -210,7 +210,7 @@ pub fn hindrance(view: &View<'_>) -> Option<Verdict> {
         ),
         Brake::ObjectPaused | Brake::WorkGroupPaused => (Reason::Paused, pause(view, "end")?),
     };
-    Some(Verdict { reason, message: with_way_out(view, message) })
+    Some(Finding { reason, message: with_way_out(view, message) })
 }
 
 /// The message where the annotation `paused` holds up the `start` or the `end` of the session; None where it doesn't.
@@ -239,17 +239,17 @@ pub fn arrives_within(view: &View<'_>, reason: Reason) -> Option<Duration> {
 
 /// Where the object stands. None while nothing is known that would be worth a write.
 #[must_use]
-pub fn verdict(view: &View<'_>) -> Option<Verdict> {
-    let verdict = of_session(view)?;
-    let is_up = view.is_held() && verdict.reason == Reason::Running;
+pub fn of(view: &View<'_>) -> Option<Finding> {
+    let finding = of_session(view)?;
+    let is_up = view.is_held() && finding.reason == Reason::Running;
     let beside =
         if is_up { beside(view).or_else(|| workload::standing(view)).or_else(|| undescribed(view)) } else { None };
-    let verdict = doubts_noted(view, beside.unwrap_or(verdict));
-    Some(expiry::noted(view, without_session::noted(view, verdict)))
+    let finding = doubts_noted(view, beside.unwrap_or(finding));
+    Some(expiry::noted(view, without_session::noted(view, finding)))
 }
 
-/// The verdict, and after it a sentence about each answer of Athena that isn't believed.
-fn doubts_noted(view: &View<'_>, verdict: Verdict) -> Verdict {
+/// The finding, and after it a sentence about each answer of Athena that isn't believed.
+fn doubts_noted(view: &View<'_>, finding: Finding) -> Finding {
     let contradiction = match view.evidence() {
         Evidence::Alive(_) => {
             " Athena contradicts itself: a list shows that the session has ended, and a call for this session shows that it \
@@ -259,20 +259,20 @@ fn doubts_noted(view: &View<'_>, verdict: Verdict) -> Verdict {
             " Athena contradicts itself: a later call showed the session as one that hasn't ended. Look in Athena whether it \
              still runs."
         }
-        _ => return verdict,
+        _ => return finding,
     };
-    let contradiction = if view.knowledge.is_contradicted { contradiction } else { "" };
-    let fault = view.knowledge.seen.as_ref().and_then(|seen| limits::times(view, seen).fault);
+    let contradiction = if view.observed.is_contradicted { contradiction } else { "" };
+    let fault = view.observed.seen.as_ref().and_then(|seen| limits::times(view, seen).fault);
     let fault = fault.map_or_else(String::new, |fault| {
         format!(" Athena says that {fault}. That can't be: no limit counts from that time.")
     });
-    Verdict { message: format!("{}{contradiction}{fault}", verdict.message), ..verdict }
+    Finding { message: format!("{}{contradiction}{fault}", finding.message), ..finding }
 }
 
 /// What keeps the session from being handed over, or from being ended with its workloads: both are told of.
-pub(super) fn beside(view: &View<'_>) -> Option<Verdict> {
+pub(super) fn beside(view: &View<'_>) -> Option<Finding> {
     match (publish::hindrance(view), workload::hindrance(view)) {
-        (Some(one), Some(other)) => Some(Verdict { message: format!("{} {}", one.message, other.message), ..one }),
+        (Some(one), Some(other)) => Some(Finding { message: format!("{} {}", one.message, other.message), ..one }),
         (one, other) => one.or(other),
     }
 }
@@ -283,7 +283,7 @@ pub(super) fn in_spite(view: &View<'_>) -> &'static str {
 }
 
 /// Where it stands as far as its session goes.
-pub(super) fn of_session(view: &View<'_>) -> Option<Verdict> {
+pub(super) fn of_session(view: &View<'_>) -> Option<Finding> {
     if !view.is_held() {
         return unheld(view);
     }
@@ -312,7 +312,7 @@ pub(super) fn of_session(view: &View<'_>) -> Option<Verdict> {
     problem.or_else(|| if is_final { None } else { trouble(view) }).or_else(|| standing(view, &evidence))
 }
 
-fn standing(view: &View<'_>, evidence: &Evidence<'_>) -> Option<Verdict> {
+fn standing(view: &View<'_>, evidence: &Evidence<'_>) -> Option<Finding> {
     let end_wanted = view.intent().is_some();
     match evidence {
         Evidence::None => end_wanted.then(|| ending(view, "Athena hasn't answered yet how the session stands.")),
@@ -339,7 +339,7 @@ fn standing(view: &View<'_>, evidence: &Evidence<'_>) -> Option<Verdict> {
 
 /// The record of an end outlives the process that saw it, and Athena's memory of the session. Only a
 /// session that is seen to live takes it back; of one that is being deleted it must be seen again.
-fn kept_end(view: &View<'_>, evidence: &Evidence<'_>) -> Option<Verdict> {
+fn kept_end(view: &View<'_>, evidence: &Evidence<'_>) -> Option<Finding> {
     let seen_anew = matches!(evidence, Evidence::Alive(_) | Evidence::Ended);
     if seen_anew || view.is_deleted() {
         return None;
@@ -349,33 +349,33 @@ fn kept_end(view: &View<'_>, evidence: &Evidence<'_>) -> Option<Verdict> {
     match Reason::from_word(&ready.reason)? {
         Reason::SessionNotFound if view.cause().is_some() => Some(ended(view)),
         reason @ (Reason::Ended | Reason::Failed | Reason::SessionNotFound) => {
-            Some(Verdict { reason, message: ready.message.clone() })
+            Some(Finding { reason, message: ready.message.clone() })
         }
         _ => None,
     }
 }
 
-fn trouble(view: &View<'_>) -> Option<Verdict> {
+fn trouble(view: &View<'_>) -> Option<Finding> {
     // That of the end first: it is what somebody waits for.
-    let knowledge = view.knowledge;
+    let observed = view.observed;
     // A session that perhaps doesn't exist is looked at before that counts as trouble.
-    let in_doubt = knowledge.absence.is_some() || knowledge.seen.as_ref().is_some_and(|seen| seen.doubtful);
+    let in_doubt = observed.absence.is_some() || observed.seen.as_ref().is_some_and(|seen| seen.doubtful);
     let end_trouble =
-        knowledge.end_trouble.as_deref().filter(|it| !(in_doubt && it.error.class == ErrorClass::NotFoundOrInvalid));
+        observed.end_trouble.as_deref().filter(|it| !(in_doubt && it.error.class == ErrorClass::NotFoundOrInvalid));
     if end_trouble.is_none_or(|trouble| !is_told(trouble))
         && let Some(unplaced) = unplaced(view)
     {
         return Some(unplaced);
     }
-    let told = [end_trouble, knowledge.trouble.as_deref()].into_iter().flatten().find(|trouble| is_told(trouble))?;
+    let told = [end_trouble, observed.trouble.as_deref()].into_iter().flatten().find(|trouble| is_told(trouble))?;
     Some(trouble_verdict(view, told))
 }
 
 /// The condition where GetSession is denied, and nothing else shows whose the session is.
-fn unplaced(view: &View<'_>) -> Option<Verdict> {
-    let undescribed = view.knowledge.undescribed.as_ref().filter(|_| view.evidence() == Evidence::None)?;
+fn unplaced(view: &View<'_>) -> Option<Finding> {
+    let undescribed = view.observed.undescribed.as_ref().filter(|_| view.evidence() == Evidence::None)?;
     let (reason, message) = explain(&undescribed.trouble.error, view.scope, view.timing);
-    let why = match (&view.knowledge.seen, &view.terms.work_group) {
+    let why = match (&view.observed.seen, &view.terms.work_group) {
         (None, _) => String::new(),
         (Some(_), Some(work_group)) => {
             format!(
@@ -387,17 +387,17 @@ fn unplaced(view: &View<'_>) -> Option<Verdict> {
         }
     };
     let message = if why.is_empty() { message } else { format!("{message}{why} Until then the session isn't ended.") };
-    Some(Verdict { reason, message: with_way_out(view, message) })
+    Some(Finding { reason, message: with_way_out(view, message) })
 }
 
 /// The condition of a session that is up where GetSession is denied, and everything else goes on.
-fn undescribed(view: &View<'_>) -> Option<Verdict> {
-    let denied = &view.knowledge.undescribed.as_ref()?.trouble.error;
+fn undescribed(view: &View<'_>) -> Option<Finding> {
+    let denied = &view.observed.undescribed.as_ref()?.trouble.error;
     let (_, message) = explain(denied, view.scope, view.timing);
     let ways = ways_to_end(view);
     let message =
         format!("The session is up, and is ended {ways}. Its work group, and what it used, aren't known: {message}");
-    Some(Verdict { reason: Reason::GetSessionDenied, message })
+    Some(Finding { reason: Reason::GetSessionDenied, message })
 }
 
 /// Whether a person should hear of it: passing trouble only when it stays.
@@ -408,9 +408,9 @@ pub(super) fn is_told(trouble: &Trouble) -> bool {
     }
 }
 
-pub(super) fn trouble_verdict(view: &View<'_>, trouble: &Trouble) -> Verdict {
+pub(super) fn trouble_verdict(view: &View<'_>, trouble: &Trouble) -> Finding {
     let (reason, message) = explain(&trouble.error, view.scope, view.timing);
-    Verdict { reason, message: with_way_out(view, message) }
+    Finding { reason, message: with_way_out(view, message) }
 }
 
 /// What a failed call means, and what to do. `scope`: where the call went.
@@ -475,10 +475,10 @@ fn permit(error: &CallError, scope: &Scope) -> String {
     }
 }
 
-fn not_found(view: &View<'_>) -> Verdict {
+fn not_found(view: &View<'_>) -> Finding {
     let id = view.id();
     let place = place(view);
-    let said = view.knowledge.absence.as_ref().map_or_else(String::new, |absence| format!(" ({})", absence.error));
+    let said = view.observed.absence.as_ref().map_or_else(String::new, |absence| format!(" ({})", absence.error));
     let rarely = duration(view.timing.rarely());
     let message = match (view.once_seen(), view.work_group()) {
         (false, _) => format!(
@@ -495,38 +495,38 @@ fn not_found(view: &View<'_>) -> Verdict {
              proven to be gone. Looked for again, at the latest every {rarely}."
         ),
     };
-    Verdict { reason: Reason::SessionNotFound, message: with_way_out(view, message) }
+    Finding { reason: Reason::SessionNotFound, message: with_way_out(view, message) }
 }
 
 /// The session that the object started is gone, and there won't be another one.
-pub(super) fn lost(view: &View<'_>) -> Verdict {
+pub(super) fn lost(view: &View<'_>) -> Finding {
     let message = format!(
         "The session was started {}, and no list shows it any more: it is gone. Delete this object; another one starts another session.",
         place(view)
     );
-    Verdict { reason: Reason::SessionNotFound, message: with_way_out(view, message) }
+    Finding { reason: Reason::SessionNotFound, message: with_way_out(view, message) }
 }
 
-fn ended(view: &View<'_>) -> Verdict {
+fn ended(view: &View<'_>) -> Finding {
     let asked = view.recorded().filter(|_| view.cause().is_some()).and_then(|status| status.termination_reason);
     let asked = asked.or(limits::idled_out(view));
-    let last_word = view.knowledge.seen.as_ref().map(|seen| &seen.status);
+    let last_word = view.observed.seen.as_ref().map(|seen| &seen.status);
     let Some(status) = last_word.filter(|status| status.state.is_ended()) else {
         let message = "Athena no longer knows the session, and its work group doesn't list it: it is gone.".to_owned();
-        return Verdict { reason: Reason::Ended, message };
+        return Finding { reason: Reason::Ended, message };
     };
     let said = status.state_change_reason.as_deref();
     match asked {
         Some(asked) => {
             let message = format!("The session is {} ({}): {}.", status.state, asked.as_str(), clause(view, asked));
-            Verdict { reason: Reason::Ended, message }
+            Finding { reason: Reason::Ended, message }
         }
         None if status.state == SessionState::Failed => {
             let said = said.map_or_else(String::new, |said| format!(": {said}"));
             let message = format!(
                 "The session FAILED{said}. Nothing runs any more. To go on, delete this object and create another one."
             );
-            Verdict { reason: Reason::Failed, message }
+            Finding { reason: Reason::Failed, message }
         }
         None => {
             let said = said.map_or_else(String::new, |said| format!(" Athena says: {said}."));
@@ -534,16 +534,16 @@ fn ended(view: &View<'_>) -> Verdict {
                 "The session is {}. This operator didn't end it: somebody else did, or Athena's idle timeout.{said}",
                 status.state
             );
-            Verdict { reason: Reason::Ended, message }
+            Finding { reason: Reason::Ended, message }
         }
     }
 }
 
 /// An end that is asked for, and what is in its way.
-pub(super) fn ending(view: &View<'_>, sentence: &str) -> Verdict {
+pub(super) fn ending(view: &View<'_>, sentence: &str) -> Finding {
     let asked = view.intent().map_or_else(String::new, |reason| format!("{}: ", why(view, reason)));
     let message = format!("{asked}the session is to be ended. {sentence}");
-    Verdict { reason: Reason::Terminating, message: with_way_out(view, message) }
+    Finding { reason: Reason::Terminating, message: with_way_out(view, message) }
 }
 
 /// Why the session is ended, as the beginning of a sentence.
@@ -562,20 +562,20 @@ fn clause(view: &View<'_>, reason: TerminationReason) -> String {
     }
 }
 
-fn draining(view: &View<'_>, reason: TerminationReason) -> Option<Verdict> {
+fn draining(view: &View<'_>, reason: TerminationReason) -> Option<Finding> {
     let limits::Grace { since, until, .. } = limits::draining(view)?;
     let message = format!(
         "{}: an end is asked for since {since}. The session is BUSY, and is ended as soon as it isn't any more, or at {until}: \
          lower spec.terminationGracePeriod to end it sooner.",
         why(view, reason)
     );
-    Some(Verdict { reason: Reason::Draining, message: with_way_out(view, message) })
+    Some(Finding { reason: Reason::Draining, message: with_way_out(view, message) })
 }
 
-fn alive(view: &View<'_>, seen: &Seen) -> Verdict {
+fn alive(view: &View<'_>, seen: &Seen) -> Finding {
     let state = &seen.status.state;
     // `ReadOnly` says what would be done now. An end that would wait for a BUSY session isn't due now.
-    let waits = |hindrance: &Verdict| hindrance.reason == Reason::ReadOnly && limits::draining(view).is_some();
+    let waits = |hindrance: &Finding| hindrance.reason == Reason::ReadOnly && limits::draining(view).is_some();
     let hindrance = hindrance(view).filter(|it| *state != SessionState::Terminating && !waits(it));
     if let Some(hindrance) = hindrance {
         return hindrance;
@@ -616,7 +616,7 @@ fn alive(view: &View<'_>, seen: &Seen) -> Verdict {
             format!("The session is up. It is ended {}.{}", ways_to_end(view), limits::unkept_idle(view)),
         ),
     };
-    Verdict { reason, message }
+    Finding { reason, message }
 }
 
 /// When a session that is up is ended.
@@ -649,21 +649,21 @@ fn is_overdue(view: &View<'_>, state: &SessionState) -> bool {
     let told =
         view.recorded_condition("Ready").is_some_and(|ready| ready.reason == Reason::TerminationOverdue.as_str());
     let asked_at = view.recorded().and_then(|status| status.termination_requested_at.as_ref()).map(|time| time.0);
-    let asked_at = asked_at.filter(|_| *state == SessionState::Terminating && view.knowledge.accepted_at.is_none());
+    let asked_at = asked_at.filter(|_| *state == SessionState::Terminating && view.observed.accepted_at.is_none());
     let asked_for = asked_at.and_then(|at| Duration::try_from(limits::athena_now(view).duration_since(at)).ok());
-    let under_way_for = view.knowledge.ending_since.map(|since| view.now.tick.saturating_duration_since(since));
+    let under_way_for = view.observed.ending_since.map(|since| view.now.tick.saturating_duration_since(since));
     let is_due = asked_for.max(under_way_for) >= Some(view.timing.overdue);
     under_way && (told || is_due)
 }
 
-fn overdue(view: &View<'_>, state: &SessionState) -> Verdict {
+fn overdue(view: &View<'_>, state: &SessionState) -> Finding {
     let id = view.id();
     let (overdue, steady) = (duration(view.timing.overdue), duration(view.timing.steady));
     let message = format!(
         "The session has been ending for more than {overdue}, and Athena still says {state}. It is looked at every \
          {steady}, and asked again to end while it is active. If it stays so, ask AWS support about session {id}."
     );
-    Verdict { reason: Reason::TerminationOverdue, message: with_way_out(view, message) }
+    Finding { reason: Reason::TerminationOverdue, message: with_way_out(view, message) }
 }
 
 /// A deletion that hangs has a way out, and whoever reads why it hangs should read that too.

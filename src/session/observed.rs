@@ -16,10 +16,10 @@ use super::workload::Workloads;
 use crate::api::is_held;
 use crate::api::session::{AthenaSession, TerminationReason};
 use crate::athena::informer::full_list::Wanted;
-use crate::athena::port::{
+use crate::athena::types::{
     CallError, ErrorClass, Operation, Polled, Scope, Session, SessionState, SessionStatus, Source,
 };
-use crate::frugal::{Blank, Rare};
+use crate::compact::{LazyBox, StaticDefault};
 use crate::timing::Timing;
 
 /// The moment of a decision.
@@ -33,7 +33,7 @@ pub struct Now {
 
 /// What is known of one session. Of thousands of objects: what few of them have is boxed.
 #[derive(Clone, Debug, Default)]
-pub struct Knowledge {
+pub struct Observed {
     /// Athena's last word that showed the session.
     pub seen: Option<Seen>,
     /// When a call for this session alone showed it last.
@@ -42,7 +42,7 @@ pub struct Knowledge {
     /// and a later call for the session didn't: from then on only a call shows the end.
     pub is_contradicted: bool,
     /// What is known of its start, where the object asks for that.
-    pub start: Rare<Start>,
+    pub start: LazyBox<Start>,
     /// The work group, from GetSession.
     pub work_group: Option<String>,
     /// GetSession has named another work group than an earlier answer. Which of the two is right isn't known.
@@ -87,11 +87,11 @@ pub struct Knowledge {
     /// in between don't make it any better.
     pub end_trouble: Option<Box<Trouble>>,
     /// What is known of the ConfigMap of `spec.publishTo`.
-    pub publication: Rare<Publication>,
+    pub publication: LazyBox<Publication>,
     /// What is known of the workloads of `spec.endWith`.
-    pub workloads: Rare<Workloads>,
+    pub workloads: LazyBox<Workloads>,
     /// What came of `spec.ttlAfterEnded`.
-    pub expiry: Rare<Expiry>,
+    pub expiry: LazyBox<Expiry>,
 }
 
 /// What is known of the start of a session.
@@ -130,8 +130,8 @@ pub struct Answered {
     pub is_disowned: bool,
 }
 
-impl Blank for Start {
-    const BLANK: &'static Self = &Self {
+impl StaticDefault for Start {
+    const DEFAULT: &'static Self = &Self {
         id: None,
         answered: None,
         disowned: None,
@@ -215,7 +215,7 @@ pub struct Trouble {
     pub retry_at: Instant,
 }
 
-impl Knowledge {
+impl Observed {
     /// The session's last known state.
     #[must_use]
     pub fn state(&self) -> Option<&SessionState> {
