@@ -18,6 +18,7 @@ pub mod kubernetes;
 pub mod metrics;
 pub mod run;
 pub mod session;
+pub mod status;
 pub mod telemetry;
 pub mod text;
 pub mod timing;

@@ -22,6 +22,7 @@ use tracing::{info, warn};
 
 use crate::api::session::{AthenaSession, Workload, WorkloadKind};
 use crate::api::work_group::AthenaWorkGroup;
+use crate::api::workload::Light;
 use crate::athena::aws::Aws;
 use crate::athena::identity::Identities;
 use crate::athena::informer::{Informer, News};
@@ -34,7 +35,6 @@ use crate::kinds::watch_kind;
 use crate::metrics::Metrics;
 use crate::session::act::Shell;
 use crate::session::controller::Shells;
-use crate::session::light::Light;
 use crate::session::turns::Turns;
 use crate::session::workload::State;
 use crate::work_group::controller::Keeper;

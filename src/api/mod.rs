@@ -1,11 +1,10 @@
 //! The kinds that people write: what a manifest may say, and what its status tells.
 
-pub mod condition;
-pub mod reason;
 pub mod session;
 pub mod slim;
 pub mod start;
 pub mod work_group;
+pub mod workload;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{CustomResourceExt, ResourceExt};

@@ -13,9 +13,9 @@ use serde::ser::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Value, json};
 
-use super::reason::Reason;
 use super::session::{AthenaSession, AthenaSessionSpec, AthenaSessionStatus, Workload};
 use super::{PAUSED, RESTORED, START_RESTORED};
+use crate::status::reason::Reason;
 
 /// An AthenaSession, packed: of ten thousand in memory each is half as large as it is when it can be looked into.
 #[derive(Clone, Debug)]

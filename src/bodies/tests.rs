@@ -10,8 +10,8 @@ use super::trim::{Keep, Trim};
 use super::{About, Asked, with_limit};
 use crate::api::session::WorkloadKind;
 use crate::api::slim::Packed;
+use crate::api::workload::Light;
 use crate::api::{FINALIZER, PAUSED, START_RESTORED};
-use crate::session::light::Light;
 
 fn trimmed(rule: &'static Keep, text: &str, piece: usize) -> String {
     let (mut trim, mut out) = (Trim::by(rule), vec![]);

@@ -26,10 +26,10 @@ use super::notice::{self, Notice};
 use super::observed::{Absence, Described, Seen, Trouble};
 use super::view::{Evidence, Interest, PASS, Proof, View};
 use super::{conditions, engine, expiry, limits, publish, starting, status, workload};
-use crate::api::reason::{Pace, Reason, Standing};
 use crate::api::session::{AthenaSessionStatus, DeletionPolicy, TerminationReason};
 use crate::athena::informer::full_list::{Sought, Wanted};
 use crate::athena::types::{ErrorClass, SessionState, StartRequest};
+use crate::status::reason::{Pace, Reason, Standing};
 use crate::work_group::terms::{Claim, Refusal};
 
 /// While complete lists don't show a session, its object makes one call of its own in the time of so many lists.

@@ -4,9 +4,9 @@
 use super::conditions::Finding;
 use super::observed::{Described, Seen};
 use super::view::View;
-use crate::api::reason::Reason;
 use crate::athena::engine::{Engine, EngineKnowledge};
 use crate::athena::types::SessionState;
+use crate::status::reason::Reason;
 
 /// A sentence for a person who has just changed the engine of a work group, and still sees the old one.
 pub const ASKED: &str = "The operator asks Athena for the engine once an hour.";

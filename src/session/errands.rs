@@ -14,13 +14,13 @@ use tracing::{info, warn};
 
 use super::act::{Shell, now};
 use super::decide::Step;
-use super::light::Light;
 use super::notice::Notice;
 use super::observed::Observed;
 use super::publish::{Found, Request};
 use super::workload::State;
 use crate::api::session::{AthenaSession, Workload, WorkloadKind};
 use crate::api::slim::Slim;
+use crate::api::workload::Light;
 use crate::api::{EXCLUDED_FROM_BACKUP, PUBLISHED_FOR};
 use crate::events::REPORTER;
 use crate::kubernetes::within;

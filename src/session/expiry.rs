@@ -14,9 +14,9 @@ use super::observed::Now;
 use super::setback::Setback;
 use super::view::{Evidence, View};
 use super::{starting, workload};
-use crate::api::reason::Reason;
 use crate::api::slim::TRACKED_BY;
 use crate::compact::StaticDefault;
+use crate::status::reason::Reason;
 use crate::timing::Timing;
 
 /// What came of asking for the object's deletion.

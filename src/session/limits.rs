@@ -12,10 +12,10 @@ use kube::core::Duration as Asked;
 
 use super::observed::Seen;
 use super::view::{Evidence, View};
-use crate::api::condition;
 use crate::api::session::TerminationReason;
 use crate::athena::times::Times;
 use crate::athena::types::SessionState;
+use crate::status::condition;
 use crate::text::duration;
 
 /// How old that look may be: the session goes to work when somebody uses it, whatever took the pass its time.

@@ -8,7 +8,6 @@ pub mod decide;
 pub mod engine;
 pub mod errands;
 pub mod expiry;
-pub mod light;
 pub mod limits;
 pub mod lists;
 pub mod notice;

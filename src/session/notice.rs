@@ -3,9 +3,9 @@
 use super::conditions::{Finding, place};
 use super::view::{Evidence, View};
 use super::{starting, without_session};
-use crate::api::reason::Reason;
 use crate::api::session::{AthenaSessionStatus, TerminationReason};
 use crate::athena::types::SessionState;
+use crate::status::reason::Reason;
 
 /// An event's type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

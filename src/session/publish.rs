@@ -14,10 +14,10 @@ use super::observed::Now;
 use super::setback::Setback;
 use super::view::{Evidence, View};
 use super::{limits, workload};
-use crate::api::reason::Reason;
 use crate::api::session::TerminationReason;
 use crate::athena::types::SessionState;
 use crate::compact::StaticDefault;
+use crate::status::reason::Reason;
 use crate::text::duration;
 use crate::timing::Timing;
 

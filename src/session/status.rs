@@ -8,11 +8,11 @@ use super::notice::{self, Notice};
 use super::room::{self, Room};
 use super::view::{Evidence, View};
 use super::{engine, limits, starting, workload};
-use crate::api::condition::{self, Draft};
-use crate::api::reason::{Reason, Standing, Tristate};
 use crate::api::session::{AthenaSessionStatus, StartOutcome, TerminationReason};
 use crate::athena::engine::Engine;
 use crate::athena::types::SessionState;
+use crate::status::condition::{self, Draft};
+use crate::status::reason::{Reason, Standing, Tristate};
 
 /// The conditions that are written here; those of others are left as they are.
 const OURS: [&str; 5] = ["Active", "Terminated", "Ready", "Reconciling", "Stalled"];

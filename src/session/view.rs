@@ -7,9 +7,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use super::observed::{Absence, Now, Observed, Seen};
 use super::{conditions, limits, workload};
 use crate::api;
-use crate::api::reason::{Pace, Reason};
 use crate::api::session::{AthenaSession, AthenaSessionStatus, DeletionPolicy, TerminationReason};
 use crate::athena::types::{Account, Scope, SessionState, Source};
+use crate::status::reason::{Pace, Reason};
 use crate::timing::Timing;
 use crate::work_group::terms::{Refusal, Terms};
 

@@ -8,7 +8,7 @@ use kube::ResourceExt;
 use super::conditions::Finding;
 use super::view::View;
 use super::{starting, workload};
-use crate::api::reason::{Reason, Standing};
+use crate::status::reason::{Reason, Standing};
 
 /// The event when a session has ended and a workload of it is still at work. It is sent once.
 pub(super) const EVENT: &str = "WorkloadWithoutSession";

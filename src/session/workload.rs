@@ -16,11 +16,11 @@ use super::observed::{Now, Seen};
 use super::setback::Setback;
 use super::view::{Evidence, View};
 use super::without_session;
-use crate::api::condition;
-use crate::api::reason::Reason;
 use crate::api::session::{StartOutcome, TerminationReason, Workload, WorkloadKind, WorkloadOutcome, WorkloadRecord};
 use crate::athena::types::SessionState;
 use crate::compact::StaticDefault;
+use crate::status::condition;
+use crate::status::reason::Reason;
 use crate::text::duration;
 use crate::timing::Timing;
 

@@ -9,15 +9,15 @@ use kube::core::Selector;
 
 use super::terms::is_paused;
 use crate::api::PAUSED;
-use crate::api::condition;
-use crate::api::reason::Reason;
 use crate::api::work_group::{AthenaWorkGroup, AthenaWorkGroupStatus, From};
 use crate::athena::engine::Engine;
 use crate::athena::informer::Census;
 use crate::athena::types::{Account, CallError, ErrorClass, Operation, Scope};
+use crate::session::conditions::{LETS_GO, explain};
 use crate::session::engine::ASKED;
 use crate::session::notice::Notice;
-use crate::session::conditions::{LETS_GO, explain};
+use crate::status::condition;
+use crate::status::reason::Reason;
 use crate::text::duration;
 use crate::timing::Timing;
 

@@ -456,7 +456,10 @@ fn retain_lets_a_draining_object_go() {
 fn without_a_grace_period_nothing_waits() {
     let mut world = with(SessionState::Busy, &[Event::Delete]);
     world.run_for(minutes(1));
-    assert_eq!((words(&world), world.count(TERMINATE)), (vec!["WriteStatus".to_owned(), "RemoveFinalizer".to_owned()], 1));
+    assert_eq!(
+        (words(&world), world.count(TERMINATE)),
+        (vec!["WriteStatus".to_owned(), "RemoveFinalizer".to_owned()], 1)
+    );
 }
 
 /// It was seen IDLE a moment ago, and went to work since.

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use athena_session_operator::api::condition;
 use athena_session_operator::api::session::{AthenaSession, AthenaSessionStatus, TerminationReason};
 use athena_session_operator::athena::types::{ErrorClass, Operation, Polled, Scope, SessionState, Source};
 use athena_session_operator::session::decide::{Prolonged, Step, decide, prolonged_by_sights};
 use athena_session_operator::session::observed::{Described, Observed};
 use athena_session_operator::session::view::{Interest, View};
+use athena_session_operator::status::condition;
 use athena_session_operator::work_group::terms::Terms;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 

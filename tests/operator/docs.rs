@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use athena_session_operator::api::reason::{Reason, Standing};
+use athena_session_operator::status::reason::{Reason, Standing};
 
 use crate::world::in_checkout;
 

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use athena_session_operator::api::reason::{Pace, Reason};
+use athena_session_operator::status::reason::{Pace, Reason};
 use serde_json::{Value, json};
 
 use crate::world::{World, in_checkout};

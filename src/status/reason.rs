@@ -5,7 +5,7 @@ use std::time::Duration;
 
 macro_rules! reasons {
     ($($(#[doc = $meaning:literal])+ $reason:ident: $active:ident, $standing:ident, $pace:ident, $warns:literal;)+) => {
-        /// Where an [`AthenaSession`](super::session::AthenaSession) stands. It is the `reason` of the
+        /// Where an [`AthenaSession`](crate::api::session::AthenaSession) stands. It is the `reason` of the
         /// conditions `Ready`, `Reconciling` and `Stalled`, and the column REASON.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum Reason {

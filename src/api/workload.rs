@@ -10,8 +10,8 @@ use kube::core::NamespaceResourceScope;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
 
-use super::workload::State;
-use crate::api::session::{WorkloadKind, WorkloadOutcome};
+use super::session::{WorkloadKind, WorkloadOutcome};
+use crate::session::workload::State;
 
 /// A Job or a Pod without all that nothing depends on.
 #[derive(Clone, Debug)]

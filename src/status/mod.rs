@@ -1,0 +1,4 @@
+//! Words that both controllers tell people.
+
+pub mod condition;
+pub mod reason;
