@@ -1,8 +1,6 @@
 //! When "does not exist" is believed.
 
-use athena_session_operator::athena::types::{Account, ErrorClass, Operation, Scope, Session, SessionState};
-use athena_session_operator::session::decide::Step;
-
+use crate::core::{Account, ErrorClass, Operation, Scope, Session, SessionState, Step};
 use crate::fixtures::{TIMING, WORK_GROUP, at, condition, elsewhere, home, minutes, seconds, status};
 use crate::world::{Event, Fault, Forgery, World};
 

@@ -1,14 +1,13 @@
 //! Attacks on what goes with a session: publishTo, endWith, grace periods, limits, ttlAfterEnded.
 
-use athena_session_operator::api::session::TerminationReason;
-use athena_session_operator::api::slim::{Packed, TRACKED_BY};
-use athena_session_operator::athena::types::{ErrorClass, Operation, SessionState};
-use athena_session_operator::session::decide::{Step, decide};
-use athena_session_operator::session::observed::{Now, Observed};
 use jiff::SignedDuration;
 use kube::ResourceExt;
 use serde_json::json;
 
+use crate::core::{
+    DeletionPolicy, ErrorClass, Now, Observed, Operation, Packed, PublishTo, Session, SessionState, SessionStatus,
+    Step, TRACKED_BY, TerminationReason, decide,
+};
 use crate::fixtures::{SESSION, at, condition, home, minutes, object, seconds, status, view};
 use crate::world::{Event, Fault, Owner, Poller, World, completed, ends, reason, unfinished, word};
 
@@ -84,11 +83,8 @@ fn a_clock_that_is_set_ends_no_session_whose_limit_isnt_reached() {
         let idle_since = Some(at(seconds(0)).wall);
         observed
             .described(
-                athena_session_operator::athena::types::Session {
-                    status: athena_session_operator::athena::types::SessionStatus {
-                        idle_since,
-                        ..status(&SessionState::Idle)
-                    },
+                Session {
+                    status: SessionStatus { idle_since, ..status(&SessionState::Idle) },
                     work_group: crate::fixtures::WORK_GROUP.to_owned(),
                     dpu_execution_millis: None,
                 },
@@ -109,7 +105,7 @@ fn a_clock_that_is_set_right_doesnt_make_a_grace_period_longer() {
     let spec = [Event::SetTerminate, Event::SetGrace(Some(minutes(10)))];
     let mut observed = Observed::default();
     let session = |now| {
-        let session = athena_session_operator::athena::types::Session {
+        let session = Session {
             status: status(&SessionState::Busy),
             work_group: crate::fixtures::WORK_GROUP.to_owned(),
             dpu_execution_millis: None,
@@ -133,7 +129,7 @@ fn a_clock_that_is_set_right_doesnt_make_a_grace_period_longer() {
 fn a_clock_that_is_set_takes_no_grace_period_away() {
     let spec = [Event::SetTerminate, Event::SetGrace(Some(minutes(10)))];
     let mut observed = Observed::default();
-    let session = || athena_session_operator::athena::types::Session {
+    let session = || Session {
         status: status(&SessionState::Busy),
         work_group: crate::fixtures::WORK_GROUP.to_owned(),
         dpu_execution_millis: None,
@@ -297,7 +293,7 @@ fn what_the_object_asks_for_isnt_older_than_a_pass_may_be() {
     world.event(&Event::Delete);
     // Somebody lets the object go, and the session as it is, when the removal begins.
     let steps = u8::try_from(if world.told().contains("WriteConfigMap") { 2 } else { 1 }).unwrap();
-    world.ambush.push((steps, Event::SetPolicy(athena_session_operator::api::session::DeletionPolicy::Retain)));
+    world.ambush.push((steps, Event::SetPolicy(DeletionPolicy::Retain)));
     world.forget_the_past();
     world.pass();
     let told = world.told();
@@ -323,7 +319,7 @@ fn a_config_map_doesnt_outlive_what_it_tells_of() {
 #[test]
 fn a_config_map_doesnt_outlive_a_started_session_that_is_gone() {
     let mut world = World::starting();
-    let publish_to = athena_session_operator::api::session::PublishTo { config_map_name: "nightly".to_owned() };
+    let publish_to = PublishTo { config_map_name: "nightly".to_owned() };
     world.object.as_mut().unwrap().spec.publish_to = Some(publish_to);
     world.run_for(seconds(10));
     world.event(&Event::Becomes(SessionState::Idle));
@@ -465,11 +461,8 @@ fn an_object_stays_as_long_as_it_is_to_whatever_the_operators_clock_says() {
     let now = at(minutes(10) + seconds(5));
     observed
         .described(
-            athena_session_operator::athena::types::Session {
-                status: athena_session_operator::athena::types::SessionStatus {
-                    ended_at,
-                    ..status(&SessionState::Terminated)
-                },
+            Session {
+                status: SessionStatus { ended_at, ..status(&SessionState::Terminated) },
                 work_group: crate::fixtures::WORK_GROUP.to_owned(),
                 dpu_execution_millis: Some(1),
             },

@@ -1,10 +1,8 @@
 //! Orders of events that would start two sessions for one object, leave one behind, or make an object hang.
 
-use athena_session_operator::api::session::{StartAttempt, StartOutcome};
-use athena_session_operator::athena::types::{ErrorClass, Operation, Polled, SessionState, Source};
-use athena_session_operator::session::observed::Observed;
-use athena_session_operator::work_group::terms::{Brake, Crowd};
-
+use crate::core::{
+    Brake, Crowd, ErrorClass, Observed, Operation, Polled, SessionState, Source, StartAttempt, StartOutcome,
+};
 use crate::fixtures::{
     CLUSTER, ELSEWHERE, SESSION, TIMING, WORK_GROUP, at, condition, elsewhere, error, home, minutes, object, seconds,
     status, time,

@@ -4,12 +4,9 @@
 
 use std::time::Duration;
 
-use athena_session_operator::api::session::{DeletionPolicy, PublishTo, WorkloadOutcome};
-use athena_session_operator::athena::types::SessionState;
-use athena_session_operator::session::workload::State;
-use athena_session_operator::work_group::terms::Brake;
 use proptest::prelude::*;
 
+use crate::core::{AthenaSessionSpec, Brake, DeletionPolicy, PublishTo, SessionState, WorkloadOutcome, WorkloadState};
 use crate::fixtures::{minutes, seconds};
 use crate::world::{Event, Fault, Forgery, Line, Poller, World, config, fault, job, poller, word};
 
@@ -17,7 +14,7 @@ use crate::world::{Event, Fault, Forgery, Line, Poller, World, config, fault, jo
 enum Twist {
     Line(Line),
     /// A Job comes to stand so; told by the watch or not.
-    Job(&'static str, State, bool),
+    Job(&'static str, WorkloadState, bool),
     /// The API server refuses, or doesn't answer, what concerns other objects.
     Trouble(bool, bool, bool),
     /// Somebody touches the ConfigMap, or removes it.
@@ -66,13 +63,13 @@ fn event() -> impl Strategy<Value = Event> {
     ]
 }
 
-fn state() -> impl Strategy<Value = State> {
+fn state() -> impl Strategy<Value = WorkloadState> {
     let uid = prop::sample::select(vec!["job-1", "job-2"]);
     (uid, 0..5u8).prop_map(|(uid, kind)| match kind {
-        0 => State::Absent,
-        4 => State::Suspended { uid: uid.to_owned() },
-        1 => State::Finished { uid: uid.to_owned(), outcome: WorkloadOutcome::Completed, at: None },
-        _ => State::Unfinished { uid: uid.to_owned() },
+        0 => WorkloadState::Absent,
+        4 => WorkloadState::Suspended { uid: uid.to_owned() },
+        1 => WorkloadState::Finished { uid: uid.to_owned(), outcome: WorkloadOutcome::Completed, at: None },
+        _ => WorkloadState::Unfinished { uid: uid.to_owned() },
     })
 }
 
@@ -111,7 +108,7 @@ fn story() -> impl Strategy<Value = Story> {
     parts.prop_map(|(starts, jobs, ttl, faults, poller, twists)| Story { starts, jobs, ttl, faults, poller, twists })
 }
 
-fn edit(world: &mut World, change: impl FnOnce(&mut athena_session_operator::api::session::AthenaSessionSpec)) {
+fn edit(world: &mut World, change: impl FnOnce(&mut AthenaSessionSpec)) {
     if let Some(object) = &mut world.object {
         change(&mut object.spec);
         // Stored by way of an event that changes nothing else.
@@ -198,12 +195,12 @@ proptest! {
         }
         // Every Job was there, and finishes.
         for name in ["one", "two"] {
-            world.job_becomes(name, State::Unfinished { uid: "last".to_owned() }, true);
+            world.job_becomes(name, WorkloadState::Unfinished { uid: "last".to_owned() }, true);
         }
         world.run_for(minutes(3));
         for name in ["one", "two"] {
             let outcome = WorkloadOutcome::Completed;
-            world.job_becomes(name, State::Finished { uid: "last".to_owned(), outcome, at: None }, true);
+            world.job_becomes(name, WorkloadState::Finished { uid: "last".to_owned(), outcome, at: None }, true);
         }
         let is_due = world.object.as_ref().is_some_and(|object| {
             let ours = world.is_ours(object);

@@ -1,9 +1,6 @@
 //! What holds up ends: `--read-only`, and the annotation `paused`.
 
-use athena_session_operator::api::session::DeletionPolicy;
-use athena_session_operator::athena::types::{Operation, SessionState};
-use athena_session_operator::work_group::terms::Brake;
-
+use crate::core::{Brake, DeletionPolicy, Operation, SessionState};
 use crate::fixtures::{condition, minutes, seconds};
 use crate::world::{Event, World};
 

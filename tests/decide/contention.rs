@@ -2,12 +2,7 @@
 
 use std::time::Duration;
 
-use athena_session_operator::api::session::AthenaSession;
-use athena_session_operator::athena::types::{Session, SessionState, SessionStatus};
-use athena_session_operator::session::decide::{Step, decide};
-use athena_session_operator::session::observed::Observed;
-use athena_session_operator::session::view::View;
-
+use crate::core::{AthenaSession, Observed, Session, SessionState, SessionStatus, Step, Timing, View, decide};
 use crate::fixtures::{TIMING, WORK_GROUP, at, home, minutes, object, seconds, status, view};
 
 struct Two {
@@ -109,7 +104,7 @@ fn two_operators_with_other_settings_dont_fight() {
     let idle = status(&SessionState::Degraded);
     let mut object = object();
     let scope = home();
-    let slower = athena_session_operator::timing::Timing { overdue: minutes(20), ..TIMING };
+    let slower = Timing { overdue: minutes(20), ..TIMING };
     let mut now = seconds(0);
     let (mut writes, mut calls) = (0, 0);
     object.metadata.deletion_timestamp = None;

@@ -1,18 +1,12 @@
 //! Athena contradicts itself: what a list says, what a call for the session says, and what StartSession returns. No answer is
 //! believed beyond what it can show, and whatever the answers are, a pass waits when nothing has changed.
 
-use athena_session_operator::api::session::{AthenaSessionStatus, PublishTo};
-use athena_session_operator::api::start::SessionStart;
-use athena_session_operator::athena::informer::full_list::{Found, Shown, Sought, Wanted};
-use athena_session_operator::athena::marker::Marker;
-use athena_session_operator::athena::types::{
-    ErrorClass, Listed, Operation, Polled, Scope, Session, SessionState, SessionStatus, Source,
-};
-use athena_session_operator::session::decide::Step;
-use athena_session_operator::session::observed::Observed;
-use athena_session_operator::session::view::Evidence;
 use proptest::prelude::*;
 
+use crate::core::{
+    AthenaSessionStatus, ErrorClass, Evidence, Found, Listed, Marker, Observed, Operation, Polled, PublishTo, Scope,
+    Session, SessionStart, SessionState, SessionStatus, Shown, Sought, Source, Step, Wanted,
+};
 use crate::fixtures::{
     CLUSTER, SESSION, TIMING, WORK_GROUP, at, condition, error, home, minutes, object, seconds, status, view,
 };

@@ -3,9 +3,7 @@
 
 use std::time::Duration;
 
-use athena_session_operator::athena::types::{CallError, ErrorClass, Operation, SessionState};
-use athena_session_operator::session::observed::Observed;
-
+use crate::core::{CallError, ErrorClass, Observed, Operation, SessionState};
 use crate::fixtures::{SESSION, TIMING, at, condition, error, minutes, seconds, states};
 use crate::world::{Event, Poller, World, reason};
 

@@ -2,12 +2,9 @@
 
 use std::time::Duration;
 
-use athena_session_operator::api::session::AthenaSession;
-use athena_session_operator::athena::types::{Scope, SessionState};
-use athena_session_operator::session::limits;
-use athena_session_operator::session::observed::{Now, Observed};
 use jiff::{SignedDuration, Timestamp};
 
+use crate::core::{AthenaSession, Now, Observed, Scope, SessionState, grace};
 use crate::fixtures::{TIMING, at, condition, home, minutes, object, seconds, time, view};
 use crate::world::{Event, World, ends, reason};
 
@@ -74,7 +71,7 @@ fn draining() -> AthenaSession {
 }
 
 fn rest(object: &AthenaSession, observed: &Observed, scope: &Scope, now: Now) -> Duration {
-    limits::grace(&view(object, observed, scope, now)).map_or(Duration::ZERO, |grace| grace.rest)
+    grace(&view(object, observed, scope, now)).map_or(Duration::ZERO, |grace| grace.rest)
 }
 
 fn about(one: Duration, other: Duration) -> bool {

@@ -1,10 +1,8 @@
 //! How a session is ended: what is written, what is called, and how often.
 
-use athena_session_operator::api::session::{DeletionPolicy, TerminationReason};
-use athena_session_operator::athena::types::{ErrorClass, Operation, SessionState};
-use athena_session_operator::session::decide::Step;
 use jiff::Timestamp;
 
+use crate::core::{DeletionPolicy, ErrorClass, Operation, SessionState, Step, TerminationReason};
 use crate::fixtures::{TIMING, at, condition, minutes, object, seconds, spec};
 use crate::world::{Event, Fault, World, word};
 

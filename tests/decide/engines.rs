@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use athena_session_operator::api::start::{Classification, EngineConfiguration, StartBounds};
-use athena_session_operator::athena::engine::{Engine, EngineKnowledge};
-use athena_session_operator::athena::types::{CallError, ErrorClass, Operation, SessionState};
 use kube::core::Duration as Asked;
 
+use crate::core::{
+    CallError, Classification, Engine, EngineConfiguration, EngineKnowledge, ErrorClass, Operation, SessionState,
+    StartBounds,
+};
 use crate::fixtures::{condition, error, minutes, seconds};
 use crate::world::{Event, Fault, Poller, World, reason};
 

@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use athena_session_operator::api::slim::TRACKED_BY;
-use athena_session_operator::athena::types::{Operation, SessionState};
-
+use crate::core::{Operation, SessionState, TRACKED_BY};
 use crate::fixtures::{condition, minutes, seconds};
 use crate::world::{Event, Forgery, World};
 

@@ -3,18 +3,14 @@
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-use athena_session_operator::api::FINALIZER;
-use athena_session_operator::api::session::{AthenaSession, AthenaSessionSpec, AthenaSessionStatus};
-use athena_session_operator::athena::informer::full_list::{Found, FullList};
-use athena_session_operator::athena::types::{Account, Scope};
-use athena_session_operator::athena::types::{CallError, ErrorClass, Operation, SessionState, SessionStatus};
-use athena_session_operator::session::observed::{Now, Observed};
-use athena_session_operator::session::view::View;
-use athena_session_operator::timing::Timing;
-use athena_session_operator::work_group::terms::{Claim, Terms};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use serde_json::json;
+
+use crate::core::{
+    Account, AthenaSession, AthenaSessionSpec, AthenaSessionStatus, CallError, Claim, ErrorClass, FINALIZER, Found,
+    FullList, Now, Observed, Operation, Scope, SessionState, SessionStatus, Terms, Timing, View,
+};
 
 pub const SESSION: &str = "11111111-2222-3333-4444-555555555555";
 pub const WORK_GROUP: &str = "team-a-spark";

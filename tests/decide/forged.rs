@@ -1,7 +1,6 @@
 //! S7: a forged status buys nothing: it ends no session and lets no object go.
 
-use athena_session_operator::athena::types::{Operation, SessionState};
-
+use crate::core::{Operation, SessionState};
 use crate::fixtures::{condition, minutes};
 use crate::world::{Event, Forgery, World};
 

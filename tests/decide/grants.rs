@@ -2,15 +2,10 @@
 
 use std::time::Duration;
 
-use athena_session_operator::api::FINALIZER;
-use athena_session_operator::api::session::DeletionPolicy;
-use athena_session_operator::athena::types::{ErrorClass, Operation, SessionState};
-use athena_session_operator::session::decide::{Step, decide};
-use athena_session_operator::session::notice::Severity;
-use athena_session_operator::session::observed::Observed;
-use athena_session_operator::session::view::{Evidence, Proof, View};
-use athena_session_operator::work_group::terms::{Refusal, Terms};
-
+use crate::core::{
+    DeletionPolicy, ErrorClass, Evidence, FINALIZER, Observed, Operation, Proof, Refusal, SessionState, Severity, Step,
+    Terms, View, decide,
+};
 use crate::fixtures::{
     TIMING, at, condition, elsewhere, error, home, minutes, object, recorded_as, seconds, states, view,
 };

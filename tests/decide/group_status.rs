@@ -2,15 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use athena_session_operator::api::PAUSED;
-use athena_session_operator::api::session::{AthenaSession, AthenaSessionSpec};
-use athena_session_operator::api::work_group::{AthenaWorkGroup, AthenaWorkGroupSpec, AthenaWorkGroupStatus};
-use athena_session_operator::athena::informer::Census;
-use athena_session_operator::athena::types::{Account, ErrorClass, Operation, Scope};
-use athena_session_operator::session::notice::Notice;
-use athena_session_operator::work_group::status::{GroupView, Holders, due, only_counts_differ, rates_in_words};
 use serde_json::json;
 
+use crate::core::{
+    Account, AthenaSession, AthenaSessionSpec, AthenaWorkGroup, AthenaWorkGroupSpec, AthenaWorkGroupStatus, Census,
+    ErrorClass, GroupView, Holders, Notice, Operation, PAUSED, Scope, due, only_counts_differ, rates_in_words,
+};
 use crate::fixtures::{HOME, REGION, TIMING, at, elsewhere, error, home, seconds};
 
 fn group() -> AthenaWorkGroup {

@@ -4,12 +4,10 @@
 
 use std::time::Duration;
 
-use athena_session_operator::api::session::DeletionPolicy;
-use athena_session_operator::athena::types::SessionState;
-use athena_session_operator::work_group::terms::Brake;
 use jiff::SignedDuration;
 use proptest::prelude::*;
 
+use crate::core::{Brake, DeletionPolicy, SessionState};
 use crate::fixtures::{minutes, seconds};
 use crate::world::{Event, Fault, Forgery, Line, Poller, World, config, fault, poller};
 

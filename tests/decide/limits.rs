@@ -3,11 +3,9 @@
 
 use std::time::Duration;
 
-use athena_session_operator::api::session::{DeletionPolicy, TerminationReason};
-use athena_session_operator::athena::types::{ErrorClass, Operation, SessionState};
-use athena_session_operator::work_group::terms::Brake;
 use jiff::SignedDuration;
 
+use crate::core::{Brake, DeletionPolicy, ErrorClass, Operation, SessionState, TerminationReason};
 use crate::fixtures::{at, condition, minutes, seconds};
 use crate::world::{Event, Fault, Forgery, Poller, World, word};
 

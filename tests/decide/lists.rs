@@ -2,13 +2,11 @@
 
 use std::time::Duration;
 
-use athena_session_operator::api::start::SessionStart;
-use athena_session_operator::athena::informer::full_list::{Found, Shown, Sought, Wanted};
-use athena_session_operator::athena::types::{ErrorClass, Operation, Scope, SessionState};
-use athena_session_operator::session::decide::Step;
-use athena_session_operator::session::observed::Observed;
 use proptest::prelude::*;
 
+use crate::core::{
+    ErrorClass, Found, Observed, Operation, Scope, SessionStart, SessionState, Shown, Sought, Step, Wanted,
+};
 use crate::fixtures::{
     CLUSTER, SESSION, TIMING, WORK_GROUP, at, error, home, lacking, minutes, object, seconds, status,
 };

@@ -21,6 +21,7 @@ mod beside_stories;
 mod brakes;
 mod contention;
 mod contradictions;
+mod core;
 mod denied;
 mod doubtful_times;
 mod ending;

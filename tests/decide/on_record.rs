@@ -1,14 +1,10 @@
 //! Objects whose status records a session, or a call that may have started one. Their condition says nothing of what forbids
 //! a start: a person who followed that advice and deleted the object would end the session.
 
-use athena_session_operator::api::RESTORED;
-use athena_session_operator::api::session::{AthenaSessionStatus, PublishTo};
-use athena_session_operator::athena::engine::{Engine, EngineKnowledge};
-use athena_session_operator::athena::types::{ErrorClass, Operation, SessionState};
-use athena_session_operator::session::decide::Step;
-use athena_session_operator::status::reason::Reason;
-use athena_session_operator::work_group::terms::{Brake, Crowd};
-
+use crate::core::{
+    AthenaSessionStatus, Brake, Crowd, Engine, EngineKnowledge, ErrorClass, Operation, PublishTo, RESTORED, Reason,
+    SessionState, Step,
+};
 use crate::fixtures::{condition, minutes, seconds};
 use crate::world::{Event, Forgery, Poller, World, job, reason};
 

@@ -1,11 +1,6 @@
 //! A session that two objects name belongs to one of them.
 
-use athena_session_operator::athena::types::SessionState;
-use athena_session_operator::session::decide::{Step, decide};
-use athena_session_operator::session::observed::{Observed, OwnerRead};
-use athena_session_operator::session::view::{PASS, View};
-use athena_session_operator::work_group::terms::Terms;
-
+use crate::core::{Observed, OwnerRead, PASS, SessionState, Step, Terms, View, decide};
 use crate::fixtures::{at, claim, condition, home, minutes, object, seconds, states, time, view};
 use crate::world::{Event, Owner, Poller, World};
 

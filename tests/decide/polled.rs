@@ -2,15 +2,12 @@
 
 use std::time::Duration;
 
-use athena_session_operator::api::session::{AthenaSession, AthenaSessionStatus, TerminationReason};
-use athena_session_operator::athena::types::{ErrorClass, Operation, Polled, Scope, SessionState, Source};
-use athena_session_operator::session::decide::{Prolonged, Step, decide, prolonged_by_sights};
-use athena_session_operator::session::observed::{Described, Observed};
-use athena_session_operator::session::view::{Interest, View};
-use athena_session_operator::status::condition;
-use athena_session_operator::work_group::terms::Terms;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
+use crate::core::{
+    AthenaSession, AthenaSessionStatus, Described, ErrorClass, Interest, Observed, Operation, Polled, Prolonged, Scope,
+    SessionState, Source, Step, TerminationReason, Terms, View, condition, decide, prolonged_by_sights,
+};
 use crate::fixtures::{TIMING, WORK_GROUP, at, error, home, minutes, object, recorded_as, seconds, status, view};
 use crate::world::{Event, Poller, World, reason};
 
@@ -184,7 +181,7 @@ fn the_poller_is_asked_only_on_behalf_of_what_may_know() {
         View { terms, polled: true, ..view(object, observed, &scope, at(minutes(1))) }.interest()
     };
     let refused = |refusal| Terms { reference: Some("spark".to_owned()), refusal: Some(refusal), ..Terms::default() };
-    use athena_session_operator::work_group::terms::Refusal::*;
+    use crate::core::Refusal::*;
     let granted = Terms { work_group: Some(WORK_GROUP.to_owned()), ..Terms::default() };
     assert_eq!(interest(&object(), &observed, &granted), Some(Interest::FirstSight));
     assert_eq!(interest(&unheld, &observed, &granted), None);

@@ -2,13 +2,9 @@
 
 use std::time::Duration;
 
-use athena_session_operator::athena::informer::full_list::{Found, Shown, Sought, Wanted};
-use athena_session_operator::athena::types::Scope;
-use athena_session_operator::athena::types::{ErrorClass, Operation, Session, SessionState};
-use athena_session_operator::session::decide::{Step, decide};
-use athena_session_operator::session::observed::Observed;
-use athena_session_operator::session::view::Evidence;
-
+use crate::core::{
+    ErrorClass, Evidence, Found, Observed, Operation, Scope, Session, SessionState, Shown, Sought, Step, Wanted, decide,
+};
 use crate::fixtures::{
     HOME, SESSION, TIMING, WORK_GROUP, at, elsewhere, error, home, lacking, minutes, object, recorded_as, seconds,
     status, time, view,

@@ -6,13 +6,12 @@
 
 use std::time::Duration;
 
-use athena_session_operator::api::FINALIZER;
-use athena_session_operator::api::session::{AthenaSessionSpec, DeletionPolicy, WorkGroupRef};
-use athena_session_operator::athena::types::{ErrorClass, Operation, Scope, SessionState};
-use athena_session_operator::work_group::terms::Brake;
 use kube::ResourceExt;
 use proptest::prelude::*;
 
+use crate::core::{
+    AthenaSessionSpec, Brake, DeletionPolicy, ErrorClass, FINALIZER, Operation, Scope, SessionState, WorkGroupRef,
+};
 use crate::fixtures::{TIMING, WORK_GROUP, at, condition, elsewhere, home, minutes, seconds, spec};
 use crate::world::{Event, Fault, Forgery, Line, Owner, Poller, World, config};
 

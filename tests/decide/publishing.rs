@@ -1,7 +1,6 @@
 //! The ConfigMap of `spec.publishTo`: there while the session takes calculations, and never in the way of an end.
 
-use athena_session_operator::athena::types::{Operation, SessionState};
-
+use crate::core::{Operation, SessionState};
 use crate::fixtures::{REGION, SESSION, WORK_GROUP, condition, minutes, seconds};
 use crate::world::{Event, NOBODY, Webhook, World, reason};
 

@@ -1,9 +1,6 @@
 //! What the status keeps, and what it doesn't lose.
 
-use athena_session_operator::api::session::AthenaSession;
-use athena_session_operator::athena::types::{ErrorClass, Operation, SessionState};
-use athena_session_operator::session::decide::Step;
-
+use crate::core::{AthenaSession, ErrorClass, Operation, SessionState, SessionStatus, Step};
 use crate::fixtures::{HOME, REGION, SESSION, TIMING, WORK_GROUP, at, condition, elsewhere, minutes, states, status};
 use crate::world::{Event, World};
 
@@ -91,10 +88,7 @@ fn idle_since_is_there_only_while_idle() {
     world.observed.looked(said.clone(), at(world.elapsed));
     world.pass();
     assert!(world.recorded().idle_since.is_some());
-    world.observed.looked(
-        athena_session_operator::athena::types::SessionStatus { state: SessionState::Busy, ..said },
-        at(world.elapsed),
-    );
+    world.observed.looked(SessionStatus { state: SessionState::Busy, ..said }, at(world.elapsed));
     world.pass();
     assert!(world.recorded().idle_since.is_none());
 }

@@ -3,13 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use athena_session_operator::api::session::{AthenaSession, StartAttempt, StartOutcome};
-use athena_session_operator::api::slim::Packed;
-use athena_session_operator::api::{RESTORED, START_RESTORED};
-use athena_session_operator::athena::types::{ErrorClass, Operation, SessionState};
-use athena_session_operator::session::decide::Step;
 use serde_json::json;
 
+use crate::core::{
+    AthenaSession, ErrorClass, Operation, Packed, RESTORED, START_RESTORED, SessionState, StartAttempt, StartOutcome,
+    Step,
+};
 use crate::fixtures::{SESSION, condition, minutes, recorded_as, time};
 use crate::world::{Event, World, reason};
 

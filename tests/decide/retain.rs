@@ -1,9 +1,6 @@
 //! `deletionPolicy: Retain`: the object goes, and the session is left alone.
 
-use athena_session_operator::api::session::DeletionPolicy;
-use athena_session_operator::athena::types::{ErrorClass, Operation, SessionState};
-use athena_session_operator::session::decide::Step;
-
+use crate::core::{DeletionPolicy, ErrorClass, Operation, SessionState, Step};
 use crate::fixtures::{condition, minutes};
 use crate::world::{Event, World};
 

@@ -2,13 +2,9 @@
 //! session is started (S3), it is ended when that is asked for and never left behind (S1, S2, L1), and no rights are
 //! bought by a forged status (S7). Seeds are replayed by proptest's own files.
 
-use athena_session_operator::api::session::DeletionPolicy;
-use athena_session_operator::api::start::StartBounds;
-use athena_session_operator::athena::engine::{Engine, EngineKnowledge};
-use athena_session_operator::athena::types::{ErrorClass, SessionState};
-use athena_session_operator::work_group::terms::Brake;
 use proptest::prelude::*;
 
+use crate::core::{Brake, DeletionPolicy, Engine, EngineKnowledge, ErrorClass, SessionState, StartBounds};
 use crate::engines::everything;
 use crate::fixtures::{minutes, seconds};
 use crate::world::{Event, Fault, Forgery, Line, Poller, World, config};

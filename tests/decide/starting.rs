@@ -1,11 +1,9 @@
 //! Sessions that an object starts: one, whatever happens (S3), and none that is left behind (S2).
 
-use athena_session_operator::api::session::{PublishTo, StartAttempt, StartOutcome};
-use athena_session_operator::api::start::{EngineConfiguration, Monitoring, MonitoringConfiguration, StartBounds};
-use athena_session_operator::athena::types::{ErrorClass, Operation, SessionState};
-use athena_session_operator::session::decide::Step;
-use athena_session_operator::work_group::terms::{Brake, Crowd};
-
+use crate::core::{
+    Brake, Crowd, EngineConfiguration, ErrorClass, Monitoring, MonitoringConfiguration, Operation, PublishTo,
+    SessionStart, SessionState, StartAttempt, StartBounds, StartOutcome, Step,
+};
 use crate::fixtures::{SESSION, WORK_GROUP, condition, minutes, seconds, time};
 use crate::world::{Event, Fault, Forgery, Poller, World, job, reason};
 
@@ -266,7 +264,7 @@ fn each_bound_is_kept() {
     world.object.as_mut().unwrap().spec.start.as_mut().unwrap().engine_configuration = Some(engine);
     world.run_for(minutes(1));
     assert!(condition(world.recorded(), "Ready").unwrap().message.contains("maxConcurrentDpus is 5"));
-    type Change = fn(&mut athena_session_operator::api::start::SessionStart);
+    type Change = fn(&mut SessionStart);
     let changes: [(Change, &str); 2] = [
         (|start| start.execution_role = Some("arn:aws:iam::111111111111:role/root".to_owned()), "executionRole"),
         (|start| start.tags = Some([("team".to_owned(), "a".to_owned())].into()), "tag team"),

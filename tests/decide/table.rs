@@ -3,14 +3,10 @@
 //! The rules below are the design's sentences. Each says when exactly one kind of step is taken, so
 //! that together they leave `decide` no freedom; none follows its structure.
 
-use athena_session_operator::api::FINALIZER;
-use athena_session_operator::api::session::{AthenaSession, DeletionPolicy};
-use athena_session_operator::athena::types::{Account, Scope};
-use athena_session_operator::athena::types::{ErrorClass, Operation, SessionState, Source};
-use athena_session_operator::session::decide::{Step, decide};
-use athena_session_operator::session::observed::{Absence, Described, Observed, Seen, Trouble};
-use athena_session_operator::session::view::View;
-
+use crate::core::{
+    Absence, Account, AthenaSession, DeletionPolicy, Described, ErrorClass, FINALIZER, Observed, Operation, Scope,
+    Seen, SessionState, Source, Step, Trouble, View, decide,
+};
 use crate::fixtures::{
     WORK_GROUP, at, elsewhere, error, home, minutes, object, recorded_as, seconds, states, status, time, view,
 };

@@ -2,14 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use athena_session_operator::api::PAUSED;
-use athena_session_operator::api::session::{AthenaSession, WorkGroupRef};
-use athena_session_operator::api::work_group::{
-    AthenaWorkGroup, AthenaWorkGroupSpec, AthenaWorkGroupStatus, Namespaces,
-};
-use athena_session_operator::work_group::terms::{Brake, Claim, Domain, Refusal, Rules, Terms, selects};
 use serde_json::json;
 
+use crate::core::{
+    AthenaSession, AthenaWorkGroup, AthenaWorkGroupSpec, AthenaWorkGroupStatus, Brake, Claim, Domain, Namespaces,
+    PAUSED, Refusal, Rules, Terms, WorkGroupRef, selects,
+};
 use crate::fixtures::{HOME, WORK_GROUP, object, seconds, time};
 
 fn labels(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {

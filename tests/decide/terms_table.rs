@@ -1,13 +1,10 @@
 //! Every combination of the terms, how the session stands, what is asked, who holds the object and whether a poller
 //! shows the session: one decision each, against the design's sentences.
 
-use athena_session_operator::api::session::{AthenaSession, DeletionPolicy};
-use athena_session_operator::athena::types::{SessionState, Source};
-use athena_session_operator::session::decide::{Step, decide};
-use athena_session_operator::session::observed::{Described, Observed, OwnerRead, Seen};
-use athena_session_operator::session::view::View;
-use athena_session_operator::work_group::terms::{Brake, Refusal, Terms};
-
+use crate::core::{
+    AthenaSession, AthenaSessionStatus, Brake, DeletionPolicy, Described, Observed, OwnerRead, Refusal, Seen,
+    SessionState, Source, Step, Terms, View, decide,
+};
 use crate::fixtures::{
     WORK_GROUP, at, claim, condition, home, minutes, object, recorded_as, seconds, status, time, view,
 };
@@ -213,7 +210,7 @@ fn every_status_tells_only_what_is_the_objects_to_know_and_is_written_once() {
         count += 1;
         if !row.may_know() {
             let before = object.status.clone().unwrap_or_default();
-            let facts = |it: &athena_session_operator::api::session::AthenaSessionStatus| {
+            let facts = |it: &AthenaSessionStatus| {
                 (
                     it.state.clone(),
                     it.work_group.clone(),

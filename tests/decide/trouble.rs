@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use athena_session_operator::athena::types::{ErrorClass, Operation, SessionState};
-use athena_session_operator::session::observed::Observed;
-
+use crate::core::{ErrorClass, Observed, Operation, SessionState, Step};
 use crate::fixtures::{TIMING, at, condition, error, minutes, seconds, status};
 use crate::world::{Event, Fault, World};
 
@@ -233,7 +231,6 @@ fn a_denial_names_the_role_that_was_assumed() {
 }
 
 fn reasons(world: &World) -> Vec<String> {
-    use athena_session_operator::session::decide::Step;
     let reason = |step: &Step| match step {
         Step::WriteStatus { status, .. } => condition(status, "Ready").map(|ready| ready.reason.clone()),
         _ => None,

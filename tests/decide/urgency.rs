@@ -1,14 +1,9 @@
 //! How urgent a call is, and how often one is made for ids that Athena doesn't know.
 
-use athena_session_operator::api::session::AthenaSession;
-use athena_session_operator::athena::quota::Priority;
-use athena_session_operator::athena::types::{ErrorClass, Operation, SessionState};
-use athena_session_operator::session::decide::{Step, decide};
-use athena_session_operator::session::observed::Observed;
-use athena_session_operator::session::urgency::priority;
-use athena_session_operator::session::view::{Interest, View};
-use athena_session_operator::work_group::terms::Terms;
-
+use crate::core::{
+    AthenaSession, ErrorClass, Interest, Observed, Operation, Priority, SessionState, Step, Terms, View, decide,
+    priority,
+};
 use crate::fixtures::{WORK_GROUP, at, error, home, object, recorded_as, seconds, status, time, view};
 
 fn unknown_since(second: u64) -> Observed {

@@ -1,10 +1,6 @@
 //! Workloads that are left without a session: what the condition says of them, and how long the object stays to say it.
 
-use athena_session_operator::api::session::{PublishTo, WorkloadOutcome};
-use athena_session_operator::athena::types::{ErrorClass, Operation, SessionState};
-use athena_session_operator::session::decide::Step;
-use athena_session_operator::session::workload::State;
-
+use crate::core::{ErrorClass, Operation, PublishTo, SessionState, Step, WorkloadOutcome, WorkloadState};
 use crate::fixtures::{condition, minutes, seconds};
 use crate::world::{Event, World, completed, job, reason, unfinished};
 
@@ -32,8 +28,8 @@ fn up() -> World {
     world
 }
 
-fn failed() -> State {
-    State::Finished { uid: "job-1".to_owned(), outcome: WorkloadOutcome::Failed, at: None }
+fn failed() -> WorkloadState {
+    WorkloadState::Finished { uid: "job-1".to_owned(), outcome: WorkloadOutcome::Failed, at: None }
 }
 
 fn message(world: &World) -> String {

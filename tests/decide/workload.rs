@@ -1,9 +1,9 @@
 //! Ends with a workload (`spec.endWith`).
 
-use athena_session_operator::api::session::{TerminationReason, WorkloadKind, WorkloadOutcome, WorkloadRecord};
-use athena_session_operator::athena::types::{ErrorClass, Operation, SessionState};
-use athena_session_operator::session::workload::State;
-
+use crate::core::{
+    ErrorClass, Operation, SessionState, TerminationReason, WorkloadKind, WorkloadOutcome, WorkloadRecord,
+    WorkloadState,
+};
 use crate::fixtures::{condition, minutes, seconds};
 use crate::world::{Event, Forgery, World, completed, ends, job, reason, suspended, unfinished};
 
@@ -23,8 +23,8 @@ fn running() -> World {
 
 #[test]
 fn a_session_is_ended_after_the_delay_when_its_workload_has_finished() {
-    let failed = State::Finished { uid: "job-1".to_owned(), outcome: WorkloadOutcome::Failed, at: None };
-    for (state, word) in [(completed("job-1"), "completed"), (failed, "failed"), (State::Absent, "was gone")] {
+    let failed = WorkloadState::Finished { uid: "job-1".to_owned(), outcome: WorkloadOutcome::Failed, at: None };
+    for (state, word) in [(completed("job-1"), "completed"), (failed, "failed"), (WorkloadState::Absent, "was gone")] {
         let mut world = running();
         world.job_becomes("nightly", state, true);
         world.run_for(seconds(25));
@@ -63,7 +63,7 @@ fn all_of_them_must_have_finished() {
     world.job_becomes("one", completed("job-1"), true);
     world.run_for(minutes(10));
     assert_eq!(ends(&world), 0);
-    world.job_becomes("two", State::Absent, true);
+    world.job_becomes("two", WorkloadState::Absent, true);
     world.run_for(minutes(1));
     assert_eq!((ends(&world), reason(&world)), (1, "Ended".to_owned()));
     let message = &condition(world.recorded(), "Ready").unwrap().message;
@@ -73,7 +73,7 @@ fn all_of_them_must_have_finished() {
 #[test]
 fn one_that_is_created_anew_under_its_name_is_followed_from_then_on() {
     let mut world = running();
-    world.job_becomes("nightly", State::Absent, true);
+    world.job_becomes("nightly", WorkloadState::Absent, true);
     world.run_for(seconds(20));
     world.job_becomes("nightly", unfinished("job-2"), true);
     world.run_for(minutes(10));
@@ -90,7 +90,7 @@ fn one_that_is_created_anew_under_its_name_is_followed_from_then_on() {
 #[test]
 fn one_that_comes_back_unseen_by_the_watch_is_seen_before_the_end() {
     let mut world = running();
-    world.job_becomes("nightly", State::Absent, true);
+    world.job_becomes("nightly", WorkloadState::Absent, true);
     world.run_for(seconds(15));
     world.job_becomes("nightly", unfinished("job-2"), false);
     world.run_for(minutes(10));
@@ -190,7 +190,7 @@ fn one_that_is_created_anew_after_the_call_doesnt_undo_the_end() {
 }
 
 /// An object that starts a session for these Jobs.
-fn starting_for(jobs: &[(&str, State)]) -> World {
+fn starting_for(jobs: &[(&str, WorkloadState)]) -> World {
     let mut world = World::starting();
     world.object.as_mut().unwrap().spec.end_with = jobs.iter().map(|(name, _)| job(name)).collect();
     for (name, state) in jobs {
@@ -203,8 +203,8 @@ fn message(world: &World) -> String {
     condition(world.recorded(), "Ready").unwrap().message.clone()
 }
 
-fn failed(uid: &str) -> State {
-    State::Finished { uid: uid.to_owned(), outcome: WorkloadOutcome::Failed, at: None }
+fn failed(uid: &str) -> WorkloadState {
+    WorkloadState::Finished { uid: uid.to_owned(), outcome: WorkloadOutcome::Failed, at: None }
 }
 
 #[test]
@@ -228,9 +228,9 @@ fn a_session_is_started_when_one_of_its_workloads_may_run() {
         (&done, &done, false),
         (&held, &at_work, true),
         (&done, &at_work, true),
-        (&done, &State::Absent, true),
-        (&held, &State::Absent, true),
-        (&State::Absent, &State::Absent, true),
+        (&done, &WorkloadState::Absent, true),
+        (&held, &WorkloadState::Absent, true),
+        (&WorkloadState::Absent, &WorkloadState::Absent, true),
     ] {
         let mut world = starting_for(&[("one", one.clone()), ("two", two.clone())]);
         world.run_for(minutes(10));
@@ -295,7 +295,7 @@ fn a_session_whose_jobs_have_finished_is_never_started() {
 fn a_job_that_is_created_anew_within_the_delay_has_its_session() {
     let mut world = starting_for(&[("nightly", completed("job-1"))]);
     world.run_for(seconds(10));
-    world.job_becomes("nightly", State::Absent, true);
+    world.job_becomes("nightly", WorkloadState::Absent, true);
     world.run_for(seconds(15));
     world.job_becomes("nightly", unfinished("job-2"), true);
     world.run_for(seconds(20));

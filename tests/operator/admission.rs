@@ -7,13 +7,13 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use athena_session_operator::api::{FINALIZER, WORK_GROUP_FINALIZER};
 use control_plane::ControlPlane;
 use fake_athena::Config;
 use futures::future::join_all;
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
+use crate::api::{FINALIZER, WORK_GROUP_FINALIZER};
 use crate::world::{OPERATOR_ACCOUNT, OPERATOR_NAMESPACE, World, eventually, in_checkout, operator_kubeconfig, within};
 
 /// Answers of the API server.

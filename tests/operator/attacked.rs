@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use athena_session_operator::api::FINALIZER;
 use fake_athena::Fault;
 use kube::api::PostParams;
 use serde_json::json;
 use tokio::time::{sleep, timeout};
 
+use crate::api::FINALIZER;
 use crate::launch::Start;
 use crate::tenancy::{TEAM_A, TEAM_B, referring};
 use crate::world::{World, condition, eventually};

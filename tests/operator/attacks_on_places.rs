@@ -3,12 +3,12 @@
 
 use std::time::Duration;
 
-use athena_session_operator::api::session::AthenaSession;
 use fake_athena::Fault;
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
+use crate::api::{AthenaSession, FINALIZER};
 use crate::launch::Start;
 use crate::proxy::{Meddle, Script};
 use crate::tenancy::{TEAM_A, referring};
@@ -82,7 +82,7 @@ async fn what_somebody_elses_finalizer_holds_keeps_no_place() {
     world.athena.fault(Fault::error("TooManyRequestsException", "no room").on("StartSession"));
     world.start_session("going", &group).await;
     world.until_reason("going", "WaitingForCapacity").await;
-    let finalizers = [athena_session_operator::api::FINALIZER, "example.com/hold"];
+    let finalizers = [FINALIZER, "example.com/hold"];
     world.patch_finalizers("going", json!(finalizers)).await;
     sleep(Duration::from_millis(1_100)).await;
     world.start_session("waiting", &group).await;

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use athena_session_operator::api::PAUSED;
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
+use crate::api::PAUSED;
 use crate::launch::Start;
 use crate::tenancy::TEAM_A;
 use crate::world::{World, condition, has_finalizer};

@@ -6,6 +6,7 @@ use fake_athena::NewSession;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
+use crate::api::AthenaSession;
 use crate::tenancy::{TEAM_A, TEAM_B};
 use crate::world::{World, condition};
 
@@ -65,7 +66,7 @@ async fn a_forged_session_id_and_work_group_lead_to_no_other_session() {
     let forgery = Forgery::new().await;
     let forged = json!({"sessionId": forgery.victim, "workGroup": TEAM_B, "state": "IDLE"});
     forgery.world.forge_status("forged", forged.clone()).await;
-    let healed = |object: &athena_session_operator::api::session::AthenaSession| {
+    let healed = |object: &AthenaSession| {
         let status = object.status.clone().unwrap_or_default();
         status.session_id.as_ref() == Some(&forgery.session) && status.work_group.as_deref() == Some(TEAM_A)
     };

@@ -7,6 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use tokio::time::sleep;
 
+use crate::api::AthenaSession;
 use crate::tenancy::{TEAM_A, referring};
 use crate::world::{World, condition};
 
@@ -56,7 +57,7 @@ async fn start_session_that_returns_anothers_session_ends_only_its_own() {
     world.until_reason("victim", "Running").await;
     world.athena.fault(Fault::says(json!({"SessionId": theirs})).on("StartSession"));
     world.start_session("nightly", &group).await;
-    let is_its_own = |object: &athena_session_operator::api::session::AthenaSession| {
+    let is_its_own = |object: &AthenaSession| {
         let status = object.status.clone().unwrap_or_default();
         status.session_id.is_some_and(|id| id != theirs) && status.state.as_deref() == Some("IDLE")
     };
@@ -82,7 +83,7 @@ async fn a_start_before_athena_existed_ends_nothing_and_is_told() {
     world.start_operator().await;
     let id = world.session_in("IDLE");
     world.create("old", json!({"sessionId": id, "maxLifetime": "8h"})).await;
-    let told = |object: &athena_session_operator::api::session::AthenaSession| {
+    let told = |object: &AthenaSession| {
         condition(object, "Ready").is_some_and(|ready| ready.2.contains("before Athena for Apache Spark existed"))
     };
     let object = world.until("old", "the time is told", told).await;

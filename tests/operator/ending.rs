@@ -3,11 +3,11 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use athena_session_operator::api::session::TerminationReason;
 use fake_athena::{Config, Fault, NewSession};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
+use crate::api::TerminationReason;
 use crate::launch::Start;
 use crate::proxy::{Meddle, Script, before_athena};
 use crate::world::{World, condition, eventually, has_finalizer};

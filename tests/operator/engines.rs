@@ -5,6 +5,7 @@ use std::time::Duration;
 use fake_athena::{ATHENA_3, Config, Fault, SPARK_3_5, WorkGroup};
 use serde_json::{Value, json};
 
+use crate::api::AthenaSession;
 use crate::tenancy::{TEAM_A, Whole, brisk};
 use crate::world::{World, condition, eventually};
 
@@ -68,7 +69,7 @@ async fn a_created_session_of_pyspark_3_isnt_active() {
     world.until_reason("nightly", "Running").await;
 }
 
-fn is_in(state: &str, object: &athena_session_operator::api::session::AthenaSession) -> bool {
+fn is_in(state: &str, object: &AthenaSession) -> bool {
     object.status.as_ref().and_then(|status| status.state.as_deref()) == Some(state)
 }
 

@@ -3,11 +3,10 @@
 
 use std::time::Duration;
 
-use athena_session_operator::api::session::AthenaSession;
-use athena_session_operator::api::work_group::AthenaWorkGroupStatus;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
+use crate::api::{AthenaSession, AthenaWorkGroupStatus};
 use crate::launch::Start;
 use crate::tenancy::{TEAM_A, TEAM_B, brisk, referring};
 use crate::world::{World, condition, has_finalizer};

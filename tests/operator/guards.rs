@@ -4,13 +4,13 @@
 
 use std::time::Duration;
 
-use athena_session_operator::api::FINALIZER;
 use control_plane::ControlPlane;
 use fake_athena::Config;
 use kube::ResourceExt;
 use serde_json::{Value, json};
 
 use crate::admission::rendered;
+use crate::api::FINALIZER;
 use crate::launch::Start;
 use crate::probes::{address, ask};
 use crate::world::{OPERATOR_ACCOUNT, OPERATOR_NAMESPACE, World, eventually, in_checkout};

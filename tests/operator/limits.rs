@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use athena_session_operator::api::session::TerminationReason;
 use fake_athena::Config;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
+use crate::api::TerminationReason;
 use crate::world::{World, condition};
 
 /// With limits, and an operator that has seen the session.

@@ -6,6 +6,7 @@
 mod absence;
 mod accounts;
 mod admission;
+mod api;
 mod api_server;
 mod attacked;
 mod attacks_on_places;

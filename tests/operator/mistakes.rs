@@ -1,10 +1,9 @@
 //! What people write by mistake, and what the API server says of it.
 
-use athena_session_operator::api;
-use athena_session_operator::api::session::AthenaSessionStatus;
 use fake_athena::Config;
 use serde_json::{Value, json};
 
+use crate::api::{AthenaSessionStatus, crds};
 use crate::world::{World, eventually};
 
 /// kubectl's words on a manifest with this spec, in YAML; nothing where it is taken.
@@ -76,7 +75,7 @@ async fn an_object_that_an_earlier_rule_let_in_can_be_changed_and_deleted() {
     let world = World::new().await;
     let group = format!("{}.example", world.namespace);
     let kind = format!("athenasessions.{group}");
-    let mut crd = api::crds().remove(0);
+    let mut crd = crds().remove(0);
     crd["metadata"]["name"] = json!(kind);
     crd["spec"]["group"] = json!(group);
     for extra in ["shortNames", "categories"] {

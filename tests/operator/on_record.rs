@@ -1,12 +1,12 @@
 //! After a restart, the condition of an object whose session runs never says that a start is forbidden, or that the object
 //! should be deleted.
 
-use athena_session_operator::api::PAUSED;
 use fake_athena::Fault;
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
+use crate::api::{AthenaSession, PAUSED};
 use crate::launch::Start;
 use crate::world::{World, condition};
 
@@ -91,7 +91,7 @@ async fn the_annotation_paused_holds_up_a_start_until_it_goes() {
     let patch = Patch::Merge(json!({"metadata": {"annotations": {PAUSED: "true"}}}));
     world.objects().patch("nightly", &PatchParams::default(), &patch).await.unwrap();
     world.edit_group(&group, json!({"metadata": {"annotations": {PAUSED: "false"}}})).await;
-    let on_object = |it: &athena_session_operator::api::session::AthenaSession| {
+    let on_object = |it: &AthenaSession| {
         condition(it, "Ready").is_some_and(|ready| ready.1 == "Paused" && ready.2.contains("on this object"))
     };
     world.until("nightly", "paused by its own annotation", on_object).await;

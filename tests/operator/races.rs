@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use athena_session_operator::api::FINALIZER;
 use fake_athena::{Config, Fault, NewSession};
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
 use tokio::time::sleep;
 
+use crate::api::FINALIZER;
 use crate::proxy::{Script, about};
 use crate::world::{World, eventually, has_finalizer, within};
 

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use athena_session_operator::api::session::TerminationReason;
 use fake_athena::Fault;
 use serde_json::json;
 use tokio::time::sleep;
 
+use crate::api::{AthenaSession, TerminationReason};
 use crate::world::{World, condition, eventually};
 
 #[tokio::test]
@@ -107,7 +107,7 @@ async fn since_when_a_session_is_idle_is_there_while_it_is() {
     let since = world.athena_session(&id).idle_since.unwrap();
     assert_eq!(idle.idle_since.map(|time| time.0.as_second()), Some(since.as_second()));
     world.athena.set_state(&id, "BUSY");
-    let state = |object: &athena_session_operator::api::session::AthenaSession| object.status.clone().unwrap().state;
+    let state = |object: &AthenaSession| object.status.clone().unwrap().state;
     let busy = world.until("lazy", "BUSY", |object| state(object).as_deref() == Some("BUSY")).await;
     assert_eq!(busy.status.unwrap().idle_since, None);
 }

@@ -1,10 +1,9 @@
 //! Objects that a restore from a backup creates anew: nothing is started by itself.
 
-use athena_session_operator::api::session::AthenaSession;
-use athena_session_operator::api::{FINALIZER, RESTORED, START_RESTORED};
 use kube::api::{Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
+use crate::api::{AthenaSession, FINALIZER, RESTORED, START_RESTORED};
 use crate::world::{World, condition, has_finalizer};
 
 /// As Velero creates it: with the backup's finalizers, and without owners or status.

@@ -1,9 +1,9 @@
 //! Objects that are so large that their status has no room.
 
-use athena_session_operator::api::session::AthenaSession;
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
 
+use crate::api::AthenaSession;
 use crate::proxy::{Script, about, refusal};
 use crate::world::{World, condition, eventually, has_finalizer};
 

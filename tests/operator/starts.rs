@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use athena_session_operator::api::FINALIZER;
-use athena_session_operator::api::session::{AthenaSession, StartOutcome};
 use fake_athena::{Fault, NewSession, SessionView};
 use kube::ResourceExt;
 use kube::api::DeleteParams;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
+use crate::api::{AthenaSession, FINALIZER, StartOutcome};
 use crate::launch::Start;
 use crate::tenancy::{TEAM_A, referring};
 use crate::world::{World, condition, eventually, has_finalizer};

@@ -3,9 +3,6 @@
 use std::collections::BTreeSet;
 use std::ops::Deref;
 
-use athena_session_operator::api::WORK_GROUP_FINALIZER;
-use athena_session_operator::api::session::AthenaSession;
-use athena_session_operator::api::work_group::AthenaWorkGroup;
 use control_plane::ControlPlane;
 use fake_athena::{Call, Config, NewSession};
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
@@ -13,6 +10,7 @@ use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 use tokio::sync::{Mutex, MutexGuard, OnceCell};
 
+use crate::api::{AthenaSession, AthenaWorkGroup, WORK_GROUP_FINALIZER};
 use crate::launch::Start;
 use crate::world::{World, condition, eventually, install};
 

@@ -8,6 +8,7 @@ use futures::future::join_all;
 use serde_json::json;
 use tokio::time::sleep;
 
+use crate::api::AthenaWorkGroup;
 use crate::launch::Start;
 use crate::probes::{address, ask, until_ready};
 use crate::tenancy::{TEAM_A, TEAM_B, Whole, is_kept, ready_of};
@@ -80,9 +81,7 @@ async fn where_nothing_changes_a_work_group_isnt_written() {
     let group = whole.register_for_all("a", TEAM_A).await;
     whole.refer("object", &group, &session).await;
     whole.until_reason("object", "Running").await;
-    let is_counted = |group: &athena_session_operator::api::work_group::AthenaWorkGroup| {
-        group.status.as_ref().is_some_and(|status| status.declared == Some(1))
-    };
+    let is_counted = |group: &AthenaWorkGroup| group.status.as_ref().is_some_and(|status| status.declared == Some(1));
     let before = whole.until_group(&group, "it is counted", is_counted).await.metadata.resource_version;
     sleep(Duration::from_secs(5)).await;
     assert_eq!(whole.group(&group).await.unwrap().metadata.resource_version, before);
@@ -115,9 +114,7 @@ async fn a_work_group_that_is_deleted_first_waits_for_its_sessions_serves_them_a
     assert!(whole.group(&group).await.is_some());
     whole.delete("one").await;
     whole.until_gone("one").await;
-    let told = |group: &athena_session_operator::api::work_group::AthenaWorkGroup| {
-        ready_of(group).is_some_and(|ready| ready.1.starts_with("1 AthenaSession"))
-    };
+    let told = |group: &AthenaWorkGroup| ready_of(group).is_some_and(|ready| ready.1.starts_with("1 AthenaSession"));
     whole.until_group(&group, "one is left", told).await;
     whole.delete("two").await;
     whole.until_gone("two").await;

@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use athena_session_operator::api::session::{AthenaSession, TerminationReason, WorkloadOutcome};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::DeleteParams;
 use kube::{Api, ResourceExt};
@@ -12,6 +11,7 @@ use tokio::sync::OnceCell;
 use tokio::time::sleep;
 
 use crate::admission::rendered;
+use crate::api::{AthenaSession, TerminationReason, WorkloadOutcome};
 use crate::launch::Start;
 use crate::proxy::{Meddle, Script, refusal};
 use crate::world::{OPERATOR_ACCOUNT, OPERATOR_NAMESPACE, World, condition, eventually, has_finalizer, in_checkout};

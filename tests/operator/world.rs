@@ -6,8 +6,6 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use athena_session_operator::api::FINALIZER;
-use athena_session_operator::api::session::AthenaSession;
 use control_plane::ControlPlane;
 use fake_athena::{Config, FakeAthena, NewSession, SessionView};
 use k8s_openapi::api::events::v1::Event;
@@ -17,6 +15,7 @@ use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 use tokio::time::{sleep, timeout};
 
+use crate::api::{AthenaSession, FINALIZER};
 use crate::launch::{Operator, Start};
 use crate::proxy::{Script, kubeconfig_by_way_of};
 

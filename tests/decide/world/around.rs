@@ -3,15 +3,13 @@
 
 use std::time::Duration;
 
-use athena_session_operator::api::FINALIZER;
-use athena_session_operator::api::session::{AthenaSession, AthenaSessionStatus};
-use athena_session_operator::athena::types::{Account, Operation, Polled, Scope, SessionState, SessionStatus, Source};
-use athena_session_operator::session::observed::{Now, OwnerRead};
-use athena_session_operator::session::view::{Interest, PASS};
-use athena_session_operator::work_group::terms::{Brake, Claim, Refusal, StartTerms, Terms};
 use kube::ResourceExt;
 
 use super::{Event, World};
+use crate::core::{
+    Account, AthenaSession, AthenaSessionStatus, Brake, Claim, FINALIZER, Interest, Now, Operation, OwnerRead, PASS,
+    Polled, Refusal, Scope, SessionState, SessionStatus, Source, StartTerms, Terms,
+};
 use crate::fixtures::{HOME, SESSION, TIMING, WORK_GROUP, at, claim, condition, seconds};
 
 /// The AthenaWorkGroup that objects refer to.

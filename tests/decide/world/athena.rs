@@ -2,19 +2,14 @@
 
 use std::time::Duration;
 
-use athena_session_operator::api::FINALIZER;
-use athena_session_operator::api::session::{AthenaSession, DeletionPolicy, TerminationReason};
-use athena_session_operator::athena::informer::full_list::{Found, Shown};
-use athena_session_operator::athena::types::Account;
-use athena_session_operator::athena::types::{
-    CallError, ErrorClass, Operation, Session, SessionState, SessionStatus, Source,
-};
-use athena_session_operator::session::decide::Step;
-use athena_session_operator::session::observed::Seen;
 use kube::ResourceExt;
 
 use super::starts::VICTIM;
 use super::{Fault, World};
+use crate::core::{
+    Account, AthenaSession, CallError, DeletionPolicy, ErrorClass, FINALIZER, Found, Operation, Seen, Session,
+    SessionState, SessionStatus, Shown, Source, Step, TerminationReason,
+};
 use crate::fixtures::{HOME, SESSION, TIMING, at, error, lacking};
 
 impl World {

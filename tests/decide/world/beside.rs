@@ -3,13 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use athena_session_operator::api::session::{AthenaSession, PublishTo, Workload, WorkloadKind, WorkloadOutcome};
-use athena_session_operator::athena::types::SessionState;
-use athena_session_operator::session::decide::Step;
-use athena_session_operator::session::publish::{Found, Request};
-use athena_session_operator::session::workload::State;
-
 use super::World;
+use crate::core::{
+    AthenaSession, ConfigMapRequest, FoundConfigMap, PASS, PublishTo, SessionState, Step, Workload, WorkloadKind,
+    WorkloadOutcome, WorkloadState,
+};
 use crate::fixtures::{TIMING, at, seconds};
 
 /// Who owns a ConfigMap that was written for the object, and whose owner is gone.
@@ -33,7 +31,7 @@ pub struct Beside {
     pub is_silent: bool,
     version: u64,
     /// Jobs and Pods.
-    pub workloads: BTreeMap<Workload, State>,
+    pub workloads: BTreeMap<Workload, WorkloadState>,
     /// When the watch last had news of them.
     pub news: Option<Duration>,
     /// What each request about other objects takes.
@@ -77,12 +75,15 @@ impl Beside {
     /// Whether all of them have, and there is one.
     pub fn have_finished(&self, workloads: &[Workload], now: Duration) -> bool {
         if let Some((looked_at, finished)) = &self.looked {
-            let is_young = now <= *looked_at + athena_session_operator::session::view::PASS + seconds(1);
+            let is_young = now <= *looked_at + PASS + seconds(1);
             return !workloads.is_empty()
                 && (self.was_called || is_young && workloads.iter().all(|it| finished.contains(it)));
         }
         let has_finished = |workload| {
-            !matches!(self.workloads.get(workload), Some(State::Unfinished { .. } | State::Suspended { .. }))
+            !matches!(
+                self.workloads.get(workload),
+                Some(WorkloadState::Unfinished { .. } | WorkloadState::Suspended { .. })
+            )
         };
         !workloads.is_empty() && workloads.iter().all(has_finished)
     }
@@ -108,15 +109,15 @@ impl World {
         self.wait(self.beside.slow);
         if let (Step::DeleteConfigMap { .. }, Some(long)) = (step, self.beside.removal_hangs) {
             self.wait(long);
-            return self.observed.publication.failed(Request::of(step), None, at(self.elapsed), &TIMING, 1.0);
+            return self.observed.publication.failed(ConfigMapRequest::of(step), None, at(self.elapsed), &TIMING, 1.0);
         }
         let now = at(self.elapsed);
         if self.beside.writes_fail && *step != Step::GetConfigMap {
-            return self.observed.publication.failed(Request::of(step), None, now, &TIMING, 1.0);
+            return self.observed.publication.failed(ConfigMapRequest::of(step), None, now, &TIMING, 1.0);
         }
         if self.beside.is_forbidden || self.beside.is_silent {
             let refusal = self.beside.is_forbidden.then(|| "configmaps is forbidden".to_owned());
-            return self.observed.publication.failed(Request::of(step), refusal, now, &TIMING, 1.0);
+            return self.observed.publication.failed(ConfigMapRequest::of(step), refusal, now, &TIMING, 1.0);
         }
         let is_ours = |owner: &str| owner == uid || owner == NOBODY;
         let beside = &mut self.beside;
@@ -131,7 +132,7 @@ impl World {
             }
             Step::DeleteConfigMap { resource_version, .. } => {
                 if *resource_version != beside.version.to_string() {
-                    return self.observed.publication.changed(Request::of(step), now, &TIMING, 1.0);
+                    return self.observed.publication.changed(ConfigMapRequest::of(step), now, &TIMING, 1.0);
                 }
                 let (owner, _) = beside.config_map.take().expect("it is there");
                 assert!(is_ours(&owner), "only the object's own is removed");
@@ -140,17 +141,17 @@ impl World {
         }
         let resource_version = beside.version.to_string();
         let found = match &beside.config_map {
-            None => Found::Absent,
+            None => FoundConfigMap::Absent,
             Some((owner, data)) if is_ours(owner) => {
                 let (is_marked, data) = (*owner == uid && beside.webhook != Some(Webhook::TakesMarks), data.clone());
-                Found::Ours { uid: "uid-of-config-map".to_owned(), resource_version, data, is_marked }
+                FoundConfigMap::Ours { uid: "uid-of-config-map".to_owned(), resource_version, data, is_marked }
             }
-            Some(_) => Found::Foreign,
+            Some(_) => FoundConfigMap::Foreign,
         };
         if let Step::WriteConfigMap { data } = step {
             return self.observed.publication.written(data.clone(), found, now);
         }
-        self.observed.publication.answered(Request::of(step), found, now);
+        self.observed.publication.answered(ConfigMapRequest::of(step), found, now);
     }
 
     fn expire(&mut self, object: &AthenaSession) {
@@ -184,7 +185,7 @@ impl World {
         let (unreadable, readable): (Vec<_>, Vec<_>) =
             object.spec.end_with.iter().partition(|it| self.beside.unreadable == Some(it.name.as_str()));
         for workload in readable {
-            let state = self.beside.workloads.get(workload).cloned().unwrap_or(State::Absent);
+            let state = self.beside.workloads.get(workload).cloned().unwrap_or(WorkloadState::Absent);
             self.observed.workloads.read(workload, state, sent, now);
         }
         if !unreadable.is_empty() {
@@ -192,8 +193,9 @@ impl World {
         }
         self.observed.workloads.all_read();
         if self.beside.looked.is_some() {
-            let has_finished =
-                |it: &&Workload| matches!(self.beside.workloads.get(*it), Some(State::Finished { .. } | State::Absent));
+            let has_finished = |it: &&Workload| {
+                matches!(self.beside.workloads.get(*it), Some(WorkloadState::Finished { .. } | WorkloadState::Absent))
+            };
             self.beside.looked =
                 Some((self.elapsed, object.spec.end_with.iter().filter(has_finished).cloned().collect()));
         }
@@ -207,7 +209,7 @@ impl World {
     }
 
     /// A Job comes to stand so; without the watch telling it, where that is `false`.
-    pub fn job_becomes(&mut self, name: &str, state: State, is_told: bool) {
+    pub fn job_becomes(&mut self, name: &str, state: WorkloadState, is_told: bool) {
         self.beside.workloads.insert(job(name), state);
         if is_told {
             self.beside.news = Some(self.elapsed);
@@ -227,16 +229,16 @@ pub fn job(name: &str) -> Workload {
 }
 
 /// A workload that is at work.
-pub fn unfinished(uid: &str) -> State {
-    State::Unfinished { uid: uid.to_owned() }
+pub fn unfinished(uid: &str) -> WorkloadState {
+    WorkloadState::Unfinished { uid: uid.to_owned() }
 }
 
 /// One that is held back.
-pub fn suspended(uid: &str) -> State {
-    State::Suspended { uid: uid.to_owned() }
+pub fn suspended(uid: &str) -> WorkloadState {
+    WorkloadState::Suspended { uid: uid.to_owned() }
 }
 
 /// One that is done.
-pub fn completed(uid: &str) -> State {
-    State::Finished { uid: uid.to_owned(), outcome: WorkloadOutcome::Completed, at: None }
+pub fn completed(uid: &str) -> WorkloadState {
+    WorkloadState::Finished { uid: uid.to_owned(), outcome: WorkloadOutcome::Completed, at: None }
 }

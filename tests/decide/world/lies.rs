@@ -1,6 +1,6 @@
 //! Answers of Athena that aren't true.
 
-use athena_session_operator::athena::types::SessionState;
+use crate::core::SessionState;
 
 /// What Athena says instead of the truth: one answer after the other, from the beginning again when all were given.
 #[derive(Clone, Debug, Default)]

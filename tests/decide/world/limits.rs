@@ -3,12 +3,11 @@
 
 use std::time::Duration;
 
-use athena_session_operator::api::session::AthenaSession;
-use athena_session_operator::athena::types::{SessionState, SessionStatus};
 use jiff::Timestamp;
 use kube::ResourceExt;
 
 use super::World;
+use crate::core::{AthenaSession, SessionState, SessionStatus};
 use crate::fixtures::{at, seconds};
 
 /// What a clock that is read in whole requests may be off.

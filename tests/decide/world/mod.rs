@@ -15,16 +15,6 @@ mod story;
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use athena_session_operator::api::FINALIZER;
-use athena_session_operator::api::session::{
-    AthenaSession, AthenaSessionSpec, AthenaSessionStatus, DeletionPolicy, TerminationReason, WorkGroupRef,
-};
-use athena_session_operator::athena::engine::EngineKnowledge;
-use athena_session_operator::athena::types::Scope;
-use athena_session_operator::athena::types::{ErrorClass, Operation, SessionState};
-use athena_session_operator::session::decide::Step;
-use athena_session_operator::session::observed::Observed;
-use athena_session_operator::work_group::terms::{Brake, Crowd};
 use kube::ResourceExt;
 
 pub use self::around::{Around, Owner, Poller};
@@ -34,6 +24,10 @@ pub use self::limits::Truth;
 pub use self::operator::{ends, reason, word};
 pub use self::starts::{Starts, VICTIM};
 pub use self::story::{Line, config, fault, poller};
+use crate::core::{
+    AthenaSession, AthenaSessionSpec, AthenaSessionStatus, Brake, Crowd, DeletionPolicy, EngineKnowledge, ErrorClass,
+    FINALIZER, Observed, Operation, Scope, SessionState, Step, TerminationReason, WorkGroupRef,
+};
 use crate::fixtures::{home, object, seconds, time, unwritten};
 
 /// What happens to one call to Athena.

@@ -2,15 +2,10 @@
 
 use std::time::Duration;
 
-use athena_session_operator::api::session::AthenaSession;
-use athena_session_operator::athena::types::Operation;
-use athena_session_operator::session::decide::{Step, decide};
-use athena_session_operator::session::observed::Observed;
-use athena_session_operator::session::starting;
-use athena_session_operator::session::view::{PASS, View};
 use kube::ResourceExt;
 
 use super::{Answer, World};
+use crate::core::{AthenaSession, Observed, Operation, PASS, Step, View, decide, stake};
 use crate::fixtures::{CLUSTER, TIMING, at, condition, seconds};
 
 /// As in act.rs.
@@ -117,7 +112,7 @@ impl World {
                 now,
             };
             let step = decide(&view);
-            let (interest, is_unasked, stake) = (view.interest(), view.is_unasked(), starting::stake(&view));
+            let (interest, is_unasked, stake) = (view.interest(), view.is_unasked(), stake(&view));
             if is_unasked {
                 self.observed.record.unasked(object.status.as_ref());
                 (self.truth.lapsed_at, self.truth.was_idle_too_long) = (None, false);

@@ -2,19 +2,14 @@
 
 use std::time::Duration;
 
-use athena_session_operator::api::session::{AthenaSession, AthenaSessionStatus, StartOutcome, WorkGroupRef};
-use athena_session_operator::api::start::{SessionStart, StartBounds};
-use athena_session_operator::athena::engine::{Engine, EngineKnowledge};
-use athena_session_operator::athena::informer::full_list::{Found, Shown, Sought, Wanted};
-use athena_session_operator::athena::marker::Marker;
-use athena_session_operator::athena::types::{ErrorClass, Session, SessionState, SessionStatus, StartRequest};
-use athena_session_operator::session::decide::Step;
-use athena_session_operator::session::workload::State;
-use athena_session_operator::work_group::places::Stake;
-use athena_session_operator::work_group::terms::{Crowd, Place};
 use kube::ResourceExt;
 
 use super::{Fault, World, around};
+use crate::core::{
+    AthenaSession, AthenaSessionStatus, Crowd, Engine, EngineKnowledge, ErrorClass, Found, Marker, Place, Session,
+    SessionStart, SessionState, SessionStatus, Shown, Sought, Stake, StartBounds, StartOutcome, StartRequest, Step,
+    Wanted, WorkGroupRef, WorkloadState,
+};
 use crate::fixtures::{CLUSTER, SESSION, TIMING, WORK_GROUP, at, lacking, seconds, status};
 
 /// How long after a call that got no answer its effect may come.
@@ -289,8 +284,12 @@ impl World {
         if self.refusal(object).is_some() || self.around.closes || self.starts.bounds.is_none() {
             self.breach("S5: StartSession without a grant".to_owned());
         }
-        let is_of_no_use =
-            |it| matches!(self.beside.workloads.get(it), Some(State::Suspended { .. } | State::Finished { .. }));
+        let is_of_no_use = |it| {
+            matches!(
+                self.beside.workloads.get(it),
+                Some(WorkloadState::Suspended { .. } | WorkloadState::Finished { .. })
+            )
+        };
         if !read.spec.end_with.is_empty() && read.spec.end_with.iter().all(is_of_no_use) {
             self.breach("StartSession, and no workload would use the session".to_owned());
         }

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use athena_session_operator::athena::types::ErrorClass;
 use proptest::prelude::*;
 
 use super::{Event, Fault, Poller, World};
+use crate::core::ErrorClass;
 use crate::fixtures::seconds;
 
 /// How many stories are told. As in each test of a property: PROPTEST_CASES says so, too.

@@ -1,0 +1,41 @@
+//! The parts of the operator that these tests use. Only this file knows in which module of the operator each part
+//! stands, so a part moves without a change in the tests.
+
+pub use athena_session_operator::api::session::{
+    AthenaSession, AthenaSessionSpec, AthenaSessionStatus, DeletionPolicy, PublishTo, StartAttempt, StartOutcome,
+    TerminationReason, WorkGroupRef, Workload, WorkloadKind, WorkloadOutcome, WorkloadRecord,
+};
+pub use athena_session_operator::api::slim::{Packed, TRACKED_BY};
+pub use athena_session_operator::api::start::{
+    Classification, EngineConfiguration, Monitoring, MonitoringConfiguration, SessionStart, StartBounds,
+};
+pub use athena_session_operator::api::work_group::{
+    AthenaWorkGroup, AthenaWorkGroupSpec, AthenaWorkGroupStatus, Namespaces,
+};
+pub use athena_session_operator::api::{FINALIZER, PAUSED, RESTORED, START_RESTORED};
+pub use athena_session_operator::athena::engine::{Engine, EngineKnowledge};
+pub use athena_session_operator::athena::informer::Census;
+pub use athena_session_operator::athena::informer::full_list::{Found, FullList, Shown, Sought, Wanted};
+pub use athena_session_operator::athena::marker::Marker;
+pub use athena_session_operator::athena::quota::Priority;
+pub use athena_session_operator::athena::types::{
+    Account, CallError, ErrorClass, Listed, Operation, Polled, Scope, Session, SessionState, SessionStatus, Source,
+    StartRequest,
+};
+pub use athena_session_operator::session::decide::{Prolonged, Step, decide, prolonged_by_sights};
+pub use athena_session_operator::session::limits::grace;
+pub use athena_session_operator::session::notice::{Notice, Severity};
+pub use athena_session_operator::session::observed::{Absence, Described, Now, Observed, OwnerRead, Seen, Trouble};
+pub use athena_session_operator::session::publish::{Found as FoundConfigMap, Request as ConfigMapRequest};
+pub use athena_session_operator::session::starting::stake;
+pub use athena_session_operator::session::urgency::priority;
+pub use athena_session_operator::session::view::{Evidence, Interest, PASS, Proof, View};
+pub use athena_session_operator::session::workload::State as WorkloadState;
+pub use athena_session_operator::status::condition;
+pub use athena_session_operator::status::reason::Reason;
+pub use athena_session_operator::timing::Timing;
+pub use athena_session_operator::work_group::places::Stake;
+pub use athena_session_operator::work_group::status::{GroupView, Holders, due, only_counts_differ, rates_in_words};
+pub use athena_session_operator::work_group::terms::{
+    Brake, Claim, Crowd, Domain, Place, Refusal, Rules, StartTerms, Terms, selects,
+};
