@@ -1,6 +1,6 @@
 //! The pages that people read: what they point to is there, and what asks for a person says what to do.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use athena_session_operator::status::reason::{Reason, Standing};
@@ -10,7 +10,7 @@ use crate::world::in_checkout;
 /// The checkout's own pages.
 fn pages() -> Vec<PathBuf> {
     let mut pages = Vec::new();
-    for folder in ["", "docs"] {
+    for folder in ["", "docs", "docs/design"] {
         let files = std::fs::read_dir(in_checkout(folder)).unwrap().map(|file| file.unwrap().path());
         pages.extend(files.filter(|file| file.extension().is_some_and(|it| it == "md")));
     }
@@ -93,38 +93,97 @@ fn threats() -> Vec<[String; 4]> {
     rows.filter(|[number, ..]| number != "number" && !number.starts_with('-')).collect()
 }
 
-#[test]
-fn each_row_of_the_threat_model_has_a_number_of_its_own() {
-    let mut numbers = BTreeSet::new();
-    for [number, ..] in threats() {
-        assert!(numbers.insert(number.clone()), "docs/threat-model.md has {number} twice");
-    }
-    assert!(numbers.len() >= 25, "{numbers:?}");
+/// The statements of docs/design/invariants.md: label, and the texts of its points.
+struct Invariant {
+    label: String,
+    points: BTreeMap<String, String>,
 }
 
-/// The last cell names files of tests, and after each file, perhaps, tests in that file.
+/// Each heading names a statement, whose points follow: `- Why: …`, `- Kept by: …`, `- Test: …`.
+fn invariants() -> Vec<Invariant> {
+    let mut found: Vec<Invariant> = Vec::new();
+    let mut point = None;
+    for line in prose(Path::new(&in_checkout("docs/design/invariants.md"))) {
+        if let Some((label, _)) =
+            line.strip_prefix('#').and_then(|title| title.trim_start_matches('#').split_once(": "))
+        {
+            found.push(Invariant { label: label.trim().to_owned(), points: BTreeMap::new() });
+            point = None;
+        } else if let Some((name, text)) = line.strip_prefix("- ").and_then(|line| line.split_once(": "))
+            && let Some(invariant) = found.last_mut()
+        {
+            invariant.points.insert(name.to_owned(), text.to_owned());
+            point = Some(name.to_owned());
+        } else if let (Some(invariant), Some(name)) = (found.last_mut(), &point) {
+            invariant.points.entry(name.clone()).or_default().push_str(&line);
+        }
+    }
+    found
+}
+
 #[test]
-fn each_test_that_the_threat_model_names_exists() {
-    for [number, _, _, tests] in threats() {
-        let names: Vec<_> = tests.split('`').skip(1).step_by(2).filter(|name| !name.starts_with("make ")).collect();
-        assert!(names.first().is_some_and(|name| name.ends_with(".rs")), "{number} names no file of tests: {tests}");
-        let mut source = String::new();
-        for name in names {
-            if name.ends_with(".rs") {
-                let path = if name.contains('/') { name.to_owned() } else { format!("tests/operator/{name}") };
-                let file = in_checkout(&path);
-                source = std::fs::read_to_string(file).unwrap_or_else(|error| panic!("{number}: {path}: {error}"));
-                assert!(
-                    source.contains("#[test]") || source.contains("#[tokio::test]"),
-                    "{number}: {path} has no test"
-                );
-            } else {
-                let (before, _) =
-                    source.split_once(&format!("fn {name}(")).unwrap_or_else(|| panic!("{number}: no test {name}"));
-                let before = before.trim_end().trim_end_matches("async").trim_end();
-                let is_test = before.ends_with("#[test]") || before.ends_with("#[tokio::test]");
-                assert!(is_test, "{number}: {name} is no test");
-            }
+fn each_threat_and_each_invariant_has_a_label_of_its_own() {
+    let mut labels = BTreeSet::new();
+    for label in threats().into_iter().map(|[number, ..]| number).chain(invariants().into_iter().map(|it| it.label)) {
+        assert!(labels.insert(label.clone()), "{label} is there twice");
+    }
+    assert!(labels.len() >= 90, "{labels:?}");
+    for label in ["S1", "S2", "S3", "S4", "S5", "S6", "S7", "S8", "L1", "L2"] {
+        assert!(labels.contains(label), "docs/design/invariants.md doesn't have {label}");
+    }
+}
+
+#[test]
+fn each_invariant_has_its_reason_its_file_and_its_test() {
+    for Invariant { label, points } in invariants() {
+        let names: Vec<_> = points.keys().map(String::as_str).collect();
+        assert_eq!(names, ["Kept by", "Test", "Why"], "{label}");
+        assert!(!paths(&points["Kept by"]).is_empty(), "{label} names no file");
+    }
+}
+
+/// The paths among the names in backticks.
+fn paths(text: &str) -> Vec<&str> {
+    const FOLDERS: [&str; 5] = ["src/", "tests/", "docs/", "deploy/", "crds/"];
+    let names = text.split('`').skip(1).step_by(2);
+    names.filter(|name| FOLDERS.iter().any(|folder| name.starts_with(folder)) && !name.contains(' ')).collect()
+}
+
+#[test]
+fn each_file_that_the_map_and_the_invariants_name_exists() {
+    for page in ["ARCHITECTURE.md", "CONTRIBUTING.md", "docs/design/invariants.md", "docs/threat-model.md"] {
+        for path in paths(&prose(Path::new(&in_checkout(page))).join("\n")) {
+            assert!(Path::new(&in_checkout(path)).exists(), "{page}: {path}: there is no such file");
+        }
+    }
+}
+
+#[test]
+fn each_test_that_the_threat_model_and_the_invariants_name_exists() {
+    let threats = threats().into_iter().map(|[number, _, _, tests]| (number, tests));
+    let invariants = invariants().into_iter().map(|mut it| (it.label, it.points.remove("Test").unwrap_or_default()));
+    for (label, tests) in threats.chain(invariants) {
+        assert_named_tests_exist(&label, &tests);
+    }
+}
+
+/// `tests` names files of tests, and after each file, perhaps, tests in that file.
+fn assert_named_tests_exist(label: &str, tests: &str) {
+    let names: Vec<_> = tests.split('`').skip(1).step_by(2).filter(|name| !name.starts_with("make ")).collect();
+    assert!(names.first().is_some_and(|name| name.ends_with(".rs")), "{label} names no file of tests: {tests}");
+    let mut source = String::new();
+    for name in names {
+        if name.ends_with(".rs") {
+            let path = if name.contains('/') { name.to_owned() } else { format!("tests/operator/{name}") };
+            let file = in_checkout(&path);
+            source = std::fs::read_to_string(file).unwrap_or_else(|error| panic!("{label}: {path}: {error}"));
+            assert!(source.contains("#[test]") || source.contains("#[tokio::test]"), "{label}: {path} has no test");
+        } else {
+            let (before, _) =
+                source.split_once(&format!("fn {name}(")).unwrap_or_else(|| panic!("{label}: no test {name}"));
+            let before = before.trim_end().trim_end_matches("async").trim_end();
+            let is_test = before.ends_with("#[test]") || before.ends_with("#[tokio::test]");
+            assert!(is_test, "{label}: {name} is no test");
         }
     }
 }
