@@ -177,12 +177,13 @@ fn assert_named_tests_exist(label: &str, tests: &str) {
             let path = if name.contains('/') { name.to_owned() } else { format!("tests/operator/{name}") };
             let file = in_checkout(&path);
             source = std::fs::read_to_string(file).unwrap_or_else(|error| panic!("{label}: {path}: {error}"));
-            assert!(source.contains("#[test]") || source.contains("#[tokio::test]"), "{label}: {path} has no test");
+            assert!(source.contains("#[test]") || source.contains("#[tokio::test"), "{label}: {path} has no test");
         } else {
             let (before, _) =
                 source.split_once(&format!("fn {name}(")).unwrap_or_else(|| panic!("{label}: no test {name}"));
-            let before = before.trim_end().trim_end_matches("async").trim_end();
-            let is_test = before.ends_with("#[test]") || before.ends_with("#[tokio::test]");
+            let attribute =
+                before.trim_end().trim_end_matches("async").trim_end().lines().next_back().unwrap_or_default();
+            let is_test = ["#[test]", "#[tokio::test"].iter().any(|it| attribute.trim_start().starts_with(it));
             assert!(is_test, "{label}: {name} is no test");
         }
     }
