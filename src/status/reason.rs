@@ -38,33 +38,33 @@ reasons! {
     StartNotAllowed: False, Stalled, Slow, true;
     /// The work group's engine doesn't take what spec.start asks for.
     EngineRefuses: False, Stalled, Slow, true;
-    /// The object was restored from a backup: it starts no session until somebody says so.
+    /// The object was restored from a backup. It starts no session until an annotation allows the start.
     Restored: False, Stalled, Slow, true;
     /// The namespace has as many sessions as the AthenaWorkGroup allows.
     WaitingForQuota: False, Reconciling, Slow, false;
-    /// Athena has no room for another session now.
+    /// Athena has no capacity for another session now.
     WaitingForCapacity: False, Reconciling, BackOff, false;
-    /// The workloads of spec.endWith are suspended, or have finished: no session is started for them.
+    /// The workloads of spec.endWith are suspended, or have finished, so no session is started for them.
     WaitingForWorkload: False, Reconciling, Slow, false;
-    /// Whether a session was started can't be told.
+    /// StartSession may have been called, and nothing shows whether a session was started.
     StartUnclear: False, Stalled, Slow, true;
     /// The session can be used.
     Running: True, Ready, Slow, false;
-    /// The ConfigMap of spec.publishTo is there already, and isn't the object's.
+    /// A ConfigMap of the name in spec.publishTo exists already, and belongs to somebody else.
     PublishConflict: True, Stalled, Slow, true;
-    /// The API server refuses the operator the ConfigMap of spec.publishTo.
+    /// The API server doesn't let the operator read or write the ConfigMap of spec.publishTo.
     PublishForbidden: True, Stalled, Slow, true;
     /// The operator runs without --end-with, so that spec.endWith doesn't end the session.
     EndWithDisabled: True, Stalled, Slow, true;
-    /// The API server refuses the operator what spec.endWith names.
+    /// The API server doesn't let the operator read the workloads that spec.endWith names.
     EndWithForbidden: True, Stalled, Slow, true;
-    /// AWS denies the operator GetSession. The session can be used, and is ended when that is asked for, all the same.
+    /// AWS denies the operator GetSession. The session can be used, and is ended when that is asked for.
     GetSessionDenied: True, Stalled, Slow, true;
-    /// The session has no healthy coordinators, and is billed all the same: a person ends it.
+    /// The session has no healthy coordinators and can't be used, but is billed. A person has to end it.
     Degraded: False, Stalled, Slow, true;
     /// Athena names a state that this operator doesn't know.
     StateUnknown: Unknown, Reconciling, Slow, true;
-    /// The end is asked for, and the session may finish what it does first.
+    /// The end is asked for. The session is BUSY, and may finish its work in the grace period first.
     Draining: False, Reconciling, Fast, false;
     /// The session is being ended.
     Terminating: False, Reconciling, Fast, false;
@@ -72,7 +72,7 @@ reasons! {
     TerminationOverdue: False, Stalled, Slow, true;
     /// The session has ended.
     Ended: False, Ready, Never, false;
-    /// The session failed, or couldn't be started before its workloads had finished, and nobody had asked for its end.
+    /// The session failed before its end was asked for, or couldn't be started before its workloads had finished.
     Failed: False, Stalled, Never, true;
     /// Athena doesn't know the session.
     SessionNotFound: False, Stalled, Slow, true;
@@ -80,15 +80,15 @@ reasons! {
     WrongAccount: Unknown, Stalled, Slow, true;
     /// The operator's Region isn't the one that the session was seen in.
     WrongRegion: Unknown, Stalled, Slow, true;
-    /// The operator can't tell which AWS account it works in.
+    /// The operator can't find out which AWS account it works in.
     AccountUnknown: Unknown, Reconciling, Fast, false;
-    /// AWS refuses the operator.
+    /// AWS denies the operator a call.
     AccessDenied: Unknown, Stalled, Slow, true;
-    /// Athena refuses the request.
+    /// Athena refuses the request as invalid.
     Invalid: Unknown, Stalled, Slow, true;
     /// The operator has no AWS credentials or no Region.
     AwsNotConfigured: Unknown, Stalled, BackOff, true;
-    /// Athena asks for fewer calls.
+    /// Athena throttles the operator's calls.
     Throttled: Unknown, Reconciling, BackOff, false;
     /// Athena doesn't answer, or answers with an error of its own.
     AthenaUnavailable: Unknown, Reconciling, BackOff, true;
@@ -96,27 +96,27 @@ reasons! {
     Available: Unknown, Ready, Slow, false;
     /// The AthenaWorkGroup is being deleted, and AthenaSessions that refer to it are still there.
     InUse: Unknown, Reconciling, Fast, false;
-    /// The selector of the AthenaWorkGroup can't be read: it selects no namespace.
+    /// The selector of the AthenaWorkGroup can't be read, so it selects no namespace.
     InvalidSelector: Unknown, Stalled, Never, true;
     /// Athena doesn't know the work group of the AthenaWorkGroup, or can't use it.
     WorkGroupUnknown: Unknown, Stalled, Slow, true;
-    /// The work group isn't for Spark: it has no sessions.
+    /// The work group isn't for Spark, so it has no sessions.
     WorkGroupNotSpark: False, Stalled, Slow, true;
-    /// The operator asks for a workGroupRef, and there is none.
+    /// The object has no workGroupRef, and the operator runs with --require-work-group.
     WorkGroupRequired: Unknown, Stalled, Never, true;
     /// The AthenaWorkGroup that the object refers to doesn't exist.
     WorkGroupNotFound: Unknown, StalledLater, Slow, true;
     /// The AthenaWorkGroup doesn't select the object's namespace.
     NamespaceNotAllowed: Unknown, StalledLater, Slow, true;
-    /// The AthenaWorkGroup is being deleted: it takes no new sessions.
+    /// The AthenaWorkGroup is being deleted, and takes no new sessions.
     WorkGroupTerminating: Unknown, Stalled, Never, true;
     /// The session isn't in the work group that the object refers to.
     WrongWorkGroup: Unknown, Stalled, Never, true;
-    /// Another AthenaSession has the session.
+    /// The session belongs to another AthenaSession.
     AlreadyDeclared: Unknown, Stalled, Slow, true;
-    /// The annotation athena-operator.dev/paused holds up the start or the end that is asked for.
+    /// The annotation athena-operator.dev/paused prevents the start or the end that is asked for.
     Paused: Unknown, Stalled, Slow, true;
-    /// The operator runs with --read-only: it doesn't start, or end, what is asked for.
+    /// The operator runs with --read-only, so it doesn't make the call that would start or end the session.
     ReadOnly: Unknown, Stalled, Slow, true;
 }
 
