@@ -122,43 +122,41 @@ pub struct AthenaSessionSpec {
         .message("sessionId must not contain white space, nor characters that can't be seen"))]
     pub session_id: Option<String>,
 
-    /// Starts a session for this object: one, whatever happens. It can't change. `start: {}` takes all from the
-    /// AthenaWorkGroup's defaults.
+    /// Starts one session for this object, and never a second one. It can't change. With `start: {}` the session has
+    /// the AthenaWorkGroup's defaults.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start: Option<SessionStart>,
 
-    /// The AthenaWorkGroup that the session's work group is registered by. It may be set once, and then
-    /// can't change. This object's namespace must be among those that the AthenaWorkGroup selects, and
-    /// the session must be in its work group. Default: none, the operator reaches the session with its
-    /// own identity, in its own Region.
+    /// The AthenaWorkGroup that registers the session's work group. It may be set once, and then can't change. The
+    /// AthenaWorkGroup must select this object's namespace, and the session must be in its work group. Default: none,
+    /// the operator uses its own identity and its own Region.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub work_group_ref: Option<WorkGroupRef>,
 
-    /// Set to true to end the session and keep this object as its record. It can't be undone, since
-    /// an ended session can't be brought back: create another AthenaSession for another session.
-    /// Default: false.
+    /// Set to true to end the session and keep this object as a record. It can't be undone, since an ended session
+    /// can't be brought back: create another AthenaSession for another session. Default: false.
     #[serde(default)]
     #[x_kube(validation = Rule::new("self || !oldSelf")
         .message("terminate can't be taken back, nor removed: the session is being ended, and an ended session can't be brought back"))]
     pub terminate: bool,
 
-    /// What deleting this object does to the session. `Terminate`: the session is ended, and the
-    /// object goes when Athena says that it has. `Retain`: the object goes at once and the session
-    /// is left as it is, running and billed. It may change at any time; set to Retain while a
-    /// deletion hangs, it lets the object go. It doesn't undo `terminate`. Default: Terminate.
+    /// What deleting this object does to the session. `Terminate`: the session is ended, and the object goes when
+    /// Athena says that the session has ended. `Retain`: the object goes at once, and the session is left running and
+    /// billed. It may change at any time: setting Retain while a deletion hangs lets the object go. It doesn't undo
+    /// `terminate`. Default: Terminate.
     #[serde(default)]
     pub deletion_policy: DeletionPolicy,
 
-    /// How long a session that is BUSY may finish before an end that is asked for, by a deletion, terminate, endWith or
-    /// maxLifetime, counted from status.terminationRequestedAt. The session is ended as soon as it isn't BUSY any more,
-    /// or when the time is over. A duration in Go's notation, in whole seconds, such as `90s`, `10m` or `1h30m`; there are
-    /// no days. It may change at any time, also meanwhile. Default: none, the session is ended at once.
+    /// How long an end that a deletion, terminate, endWith or maxLifetime asks for waits while the session is BUSY,
+    /// counted from status.terminationRequestedAt. The session is ended as soon as it isn't BUSY any more, or when the
+    /// time is over. A duration in Go's notation, in whole seconds, such as `90s`, `10m` or `1h30m`; there are no days.
+    /// It may change at any time, also while an end waits. Default: none, the session is ended at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     #[x_kube(validation = duration("terminationGracePeriod"))]
     pub termination_grace_period: Option<Duration>,
 
-    /// How long the session may live, from its start by Athena's clock. Then it is ended, and this object stays as its
+    /// How long the session may live, from its start by Athena's clock. Then it is ended, and this object stays as a
     /// record. A duration in Go's notation, in whole seconds, such as `90m`, `8h` or `1h30m`; there are no days. It may
     /// change at any time. Default: no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -166,34 +164,35 @@ pub struct AthenaSessionSpec {
     #[x_kube(validation = duration("maxLifetime"))]
     pub max_lifetime: Option<Duration>,
 
-    /// How long the session may be IDLE without a break. Then it is ended, and this object stays as its record. A duration
-    /// in Go's notation, in whole seconds, such as `90s`, `30m` or `1h30m`; there are no days. With start it is 1m to 8h,
-    /// and Athena's own idle timeout when the session is started, in whole minutes. It may change at any time. Default:
-    /// no limit but Athena's own.
+    /// How long the session may be IDLE without a break. Then it is ended, and this object stays as a record. A
+    /// duration in Go's notation, in whole seconds, such as `90s`, `30m` or `1h30m`; there are no days. With start it
+    /// must be 1m to 8h, and is also Athena's own idle timeout of the session, in whole minutes. It may change at any
+    /// time. Default: no limit but Athena's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     #[x_kube(validation = duration("maxIdle"))]
     pub max_idle: Option<Duration>,
 
-    /// A ConfigMap of this namespace that tells a workload which session to use. It is there as long as the session
-    /// can be used and no end is asked for, so that a Pod with `envFrom` waits for it. It may be set once, and
-    /// then can't change. Default: none.
+    /// A ConfigMap of this namespace that tells a workload which session to use. The ConfigMap exists while the session
+    /// can be used and no end is asked for, so a Pod with `envFrom` waits for it. This field may be set once, and then
+    /// can't change. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub publish_to: Option<PublishTo>,
 
-    /// Ends the session when all of these have finished: completed, failed, or gone after they were there. One that
-    /// isn't there yet is waited for, and so is one that is created anew under the same name. With start no session is
-    /// started while they are suspended, nor once all have finished. It works where the operator runs with --end-with.
-    /// It may change at any time; an end that has begun isn't taken back. Default: none.
+    /// Jobs and Pods of this namespace. The session is ended when all of them have completed, failed, or gone after
+    /// they were there. The operator waits for one that doesn't exist yet, and for one that is created again under the
+    /// same name. With start, no session is started while all of them are suspended or have finished. The operator must
+    /// run with --end-with. It may change at any time; an end that has begun isn't taken back. Default: none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(min = 1, max = 10))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["kind".into(), "name".into()]))]
     pub end_with: Vec<Workload>,
 
-    /// Deletes this object so long after its session has ended and the workloads of endWith have finished. While such a
-    /// workload is there, the object stays and says why that one has no session. A duration in Go's notation, in whole seconds, up to 16 characters, such as `90m`, `24h` or
-    /// `1h30m`; there are no days. An object with start that Argo CD, Flux or Helm tracks is kept, since they would create
-    /// it anew, which would start another session. It may change at any time. Default: it stays.
+    /// Deletes this object this long after its session has ended and the workloads of endWith have finished. While a
+    /// workload of endWith hasn't finished, the object stays and says why the workload has no session. A duration in
+    /// Go's notation, in whole seconds, up to 16 characters, such as `90m`, `24h` or `1h30m`; there are no days. An
+    /// object with start that Argo CD, Flux or Helm tracks is kept, since these tools would create it again, which
+    /// would start another session. It may change at any time. Default: the object stays.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = duration("ttlAfterEnded"))]
     #[x_kube(validation = Rule::new(format!("!{} || size(self) <= 16", go("self"))).message("ttlAfterEnded has 16 characters at the most"))]
@@ -264,7 +263,8 @@ fn duration(name: &str) -> kube::core::Rule {
 #[serde(rename_all = "camelCase")]
 pub struct PublishTo {
     /// The name of the ConfigMap, with the keys ATHENA_SESSION_ID, ATHENA_WORK_GROUP and AWS_REGION. The operator
-    /// creates it, and it goes with this object. One that is there already is left as it is.
+    /// creates the ConfigMap, and it goes with this object. A ConfigMap of that name that exists already is left as it
+    /// is.
     #[schemars(length(max = 253))]
     #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([a-z0-9-]*[a-z0-9])?([.][a-z0-9]([a-z0-9-]*[a-z0-9])?)*$')")
         .message("configMapName can't be the name of a ConfigMap: lower-case letters, digits, hyphens and full stops"))]
@@ -291,12 +291,12 @@ pub enum DeletionPolicy {
     Retain,
 }
 
-/// What the operator last recorded. It is a record, not an authority: what it says is seen from
-/// Athena before it counts.
+/// What the operator last recorded. It is a record, not an authority: Athena must show what the status says before it
+/// counts.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AthenaSessionStatus {
-    /// The metadata.generation that this status was made from; -1 as long as the operator has written none.
+    /// The metadata.generation that this status was made from; -1 while the operator has written no status.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "written")]
     pub observed_generation: Option<i64>,
 
@@ -325,11 +325,11 @@ pub struct AthenaSessionStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub engine_version: Option<String>,
 
-    /// The AWS Region that the session was seen in. In another Region nothing is called.
+    /// The AWS Region that the session was seen in. The operator makes no calls for it in another Region.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub region: Option<String>,
 
-    /// The AWS account that the session was seen in. With another account nothing is called.
+    /// The AWS account that the session was seen in. The operator makes no calls for it in another account.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account_id: Option<String>,
 
@@ -337,7 +337,7 @@ pub struct AthenaSessionStatus {
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "readable")]
     pub started_at: Option<Time>,
 
-    /// Since when the session has been idle; absent while it isn't.
+    /// Since when the session has been idle; absent while it isn't idle.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "readable")]
     pub idle_since: Option<Time>,
 
@@ -345,7 +345,7 @@ pub struct AthenaSessionStatus {
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "readable")]
     pub ended_at: Option<Time>,
 
-    /// When the operator took up that the end of the session is asked for.
+    /// When the operator noticed that an end of the session is asked for.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "readable")]
     pub termination_requested_at: Option<Time>,
 
@@ -362,9 +362,9 @@ pub struct AthenaSessionStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dpu_execution_millis: Option<i64>,
 
-    /// Active: the session can be used, and no end is asked for. Terminated: it has ended.
-    /// Ready: the object is as its spec asks. Reconciling and Stalled are there only while they are
-    /// true: the operator is at work, or can't go on without a person.
+    /// Active: the session can be used, and no end is asked for. Terminated: the session has ended. Ready: the object
+    /// is as its spec asks. Reconciling: the operator is working on the object. Stalled: the operator can't go on
+    /// without a person. The last two are absent while they aren't true.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "readable")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
@@ -378,12 +378,12 @@ pub struct WorkloadRecord {
     pub kind: WorkloadKind,
     /// Its name.
     pub name: String,
-    /// The UID of the one that was seen last.
+    /// The UID of the workload that was last seen under this name.
     pub uid: String,
     /// How it finished, if it has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<WorkloadOutcome>,
-    /// When it finished, as it says itself, or else as the operator saw it.
+    /// When it finished, as the workload says, or else when the operator noticed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finished_at: Option<Time>,
 }
@@ -419,7 +419,7 @@ impl WorkloadOutcome {
 pub struct StartAttempt {
     /// When the operator recorded that it is about to call.
     pub at: Time,
-    /// What came of it. Unknown: no answer is recorded. Refused: nothing was started. Started: the session is.
+    /// The result. Unknown: no answer is recorded. Refused: no session was started. Started: the session was started.
     pub outcome: StartOutcome,
     /// The work group's engine, if it was known when this attempt was recorded. A repeated call uses this engine, not the
     /// one that is known by then, so that it asks for the same as the first call.

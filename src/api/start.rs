@@ -18,7 +18,8 @@ const ROLE: &str = "^arn:aws[a-z-]*:iam::[0-9]{12}:role/?[a-zA-Z_0-9+=,.@/-]+$";
 /// Keys of tags that nobody else may write. AWS keeps its own in each spelling.
 const RESERVED: &str = "^(athena-operator[.]dev/|[aA][wW][sS]:)";
 
-/// What a new session is to be like. What isn't said is as the AthenaWorkGroup says, or else as Athena does it.
+/// The parameters of a new session. A parameter that isn't set comes from the AthenaWorkGroup, or else from Athena's
+/// defaults.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("!has(self.engineConfiguration) || !has(self.engineConfiguration.additionalConfigs) || \
@@ -26,36 +27,38 @@ const RESERVED: &str = "^(athena-operator[.]dev/|[aA][wW][sS]:)";
     .message("additionalConfigs.NotebookId needs notebookVersion: set notebookVersion: Athena notebook version 1")
     .field_path(".notebookVersion"))]
 pub struct SessionStart {
-    /// The resources of the session, and Spark's settings. Those that the work group's engine doesn't take are refused.
+    /// The resources of the session, and settings of Spark. Fields that the work group's engine doesn't take are
+    /// refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub engine_configuration: Option<EngineConfiguration>,
 
-    /// The version of the notebook that engineConfiguration.additionalConfigs.NotebookId names: `Athena notebook version
-    /// 1`. It is needed with a NotebookId, and there only.
+    /// The version of the notebook that engineConfiguration.additionalConfigs.NotebookId names: `Athena notebook
+    /// version 1`. It is needed only with a NotebookId.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 128))]
     pub notebook_version: Option<String>,
 
-    /// The IAM role that the session's code runs as; one of those that the AthenaWorkGroup allows. Default: the
-    /// work group's own.
+    /// The IAM role that the session's code runs as; one of those that the AthenaWorkGroup allows. Default: the work
+    /// group's own role.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 2048))]
     #[x_kube(validation = Rule::new(format!("self.matches('{ROLE}')"))
         .message("executionRole is the ARN of an IAM role, such as arn:aws:iam::123456789012:role/spark-team-a"))]
     pub execution_role: Option<String>,
 
-    /// Where the session's logs go, where the AthenaWorkGroup allows to choose that. Default: as the work group has it.
+    /// Where the session's logs go, if the AthenaWorkGroup allows to choose that. Default: as set in the work group.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub monitoring_configuration: Option<MonitoringConfiguration>,
 
-    /// What the session is for, up to 600 characters. The operator adds to it which object the session belongs to.
+    /// What the session is for, up to 600 characters. The operator appends the name of the object that the session
+    /// belongs to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 600))]
     #[x_kube(validation = Rule::new("!self.contains('[athena-operator')")
         .message("description must not contain [athena-operator, which marks the operator's own sessions"))]
     pub description: Option<String>,
 
-    /// Tags of the session, up to 40; their keys must be among those that the AthenaWorkGroup allows.
+    /// Tags of the session, up to 40. The AthenaWorkGroup must allow their keys.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("maxProperties" = 40))]
     #[x_kube(validation = Rule::new("self.all(key, size(key) >= 1 && size(key) <= 128 && size(self[key]) <= 256)")
@@ -64,7 +67,7 @@ pub struct SessionStart {
         .message("keys of tags must not begin with athena-operator.dev/ or aws:, which belong to the operator and to AWS"))]
     pub tags: Option<BTreeMap<String, String>>,
 
-    /// Whether the session has the work group's tags, too. Default: as Athena does it.
+    /// Whether the session gets the work group's tags, too. Default: Athena's own default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub copy_work_group_tags: Option<bool>,
 }
@@ -200,8 +203,8 @@ pub struct S3LoggingConfiguration {
     pub log_location: Option<String>,
 }
 
-/// What those who may use an AthenaWorkGroup may start there. What isn't said isn't allowed, or has no bound where it is
-/// a number.
+/// What AthenaSessions may start in this work group. Roles, tags and monitoring that aren't listed aren't allowed. A
+/// number that isn't set means no bound.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct StartBounds {
@@ -212,23 +215,23 @@ pub struct StartBounds {
         .message("each of executionRoles is the ARN of an IAM role, such as arn:aws:iam::123456789012:role/spark-team-a"))]
     pub execution_roles: Vec<String>,
 
-    /// The most DPUs that one session may be given. A session that asks for no number gets this one, unless
-    /// engineConfiguration says less. Default: no bound.
+    /// The most DPUs that one session may have. A session that sets no maxConcurrentDpus gets this number, unless
+    /// engineConfiguration sets a smaller one. Default: no bound.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 2, max = 5000))]
     pub max_concurrent_dpus: Option<i32>,
 
-    /// How many sessions the AthenaSessions of one namespace may have at once, of those that they started here. Further
-    /// ones wait. Default: no bound.
+    /// How many sessions that the AthenaSessions of one namespace have started here may exist at once. Further starts
+    /// wait. Default: no bound.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 100_000))]
     pub sessions_per_namespace: Option<u32>,
 
-    /// Whether a session may say where its logs go.
+    /// Whether a session may choose where its logs go.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub monitoring: Option<Monitoring>,
 
-    /// The keys of the tags that a session may have, each written out. Default: none.
+    /// The keys of the tags that a session may have, without wildcards. Default: none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 50), inner(length(max = 128)))]
     #[x_kube(validation = Rule::new(r"self.all(key, key.matches('^[\\p{L}\\p{Z}\\p{N}_.:/=+@-]+$'))")
@@ -237,13 +240,13 @@ pub struct StartBounds {
         .message("tagKeys must not begin with athena-operator.dev/ or aws:, which belong to the operator and to AWS"))]
     pub tag_keys: Vec<String>,
 
-    /// Defaults for sessions, member by member: each is used where the AthenaSession doesn't set that member. Defaults that
-    /// the work group's engine doesn't take aren't used.
+    /// Defaults for sessions. Each is used if the AthenaSession doesn't set that field. Defaults that the work group's
+    /// engine doesn't take aren't used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub engine_configuration: Option<EngineConfiguration>,
 }
 
-/// Whether a session may say where its logs go: Allowed or Forbidden. Default: Forbidden.
+/// Whether a session may choose where its logs go: Allowed or Forbidden. Default: Forbidden.
 // `kubectl explain` shows this text for the field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Monitoring {

@@ -15,7 +15,7 @@ use serde_json::Value;
 use super::start::StartBounds;
 use super::{readable, written};
 
-/// Which Athena work group is registered, how it is reached, and who may use it.
+/// Which Athena work group is registered, how the operator reaches it, and who may use it.
 #[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[kube(
     group = "athena-operator.dev",
@@ -100,24 +100,24 @@ pub struct AthenaWorkGroupSpec {
         .message("workGroup is a work group's name in Athena: letters, digits, full stops, underscores and hyphens"))]
     pub work_group: Option<String>,
 
-    /// The AWS Region that it is in. It can't change. Default: the operator's, which is then recorded
-    /// in status.region and kept.
+    /// The AWS Region of the work group. It can't change. Default: the operator's Region, which is then recorded in
+    /// status.region and kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     #[x_kube(validation = Rule::new("self.matches('^[a-z]{2,4}(-[a-z]+)+-[0-9]+$')")
         .message("region isn't the code of an AWS Region: write it as AWS does, such as eu-west-1 or us-gov-west-1"))]
     pub region: Option<String>,
 
-    /// The AWS role that the operator assumes for this work group. From its next call on the operator
-    /// uses a role that is changed; one of another AWS account is refused once an account is
-    /// recorded. Default: none is assumed, the operator uses its own identity.
+    /// The AWS role that the operator assumes for this work group. When the role changes, the operator uses the new one
+    /// from the next call on. A role of another AWS account is refused once an account is recorded. Default: none, the
+    /// operator uses its own identity.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 2048))]
     #[x_kube(validation = Rule::new("self.matches('^arn:aws[a-z-]*:iam::[0-9]{12}:role/[a-zA-Z0-9_+=,.@/-]+$')")
         .message("roleArn is the ARN of an IAM role, such as arn:aws:iam::123456789012:role/athena-operator-team-a"))]
     pub role_arn: Option<String>,
 
-    /// The external id that the role's trust policy asks for.
+    /// The external id that the role's trust policy requires.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1224))]
     #[x_kube(validation = Rule::new("self.matches('^[a-zA-Z0-9_+=,.@:/-]{2,}$')")
@@ -128,8 +128,8 @@ pub struct AthenaWorkGroupSpec {
     #[serde(default)]
     pub namespaces: Namespaces,
 
-    /// What AthenaSessions may start here by spec.start; `start: {}` allows sessions as the work group has them. Default:
-    /// nothing may be started.
+    /// What AthenaSessions may start here by their spec.start. `start: {}` allows sessions with the work group's own
+    /// settings. Default: no session may be started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start: Option<StartBounds>,
 }
@@ -147,7 +147,7 @@ pub struct AthenaWorkGroupSpec {
         .field_path(".selector.matchExpressions"),
 )]
 pub struct Namespaces {
-    /// All: each namespace. None: no namespace. Selector: those whose labels match the selector.
+    /// All: each namespace. None: no namespace. Selector: the namespaces whose labels match the selector.
     #[serde(default)]
     pub from: From,
 
@@ -185,7 +185,7 @@ pub enum From {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AthenaWorkGroupStatus {
-    /// The metadata.generation that this status was made from; -1 as long as the operator has written none.
+    /// The metadata.generation that this status was made from; -1 while the operator has written no status.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "written")]
     pub observed_generation: Option<i64>,
 
@@ -197,21 +197,21 @@ pub struct AthenaWorkGroupStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub region: Option<String>,
 
-    /// The AWS account that calls for this work group go to. With another account nothing is called.
+    /// The AWS account that calls for this work group go to. The operator makes no calls for it in another account.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account_id: Option<String>,
 
-    /// The work group's engine: PySpark engine version 3 or Apache Spark version 3.5, say. Athena tells it where the
-    /// operator may call GetWorkGroup, or else as soon as there is a session.
+    /// The work group's engine, for example PySpark engine version 3 or Apache Spark version 3.5. It is known at once
+    /// if the operator may call GetWorkGroup, or else as soon as there is a session.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub engine_version: Option<String>,
 
-    /// How many sessions the work group has in each state; those that have ended aren't counted. Those in states that the
-    /// operator doesn't know are counted together, as UNKNOWN.
+    /// How many sessions the work group has in each state, without ended sessions. Sessions in states that the operator
+    /// doesn't know are counted together, as UNKNOWN.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "readable")]
     pub sessions: BTreeMap<String, u32>,
 
-    /// How many of these sessions an AthenaSession names, be it one that may not use the work group.
+    /// How many of these sessions an AthenaSession names, even one that may not use the work group.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub declared: Option<u32>,
 
@@ -225,8 +225,8 @@ pub struct AthenaWorkGroupStatus {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "readable")]
     pub calls_per_second: BTreeMap<String, String>,
 
-    /// Ready: the work group can be used. Reconciling and Stalled are there only while they are true:
-    /// the operator is at work, or can't go on without a person.
+    /// Ready: the work group can be used. Reconciling: the operator is working on the object. Stalled: the operator
+    /// can't go on without a person. The last two are absent while they aren't true.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "readable")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
