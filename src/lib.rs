@@ -11,7 +11,6 @@ pub mod compact;
 pub mod config;
 pub mod controller;
 pub mod events;
-pub mod fair_queue;
 pub mod health;
 pub mod kinds;
 pub mod kubernetes;

@@ -2,10 +2,11 @@
 //! own retries, and says what answers and failures mean.
 //!
 //! All roles share the connections (`connections`) and the clients of a Region. A call is made with the credentials of one role
-//! (`role`), which are handed to that call alone.
+//! (`role_credentials`), which are handed to that call alone.
 
+mod bounded;
 mod connections;
-mod role;
+mod role_credentials;
 
 use std::collections::{BTreeMap, HashMap};
 use std::error::Error as StdError;
@@ -31,9 +32,9 @@ use aws_sdk_athena::primitives::{DateTime, DateTimeFormat};
 use aws_sdk_athena::types;
 use jiff::{SignedDuration, Timestamp};
 
+use self::bounded::TooLarge;
 use self::connections::Connections;
-use self::role::AssumedRole;
-use super::bounded::TooLarge;
+use self::role_credentials::AssumedRole;
 use super::clock::Clock;
 use super::engine::Engine;
 use super::marker::Marker;

@@ -1,7 +1,6 @@
 //! Athena, as the operator sees it.
 
 pub mod aws;
-pub mod bounded;
 pub mod clock;
 pub mod denial;
 pub mod engine;

@@ -20,7 +20,7 @@ use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
 use tokio::sync::Semaphore;
 
-use crate::athena::bounded::{Bound, Bounded};
+use super::bounded::{Bound, Bounded};
 
 /// So many requests of one operation to one endpoint may be under way at once. With seven kinds of requests (six operations of
 /// Athena, and all of STS) that is fewer than 200 connections. At 100 ms a call it is 240 calls a second, and a work group that

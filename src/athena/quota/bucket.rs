@@ -8,16 +8,16 @@
 //! other fills at the nominal rate, and calls that aren't urgent take a token from it as well. So an operator at rest stays
 //! at the nominal rate, also where it has found that more is allowed.
 //!
-//! Who is next of those who wait is in [`crate::fair_queue`]: by priority, and the namespaces in turn.
+//! Who is next of those who wait is in [`super::fair_queue`]: by priority, and the namespaces in turn.
 
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::time::{Duration, Instant};
 
+pub use super::fair_queue::Caller;
+use super::fair_queue::{self, FairQueue};
 pub use super::found_rate::Rate;
 use super::found_rate::{FoundRate, sound};
-pub use crate::fair_queue::Caller;
-use crate::fair_queue::{self, FairQueue};
 
 type Place = fair_queue::Place<Priority>;
 

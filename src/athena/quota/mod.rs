@@ -2,11 +2,12 @@
 //! what Athena's service quotas are counted by. So TerminateSession never waits behind polls.
 //!
 //! Own code, since the crates for it (governor, say) have neither an order among those who wait nor rates
-//! that change. What one bucket does is in [`bucket`], whose turn it is in [`crate::fair_queue`], how the rate is found out in
+//! that change. What one bucket does is in [`bucket`], whose turn it is in [`fair_queue`], how the rate is found out in
 //! [`found_rate`]; here is the shell: clock, lock, and waking.
 //! GetCallerIdentity is STS's, and takes no token.
 
 pub mod bucket;
+pub mod fair_queue;
 pub mod found_rate;
 
 use std::collections::{BTreeMap, HashMap};
