@@ -1,11 +1,10 @@
-//! What AWS refuses, read from the text of its refusal. PURE.
+//! The right and the resource that AWS names when it denies a call, read from the text of the error. PURE.
 //!
-//! The right that is missing often isn't that of the operation that was called: StartSession is also checked for
-//! `athena:TagResource` on the session and for `iam:PassRole` on the role. Only AWS' text says which one is missing.
+//! The missing right often isn't the one for the operation that was called: StartSession also needs
+//! `athena:TagResource` for the session and `iam:PassRole` for the role. Only the text of AWS says which right is
+//! missing.
 
-use super::types::{CallError, ErrorClass};
-
-/// Why AWS refuses a call.
+/// Why AWS denies a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Denial<'a> {
     /// The identity lacks a right.
@@ -14,7 +13,7 @@ pub enum Denial<'a> {
         action: Option<&'a str>,
         /// The resource that AWS names, if it names one in full.
         resource: Option<&'a str>,
-        /// A policy denies the action explicitly. Then it doesn't help to allow the action in another policy.
+        /// A policy denies the action explicitly. Then it doesn't help that another policy allows the action.
         is_explicit: bool,
     },
     /// The credentials have expired.
@@ -24,27 +23,33 @@ pub enum Denial<'a> {
 }
 
 impl<'a> Denial<'a> {
-    /// Why AWS refused this call; None where it failed for another reason.
-    #[must_use]
-    pub fn of(error: &'a CallError) -> Option<Self> {
-        if error.class != ErrorClass::Denied {
-            return None;
-        }
-        Some(match error.code.as_str() {
-            "ExpiredTokenException" | "ExpiredToken" => Self::Expired,
+    /// Why AWS denied this call; None where the call failed for another reason.
+    pub fn of(error: &'a super::types::CallError) -> Option<Self> {
+        error.denial()
+    }
+
+    /// Reads why AWS denied a call from the code and the message of the error.
+    pub(super) fn read(code: &str, message: &'a str) -> Self {
+        Self::of_credentials(code).unwrap_or_else(|| right(message))
+    }
+
+    /// What is wrong with the credentials, by the code of the error; None for each other code.
+    pub(super) fn of_credentials(code: &str) -> Option<Self> {
+        match code {
+            "ExpiredTokenException" | "ExpiredToken" => Some(Self::Expired),
             "UnrecognizedClientException"
             | "InvalidClientTokenId"
             | "InvalidSignatureException"
             | "IncompleteSignature"
             | "MissingAuthenticationToken"
             | "MissingAuthenticationTokenException"
-            | "RequestExpired" => Self::Credentials,
-            _ => right(&error.message),
-        })
+            | "RequestExpired" => Some(Self::Credentials),
+            _ => None,
+        }
     }
 }
 
-/// `… is not authorized to perform: ACTION on resource: RESOURCE because …`, and older texts of Athena:
+/// Reads `… is not authorized to perform: ACTION on resource: RESOURCE because …`, and the older text of Athena
 /// `You are not authorized to perform: ACTION on the resource.`
 fn right(message: &str) -> Denial<'_> {
     let named = message.split_once("not authorized to perform: ").map(|(_, rest)| rest);
@@ -68,8 +73,8 @@ fn is_action(word: &str) -> bool {
     word.split_once(':').is_some_and(|(service, action)| is_word(service) && is_word(action))
 }
 
-/// Whether the word is a whole ARN. A message that was too long was cut: what is left of an ARN then would name another
-/// resource.
+/// Whether this can be a whole ARN. A message that was too long was cut, and ends with `…`. The first part of an ARN
+/// would name another resource.
 fn is_resource(word: &str) -> bool {
     let is_plain = |c: char| c.is_ascii_graphic() && !matches!(c, '"' | '\'' | '`' | '<' | '>');
     (1..=1011).contains(&word.len()) && word.chars().all(is_plain)
@@ -78,7 +83,7 @@ fn is_resource(word: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::athena::types::Operation;
+    use crate::athena::types::{CallError, ErrorClass, Operation};
 
     fn denied(code: &str, message: &str) -> CallError {
         CallError {
@@ -122,17 +127,17 @@ mod tests {
         ];
         for (message, action, resource, is_explicit) in &table {
             let expected = Denial::Right { action: *action, resource: *resource, is_explicit: *is_explicit };
-            assert_eq!(Denial::of(&denied("AccessDeniedException", message)), Some(expected), "{message}");
+            assert_eq!(denied("AccessDeniedException", message).denial(), Some(expected), "{message}");
         }
     }
 
     #[test]
     fn credentials_are_told_from_rights() {
         let message = full_denial();
-        assert_eq!(Denial::of(&denied("ExpiredTokenException", &message)), Some(Denial::Expired));
-        assert_eq!(Denial::of(&denied("InvalidSignatureException", &message)), Some(Denial::Credentials));
+        assert_eq!(denied("ExpiredTokenException", &message).denial(), Some(Denial::Expired));
+        assert_eq!(denied("InvalidSignatureException", &message).denial(), Some(Denial::Credentials));
         let invalid = CallError { class: ErrorClass::Invalid, ..denied("ValidationException", &message) };
-        assert_eq!(Denial::of(&invalid), None);
+        assert_eq!(invalid.denial(), None);
     }
 
     fn full_denial() -> String {

@@ -1,29 +1,28 @@
-//! The engines that work groups run on, and which settings of a session each of them takes. PURE.
+//! The engines of work groups, and the settings of a session that each engine takes. PURE.
 //!
 //! Source: "Release versions" and "Considerations and limitations" of the guide to Athena for Apache Spark.
 
 use std::fmt;
 use std::sync::Arc;
 
-use super::types::CallError;
+use super::types::call::CallError;
 use crate::api::start::EngineConfiguration;
 
 /// The engine of a work group, or of a session.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Engine {
-    /// PySpark engine version 3: clients run calculations, for which a session must be IDLE.
+    /// PySpark engine version 3. Clients run calculations, for which the session must be IDLE.
     PySpark3,
-    /// Apache Spark version 3.5: clients connect to the session itself, by Spark Connect. It has no calculations.
+    /// Apache Spark version 3.5. Clients connect to the session by Spark Connect; there are no calculations.
     Spark35,
-    /// An engine for SQL queries, which has no sessions. Holds Athena's name of it, where that is known.
+    /// An engine for SQL queries, which has no sessions. Holds Athena's name of the engine, if that is known.
     NotSpark(Option<Box<str>>),
-    /// An engine that this operator doesn't know. Holds Athena's name of it.
+    /// An engine that this operator doesn't know. Holds Athena's name of the engine.
     Unknown(Box<str>),
 }
 
 impl Engine {
-    /// Athena's name of this engine, where that is known.
-    #[must_use]
+    /// Athena's name of this engine, if that is known.
     pub fn version(&self) -> Option<&str> {
         match self {
             Self::PySpark3 => Some("PySpark engine version 3"),
@@ -34,33 +33,47 @@ impl Engine {
     }
 
     /// [`Engine::NotSpark`] where Athena refused a call because the work group isn't for Spark; None for any other error.
-    #[must_use]
     pub fn of_refusal(error: &CallError) -> Option<Self> {
         error.message.contains("EngineVersion is not Spark").then_some(Self::NotSpark(None))
     }
 
-    /// The fields among these settings that the engine doesn't take, as a manifest of either kind has them; None where it
-    /// takes all.
-    #[must_use]
+    /// The settings in this configuration that the engine doesn't take, as fields of a manifest; None where it takes all.
     pub fn refused(&self, configuration: &EngineConfiguration) -> Option<String> {
-        let refused = self.unsupported().iter().filter(|it| it.is_set(configuration));
-        let fields: Vec<_> = refused.map(|it| format!("spec.start.engineConfiguration.{}", it.name())).collect();
+        let is_set = |setting: &&Setting| setting.removed(configuration.clone()) != *configuration;
+        let refused = self.unsupported().iter().filter(is_set);
+        let fields: Vec<_> = refused.map(|it| format!("spec.start.engineConfiguration.{}", it.field)).collect();
         if fields.is_empty() { None } else { Some(fields.join(", ")) }
     }
 
-    /// These settings without those that the engine doesn't take.
-    #[must_use]
-    pub fn supported(&self, mut configuration: EngineConfiguration) -> EngineConfiguration {
-        self.unsupported().iter().for_each(|it| it.clear(&mut configuration));
-        configuration
+    /// This configuration without the settings that the engine doesn't take.
+    pub fn supported(&self, configuration: EngineConfiguration) -> EngineConfiguration {
+        self.unsupported().iter().fold(configuration, |configuration, setting| setting.removed(configuration))
     }
 
     fn unsupported(&self) -> &'static [Setting] {
         match self {
-            Self::PySpark3 => &[Setting::Classifications],
-            Self::Spark35 => &[Setting::CoordinatorDpuSize, Setting::DefaultExecutorDpuSize, Setting::SparkProperties],
+            Self::PySpark3 => &[Setting { field: "classifications", remove: |it| it.classifications = None }],
+            Self::Spark35 => &[
+                Setting { field: "coordinatorDpuSize", remove: |it| it.coordinator_dpu_size = None },
+                Setting { field: "defaultExecutorDpuSize", remove: |it| it.default_executor_dpu_size = None },
+                Setting { field: "sparkProperties", remove: |it| it.spark_properties = None },
+            ],
             Self::NotSpark(_) | Self::Unknown(_) => &[],
         }
+    }
+}
+
+/// A setting that not every engine takes.
+struct Setting {
+    /// The name of its field in a manifest.
+    field: &'static str,
+    remove: fn(&mut EngineConfiguration),
+}
+
+impl Setting {
+    fn removed(&self, mut configuration: EngineConfiguration) -> EngineConfiguration {
+        (self.remove)(&mut configuration);
+        configuration
     }
 }
 
@@ -80,58 +93,20 @@ impl fmt::Display for Engine {
     }
 }
 
-/// A setting that not every engine takes.
-#[derive(Clone, Copy)]
-enum Setting {
-    CoordinatorDpuSize,
-    DefaultExecutorDpuSize,
-    SparkProperties,
-    Classifications,
-}
-
-impl Setting {
-    fn name(self) -> &'static str {
-        match self {
-            Self::CoordinatorDpuSize => "coordinatorDpuSize",
-            Self::DefaultExecutorDpuSize => "defaultExecutorDpuSize",
-            Self::SparkProperties => "sparkProperties",
-            Self::Classifications => "classifications",
-        }
-    }
-
-    fn is_set(self, configuration: &EngineConfiguration) -> bool {
-        match self {
-            Self::CoordinatorDpuSize => configuration.coordinator_dpu_size.is_some(),
-            Self::DefaultExecutorDpuSize => configuration.default_executor_dpu_size.is_some(),
-            Self::SparkProperties => configuration.spark_properties.is_some(),
-            Self::Classifications => configuration.classifications.is_some(),
-        }
-    }
-
-    fn clear(self, configuration: &mut EngineConfiguration) {
-        match self {
-            Self::CoordinatorDpuSize => configuration.coordinator_dpu_size = None,
-            Self::DefaultExecutorDpuSize => configuration.default_executor_dpu_size = None,
-            Self::SparkProperties => configuration.spark_properties = None,
-            Self::Classifications => configuration.classifications = None,
-        }
-    }
-}
-
 /// What is known of the engine of a work group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EngineKnowledge {
     /// Athena hasn't been asked yet.
     Awaited,
-    /// The engine, as Athena said.
+    /// Athena has named this engine.
     Known(Engine),
-    /// The engine isn't known, and nothing waits for it any more. Holds the failure of GetWorkGroup, if there was one.
+    /// The engine isn't known, and nothing waits for an answer any more. Holds the failure of GetWorkGroup, if there
+    /// was one.
     NotKnown(Option<Arc<CallError>>),
 }
 
 impl EngineKnowledge {
-    /// The engine, where it is known.
-    #[must_use]
+    /// The engine, if it is known.
     pub fn known(&self) -> Option<&Engine> {
         match self {
             Self::Known(engine) => Some(engine),

@@ -1,5 +1,5 @@
-//! Which AWS account calls go to, asked again and again: the credentials behind the SDK's chain may
-//! come to be those of another account while the operator runs. And one identity for each role in each Region.
+//! The identities that call Athena, one for each role and Region, and the AWS account that each identity's calls go to.
+//! STS is asked again and again: while the operator runs, the SDK's credentials may become those of another account.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -15,10 +15,10 @@ use crate::metrics::Metrics;
 
 const UNASKED: &str = "GetCallerIdentity hasn't answered yet";
 
-/// The account and Region as last confirmed.
+/// One identity in one Region, with the account that its calls go to.
 #[derive(Debug)]
 pub struct Identity {
-    /// By which role, and where.
+    /// The role and the Region.
     pub way: Way,
     athena: Athena,
     scope: watch::Sender<Scope>,
@@ -28,28 +28,19 @@ pub struct Identity {
 
 impl Identity {
     fn new(way: Way, athena: Athena) -> Self {
+        let role = way.role.as_ref().map(|role| role.arn.clone());
         let region = athena.region().map(str::to_owned);
-        let account = Account::Unknown(UNASKED.to_owned());
-        let scope = Scope {
-            role: way.role.as_ref().map(|role| role.arn.clone()),
-            region,
-            account,
-            confirmed_at: None,
-            since: None,
-            skew: None,
-            recovered_at: None,
-        };
+        let scope = Scope { role, region, ..Scope::unknown(UNASKED) };
         Self { way, athena, scope: watch::Sender::new(scope), answer: watch::Sender::new(None) }
     }
 
     /// The answers of GetCallerIdentity: the last one, and each further one as it comes.
-    #[must_use]
     pub fn answers(&self) -> watch::Receiver<Option<Result<(), CallError>>> {
         self.answer.subscribe()
     }
 
-    /// Returns at the first answer or failure, or after two seconds: later on whoever needs the account waits for it by
-    /// himself.
+    /// Waits for the first answer or failure of GetCallerIdentity, but at most two seconds. An object that needs the
+    /// account after that waits for it by itself.
     pub async fn asked(&self) {
         const PATIENCE: Duration = Duration::from_secs(2);
         let unasked = Account::Unknown(UNASKED.to_owned());
@@ -62,141 +53,140 @@ impl Identity {
         self.way.role.as_ref().map_or("none", |role| &role.arn)
     }
 
-    /// The account and Region, and Athena's clock there.
-    #[must_use]
+    /// Where calls go now, and what is known of Athena there.
     pub fn scope(&self) -> Scope {
         let (skew, recovered_at) = (self.athena.skew(), self.athena.recovery().recovered_at());
         Scope { skew, recovered_at, ..self.scope.borrow().clone() }
     }
 
-    /// Asks STS now. An account that was known stays so where STS doesn't answer.
-    ///
-    /// # Errors
-    /// As [`CallError`].
+    /// Calls GetCallerIdentity. Where that fails, an account that was known before still counts.
     pub async fn confirm(&self) -> Result<(), CallError> {
         let asked_at = Instant::now();
-        let answer = self.athena.account().await;
+        let answer = self.athena.get_caller_identity().await;
         self.answer.send_replace(Some(answer.as_ref().map(drop).map_err(CallError::clone)));
-        let before = self.scope().account;
-        match answer {
-            Ok(account) => {
-                match &before {
-                    Account::Known(before) if *before != account => {
-                        warn!(before, account, role = self.role(), "calls go to another AWS account now");
-                    }
-                    Account::Known(_) => {}
-                    Account::Unknown(_) => info!(account, role = self.role(), "calls go to this AWS account"),
-                }
-                self.scope.send_modify(|scope| {
-                    // A slower answer to an earlier question is no news.
-                    if scope.confirmed_at.is_some_and(|newer| newer > asked_at) {
-                        return;
-                    }
-                    let account = Account::Known(account);
-                    if scope.account != account {
-                        scope.since = Some(Instant::now());
-                    }
-                    scope.account = account;
-                    scope.confirmed_at = Some(asked_at);
-                });
-                Ok(())
+        match &answer {
+            Ok(account) => self.confirmed(account, asked_at),
+            Err(error) => self.not_confirmed(error),
+        }
+        answer.map(drop)
+    }
+
+    fn confirmed(&self, account: &str, asked_at: Instant) {
+        match self.scope().account {
+            Account::Known(before) if before != account => {
+                warn!(before, account, role = self.role(), "calls go to another AWS account now");
             }
-            Err(error) => {
-                // Some messages hold the time, and each new one would be a write to each object: the first one stays.
-                let said = format!("{}: {}:", error.operation, error.code);
-                if let Account::Unknown(why) = before
-                    && !why.starts_with(&said)
-                {
-                    self.scope.send_modify(|scope| scope.account = Account::Unknown(error.to_string()));
-                }
-                Err(error)
+            Account::Known(_) => {}
+            Account::Unknown(_) => info!(account, role = self.role(), "calls go to this AWS account"),
+        }
+        let account = Account::Known(account.to_owned());
+        self.scope.send_modify(|scope| {
+            // Two calls may have overlapped: the answer to the older one must not replace the answer to the newer one.
+            if scope.confirmed_at.is_some_and(|newer| newer > asked_at) {
+                return;
             }
+            if scope.account != account {
+                scope.since = Some(Instant::now());
+            }
+            scope.account = account;
+            scope.confirmed_at = Some(asked_at);
+        });
+    }
+
+    fn not_confirmed(&self, error: &CallError) {
+        // The first message of a failure stays. Some messages hold the time, and each new message would be written to
+        // each object.
+        let beginning = format!("{}: {}:", error.operation, error.code);
+        if let Account::Unknown(why) = self.scope().account
+            && !why.starts_with(&beginning)
+        {
+            self.scope.send_modify(|scope| scope.account = Account::Unknown(error.to_string()));
         }
     }
 
     /// The calls to Athena.
-    #[must_use]
     pub fn athena(&self) -> &Athena {
         &self.athena
     }
 }
 
-/// Asks now and again, as long as somebody uses the identity: every `interval`, and, while no account is known,
-/// after a wait from `min` on that doubles. `told`: somebody else says what is wrong.
-async fn keep(identity: Weak<Identity>, interval: Duration, min: Duration, mut told: bool) {
-    let mut wait = min;
+/// When STS is asked which account calls go to.
+#[derive(Clone, Copy, Debug)]
+struct Schedule {
+    /// The pause while the account is known, and the longest pause.
+    interval: Duration,
+    /// The first pause while the account isn't known. It doubles with each failure.
+    min: Duration,
+}
+
+/// Asks STS again and again, as long as somebody uses the identity. Logs the first failure, unless failures are
+/// `reported` already.
+async fn keep(identity: Weak<Identity>, schedule: Schedule, mut reported: bool) {
+    let mut wait = schedule.min;
     while let Some(identity) = identity.upgrade() {
         let answer = identity.confirm().await;
         let known = matches!(identity.scope().account, Account::Known(_));
-        if let (Err(error), false, false) = (&answer, known, told) {
+        if let (Err(error), false, false) = (&answer, known, reported) {
             warn!(%error, role = identity.role(), "the AWS account isn't known; it is asked for again and again");
-            told = true;
+            reported = true;
         }
         drop(identity);
-        let pause = if known { interval } else { wait.min(interval) };
-        // The identities that began together would ask together for ever.
+        let pause = if known { schedule.interval } else { wait.min(schedule.interval) };
+        // Without randomness, identities that began together would ask together for ever.
         sleep(pause.mul_f64(0.9 + fastrand::f64() / 10.0)).await;
-        wait = if answer.is_ok() { min } else { wait.saturating_mul(2) };
+        wait = if answer.is_ok() { schedule.min } else { wait.saturating_mul(2) };
     }
 }
 
-/// One identity for each way to Athena that is in use.
+/// The identities that are in use.
 #[derive(Debug)]
 pub struct Identities {
     aws: Aws,
     metrics: Metrics,
-    interval: Duration,
-    min: Duration,
+    schedule: Schedule,
     own: Arc<Identity>,
     others: Mutex<HashMap<Way, Arc<Identity>>>,
 }
 
 impl Identities {
-    /// With the operator's own identity, which is asked for its account from now on. What is wrong with it `/readyz`
-    /// and the log say by way of [`Identity::answers`].
-    #[must_use]
+    /// With the operator's own identity, whose account is asked for from now on. Its failures aren't logged here:
+    /// `/readyz` and the log tell them, by [`Identity::answers`].
     pub fn start(aws: Aws, metrics: Metrics, interval: Duration, min: Duration) -> Self {
+        let schedule = Schedule { interval, min };
         let own = Way { role: None, region: aws.region().map(str::to_owned) };
-        let own = begin(&aws, own, &metrics, (interval, min), true);
-        Self { aws, metrics, interval, min, own, others: Mutex::default() }
+        let own = begin(&aws, own, &metrics, schedule, true);
+        Self { aws, metrics, schedule, own, others: Mutex::default() }
     }
 
     /// The operator's own identity, in its own Region.
-    #[must_use]
     pub fn own(&self) -> &Arc<Identity> {
         &self.own
     }
 
     /// The operator's Region.
-    #[must_use]
     pub fn region(&self) -> Option<&str> {
         self.aws.region()
     }
 
-    /// The identity for a way.
-    #[must_use]
+    /// The identity for this role and Region.
     pub fn of(&self, way: &Way) -> Arc<Identity> {
         if *way == self.own.way {
             return Arc::clone(&self.own);
         }
         let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = others.get(way) {
-            return Arc::clone(known);
-        }
-        let new = begin(&self.aws, way.clone(), &self.metrics, (self.interval, self.min), false);
-        others.insert(way.clone(), Arc::clone(&new));
-        new
+        let new = || begin(&self.aws, way.clone(), &self.metrics, self.schedule, false);
+        Arc::clone(others.entry(way.clone()).or_insert_with(new))
     }
 
-    /// Forgets those that are used no more.
+    /// Forgets the identities that are used no more.
     pub fn retain(&self, in_use: &HashSet<Way>) {
         self.others.lock().unwrap_or_else(PoisonError::into_inner).retain(|way, _| in_use.contains(way));
     }
 }
 
-fn begin(aws: &Aws, way: Way, metrics: &Metrics, (interval, min): (Duration, Duration), told: bool) -> Arc<Identity> {
-    let athena = aws.athena(&way, metrics.clone());
+fn begin(aws: &Aws, way: Way, metrics: &Metrics, schedule: Schedule, reported: bool) -> Arc<Identity> {
+    let athena = Athena::new(aws, &way, metrics.clone());
     let identity = Arc::new(Identity::new(way, athena));
-    tokio::spawn(keep(Arc::downgrade(&identity), interval, min, told));
+    tokio::spawn(keep(Arc::downgrade(&identity), schedule, reported));
     identity
 }

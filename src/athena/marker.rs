@@ -1,4 +1,5 @@
-//! The mark that a session bears whose start an AthenaSession asked for: the end of its Description. PURE.
+//! The marker at the end of a session's description, which names the AthenaSession that the session was started for.
+//! PURE.
 //!
 //! `[athena-operator CLUSTER NAMESPACE/NAME UID]`, where CLUSTER is the UID of the namespace kube-system.
 
@@ -20,8 +21,7 @@ pub struct Marker {
 }
 
 impl Marker {
-    /// The mark at the end of a description, if there is one, and nothing of it is missing or too much.
-    #[must_use]
+    /// The marker at the end of a description; None where there is none, or one that isn't written exactly so.
     pub fn parse(description: &str) -> Option<Self> {
         let inner = description.strip_suffix(']')?;
         let (before, inner) = inner.rsplit_once(OPENING)?;
@@ -40,8 +40,7 @@ impl Marker {
         })
     }
 
-    /// A description that ends with the mark.
-    #[must_use]
+    /// This description with the marker at its end.
     pub fn describe(&self, description: Option<&str>) -> String {
         description.map_or_else(|| self.to_string(), |description| format!("{description} {self}"))
     }

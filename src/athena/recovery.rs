@@ -1,10 +1,9 @@
-//! Notices the end of an outage of Athena, by the answers to all calls of one identity in one Region.
+//! When an outage of Athena has ended, by the answers to all calls of one identity in one Region.
 //!
-//! In an outage each object backs off by itself, for up to minutes. The first good answer to any call shows that the outage
-//! is over. [`Scope::recovered_at`](super::types::Scope) holds that moment, and each object tries again at once. A good answer
-//! to one operation doesn't prove that another one works, and one good answer doesn't prove that the next call of its
-//! operation works: in a partial outage half of the calls fail. So while an operation goes on failing, its back-offs end early
-//! less and less often.
+//! During an outage each object backs off by itself, for up to minutes. The first answer to any call ends the outage:
+//! objects whose calls failed try again at once ([`Scope::recovered_at`](super::types::Scope)). But an answer to one
+//! operation doesn't prove that another operation works, nor that the next call will be answered: in a partial outage
+//! half of the calls may fail. So while an operation keeps failing, its back-offs are cut short less and less often.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -13,13 +12,14 @@ use tokio::sync::watch;
 
 use super::types::{CallError, ErrorClass, Operation};
 
-/// So many failures of one operation in a row, for any objects, count as an outage.
+/// This many failures of one operation in a row, for any objects, are an outage.
 const OUTAGE: u32 = 3;
 
-/// An operation that hasn't failed for so long works.
-const TROUBLED: Duration = Duration::from_secs(60);
+/// An operation that works again is forgotten when it hasn't failed for this long: its next outage counts as its first
+/// one.
+const REMEMBERED: Duration = Duration::from_secs(60);
 
-/// Counts failures over all calls, and holds when an outage last ended.
+/// Counts the failures of all calls, and knows when an outage last ended.
 #[derive(Debug, Default)]
 pub struct Recovery {
     failures: Mutex<Failures>,
@@ -34,46 +34,45 @@ struct Failures(Vec<Streak>);
 #[derive(Debug)]
 struct Streak {
     operation: Operation,
-    /// In a row: none, after an answer.
+    /// Failures since the last answer.
     failures: u32,
-    /// A good answer counts as the end of an outage only after so many failures in a row.
-    counts_from: u32,
-    /// When it failed last.
+    /// How many failures in a row the next outage takes.
+    outage_from: u32,
+    /// When the operation failed last.
     failed_at: Instant,
 }
 
 impl Recovery {
     /// Takes in how a call ended.
-    pub fn heard(&self, operation: Operation, error: Option<&CallError>, now: Instant) {
+    pub fn observe(&self, operation: Operation, error: Option<&CallError>, now: Instant) {
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        if failures.heard(operation, error.map(|error| error.class), now) {
+        if failures.observe(operation, error.map(|error| error.class), now) {
             self.recovered_at.send_replace(Some(now));
         }
     }
 
-    /// When an outage ended last.
-    #[must_use]
+    /// When an outage last ended.
     pub fn recovered_at(&self) -> Option<Instant> {
         *self.recovered_at.borrow()
     }
 
-    /// Tells of the end of each outage from now on.
-    #[must_use]
+    /// Receives when each outage from now on ends.
     pub fn subscribe(&self) -> watch::Receiver<Option<Instant>> {
         self.recovered_at.subscribe()
     }
 }
 
 impl Failures {
-    /// Takes in how a call ended. Returns whether that ends an outage.
-    fn heard(&mut self, operation: Operation, class: Option<ErrorClass>, now: Instant) -> bool {
-        self.0.retain(|streak| streak.failures > 0 || now.saturating_duration_since(streak.failed_at) < TROUBLED);
+    /// Takes in how a call ended. Returns whether an outage has ended.
+    fn observe(&mut self, operation: Operation, class: Option<ErrorClass>, now: Instant) -> bool {
+        self.0.retain(|streak| streak.failures > 0 || now.saturating_duration_since(streak.failed_at) < REMEMBERED);
         match class {
             Some(class) if class.is_outage() => {
                 self.failed(operation, now);
                 false
             }
-            // Athena answers, but has too much to do: calling again at once would make that worse.
+            // Athena answers, but has too much to do. If all objects called again at once, they would be throttled as
+            // well.
             Some(ErrorClass::Throttled) => false,
             _ => self.answered(operation),
         }
@@ -85,7 +84,7 @@ impl Failures {
                 streak.failures = streak.failures.saturating_add(1);
                 streak.failed_at = now;
             }
-            None => self.0.push(Streak { operation, failures: 1, counts_from: OUTAGE, failed_at: now }),
+            None => self.0.push(Streak { operation, failures: 1, outage_from: OUTAGE, failed_at: now }),
         }
     }
 
@@ -93,11 +92,12 @@ impl Failures {
         let mut is_over = false;
         for streak in &mut self.0 {
             let is_answered = streak.operation == operation;
-            if streak.failures >= streak.counts_from {
+            if streak.failures >= streak.outage_from {
                 is_over = true;
-                // Where it goes on failing, the failures so far count on.
-                let counted = if is_answered { streak.counts_from } else { streak.failures };
-                streak.counts_from = counted.saturating_mul(2);
+                // An operation that wasn't answered keeps its failures, so the next outage takes twice as many as it
+                // has now.
+                let counted = if is_answered { streak.outage_from } else { streak.failures };
+                streak.outage_from = counted.saturating_mul(2);
             }
             if is_answered {
                 streak.failures = 0;
@@ -121,25 +121,26 @@ mod tests {
     fn the_first_answer_after_an_outage_ends_it_and_the_next_ones_end_nothing() {
         let now = Instant::now();
         let mut failures = Failures::default();
-        (0..3).for_each(|_| assert!(!failures.heard(LOOK, AWAY, now)));
-        assert!(!failures.heard(LOOK, Some(ErrorClass::Throttled), now), "it isn't over while Athena throttles");
-        assert!(failures.heard(LOOK, None, now));
-        assert!(!failures.heard(LOOK, None, now));
+        (0..3).for_each(|_| assert!(!failures.observe(LOOK, AWAY, now)));
+        assert!(!failures.observe(LOOK, Some(ErrorClass::Throttled), now), "it isn't over while Athena throttles");
+        assert!(failures.observe(LOOK, None, now));
+        assert!(!failures.observe(LOOK, None, now));
         // A refusal is an answer.
-        let later = now + TROUBLED;
-        (0..3).for_each(|_| assert!(!failures.heard(LOOK, AWAY, later)));
-        assert!(failures.heard(LOOK, Some(ErrorClass::Denied), later));
+        let later = now + REMEMBERED;
+        (0..3).for_each(|_| assert!(!failures.observe(LOOK, AWAY, later)));
+        assert!(failures.observe(LOOK, Some(ErrorClass::Denied), later));
     }
 
-    /// Otherwise an operation that fails for ever would have no back-off: each answer to another operation would end it.
+    /// Otherwise an operation that fails for ever would have no back-off: each answer to another operation would end
+    /// it.
     #[test]
     fn what_goes_on_failing_is_cut_short_less_and_less_often() {
         let now = Instant::now();
         let mut failures = Failures::default();
         let mut cuts = 0;
         for _ in 0..1_000 {
-            assert!(!failures.heard(LOOK, AWAY, now));
-            cuts += u32::from(failures.heard(LIST, None, now));
+            assert!(!failures.observe(LOOK, AWAY, now));
+            cuts += u32::from(failures.observe(LIST, None, now));
         }
         assert_eq!(cuts, 9, "at 3, 6, 12, 24, 48, 96, 192, 384 and 768 failures");
     }
@@ -150,9 +151,9 @@ mod tests {
         let now = Instant::now();
         let mut failures = Failures::default();
         for _ in 0..100 {
-            assert!(!failures.heard(LOOK, AWAY, now));
-            assert!(!failures.heard(LOOK, AWAY, now));
-            assert!(!failures.heard(LOOK, None, now));
+            assert!(!failures.observe(LOOK, AWAY, now));
+            assert!(!failures.observe(LOOK, AWAY, now));
+            assert!(!failures.observe(LOOK, None, now));
         }
     }
 
@@ -161,13 +162,13 @@ mod tests {
         let mut now = Instant::now();
         let mut failures = Failures::default();
         let outage = |failures: &mut Failures, now| {
-            (0..3).for_each(|_| assert!(!failures.heard(LOOK, AWAY, now)));
-            failures.heard(LOOK, None, now)
+            (0..3).for_each(|_| assert!(!failures.observe(LOOK, AWAY, now)));
+            failures.observe(LOOK, None, now)
         };
         assert!(outage(&mut failures, now));
-        now += TROUBLED - Duration::from_millis(1);
+        now += REMEMBERED - Duration::from_millis(1);
         assert!(!outage(&mut failures, now));
-        now += TROUBLED;
+        now += REMEMBERED;
         assert!(outage(&mut failures, now));
     }
 
@@ -183,7 +184,7 @@ mod tests {
             for (operation, is_answered, seconds) in calls {
                 now += Duration::from_secs(seconds);
                 failed += u32::from(!is_answered);
-                ends += u32::from(failures.heard(operation, if is_answered { None } else { AWAY }, now));
+                ends += u32::from(failures.observe(operation, if is_answered { None } else { AWAY }, now));
             }
             // Each of the two operations has its own count.
             let most = 2 * (failed / OUTAGE + 1).ilog2() + 2;

@@ -1,4 +1,4 @@
-//! Athena's times of a session, without those that can't be. PURE.
+//! The times of a session that Athena tells, without those that can't be true. PURE.
 
 use std::fmt;
 
@@ -6,34 +6,34 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::types::{SessionState, SessionStatus};
 
-/// 1 November 2022: Athena for Apache Spark came out at the end of that month.
-const FIRST: Timestamp = Timestamp::constant(1_667_260_800, 0);
+/// 1 November 2022. Athena for Apache Spark was released at the end of that month.
+const ATHENA_BEGAN: Timestamp = Timestamp::constant(1_667_260_800, 0);
 
-/// How far ahead of Athena's clock one of Athena's times may be.
+/// How far a time of Athena may be ahead of Athena's clock.
 const AHEAD: SignedDuration = SignedDuration::from_mins(5);
 
 /// How far the times of one answer may contradict each other.
 const SLACK: SignedDuration = SignedDuration::from_mins(1);
 
-/// The times that an answer of Athena gives, as far as they can be.
+/// The times in an answer of Athena that can be true.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Times {
     /// When the session was started.
     pub started_at: Option<Timestamp>,
-    /// Since when it is idle, where its state is IDLE.
+    /// Since when the session is idle; None unless its state is IDLE.
     pub idle_since: Option<Timestamp>,
-    /// When it ended.
+    /// When the session ended.
     pub ended_at: Option<Timestamp>,
-    /// What is wrong with a time that was left out.
+    /// Why a time was left out.
     pub fault: Option<TimeFault>,
 }
 
-/// Why a time can't be.
+/// Why a time can't be true.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TimeFault {
-    /// It is before the service existed.
+    /// The time is before Athena for Apache Spark existed.
     BeforeAthena,
-    /// It is ahead of Athena's own clock.
+    /// The time is ahead of Athena's own clock.
     InTheFuture,
     /// The session is idle since before it was started.
     IdleBeforeStart,
@@ -53,30 +53,29 @@ impl fmt::Display for TimeFault {
 }
 
 impl Times {
-    /// Those of a status, when Athena's clock shows `now`.
-    #[must_use]
+    /// The times of a status, when Athena's clock shows `now`.
     pub fn of(status: &SessionStatus, now: Timestamp) -> Self {
         let mut fault = None;
         let mut possible = |time: Option<Timestamp>, after: Option<Timestamp>, otherwise| {
-            let found = is_impossible(time?, after, now, otherwise);
+            let found = fault_of(time?, after, now, otherwise);
             fault = fault.or(found);
             if found.is_none() { time } else { None }
         };
         let started_at = possible(status.started_at, None, TimeFault::BeforeAthena);
-        let idle_since = status.idle_since.filter(|_| status.state == SessionState::Idle);
+        let idle_since = if status.state == SessionState::Idle { status.idle_since } else { None };
         let idle_since = possible(idle_since, started_at, TimeFault::IdleBeforeStart);
         let ended_at = possible(status.ended_at, started_at, TimeFault::EndBeforeStart);
         Self { started_at, idle_since, ended_at, fault }
     }
 }
 
-/// Whether a time is before Athena for Apache Spark existed, so that it says nothing.
-#[must_use]
+/// Whether a time is before Athena for Apache Spark existed. Then it tells nothing.
 pub fn predates_athena(time: Timestamp) -> bool {
-    time < FIRST
+    time < ATHENA_BEGAN
 }
 
-fn is_impossible(time: Timestamp, after: Option<Timestamp>, now: Timestamp, otherwise: TimeFault) -> Option<TimeFault> {
+/// Why this time can't be true; `otherwise` is the fault of a time that isn't after `after`.
+fn fault_of(time: Timestamp, after: Option<Timestamp>, now: Timestamp, otherwise: TimeFault) -> Option<TimeFault> {
     if predates_athena(time) {
         Some(TimeFault::BeforeAthena)
     } else if time.duration_since(now) > AHEAD {

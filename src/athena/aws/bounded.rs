@@ -1,5 +1,5 @@
-//! Bodies of HTTP answers, read only up to a bound. An answer without an end would take all memory otherwise, since the AWS
-//! SDK reads an answer whole before it looks into it.
+//! Bodies of HTTP answers, read only up to a bound. The AWS SDK reads each answer whole before it looks at the content,
+//! so an answer without an end would take all memory.
 
 use std::error::Error as StdError;
 use std::pin::Pin;
@@ -8,48 +8,47 @@ use std::task::{Context, Poll, ready};
 use hyper::body::{Body, Bytes, Frame, SizeHint};
 use thiserror::Error;
 
-/// How much an answer may hold.
+/// The most that an answer may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Bound {
-    /// Its bytes.
-    pub bytes: usize,
-    /// Its opening braces. Each JSON object has one, and may take a hundred times as much memory as its text once it is read:
-    /// a page of 4 MiB has room for a million empty sessions. Braces in texts count as well, so the bound leaves room for
-    /// them.
-    pub braces: usize,
+pub(super) struct Bound {
+    /// The bytes of its body.
+    pub(super) bytes: usize,
+    /// The opening braces in its body, which limit the JSON objects. Once it is read, a JSON object may take a hundred
+    /// times the memory of its text, and a page of 4 MiB could hold a million empty sessions. Braces inside texts count
+    /// as well, so the bound leaves room for them.
+    pub(super) braces: usize,
 }
 
 impl Bound {
-    /// A page of ListSessions: up to a hundred sessions, each with a description of 1,024 characters.
-    pub const PAGE: Self = Self { bytes: 4 << 20, braces: 128 << 10 };
-    /// GetSession's, which repeats what StartSession was asked for. The API server takes no object of more than 1.5 MB, so that no
-    /// start which this operator asks for has more.
-    pub const SESSION: Self = Self { bytes: 2 << 20, braces: 16 << 10 };
-    /// Each other answer of AWS, of the instance's metadata, and of a container's credentials.
-    pub const OTHER: Self = Self { bytes: 256 << 10, braces: 256 << 10 };
+    /// For ListSessions: up to a hundred sessions, each with a description of 1,024 characters.
+    pub(super) const PAGE: Self = Self { bytes: 4 << 20, braces: 128 << 10 };
+    /// For GetSession, whose answer repeats the input of StartSession. The operator takes that input from an object,
+    /// and the API server accepts no object of more than 1.5 MB.
+    pub(super) const SESSION: Self = Self { bytes: 2 << 20, braces: 16 << 10 };
+    /// For each other answer of AWS, of the instance's metadata, and of a container's credentials.
+    pub(super) const OTHER: Self = Self { bytes: 256 << 10, braces: 256 << 10 };
 
-    /// What is left after this piece of the answer; None where the answer is too large.
+    /// What the rest of the answer may hold after this piece; None where the answer is too large already.
     fn after(self, piece: &[u8]) -> Option<Self> {
         let braces = piece.iter().filter(|byte| **byte == b'{').count();
         Some(Self { bytes: self.bytes.checked_sub(piece.len())?, braces: self.braces.checked_sub(braces)? })
     }
 }
 
-/// The answer holds more than an answer of AWS does. The rest of it wasn't read.
+/// The answer holds more than its bound. The rest of the answer wasn't read.
 #[derive(Debug, Error)]
 #[error("the answer is larger than any answer of AWS")]
-pub struct TooLarge;
+pub(super) struct TooLarge;
 
-/// A body that fails with [`TooLarge`] once it has held more than its bound.
+/// A body that fails with [`TooLarge`] as soon as it has held more than its bound.
 #[derive(Debug)]
-pub struct Bounded<B> {
+pub(super) struct Bounded<B> {
     body: B,
     rest: Bound,
 }
 
 impl<B> Bounded<B> {
-    /// This body, with this bound.
-    pub fn new(body: B, bound: Bound) -> Self {
+    pub(super) fn new(body: B, bound: Bound) -> Self {
         Self { body, rest: bound }
     }
 }

@@ -1,8 +1,8 @@
-//! The connections to AWS: one pool for all clients and all roles, and bounds: on how many requests are under way at once, and on
-//! how much of each answer is read.
+//! The connections to AWS. All clients and roles share one pool, the number of requests that are under way at once is
+//! bounded, and each answer is read up to a bound.
 //!
-//! Without a pool in common each client has its own, and so each role would cost descriptors. Without a bound there would be as
-//! many connections as there are work groups that are polled at the same moment.
+//! Without the common pool each client would have its own connections, each of which takes a file descriptor. Without
+//! the bound on requests there would be as many connections as work groups that are polled at the same moment.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,15 +22,15 @@ use tokio::sync::Semaphore;
 
 use super::bounded::{Bound, Bounded};
 
-/// So many requests of one operation to one endpoint may be under way at once. With seven kinds of requests (six operations of
-/// Athena, and all of STS) that is fewer than 200 connections. At 100 ms a call it is 240 calls a second, and a work group that
-/// is polled takes one a minute.
+/// How many requests of one operation to one endpoint may be under way at once. There are seven kinds of requests (six
+/// operations of Athena, and all those to STS), so there are fewer than 200 connections. At 100 ms a call this bound
+/// allows 240 calls a second, and the poll of a work group takes one call a minute.
 const AT_ONCE: usize = 24;
 
-/// The header with Athena's name of the operation.
+/// The header in which requests to Athena name the operation.
 const OPERATION: &str = "x-amz-target";
 
-/// So many connections to one endpoint are kept while nothing is asked.
+/// How many idle connections to one endpoint are kept.
 const IDLE: usize = 16;
 
 /// The HTTP client of all AWS clients.
@@ -41,7 +41,7 @@ pub(super) struct Connections {
     turns: Arc<Turns>,
 }
 
-/// To connect, and to read.
+/// The time to connect, and the time to read.
 type Timeouts = (Option<Duration>, Option<Duration>);
 
 impl HttpClient for Connections {
@@ -56,7 +56,7 @@ impl HttpClient for Connections {
     }
 }
 
-/// As the SDK makes the pool of each client by default, but for the bound on idle connections.
+/// The pool that the SDK makes for a client by default, with another bound on idle connections.
 fn pool(settings: &HttpConnectorSettings, components: &RuntimeComponents) -> Connector {
     let mut builder = ConnectorBuilder::default()
         .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
@@ -86,15 +86,16 @@ impl HttpConnector for InTurn {
             // The SDK's deadline of the call includes the wait for a turn.
             let turn = turns.acquire_owned().await.map_err(|closed| ConnectorError::other(closed.into(), None))?;
             let mut answer = pool.call(request).await?;
-            // The answer's body is still to come. The SDK drops the answer when it has read and understood the body.
+            // The answer keeps its turn while its body is read. The SDK drops the answer after it has read and parsed
+            // the body.
             answer.add_extension(Arc::new(turn));
             Ok(answer.map(|body| SdkBody::from_body_1_x(Bounded::new(body, bound))))
         })
     }
 }
 
-/// The turns of each endpoint and operation. So an operation whose calls all hang holds up no other operation: an end
-/// doesn't wait for polls.
+/// The turns of each endpoint and operation. Operations have separate turns, so that polls which hang never hold up
+/// TerminateSession.
 #[derive(Debug, Default)]
 struct Turns(Mutex<HashMap<(String, String), Arc<Semaphore>>>);
 

@@ -1,8 +1,8 @@
-//! The credentials of one role. They are had from STS at the first call, kept for as long as they are valid, and renewed in
-//! time. STS isn't asked in a tight loop, whatever it answers.
+//! The credentials of one role: STS gives them at the first call, and they are renewed before they expire. STS is never
+//! asked in a tight loop, whatever it answers.
 //!
-//! The SDK's own cache keeps the credentials of 64 providers, and with more of them it forgets one for each that comes: then
-//! nearly each call to Athena would cost a call to STS. Besides, it keeps no failures.
+//! The SDK's own cache isn't used. It keeps the credentials of 64 providers: with more roles, nearly each call to
+//! Athena would cost a call to STS. And it keeps no failures: each object would ask STS again.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -13,175 +13,160 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout_at;
 
-use super::{Endpoint, explain};
+use super::clients::{Aws, Clients};
+use super::errors::{Explanation, explain};
+use super::interceptors::Endpoint;
 use crate::athena::denial::Denial;
 use crate::athena::types::{CallError, ErrorClass, Operation, Role};
 use crate::text::one_line;
 use crate::timing::Timing;
 
-/// The life that STS gives to the credentials of a role, unless it is asked for another one. The operator's own credentials may
-/// be those of a role, too, and then STS gives no longer life.
+/// How long the credentials of a role are valid, unless STS is asked for another duration. The operator doesn't ask for
+/// a longer one: where its own credentials are those of a role, STS gives an hour at the most.
 const LIFE: Duration = Duration::from_secs(3600);
 
 /// A role that the operator assumes.
-#[derive(Clone, Debug)]
-pub(super) struct AssumedRole(Arc<Assumed>);
-
 #[derive(Debug)]
-struct Assumed {
+pub(super) struct AssumedRole {
     role: Role,
     session_name: String,
     sts: aws_sdk_sts::Client,
     sts_at: Endpoint,
     timing: Timing,
     state: Mutex<State>,
-    /// STS has answered.
+    /// Tells those who wait that STS has answered.
     answered: watch::Sender<()>,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    known: Known,
+    cache: Cache,
     asking: Option<JoinHandle<()>>,
 }
 
 impl AssumedRole {
-    /// With the client of the operator's own identity. Nothing is called yet.
-    pub(super) fn new(
-        role: Role,
-        session_name: String,
-        (sts, sts_at): (aws_sdk_sts::Client, Endpoint),
-        timing: Timing,
-    ) -> Self {
-        let (state, answered) = (Mutex::default(), watch::Sender::new(()));
-        Self(Arc::new(Assumed { role, session_name, sts, sts_at, timing, state, answered }))
+    /// The role as the operator's own identity assumes it. Nothing is called yet.
+    pub(super) fn new(role: Role, aws: &Aws, clients: &Clients) -> Arc<Self> {
+        Arc::new(Self {
+            role,
+            session_name: aws.session_name.clone(),
+            sts: clients.sts.clone(),
+            sts_at: clients.sts_at.clone(),
+            timing: aws.timing,
+            state: Mutex::default(),
+            answered: watch::Sender::new(()),
+        })
     }
 
-    /// The credentials for a call of this operation. Where there are none yet, STS is asked, and half a call's deadline is
-    /// waited for the answer: together with the call itself that is less than what [`Timing::quiet`] allows for.
+    /// The credentials for a call of this operation. Where there are none yet, STS is asked, and the wait for its
+    /// answer takes at most half a call's deadline. Together with the call itself that stays below what
+    /// [`Timing::quiet`] allows for.
     ///
     /// # Errors
-    /// Where STS gives none. Then nothing was called.
-    pub(super) async fn credentials(&self, operation: Operation) -> Result<Credentials, CallError> {
-        let until = tokio::time::Instant::now() + self.0.timing.call_deadline / 2;
+    /// Where STS gives no credentials. Then the call must not be made.
+    pub(super) async fn credentials(self: &Arc<Self>, operation: Operation) -> Result<Credentials, CallError> {
+        let until = tokio::time::Instant::now() + self.timing.call_deadline / 2;
         loop {
-            // Before the look at what is known, so that no answer is missed.
-            let mut answered = self.0.answered.subscribe();
-            match self.now() {
-                Now::Have(credentials) => return Ok(credentials),
-                Now::Failed(why) => return Err(self.error(operation, why)),
-                Now::Asking => {}
+            // Subscribed before the cache is read, so that no answer is missed.
+            let mut answered = self.answered.subscribe();
+            match self.lookup() {
+                Lookup::Valid(credentials) => return Ok(credentials),
+                Lookup::Failed(why) => return Err(self.error(operation, why)),
+                Lookup::Awaited => {}
             }
             if timeout_at(until, answered.changed()).await.is_err() {
-                return Err(self.error(operation, Failure::new("Timeout", "STS hasn't answered yet")));
+                return Err(self.error(operation, Explanation::unavailable("Timeout", "STS hasn't answered yet")));
             }
         }
     }
 
-    /// Takes in that AWS refused a call. The credentials are replaced unless they are new: where somebody revoked the sessions of
-    /// the role, the next credentials work.
+    /// Takes in that a call failed. If the failure is about the credentials, they are replaced, unless they are new:
+    /// after somebody revoked the sessions of the role, new credentials work.
     pub(super) fn refused(&self, error: &CallError) {
         if is_about_credentials(error) {
-            self.0.state().known.refused(Instant::now(), self.0.timing.backoff_max);
+            self.state().cache.refused(Instant::now(), self.timing.backoff_max);
         }
     }
 
-    /// What there is now. Asks STS where it is time to.
-    fn now(&self) -> Now {
-        let mut state = self.0.state();
+    /// Reads the cache, and asks STS where the cache says so.
+    fn lookup(self: &Arc<Self>) -> Lookup {
+        let mut state = self.state();
         let is_asking = state.asking.as_ref().is_some_and(|asking| !asking.is_finished());
-        let (now, asks) = state.known.now(Instant::now());
+        let (found, asks) = state.cache.lookup(Instant::now());
         if asks && !is_asking {
-            // A task of its own: a caller that gives up must not take the answer with it.
-            state.asking = Some(tokio::spawn(ask(Arc::clone(&self.0))));
+            // In a task of its own, so that the answer isn't lost when a caller gives up waiting.
+            state.asking = Some(tokio::spawn(assume_role(Arc::clone(self))));
         }
-        now
+        found
     }
 
-    fn error(&self, operation: Operation, why: Failure) -> CallError {
-        let message = one_line(&format!("the role {} can't be assumed: {}", self.0.role.arn, why.message));
-        // Nothing was sent, whatever the reason.
-        CallError { operation, class: ErrorClass::NotConfigured, code: why.code, message, request_id: None }
+    fn error(&self, operation: Operation, why: Explanation) -> CallError {
+        let message = one_line(&format!("the role {} can't be assumed: {}", self.role.arn, why.message));
+        // Nothing was sent to Athena, whatever STS answered: so the class isn't that of STS' error.
+        Explanation { class: ErrorClass::NotConfigured, message, ..why }.of(operation)
     }
-}
 
-impl Assumed {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-async fn ask(assumed: Arc<Assumed>) {
+async fn assume_role(assumed: Arc<AssumedRole>) {
     let asked_at = Instant::now();
     let request = assumed.sts.assume_role().role_arn(&assumed.role.arn).role_session_name(&assumed.session_name);
-    let answer = request.set_external_id(assumed.role.external_id.clone()).send().await;
-    let answer = match answer {
-        Ok(answer) => kept(answer, asked_at, assumed.timing.call_deadline),
-        Err(error) => {
-            let (_, code, message) = explain(&error, &assumed.sts_at);
-            Err(Failure { code, message })
-        }
+    let answer = match request.set_external_id(assumed.role.external_id.clone()).send().await {
+        Ok(answer) => cached(answer, asked_at, assumed.timing.call_deadline),
+        Err(error) => Err(explain(&error, assumed.sts_at.url())),
     };
-    assumed.state().known.answered(answer, Instant::now(), |failures| {
+    assumed.state().cache.answered(answer, Instant::now(), |failures| {
         let wait = assumed.timing.back_off(failures, fastrand::f64());
-        // A role that a person has mended is found out as soon as a work group is polled.
+        // A role that a person has mended is found out by the next poll of a work group.
         wait.min(assumed.timing.steady)
     });
     assumed.answered.send_replace(());
 }
 
-/// What STS gave. Its life counts from before the call by the clock that nobody sets.
-fn kept(answer: AssumeRoleOutput, asked_at: Instant, deadline: Duration) -> Result<Kept, Failure> {
+/// The credentials that STS gave. The time for which they are valid counts from the moment before the call, by the
+/// monotonic clock: nobody can set that clock.
+fn cached(answer: AssumeRoleOutput, asked_at: Instant, deadline: Duration) -> Result<CachedCredentials, Explanation> {
     const NONE: &str = "STS' answer holds no credentials";
     const OLD: &str = "the credentials that STS gave have expired already: check the clock of the operator's node";
-    let credentials = answer.credentials.ok_or_else(|| Failure::new("UnusableAnswer", NONE))?;
+    let credentials = answer.credentials.ok_or_else(|| Explanation::unavailable("UnusableAnswer", NONE))?;
     let expires_at = SystemTime::try_from(credentials.expiration);
     let life = expires_at.ok().and_then(|at| at.duration_since(SystemTime::now()).ok());
-    let life = life.ok_or_else(|| Failure::new("ExpiredToken", OLD))?;
+    let life = life.ok_or_else(|| Explanation::unavailable("ExpiredToken", OLD))?;
     let token = Some(credentials.session_token);
     let credentials =
         Credentials::new(credentials.access_key_id, credentials.secret_access_key, token, None, "AssumeRole");
-    Ok(Kept::new(credentials, asked_at, life.min(LIFE), deadline, fastrand::f64()))
+    Ok(CachedCredentials::new(credentials, asked_at, life.min(LIFE), deadline, fastrand::f64()))
 }
 
-/// Whether other credentials of the same role may be accepted. Where an administrator revokes the sessions of a role, AWS denies
-/// explicitly what is asked with credentials from before.
+/// Whether AWS may accept other credentials of the same role. When an administrator revokes the sessions of a role, AWS
+/// denies explicitly each call that is made with older credentials.
 fn is_about_credentials(error: &CallError) -> bool {
-    matches!(Denial::of(error), Some(Denial::Expired | Denial::Credentials | Denial::Right { is_explicit: true, .. }))
+    matches!(error.denial(), Some(Denial::Expired | Denial::Credentials | Denial::Right { is_explicit: true, .. }))
 }
 
-/// Why STS gave no credentials.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Failure {
-    code: String,
-    message: String,
-}
-
-impl Failure {
-    fn new(code: &str, message: &str) -> Self {
-        Self { code: code.to_owned(), message: message.to_owned() }
-    }
-}
-
-/// What a caller is told.
+/// What the cache has for a call.
 #[derive(Debug)]
-enum Now {
-    Have(Credentials),
-    /// STS failed, and it isn't time to ask it again.
-    Failed(Failure),
-    /// Wait for STS' answer.
-    Asking,
+enum Lookup {
+    Valid(Credentials),
+    /// STS failed, and it is too early to ask STS again.
+    Failed(Explanation),
+    /// Wait for the answer of STS.
+    Awaited,
 }
 
-/// What STS has answered so far. PURE.
+/// The last answers of STS. PURE.
 #[derive(Debug, Default)]
-struct Known {
-    kept: Option<Kept>,
-    failed: Option<Failed>,
+struct Cache {
+    credentials: Option<CachedCredentials>,
+    /// The failures since then.
+    failures: Option<Failures>,
 }
 
 #[derive(Debug)]
-struct Kept {
+struct CachedCredentials {
     credentials: Credentials,
     since: Instant,
     renew_at: Instant,
@@ -189,55 +174,62 @@ struct Kept {
 }
 
 #[derive(Debug)]
-struct Failed {
-    why: Failure,
+struct Failures {
+    last: Explanation,
     in_a_row: u32,
-    again_at: Instant,
+    retry_at: Instant,
 }
 
-impl Kept {
-    /// They are renewed at a random moment of the last part of their life, from a twelfth to a twenty-fourth before its end.
-    /// Otherwise the roles that were assumed together at a start would be assumed together for ever. `deadline` is how long a call
-    /// takes at the most; `jitter` is from 0 to 1.
+impl CachedCredentials {
+    /// Credentials that are valid for `life`. They are renewed at a random moment, when between a twelfth and a
+    /// twenty-fourth of their life is left. Otherwise the roles that were assumed together at a start would be renewed
+    /// together for ever. `deadline` is how long a call takes at the most; `jitter` is from 0 to 1.
     fn new(credentials: Credentials, since: Instant, life: Duration, deadline: Duration, jitter: f64) -> Self {
         let renew_at = since + life.mul_f64((22.0 + jitter.clamp(0.0, 1.0)) / 24.0);
-        // What is signed just before the end must still be valid when AWS reads it.
+        // A request that is signed just before the end must still be valid when AWS reads it.
         let expires_at = since + life - deadline.min(life / 30);
         Self { credentials, since, renew_at, expires_at }
     }
 }
 
-impl Known {
-    /// What a caller is told, and whether STS is to be asked, unless it is being asked.
-    fn now(&self, now: Instant) -> (Now, bool) {
-        let waiting = self.failed.as_ref().filter(|failed| now < failed.again_at);
-        match (&self.kept, waiting) {
-            (Some(kept), _) if now < kept.expires_at => {
-                (Now::Have(kept.credentials.clone()), now >= kept.renew_at && waiting.is_none())
+impl Cache {
+    /// What a call is given, and whether STS is to be asked, unless it is being asked already.
+    fn lookup(&self, now: Instant) -> (Lookup, bool) {
+        let backing_off = self.failures.as_ref().filter(|failures| now < failures.retry_at);
+        match (&self.credentials, backing_off) {
+            (Some(cached), _) if now < cached.expires_at => {
+                (Lookup::Valid(cached.credentials.clone()), now >= cached.renew_at && backing_off.is_none())
             }
-            (_, Some(failed)) => (Now::Failed(failed.why.clone()), false),
-            (_, None) => (Now::Asking, true),
+            (_, Some(failures)) => (Lookup::Failed(failures.last.clone()), false),
+            (_, None) => (Lookup::Awaited, true),
         }
     }
 
-    /// Takes in an answer of STS. `wait` says when to ask again after so many failures before this one.
-    fn answered(&mut self, answer: Result<Kept, Failure>, now: Instant, wait: impl FnOnce(u32) -> Duration) {
+    /// Takes in an answer of STS. `wait` tells when to ask again after so many failures before this one.
+    fn answered(
+        &mut self,
+        answer: Result<CachedCredentials, Explanation>,
+        now: Instant,
+        wait: impl FnOnce(u32) -> Duration,
+    ) {
         match answer {
-            Ok(kept) => *self = Self { kept: Some(kept), failed: None },
-            Err(why) => {
-                let before = self.failed.as_ref().map_or(0, |failed| failed.in_a_row);
-                self.failed = Some(Failed { why, in_a_row: before.saturating_add(1), again_at: now + wait(before) });
+            Ok(credentials) => *self = Self { credentials: Some(credentials), failures: None },
+            Err(last) => {
+                let before = self.failures.as_ref().map_or(0, |failures| failures.in_a_row);
+                let retry_at = now + wait(before);
+                self.failures = Some(Failures { last, in_a_row: before.saturating_add(1), retry_at });
             }
         }
     }
 
-    /// AWS has refused the credentials. They are used until there are others: AWS may have refused one operation only. They are
-    /// replaced once they are `old`: otherwise a role that lacks a right would be assumed again and again.
-    fn refused(&mut self, now: Instant, old: Duration) {
-        if let Some(kept) = &mut self.kept
-            && now >= kept.since + old
+    /// AWS has refused the credentials. They stay in use until others are there, since AWS may have refused one
+    /// operation only. They are replaced only once they are older than `min_age`. Otherwise a role that lacks a right
+    /// would be assumed again and again.
+    fn refused(&mut self, now: Instant, min_age: Duration) {
+        if let Some(cached) = &mut self.credentials
+            && now >= cached.since + min_age
         {
-            kept.renew_at = kept.renew_at.min(now);
+            cached.renew_at = cached.renew_at.min(now);
         }
     }
 }

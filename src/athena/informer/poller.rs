@@ -365,11 +365,3 @@ impl Poller {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
-
-impl Place {
-    /// The buckets for calls that go there.
-    #[must_use]
-    pub fn of(scope: &Scope) -> Self {
-        Self { account: scope.account.known().map(str::to_owned), region: scope.region.clone() }
-    }
-}

@@ -1,103 +1,99 @@
-//! How many calls a second a service seems to allow, for one bucket. PURE.
+//! The rate of one bucket, which adapts to how many calls a second the service seems to allow. PURE.
 //!
 //! ```text
 //!   urgent calls wait, none was throttled ──► each urgent call raises the rate, which doubles in `DOUBLING`
 //!   a call is throttled ────────────────────► the rate halves; the calls a second that the service has let through since
 //!                                             it last throttled are remembered as its limit
 //!   after that ─────────────────────────────► the rate comes back to just under the limit within `COME_BACK`,
-//!                                             and creeps on from there
-//!   not throttled for `MEMORY` ─────────────► the limit may be out of date, and is tried: the rate doubles again
+//!                                             and grows slowly from there
+//!   not throttled for `MEMORY` ─────────────► the limit may be out of date, so the rate doubles again
 //! ```
 //!
-//! Below the nominal rate no urgent call is needed: the rate recovers with time, for all callers of the bucket.
+//! A rate below the nominal rate grows with time, also without urgent calls.
 
 use std::f64::consts::LN_2;
 use std::time::{Duration, Instant};
 
-/// How many calls are allowed.
+/// The bounds of the rate, which the command line gives.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rate {
-    /// Calls a second to begin with, in the long run. Counts as at least 0.001.
+    /// The nominal rate, in calls a second, which the rate begins with. A value below 0.001 counts as 0.001.
     pub per_second: f64,
-    /// The most calls a second that the rate grows to. With a value below `per_second` the rate doesn't grow.
+    /// The highest rate that urgent calls may raise the rate to. With a value below `per_second` the rate doesn't grow.
     pub most: f64,
-    /// Calls at once, after a pause. Counts as at least 1.
+    /// How many calls may begin at once after a pause. A value below 1 counts as 1.
     pub burst: f64,
 }
 
 impl Default for Rate {
-    /// It begins with the least that the service quotas of Athena's session operations have.
+    /// The lowest service quota of Athena's session operations.
     fn default() -> Self {
         Self { per_second: 5.0, most: 100.0, burst: 10.0 }
     }
 }
 
-/// Calls a second, as they follow from what was throttled and what wasn't.
+/// A rate that adapts to which calls the service throttles.
 #[derive(Clone, Copy, Debug)]
 pub struct FoundRate {
     nominal: f64,
     most: f64,
-    /// Calls a second, at present.
+    /// The present rate, in calls a second.
     rate: f64,
     /// How many calls a second the service allowed when it last throttled one.
     limit: Option<f64>,
     throttled_at: Option<Instant>,
-    /// Since when the limit is measured, and how many calls the service has let through since then. It begins when the
-    /// service throttles, since the service's own bucket is empty then. None after a time without any call to make: then
-    /// the number of calls tells nothing of the limit.
+    /// Since when the limit is measured, and how many calls the service has let through since then. A measurement
+    /// begins when the service throttles a call, since the service's own bucket is empty then. None after a time
+    /// without any call to make: then the number of calls tells nothing about the limit.
     passed: Option<(Instant, f64)>,
 }
 
 impl FoundRate {
-    /// Throttled answers within this are one event: calls that were in flight together. No call is begun meanwhile.
+    /// Throttled answers within this time are one event: their calls were under way together. No call begins meanwhile.
     pub const ONE_EVENT: Duration = Duration::from_secs(1);
-    /// While no limit is known the rate doubles in so many seconds.
+    /// While no limit is known, the rate doubles in this many seconds.
     const DOUBLING: f64 = 3.0;
-    /// Near a limit the rate doubles in so many seconds. Slow, since each attempt to go beyond what the service allows
-    /// costs throttled calls.
+    /// Near a limit the rate doubles in this many seconds. That is slow, since each rate above the limit costs
+    /// throttled calls.
     const CREEPING: f64 = 240.0;
     /// The rate is held at this part of the limit, since the limit was measured with some error.
     const HELD: f64 = 0.95;
-    /// After throttling, the rate comes back from half of what is held to all of it in so many seconds.
+    /// After throttling, the rate grows back from half of the held rate to all of it in this many seconds.
     const COME_BACK: f64 = 2.0;
-    /// A limit is measured by at least so many calls.
+    /// A measurement of the limit takes at least this many calls.
     const ENOUGH: f64 = 5.0;
-    /// A limit is trusted for so long.
+    /// A limit counts for this long.
     const MEMORY: Duration = Duration::from_secs(60);
-    /// Without urgent calls the rate grows from nothing to the nominal one in so many seconds.
+    /// Without urgent calls the rate grows from nothing to the nominal rate in this many seconds.
     const RECOVERY: f64 = 16.0;
-    /// The rate never falls below the nominal one divided by this …
+    /// The rate never falls below the nominal rate divided by this number.
     const MOST_HALVED: f64 = 16.0;
-    /// … nor below this many calls a second (unless the nominal one does).
+    /// The rate never falls below this many calls a second, unless the nominal rate is lower.
     const LEAST: f64 = 0.1;
 
-    /// The rate to begin with.
-    #[must_use]
+    /// The nominal rate.
     pub fn new(rate: Rate) -> Self {
         let nominal = sound(rate.per_second, 0.001);
         let most = sound(rate.most, nominal);
         Self { nominal, most, rate: nominal, limit: None, throttled_at: None, passed: None }
     }
 
-    /// Calls a second, at present.
-    #[must_use]
+    /// The present rate, in calls a second.
     pub fn per_second(&self) -> f64 {
         self.rate
     }
 
-    /// The present rate, if something was found out: it has grown, or a call was throttled. None otherwise.
-    #[must_use]
+    /// The present rate, if it was learned from calls: the rate has grown, or a call was throttled. None otherwise.
     pub fn found(&self) -> Option<f64> {
         (self.rate > self.nominal || self.throttled_at.is_some()).then_some(self.rate)
     }
 
-    /// Calls a second for what isn't urgent.
-    #[must_use]
+    /// The rate for calls that aren't urgent.
     pub fn for_all(&self) -> f64 {
         self.rate.min(self.nominal)
     }
 
-    /// Time has passed.
+    /// This many seconds have passed.
     pub fn pass(&mut self, seconds: f64, now: Instant) {
         let held = self.held();
         if self.rate < held {
@@ -107,7 +103,7 @@ impl FoundRate {
         }
     }
 
-    /// A call is begun. `raises`: the call is urgent, and it had to wait, or other urgent calls wait.
+    /// A call begins. `raises`: the call is urgent, and it had to wait or other urgent calls wait.
     pub fn called(&mut self, raises: bool, now: Instant) {
         if let Some((_, passed)) = &mut self.passed {
             *passed += 1.0;
@@ -124,12 +120,12 @@ impl FoundRate {
         self.rate = (self.rate + LN_2 / doubling).min(self.most);
     }
 
-    /// There was no call to make.
+    /// There was a time without any call to make.
     pub fn rested(&mut self) {
         self.passed = None;
     }
 
-    /// A call was throttled. Returns false where that belongs to the event before; if true, no call must be begun for
+    /// A call was throttled. Returns false where that belongs to the event before. After true, no call must begin for
     /// [`FoundRate::ONE_EVENT`].
     pub fn throttled(&mut self, now: Instant) -> bool {
         if let Some((_, passed)) = &mut self.passed {
@@ -138,8 +134,8 @@ impl FoundRate {
         if self.throttled_at.is_some_and(|at| now.saturating_duration_since(at) < Self::ONE_EVENT) {
             return false;
         }
-        // The service's own bucket was empty at the last throttling, and is empty now. So what it let through in between
-        // shows its rate.
+        // The service's own bucket was empty when it throttled the last time, and is empty now. So the calls that it
+        // let through in between show its rate.
         let measured = self.passed.filter(|(_, passed)| *passed >= Self::ENOUGH);
         let measured = measured.map(|(since, passed)| passed / now.saturating_duration_since(since).as_secs_f64());
         let remembered = if self.is_trusted(now) { self.limit } else { None };
@@ -158,13 +154,13 @@ impl FoundRate {
         self.throttled_at.is_some_and(|at| now.saturating_duration_since(at) < Self::MEMORY)
     }
 
-    /// What the rate comes back to by itself.
+    /// The rate that comes back with time.
     fn held(&self) -> f64 {
         self.limit.map_or(self.nominal, |limit| limit * Self::HELD)
     }
 }
 
-/// The value within bounds; for what isn't a number, the least.
+/// The value within bounds. A value that isn't a number counts as the least.
 pub(super) fn sound(value: f64, least: f64) -> f64 {
     if value > least { value.min(1e6) } else { least }
 }

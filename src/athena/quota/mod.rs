@@ -1,10 +1,10 @@
-//! Token buckets in front of every Athena call: one for each account, Region and operation, since that is
-//! what Athena's service quotas are counted by. So TerminateSession never waits behind polls.
+//! Each call to Athena takes a token from a bucket: one bucket for each account, Region and operation, since Athena
+//! counts its service quotas by these. So TerminateSession never waits behind polls. GetCallerIdentity is an operation
+//! of STS, and takes no token.
 //!
-//! Own code, since the crates for it (governor, say) have neither an order among those who wait nor rates
-//! that change. What one bucket does is in [`bucket`], whose turn it is in [`fair_queue`], how the rate is found out in
-//! [`found_rate`]; here is the shell: clock, lock, and waking.
-//! GetCallerIdentity is STS's, and takes no token.
+//! This module has the clock, the lock and the waking. What one bucket does is in [`bucket`], whose turn it is in
+//! [`fair_queue`], how many calls a second a bucket allows in [`found_rate`]. Crates for token buckets (governor, say)
+//! have neither an order among those who wait nor rates that change.
 
 pub mod bucket;
 pub mod fair_queue;
@@ -17,20 +17,29 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::timeout;
 
-use self::bucket::{Bucket, Caller};
-pub use self::bucket::{Priority, Rate};
-use super::types::Operation;
+use self::bucket::Bucket;
+pub use self::bucket::Priority;
+use self::fair_queue::Caller;
+pub use self::found_rate::Rate;
+use super::types::{Operation, Scope};
 
 /// Namespace and name of an AthenaSession.
 pub type Key = (String, String);
 
-/// Where calls go.
+/// The account and the Region whose service quotas calls count against.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Place {
     /// The AWS account; None while it isn't known.
     pub account: Option<String>,
     /// The Region; None where none is configured.
     pub region: Option<String>,
+}
+
+impl Place {
+    /// Where calls of this caller count.
+    pub fn of(scope: &Scope) -> Self {
+        Self { account: scope.account.known().map(str::to_owned), region: scope.region.clone() }
+    }
 }
 
 /// Who waits for a token.
@@ -40,13 +49,13 @@ enum Waiter {
     Task(u64),
 }
 
-/// In whose turn a call comes.
+/// Whose turn a call comes in.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Tenant {
     /// The namespace of the object.
     Namespace(String),
-    /// A task's calls serve objects of many namespaces: the poller of a work group makes one call at a time for all of
-    /// them. So each poller has a turn of its own, as a namespace has, and no namespace's flood holds it up.
+    /// A task: the poller of a work group, say, whose calls serve objects of many namespaces. Each task has a turn of
+    /// its own, as a namespace has, so that no namespace with many objects can delay it for long.
     Task(u64),
 }
 
@@ -67,7 +76,7 @@ pub struct Quotas {
     rate: Rate,
     started: Instant,
     wake: mpsc::UnboundedSender<Key>,
-    /// Somebody queued, or left: the next moment may be another one.
+    /// A caller began to wait, or stopped: so the next token may be due at another time.
     changed: Notify,
     inner: Mutex<Inner>,
 }
@@ -80,24 +89,22 @@ struct Inner {
 }
 
 impl Quotas {
-    /// The longest sleep of [`Quotas::run`], so that it shows signs of life.
+    /// The longest sleep of [`Quotas::run`], which has to show that it isn't stuck.
     const BEAT: Duration = Duration::from_secs(1);
 
-    /// Buckets that all have the same `rate`. `wake` gets the key of each object whose token is there: give
-    /// it a pass soon, since the token is kept for [`Bucket::GRANT_LIFE`] only.
-    #[must_use]
+    /// Buckets that all have the same `rate`. `wake` receives the key of each object that was granted a token. Such an
+    /// object has to be reconciled soon, since its token is kept for [`Bucket::GRANT_LIFE`] only.
     pub fn new(rate: Rate, wake: mpsc::UnboundedSender<Key>) -> Arc<Self> {
         let (changed, inner) = (Notify::new(), Mutex::default());
         Arc::new(Self { rate, started: Instant::now(), wake, changed, inner })
     }
 
-    /// For a pass over an object, which must not wait: true means call now, the token is spent; false means
-    /// that the object is queued, and `wake` gets its key when its turn has come. Asked again it keeps its
-    /// place.
+    /// Takes a token for a call about an object, without waiting. True: the token is spent, call now. False: the object
+    /// waits in the queue, and `wake` receives its key when its turn has come. If it asks again, it keeps its position.
     ///
-    /// An object waits for one operation at a time, the one it asked for last: a token that is kept for what
-    /// it doesn't want any more would be lost to others. A look takes away no turn to end the session: it is what
-    /// has to come before.
+    /// An object waits for one operation at a time, the one that it asked for last. Otherwise tokens would be kept for
+    /// calls that it doesn't want to make any more. There is one exception: an object that waits for GetSessionStatus
+    /// still waits for TerminateSession, since it has to make the first call right before the second.
     pub fn try_take(&self, place: &Place, operation: Operation, priority: Priority, who: &Key) -> bool {
         if !takes_token(operation) {
             return true;
@@ -117,9 +124,9 @@ impl Quotas {
         taken
     }
 
-    /// For a pass that has another call to make right before this one: true means that a token is kept for it, for
-    /// [`Bucket::GRANT_LIFE`]; false means as [`Quotas::try_take`]. To wait for the token after that other call would make its
-    /// answer old, so that it had to be made again.
+    /// Reserves a token for a call about an object, where another call has to come right before that one. True: the
+    /// token is kept for [`Bucket::GRANT_LIFE`]. False: as with [`Quotas::try_take`]. If the object waited for this
+    /// token after the other call, the answer to that call would be too old by then.
     pub fn try_reserve(&self, place: &Place, operation: Operation, priority: Priority, who: &Key) -> bool {
         let (now, mut inner) = (Instant::now(), self.inner());
         let reserved = self.bucket(&mut inner, place, operation).reserve(&Waiter::Object(who.clone()), priority, now);
@@ -128,10 +135,10 @@ impl Quotas {
         reserved
     }
 
-    /// For a task: waits for its token, and spends it. Dropped while it waits it leaves the queue, and a
-    /// token that was granted to it goes to somebody else.
+    /// Waits for a token for a call of a task, and spends it. If the future is dropped, the task leaves the queue, and
+    /// a token that was granted to it is free again.
     ///
-    /// It ends only while [`Quotas::run`] runs.
+    /// The wait ends only while [`Quotas::run`] runs.
     pub async fn take(&self, place: &Place, operation: Operation, priority: Priority) {
         if !takes_token(operation) {
             return;
@@ -154,13 +161,13 @@ impl Quotas {
                 granted
             };
             self.changed.notify_one();
-            // An answer of either kind leads to the question again, as the grant may have been taken back.
+            // The task asks again in any case, since its grant may have been taken back meanwhile.
             let _ = granted.await;
         }
         drop(waiting);
     }
 
-    /// Athena throttled a call: its bucket slows down. Call it for each [`ErrorClass::Throttled`].
+    /// Slows down the bucket of a call that Athena throttled. To be called for each [`ErrorClass::Throttled`].
     ///
     /// [`ErrorClass::Throttled`]: super::types::ErrorClass::Throttled
     pub fn throttled(&self, place: &Place, operation: Operation) {
@@ -170,13 +177,12 @@ impl Quotas {
         }
     }
 
-    /// The object waits for nothing any more: it is gone, or has nothing to ask.
+    /// The object waits for no token any more: it is gone, or has no call to make.
     pub fn forget(&self, who: &Key) {
         self.leave(&Waiter::Object(who.clone()));
     }
 
     /// How many calls wait for a token, for each operation that was ever called.
-    #[must_use]
     pub fn waiting(&self) -> Vec<(Operation, usize)> {
         let mut waiting: BTreeMap<&str, (Operation, usize)> = BTreeMap::new();
         for ((_, operation), bucket) in &self.inner().buckets {
@@ -185,39 +191,38 @@ impl Quotas {
         waiting.into_values().collect()
     }
 
-    /// The calls a second that each bucket allows at present.
-    #[must_use]
+    /// How many calls a second each bucket allows at present.
     pub fn rates(&self) -> Vec<(Place, Operation, f64)> {
         let inner = self.inner();
         inner.buckets.iter().map(|((place, operation), bucket)| (place.clone(), *operation, bucket.rate())).collect()
     }
 
-    /// For one place, the calls a second of each operation about whose rate something was found out.
-    #[must_use]
+    /// The learned rates of one account and Region, in calls a second, by operation. Rates that are still nominal
+    /// aren't among them.
     pub fn found(&self, place: &Place) -> BTreeMap<&'static str, f64> {
         let inner = self.inner();
         let here = inner.buckets.iter().filter(|((other, _), _)| other == place);
         here.filter_map(|((_, operation), bucket)| Some((operation.as_str(), bucket.found()?))).collect()
     }
 
-    /// Hands tokens out as time passes, for ever. `beat` is called at least every second.
+    /// Grants tokens as time passes, for ever. `beat` is called at least once a second.
     pub async fn run(&self, beat: impl Fn()) {
         loop {
             beat();
             let next = self.grant();
             let pause = next.map_or(Self::BEAT, |next| next.saturating_duration_since(Instant::now()).min(Self::BEAT));
-            // Its end is either the time that was waited for or news: in both cases a look at the buckets.
+            // The buckets are looked at again both when the time has come and when something has changed.
             let _ = timeout(pause, self.changed.notified()).await;
         }
     }
 
-    /// Hands out what is there; when there may be more.
+    /// Grants the tokens that are free now. Returns when the next token may be due.
     fn grant(&self) -> Option<Instant> {
         let (now, mut inner) = (Instant::now(), self.inner());
         let Inner { buckets, tasks, .. } = &mut *inner;
         for who in buckets.values_mut().flat_map(|bucket| bucket.grant(now)) {
             match who {
-                // Nobody receives any more at shutdown.
+                // At shutdown nobody receives any more.
                 Waiter::Object(key) => drop(self.wake.send(key)),
                 Waiter::Task(id) => drop(tasks.remove(&id).map(|task| task.send(()))),
             }
@@ -227,10 +232,11 @@ impl Quotas {
 
     fn bucket<'a>(&self, inner: &'a mut Inner, place: &Place, operation: Operation) -> &'a mut Bucket<Waiter> {
         let wanted = (place.clone(), operation);
-        // Calls that went out while the account wasn't known went to this very one, most probably.
+        // Calls that went out while the account wasn't known went to this account, most probably.
         let unknown = (Place { account: None, region: place.region.clone() }, operation);
         let before = if inner.buckets.contains_key(&wanted) { None } else { inner.buckets.remove(&unknown) };
-        // Drained at the start, since an earlier process may have drained the service's own a moment ago.
+        // A new bucket begins with one token, since an earlier process may have used up Athena's own bucket a moment
+        // ago.
         let new = || before.unwrap_or_else(|| Bucket::new(self.rate, self.started).drained());
         inner.buckets.entry(wanted).or_insert_with(new)
     }
@@ -250,7 +256,7 @@ impl Quotas {
     }
 }
 
-/// STS's quota is another one, and far away.
+/// STS has a quota of its own, which the operator doesn't come near.
 fn takes_token(operation: Operation) -> bool {
     operation != Operation::GetCallerIdentity
 }

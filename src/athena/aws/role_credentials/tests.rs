@@ -8,32 +8,32 @@ fn seconds(seconds: u64) -> Duration {
 }
 
 /// Credentials for an hour; their key says which ones.
-fn kept(key: &str, since: Instant, jitter: f64) -> Kept {
-    Kept::new(Credentials::new(key, "secret", None, None, "test"), since, LIFE, DEADLINE, jitter)
+fn kept(key: &str, since: Instant, jitter: f64) -> CachedCredentials {
+    CachedCredentials::new(Credentials::new(key, "secret", None, None, "test"), since, LIFE, DEADLINE, jitter)
 }
 
-fn known(key: &str, since: Instant, jitter: f64) -> Known {
-    Known { kept: Some(kept(key, since, jitter)), failed: None }
+fn cache(key: &str, since: Instant, jitter: f64) -> Cache {
+    Cache { credentials: Some(kept(key, since, jitter)), failures: None }
 }
 
 /// The key that a caller is given, and whether STS is asked.
-fn given(known: &Known, now: Instant) -> (Option<String>, bool) {
-    match known.now(now) {
-        (Now::Have(credentials), asks) => (Some(credentials.access_key_id().to_owned()), asks),
+fn given(cache: &Cache, now: Instant) -> (Option<String>, bool) {
+    match cache.lookup(now) {
+        (Lookup::Valid(credentials), asks) => (Some(credentials.access_key_id().to_owned()), asks),
         (_, asks) => (None, asks),
     }
 }
 
-fn throttled() -> Failure {
-    Failure::new("Throttling", "Rate exceeded")
+fn throttled() -> Explanation {
+    Explanation::unavailable("Throttling", "Rate exceeded")
 }
 
 #[test]
 fn credentials_are_kept_and_renewed_while_they_are_valid() {
     let start = Instant::now();
     for jitter in [0.0, 0.3, 1.0] {
-        let known = known("a", start, jitter);
-        let at = |after: u64| given(&known, start + seconds(after));
+        let cache = cache("a", start, jitter);
+        let at = |after: u64| given(&cache, start + seconds(after));
         let a = Some("a".to_owned());
         assert_eq!(at(0), (a.clone(), false));
         assert_eq!(at(54 * 60), (a.clone(), false), "that would be more than 1.1 calls an hour");
@@ -41,7 +41,7 @@ fn credentials_are_kept_and_renewed_while_they_are_valid() {
         assert_eq!(at(3_589), (a, true));
         assert_eq!(at(3_590), (None, true), "a call that is signed now may arrive after their end");
     }
-    assert_eq!(given(&Known::default(), start), (None, true));
+    assert_eq!(given(&Cache::default(), start), (None, true));
 }
 
 /// A thousand roles that are assumed in the same moment, and used each minute.
@@ -61,22 +61,22 @@ fn roles_that_were_assumed_together_are_renewed_one_by_one() {
 #[test]
 fn where_sts_fails_nobody_asks_again_before_the_wait_is_over() {
     let start = Instant::now();
-    let mut known = Known::default();
+    let mut cache = Cache::default();
     let mut asked_at = start;
     for failures in 0..4_u32 {
         let wait = seconds(1 << failures);
-        known.answered(Err(throttled()), asked_at, |before| {
+        cache.answered(Err(throttled()), asked_at, |before| {
             assert_eq!(before, failures);
             wait
         });
-        let told = known.now(asked_at + wait - Duration::from_millis(1));
-        assert!(matches!(&told, (Now::Failed(why), false) if *why == throttled()), "{told:?}");
+        let told = cache.lookup(asked_at + wait - Duration::from_millis(1));
+        assert!(matches!(&told, (Lookup::Failed(why), false) if *why == throttled()), "{told:?}");
         asked_at += wait;
-        assert_eq!(given(&known, asked_at), (None, true));
+        assert_eq!(given(&cache, asked_at), (None, true));
     }
-    known.answered(Ok(kept("a", asked_at, 0.5)), asked_at, |_| seconds(0));
-    assert_eq!(given(&known, asked_at), (Some("a".to_owned()), false));
-    known.answered(Err(throttled()), asked_at, |before| {
+    cache.answered(Ok(kept("a", asked_at, 0.5)), asked_at, |_| seconds(0));
+    assert_eq!(given(&cache, asked_at), (Some("a".to_owned()), false));
+    cache.answered(Err(throttled()), asked_at, |before| {
         assert_eq!(before, 0, "a success begins anew");
         seconds(1)
     });
@@ -85,36 +85,37 @@ fn where_sts_fails_nobody_asks_again_before_the_wait_is_over() {
 #[test]
 fn while_sts_fails_credentials_that_are_valid_are_used() {
     let start = Instant::now();
-    let mut known = known("a", start, 0.0);
+    let mut cache = cache("a", start, 0.0);
     let due = start + seconds(56 * 60);
-    known.answered(Err(throttled()), due, |_| seconds(30));
-    assert_eq!(given(&known, due + seconds(29)), (Some("a".to_owned()), false));
-    assert_eq!(given(&known, due + seconds(30)), (Some("a".to_owned()), true));
-    assert_eq!(given(&known, start + LIFE), (None, true));
+    cache.answered(Err(throttled()), due, |_| seconds(30));
+    assert_eq!(given(&cache, due + seconds(29)), (Some("a".to_owned()), false));
+    assert_eq!(given(&cache, due + seconds(30)), (Some("a".to_owned()), true));
+    assert_eq!(given(&cache, start + LIFE), (None, true));
 }
 
 #[test]
 fn refused_credentials_are_replaced_unless_they_are_new() {
     let start = Instant::now();
-    let mut known = known("a", start, 0.5);
-    known.refused(start + seconds(299), OLD);
-    assert_eq!(given(&known, start + seconds(299)), (Some("a".to_owned()), false));
+    let mut cache = cache("a", start, 0.5);
+    cache.refused(start + seconds(299), OLD);
+    assert_eq!(given(&cache, start + seconds(299)), (Some("a".to_owned()), false));
     let refused_at = start + seconds(301);
-    known.refused(refused_at, OLD);
-    assert_eq!(given(&known, refused_at), (Some("a".to_owned()), true), "AWS may have refused one operation only");
-    known.answered(Ok(kept("b", refused_at, 0.5)), refused_at, |_| seconds(0));
-    known.refused(refused_at + seconds(1), OLD);
-    assert_eq!(given(&known, refused_at + seconds(1)), (Some("b".to_owned()), false));
+    cache.refused(refused_at, OLD);
+    assert_eq!(given(&cache, refused_at), (Some("a".to_owned()), true), "AWS may have refused one operation only");
+    cache.answered(Ok(kept("b", refused_at, 0.5)), refused_at, |_| seconds(0));
+    cache.refused(refused_at + seconds(1), OLD);
+    assert_eq!(given(&cache, refused_at + seconds(1)), (Some("b".to_owned()), false));
 }
 
 /// Credentials of seconds, as no STS gives them.
 #[test]
 fn a_short_life_is_used_for_the_most_part() {
     let start = Instant::now();
-    let short = Kept::new(Credentials::new("a", "secret", None, None, "test"), start, seconds(3), DEADLINE, 0.0);
-    let known = Known { kept: Some(short), failed: None };
-    assert_eq!(given(&known, start + seconds(2)), (Some("a".to_owned()), false));
-    assert_eq!(given(&known, start + Duration::from_millis(2_950)), (None, true));
+    let short =
+        CachedCredentials::new(Credentials::new("a", "secret", None, None, "test"), start, seconds(3), DEADLINE, 0.0);
+    let cache = Cache { credentials: Some(short), failures: None };
+    assert_eq!(given(&cache, start + seconds(2)), (Some("a".to_owned()), false));
+    assert_eq!(given(&cache, start + Duration::from_millis(2_950)), (None, true));
 }
 
 #[test]

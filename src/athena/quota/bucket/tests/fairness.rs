@@ -158,7 +158,8 @@ fn throttling_takes_no_turn_away() {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Whatever other namespaces wait for, and however many calls: a call waits for no more than a turn of those that wait.
+    /// Whatever other namespaces wait for, and however many calls: a call waits for no more than a turn of those that
+    /// wait.
     #[test]
     fn any_flood_delays_a_call_of_the_same_priority_by_one_turn(
         flood in prop::collection::vec((1u32..9, 1usize..400), 1..30),
@@ -200,8 +201,8 @@ proptest! {
     }
 }
 
-/// An end by a limit takes a token that is reserved in one bucket, and a look by another one, where the wait is longer than a
-/// grant lives.
+/// An end by a limit takes a token that is reserved in one bucket, and a look by another one, where the wait is longer
+/// than a grant lives.
 #[test]
 fn ends_that_need_a_look_first_are_made_however_many_looks_wait() {
     const ENDS: u32 = 200;

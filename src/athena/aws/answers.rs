@@ -1,0 +1,188 @@
+//! What an answer of AWS says, in the operator's own types. An answer that can't be true is a failure: it never counts
+//! as an end.
+
+use aws_sdk_athena::operation::RequestId;
+use aws_sdk_athena::operation::get_session::GetSessionOutput;
+use aws_sdk_athena::operation::get_session_status::GetSessionStatusOutput;
+use aws_sdk_athena::operation::get_work_group::GetWorkGroupOutput;
+use aws_sdk_athena::operation::list_sessions::ListSessionsOutput;
+use aws_sdk_athena::operation::start_session::StartSessionOutput;
+use aws_sdk_athena::operation::terminate_session::TerminateSessionOutput;
+use aws_sdk_athena::primitives::DateTime;
+use aws_sdk_athena::types;
+use aws_sdk_sts::operation::get_caller_identity::GetCallerIdentityOutput;
+use jiff::Timestamp;
+
+use super::errors::{own_error, unusable};
+use crate::athena::engine::Engine;
+use crate::athena::marker::Marker;
+use crate::athena::times::Times;
+use crate::athena::types::{CallError, ErrorClass, Listed, Operation, Session, SessionState, SessionStatus};
+use crate::text::{is_hidden, one_line};
+
+/// The most sessions on a page of ListSessions.
+pub(super) const PAGE_SESSIONS: u8 = 100;
+/// Athena's tokens for the next page have 2,048 characters at the most.
+const TOKEN_BYTES: usize = 2_048;
+/// Athena's ids of sessions have 256 characters at the most.
+const ID_CHARACTERS: usize = 256;
+
+/// The answer to a StartSession that succeeded.
+#[derive(Clone, Debug)]
+pub struct StartSessionAnswer {
+    /// The id of the session that was started.
+    pub id: String,
+    /// The session's state.
+    pub state: SessionState,
+    /// AWS' id of the request.
+    pub request_id: Option<String>,
+}
+
+/// The answer to a TerminateSession that succeeded.
+#[derive(Clone, Debug)]
+pub struct TerminateSessionAnswer {
+    /// The session's new state, which may already be an end.
+    pub state: Option<SessionState>,
+    /// AWS' id of the request.
+    pub request_id: Option<String>,
+}
+
+/// The account that the answer to GetCallerIdentity names.
+pub(super) fn account(answer: GetCallerIdentityOutput) -> Result<String, CallError> {
+    let is_account = |account: &String| account.len() == 12 && account.bytes().all(|byte| byte.is_ascii_digit());
+    let no_account = || unusable(Operation::GetCallerIdentity, "NoAccount", "the answer names no account");
+    answer.account.filter(is_account).ok_or_else(no_account)
+}
+
+/// What the answer to GetSession says of the session with this id.
+pub(super) fn session(id: &str, answer: GetSessionOutput, athena_now: Timestamp) -> Result<Session, CallError> {
+    const OPERATION: Operation = Operation::GetSession;
+    require_same(OPERATION, id, answer.session_id.as_deref())?;
+    let status = status(OPERATION, answer.status, answer.description.as_deref(), athena_now)?;
+    let no_work_group = || unusable(OPERATION, "NoWorkGroup", "the answer names no work group");
+    Ok(Session {
+        status: SessionStatus { engine: answer.engine_version.as_deref().map(engine), ..status },
+        work_group: one_line(&answer.work_group.ok_or_else(no_work_group)?),
+        dpu_execution_millis: answer.statistics.and_then(|statistics| statistics.dpu_execution_in_millis),
+    })
+}
+
+/// What the answer to GetSessionStatus says of the session with this id.
+pub(super) fn session_status(
+    id: &str,
+    answer: GetSessionStatusOutput,
+    athena_now: Timestamp,
+) -> Result<SessionStatus, CallError> {
+    require_same(Operation::GetSessionStatus, id, answer.session_id.as_deref())?;
+    status(Operation::GetSessionStatus, answer.status, None, athena_now)
+}
+
+/// The engine of the work group in the answer to GetWorkGroup.
+pub(super) fn work_group_engine(answer: GetWorkGroupOutput) -> Result<Engine, CallError> {
+    let configuration = answer.work_group.and_then(|group| group.configuration);
+    let engine = configuration.and_then(|configuration| effective_engine(configuration.engine_version));
+    let no_engine =
+        || own_error(Operation::GetWorkGroup, ErrorClass::Invalid, "NoEngine", "the answer names no engine");
+    engine.ok_or_else(no_engine)
+}
+
+/// The page of ListSessions that was asked for with this token.
+pub(super) fn page(
+    token: Option<&str>,
+    answer: ListSessionsOutput,
+    athena_now: Timestamp,
+) -> Result<Listed, CallError> {
+    const OPERATION: Operation = Operation::ListSessions;
+    if answer.next_token.is_some() && answer.next_token.as_deref() == token {
+        return Err(own_error(OPERATION, ErrorClass::Invalid, "SamePage", "the next page is the same one"));
+    }
+    let sessions = answer.sessions.unwrap_or_default();
+    if sessions.len() > usize::from(PAGE_SESSIONS)
+        || answer.next_token.as_ref().is_some_and(|token| token.len() > TOKEN_BYTES)
+    {
+        return Err(unusable(OPERATION, "UnusablePage", "the page holds more than was asked for"));
+    }
+    let sessions = sessions.into_iter().filter_map(|summary| {
+        // An entry without an id or a state tells nothing.
+        let status = status(OPERATION, summary.status, summary.description.as_deref(), athena_now).ok()?;
+        let id = summary.session_id.filter(|id| is_session_id(id))?;
+        Some((id, SessionStatus { engine: effective_engine(summary.engine_version), ..status }))
+    });
+    Ok(Listed::of(sessions, answer.next_token))
+}
+
+/// The session that StartSession has started.
+pub(super) fn started(answer: StartSessionOutput) -> Result<StartSessionAnswer, CallError> {
+    let no_session = || unusable(Operation::StartSession, "NoSession", "the answer names no session");
+    Ok(StartSessionAnswer {
+        request_id: answer.request_id().map(one_line),
+        state: answer.state.as_ref().map_or(SessionState::Creating, |it| state(it, None)),
+        id: answer.session_id.filter(|id| is_session_id(id)).ok_or_else(no_session)?,
+    })
+}
+
+/// What the answer to TerminateSession says.
+pub(super) fn terminated(answer: &TerminateSessionOutput) -> TerminateSessionAnswer {
+    TerminateSessionAnswer {
+        request_id: answer.request_id().map(one_line),
+        state: answer.state.as_ref().map(|it| state(it, None)),
+    }
+}
+
+fn status(
+    operation: Operation,
+    status: Option<types::SessionStatus>,
+    description: Option<&str>,
+    athena_now: Timestamp,
+) -> Result<SessionStatus, CallError> {
+    let no_state = || unusable(operation, "NoState", "the answer names no state");
+    let status = status.ok_or_else(no_state)?;
+    let word = status.state.as_ref().ok_or_else(no_state)?;
+    let mut read = SessionStatus {
+        state: state(word, None),
+        state_change_reason: status.state_change_reason.map(|reason| one_line(&reason)),
+        started_at: status.start_date_time.and_then(timestamp),
+        idle_since: status.idle_since_date_time.and_then(timestamp),
+        ended_at: status.end_date_time.and_then(timestamp),
+        marker: description.and_then(Marker::parse).map(Box::new),
+        engine: None,
+    };
+    // A time of the end that can't be true is no sign of an end.
+    read.state = state(word, Times::of(&read, athena_now).ended_at);
+    Ok(read)
+}
+
+fn state(state: &types::SessionState, ended_at: Option<Timestamp>) -> SessionState {
+    SessionState::read(state.as_str(), ended_at)
+}
+
+/// The engine that runs. The selected version isn't used: it may be AUTO, which is no engine.
+fn effective_engine(version: Option<types::EngineVersion>) -> Option<Engine> {
+    version.and_then(|version| version.effective_engine_version).as_deref().map(engine)
+}
+
+fn engine(word: &str) -> Engine {
+    Engine::from(one_line(word).as_str())
+}
+
+/// A time of AWS; None where it is out of range.
+pub(super) fn timestamp(time: DateTime) -> Option<Timestamp> {
+    time.to_millis().ok().and_then(|millis| Timestamp::from_millisecond(millis).ok())
+}
+
+/// Whether this can be the id of a session. Ids stand in statuses, events and logs, and are sent back to Athena
+/// unchanged. So an id can't be cut to a length, and one that is too long doesn't count.
+fn is_session_id(id: &str) -> bool {
+    let is_plain = |character: char| !character.is_whitespace() && !is_hidden(character);
+    !id.is_empty() && id.chars().count() <= ID_CHARACTERS && id.chars().all(is_plain)
+}
+
+/// Fails for an answer about another session: it must never count as evidence about this one.
+fn require_same(operation: Operation, asked: &str, answered: Option<&str>) -> Result<(), CallError> {
+    match answered {
+        Some(answered) if answered != asked => {
+            Err(unusable(operation, "WrongSession", "the answer is about another session"))
+        }
+        _ => Ok(()),
+    }
+}

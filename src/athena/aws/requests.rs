@@ -1,0 +1,254 @@
+//! Calls the operations of Athena, and STS's GetCallerIdentity. Each call has a deadline, and is sent once.
+
+use std::error::Error as StdError;
+use std::sync::Arc;
+use std::time::Instant;
+
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::error::CredentialsError;
+use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
+use aws_sdk_athena::client::customize::CustomizableOperation;
+use aws_sdk_athena::config::IdentityCache;
+use aws_sdk_athena::error::{ProvideErrorMetadata, SdkError};
+use jiff::{SignedDuration, Timestamp};
+
+use super::answers::{self, StartSessionAnswer, TerminateSessionAnswer};
+use super::clients::{Aws, Clients};
+use super::errors::{call_error, explain_credentials, own_error};
+use super::interceptors::{CallInterceptor, Unsigned};
+use super::role_credentials::AssumedRole;
+use super::start_session;
+use crate::athena::clock::Clock;
+use crate::athena::engine::Engine;
+use crate::athena::recovery::Recovery;
+use crate::athena::types::{
+    CallError, ErrorClass, Listed, Operation, Session, SessionState, SessionStatus, StartRequest, Way,
+};
+use crate::metrics::Metrics;
+
+const NO_REGION: &str = "no AWS Region is configured: set AWS_REGION";
+
+/// Athena in one Region, called by one identity.
+#[derive(Clone, Debug)]
+pub struct Athena {
+    clients: Clients,
+    /// The role that is assumed for the calls; None for the operator's own identity.
+    role: Option<Arc<AssumedRole>>,
+    own_credentials: Option<SharedCredentialsProvider>,
+    wrong_profile: Option<Arc<str>>,
+    region: Option<String>,
+    /// What is added to the user agent of calls.
+    agent: Option<Arc<str>>,
+    clock: Arc<Clock>,
+    recovery: Arc<Recovery>,
+    metrics: Metrics,
+}
+
+impl Athena {
+    /// Athena by this identity, in this Region. Nothing is called yet.
+    pub fn new(aws: &Aws, way: &Way, metrics: Metrics) -> Self {
+        let region = way.region.as_deref().or(aws.region()).map(str::to_owned);
+        let clients = aws.clients(region.as_deref());
+        Self {
+            role: way.role.clone().map(|role| AssumedRole::new(role, aws, &clients)),
+            clients,
+            own_credentials: aws.config.credentials_provider(),
+            wrong_profile: aws.wrong_profile.clone(),
+            region,
+            agent: None,
+            clock: Arc::default(),
+            recovery: Arc::default(),
+            metrics,
+        }
+    }
+
+    /// This Athena for the calls about one object. Their user agent names the object, and CloudTrail shows the user
+    /// agent.
+    pub fn on_behalf_of(&self, namespace: &str, name: &str) -> Self {
+        let agent = format!("athena-session-operator/{} ({namespace}/{name})", env!("CARGO_PKG_VERSION"));
+        Self { agent: Some(agent.into()), ..self.clone() }
+    }
+
+    /// The Region; None where none is configured.
+    pub fn region(&self) -> Option<&str> {
+        self.region.as_deref()
+    }
+
+    /// How far Athena's clock is ahead of this machine's, by the answers so far.
+    pub fn skew(&self) -> Option<SignedDuration> {
+        self.clock.skew()
+    }
+
+    fn athena_now(&self) -> Timestamp {
+        let wall = Timestamp::now();
+        wall.checked_add(self.skew().unwrap_or_default()).unwrap_or(wall)
+    }
+
+    /// What the answers so far tell about outages of Athena.
+    pub fn recovery(&self) -> &Arc<Recovery> {
+        &self.recovery
+    }
+
+    /// GetCallerIdentity of STS: the account that calls go to.
+    pub async fn get_caller_identity(&self) -> Result<String, CallError> {
+        const OPERATION: Operation = Operation::GetCallerIdentity;
+        if let Err(no_region) = self.require_settings(OPERATION) {
+            // With --require-work-group the operator needs no Region of its own, but it needs credentials. So missing
+            // credentials are told before a missing Region.
+            return Err(self.credentials_missing().await.unwrap_or(no_region));
+        }
+        let send = |credentials| {
+            let request = self.clients.sts.get_caller_identity().customize();
+            let Some(credentials) = credentials else { return request.send() };
+            let config = aws_sdk_sts::config::Builder::default().credentials_provider(credentials);
+            request.config_override(config.identity_cache(IdentityCache::no_cache())).send()
+        };
+        answers::account(self.call(OPERATION, send).await?)
+    }
+
+    /// GetSession.
+    pub async fn get_session(&self, id: &str) -> Result<Session, CallError> {
+        let request = || self.clients.athena.get_session().session_id(id).customize();
+        let answer = self.call(Operation::GetSession, |role| self.prepared(request(), role).send()).await?;
+        answers::session(id, answer, self.athena_now())
+    }
+
+    /// GetSessionStatus.
+    pub async fn get_session_status(&self, id: &str) -> Result<SessionStatus, CallError> {
+        let request = || self.clients.athena.get_session_status().session_id(id).customize();
+        let answer = self.call(Operation::GetSessionStatus, |role| self.prepared(request(), role).send()).await?;
+        answers::session_status(id, answer, self.athena_now())
+    }
+
+    /// GetWorkGroup, of whose answer only the engine is used.
+    pub async fn work_group_engine(&self, work_group: &str) -> Result<Engine, CallError> {
+        let request = || self.clients.athena.get_work_group().work_group(work_group).customize();
+        let answer = self.call(Operation::GetWorkGroup, |role| self.prepared(request(), role).send()).await?;
+        answers::work_group_engine(answer)
+    }
+
+    /// ListSessions: one page, of the sessions in one state or without a filter.
+    pub async fn list_sessions(
+        &self,
+        work_group: &str,
+        filter: Option<&SessionState>,
+        token: Option<&str>,
+    ) -> Result<Listed, CallError> {
+        let request = || {
+            let request = self.clients.athena.list_sessions().work_group(work_group);
+            let request = request.set_state_filter(filter.map(|state| state.as_str().into()));
+            request.max_results(answers::PAGE_SESSIONS.into()).set_next_token(token.map(str::to_owned)).customize()
+        };
+        let answer = self.call(Operation::ListSessions, |role| self.prepared(request(), role).send()).await?;
+        answers::page(token, answer, self.athena_now())
+    }
+
+    /// StartSession. The call is safe to repeat with the same request, as long as Athena remembers the token.
+    /// After [`ErrorClass::Unavailable`] a session may have been started.
+    pub async fn start_session(&self, request: &StartRequest) -> Result<StartSessionAnswer, CallError> {
+        let request = start_session::build(&self.clients.athena, request)?.customize();
+        answers::started(self.call(Operation::StartSession, |role| self.prepared(request, role).send()).await?)
+    }
+
+    /// TerminateSession. The call is safe to repeat: for a session that has ended or is TERMINATING it does nothing.
+    /// After [`ErrorClass::Unavailable`] the session may have been ended.
+    pub async fn terminate_session(&self, id: &str) -> Result<TerminateSessionAnswer, CallError> {
+        let request = || self.clients.athena.terminate_session().session_id(id).customize();
+        let answer = self.call(Operation::TerminateSession, |role| self.prepared(request(), role).send()).await?;
+        Ok(answers::terminated(&answer))
+    }
+
+    /// Succeeds if Athena answers at all, to a request without a signature. Athena refuses such a request before
+    /// it looks at the content. So the request needs no right, counts against no quota, and doesn't show in CloudTrail.
+    pub async fn reach(&self) -> Result<(), CallError> {
+        // Any operation would do, since Athena refuses each request without a signature.
+        const OPERATION: Operation = Operation::GetSessionStatus;
+        self.require_settings(OPERATION)?;
+        let request = self.clients.athena.get_session_status().session_id("none").customize().interceptor(Unsigned);
+        match Box::pin(request.send()).await {
+            Ok(_) => Ok(()),
+            Err(error) if error.code().is_some() => Ok(()),
+            Err(error) => Err(call_error(OPERATION, &error, self.clients.athena_at.url())),
+        }
+    }
+
+    /// Makes a call with the credentials of the role (None: with the operator's own, which the clients have). Counts
+    /// the call, and says what its failure means.
+    async fn call<T, E, C>(
+        &self,
+        operation: Operation,
+        send: impl FnOnce(Option<Credentials>) -> C,
+    ) -> Result<T, CallError>
+    where
+        E: StdError + ProvideErrorMetadata + 'static,
+        C: Future<Output = Result<T, SdkError<E>>>,
+    {
+        let role = self.role_credentials(operation).await?;
+        let began = Instant::now();
+        // The SDK's futures are large. On the heap one takes memory only while its call is under way.
+        let answer = Box::pin(send(role)).await;
+        let is_sts = operation == Operation::GetCallerIdentity;
+        let endpoint = if is_sts { &self.clients.sts_at } else { &self.clients.athena_at };
+        let answer = answer.map_err(|error| call_error(operation, &error, endpoint.url()));
+        self.count(operation, answer.as_ref().err(), began);
+        if let (Some(role), Err(error)) = (&self.role, &answer) {
+            role.refused(error);
+        }
+        answer
+    }
+
+    async fn role_credentials(&self, operation: Operation) -> Result<Option<Credentials>, CallError> {
+        self.require_settings(operation)?;
+        let Some(role) = &self.role else { return Ok(None) };
+        let began = Instant::now();
+        let credentials = role.credentials(operation).await;
+        if let Err(error) = &credentials {
+            self.count(operation, Some(error), began);
+        }
+        credentials.map(Some)
+    }
+
+    /// Adds to a request of Athena the credentials of the role, the object that the call is made for, and the reader of
+    /// Athena's clock.
+    fn prepared<T, E, B>(
+        &self,
+        mut request: CustomizableOperation<T, E, B>,
+        role: Option<Credentials>,
+    ) -> CustomizableOperation<T, E, B> {
+        if let Some(credentials) = role {
+            let config = aws_sdk_athena::config::Builder::default().credentials_provider(credentials);
+            // Otherwise the SDK makes a cache for each call.
+            request = request.config_override(config.identity_cache(IdentityCache::no_cache()));
+        }
+        request.interceptor(CallInterceptor::new(self.agent.clone(), Arc::clone(&self.clock)))
+    }
+
+    fn count(&self, operation: Operation, error: Option<&CallError>, began: Instant) {
+        self.metrics.called(operation, error, began.elapsed());
+        // STS answers GetCallerIdentity, which tells nothing about an outage of Athena.
+        if operation != Operation::GetCallerIdentity {
+            self.recovery.observe(operation, error, Instant::now());
+        }
+    }
+
+    fn require_settings(&self, operation: Operation) -> Result<(), CallError> {
+        let missing = |code, message: &str| Err(own_error(operation, ErrorClass::NotConfigured, code, message));
+        match (&self.wrong_profile, &self.region) {
+            (Some(wrong), _) => missing("NoProfile", wrong),
+            (None, None) => missing("NoRegion", NO_REGION),
+            (None, Some(_)) => Ok(()),
+        }
+    }
+
+    /// What is wrong with the operator's own credentials, as far as that shows without a call to AWS.
+    async fn credentials_missing(&self) -> Option<CallError> {
+        if self.wrong_profile.is_some() {
+            return None;
+        }
+        let error = match &self.own_credentials {
+            Some(provider) => provider.provide_credentials().await.err()?,
+            None => CredentialsError::not_loaded_no_source(),
+        };
+        Some(explain_credentials(&error).of(Operation::GetCallerIdentity))
+    }
+}

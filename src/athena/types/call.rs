@@ -1,0 +1,131 @@
+//! The calls to AWS: which operations there are, and what a failure means.
+
+use std::fmt;
+
+use crate::athena::denial::Denial;
+
+/// The operations that the operator calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Operation {
+    /// Reads a session, with its work group and statistics.
+    GetSession,
+    /// Reads a session's status.
+    GetSessionStatus,
+    /// Reads a work group's engine.
+    GetWorkGroup,
+    /// Reads a work group's sessions.
+    ListSessions,
+    /// Starts a session.
+    StartSession,
+    /// Ends a session. The call is safe to repeat: for a session that has ended or is TERMINATING it succeeds and does
+    /// nothing.
+    TerminateSession,
+    /// Tells the account that calls go to. This is an operation of STS; the others are Athena's.
+    GetCallerIdentity,
+}
+
+impl Operation {
+    /// The operation's name in the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::GetSession => "GetSession",
+            Self::GetSessionStatus => "GetSessionStatus",
+            Self::GetWorkGroup => "GetWorkGroup",
+            Self::ListSessions => "ListSessions",
+            Self::StartSession => "StartSession",
+            Self::TerminateSession => "TerminateSession",
+            Self::GetCallerIdentity => "GetCallerIdentity",
+        }
+    }
+
+    /// The action that IAM must allow.
+    pub fn iam_action(self) -> String {
+        let service = if self == Self::GetCallerIdentity { "sts" } else { "athena" };
+        format!("{service}:{self}")
+    }
+}
+
+impl fmt::Display for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What a failed call means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ErrorClass {
+    /// InvalidRequestException or ResourceNotFoundException: the session may not exist, the request may be wrong, or
+    /// another resource may be missing. So this class alone doesn't prove that a session doesn't exist.
+    NotFoundOrInvalid,
+    /// Too many calls. The call had no effect.
+    Throttled,
+    /// The identity lacks a right, or its credentials aren't valid. The call had no effect.
+    Denied,
+    /// AWS refused the call for another reason. The call had no effect.
+    Invalid,
+    /// No Region or no credentials to call with. Nothing was sent.
+    NotConfigured,
+    /// Athena has no room for another session now. Nothing was started.
+    NoCapacity,
+    /// The client request token has been used for a session already.
+    AlreadyStarted,
+    /// No answer, or an error on the side of AWS. The call may have had its effect.
+    Unavailable,
+}
+
+impl ErrorClass {
+    /// Every class, for tests that go through all of them.
+    pub const ALL: [Self; 8] = [
+        Self::NotFoundOrInvalid,
+        Self::Throttled,
+        Self::Denied,
+        Self::Invalid,
+        Self::NotConfigured,
+        Self::NoCapacity,
+        Self::AlreadyStarted,
+        Self::Unavailable,
+    ];
+
+    /// Whether Athena couldn't be asked, or gave no usable answer. An outage says nothing about a single session.
+    pub fn is_outage(self) -> bool {
+        matches!(self, Self::Unavailable | Self::NotConfigured)
+    }
+}
+
+/// A call that failed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{operation}: {code}: {message}")]
+pub struct CallError {
+    /// The operation that was called.
+    pub operation: Operation,
+    /// What the failure means.
+    pub class: ErrorClass,
+    /// AWS' code of the error; a word of the operator's own where AWS sent none.
+    pub code: String,
+    /// The error's message, on one line and of bounded length.
+    pub message: String,
+    /// AWS' id of the request, which the support of AWS asks for.
+    pub request_id: Option<String>,
+}
+
+impl CallError {
+    /// Why AWS denied the call; None where the call failed for another reason.
+    pub fn denial(&self) -> Option<Denial<'_>> {
+        if self.class == ErrorClass::Denied { Some(Denial::read(&self.code, &self.message)) } else { None }
+    }
+
+    /// Whether both errors tell a person the same. The messages of invalid requests are compared, since only the
+    /// message says what is wrong. Denials are compared by the right and the resource. Other messages aren't compared:
+    /// they may hold a time.
+    pub fn says_the_same(&self, other: &Self) -> bool {
+        let by_message = matches!(self.class, ErrorClass::NotFoundOrInvalid | ErrorClass::Invalid);
+        (self.operation, self.class, &self.code) == (other.operation, other.class, &other.code)
+            && if by_message { self.message == other.message } else { self.denial() == other.denial() }
+    }
+
+    /// Whether AWS itself gave no answer: nothing came back, or something that AWS wouldn't send.
+    pub fn is_unanswered(&self) -> bool {
+        let own = ["NoAnswer", "NoCredentials", "Timeout", "UnusableAnswer", "AnswerTooLarge"];
+        self.class == ErrorClass::Unavailable && own.contains(&self.code.as_str())
+    }
+}

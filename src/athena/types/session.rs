@@ -1,0 +1,248 @@
+//! A session of Athena: what StartSession is asked for, and what the answers of Athena say.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Instant;
+
+use jiff::Timestamp;
+
+use crate::api::start::{EngineConfiguration, MonitoringConfiguration};
+use crate::athena::engine::Engine;
+use crate::athena::marker::Marker;
+use crate::text::{cut, visible};
+
+/// The most that is kept of Athena's word for a state that isn't known.
+const WORD_BYTES: usize = 100;
+
+/// A session's state.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum SessionState {
+    /// Being started, acquiring resources.
+    Creating,
+    /// Started.
+    Created,
+    /// Accepts a calculation.
+    Idle,
+    /// Runs a calculation.
+    Busy,
+    /// Shutting down.
+    Terminating,
+    /// No longer running.
+    Terminated,
+    /// No healthy coordinators; billed all the same.
+    Degraded,
+    /// No longer running, due to a failure.
+    Failed,
+    /// An end that this operator doesn't know the word for: Athena says when the session ended. Holds Athena's word.
+    Ended(String),
+    /// A state that this operator doesn't know. It counts as not ended. Holds Athena's word.
+    Unknown(String),
+}
+
+impl SessionState {
+    /// The eight states that Athena documents.
+    pub const KNOWN: [Self; 8] = [
+        Self::Creating,
+        Self::Created,
+        Self::Idle,
+        Self::Busy,
+        Self::Terminating,
+        Self::Terminated,
+        Self::Degraded,
+        Self::Failed,
+    ];
+
+    /// The state filters of ListSessions that together show each session: each known state once, and no filter once.
+    /// Without a filter Athena shows active sessions, also those in a state that this operator doesn't know.
+    pub const FILTERS: [Option<Self>; 9] = [
+        Some(Self::Creating),
+        Some(Self::Created),
+        Some(Self::Idle),
+        Some(Self::Busy),
+        Some(Self::Degraded),
+        Some(Self::Terminating),
+        Some(Self::Terminated),
+        Some(Self::Failed),
+        None,
+    ];
+
+    /// Whether the session has ended. A session that has ended never runs again.
+    pub fn is_ended(&self) -> bool {
+        matches!(self, Self::Terminated | Self::Failed | Self::Ended(_))
+    }
+
+    /// Reads the state from Athena's word for it.
+    ///
+    /// A session in a state that this operator doesn't know has ended if Athena tells when it ended: Athena calls an
+    /// ended session of Spark 3.5 STOPPED in some positions. In a known state the time of the end doesn't count. A word
+    /// that isn't written as Athena writes states (with white space around it, say) is an unknown state, and never an
+    /// end.
+    pub fn read(word: &str, ended_at: Option<Timestamp>) -> Self {
+        let is_of_state = |byte: u8| byte.is_ascii_uppercase() || byte == b'_';
+        if word.is_empty() || !word.bytes().all(is_of_state) {
+            // The quotes show people what is wrong with the word.
+            return Self::Unknown(cut(&format!("\"{}\"", visible(word)), WORD_BYTES));
+        }
+        match Self::from(word) {
+            Self::Unknown(word) if ended_at.is_some() => Self::Ended(cut(&word, WORD_BYTES)),
+            Self::Unknown(word) => Self::Unknown(cut(&word, WORD_BYTES)),
+            state => state,
+        }
+    }
+
+    /// The word under which sessions in this state are counted. All unknown states are counted under one word.
+    /// Otherwise the labels of a metric would have no bound, since Athena might use another unknown word for each
+    /// session.
+    pub fn counted_as(&self) -> &str {
+        match self {
+            Self::Ended(_) | Self::Unknown(_) => "UNKNOWN",
+            state => state.as_str(),
+        }
+    }
+
+    /// Athena's word.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Creating => "CREATING",
+            Self::Created => "CREATED",
+            Self::Idle => "IDLE",
+            Self::Busy => "BUSY",
+            Self::Terminating => "TERMINATING",
+            Self::Terminated => "TERMINATED",
+            Self::Degraded => "DEGRADED",
+            Self::Failed => "FAILED",
+            Self::Ended(word) | Self::Unknown(word) => word,
+        }
+    }
+}
+
+impl From<&str> for SessionState {
+    fn from(word: &str) -> Self {
+        let known = Self::KNOWN.into_iter().find(|state| state.as_str() == word);
+        known.unwrap_or_else(|| Self::Unknown(word.to_owned()))
+    }
+}
+
+impl fmt::Display for SessionState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Which kind of answer showed the state of a session. The kind decides whether an end that the answer shows is final.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Source {
+    /// ListSessions or TerminateSession. An end that these answers show isn't final: a later GetSession or
+    /// GetSessionStatus may contradict it.
+    List,
+    /// GetSession or GetSessionStatus for this session. An end that these answers show is final.
+    Call,
+}
+
+/// Athena's `SessionStatus`, which GetSessionStatus, GetSession and ListSessions have in common.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionStatus {
+    /// The state.
+    pub state: SessionState,
+    /// Athena's reason for the last change of the state.
+    pub state_change_reason: Option<String>,
+    /// When the session was started.
+    pub started_at: Option<Timestamp>,
+    /// Since when the session is idle; None while it isn't idle.
+    pub idle_since: Option<Timestamp>,
+    /// When the session ended.
+    pub ended_at: Option<Timestamp>,
+    /// The marker in the session's description, from ListSessions or GetSession. GetSessionStatus doesn't show
+    /// descriptions.
+    pub marker: Option<Box<Marker>>,
+    /// The session's engine, from ListSessions or GetSession. GetSessionStatus doesn't show engines.
+    pub engine: Option<Engine>,
+}
+
+impl SessionStatus {
+    /// Adds the marker and the engine of an earlier answer, where this answer doesn't show them. Both never change.
+    pub fn after(self, before: Option<&Self>) -> Self {
+        let marker = self.marker.or_else(|| before?.marker.clone());
+        let engine = self.engine.or_else(|| before?.engine.clone());
+        Self { marker, engine, ..self }
+    }
+}
+
+/// The input of StartSession.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct StartRequest {
+    /// The work group.
+    pub work_group: String,
+    /// The client request token. Athena starts one session for one token, however often the call is repeated.
+    pub token: String,
+    /// The description. It ends with the marker of the object.
+    pub description: String,
+    /// The resources, and the settings of Spark.
+    pub engine: EngineConfiguration,
+    /// The version of the notebook that the settings name.
+    pub notebook_version: Option<String>,
+    /// The role that the session's code runs as.
+    pub execution_role: Option<String>,
+    /// Where logs go.
+    pub monitoring: Option<MonitoringConfiguration>,
+    /// The session's tags, by key.
+    pub tags: BTreeMap<String, String>,
+    /// Whether the session gets the work group's tags as well.
+    pub copy_work_group_tags: Option<bool>,
+    /// After how long without a calculation Athena ends the session, 1 to 480 minutes.
+    pub idle_timeout_minutes: Option<i32>,
+}
+
+/// What GetSession says of a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Session {
+    /// The status.
+    pub status: SessionStatus,
+    /// The session's work group.
+    pub work_group: String,
+    /// How long the session's DPUs have run: `Statistics.DpuExecutionInMillis`.
+    pub dpu_execution_millis: Option<i64>,
+}
+
+/// A page of ListSessions.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listed {
+    /// The id and the status of each session on the page, in Athena's order.
+    pub sessions: Vec<(String, SessionStatus)>,
+    /// The token that asks for the next page; None on the last page.
+    pub next_token: Option<String>,
+}
+
+impl Listed {
+    /// A page of these sessions. A session may stand on it more than once. Then an entry that shows the session as not
+    /// ended repositions one that shows an end: a page that contradicts itself must not count as an end.
+    pub fn of(sessions: impl IntoIterator<Item = (String, SessionStatus)>, next_token: Option<String>) -> Self {
+        let mut kept: Vec<(String, SessionStatus)> = Vec::new();
+        for (id, status) in sessions {
+            match kept.iter_mut().find(|(known, _)| *known == id) {
+                Some(_) if status.state.is_ended() => {}
+                Some((_, before)) => *before = status,
+                None => kept.push((id, status)),
+            }
+        }
+        Self { sessions: kept, next_token }
+    }
+}
+
+/// What the poller of a session's work group knows of the session.
+#[derive(Clone, Copy, Debug)]
+pub enum Polled<'a> {
+    /// Athena has shown the session.
+    Seen {
+        /// The session's status in the last answer.
+        status: &'a SessionStatus,
+        /// When the request for that answer was sent.
+        at: Instant,
+        /// The kind of that answer.
+        source: Source,
+    },
+    /// The poller can't tell. The object makes a call of its own.
+    AskYourself,
+    /// Athena hasn't been asked yet.
+    NotYet,
+}
