@@ -22,7 +22,7 @@ use tracing::{info, warn};
 
 use crate::api::session::{AthenaSession, Workload, WorkloadKind};
 use crate::api::work_group::AthenaWorkGroup;
-use crate::api::workload::Light;
+use crate::api::workload::{WorkloadObject, WorkloadState};
 use crate::athena::aws::Aws;
 use crate::athena::identity::Identities;
 use crate::athena::informer::{Informer, News};
@@ -36,7 +36,6 @@ use crate::metrics::Metrics;
 use crate::session::act::Shell;
 use crate::session::controller::Shells;
 use crate::session::turns::Turns;
-use crate::session::workload::State;
 use crate::work_group::controller::Keeper;
 use crate::work_group::registry::{Group, Key, Labelled, Registry, Session, Sessions, Watch};
 use crate::write_check::WriteCheck;
@@ -392,7 +391,7 @@ async fn watch_workloads<K>(
 ) where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + 'static,
 {
-    let api: Api<Light<K>> = match &namespace {
+    let api: Api<WorkloadObject<K>> = match &namespace {
         None => Api::all(cluster.client.clone()),
         Some(name) => Api::namespaced(cluster.client.clone(), name),
     };
@@ -409,7 +408,7 @@ async fn watch_workloads<K>(
             // What is wrong with the watch has been told.
             Ok(watcher::Event::Init) | Err(_) => continue,
         };
-        let state = if is_there { workload.state(kind) } else { State::Absent };
+        let state = if is_there { workload.state(kind) } else { WorkloadState::Absent };
         let place = workload.namespace().unwrap_or_default();
         registry.workload_shown(&place, Workload { kind, name: workload.name_any() }, state);
     }

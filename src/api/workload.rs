@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 use std::marker::PhantomData;
 
+use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use kube::Resource;
 use kube::core::NamespaceResourceScope;
@@ -11,11 +12,53 @@ use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
 
 use super::session::{WorkloadKind, WorkloadOutcome};
-use crate::session::workload::State;
+
+/// What the API server says of a Job or a Pod that `spec.endWith` names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WorkloadState {
+    /// There is no workload of this name.
+    Absent,
+    /// The workload is there, and hasn't finished.
+    Unfinished {
+        /// Its UID.
+        uid: String,
+    },
+    /// The workload is there, but may not run: a Job with `spec.suspend`, a Pod with scheduling gates.
+    Suspended {
+        /// Its UID.
+        uid: String,
+    },
+    /// The workload has finished.
+    Finished {
+        /// Its UID.
+        uid: String,
+        /// How.
+        outcome: WorkloadOutcome,
+        /// When, where it says so.
+        at: Option<Timestamp>,
+    },
+}
+
+impl WorkloadState {
+    /// The UID of the workload, where there is one.
+    #[must_use]
+    pub fn uid(&self) -> Option<&str> {
+        match self {
+            Self::Absent => None,
+            Self::Unfinished { uid } | Self::Suspended { uid } | Self::Finished { uid, .. } => Some(uid),
+        }
+    }
+
+    /// Whether the workload needs no session: it has finished, or isn't there.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        matches!(self, Self::Absent | Self::Finished { .. })
+    }
+}
 
 /// A Job or a Pod without all that nothing depends on.
 #[derive(Clone, Debug)]
-pub struct Light<K> {
+pub struct WorkloadObject<K> {
     metadata: ObjectMeta,
     is_suspended: bool,
     status: Status,
@@ -65,7 +108,7 @@ struct Raw {
     status: Option<Status>,
 }
 
-impl<'de, K> Deserialize<'de> for Light<K> {
+impl<'de, K> Deserialize<'de> for WorkloadObject<K> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let Raw { metadata, spec, status } = Raw::deserialize(deserializer)?;
         let Metadata { name, namespace, uid, resource_version } = metadata;
@@ -76,7 +119,7 @@ impl<'de, K> Deserialize<'de> for Light<K> {
     }
 }
 
-impl<K: Resource<DynamicType = (), Scope = NamespaceResourceScope>> Resource for Light<K> {
+impl<K: Resource<DynamicType = (), Scope = NamespaceResourceScope>> Resource for WorkloadObject<K> {
     type DynamicType = ();
     type Scope = NamespaceResourceScope;
 
@@ -105,19 +148,19 @@ impl<K: Resource<DynamicType = (), Scope = NamespaceResourceScope>> Resource for
     }
 }
 
-impl<K> Light<K> {
+impl<K> WorkloadObject<K> {
     /// How it stands.
     #[must_use]
-    pub fn state(&self, kind: WorkloadKind) -> State {
+    pub fn state(&self, kind: WorkloadKind) -> WorkloadState {
         let uid = self.metadata.uid.clone().unwrap_or_default();
         let finished = match kind {
             WorkloadKind::Job => self.job_outcome(),
             WorkloadKind::Pod => self.pod_outcome().map(|outcome| (outcome, None)),
         };
         match finished {
-            Some((outcome, at)) => State::Finished { uid, outcome, at: at.map(|at| at.0) },
-            None if self.is_suspended => State::Suspended { uid },
-            None => State::Unfinished { uid },
+            Some((outcome, at)) => WorkloadState::Finished { uid, outcome, at: at.map(|at| at.0) },
+            None if self.is_suspended => WorkloadState::Suspended { uid },
+            None => WorkloadState::Unfinished { uid },
         }
     }
 
@@ -151,16 +194,17 @@ mod tests {
 
     #[test]
     fn a_suspended_job_and_a_gated_pod_are_held_back() {
-        let (held, at_work) = (State::Suspended { uid: "one".to_owned() }, State::Unfinished { uid: "one".to_owned() });
+        let (held, at_work) =
+            (WorkloadState::Suspended { uid: "one".to_owned() }, WorkloadState::Unfinished { uid: "one".to_owned() });
         let jobs = [(json!({"suspend": true}), &held), (json!({"suspend": false}), &at_work), (json!({}), &at_work)];
         let of = |spec: &Value| json!({"metadata": {"uid": "one"}, "spec": spec});
         for (spec, state) in jobs {
-            let job: Light<Job> = serde_json::from_value(of(&spec)).expect("it is legible");
+            let job: WorkloadObject<Job> = serde_json::from_value(of(&spec)).expect("it is legible");
             assert_eq!(job.state(WorkloadKind::Job), *state, "{spec}");
         }
         let gate = json!({"schedulingGates": [{"name": "kueue.x-k8s.io/admission"}]});
         for (spec, state) in [(gate, &held), (json!({"schedulingGates": []}), &at_work)] {
-            let pod: Light<Pod> = serde_json::from_value(of(&spec)).expect("it is legible");
+            let pod: WorkloadObject<Pod> = serde_json::from_value(of(&spec)).expect("it is legible");
             assert_eq!(pod.state(WorkloadKind::Pod), *state, "{spec}");
         }
     }

@@ -10,7 +10,7 @@ use super::trim::{Keep, Trim};
 use super::{About, Asked, with_limit};
 use crate::api::session::WorkloadKind;
 use crate::api::slim::Packed;
-use crate::api::workload::Light;
+use crate::api::workload::WorkloadObject;
 use crate::api::{FINALIZER, PAUSED, START_RESTORED};
 
 fn trimmed(rule: &'static Keep, text: &str, piece: usize) -> String {
@@ -190,7 +190,7 @@ fn a_job_and_a_pod_are_read_as_without_trimming() {
     });
     let kept = trimmed(rules("jobs", false).unwrap().object, &job.to_string(), 11);
     let states = [job.to_string(), kept].map(|text| {
-        let job: Light<Job> = serde_json::from_str(&text).unwrap();
+        let job: WorkloadObject<Job> = serde_json::from_str(&text).unwrap();
         format!("{:?}", job.state(WorkloadKind::Job))
     });
     assert_eq!(states[0], states[1]);

@@ -17,10 +17,10 @@ use super::decide::Step;
 use super::notice::Notice;
 use super::observed::Observed;
 use super::publish::{Found, Request};
-use super::workload::State;
 use crate::api::session::{AthenaSession, Workload, WorkloadKind};
 use crate::api::slim::Slim;
-use crate::api::workload::Light;
+use crate::api::workload::WorkloadObject;
+use crate::api::workload::WorkloadState;
 use crate::api::{EXCLUDED_FROM_BACKUP, PUBLISHED_FOR};
 use crate::events::REPORTER;
 use crate::kubernetes::within;
@@ -114,21 +114,21 @@ impl Shell {
         observed.workloads.failed(refusal, now(), &self.timing, fastrand::f64());
     }
 
-    async fn read_workload(&self, object: &AthenaSession, workload: &Workload) -> Result<State, Problem> {
+    async fn read_workload(&self, object: &AthenaSession, workload: &Workload) -> Result<WorkloadState, Problem> {
         let namespace = object.namespace().unwrap_or_default();
         let (client, name) = (self.client.clone(), workload.name.as_str());
         let read = match workload.kind {
             WorkloadKind::Job => {
-                let api: Api<Light<Job>> = Api::namespaced(client, &namespace);
+                let api: Api<WorkloadObject<Job>> = Api::namespaced(client, &namespace);
                 self.ask(api.get(name)).await.map(|read| read.state(WorkloadKind::Job))
             }
             WorkloadKind::Pod => {
-                let api: Api<Light<Pod>> = Api::namespaced(client, &namespace);
+                let api: Api<WorkloadObject<Pod>> = Api::namespaced(client, &namespace);
                 self.ask(api.get(name)).await.map(|read| read.state(WorkloadKind::Pod))
             }
         };
         match read {
-            Err(Problem::Gone) => Ok(State::Absent),
+            Err(Problem::Gone) => Ok(WorkloadState::Absent),
             read => read,
         }
     }

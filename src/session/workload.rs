@@ -17,6 +17,7 @@ use super::setback::Setback;
 use super::view::{Evidence, View};
 use super::without_session;
 use crate::api::session::{StartOutcome, TerminationReason, Workload, WorkloadKind, WorkloadOutcome, WorkloadRecord};
+use crate::api::workload::WorkloadState;
 use crate::athena::types::SessionState;
 use crate::compact::StaticDefault;
 use crate::status::condition;
@@ -33,54 +34,14 @@ pub struct Workloads {
     setback: Option<Setback>,
 }
 
-/// How a workload stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum State {
-    /// It isn't there.
-    Absent,
-    /// It is, and hasn't finished.
-    Unfinished {
-        /// Its UID.
-        uid: String,
-    },
-    /// It is there, but may not run: a Job with `spec.suspend`, a Pod with scheduling gates.
-    Suspended {
-        /// Its UID.
-        uid: String,
-    },
-    /// It has finished.
-    Finished {
-        /// Its UID.
-        uid: String,
-        /// How.
-        outcome: WorkloadOutcome,
-        /// When, where it says so.
-        at: Option<Timestamp>,
-    },
-}
-
 #[derive(Clone, Debug)]
 struct Reading {
-    state: State,
+    state: WorkloadState,
     at: Instant,
     /// Since when it isn't at work.
     since: Now,
     /// The last UID that was seen under its name.
     uid: Option<String>,
-}
-
-impl State {
-    fn uid(&self) -> Option<&str> {
-        match self {
-            Self::Absent => None,
-            Self::Unfinished { uid } | Self::Suspended { uid } | Self::Finished { uid, .. } => Some(uid),
-        }
-    }
-
-    /// Whether it needs no session: it has finished, or isn't there.
-    fn is_over(&self) -> bool {
-        matches!(self, Self::Absent | Self::Finished { .. })
-    }
 }
 
 impl StaticDefault for Workloads {
@@ -94,11 +55,11 @@ impl Workloads {
     }
 
     /// The API server said so of one, when asked at `sent`.
-    pub fn read(&mut self, workload: &Workload, state: State, sent: Instant, now: Now) {
+    pub fn read(&mut self, workload: &Workload, state: WorkloadState, sent: Instant, now: Now) {
         let before = self.readings.remove(workload);
         let uid = state.uid().map(str::to_owned).or(before.as_ref().and_then(|before| before.uid.clone()));
         let goes_on = |before: &Reading| {
-            let is_same = state == State::Absent || before.state.uid() == state.uid();
+            let is_same = state == WorkloadState::Absent || before.state.uid() == state.uid();
             is_same && state.is_over() && before.state.is_over()
         };
         let since = before.filter(goes_on).map_or(now, |before| before.since);
@@ -169,9 +130,9 @@ fn due_at(view: &View<'_>) -> Option<Instant> {
     let since = view.object.spec.end_with.iter().map(|workload| {
         let reading = view.observed.workloads.readings.get(workload)?;
         let has_finished = match reading.state {
-            State::Absent => was_seen(view, workload),
-            State::Unfinished { .. } | State::Suspended { .. } => false,
-            State::Finished { .. } => true,
+            WorkloadState::Absent => was_seen(view, workload),
+            WorkloadState::Unfinished { .. } | WorkloadState::Suspended { .. } => false,
+            WorkloadState::Finished { .. } => true,
         };
         has_finished.then_some(reading.since.tick)
     });
@@ -200,9 +161,9 @@ fn may_follow(view: &View<'_>) -> bool {
 /// Whether the workload is unfinished, or may still be created, as far as is known.
 fn may_be_at_work(view: &View<'_>, workload: &Workload) -> bool {
     match state(view, workload) {
-        Some(State::Finished { .. }) => false,
-        Some(State::Absent) => !was_seen(view, workload),
-        Some(State::Unfinished { .. } | State::Suspended { .. }) => true,
+        Some(WorkloadState::Finished { .. }) => false,
+        Some(WorkloadState::Absent) => !was_seen(view, workload),
+        Some(WorkloadState::Unfinished { .. } | WorkloadState::Suspended { .. }) => true,
         None => recorded(view, workload).is_none_or(|record| record.outcome.is_none()),
     }
 }
@@ -219,7 +180,7 @@ pub(super) fn at_work(view: &View<'_>) -> Vec<String> {
     }
     let namespace = view.object.namespace().unwrap_or_default();
     let workloads = view.object.spec.end_with.iter();
-    let at_work = workloads.filter(|workload| matches!(state(view, workload), Some(State::Unfinished { .. })));
+    let at_work = workloads.filter(|workload| matches!(state(view, workload), Some(WorkloadState::Unfinished { .. })));
     at_work.map(|workload| format!("{} {namespace}/{}", workload.kind.as_str(), workload.name)).collect()
 }
 
@@ -314,9 +275,9 @@ fn record(view: &View<'_>, workload: &Workload) -> Option<WorkloadRecord> {
     let uid = reading.uid.as_deref().or(recorded.map(|it| it.uid.as_str()))?;
     let recorded = recorded.filter(|it| it.uid == uid && it.outcome.is_some());
     let (outcome, at) = match &reading.state {
-        State::Unfinished { .. } | State::Suspended { .. } => (None, None),
-        State::Finished { outcome, at, .. } => (Some(*outcome), *at),
-        State::Absent => (recorded.map_or(Some(WorkloadOutcome::Gone), |it| it.outcome), None),
+        WorkloadState::Unfinished { .. } | WorkloadState::Suspended { .. } => (None, None),
+        WorkloadState::Finished { outcome, at, .. } => (Some(*outcome), *at),
+        WorkloadState::Absent => (recorded.map_or(Some(WorkloadOutcome::Gone), |it| it.outcome), None),
     };
     let found_at = || condition::time(at.unwrap_or(reading.since.wall));
     let finished_at = outcome.map(|_| recorded.and_then(|it| it.finished_at.clone()).unwrap_or_else(found_at));
@@ -349,16 +310,16 @@ pub(super) fn hold(view: &View<'_>) -> Option<Finding> {
     let delay = view.timing.end_with.filter(|_| !workloads.is_empty())?;
     let states = workloads.iter().map(|workload| Some((workload, state(view, workload)?)));
     let states = states.collect::<Option<Vec<_>>>()?;
-    let is_wanted = |(workload, state): &(&Workload, &State)| match state {
-        State::Unfinished { .. } => true,
-        State::Absent => !was_seen(view, workload),
-        State::Suspended { .. } | State::Finished { .. } => false,
+    let is_wanted = |(workload, state): &(&Workload, &WorkloadState)| match state {
+        WorkloadState::Unfinished { .. } => true,
+        WorkloadState::Absent => !was_seen(view, workload),
+        WorkloadState::Suspended { .. } | WorkloadState::Finished { .. } => false,
     };
     if states.iter().any(is_wanted) {
         return None;
     }
     let namespace = view.object.namespace().unwrap_or_default();
-    let is_suspended = |(_, state): &&(&Workload, &State)| matches!(state, State::Suspended { .. });
+    let is_suspended = |(_, state): &&(&Workload, &WorkloadState)| matches!(state, WorkloadState::Suspended { .. });
     let suspended = states.iter().filter(is_suspended).map(|(workload, _)| match workload.kind {
         WorkloadKind::Job => format!("Job {namespace}/{} is suspended (spec.suspend)", workload.name),
         WorkloadKind::Pod => format!("Pod {namespace}/{} has scheduling gates (spec.schedulingGates)", workload.name),
@@ -376,7 +337,7 @@ pub(super) fn hold(view: &View<'_>) -> Option<Finding> {
     Some(Finding { reason: Reason::WaitingForWorkload, message })
 }
 
-fn state<'a>(view: &'a View<'_>, workload: &Workload) -> Option<&'a State> {
+fn state<'a>(view: &'a View<'_>, workload: &Workload) -> Option<&'a WorkloadState> {
     view.observed.workloads.readings.get(workload).map(|reading| &reading.state)
 }
 
@@ -426,7 +387,7 @@ fn names(view: &View<'_>) -> String {
     let awaited = |workload: &Workload| {
         let is_seen = to_record(view).iter().any(|it| it.kind == workload.kind && it.name == workload.name);
         let note = match state(view, workload) {
-            Some(State::Suspended { .. }) => " (suspended)",
+            Some(WorkloadState::Suspended { .. }) => " (suspended)",
             _ if is_seen => "",
             _ => " (not there yet)",
         };

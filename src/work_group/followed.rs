@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::registry::Key;
 use crate::api::session::{Workload, WorkloadKind};
-use crate::session::workload::State;
+use crate::api::workload::WorkloadState;
 
 /// Those that follow a workload.
 #[derive(Default)]
@@ -24,7 +24,7 @@ struct Index {
 struct Followers {
     keys: Vec<Key>,
     /// What the watch last showed: not each change of a Job is news.
-    last: Option<State>,
+    last: Option<WorkloadState>,
     news: Option<Instant>,
 }
 
@@ -56,7 +56,7 @@ impl Followed {
     }
 
     /// A watch shows a workload so. Returns those whom that concerns.
-    pub fn shown(&self, namespace: &str, workload: Workload, state: State) -> Vec<Key> {
+    pub fn shown(&self, namespace: &str, workload: Workload, state: WorkloadState) -> Vec<Key> {
         let mut index = self.lock();
         let Some(followers) = index.followers.get_mut(&(namespace.to_owned(), workload)) else { return Vec::new() };
         if followers.last.as_ref() == Some(&state) {

@@ -21,13 +21,13 @@ use super::terms::{Claim, Domain, Place, Rules, Terms, is_paused};
 use crate::api::session::{AthenaSession, Workload, WorkloadKind};
 use crate::api::slim::{Packed, Slim};
 use crate::api::work_group::AthenaWorkGroup;
+use crate::api::workload::WorkloadState;
 use crate::api::{is_held, is_kept};
 use crate::athena::identity::Identities;
 use crate::athena::marker::Marker;
 pub use crate::athena::quota::Key;
 use crate::athena::types::{Role, Way};
 use crate::compact::fingerprint;
-use crate::session::workload::State;
 
 /// An AthenaSession as the watch has it.
 pub type Session = Packed;
@@ -209,7 +209,7 @@ impl Registry {
     }
 
     /// A watch shows a workload so.
-    pub fn workload_shown(&self, namespace: &str, workload: Workload, state: State) {
+    pub fn workload_shown(&self, namespace: &str, workload: Workload, state: WorkloadState) {
         self.followed.shown(namespace, workload, state).iter().for_each(|key| self.wake(key));
     }
 

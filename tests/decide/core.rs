@@ -12,6 +12,7 @@ pub use athena_session_operator::api::start::{
 pub use athena_session_operator::api::work_group::{
     AthenaWorkGroup, AthenaWorkGroupSpec, AthenaWorkGroupStatus, Namespaces,
 };
+pub use athena_session_operator::api::workload::WorkloadState;
 pub use athena_session_operator::api::{FINALIZER, PAUSED, RESTORED, START_RESTORED};
 pub use athena_session_operator::athena::engine::{Engine, EngineKnowledge};
 pub use athena_session_operator::athena::informer::Census;
@@ -30,7 +31,6 @@ pub use athena_session_operator::session::publish::{Found as FoundConfigMap, Req
 pub use athena_session_operator::session::starting::stake;
 pub use athena_session_operator::session::urgency::priority;
 pub use athena_session_operator::session::view::{Evidence, Interest, PASS, Proof, View};
-pub use athena_session_operator::session::workload::State as WorkloadState;
 pub use athena_session_operator::status::condition;
 pub use athena_session_operator::status::reason::Reason;
 pub use athena_session_operator::timing::Timing;
