@@ -25,7 +25,7 @@ use self::process::Process;
 use self::scrape::Scrape;
 pub use self::scrape::WorkGroup;
 use crate::api::session::TerminationReason;
-use crate::athena::quota::Place;
+use crate::athena::quota::QuotaScope;
 use crate::athena::types::{CallError, ErrorClass, Operation, SessionState};
 
 /// Upper bounds in seconds: controller-runtime's, thinned out.
@@ -205,7 +205,7 @@ impl Metrics {
     }
 
     /// Where to ask at each scrape how many calls a second each bucket allows. Set it once.
-    pub fn rates_from(&self, source: impl Fn() -> Vec<(Place, Operation, f64)> + Send + Sync + 'static) {
+    pub fn rates_from(&self, source: impl Fn() -> Vec<(QuotaScope, Operation, f64)> + Send + Sync + 'static) {
         self.scrape.rates_from(Box::new(source));
     }
 

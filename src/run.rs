@@ -137,7 +137,7 @@ async fn operate(options: &config::Run, mut stop: watch::Receiver<bool>) -> Resu
     let own = Arc::clone(identities.own());
     tokio::spawn(aws_health::tell(own, health.readiness.clone(), options.require_work_group, min));
     // So that objects needn't say that their account isn't known.
-    identities.own().asked().await;
+    identities.own().first_answer().await;
     let names = namespaces.map(|names| names.into_iter().map(str::to_owned).collect());
     Operator { cluster, options, health, names, identities, cluster_id }.run(stop).await;
     Ok(())

@@ -10,7 +10,7 @@ use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
 use super::aws::{Athena, Aws};
-use super::types::{Account, CallError, Scope, Way};
+use super::types::{Account, CallError, CallerContext, Way};
 use crate::metrics::Metrics;
 
 const UNASKED: &str = "GetCallerIdentity hasn't answered yet";
@@ -21,7 +21,7 @@ pub struct Identity {
     /// The role and the Region.
     pub way: Way,
     athena: Athena,
-    scope: watch::Sender<Scope>,
+    scope: watch::Sender<CallerContext>,
     /// The last answer of GetCallerIdentity; None before the first.
     answer: watch::Sender<Option<Result<(), CallError>>>,
 }
@@ -30,7 +30,7 @@ impl Identity {
     fn new(way: Way, athena: Athena) -> Self {
         let role = way.role.as_ref().map(|role| role.arn.clone());
         let region = athena.region().map(str::to_owned);
-        let scope = Scope { role, region, ..Scope::unknown(UNASKED) };
+        let scope = CallerContext { role, region, ..CallerContext::unknown(UNASKED) };
         Self { way, athena, scope: watch::Sender::new(scope), answer: watch::Sender::new(None) }
     }
 
@@ -41,7 +41,7 @@ impl Identity {
 
     /// Waits for the first answer or failure of GetCallerIdentity, but at most two seconds. An object that needs the
     /// account after that waits for it by itself.
-    pub async fn asked(&self) {
+    pub async fn first_answer(&self) {
         const PATIENCE: Duration = Duration::from_secs(2);
         let unasked = Account::Unknown(UNASKED.to_owned());
         let mut scope = self.scope.subscribe();
@@ -54,9 +54,9 @@ impl Identity {
     }
 
     /// Where calls go now, and what is known of Athena there.
-    pub fn scope(&self) -> Scope {
+    pub fn caller_context(&self) -> CallerContext {
         let (skew, recovered_at) = (self.athena.skew(), self.athena.recovery().recovered_at());
-        Scope { skew, recovered_at, ..self.scope.borrow().clone() }
+        CallerContext { skew, recovered_at, ..self.scope.borrow().clone() }
     }
 
     /// Calls GetCallerIdentity. Where that fails, an account that was known before still counts.
@@ -72,7 +72,7 @@ impl Identity {
     }
 
     fn confirmed(&self, account: &str, asked_at: Instant) {
-        match self.scope().account {
+        match self.caller_context().account {
             Account::Known(before) if before != account => {
                 warn!(before, account, role = self.role(), "calls go to another AWS account now");
             }
@@ -97,7 +97,7 @@ impl Identity {
         // The first message of a failure stays. Some messages hold the time, and each new message would be written to
         // each object.
         let beginning = format!("{}: {}:", error.operation, error.code);
-        if let Account::Unknown(why) = self.scope().account
+        if let Account::Unknown(why) = self.caller_context().account
             && !why.starts_with(&beginning)
         {
             self.scope.send_modify(|scope| scope.account = Account::Unknown(error.to_string()));
@@ -125,7 +125,7 @@ async fn keep(identity: Weak<Identity>, schedule: Schedule, mut reported: bool) 
     let mut wait = schedule.min;
     while let Some(identity) = identity.upgrade() {
         let answer = identity.confirm().await;
-        let known = matches!(identity.scope().account, Account::Known(_));
+        let known = matches!(identity.caller_context().account, Account::Known(_));
         if let (Err(error), false, false) = (&answer, known, reported) {
             warn!(%error, role = identity.role(), "the AWS account isn't known; it is asked for again and again");
             reported = true;

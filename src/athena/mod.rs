@@ -7,7 +7,7 @@ pub mod engine;
 pub mod identity;
 pub mod informer;
 pub mod marker;
+pub mod plausible_times;
 pub mod quota;
 pub mod recovery;
-pub mod times;
 pub mod types;

@@ -1,7 +1,7 @@
 //! When an outage of Athena has ended, by the answers to all calls of one identity in one Region.
 //!
 //! During an outage each object backs off by itself, for up to minutes. The first answer to any call ends the outage:
-//! objects whose calls failed try again at once ([`Scope::recovered_at`](super::types::Scope)). But an answer to one
+//! objects whose calls failed try again at once ([`CallerContext::recovered_at`](super::types::CallerContext)). But an answer to one
 //! operation doesn't prove that another operation works, nor that the next call will be answered: in a partial outage
 //! half of the calls may fail. So while an operation keeps failing, its back-offs are cut short less and less often.
 

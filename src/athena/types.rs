@@ -8,5 +8,5 @@ mod session;
 mod target;
 
 pub use self::call::{CallError, ErrorClass, Operation};
-pub use self::session::{Listed, Polled, Session, SessionState, SessionStatus, Source, StartRequest};
-pub use self::target::{Account, Role, Scope, Way};
+pub use self::session::{Polled, Session, SessionPage, SessionState, SessionStatus, Source, StartRequest};
+pub use self::target::{Account, CallerContext, Role, Way};

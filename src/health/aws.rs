@@ -60,7 +60,7 @@ async fn tell_credentials(own: &Identity, readiness: &Readiness, matters: impl F
 /// Asks until Athena has answered once. When Athena is silent later, that is an outage, which doesn't fail `/readyz`.
 async fn tell_endpoint(own: &Identity, readiness: &Readiness, first_wait: Duration) {
     let mut wait = first_wait;
-    while let Err(error) = own.athena().reach().await {
+    while let Err(error) = own.athena().probe_endpoint().await {
         if error.class == ErrorClass::NotConfigured {
             // What is missing is told once, by the other condition.
             readiness.set(ENDPOINT, Err(format!("it can't be asked as long as {CREDENTIALS} fails")));

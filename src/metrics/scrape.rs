@@ -11,14 +11,14 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetri
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::gauge::ConstGauge;
 
-use crate::athena::quota::Place;
+use crate::athena::quota::QuotaScope;
 use crate::athena::types::{Operation, SessionState};
 
 /// How many calls wait, for each operation.
 pub(super) type Waiting = Box<dyn Fn() -> Vec<(Operation, usize)> + Send + Sync>;
 
 /// The calls a second that are allowed, for each place and operation.
-pub(super) type Rates = Box<dyn Fn() -> Vec<(Place, Operation, f64)> + Send + Sync>;
+pub(super) type Rates = Box<dyn Fn() -> Vec<(QuotaScope, Operation, f64)> + Send + Sync>;
 
 /// Which work group it is: names may repeat in other accounts and Regions.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use crate::athena::quota::Place;
+use crate::athena::quota::QuotaScope;
 
 use super::*;
 
@@ -27,7 +27,7 @@ fn used() -> Metrics {
     metrics.called(Operation::GetSession, Some(&throttled), Duration::from_millis(20));
     metrics.waiting_from(|| vec![(Operation::ListSessions, 4)]);
     metrics.rates_from(|| {
-        let place = Place { account: Some("123456789012".to_owned()), region: Some("eu-west-1".to_owned()) };
+        let place = QuotaScope { account: Some("123456789012".to_owned()), region: Some("eu-west-1".to_owned()) };
         vec![(place, Operation::TerminateSession, 18.5)]
     });
     metrics.sessions(&named("team \"a\"\\"), &[SessionState::Idle, SessionState::Idle, SessionState::Busy]);

@@ -23,9 +23,9 @@ use crate::api::{FINALIZER, is_held};
 use crate::athena::identity::Identity;
 use crate::athena::informer::full_list::{Found, Sought, Wanted};
 use crate::athena::informer::{Informer, Pace, Poller};
-use crate::athena::quota::{Place, Priority, Quotas};
+use crate::athena::quota::{Priority, QuotaScope, Quotas};
 use crate::athena::recovery::Recovery;
-use crate::athena::types::{Account, Operation, Scope, Source};
+use crate::athena::types::{Account, CallerContext, Operation, Source};
 use crate::events::Events;
 use crate::kubernetes::{Answer, RequestError, Requests, within};
 use crate::metrics::Metrics;
@@ -169,8 +169,8 @@ struct Reach {
 }
 
 impl Reach {
-    fn scope(&self) -> Scope {
-        let nowhere = || Scope {
+    fn scope(&self) -> CallerContext {
+        let nowhere = || CallerContext {
             role: None,
             region: None,
             account: Account::Unknown("there is no AthenaWorkGroup".to_owned()),
@@ -179,7 +179,7 @@ impl Reach {
             skew: None,
             recovered_at: None,
         };
-        self.identity.as_ref().map_or_else(nowhere, |identity| identity.scope())
+        self.identity.as_ref().map_or_else(nowhere, |identity| identity.caller_context())
     }
 }
 
@@ -386,7 +386,7 @@ impl Shell {
         let way = self.registry.way(object).filter(|_| is_held(object) || terms.refusal.is_none());
         let identity = way.map(|way| self.registry.identities.of(&way));
         if let (Some(identity), Some(_)) = (&identity, &terms.reference) {
-            identity.asked().await;
+            identity.first_answer().await;
         }
         Reach { terms, identity }
     }
@@ -401,7 +401,7 @@ impl Shell {
 
     /// Takes in the answer to what an earlier pass asked for, if there is one. Whatever the object still wants, it asks for
     /// again in this pass.
-    fn fetch_list(&self, object: &AthenaSession, memory: &mut Memory, scope: &Scope, now: Now) -> bool {
+    fn fetch_list(&self, object: &AthenaSession, memory: &mut Memory, scope: &CallerContext, now: Now) -> bool {
         let Some((poller, wanted)) = &memory.list_asked_of else { return false };
         let Some(answer) = poller.list_answer(&key(object), wanted) else { return false };
         let Some((poller, wanted)) = memory.list_asked_of.take() else { return false };
@@ -441,7 +441,7 @@ impl Shell {
     }
 
     /// Whether there is a token for this call; if not, its arrival asks for a pass.
-    fn may_call(&self, object: &AthenaSession, scope: &Scope, step: &Step, priority: Priority) -> bool {
+    fn may_call(&self, object: &AthenaSession, scope: &CallerContext, step: &Step, priority: Priority) -> bool {
         let operation = match step {
             Step::GetSession => Operation::GetSession,
             Step::GetSessionStatus | Step::GetSessionStatusBeforeEnd => Operation::GetSessionStatus,
@@ -450,7 +450,7 @@ impl Shell {
             // STS isn't Athena, and anything else is no call.
             _ => return true,
         };
-        let (place, who) = (Place::of(scope), key(object));
+        let (place, who) = (QuotaScope::of(scope), key(object));
         if *step == Step::GetSessionStatusBeforeEnd
             && !self.quotas.try_reserve(&place, Operation::TerminateSession, Priority::End, &who)
         {

@@ -13,7 +13,7 @@ use super::observed::Observed;
 use crate::api::session::{AthenaSession, TerminationReason};
 use crate::athena::aws::Athena;
 use crate::athena::identity::Identity;
-use crate::athena::quota::Place;
+use crate::athena::quota::QuotaScope;
 use crate::athena::types::{CallError, ErrorClass, StartRequest};
 use crate::work_group::registry::key;
 
@@ -40,7 +40,7 @@ impl Shell {
             Step::TerminateSession { reason } => self.terminate(&athena, object, id, observed, reason).await,
             _ => Ok(()),
         };
-        let scope = identity.scope();
+        let scope = identity.caller_context();
         match outcome {
             Ok(()) => {
                 observed.answered_in(&scope);
@@ -48,7 +48,7 @@ impl Shell {
             }
             Err(error) => {
                 if error.class == ErrorClass::Throttled {
-                    self.quotas.throttled(&Place::of(&scope), error.operation);
+                    self.quotas.throttled(&QuotaScope::of(&scope), error.operation);
                 }
                 observed.failed(error, now(), &self.timing, fastrand::f64());
             }

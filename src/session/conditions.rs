@@ -10,7 +10,7 @@ use super::{engine, expiry, limits, publish, starting, without_session, workload
 use crate::api::PAUSED;
 use crate::api::session::{DeletionPolicy, TerminationReason};
 use crate::athena::denial::Denial;
-use crate::athena::types::{Account, CallError, ErrorClass, Operation, Scope, SessionState};
+use crate::athena::types::{Account, CallError, CallerContext, ErrorClass, Operation, SessionState};
 use crate::status::reason::{ARRIVAL, Reason};
 use crate::text::duration;
 use crate::timing::Timing;
@@ -415,7 +415,7 @@ pub(super) fn trouble_verdict(view: &View<'_>, trouble: &Trouble) -> Finding {
 
 /// What a failed call means, and what to do. `scope`: where the call went.
 #[must_use]
-pub fn explain(error: &CallError, scope: &Scope, timing: &Timing) -> (Reason, String) {
+pub fn explain(error: &CallError, scope: &CallerContext, timing: &Timing) -> (Reason, String) {
     let steady = if error.operation == Operation::StartSession { timing.rarely() } else { timing.steady };
     let (steady, max) = (duration(steady), duration(timing.backoff_max));
     let (reason, advice) = match error.class {
@@ -452,10 +452,10 @@ pub fn explain(error: &CallError, scope: &Scope, timing: &Timing) -> (Reason, St
 }
 
 /// The sentence on what to do where AWS denies a call.
-fn permit(error: &CallError, scope: &Scope) -> String {
+fn permit(error: &CallError, scope: &CallerContext) -> String {
     let who = scope.role.as_ref();
     let who = who.map_or_else(|| "the operator's own AWS identity".to_owned(), |role| format!("the role {role}"));
-    match Denial::of(error) {
+    match error.denial() {
         Some(Denial::Expired) => format!("The credentials have expired: renew those of {who}."),
         Some(Denial::Credentials) => {
             format!(

@@ -13,7 +13,7 @@ use kube::core::Duration as Asked;
 use super::observed::Seen;
 use super::view::{Evidence, View};
 use crate::api::session::TerminationReason;
-use crate::athena::times::Times;
+use crate::athena::plausible_times::PlausibleTimes;
 use crate::athena::types::SessionState;
 use crate::status::condition;
 use crate::text::duration;
@@ -177,8 +177,8 @@ pub fn lifetime_over_at(view: &View<'_>) -> Option<Timestamp> {
 }
 
 /// Athena's times of the session, as far as they can be.
-pub(super) fn times(view: &View<'_>, seen: &Seen) -> Times {
-    Times::of(&seen.status, athena_now(view))
+pub(super) fn times(view: &View<'_>, seen: &Seen) -> PlausibleTimes {
+    PlausibleTimes::of(&seen.status, athena_now(view))
 }
 
 /// Athena's times are compared with Athena's clock.

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::observed::{Now, Observed, Start};
 use crate::athena::informer::full_list::{Found, FullList, Shown, Sought, Wanted};
-use crate::athena::types::{Operation, Scope, Source};
+use crate::athena::types::{CallerContext, Operation, Source};
 use crate::timing::Timing;
 
 impl Start {
@@ -20,7 +20,7 @@ impl Start {
 
 impl Observed {
     /// What lists have shown of what was asked for.
-    pub fn listed(&mut self, wanted: &Wanted, found: Found, scope: &Scope, now: Now, timing: &Timing) {
+    pub fn listed(&mut self, wanted: &Wanted, found: Found, scope: &CallerContext, now: Now, timing: &Timing) {
         self.succeeded(Operation::ListSessions);
         // What another account said counts for nothing.
         let is_elsewhere = |at: Instant| scope.since.is_some_and(|since| at < since);

@@ -17,7 +17,7 @@ use crate::api::is_held;
 use crate::api::session::{AthenaSession, TerminationReason};
 use crate::athena::informer::full_list::Wanted;
 use crate::athena::types::{
-    CallError, ErrorClass, Operation, Polled, Scope, Session, SessionState, SessionStatus, Source,
+    CallError, CallerContext, ErrorClass, Operation, Polled, Session, SessionState, SessionStatus, Source,
 };
 use crate::compact::{LazyBox, StaticDefault};
 use crate::timing::Timing;
@@ -243,7 +243,7 @@ impl Observed {
     }
 
     /// This is the object as it stands now, and where calls go.
-    pub fn found(&mut self, object: &AthenaSession, scope: &Scope, now: Now) {
+    pub fn found(&mut self, object: &AthenaSession, scope: &CallerContext, now: Now) {
         self.record.found(object, scope, now);
         // In another account the session doesn't exist, which says nothing of this one.
         if self.absence.as_ref().is_some_and(|absence| scope.since.is_some_and(|since| absence.first < since)) {
@@ -301,7 +301,7 @@ impl Observed {
 
     /// The poller of the session's work group was asked. A listing proves the work group; it may lag behind, so that
     /// it takes back neither what was seen later nor an end under way.
-    pub fn polled(&mut self, sighting: Polled<'_>, work_group: &str, scope: &Scope, now: Now) {
+    pub fn polled(&mut self, sighting: Polled<'_>, work_group: &str, scope: &CallerContext, now: Now) {
         self.unlisted = matches!(sighting, Polled::AskYourself);
         let Polled::Seen { status, at, source } = sighting else {
             self.wanted_since.get_or_insert(now.tick);
@@ -419,7 +419,7 @@ impl Observed {
     }
 
     /// The last call was answered, in this Region, and in this account as far as is known.
-    pub fn answered_in(&mut self, scope: &Scope) {
+    pub fn answered_in(&mut self, scope: &CallerContext) {
         if self.seen.is_none() {
             return;
         }

@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::observed::Now;
 use super::view::PASS;
 use crate::api::session::{AthenaSession, AthenaSessionStatus, TerminationReason};
-use crate::athena::types::Scope;
+use crate::athena::types::CallerContext;
 
 /// The recorded status, as far as it tells who wrote it.
 #[derive(Clone, Debug, Default)]
@@ -79,7 +79,7 @@ impl Requested {
 
 impl Record {
     /// What is found at first is nobody's news.
-    pub(super) fn found(&mut self, object: &AthenaSession, scope: &Scope, now: Now) {
+    pub(super) fn found(&mut self, object: &AthenaSession, scope: &CallerContext, now: Now) {
         let now = Moment {
             time: scope.athena_time(now.wall),
             is_known: scope.skew.is_some(),

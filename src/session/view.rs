@@ -8,7 +8,7 @@ use super::observed::{Absence, Now, Observed, Seen};
 use super::{conditions, limits, workload};
 use crate::api;
 use crate::api::session::{AthenaSession, AthenaSessionStatus, DeletionPolicy, TerminationReason};
-use crate::athena::types::{Account, Scope, SessionState, Source};
+use crate::athena::types::{Account, CallerContext, SessionState, Source};
 use crate::status::reason::{Pace, Reason};
 use crate::timing::Timing;
 use crate::work_group::terms::{Refusal, Terms};
@@ -36,7 +36,7 @@ pub struct View<'a> {
     /// When the poller began its last complete list of all sessions that haven't ended.
     pub listed_at: Option<Instant>,
     /// Where calls to Athena would go.
-    pub scope: &'a Scope,
+    pub scope: &'a CallerContext,
     /// The cluster's id: the UID of the namespace kube-system.
     pub cluster: &'a str,
     /// The intervals.

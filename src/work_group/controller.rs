@@ -19,7 +19,7 @@ use super::status::{GroupView, Holders, due, only_counts_differ, rates_in_words,
 use crate::api::work_group::AthenaWorkGroup;
 use crate::api::{WORK_GROUP_FINALIZER, is_held, is_kept};
 use crate::athena::informer::{Informer, Poller};
-use crate::athena::quota::{Place, Quotas};
+use crate::athena::quota::{QuotaScope, Quotas};
 use crate::controller::{Watched, drive, queue};
 use crate::events::Events;
 use crate::health::Pulse;
@@ -155,8 +155,8 @@ impl Keeper {
             return Ok(self.timing.steady);
         }
         let identity = self.registry.identities.of(&self.registry.way_to(group));
-        identity.asked().await;
-        let scope = identity.scope();
+        identity.first_answer().await;
+        let scope = identity.caller_context();
         let poller = self.informer.poller(&identity, &group.athena_name());
         let is_usable = scope_problem(group, &scope).is_none();
         if let Some(before) = kept.counted_by.take_if(|before| !Arc::ptr_eq(before, &poller)) {
@@ -171,7 +171,7 @@ impl Keeper {
             return Ok(self.timing.steady);
         }
         let holders = holders.as_ref();
-        let rates = kept.rates_to_tell(|| rates_in_words(&self.quotas.found(&Place::of(&scope))));
+        let rates = kept.rates_to_tell(|| rates_in_words(&self.quotas.learned_rates(&QuotaScope::of(&scope))));
         let (timing, wall) = (&self.timing, Timestamp::now());
         let view = GroupView { group, scope: &scope, census: &census, rates, holders, timing, wall };
         let Some((status, notice)) = due(&view) else { return Ok(self.pause(is_usable)) };

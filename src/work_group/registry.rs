@@ -432,7 +432,7 @@ impl Registry {
     }
 
     fn domain(&self, object: &AthenaSession) -> Domain {
-        let own = || self.identities.own().scope().account.known().map(str::to_owned);
+        let own = || self.identities.own().caller_context().account.known().map(str::to_owned);
         let region = || self.identities.region().map(str::to_owned);
         let Some(reference) = &object.spec.work_group_ref else {
             return Domain { region: region(), account: own(), work_group: None };

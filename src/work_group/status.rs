@@ -12,7 +12,7 @@ use crate::api::PAUSED;
 use crate::api::work_group::{AthenaWorkGroup, AthenaWorkGroupStatus, From};
 use crate::athena::engine::Engine;
 use crate::athena::informer::Census;
-use crate::athena::types::{Account, CallError, ErrorClass, Operation, Scope};
+use crate::athena::types::{Account, CallError, CallerContext, ErrorClass, Operation};
 use crate::session::conditions::{LETS_GO, explain};
 use crate::session::engine::ASKED;
 use crate::session::notice::Notice;
@@ -28,7 +28,7 @@ pub struct GroupView<'a> {
     /// The object.
     pub group: &'a AthenaWorkGroup,
     /// Where calls for it go.
-    pub scope: &'a Scope,
+    pub scope: &'a CallerContext,
     /// What its sessions are.
     pub census: &'a Census,
     /// The calls a second that were found to be allowed, by operation.
@@ -87,7 +87,7 @@ impl fmt::Display for Holders {
 
 /// What keeps the work group from being used, if anything does.
 #[must_use]
-pub fn scope_problem(group: &AthenaWorkGroup, scope: &Scope) -> Option<(Reason, String)> {
+pub fn scope_problem(group: &AthenaWorkGroup, scope: &CallerContext) -> Option<(Reason, String)> {
     if scope.region.is_none() {
         let message = "No AWS Region is known: set spec.region, or AWS_REGION where the operator runs.";
         return Some((Reason::AwsNotConfigured, message.to_owned()));

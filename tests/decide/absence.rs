@@ -1,6 +1,6 @@
 //! When "does not exist" is believed.
 
-use crate::core::{Account, ErrorClass, Operation, Scope, Session, SessionState, Step};
+use crate::core::{Account, CallerContext, ErrorClass, Operation, Session, SessionState, Step};
 use crate::fixtures::{TIMING, WORK_GROUP, at, condition, elsewhere, home, minutes, seconds, status};
 use crate::world::{Event, Fault, Forgery, World};
 
@@ -214,7 +214,7 @@ fn a_session_seen_only_after_its_deletion_was_recorded_isnt_taken_for_never_seen
 #[test]
 fn absence_in_an_account_that_was_never_recorded_proves_nothing() {
     let mut world = World::with(Some(SessionState::Idle));
-    world.scope = Scope { account: Account::Unknown("denied".to_owned()), ..home() };
+    world.scope = CallerContext { account: Account::Unknown("denied".to_owned()), ..home() };
     world
         .observed
         .described(

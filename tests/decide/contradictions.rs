@@ -4,8 +4,8 @@
 use proptest::prelude::*;
 
 use crate::core::{
-    AthenaSessionStatus, ErrorClass, Evidence, Found, Listed, Marker, Observed, Operation, Polled, PublishTo, Scope,
-    Session, SessionStart, SessionState, SessionStatus, Shown, Sought, Source, Step, Wanted,
+    AthenaSessionStatus, CallerContext, ErrorClass, Evidence, Found, Marker, Observed, Operation, Polled, PublishTo,
+    Session, SessionPage, SessionStart, SessionState, SessionStatus, Shown, Sought, Source, Step, Wanted,
 };
 use crate::fixtures::{
     CLUSTER, SESSION, TIMING, WORK_GROUP, at, condition, error, home, minutes, object, seconds, status, view,
@@ -146,7 +146,7 @@ fn of_a_session_that_a_page_has_twice_the_entry_counts_that_isnt_ended() {
     let entry = |id: &str, state: SessionState| (id.to_owned(), status(&state));
     for states in [[SessionState::Idle, SessionState::Terminated], [SessionState::Terminated, SessionState::Idle]] {
         let [one, other] = states;
-        let page = Listed::of([entry("a", one), entry("b", SessionState::Failed), entry("a", other)], None);
+        let page = SessionPage::of([entry("a", one), entry("b", SessionState::Failed), entry("a", other)], None);
         assert_eq!(page.sessions, [entry("a", SessionState::Idle), entry("b", SessionState::Failed)]);
     }
 }
@@ -166,7 +166,7 @@ fn a_state_is_what_it_says_after_no_trimming() {
 /// L1: Athena answers no call for the session any more, and lists still show its end.
 #[test]
 fn a_contradicted_end_is_proven_when_athena_knows_the_session_no_more() {
-    let (object, scope) = (object(), Scope { confirmed_at: Some(at(minutes(20)).tick), ..home() });
+    let (object, scope) = (object(), CallerContext { confirmed_at: Some(at(minutes(20)).tick), ..home() });
     let mut observed = Observed::default();
     let ended = status(&SessionState::Terminated);
     observed.looked(status(&SessionState::Idle), at(seconds(1)));

@@ -20,8 +20,8 @@ pub use athena_session_operator::athena::informer::full_list::{Found, FullList, 
 pub use athena_session_operator::athena::marker::Marker;
 pub use athena_session_operator::athena::quota::Priority;
 pub use athena_session_operator::athena::types::{
-    Account, CallError, ErrorClass, Listed, Operation, Polled, Scope, Session, SessionState, SessionStatus, Source,
-    StartRequest,
+    Account, CallError, CallerContext, ErrorClass, Operation, Polled, Session, SessionPage, SessionState,
+    SessionStatus, Source, StartRequest,
 };
 pub use athena_session_operator::session::decide::{Prolonged, Step, decide, prolonged_by_sights};
 pub use athena_session_operator::session::limits::grace;

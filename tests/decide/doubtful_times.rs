@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::core::{AthenaSession, Now, Observed, Scope, SessionState, grace};
+use crate::core::{AthenaSession, CallerContext, Now, Observed, SessionState, grace};
 use crate::fixtures::{TIMING, at, condition, home, minutes, object, seconds, time, view};
 use crate::world::{Event, World, ends, reason};
 
@@ -70,7 +70,7 @@ fn draining() -> AthenaSession {
     object
 }
 
-fn rest(object: &AthenaSession, observed: &Observed, scope: &Scope, now: Now) -> Duration {
+fn rest(object: &AthenaSession, observed: &Observed, scope: &CallerContext, now: Now) -> Duration {
     grace(&view(object, observed, scope, now)).map_or(Duration::ZERO, |grace| grace.rest)
 }
 
@@ -85,11 +85,11 @@ fn a_clock_that_is_set_over_a_restart_skips_no_grace_period() {
         let now = |elapsed| Now { wall: at(elapsed).wall.checked_add(set).unwrap(), tick: at(elapsed).tick };
         let (object, mut observed) = (draining(), Observed::default());
         // The new process finds it a minute after the end was asked for.
-        let unknown = Scope { skew: None, ..home() };
+        let unknown = CallerContext { skew: None, ..home() };
         observed.found(&object, &unknown, now(minutes(6)));
         assert!(about(rest(&object, &observed, &unknown, now(minutes(6))), GRACE), "{hours} h: all of it");
         // Athena answers.
-        let known = Scope { skew: Some(-set), ..home() };
+        let known = CallerContext { skew: Some(-set), ..home() };
         observed.found(&object, &known, now(minutes(7)));
         let left = rest(&object, &observed, &known, now(minutes(7)));
         assert!(about(left, GRACE - minutes(2)), "{hours} h: {left:?}");
@@ -103,7 +103,7 @@ fn a_clock_that_is_set_over_a_restart_skips_no_grace_period() {
 /// Athena doesn't answer, or without a date.
 #[test]
 fn without_athenas_clock_a_grace_period_is_counted_by_what_this_process_measures() {
-    let (object, mut observed, scope) = (draining(), Observed::default(), Scope { skew: None, ..home() });
+    let (object, mut observed, scope) = (draining(), Observed::default(), CallerContext { skew: None, ..home() });
     let later = |elapsed| Now { wall: at(minutes(900)).wall, tick: at(elapsed).tick };
     observed.found(&object, &scope, later(minutes(6)));
     let left = rest(&object, &observed, &scope, later(minutes(26)));

@@ -8,8 +8,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use serde_json::json;
 
 use crate::core::{
-    Account, AthenaSession, AthenaSessionSpec, AthenaSessionStatus, CallError, Claim, ErrorClass, FINALIZER, Found,
-    FullList, Now, Observed, Operation, Scope, SessionState, SessionStatus, Terms, Timing, View,
+    Account, AthenaSession, AthenaSessionSpec, AthenaSessionStatus, CallError, CallerContext, Claim, ErrorClass,
+    FINALIZER, Found, FullList, Now, Observed, Operation, SessionState, SessionStatus, Terms, Timing, View,
 };
 
 pub const SESSION: &str = "11111111-2222-3333-4444-555555555555";
@@ -52,8 +52,8 @@ pub fn time(elapsed: Duration) -> Time {
     Time(Timestamp::from_second(at(elapsed).wall.as_second()).unwrap())
 }
 
-pub fn home() -> Scope {
-    Scope {
+pub fn home() -> CallerContext {
+    CallerContext {
         role: None,
         region: Some(REGION.to_owned()),
         account: Account::Known(HOME.to_owned()),
@@ -64,8 +64,8 @@ pub fn home() -> Scope {
     }
 }
 
-pub fn elsewhere() -> Scope {
-    Scope { account: Account::Known(ELSEWHERE.to_owned()), ..home() }
+pub fn elsewhere() -> CallerContext {
+    CallerContext { account: Account::Known(ELSEWHERE.to_owned()), ..home() }
 }
 
 pub fn spec() -> AthenaSessionSpec {
@@ -154,7 +154,7 @@ pub fn claim(uid: &str) -> Claim {
 }
 
 /// A view without an AthenaWorkGroup and without a poller.
-pub fn view<'a>(object: &'a AthenaSession, observed: &'a Observed, scope: &'a Scope, now: Now) -> View<'a> {
+pub fn view<'a>(object: &'a AthenaSession, observed: &'a Observed, scope: &'a CallerContext, now: Now) -> View<'a> {
     static TERMS: LazyLock<Terms> = LazyLock::new(Terms::default);
     View {
         object,

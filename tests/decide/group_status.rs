@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use crate::core::{
-    Account, AthenaSession, AthenaSessionSpec, AthenaWorkGroup, AthenaWorkGroupSpec, AthenaWorkGroupStatus, Census,
-    ErrorClass, GroupView, Holders, Notice, Operation, PAUSED, Scope, due, only_counts_differ, rates_in_words,
+    Account, AthenaSession, AthenaSessionSpec, AthenaWorkGroup, AthenaWorkGroupSpec, AthenaWorkGroupStatus,
+    CallerContext, Census, ErrorClass, GroupView, Holders, Notice, Operation, PAUSED, due, only_counts_differ,
+    rates_in_words,
 };
 use crate::fixtures::{HOME, REGION, TIMING, at, elsewhere, error, home, seconds};
 
@@ -20,7 +21,7 @@ fn census(idle: u32, declared: u32) -> Census {
 
 fn written(
     group: &AthenaWorkGroup,
-    scope: &Scope,
+    scope: &CallerContext,
     census: &Census,
     holders: Option<&Holders>,
 ) -> Option<(AthenaWorkGroupStatus, Option<Notice>)> {
@@ -29,7 +30,7 @@ fn written(
 
 fn with_rates(
     group: &AthenaWorkGroup,
-    scope: &Scope,
+    scope: &CallerContext,
     census: &Census,
     holders: Option<&Holders>,
     rates: &BTreeMap<String, String>,
@@ -79,12 +80,12 @@ fn what_is_worst_is_said_first_and_told_once() {
         group.spec.namespaces = serde_json::from_value(json!({"from": "Selector", "selector": expressions})).unwrap();
         group
     };
-    let unknown = Scope { account: Account::Unknown("no answer".to_owned()), ..home() };
+    let unknown = CallerContext { account: Account::Unknown("no answer".to_owned()), ..home() };
     let trouble = Census { trouble: Some(error(Operation::ListSessions, ErrorClass::Denied)), ..census(1, 0) };
     let unknown_group =
         Census { trouble: Some(error(Operation::ListSessions, ErrorClass::NotFoundOrInvalid)), ..census(1, 0) };
     for (mut group, scope, census, holders, expected, told) in [
-        (recorded(), Scope { region: None, ..home() }, census(1, 0), None, "AwsNotConfigured", true),
+        (recorded(), CallerContext { region: None, ..home() }, census(1, 0), None, "AwsNotConfigured", true),
         (recorded(), unknown, census(1, 0), None, "AccountUnknown", false),
         (recorded(), elsewhere(), census(1, 0), None, "WrongAccount", true),
         (unreadable(), home(), census(1, 0), None, "InvalidSelector", true),

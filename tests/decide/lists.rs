@@ -5,7 +5,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use crate::core::{
-    ErrorClass, Found, Observed, Operation, Scope, SessionStart, SessionState, Shown, Sought, Step, Wanted,
+    CallerContext, ErrorClass, Found, Observed, Operation, SessionStart, SessionState, Shown, Sought, Step, Wanted,
 };
 use crate::fixtures::{
     CLUSTER, SESSION, TIMING, WORK_GROUP, at, error, home, lacking, minutes, object, seconds, status,
@@ -41,7 +41,7 @@ fn what() -> impl Strategy<Value = What> {
 }
 
 /// The object as an earlier process left it.
-fn found(observed: &mut Observed, scope: &Scope, now: Duration) {
+fn found(observed: &mut Observed, scope: &CallerContext, now: Duration) {
     let mut object = object();
     (object.spec.session_id, object.spec.start) = (None, Some(SessionStart::default()));
     observed.found(&object, scope, at(now));
@@ -156,7 +156,7 @@ fn an_object_that_waits_for_a_list_says_where_it_stands() {
 #[test]
 fn a_mark_from_another_account_counts_for_nothing() {
     for (since, is_ours) in [(None, true), (Some(90), true), (Some(110), false)] {
-        let scope = Scope { since: since.map(|since| at(seconds(since)).tick), ..home() };
+        let scope = CallerContext { since: since.map(|since| at(seconds(since)).tick), ..home() };
         let mut observed = Observed::default();
         found(&mut observed, &scope, seconds(1));
         let shown = Shown { id: SESSION.to_owned(), status: status(&SessionState::Idle), at: at(seconds(100)).tick };

@@ -5,8 +5,8 @@ use std::time::Duration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use crate::core::{
-    AthenaSession, AthenaSessionStatus, Described, ErrorClass, Interest, Observed, Operation, Polled, Prolonged, Scope,
-    SessionState, Source, Step, TerminationReason, Terms, View, condition, decide, prolonged_by_sights,
+    AthenaSession, AthenaSessionStatus, CallerContext, Described, ErrorClass, Interest, Observed, Operation, Polled,
+    Prolonged, SessionState, Source, Step, TerminationReason, Terms, View, condition, decide, prolonged_by_sights,
 };
 use crate::fixtures::{TIMING, WORK_GROUP, at, error, home, minutes, object, recorded_as, seconds, status, view};
 use crate::world::{Event, Poller, World, reason};
@@ -91,7 +91,7 @@ fn after_an_outage_what_the_poller_shows_is_told_within_seconds() {
 /// Nothing more will come of a sighting that doesn't count: an ended session isn't polled again.
 #[test]
 fn a_sighting_that_doesnt_count_isnt_waited_for_either() {
-    let scope = Scope { since: Some(at(seconds(100)).tick), ..home() };
+    let scope = CallerContext { since: Some(at(seconds(100)).tick), ..home() };
     let (mut observed, object) = (Observed::default(), object());
     let ended = status(&SessionState::Terminated);
     for second in [200, 230, 261] {

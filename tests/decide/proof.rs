@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use crate::core::{
-    ErrorClass, Evidence, Found, Observed, Operation, Scope, Session, SessionState, Shown, Sought, Step, Wanted, decide,
+    CallerContext, ErrorClass, Evidence, Found, Observed, Operation, Session, SessionState, Shown, Sought, Step,
+    Wanted, decide,
 };
 use crate::fixtures::{
     HOME, SESSION, TIMING, WORK_GROUP, at, elsewhere, error, home, lacking, minutes, object, recorded_as, seconds,
@@ -12,9 +13,9 @@ use crate::fixtures::{
 use crate::world::{Event, World, reason};
 
 /// The account that STS says from now on.
-fn moved_to(world: &World, scope: Scope) -> Scope {
+fn moved_to(world: &World, scope: CallerContext) -> CallerContext {
     let now = Some(at(world.elapsed).tick);
-    Scope { confirmed_at: now, since: now, ..scope }
+    CallerContext { confirmed_at: now, since: now, ..scope }
 }
 
 /// A list is wanted, for the object's session.
@@ -100,7 +101,7 @@ fn the_account_is_confirmed_after_the_listing() {
         );
     }
     // The periodic GetCallerIdentity; then the credentials change, and the listing is that of another account.
-    let scope = Scope { confirmed_at: Some(at(seconds(71)).tick), ..home() };
+    let scope = CallerContext { confirmed_at: Some(at(seconds(71)).tick), ..home() };
     observed.listed(&wanted(), lacking(at(seconds(72)), at(seconds(75))), &scope, at(seconds(75)), &TIMING);
     let mut object = object();
     object.status = Some(recorded_as(&SessionState::Idle));

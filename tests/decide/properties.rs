@@ -10,7 +10,8 @@ use kube::ResourceExt;
 use proptest::prelude::*;
 
 use crate::core::{
-    AthenaSessionSpec, Brake, DeletionPolicy, ErrorClass, FINALIZER, Operation, Scope, SessionState, WorkGroupRef,
+    AthenaSessionSpec, Brake, CallerContext, DeletionPolicy, ErrorClass, FINALIZER, Operation, SessionState,
+    WorkGroupRef,
 };
 use crate::fixtures::{TIMING, WORK_GROUP, at, condition, elsewhere, home, minutes, seconds, spec};
 use crate::world::{Event, Fault, Forgery, Line, Owner, Poller, World, config};
@@ -211,7 +212,7 @@ fn told(story: &Story) -> World {
                 if knows_account(&world) {
                     for (scope, long) in [(elsewhere(), *long), (home(), Duration::ZERO)] {
                         let now = Some(at(world.elapsed).tick);
-                        world.scope = Scope { confirmed_at: now, since: now, ..scope };
+                        world.scope = CallerContext { confirmed_at: now, since: now, ..scope };
                         world.run_for(long);
                     }
                 }

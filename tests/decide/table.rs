@@ -4,8 +4,8 @@
 //! that together they leave `decide` no freedom; none follows its structure.
 
 use crate::core::{
-    Absence, Account, AthenaSession, DeletionPolicy, Described, ErrorClass, FINALIZER, Observed, Operation, Scope,
-    Seen, SessionState, Source, Step, Trouble, View, decide,
+    Absence, Account, AthenaSession, CallerContext, DeletionPolicy, Described, ErrorClass, FINALIZER, Observed,
+    Operation, Seen, SessionState, Source, Step, Trouble, View, decide,
 };
 use crate::fixtures::{
     WORK_GROUP, at, elsewhere, error, home, minutes, object, recorded_as, seconds, states, status, time, view,
@@ -216,15 +216,15 @@ impl Row {
         observed
     }
 
-    fn scope(&self) -> Scope {
+    fn scope(&self) -> CallerContext {
         let ago = if matches!(self.stands, Stands::AbsentSince { .. }) { seconds(78) } else { seconds(3) };
-        let home = Scope { confirmed_at: Some(at(NOW - ago).tick), ..home() };
+        let home = CallerContext { confirmed_at: Some(at(NOW - ago).tick), ..home() };
         match self.place {
             Place::Home => home,
             Place::OtherAccount => elsewhere(),
-            Place::OtherRegion => Scope { region: Some("us-east-1".to_owned()), ..home },
+            Place::OtherRegion => CallerContext { region: Some("us-east-1".to_owned()), ..home },
             Place::AccountUnknown => {
-                Scope { account: Account::Unknown("no answer".to_owned()), confirmed_at: None, ..home }
+                CallerContext { account: Account::Unknown("no answer".to_owned()), confirmed_at: None, ..home }
             }
         }
     }

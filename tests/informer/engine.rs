@@ -4,7 +4,9 @@ use std::time::{Duration, Instant};
 
 use athena_session_operator::athena::engine::{Engine, EngineKnowledge};
 use athena_session_operator::athena::informer::engine::EngineWatch;
-use athena_session_operator::athena::types::{CallError, ErrorClass, Listed, Operation, SessionState, SessionStatus};
+use athena_session_operator::athena::types::{
+    CallError, ErrorClass, Operation, SessionPage, SessionState, SessionStatus,
+};
 
 use crate::model::TIMING;
 
@@ -19,7 +21,7 @@ fn refused(class: ErrorClass) -> Result<Engine, CallError> {
 }
 
 /// The newest first.
-fn page(engines: &[Option<Engine>]) -> Listed {
+fn page(engines: &[Option<Engine>]) -> SessionPage {
     let status = |engine: &Option<Engine>| SessionStatus {
         state: SessionState::Idle,
         state_change_reason: None,
@@ -30,7 +32,7 @@ fn page(engines: &[Option<Engine>]) -> Listed {
         engine: engine.clone(),
     };
     let sessions = engines.iter().map(|engine| ("session".to_owned(), status(engine))).collect();
-    Listed { sessions, next_token: None }
+    SessionPage { sessions, next_token: None }
 }
 
 fn known(engine: Engine) -> EngineKnowledge {

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use athena_session_operator::athena::informer::full_list::{Found, Sought, Wanted};
 use athena_session_operator::athena::informer::plan::{Ask, Plan};
-use athena_session_operator::athena::types::{ErrorClass, Listed, Operation, SessionState, SessionStatus};
+use athena_session_operator::athena::types::{ErrorClass, Operation, SessionPage, SessionState, SessionStatus};
 use jiff::Timestamp;
 use proptest::prelude::*;
 
@@ -233,7 +233,7 @@ fn a_start_that_cant_be_cuts_no_list_short() {
     let (state_change_reason, idle_since, ended_at, marker, engine) = Default::default();
     let (state, started_at) = (SessionState::Idle, Some(Timestamp::UNIX_EPOCH));
     let odd = SessionStatus { state, state_change_reason, started_at, idle_since, ended_at, marker, engine };
-    let page = Listed { sessions: vec![("odd".to_owned(), odd)], next_token: Some("2".to_owned()) };
+    let page = SessionPage { sessions: vec![("odd".to_owned(), odd)], next_token: Some("2".to_owned()) };
     plan.page_answered(Ok(page), now, now);
     let next = plan.next(now);
     assert!(matches!(next, Ask::Page { token: Some(_), .. }), "{next:?}");

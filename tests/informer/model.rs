@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use athena_session_operator::athena::informer::full_list::{Asker, Found, Sought, Wanted};
-use athena_session_operator::athena::informer::plan::{Ask, Failure, Listed, Pace, Plan, Sighting};
+use athena_session_operator::athena::informer::plan::{Ask, Failure, Pace, Plan, SessionPage, Sighting};
 use athena_session_operator::athena::marker::Marker;
 use athena_session_operator::athena::types::{ErrorClass, Operation, SessionState, SessionStatus, Source};
 use athena_session_operator::timing::Timing;
@@ -446,7 +446,7 @@ impl World {
         self.plan.page_answered(answer, at(sent), at(self.now));
     }
 
-    fn list(&self, filter: Option<&SessionState>, token: Option<&str>, when: Duration) -> Listed {
+    fn list(&self, filter: Option<&SessionState>, token: Option<&str>, when: Duration) -> SessionPage {
         let skipped = match (self.tokens, token) {
             (_, None) => 0,
             (Tokens::Offsets, Some(token)) => token.parse().unwrap(),
@@ -469,7 +469,7 @@ impl World {
         });
         let next_token = last.filter(|_| rest.peek().is_some());
         let sessions = page.into_iter().map(|(session, state)| (session.id.clone(), session.status(state))).collect();
-        Listed { sessions, next_token }
+        SessionPage { sessions, next_token }
     }
 
     /// All answer again, and objects that ask for themselves do.

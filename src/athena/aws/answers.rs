@@ -16,8 +16,8 @@ use jiff::Timestamp;
 use super::errors::{own_error, unusable};
 use crate::athena::engine::Engine;
 use crate::athena::marker::Marker;
-use crate::athena::times::Times;
-use crate::athena::types::{CallError, ErrorClass, Listed, Operation, Session, SessionState, SessionStatus};
+use crate::athena::plausible_times::PlausibleTimes;
+use crate::athena::types::{CallError, ErrorClass, Operation, Session, SessionPage, SessionState, SessionStatus};
 use crate::text::{is_hidden, one_line};
 
 /// The most sessions on a page of ListSessions.
@@ -91,7 +91,7 @@ pub(super) fn page(
     token: Option<&str>,
     answer: ListSessionsOutput,
     athena_now: Timestamp,
-) -> Result<Listed, CallError> {
+) -> Result<SessionPage, CallError> {
     const OPERATION: Operation = Operation::ListSessions;
     if answer.next_token.is_some() && answer.next_token.as_deref() == token {
         return Err(own_error(OPERATION, ErrorClass::Invalid, "SamePage", "the next page is the same one"));
@@ -108,7 +108,7 @@ pub(super) fn page(
         let id = summary.session_id.filter(|id| is_session_id(id))?;
         Some((id, SessionStatus { engine: effective_engine(summary.engine_version), ..status }))
     });
-    Ok(Listed::of(sessions, answer.next_token))
+    Ok(SessionPage::of(sessions, answer.next_token))
 }
 
 /// The session that StartSession has started.
@@ -148,7 +148,7 @@ fn status(
         engine: None,
     };
     // A time of the end that can't be true is no sign of an end.
-    read.state = state(word, Times::of(&read, athena_now).ended_at);
+    read.state = state(word, PlausibleTimes::of(&read, athena_now).ended_at);
     Ok(read)
 }
 

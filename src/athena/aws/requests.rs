@@ -22,7 +22,7 @@ use crate::athena::clock::Clock;
 use crate::athena::engine::Engine;
 use crate::athena::recovery::Recovery;
 use crate::athena::types::{
-    CallError, ErrorClass, Listed, Operation, Session, SessionState, SessionStatus, StartRequest, Way,
+    CallError, ErrorClass, Operation, Session, SessionPage, SessionState, SessionStatus, StartRequest, Way,
 };
 use crate::metrics::Metrics;
 
@@ -121,7 +121,7 @@ impl Athena {
     }
 
     /// GetWorkGroup, of whose answer only the engine is used.
-    pub async fn work_group_engine(&self, work_group: &str) -> Result<Engine, CallError> {
+    pub async fn get_work_group_engine(&self, work_group: &str) -> Result<Engine, CallError> {
         let request = || self.clients.athena.get_work_group().work_group(work_group).customize();
         let answer = self.call(Operation::GetWorkGroup, |role| self.prepared(request(), role).send()).await?;
         answers::work_group_engine(answer)
@@ -133,7 +133,7 @@ impl Athena {
         work_group: &str,
         filter: Option<&SessionState>,
         token: Option<&str>,
-    ) -> Result<Listed, CallError> {
+    ) -> Result<SessionPage, CallError> {
         let request = || {
             let request = self.clients.athena.list_sessions().work_group(work_group);
             let request = request.set_state_filter(filter.map(|state| state.as_str().into()));
@@ -160,7 +160,7 @@ impl Athena {
 
     /// Succeeds if Athena answers at all, to a request without a signature. Athena refuses such a request before
     /// it looks at the content. So the request needs no right, counts against no quota, and doesn't show in CloudTrail.
-    pub async fn reach(&self) -> Result<(), CallError> {
+    pub async fn probe_endpoint(&self) -> Result<(), CallError> {
         // Any operation would do, since Athena refuses each request without a signature.
         const OPERATION: Operation = Operation::GetSessionStatus;
         self.require_settings(OPERATION)?;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::listing::oldest_on;
 use super::plan::{Asked, Plan};
 use super::store::{Watch, entry};
-use super::words::{Failure, Listed, Trouble};
+use super::words::{Failure, SessionPage, Trouble};
 use crate::athena::types::{ErrorClass, SessionStatus, Source};
 
 impl Plan {
@@ -77,7 +77,7 @@ impl Plan {
         }
     }
 
-    pub(super) fn read(&mut self, asked: &Asked, mut listed: Listed, sent: Instant, now: Instant) {
+    pub(super) fn read(&mut self, asked: &Asked, mut listed: SessionPage, sent: Instant, now: Instant) {
         let walk = match asked {
             Asked::Sweep => self.sweep.as_ref(),
             Asked::FullList => self.full.walk(),

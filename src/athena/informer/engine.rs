@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::athena::engine::{Engine, EngineKnowledge};
-use crate::athena::types::{CallError, ErrorClass, Listed};
+use crate::athena::types::{CallError, ErrorClass, SessionPage};
 use crate::timing::Timing;
 
 /// The time from an answer of GetWorkGroup to the next call, since a work group hardly ever changes its engine.
@@ -71,7 +71,7 @@ impl EngineWatch {
     }
 
     /// Takes in the first page of the list of all active sessions. The newest session stands first.
-    pub fn listed(&mut self, page: &Listed) {
+    pub fn listed(&mut self, page: &SessionPage) {
         // ListSessions works, so an earlier refusal (the work group isn't for Spark) holds no longer.
         let before = self.listed.take().filter(|engine| !matches!(engine, Engine::NotSpark(_)));
         let newest = page.sessions.first().and_then(|(_, status)| status.engine.clone());

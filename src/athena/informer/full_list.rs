@@ -15,9 +15,9 @@ use jiff::Timestamp;
 
 use super::listing::{EVERY_STATE, MOST_PAGES, Walk};
 use super::plan::Plan;
-use super::words::{Listed, Trouble};
+use super::words::{SessionPage, Trouble};
+use crate::athena::plausible_times::predates_athena;
 pub use crate::athena::quota::Key as Asker;
-use crate::athena::times::predates_athena;
 use crate::athena::types::{CallError, ErrorClass, Operation, SessionStatus};
 use crate::timing::Timing;
 
@@ -217,7 +217,7 @@ impl FullLists {
     }
 
     /// A page shows these sessions.
-    fn show(&mut self, page: &Listed, at: Instant) {
+    fn show(&mut self, page: &SessionPage, at: Instant) {
         let mut shown: HashMap<Sought, Shown> = HashMap::new();
         for (id, status) in &page.sessions {
             let session = Shown { id: id.clone(), status: status.clone(), at };
@@ -300,7 +300,7 @@ impl Plan {
     }
 
     /// A page of the list that is being made.
-    pub(super) fn read_full_list(&mut self, page: &Listed, sent: Instant, now: Instant) {
+    pub(super) fn read_full_list(&mut self, page: &SessionPage, sent: Instant, now: Instant) {
         self.full.show(page, sent);
         let Some(mut reading) = self.full.reading.take() else { return };
         // The newest stand first. A start that can't be doesn't show that the rest of the list is older.

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 
-use super::words::{Ask, Listed};
+use super::words::{Ask, SessionPage};
 use crate::athena::types::SessionState;
 
 /// A sweep shows all that haven't ended: the list without a filter, and the two states that it leaves out.
@@ -84,7 +84,7 @@ impl Walk {
 }
 
 /// The oldest start on a page; none where no session has one.
-pub(super) fn oldest_on(page: &Listed) -> Option<Timestamp> {
+pub(super) fn oldest_on(page: &SessionPage) -> Option<Timestamp> {
     page.sessions.iter().filter_map(|(_, status)| status.started_at).min()
 }
 
@@ -99,7 +99,7 @@ pub(super) struct Depth {
 }
 
 impl Depth {
-    pub(super) fn read(&mut self, page: usize, listed: &Listed) {
+    pub(super) fn read(&mut self, page: usize, listed: &SessionPage) {
         let oldest = oldest_on(listed).or(self.pages.get(page.wrapping_sub(1)).copied()).unwrap_or(Timestamp::MAX);
         if page < self.pages.len() {
             self.pages[page] = oldest;

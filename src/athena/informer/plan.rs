@@ -29,7 +29,7 @@ use super::listing::Walk;
 pub use super::store::{Pace, Sight};
 use super::store::{Store, entry};
 use super::sweep::{SWEEP_AT_FIRST, Swept, Worth};
-pub use super::words::{Ask, Counts, Failure, Listed, Sighting, Trouble};
+pub use super::words::{Ask, Counts, Failure, SessionPage, Sighting, Trouble};
 use crate::athena::types::{ErrorClass, SessionStatus, Source};
 use crate::timing::Timing;
 
@@ -224,7 +224,7 @@ impl Plan {
     }
 
     /// ListSessions, as [`Plan::next`] said it, sent at `sent`, was answered so.
-    pub fn page_answered(&mut self, answer: Result<Listed, Failure>, sent: Instant, now: Instant) {
+    pub fn page_answered(&mut self, answer: Result<SessionPage, Failure>, sent: Instant, now: Instant) {
         let Some(asked) = self.asked.take_if(|asked| matches!(asked, Asked::Sweep | Asked::Hunt | Asked::FullList))
         else {
             return;

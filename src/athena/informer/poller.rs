@@ -16,8 +16,10 @@ use super::plan::{Ask, Failure, Pace, Plan, Sighting};
 use super::{Census, Informer};
 use crate::athena::engine::EngineKnowledge;
 use crate::athena::identity::Identity;
-use crate::athena::quota::{Place, Priority};
-use crate::athena::types::{CallError, ErrorClass, Listed, Operation, Polled, Scope, SessionStatus, Source};
+use crate::athena::quota::{Priority, QuotaScope};
+use crate::athena::types::{
+    CallError, CallerContext, ErrorClass, Operation, Polled, SessionPage, SessionStatus, Source,
+};
 use crate::metrics::WorkGroup;
 
 /// So long changes of what is wanted are gathered before a new plan is made.
@@ -46,7 +48,7 @@ struct Inner {
 
 impl Poller {
     pub(super) fn new(informer: Arc<Informer>, identity: Arc<Identity>, work_group: &str) -> Self {
-        let since = identity.scope().since;
+        let since = identity.caller_context().since;
         let (plan, engine) = (Plan::new(informer.timing), EngineWatch::default());
         let inner = Inner { plan, engine, is_running: false, since, trouble: None, told_as: None };
         Self { informer, identity, work_group: work_group.to_owned(), inner: Mutex::new(inner), changed: Notify::new() }
@@ -136,7 +138,7 @@ impl Poller {
     /// When the session was last shown with this status, in this account; None where it stands otherwise, as far as is known.
     #[must_use]
     pub fn shown_unchanged(&self, id: &str, status: &SessionStatus, account: Option<&str>) -> Option<Instant> {
-        if self.identity.scope().account.known() != account {
+        if self.identity.caller_context().account.known() != account {
             return None;
         }
         match self.inner().plan.sighting(id) {
@@ -206,7 +208,7 @@ impl Poller {
     async fn poll(&self) {
         let mut recovered = self.identity.athena().recovery().subscribe();
         loop {
-            let scope = self.identity.scope();
+            let scope = self.identity.caller_context();
             let is_engine_due = {
                 let mut inner = self.inner();
                 self.notice_account(&mut inner, &scope);
@@ -253,7 +255,7 @@ impl Poller {
 
     /// What another account said, or says, counts for nothing: whoever watches a session finds that out, and watches no
     /// more.
-    fn notice_account(&self, inner: &mut Inner, scope: &Scope) {
+    fn notice_account(&self, inner: &mut Inner, scope: &CallerContext) {
         if inner.since == scope.since {
             return;
         }
@@ -266,9 +268,9 @@ impl Poller {
         }
     }
 
-    async fn learn_engine(&self, scope: &Scope) {
+    async fn learn_engine(&self, scope: &CallerContext) {
         self.token(Operation::GetWorkGroup, false, scope).await;
-        let answer = self.identity.athena().work_group_engine(&self.work_group).await;
+        let answer = self.identity.athena().get_work_group_engine(&self.work_group).await;
         let mut inner = self.inner();
         let jitter = match &answer {
             Ok(_) => 0.0,
@@ -285,7 +287,7 @@ impl Poller {
         }
     }
 
-    async fn look(&self, id: &str, urgent: bool, scope: &Scope) {
+    async fn look(&self, id: &str, urgent: bool, scope: &CallerContext) {
         self.token(Operation::GetSessionStatus, urgent, scope).await;
         let sent = Instant::now();
         let answer = self.identity.athena().get_session_status(id).await;
@@ -294,7 +296,7 @@ impl Poller {
     }
 
     /// `is_newest`: it is the first page of the list of all active sessions.
-    fn paged(&self, answer: Result<Listed, CallError>, is_newest: bool, scope: &Scope, sent: Instant) {
+    fn paged(&self, answer: Result<SessionPage, CallError>, is_newest: bool, scope: &CallerContext, sent: Instant) {
         let mut inner = self.inner();
         let before = inner.engine.known();
         match &answer {
@@ -332,22 +334,22 @@ impl Poller {
         inner.told_as = name;
     }
 
-    fn series(&self, scope: &Scope) -> WorkGroup {
-        let Place { account, region } = Place::of(scope);
+    fn series(&self, scope: &CallerContext) -> WorkGroup {
+        let QuotaScope { account, region } = QuotaScope::of(scope);
         let name = self.work_group.clone();
         WorkGroup { account: account.unwrap_or_default(), region: region.unwrap_or_default(), name }
     }
 
-    fn failure(&self, error: &CallError, scope: &Scope) -> Failure {
+    fn failure(&self, error: &CallError, scope: &CallerContext) -> Failure {
         if error.class == ErrorClass::Throttled {
-            self.informer.quotas.throttled(&Place::of(scope), error.operation);
+            self.informer.quotas.throttled(&QuotaScope::of(scope), error.operation);
         }
         Failure { class: error.class, jitter: fastrand::f64() }
     }
 
-    async fn token(&self, operation: Operation, urgent: bool, scope: &Scope) {
+    async fn token(&self, operation: Operation, urgent: bool, scope: &CallerContext) {
         let priority = if urgent { Priority::FreshLook } else { Priority::Poll };
-        self.informer.quotas.take(&Place::of(scope), operation, priority).await;
+        self.informer.quotas.take(&QuotaScope::of(scope), operation, priority).await;
     }
 
     async fn rest(&self, until: Option<Instant>) {

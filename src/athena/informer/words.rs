@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::full_list::Asker;
 use super::store::{Pace, Sight};
-pub use crate::athena::types::Listed;
+pub use crate::athena::types::SessionPage;
 use crate::athena::types::{ErrorClass, SessionState};
 use crate::timing::Timing;
 

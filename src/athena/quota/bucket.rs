@@ -3,7 +3,7 @@
 //! A token is reserved when it is granted, and spent when the call begins. So in any t seconds no more than capacity +
 //! t × rate calls begin, however late the callers come for their tokens.
 //!
-//! The rate adapts to what the service allows ([`found_rate`](super::found_rate)), and only urgent calls may use the
+//! The rate adapts to what the service allows ([`adaptive_rate`](super::adaptive_rate)), and only urgent calls may use the
 //! part of it above the nominal rate. So there are two counts of tokens. The first count fills at the present rate, and
 //! each call takes a token from it. The second count fills at the nominal rate, and each call that isn't urgent takes a
 //! token from both. So an operator without urgent calls stays at the nominal rate, even after it has learned that the
@@ -15,8 +15,8 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::time::{Duration, Instant};
 
+use super::adaptive_rate::{AdaptiveRate, Rate, sound};
 use super::fair_queue::{self, Caller, FairQueue};
-use super::found_rate::{FoundRate, Rate, sound};
 
 type Position = fair_queue::Position<Priority>;
 
@@ -91,7 +91,7 @@ impl<K: Eq + Hash> Grants<K> {
 #[derive(Debug)]
 pub struct Bucket<K: Caller> {
     capacity: f64,
-    rate: FoundRate,
+    rate: AdaptiveRate,
     /// All tokens, also those that are granted.
     tokens: f64,
     /// The second count of tokens, for calls that aren't urgent.
@@ -118,7 +118,7 @@ impl<K: Caller> Bucket<K> {
         let capacity = sound(rate.burst - 1.0, 1.0);
         Self {
             capacity,
-            rate: FoundRate::new(rate),
+            rate: AdaptiveRate::new(rate),
             tokens: capacity,
             common: capacity,
             at: now,
@@ -204,7 +204,7 @@ impl<K: Caller> Bucket<K> {
         if !self.rate.throttled(now) {
             return;
         }
-        self.tokens = self.tokens.min(-FoundRate::ONE_EVENT.as_secs_f64() * self.rate.per_second());
+        self.tokens = self.tokens.min(-AdaptiveRate::ONE_EVENT.as_secs_f64() * self.rate.per_second());
         self.common = self.common.min(0.0);
         for (who, position) in self.granted.take_back() {
             self.waiting.wait_at(who, position);

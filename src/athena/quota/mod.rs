@@ -3,12 +3,12 @@
 //! of STS, and takes no token.
 //!
 //! This module has the clock, the lock and the waking. What one bucket does is in [`bucket`], whose turn it is in
-//! [`fair_queue`], how many calls a second a bucket allows in [`found_rate`]. Crates for token buckets (governor, say)
+//! [`fair_queue`], how many calls a second a bucket allows in [`adaptive_rate`]. Crates for token buckets (governor, say)
 //! have neither an order among those who wait nor rates that change.
 
+pub mod adaptive_rate;
 pub mod bucket;
 pub mod fair_queue;
-pub mod found_rate;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,27 +17,27 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::timeout;
 
+pub use self::adaptive_rate::Rate;
 use self::bucket::Bucket;
 pub use self::bucket::Priority;
 use self::fair_queue::Caller;
-pub use self::found_rate::Rate;
-use super::types::{Operation, Scope};
+use super::types::{CallerContext, Operation};
 
 /// Namespace and name of an AthenaSession.
 pub type Key = (String, String);
 
 /// The account and the Region whose service quotas calls count against.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Place {
+pub struct QuotaScope {
     /// The AWS account; None while it isn't known.
     pub account: Option<String>,
     /// The Region; None where none is configured.
     pub region: Option<String>,
 }
 
-impl Place {
+impl QuotaScope {
     /// Where calls of this caller count.
-    pub fn of(scope: &Scope) -> Self {
+    pub fn of(scope: &CallerContext) -> Self {
         Self { account: scope.account.known().map(str::to_owned), region: scope.region.clone() }
     }
 }
@@ -83,7 +83,7 @@ pub struct Quotas {
 
 #[derive(Debug, Default)]
 struct Inner {
-    buckets: HashMap<(Place, Operation), Bucket<Waiter>>,
+    buckets: HashMap<(QuotaScope, Operation), Bucket<Waiter>>,
     tasks: HashMap<u64, oneshot::Sender<()>>,
     arrivals: u64,
 }
@@ -105,7 +105,7 @@ impl Quotas {
     /// An object waits for one operation at a time, the one that it asked for last. Otherwise tokens would be kept for
     /// calls that it doesn't want to make any more. There is one exception: an object that waits for GetSessionStatus
     /// still waits for TerminateSession, since it has to make the first call right before the second.
-    pub fn try_take(&self, place: &Place, operation: Operation, priority: Priority, who: &Key) -> bool {
+    pub fn try_take(&self, place: &QuotaScope, operation: Operation, priority: Priority, who: &Key) -> bool {
         if !takes_token(operation) {
             return true;
         }
@@ -127,7 +127,7 @@ impl Quotas {
     /// Reserves a token for a call about an object, where another call has to come right before that one. True: the
     /// token is kept for [`Bucket::GRANT_LIFE`]. False: as with [`Quotas::try_take`]. If the object waited for this
     /// token after the other call, the answer to that call would be too old by then.
-    pub fn try_reserve(&self, place: &Place, operation: Operation, priority: Priority, who: &Key) -> bool {
+    pub fn try_reserve(&self, place: &QuotaScope, operation: Operation, priority: Priority, who: &Key) -> bool {
         let (now, mut inner) = (Instant::now(), self.inner());
         let reserved = self.bucket(&mut inner, place, operation).reserve(&Waiter::Object(who.clone()), priority, now);
         drop(inner);
@@ -139,7 +139,7 @@ impl Quotas {
     /// a token that was granted to it is free again.
     ///
     /// The wait ends only while [`Quotas::run`] runs.
-    pub async fn take(&self, place: &Place, operation: Operation, priority: Priority) {
+    pub async fn take(&self, place: &QuotaScope, operation: Operation, priority: Priority) {
         if !takes_token(operation) {
             return;
         }
@@ -170,7 +170,7 @@ impl Quotas {
     /// Slows down the bucket of a call that Athena throttled. To be called for each [`ErrorClass::Throttled`].
     ///
     /// [`ErrorClass::Throttled`]: super::types::ErrorClass::Throttled
-    pub fn throttled(&self, place: &Place, operation: Operation) {
+    pub fn throttled(&self, place: &QuotaScope, operation: Operation) {
         if takes_token(operation) {
             let (now, mut inner) = (Instant::now(), self.inner());
             self.bucket(&mut inner, place, operation).throttled(now);
@@ -192,14 +192,14 @@ impl Quotas {
     }
 
     /// How many calls a second each bucket allows at present.
-    pub fn rates(&self) -> Vec<(Place, Operation, f64)> {
+    pub fn rates(&self) -> Vec<(QuotaScope, Operation, f64)> {
         let inner = self.inner();
         inner.buckets.iter().map(|((place, operation), bucket)| (place.clone(), *operation, bucket.rate())).collect()
     }
 
     /// The learned rates of one account and Region, in calls a second, by operation. Rates that are still nominal
     /// aren't among them.
-    pub fn found(&self, place: &Place) -> BTreeMap<&'static str, f64> {
+    pub fn learned_rates(&self, place: &QuotaScope) -> BTreeMap<&'static str, f64> {
         let inner = self.inner();
         let here = inner.buckets.iter().filter(|((other, _), _)| other == place);
         here.filter_map(|((_, operation), bucket)| Some((operation.as_str(), bucket.found()?))).collect()
@@ -230,10 +230,10 @@ impl Quotas {
         buckets.values().filter_map(|bucket| bucket.next(now)).min()
     }
 
-    fn bucket<'a>(&self, inner: &'a mut Inner, place: &Place, operation: Operation) -> &'a mut Bucket<Waiter> {
+    fn bucket<'a>(&self, inner: &'a mut Inner, place: &QuotaScope, operation: Operation) -> &'a mut Bucket<Waiter> {
         let wanted = (place.clone(), operation);
         // Calls that went out while the account wasn't known went to this account, most probably.
-        let unknown = (Place { account: None, region: place.region.clone() }, operation);
+        let unknown = (QuotaScope { account: None, region: place.region.clone() }, operation);
         let before = if inner.buckets.contains_key(&wanted) { None } else { inner.buckets.remove(&unknown) };
         // A new bucket begins with one token, since an earlier process may have used up Athena's own bucket a moment
         // ago.

@@ -25,15 +25,15 @@ fn key(name: &str) -> Key {
     ("team".to_owned(), name.to_owned())
 }
 
-fn place(account: Option<&str>, region: &str) -> Place {
-    Place { account: account.map(str::to_owned), region: Some(region.to_owned()) }
+fn place(account: Option<&str>, region: &str) -> QuotaScope {
+    QuotaScope { account: account.map(str::to_owned), region: Some(region.to_owned()) }
 }
 
 #[tokio::test]
 async fn an_object_that_waits_is_woken_when_its_token_is_there() {
     // Slow enough for all to have asked before the first token comes back.
     let (quotas, mut woken) = running(2.0);
-    let here = Place::default();
+    let here = QuotaScope::default();
     assert!(quotas.try_take(&here, LOOK, Priority::Poll, &key("a")));
     for name in ["b", "c"] {
         assert!(!quotas.try_take(&here, LOOK, Priority::Poll, &key(name)));
@@ -70,10 +70,10 @@ fn what_was_found_out_is_told_of_each_place_and_nothing_else() {
         quotas.try_take(place, LOOK, Priority::Poll, &key("a"));
         quotas.try_take(place, Operation::TerminateSession, Priority::End, &key("a"));
     }
-    assert!(quotas.found(&here).is_empty());
+    assert!(quotas.learned_rates(&here).is_empty());
     quotas.throttled(&here, LOOK);
-    assert_eq!(quotas.found(&here), [(LOOK.as_str(), 2.0)].into());
-    assert!(quotas.found(&there).is_empty());
+    assert_eq!(quotas.learned_rates(&here), [(LOOK.as_str(), 2.0)].into());
+    assert!(quotas.learned_rates(&there).is_empty());
     assert_eq!(quotas.rates().len(), 4);
 }
 
@@ -89,7 +89,7 @@ fn the_account_that_turns_out_takes_over_the_bucket_of_the_unknown_one() {
 #[test]
 fn an_object_that_asks_for_something_else_or_is_gone_leaves_its_queue() {
     let (quotas, _woken) = quotas(0.001);
-    let here = Place::default();
+    let here = QuotaScope::default();
     for operation in [LOOK, Operation::TerminateSession] {
         assert!(quotas.try_take(&here, operation, Priority::Poll, &key("other")));
     }
@@ -103,7 +103,7 @@ fn an_object_that_asks_for_something_else_or_is_gone_leaves_its_queue() {
 #[test]
 fn a_look_keeps_the_turn_to_end_the_session() {
     let (quotas, _woken) = quotas(0.001);
-    let here = Place::default();
+    let here = QuotaScope::default();
     for operation in [LOOK, Operation::TerminateSession] {
         assert!(quotas.try_take(&here, operation, Priority::Poll, &key("other")));
     }
@@ -115,7 +115,7 @@ fn a_look_keeps_the_turn_to_end_the_session() {
 #[tokio::test]
 async fn a_task_that_is_dropped_while_it_waits_gives_its_token_back() {
     let (quotas, _woken) = quotas(1.0);
-    let here = Place::default();
+    let here = QuotaScope::default();
     quotas.take(&here, LOOK, Priority::Poll).await;
     let waits = || {
         let (quotas, here) = (Arc::clone(&quotas), here.clone());
@@ -143,7 +143,7 @@ async fn a_task_that_is_dropped_while_it_waits_gives_its_token_back() {
 #[tokio::test]
 async fn a_task_has_a_turn_beside_the_objects_of_a_namespace() {
     let (quotas, mut woken) = running(20.0);
-    let (here, calls) = (Place::default(), Arc::new(AtomicUsize::new(0)));
+    let (here, calls) = (QuotaScope::default(), Arc::new(AtomicUsize::new(0)));
     for number in 0..200 {
         quotas.try_take(&here, LOOK, Priority::Poll, &key(&number.to_string()));
     }
@@ -164,7 +164,7 @@ async fn a_task_has_a_turn_beside_the_objects_of_a_namespace() {
 #[tokio::test]
 async fn tasks_get_through_also_when_athena_throttles_in_between() {
     let (quotas, _woken) = running(50.0);
-    let (here, done) = (Place::default(), Arc::new(AtomicUsize::new(0)));
+    let (here, done) = (QuotaScope::default(), Arc::new(AtomicUsize::new(0)));
     for _ in 0..10 {
         let (quotas, here, done) = (Arc::clone(&quotas), here.clone(), Arc::clone(&done));
         tokio::spawn(async move {
@@ -185,7 +185,7 @@ async fn tasks_get_through_also_when_athena_throttles_in_between() {
 #[tokio::test]
 async fn a_task_whose_grant_is_taken_back_waits_on() {
     let (quotas, _woken) = quotas(1.0);
-    let here = Place::default();
+    let here = QuotaScope::default();
     quotas.take(&here, LOOK, Priority::Poll).await;
     let waits = {
         let (quotas, here) = (Arc::clone(&quotas), here.clone());
@@ -214,7 +214,7 @@ async fn it_shows_signs_of_life_while_nothing_happens() {
     };
     let ((idle, _woken), (busy, _woken_too)) = (quotas(0.001), quotas(0.001));
     for name in ["a", "b"] {
-        busy.try_take(&Place::default(), LOOK, Priority::Poll, &key(name));
+        busy.try_take(&QuotaScope::default(), LOOK, Priority::Poll, &key(name));
     }
     let (idle, busy) = tokio::join!(beats(&idle), beats(&busy));
     assert!((3..10).contains(&idle) && (3..10).contains(&busy), "{idle} {busy}");

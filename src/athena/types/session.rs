@@ -206,14 +206,14 @@ pub struct Session {
 
 /// A page of ListSessions.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Listed {
+pub struct SessionPage {
     /// The id and the status of each session on the page, in Athena's order.
     pub sessions: Vec<(String, SessionStatus)>,
     /// The token that asks for the next page; None on the last page.
     pub next_token: Option<String>,
 }
 
-impl Listed {
+impl SessionPage {
     /// A page of these sessions. A session may stand on it more than once. Then an entry that shows the session as not
     /// ended repositions one that shows an end: a page that contradicts itself must not count as an end.
     pub fn of(sessions: impl IntoIterator<Item = (String, SessionStatus)>, next_token: Option<String>) -> Self {

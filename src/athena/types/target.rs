@@ -24,7 +24,7 @@ pub struct Role {
 
 /// Where calls to Athena would go now, by which role, and what is known of Athena there.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Scope {
+pub struct CallerContext {
     /// The ARN of the role that is assumed for the calls; None for the operator's own identity.
     pub role: Option<String>,
     /// The Region; None when none is configured.
@@ -41,7 +41,7 @@ pub struct Scope {
     pub recovered_at: Option<Instant>,
 }
 
-impl Scope {
+impl CallerContext {
     /// Nothing is known, for this reason.
     pub fn unknown(why: &str) -> Self {
         let (role, region, confirmed_at, since, skew, recovered_at) = Default::default();

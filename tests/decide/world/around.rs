@@ -7,8 +7,8 @@ use kube::ResourceExt;
 
 use super::{Event, World};
 use crate::core::{
-    Account, AthenaSession, AthenaSessionStatus, Brake, Claim, FINALIZER, Interest, Now, Operation, OwnerRead, PASS,
-    Polled, Refusal, Scope, SessionState, SessionStatus, Source, StartTerms, Terms,
+    Account, AthenaSession, AthenaSessionStatus, Brake, CallerContext, Claim, FINALIZER, Interest, Now, Operation,
+    OwnerRead, PASS, Polled, Refusal, SessionState, SessionStatus, Source, StartTerms, Terms,
 };
 use crate::fixtures::{HOME, SESSION, TIMING, WORK_GROUP, at, claim, condition, seconds};
 
@@ -165,13 +165,13 @@ impl World {
         }
     }
 
-    pub(super) fn scope_for(&self, object: &AthenaSession) -> Scope {
+    pub(super) fn scope_for(&self, object: &AthenaSession) -> CallerContext {
         if !self.is_bound(object) {
             return self.scope.clone();
         }
         if !self.around.exists {
             let account = Account::Unknown("there is no AthenaWorkGroup".to_owned());
-            return Scope {
+            return CallerContext {
                 role: None,
                 region: None,
                 account,
@@ -182,11 +182,11 @@ impl World {
             };
         }
         let region = self.around.region.map(str::to_owned).or(self.scope.region.clone());
-        Scope { region, ..self.scope.clone() }
+        CallerContext { region, ..self.scope.clone() }
     }
 
     /// What the poller says, as `act.rs` passes it on. Whether there is one.
-    pub(super) fn hear(&mut self, object: &AthenaSession, terms: &Terms, scope: &Scope, now: Now) -> bool {
+    pub(super) fn hear(&mut self, object: &AthenaSession, terms: &Terms, scope: &CallerContext, now: Now) -> bool {
         let work_group = terms.work_group.clone().or(self.observed.work_group.clone());
         let Some(work_group) = work_group.filter(|_| scope.region.is_some()) else { return false };
         let around = &self.around;

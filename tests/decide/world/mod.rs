@@ -25,8 +25,8 @@ pub use self::operator::{ends, reason, word};
 pub use self::starts::{Starts, VICTIM};
 pub use self::story::{Line, config, fault, poller};
 use crate::core::{
-    AthenaSession, AthenaSessionSpec, AthenaSessionStatus, Brake, Crowd, DeletionPolicy, EngineKnowledge, ErrorClass,
-    FINALIZER, Observed, Operation, Scope, SessionState, Step, TerminationReason, WorkGroupRef,
+    AthenaSession, AthenaSessionSpec, AthenaSessionStatus, Brake, CallerContext, Crowd, DeletionPolicy,
+    EngineKnowledge, ErrorClass, FINALIZER, Observed, Operation, SessionState, Step, TerminationReason, WorkGroupRef,
 };
 use crate::fixtures::{home, object, seconds, time, unwritten};
 
@@ -116,7 +116,7 @@ enum Answer {
 
 pub struct World {
     pub elapsed: Duration,
-    pub scope: Scope,
+    pub scope: CallerContext,
     /// What others than the object's author say.
     pub around: Around,
     /// The object at the API server.

@@ -17,7 +17,7 @@ const SLACK: SignedDuration = SignedDuration::from_mins(1);
 
 /// The times in an answer of Athena that can be true.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Times {
+pub struct PlausibleTimes {
     /// When the session was started.
     pub started_at: Option<Timestamp>,
     /// Since when the session is idle; None unless its state is IDLE.
@@ -52,7 +52,7 @@ impl fmt::Display for TimeFault {
     }
 }
 
-impl Times {
+impl PlausibleTimes {
     /// The times of a status, when Athena's clock shows `now`.
     pub fn of(status: &SessionStatus, now: Timestamp) -> Self {
         let mut fault = None;
@@ -95,12 +95,12 @@ mod tests {
         Timestamp::from_second(1_800_000_000 + seconds).ok()
     }
 
-    fn times(started: Option<Timestamp>, idle: Option<Timestamp>, ended: Option<Timestamp>) -> Times {
+    fn times(started: Option<Timestamp>, idle: Option<Timestamp>, ended: Option<Timestamp>) -> PlausibleTimes {
         let (state_change_reason, marker, engine) = Default::default();
         let state = SessionState::Idle;
         let (started_at, idle_since, ended_at) = (started, idle, ended);
         let status = SessionStatus { state, state_change_reason, started_at, idle_since, ended_at, marker, engine };
-        Times::of(&status, at(0).unwrap_or(Timestamp::MAX))
+        PlausibleTimes::of(&status, at(0).unwrap_or(Timestamp::MAX))
     }
 
     #[test]

@@ -34,7 +34,7 @@ impl Default for Rate {
 
 /// A rate that adapts to which calls the service throttles.
 #[derive(Clone, Copy, Debug)]
-pub struct FoundRate {
+pub struct AdaptiveRate {
     nominal: f64,
     most: f64,
     /// The present rate, in calls a second.
@@ -48,7 +48,7 @@ pub struct FoundRate {
     passed: Option<(Instant, f64)>,
 }
 
-impl FoundRate {
+impl AdaptiveRate {
     /// Throttled answers within this time are one event: their calls were under way together. No call begins meanwhile.
     pub const ONE_EVENT: Duration = Duration::from_secs(1);
     /// While no limit is known, the rate doubles in this many seconds.
@@ -126,7 +126,7 @@ impl FoundRate {
     }
 
     /// A call was throttled. Returns false where that belongs to the event before. After true, no call must begin for
-    /// [`FoundRate::ONE_EVENT`].
+    /// [`AdaptiveRate::ONE_EVENT`].
     pub fn throttled(&mut self, now: Instant) -> bool {
         if let Some((_, passed)) = &mut self.passed {
             *passed = (*passed - 1.0).max(0.0);
