@@ -188,3 +188,30 @@ fn assert_named_tests_exist(label: &str, tests: &str) {
         }
     }
 }
+
+/// The texts of all files of a folder, with strings that span lines on one line.
+fn source_of(folder: &Path) -> String {
+    let mut source = String::new();
+    for entry in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+        source += &if entry.is_dir() { source_of(&entry) } else { std::fs::read_to_string(&entry).unwrap() };
+    }
+    source.split("\\\n").map(str::trim_start).collect()
+}
+
+#[test]
+fn each_message_that_troubleshooting_cites_is_in_the_code() {
+    let page = prose(Path::new(&in_checkout("docs/troubleshooting.md"))).join("\n");
+    let (_, section) = page.split_once("## An answer of Athena isn't believed\n").unwrap();
+    let source = source_of(Path::new(&in_checkout("src")));
+    let mut checked = 0;
+    for row in section.split("\n## ").next().unwrap().lines().filter(|line| line.starts_with("| `")) {
+        let cell = row.split(" | ").next().unwrap();
+        // What a message has in places of `…` differs.
+        for words in cell.split('`').skip(1).step_by(2).flat_map(|message| message.split('…')) {
+            let words = words.trim_matches(|it: char| !it.is_alphanumeric());
+            assert!(source.contains(words), "docs/troubleshooting.md cites a message that isn't there: {words}");
+            checked += 1;
+        }
+    }
+    assert!(checked >= 12, "{checked}");
+}
