@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use super::listing::oldest_on;
+use super::cursor::oldest_on;
 use super::plan::{Asked, Plan};
 use super::store::{Watch, entry};
-use super::words::{Failure, SessionPage, Trouble};
+use super::types::{Failure, SessionPage, Trouble};
 use crate::athena::types::{ErrorClass, SessionStatus, Source};
 
 impl Plan {

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 
-use super::listing::Quarry;
+use super::cursor::Quarry;
 use super::store::{Entry, Pace, Store};
 use crate::athena::types::SessionState;
 use crate::timing::Timing;

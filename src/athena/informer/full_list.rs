@@ -13,10 +13,9 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use super::listing::{EVERY_STATE, MOST_PAGES, Walk};
+use super::cursor::{EVERY_STATE, MOST_PAGES, Walk};
 use super::plan::Plan;
-use super::words::{SessionPage, Trouble};
-use crate::athena::plausible_times::predates_athena;
+use super::types::{SessionPage, Trouble};
 pub use crate::athena::quota::Key as Asker;
 use crate::athena::types::{CallError, ErrorClass, Operation, SessionStatus};
 use crate::timing::Timing;

@@ -5,18 +5,18 @@
 //! an object asks for itself.
 
 mod answers;
-mod choose;
+mod cursor;
 mod demand;
 pub mod engine;
 pub mod full_list;
-mod hunt;
-mod listing;
+mod full_scan;
 pub mod plan;
 mod poller;
 mod pool;
+mod schedule;
 mod store;
-mod sweep;
-mod words;
+mod targeted_scan;
+mod types;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -21,15 +21,15 @@
 
 use std::time::{Duration, Instant};
 
-use super::choose::AHEAD;
+use super::cursor::Walk;
 use super::full_list::FullLists;
 pub use super::full_list::{Asker, Found, FullList, Shown, Sought, Wanted};
-use super::hunt::{Depths, Hunt};
-use super::listing::Walk;
+use super::full_scan::{SWEEP_AT_FIRST, Swept, Worth};
+use super::schedule::AHEAD;
 pub use super::store::{Pace, Sight};
 use super::store::{Store, entry};
-use super::sweep::{SWEEP_AT_FIRST, Swept, Worth};
-pub use super::words::{Ask, Counts, Failure, SessionPage, Sighting, Trouble};
+use super::targeted_scan::{Depths, Hunt};
+pub use super::types::{Ask, Counts, Failure, SessionPage, Sighting, Trouble};
 use crate::athena::types::{ErrorClass, SessionStatus, Source};
 use crate::timing::Timing;
 

@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use super::cursor::Quarry;
 use super::demand::{Demand, Group, earlier, quarry, wished};
-use super::listing::Quarry;
 use super::plan::{Asked, Plan};
 use super::store::{Entry, Pace, Watch};
-use super::words::Ask;
+use super::types::Ask;
 
 /// Fewer are never worth a hunt, which reads two lists.
 const FEW: usize = 2;

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
+use super::cursor::{Depth, MOST_PAGES, Quarry, Walk};
 use super::demand::{Group, quarry};
-use super::listing::{Depth, MOST_PAGES, Quarry, Walk};
 use super::plan::Plan;
 use super::store::Pace;
 use crate::athena::types::SessionState;

@@ -2,11 +2,11 @@
 
 use std::time::Instant;
 
+use super::cursor::{MOST_PAGES, SWEEP, Walk};
 use super::demand::wished;
-use super::listing::{MOST_PAGES, SWEEP, Walk};
 use super::plan::Plan;
 use super::store::{Entry, Watch};
-use super::words::Counts;
+use super::types::Counts;
 
 /// Before the first sweep: one page for each list.
 pub(super) const SWEEP_AT_FIRST: usize = 3;

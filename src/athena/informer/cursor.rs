@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 
-use super::words::{Ask, SessionPage};
+use super::types::{Ask, SessionPage};
 use crate::athena::types::SessionState;
 
 /// A sweep shows all that haven't ended: the list without a filter, and the two states that it leaves out.
