@@ -83,7 +83,7 @@ fn a_failure_that_passes_is_waited_for_a_moment() {
 }
 
 #[test]
-fn the_newest_session_tells_the_engine_where_getworkgroup_doesnt() {
+fn the_newest_session_shows_the_engine_without_get_work_group() {
     let (mut watch, now) = (EngineWatch::default(), Instant::now());
     watch.listed(&page(&[Some(Engine::Spark35), Some(Engine::PySpark3)]));
     assert_eq!(watch.known(), known(Engine::Spark35));

@@ -107,7 +107,7 @@ fn a_list_that_fails_goes_on_where_it_was() {
 
 /// An object that was never woken may ask as often as it likes.
 #[test]
-fn while_lists_are_denied_whoever_asks_is_told_and_little_is_asked() {
+fn while_lists_are_denied_askers_hear_it_and_calls_stay_few() {
     let mut world = World::new();
     world.act_at(Duration::ZERO, Act::Fails(Operation::ListSessions, Some(ErrorClass::Denied)));
     ask_all(&mut world, 100, Duration::ZERO);
@@ -183,7 +183,7 @@ proptest! {
     /// S3: never an absence from a list that began before it was asked for, nor of what was there when the list began
     /// ([`World::breach`]); and each that asks is told.
     #[test]
-    fn a_list_is_told_to_lack_only_what_it_was_asked_for_and_isnt_there(
+    fn a_list_lacks_only_what_was_asked_for_and_isnt_there(
         acts in prop::collection::vec((0..3_000u64, 0..40usize, what()), 0..60),
         history in prop::sample::select(vec![0, 150, 1_000]),
         latency in prop::sample::select(vec![0, 50, 700]),

@@ -42,7 +42,7 @@ fn ends_noticed(world: &World) -> usize {
 }
 
 #[test]
-fn ten_thousand_idle_sessions_take_a_hundred_and_two_calls_a_minute() {
+fn ten_thousand_idle_sessions_take_102_calls_a_minute() {
     let mut world =
         World::new().with("s", 10_000, -1000, &IDLE).with("old", 20_000, -20_000_000, &SessionState::Terminated);
     world.plan.count_all(true);
@@ -59,7 +59,7 @@ fn ten_thousand_idle_sessions_take_a_hundred_and_two_calls_a_minute() {
 
 /// While only a sweep goes on, its pages are asked for without a look at all sessions before each.
 #[test]
-fn an_end_during_a_long_sweep_doesnt_wait_for_the_end_of_the_sweep() {
+fn an_end_doesnt_wait_for_a_long_full_scan_to_end() {
     let mut world = World::new().with("s", 10_000, -1000, &IDLE);
     world.latency = millis(200);
     world.plan.count_all(true);
@@ -74,7 +74,7 @@ fn an_end_during_a_long_sweep_doesnt_wait_for_the_end_of_the_sweep() {
 
 /// If only the watched ones matter, the other two lists aren't needed while all are seen.
 #[test]
-fn ten_thousand_watched_sessions_take_a_hundred_calls_a_minute() {
+fn ten_thousand_watched_sessions_take_100_calls_a_minute() {
     let mut world = World::new().with("s", 10_000, -1000, &IDLE);
     watch_all(&mut world, "s", 10_000, Duration::ZERO, Duration::ZERO);
     world.run_until(seconds(60));
@@ -85,7 +85,7 @@ fn ten_thousand_watched_sessions_take_a_hundred_calls_a_minute() {
 
 /// Near its end the sweep has cost more calls than it has sessions still to show, and is the cheaper way all the same.
 #[test]
-fn a_sweep_of_30_000_watched_sessions_isnt_given_up_near_its_end() {
+fn a_full_scan_of_30_000_sessions_isnt_given_up_near_its_end() {
     let mut world = World::new().with("s", 30_000, -1000, &IDLE);
     watch_all(&mut world, "s", 30_000, Duration::ZERO, Duration::ZERO);
     world.run_until(seconds(60));
@@ -109,7 +109,7 @@ fn few_watched_sessions_among_thousands_are_asked_for_singly() {
 
 /// A sweep that turns out too dear is given up, and seldom tried again.
 #[test]
-fn some_watched_sessions_among_thousands_cost_little_more_than_one_call_each() {
+fn twenty_sessions_among_thousands_cost_about_a_call_each() {
     let mut world = World::new().with("s", 10_000, -1000, &IDLE);
     for number in 0..20 {
         world.act_at(Duration::ZERO, Act::Watch(format!("s-{}", 9_999 - 450 * number)));
@@ -121,7 +121,7 @@ fn some_watched_sessions_among_thousands_cost_little_more_than_one_call_each() {
 }
 
 #[test]
-fn a_thousand_ends_at_once_cost_a_fifth_of_a_look_each_and_the_last_is_noticed_soon() {
+fn a_thousand_ends_at_once_take_few_calls_and_are_noticed_soon() {
     let storms = [(0, 1500, 29), (20_000, 1500, 29), (20_000, 0, 10), (20_000, 10, 10), (0, 5_000, 65)];
     for (history, within, most) in storms {
         let old = SessionState::Terminated;
@@ -154,7 +154,7 @@ fn one_end_alone_takes_one_get_session_status() {
 
 /// What ends by itself is missing from the sweep.
 #[test]
-fn sessions_that_end_by_themselves_are_found_in_the_lists_of_ends() {
+fn sessions_that_fail_are_found_in_the_lists_of_ended_sessions() {
     let mut world = World::new().with("s", 1000, -1000, &IDLE).with("old", 20_000, -2_000_000, &SessionState::Failed);
     watch_all(&mut world, "s", 1000, Duration::ZERO, Duration::ZERO);
     world.run_until(seconds(10));
@@ -169,7 +169,7 @@ fn sessions_that_end_by_themselves_are_found_in_the_lists_of_ends() {
 }
 
 #[test]
-fn one_session_that_ends_by_itself_among_thousands_takes_one_more_call() {
+fn one_session_that_fails_among_thousands_takes_one_more_call() {
     let mut world = World::new().with("s", 10_000, -1000, &IDLE);
     world.plan.count_all(true);
     watch_all(&mut world, "s", 10_000, Duration::ZERO, Duration::ZERO);
@@ -193,7 +193,7 @@ fn a_thousand_objects_at_once_take_a_listing_and_no_get_session() {
 }
 
 #[test]
-fn one_object_for_a_session_that_isnt_known_asks_for_itself_at_once() {
+fn an_object_with_an_unknown_session_calls_athena_at_once() {
     let mut world = World::new().with("s", 1000, -1000, &IDLE);
     world.act_at(seconds(1), Act::Watch("s-3".to_owned()));
     world.act_at(seconds(1), Act::Watch("unheard-of".to_owned()));
@@ -204,7 +204,7 @@ fn one_object_for_a_session_that_isnt_known_asks_for_itself_at_once() {
 }
 
 #[test]
-fn an_object_for_a_session_that_a_sweep_showed_needs_no_call() {
+fn an_object_whose_session_a_full_scan_showed_needs_no_call() {
     let mut world = World::new().with("s", 1000, -1000, &IDLE);
     world.plan.count_all(true);
     world.run_until(seconds(30));
@@ -216,7 +216,7 @@ fn an_object_for_a_session_that_a_sweep_showed_needs_no_call() {
 
 /// Of ids that Athena doesn't know: each object asks once, and costs nothing from then on.
 #[test]
-fn a_list_shows_an_id_that_its_object_was_left_alone_with() {
+fn a_full_scan_still_shows_a_session_left_to_its_object() {
     let mut world = World::new().with("s", 1000, -1000, &IDLE);
     world.plan.count_all(true);
     watch_all(&mut world, "n", 500, Duration::ZERO, Duration::ZERO);
@@ -232,7 +232,7 @@ fn a_list_shows_an_id_that_its_object_was_left_alone_with() {
 
 /// Stuck ones are looked for together, every `changing`.
 #[test]
-fn a_thousand_sessions_that_take_long_to_end_cost_a_hunt_each_two_seconds() {
+fn a_thousand_slow_ends_take_a_targeted_scan_every_two_seconds() {
     let mut world =
         World::new().with("s", 1000, -1000, &IDLE).with("old", 20_000, -2_000_000, &SessionState::Terminated);
     watch_all(&mut world, "s", 1000, Duration::ZERO, Duration::ZERO);
@@ -386,7 +386,7 @@ fn lists_are_asked_for_again_as_soon_as_an_outage_has_ended() {
 
 /// A list shows the session as ended, and each call for it shows that it lives: from the first call on only calls count.
 #[test]
-fn a_session_that_lists_show_as_ended_is_looked_at_by_calls_and_its_end_noticed() {
+fn a_session_that_lists_wrongly_show_as_ended_takes_calls() {
     let mut world = World::new().with("s", 300, -1000, &IDLE);
     watch_all(&mut world, "s", 300, Duration::ZERO, Duration::ZERO);
     world.run_until(seconds(10));
