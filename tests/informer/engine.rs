@@ -2,12 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use athena_session_operator::athena::engine::{Engine, EngineKnowledge};
-use athena_session_operator::athena::informer::engine::EngineWatch;
-use athena_session_operator::athena::types::{
-    CallError, ErrorClass, Operation, SessionPage, SessionState, SessionStatus,
+use crate::core::{
+    CallError, Engine, EngineKnowledge, EngineWatch, ErrorClass, Operation, SessionPage, SessionState, SessionStatus,
 };
-
 use crate::model::TIMING;
 
 const HOUR: Duration = Duration::from_secs(3600);

@@ -2,12 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use athena_session_operator::athena::informer::full_list::{Found, Sought, Wanted};
-use athena_session_operator::athena::informer::plan::{Ask, Plan};
-use athena_session_operator::athena::types::{ErrorClass, Operation, SessionPage, SessionState, SessionStatus};
 use jiff::Timestamp;
 use proptest::prelude::*;
 
+use crate::core::{ErrorClass, Found, Operation, Plan, SessionPage, SessionState, SessionStatus, Sought, Task, Wanted};
 use crate::model::{Act, TIMING, Tokens, World, at, millis, seconds};
 use crate::properties::cases;
 
@@ -137,9 +135,9 @@ fn lists_that_nothing_waits_for_are_gathered() {
     assert_eq!((lists(&world), lacking(&world)), (PAGES, 30));
 }
 
-/// A sweep and a complete list take turns, and an end isn't held up by either.
+/// A full scan and a complete list take turns, and an end isn't held up by either.
 #[test]
-fn a_long_list_holds_up_neither_sweeps_nor_ends() {
+fn a_long_list_holds_up_neither_full_scans_nor_ends() {
     let mut world = World::new().with("s", 300, -1_000, &SessionState::Idle);
     world = world.with("old", 20_000, -1_000_000, &SessionState::Terminated);
     world.latency = millis(200);
@@ -148,7 +146,7 @@ fn a_long_list_holds_up_neither_sweeps_nor_ends() {
     world.act_at(seconds(55), Act::Ask("none".to_owned()));
     world.act_at(seconds(70), Act::Terminate("s-7".to_owned(), seconds(3)));
     world.run_until(seconds(80));
-    assert!(world.plan.swept_at().is_some_and(|swept_at| swept_at >= at(seconds(60))));
+    assert!(world.plan.full_scan_at().is_some_and(|began| began >= at(seconds(60))));
     let end = world.noticed.iter().find(|(_, _, state)| state.is_ended()).map(|(when, _, _)| *when);
     assert!(end.is_some_and(|when| when <= seconds(76)), "{end:?}");
 }
@@ -229,12 +227,12 @@ fn a_start_that_cant_be_cuts_no_list_short() {
     let wanted = Wanted { work_group: "w".to_owned(), sought, since, after: None, is_pressing: true };
     plan.ask_for_list(&("team-a".to_owned(), "nightly".to_owned()), &wanted, began);
     let now = began + TIMING.changing * 6;
-    assert!(matches!(plan.next(now), Ask::Page { token: None, .. }));
+    assert!(matches!(plan.next(now), Task::ListSessions { token: None, .. }));
     let (state_change_reason, idle_since, ended_at, marker, engine) = Default::default();
     let (state, started_at) = (SessionState::Idle, Some(Timestamp::UNIX_EPOCH));
     let odd = SessionStatus { state, state_change_reason, started_at, idle_since, ended_at, marker, engine };
     let page = SessionPage { sessions: vec![("odd".to_owned(), odd)], next_token: Some("2".to_owned()) };
     plan.page_answered(Ok(page), now, now);
     let next = plan.next(now);
-    assert!(matches!(next, Ask::Page { token: Some(_), .. }), "{next:?}");
+    assert!(matches!(next, Task::ListSessions { token: Some(_), .. }), "{next:?}");
 }

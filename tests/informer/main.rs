@@ -10,6 +10,7 @@
 #![allow(missing_docs, reason = "the tests' names say what they show")]
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+mod core;
 mod engine;
 mod full_lists;
 mod model;

@@ -6,12 +6,12 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-use athena_session_operator::athena::informer::full_list::{Asker, Found, Sought, Wanted};
-use athena_session_operator::athena::informer::plan::{Ask, Failure, Pace, Plan, SessionPage, Sighting};
-use athena_session_operator::athena::marker::Marker;
-use athena_session_operator::athena::types::{ErrorClass, Operation, SessionState, SessionStatus, Source};
-use athena_session_operator::timing::Timing;
 use jiff::Timestamp;
+
+use crate::core::{
+    Asker, CallFailure, ErrorClass, Found, Marker, Operation, Pace, Plan, Polled, SessionPage, SessionState,
+    SessionStatus, Sought, Source, Task, Timing, Wanted,
+};
 
 /// The defaults of the command line.
 pub const TIMING: Timing = Timing {
@@ -218,7 +218,7 @@ impl World {
         self.pass_to(self.now);
         while self.now < end && self.breach.is_none() {
             match self.plan.next(at(self.now)) {
-                Ask::Wake(ids) => {
+                Task::NotifyWatchers(ids) => {
                     wakes_here += 1;
                     if wakes_here > 10 {
                         self.breach = Some(format!("wakes again and again at {:?}", self.now));
@@ -226,11 +226,11 @@ impl World {
                     ids.iter().for_each(|id| self.wake(id));
                     continue;
                 }
-                Ask::Tell(askers) => {
+                Task::NotifyAskers(askers) => {
                     askers.iter().for_each(|asker| self.hear(asker));
                     continue;
                 }
-                Ask::Wait(until) => {
+                Task::Wait(until) => {
                     let until = until.map_or(end, |until| until.duration_since(at(Duration::ZERO)));
                     if until <= self.now {
                         self.breach = Some(format!("waits for what has passed at {:?}", self.now));
@@ -238,8 +238,8 @@ impl World {
                     let next_act = self.acts.keys().next().copied().unwrap_or(end);
                     self.pass_to(until.min(next_act).min(end));
                 }
-                Ask::Status { id, .. } => self.status(&id),
-                Ask::Page { filter, token, .. } => self.page(filter.as_ref(), token.as_deref()),
+                Task::GetSessionStatus { id, .. } => self.status(&id),
+                Task::ListSessions { filter, token, .. } => self.page(filter.as_ref(), token.as_deref()),
             }
             wakes_here = 0;
         }
@@ -365,7 +365,7 @@ impl World {
         self.becomes(id, now, SessionState::Terminating);
         self.session_mut(id).unwrap().states.push((now + takes, SessionState::Terminated));
         let status = self.session(id).unwrap().status(&SessionState::Terminating);
-        self.plan.told(id, status, at(now), Source::List);
+        self.plan.observe(id, status, at(now), Source::List);
         self.look(id);
     }
 
@@ -375,32 +375,32 @@ impl World {
         if !self.watched.contains_key(id) {
             return;
         }
-        if self.plan.sighting(id) == Sighting::AskYourself {
+        if self.plan.sighting(id) == Polled::AskYourself {
             self.calls.push(Call { sent: self.now, operation: Operation::GetSession, filter: None });
             let state = self.session(id).and_then(|session| Some(session.status(session.state_at(self.now)?)));
             if let Some(status) = state.filter(|_| !self.failing.contains_key(&Operation::GetSession)) {
-                self.plan.told(id, status, at(self.now), Source::Call);
+                self.plan.observe(id, status, at(self.now), Source::Call);
             }
         }
         self.look(id);
     }
 
     fn look(&mut self, id: &str) {
-        let Sighting::Seen(sight) = self.plan.sighting(id) else { return };
-        if sight.status.state.is_ended() && self.listed_as.contains_key(id) {
+        let Polled::Seen { status, .. } = self.plan.sighting(id) else { return };
+        if status.state.is_ended() && self.listed_as.contains_key(id) {
             // As an object does whose session a list shows as ended.
             self.calls.push(Call { sent: self.now, operation: Operation::GetSession, filter: None });
             let state = self.session(id).and_then(|session| session.state_at(self.now)).cloned();
             let status = state.and_then(|state| Some(self.session(id)?.status(&state)));
-            status.into_iter().for_each(|status| self.plan.told(id, status, at(self.now), Source::Call));
+            status.into_iter().for_each(|status| self.plan.observe(id, status, at(self.now), Source::Call));
         }
-        let Sighting::Seen(sight) = self.plan.sighting(id) else { return };
-        let state = sight.status.state.clone();
+        let Polled::Seen { status, .. } = self.plan.sighting(id) else { return };
+        let state = status.state.clone();
         self.judge(id, &state);
         let fast = matches!(state, SessionState::Creating | SessionState::Created | SessionState::Terminating);
-        let pace = if fast { Pace::Fast } else { Pace::Slow };
-        self.plan.watch(id, pace, at(self.now));
-        self.watched.insert(id.to_owned(), pace);
+        let interest = if fast { Pace::Fast } else { Pace::Slow };
+        self.plan.watch(id, interest, at(self.now));
+        self.watched.insert(id.to_owned(), interest);
         self.noticed.push((self.now, id.to_owned(), state));
     }
 
@@ -423,15 +423,15 @@ impl World {
         (sent, sent + self.latency / 2)
     }
 
-    fn failure(&self, operation: Operation) -> Option<Failure> {
-        self.failing.get(&operation).map(|class| Failure { class: *class, jitter: 1.0 })
+    fn failure(&self, operation: Operation) -> Option<CallFailure> {
+        self.failing.get(&operation).map(|class| CallFailure { class: *class, jitter: 1.0 })
     }
 
     fn status(&mut self, id: &str) {
         let (sent, answered) = self.called(Operation::GetSessionStatus, None);
         self.pass_to(answered);
         let found = self.session(id).and_then(|session| Some(session.status(session.state_at(answered)?)));
-        let absent = Failure { class: ErrorClass::NotFoundOrInvalid, jitter: 1.0 };
+        let absent = CallFailure { class: ErrorClass::NotFoundOrInvalid, jitter: 1.0 };
         let answer = self.failure(Operation::GetSessionStatus).map_or(found.ok_or(absent), Err);
         self.pass_to(sent + self.latency);
         self.plan.status_answered(id, answer, at(sent), at(self.now));
@@ -475,7 +475,7 @@ impl World {
     /// All answer again, and objects that ask for themselves do.
     pub fn heal(&mut self) {
         self.failing.clear();
-        let alone = |id: &&String| self.plan.sighting(id) == Sighting::AskYourself;
+        let alone = |id: &&String| self.plan.sighting(id) == Polled::AskYourself;
         let ids: Vec<_> = self.watched.keys().filter(alone).cloned().collect();
         ids.iter().for_each(|id| self.wake(id));
     }
@@ -495,9 +495,9 @@ impl World {
         let is_right = |id: &str| {
             let truth = self.session(id).and_then(|session| session.state_at(self.now));
             match (self.plan.sighting(id), truth) {
-                (Sighting::Seen(sight), truth) => Some(&sight.status.state) == truth,
-                (Sighting::AskYourself, truth) => truth.is_none(),
-                (Sighting::NotYet, _) => false,
+                (Polled::Seen { status, .. }, truth) => Some(&status.state) == truth,
+                (Polled::AskYourself, truth) => truth.is_none(),
+                (Polled::NotYet, _) => false,
             }
         };
         self.watched.keys().filter(|id| !is_right(id)).cloned().collect()

@@ -6,9 +6,9 @@
 
 use std::time::Duration;
 
-use athena_session_operator::athena::types::{ErrorClass, Operation, SessionState};
 use proptest::prelude::*;
 
+use crate::core::{ErrorClass, Operation, SessionState};
 use crate::model::{Act, PAGE, TIMING, Tokens, World, millis, seconds};
 
 #[derive(Clone, Debug)]
@@ -145,7 +145,7 @@ fn all_calls(world: &World) -> u32 {
     u32::try_from(2 * world.watched.len() + world.pages() + 30).unwrap()
 }
 
-/// How long the plan may take to notice what has happened: the interval until a sweep begins, twice, since a page may
+/// How long the plan may take to notice what has happened: the interval until a full scan begins, twice, since a page may
 /// shift; until its lists show it; and the calls.
 fn patience(world: &World) -> Duration {
     let calls = all_calls(world) * 2;
@@ -189,7 +189,7 @@ proptest! {
         world.heal();
         world.run_until(world.now + TIMING.backoff_max + patience(&world));
         check(&world)?;
-        prop_assert_eq!(world.plan.trouble().filter(|_| story.counting), None);
+        prop_assert_eq!(world.plan.list_backoff().filter(|_| story.counting), None);
 
         world.run_until(world.now + TIMING.steady * 2);
         world.forget_the_past();

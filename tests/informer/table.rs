@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use athena_session_operator::athena::informer::plan::Sighting;
-use athena_session_operator::athena::types::{ErrorClass, Operation, SessionState};
-
+use crate::core::{ErrorClass, Operation, Polled, SessionState};
 use crate::model::{Act, Tokens, World, millis, seconds};
 
 const IDLE: SessionState = SessionState::Idle;
@@ -57,7 +55,7 @@ fn ten_thousand_idle_sessions_take_102_calls_a_minute() {
     assert_eq!(world.wakes, 0);
 }
 
-/// While only a sweep goes on, its pages are asked for without a look at all sessions before each.
+/// While only a full scan goes on, its pages are asked for without a look at all sessions before each.
 #[test]
 fn an_end_doesnt_wait_for_a_long_full_scan_to_end() {
     let mut world = World::new().with("s", 10_000, -1000, &IDLE);
@@ -65,7 +63,7 @@ fn an_end_doesnt_wait_for_a_long_full_scan_to_end() {
     world.plan.count_all(true);
     watch_all(&mut world, "s", 10_000, Duration::ZERO, Duration::ZERO);
     world.run_until(seconds(60));
-    // The next sweep takes from 60 s to 80 s.
+    // The next full scan takes from 60 s to 80 s.
     world.act_at(seconds(63), Act::Terminate("s-5".to_owned(), seconds(3)));
     world.run_until(seconds(80));
     let late = last_noticed(&world, seconds(66));
@@ -83,7 +81,7 @@ fn ten_thousand_watched_sessions_take_100_calls_a_minute() {
     assert_eq!(calls(&world), (500, 0, 0));
 }
 
-/// Near its end the sweep has cost more calls than it has sessions still to show, and is the cheaper way all the same.
+/// Near its end the full scan has cost more calls than it has sessions still to show, and is the cheaper way all the same.
 #[test]
 fn a_full_scan_of_30_000_sessions_isnt_given_up_near_its_end() {
     let mut world = World::new().with("s", 30_000, -1000, &IDLE);
@@ -107,7 +105,7 @@ fn few_watched_sessions_among_thousands_are_asked_for_singly() {
     assert_eq!(calls(&world), (0, 15, 0));
 }
 
-/// A sweep that turns out too dear is given up, and seldom tried again.
+/// A full scan that turns out too dear is given up, and seldom tried again.
 #[test]
 fn twenty_sessions_among_thousands_cost_about_a_call_each() {
     let mut world = World::new().with("s", 10_000, -1000, &IDLE);
@@ -152,7 +150,7 @@ fn one_end_alone_takes_one_get_session_status() {
     assert_eq!(ends_noticed(&world), 1);
 }
 
-/// What ends by itself is missing from the sweep.
+/// What ends by itself is missing from the full scan.
 #[test]
 fn sessions_that_fail_are_found_in_the_lists_of_ended_sessions() {
     let mut world = World::new().with("s", 1000, -1000, &IDLE).with("old", 20_000, -2_000_000, &SessionState::Failed);
@@ -164,7 +162,7 @@ fn sessions_that_fail_are_found_in_the_lists_of_ended_sessions() {
     }
     world.run_until(seconds(70));
     assert_eq!(ends_noticed(&world), 1000);
-    // The sweep's three empty lists, TERMINATED, and ten pages of FAILED.
+    // The full scan's three empty lists, TERMINATED, and ten pages of FAILED.
     assert_eq!(calls(&world), (14, 0, 0));
 }
 
@@ -200,7 +198,7 @@ fn an_object_with_an_unknown_session_calls_athena_at_once() {
     world.run_until(seconds(50));
     assert_eq!(calls(&world), (0, 0, 2));
     assert_eq!(world.calls[0].sent, seconds(1) + millis(100));
-    assert_eq!(world.plan.sighting("unheard-of"), Sighting::AskYourself);
+    assert_eq!(world.plan.sighting("unheard-of"), Polled::AskYourself);
 }
 
 #[test]
@@ -241,7 +239,7 @@ fn a_thousand_slow_ends_take_a_targeted_scan_every_two_seconds() {
     world.run_until(seconds(60));
     world.forget_the_past();
     world.run_until(seconds(360));
-    // Each two seconds two lists, and a sweep each minute.
+    // Each two seconds two lists, and a full scan each minute.
     let (lists, statuses, _) = calls(&world);
     assert!(lists <= 150 * 2 + 5 * 12 && statuses == 0, "{:?}", calls(&world));
 }
@@ -266,7 +264,7 @@ fn ends_are_noticed_while_listing_is_denied() {
     watch_all(&mut world, "s", 1000, Duration::ZERO, Duration::ZERO);
     world.run_until(seconds(10));
     assert_eq!(world.count(Operation::GetSession), 1000);
-    assert_eq!(world.plan.trouble().unwrap().class, ErrorClass::Denied);
+    assert_eq!(world.plan.list_backoff().unwrap().class, ErrorClass::Denied);
     world.forget_the_past();
     terminate_all(&mut world, 20, seconds(10), seconds(1), seconds(2));
     world.run_until(seconds(25));
@@ -300,7 +298,7 @@ fn a_session_that_a_shifted_page_hides_is_still_known() {
         world.act_at(seconds(60) + millis(200), Act::Becomes(format!("s-{number}"), SessionState::Failed));
     }
     world.run_until(seconds(64));
-    // Twelve pages of the sweep, two of ends, and a call for each of the fifty that slipped through.
+    // Twelve pages of the full scan, two of ends, and a call for each of the fifty that slipped through.
     assert_eq!(calls(&world), (14, 50, 0));
     assert_eq!((ends_noticed(&world), world.wakes), (50, 50));
     assert_eq!(world.mistaken(), Vec::<String>::new());
@@ -358,7 +356,7 @@ fn after_a_reset_all_is_learned_anew() {
     world.forget_the_past();
     world.act_at(seconds(10), Act::Reset);
     world.run_until(seconds(10) + millis(50));
-    assert_eq!(world.plan.sighting("s-1"), Sighting::NotYet);
+    assert_eq!(world.plan.sighting("s-1"), Polled::NotYet);
     world.run_until(seconds(20));
     assert_eq!((calls(&world), world.noticed.len()), ((10, 0, 0), 1000));
 }
@@ -374,14 +372,14 @@ fn lists_are_asked_for_again_as_soon_as_an_outage_has_ended() {
         world.act_at(seconds(900), Act::Fails(operation, None));
     }
     world.run_until(seconds(901));
-    let trouble = *world.plan.trouble().unwrap();
-    assert!(trouble.retry_at > trouble.at + seconds(60), "{trouble:?}");
+    let backoff = *world.plan.list_backoff().unwrap();
+    assert!(backoff.retry_at > backoff.failed_at + seconds(60), "{backoff:?}");
     // An end of an outage that came before the last failure changes nothing.
-    world.plan.recovered(trouble.at);
-    assert_eq!(world.plan.trouble(), Some(&trouble));
-    let now = trouble.at + seconds(1);
+    world.plan.recovered(backoff.failed_at);
+    assert_eq!(world.plan.list_backoff(), Some(&backoff));
+    let now = backoff.failed_at + seconds(1);
     world.plan.recovered(now);
-    assert_eq!(world.plan.trouble().unwrap().retry_at, now);
+    assert_eq!(world.plan.list_backoff().unwrap().retry_at, now);
 }
 
 /// A list shows the session as ended, and each call for it shows that it lives: from the first call on only calls count.

@@ -1,111 +1,123 @@
-//! What is wanted of all sessions together, at a moment. PURE.
+//! What is wanted of all sessions of a work group together, at a moment. PURE.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use super::cursor::Quarry;
-use super::store::{Entry, Pace, Store};
+use super::store::{Entry, Lookup, Store};
+use super::types::Pace;
 use crate::athena::types::SessionState;
 use crate::timing::Timing;
 
-/// Sessions that one list shows, if any does.
-#[derive(Debug, Default)]
-pub(super) struct Group {
-    /// How many are due, or soon will be.
-    pub(super) near: usize,
-    /// When the first one is due.
-    pub(super) first: Option<Instant>,
-    oldest: Option<Timestamp>,
-    undated: bool,
+/// Sessions that are due this soon are looked for together with those that are due now.
+pub(super) fn soon(timing: &Timing) -> Duration {
+    timing.changing / 4
 }
 
-impl Group {
+/// How long first sightings are gathered before it is decided which calls they take.
+pub(super) fn gathering(timing: &Timing) -> Duration {
+    timing.changing / 20
+}
+
+/// A change that is expected. Each has lists of its own that would show it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ExpectedChange {
+    /// The session is starting.
+    Start,
+    /// The session has ended or is about to.
+    End,
+}
+
+/// The change that is expected of a session, if one is.
+pub(super) fn expected_change(entry: &Entry) -> Option<ExpectedChange> {
+    let (watched, sighting) = entry.tracked()?;
+    let is_starting = matches!(sighting.status.state, SessionState::Creating | SessionState::Created);
+    match watched.interest {
+        _ if watched.lookup() == Some(Lookup::Missing) => Some(ExpectedChange::End),
+        Pace::Fast if is_starting => Some(ExpectedChange::Start),
+        Pace::Fast | Pace::Ending => Some(ExpectedChange::End),
+        Pace::Adopt | Pace::Slow => None,
+    }
+}
+
+/// The sessions that a targeted scan is for.
+#[derive(Debug, Default)]
+pub(super) struct Targets {
+    /// How many are due now or soon.
+    pub(super) count: usize,
+    /// When the first one is due.
+    pub(super) first_due: Option<Instant>,
+    oldest_start: Option<Timestamp>,
+    /// Athena hasn't told of all of them when they were started.
+    has_unknown_start: bool,
+}
+
+impl Targets {
     pub(super) fn add(&mut self, started_at: Option<Timestamp>) {
-        self.near += 1;
-        self.undated |= started_at.is_none();
-        self.oldest = earlier(self.oldest, started_at);
+        self.count += 1;
+        self.has_unknown_start |= started_at.is_none();
+        self.oldest_start = earlier(self.oldest_start, started_at);
     }
 
-    /// How far back a list has to be read; None: to its end.
-    pub(super) fn oldest(&self) -> Option<Timestamp> {
-        self.oldest.filter(|_| !self.undated)
+    /// How far back the lists have to be read. None: to their end.
+    pub(super) fn oldest_start(&self) -> Option<Timestamp> {
+        if self.has_unknown_start { None } else { self.oldest_start }
     }
 }
 
 /// What is wanted, in numbers.
 #[derive(Debug, Default)]
 pub(super) struct Demand {
-    /// How many wait to be seen at all, and not for the sweep under way.
-    pub(super) wishes: usize,
-    /// Since when the first of them does.
-    pub(super) first_wish: Option<Instant>,
-    /// How many a sweep would have to show.
+    /// How many sessions haven't been seen, and were wanted only after the full scan under way had begun.
+    pub(super) unseen: usize,
+    /// Since when the first of these has been wanted.
+    pub(super) first_unseen: Option<Instant>,
+    /// How many sessions a full scan would be for.
     pub(super) steady: usize,
-    /// What a hunt would be for.
-    pub(super) started: Group,
-    /// What a hunt would be for.
-    pub(super) ended: Group,
+    starting: Targets,
+    ending: Targets,
 }
 
 impl Demand {
-    pub(super) fn of(store: &Store, sweep: Option<Instant>, timing: &Timing, now: Instant) -> Self {
+    /// `full_scan`: when the full scan under way began.
+    pub(super) fn of(store: &Store, full_scan: Option<Instant>, now: Instant) -> Self {
         let mut demand = Self::default();
-        for entry in store.values() {
-            demand.add(entry, sweep, timing, now);
+        for entry in store.entries.values() {
+            demand.add(entry, full_scan, &store.timing, now);
         }
         demand
     }
 
-    fn add(&mut self, entry: &Entry, sweep: Option<Instant>, timing: &Timing, now: Instant) {
-        if let Some(wished) = wished(entry).filter(|wished| sweep.is_none_or(|began| began < *wished)) {
-            self.wishes += 1;
-            self.first_wish = earlier(self.first_wish, Some(wished));
+    fn add(&mut self, entry: &Entry, full_scan: Option<Instant>, timing: &Timing, now: Instant) {
+        if let Some(since) = entry.unseen_since()
+            && full_scan.is_none_or(|began| began < since)
+        {
+            self.unseen += 1;
+            self.first_unseen = earlier(self.first_unseen, Some(since));
         }
-        let Some((watch, sight)) = entry.tended() else { return };
-        if !watch.pace.is_fast() || sight.at + timing.steady <= now {
+        let Some((watched, sighting)) = entry.tracked() else { return };
+        if !watched.interest.expects_change() || sighting.at + timing.steady <= now {
             self.steady += 1;
         }
-        if entry.is_single() || watch.hunted {
+        if entry.needs_own_call() || watched.is_in_targeted_scan() {
             return;
         }
-        let Some(quarry) = quarry(entry) else { return };
-        let group = self.group_mut(quarry);
-        group.first = earlier(group.first, Some(watch.due));
-        if watch.due <= now + timing.near() {
-            group.add(sight.status.started_at);
+        let targets = match expected_change(entry) {
+            Some(ExpectedChange::Start) => &mut self.starting,
+            Some(ExpectedChange::End) => &mut self.ending,
+            None => return,
+        };
+        targets.first_due = earlier(targets.first_due, Some(watched.due));
+        if watched.due <= now + soon(timing) {
+            targets.add(sighting.status.started_at);
         }
     }
 
-    pub(super) fn group(&self, quarry: Quarry) -> &Group {
-        match quarry {
-            Quarry::Started => &self.started,
-            Quarry::Ended => &self.ended,
+    pub(super) fn targets(&self, change: ExpectedChange) -> &Targets {
+        match change {
+            ExpectedChange::Start => &self.starting,
+            ExpectedChange::End => &self.ending,
         }
-    }
-
-    fn group_mut(&mut self, quarry: Quarry) -> &mut Group {
-        match quarry {
-            Quarry::Started => &mut self.started,
-            Quarry::Ended => &mut self.ended,
-        }
-    }
-}
-
-/// Since when it is waited for that it is seen at all.
-pub(super) fn wished(entry: &Entry) -> Option<Instant> {
-    entry.watch.as_ref()?.wished
-}
-
-/// The lists that would show a change of it soon; None where no change is expected.
-pub(super) fn quarry(entry: &Entry) -> Option<Quarry> {
-    let (watch, sight) = entry.tended()?;
-    let is_starting = matches!(sight.status.state, SessionState::Creating | SessionState::Created);
-    match watch.pace {
-        _ if watch.sought => Some(Quarry::Ended),
-        Pace::Ending => Some(Quarry::Ended),
-        Pace::Fast => Some(if is_starting { Quarry::Started } else { Quarry::Ended }),
-        Pace::Adopt | Pace::Slow => None,
     }
 }
 

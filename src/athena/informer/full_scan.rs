@@ -1,122 +1,184 @@
-//! Sweeps: what hasn't ended, read in lists from end to end. PURE.
+//! Full scans: the lists of all sessions that haven't ended, each read to its end. PURE.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use super::cursor::{MOST_PAGES, SWEEP, Walk};
-use super::demand::wished;
-use super::plan::Plan;
-use super::store::{Entry, Watch};
+use super::cursor::{ListCursor, MOST_PAGES};
+use super::store::{Entry, Store, Watched};
 use super::types::Counts;
+use crate::athena::types::{SessionPage, SessionState, Source};
 
-/// Before the first sweep: one page for each list.
-pub(super) const SWEEP_AT_FIRST: usize = 3;
-
-/// The last complete sweep.
-#[derive(Debug)]
-pub(super) struct Swept {
-    pub(super) began: Instant,
-    pub(super) number: u32,
-    pub(super) counts: Counts,
-}
-
-/// How the sweep under way compares with a call for each session that it hasn't shown yet.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Worth {
-    /// How many sessions it has still to show, at the most: those that their own calls showed meanwhile still count.
-    unseen: usize,
-    /// How many of its pages showed no more than a call for one session shows.
-    vain: usize,
-}
-
+/// The list without a filter shows all that haven't ended, but for those in two states.
+const LISTS: &[Option<SessionState>] = &[None, Some(SessionState::Degraded), Some(SessionState::Terminating)];
 /// A page that shows so many sessions is cheaper than calls for these sessions.
 const WORTHWHILE: usize = 2;
 
-impl Plan {
-    pub(super) fn begin_sweep(&mut self, now: Instant) {
-        self.sweeps += 1;
-        self.sweep_began = Some(now);
-        self.sweep = Some(Walk::new(SWEEP, now));
-        self.worth = Worth { unseen: self.unseen(now), vain: 0 };
+/// The full scan under way, and how it compares with a call for each session that it hasn't shown yet.
+#[derive(Debug)]
+struct Running {
+    cursor: ListCursor,
+    /// How many sessions the scan has still to show, at the most. Sessions that other calls have shown meanwhile still count.
+    unseen: usize,
+    /// How many of its pages showed no more than a call for one session shows.
+    poor_pages: usize,
+}
+
+/// A full scan that was completed.
+#[derive(Debug)]
+pub(super) struct Completed {
+    pub(super) began: Instant,
+    number: u32,
+    pub(super) counts: Counts,
+}
+
+/// The full scans of a work group.
+#[derive(Debug, Default)]
+pub(super) struct FullScans {
+    running: Option<Running>,
+    /// The number of the scan that began last.
+    pub(super) number: u32,
+    /// When the last scan began.
+    pub(super) began: Option<Instant>,
+    /// How long the last complete scan took.
+    pub(super) took: Duration,
+    /// How many calls a scan takes, and when that was learned.
+    learned_calls: Option<(usize, Instant)>,
+    /// The last complete scan.
+    pub(super) completed: Option<Completed>,
+}
+
+impl FullScans {
+    /// None has begun yet. The next one has a higher number than this.
+    pub(super) fn after(number: u32) -> Self {
+        Self { number, ..Self::default() }
     }
 
-    /// Goes on after a page that showed so many sessions which the sweep still had to show.
-    pub(super) fn turn_sweep(&mut self, token: Option<String>, shown: usize, now: Instant) {
-        let Some(mut walk) = self.sweep.take() else { return };
-        let goes_on = walk.turn(token, false);
-        self.worth.unseen = self.worth.unseen.saturating_sub(shown);
-        self.worth.vain += usize::from(shown < WORTHWHILE);
-        if !goes_on {
-            self.end_sweep(&walk, now);
-        } else if walk.calls >= MOST_PAGES || !self.counting && self.is_in_vain(walk.began) {
-            self.give_up_sweep(&walk, now);
-        } else {
-            self.sweep = Some(walk);
-        }
+    /// How many calls a scan takes, as far as is known. At first: one page for each list.
+    pub(super) fn calls(&self) -> usize {
+        self.learned_calls.map_or(LISTS.len(), |(calls, _)| calls)
     }
 
-    /// Whether going on with the sweep that began then most probably costs more than a call for each session that it still
-    /// has to show. While pages show many of these sessions it never does.
-    fn is_in_vain(&mut self, began: Instant) -> bool {
-        // Counting goes through all sessions, so that isn't done after each page.
-        if self.worth.vain >= self.worth.unseen {
-            self.worth.unseen = self.unseen(began);
-        }
-        self.worth.vain >= self.worth.unseen
+    pub(super) fn cursor(&self) -> Option<&ListCursor> {
+        self.running.as_ref().map(|running| &running.cursor)
     }
 
-    /// Whether the sweep under way has still to show this session.
-    pub(super) fn is_unseen(&self, id: &str) -> bool {
-        let began = self.sweep.as_ref().map(|sweep| sweep.began);
-        let entry = began.zip(self.store.get(id));
-        entry.is_some_and(|(began, entry)| is_for(entry) && !entry.is_seen_in(self.sweeps, began))
+    /// When the scan under way began.
+    pub(super) fn running_since(&self) -> Option<Instant> {
+        self.cursor().map(|cursor| cursor.began)
     }
 
-    /// How many of those that a sweep is for it hasn't shown.
-    pub(super) fn unseen(&self, began: Instant) -> usize {
-        self.store.values().filter(|entry| is_for(entry) && !entry.is_seen_in(self.sweeps, began)).count()
+    /// Whether the last complete scan, or a later one, showed the session, and the session hasn't ended since.
+    pub(super) fn counts_in(&self, entry: &Entry) -> bool {
+        let completed = self.completed.as_ref();
+        completed.is_some_and(|completed| entry.shown_by >= completed.number) && !entry.is_ended()
     }
 
-    pub(super) fn end_sweep(&mut self, walk: &Walk, now: Instant) {
-        let (number, began) = (self.sweeps, walk.began);
-        self.price_sweep(walk.calls, now);
-        self.sweep_took = now.saturating_duration_since(began);
-        self.store.retain(|_, entry| entry.watch.is_some() || entry.is_seen_in(number, began));
-        self.for_missing(began, |watch| {
-            watch.sought = true;
-            watch.due = now;
+    pub(super) fn begin(&mut self, store: &Store, now: Instant) {
+        self.number += 1;
+        self.began = Some(now);
+        self.running = Some(Running {
+            cursor: ListCursor::new(LISTS, false, now),
+            unseen: unseen(store, self.number, now),
+            poor_pages: 0,
         });
-        self.refuse_wishes(began);
-        let mut counts = Counts::new();
-        let counted = self.store.values().filter(|entry| entry.sweep == number && !entry.is_ended());
-        for sight in counted.filter_map(|entry| entry.sight.as_ref()) {
-            *counts.entry(sight.status.state.counted_as().to_owned()).or_default() += 1;
-        }
-        self.swept = Some(Swept { began, number, counts });
     }
 
-    /// Going on costs more than asking for the rest.
-    fn give_up_sweep(&mut self, walk: &Walk, now: Instant) {
-        let unseen = self.unseen(walk.began);
-        self.price_sweep(walk.calls + usize::from(unseen > 0), now);
-        self.for_missing(walk.began, |watch| watch.ask_singly(now));
-        self.refuse_wishes(walk.began);
-    }
-
-    /// Those that a sweep should have shown. What was seen just before, a list that lags behind may not show yet.
-    pub(super) fn for_missing(&mut self, began: Instant, mut miss: impl FnMut(&mut Watch)) {
-        let timing = self.timing;
-        for entry in self.store.values_mut() {
-            let Some((watch, sight)) = entry.tended() else { continue };
-            let wait = if watch.pace.is_fast() { timing.steady } else { timing.steady / 2 };
-            let is_missing = !entry.is_seen_in(self.sweeps, began) && sight.at + wait <= began;
-            if let Some(watch) = entry.watch.as_mut().filter(|_| is_missing) {
-                miss(watch);
+    /// Takes in a page of the scan under way. `counts_all`: the scan isn't for the watched sessions alone.
+    pub(super) fn read(&mut self, page: SessionPage, store: &mut Store, counts_all: bool, sent: Instant, now: Instant) {
+        let Some(mut running) = self.running.take() else { return };
+        let (number, began) = (self.number, running.cursor.began);
+        let mut shown = 0;
+        for (id, status) in page.sessions {
+            let entry = store.entries.entry(id.as_str().into()).or_default();
+            shown += usize::from(is_unseen(entry, number, began));
+            entry.shown_by = number;
+            if entry.saw(status, sent, Source::List, &store.timing) {
+                store.news.push(id);
             }
+        }
+        running.unseen = running.unseen.saturating_sub(shown);
+        running.poor_pages += usize::from(shown < WORTHWHILE);
+        if !running.cursor.advance(page.next_token, false) {
+            self.complete(&running.cursor, store, now);
+        } else if running.cursor.calls >= MOST_PAGES || !counts_all && running.is_in_vain(store, number) {
+            self.give_up(&running.cursor, store, now);
+        } else {
+            self.running = Some(running);
+        }
+    }
+
+    /// The next scan begins anew, if a token is needed to go on with the scan under way.
+    pub(super) fn drop_token(&mut self) {
+        self.running.take_if(|running| running.cursor.has_token());
+    }
+
+    fn complete(&mut self, cursor: &ListCursor, store: &mut Store, now: Instant) {
+        let (number, began) = (self.number, cursor.began);
+        self.learned_calls = Some((cursor.calls, now));
+        self.took = now.saturating_duration_since(began);
+        store.entries.retain(|_, entry| entry.watched.is_some() || entry.is_shown_since(number, began));
+        for_missing(store, number, began, |watched| watched.was_missing(now));
+        store.leave_unseen_to_watchers(|since| since <= began);
+        let mut counts = Counts::new();
+        let counted = store.entries.values().filter(|entry| entry.shown_by == number && !entry.is_ended());
+        for sighting in counted.filter_map(|entry| entry.sighting.as_ref()) {
+            *counts.entry(sighting.status.state.counted_as().to_owned()).or_default() += 1;
+        }
+        self.completed = Some(Completed { began, number, counts });
+    }
+
+    /// To go on costs more than a call for each session that is left.
+    fn give_up(&mut self, cursor: &ListCursor, store: &mut Store, now: Instant) {
+        let (number, began) = (self.number, cursor.began);
+        let is_any_left = unseen(store, number, began) > 0;
+        self.learned_calls = Some((cursor.calls + usize::from(is_any_left), now));
+        for_missing(store, number, began, |watched| watched.needs_own_call(now));
+        store.leave_unseen_to_watchers(|since| since <= began);
+    }
+
+    /// Halves what a scan is believed to cost where that was learned long ago: only another scan tells.
+    pub(super) fn doubt_calls(&mut self, steady: Duration, now: Instant) {
+        if let Some((calls, learned_at)) = self.learned_calls
+            && learned_at + steady * 10 <= now
+        {
+            self.learned_calls = Some(((calls / 2).max(1), now));
         }
     }
 }
 
-/// Whether a sweep is to show this session.
-fn is_for(entry: &Entry) -> bool {
-    entry.tended().is_some() || wished(entry).is_some()
+impl Running {
+    /// Whether to go on most probably costs more than a call for each session that the scan has still to show. While pages
+    /// show many of these sessions it never does.
+    fn is_in_vain(&mut self, store: &Store, number: u32) -> bool {
+        // Counting goes through all sessions, so that isn't done after each page.
+        if self.poor_pages >= self.unseen {
+            self.unseen = unseen(store, number, self.cursor.began);
+        }
+        self.poor_pages >= self.unseen
+    }
+}
+
+/// How many sessions the scan of this number, which began then, has still to show.
+fn unseen(store: &Store, number: u32, began: Instant) -> usize {
+    store.entries.values().filter(|entry| is_unseen(entry, number, began)).count()
+}
+
+/// Whether the scan is for this session, and has still to show it.
+fn is_unseen(entry: &Entry, number: u32, began: Instant) -> bool {
+    let is_for = entry.tracked().is_some() || entry.unseen_since().is_some();
+    is_for && !entry.is_shown_since(number, began)
+}
+
+/// The sessions that the scan should have shown. A list that lags behind may lack a session that was seen just before.
+fn for_missing(store: &mut Store, number: u32, began: Instant, act: impl Fn(&mut Watched)) {
+    let timing = store.timing;
+    for entry in store.entries.values_mut() {
+        let Some((watched, sighting)) = entry.tracked() else { continue };
+        let lag = if watched.interest.expects_change() { timing.steady } else { timing.steady / 2 };
+        let is_missing = !entry.is_shown_since(number, began) && sighting.at + lag <= began;
+        if let Some(watched) = &mut entry.watched
+            && is_missing
+        {
+            act(watched);
+        }
+    }
 }

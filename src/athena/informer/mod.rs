@@ -1,81 +1,43 @@
-//! The informer for Athena: what is known of sessions without each object asking for its own.
+//! The informer for Athena: what is known of sessions, without a call for each object.
 //!
-//! Athena has no watch. So each work group in use has one [`Poller`], which asks the cheaper way for all its sessions
-//! ([`plan`], which is pure), and wakes the objects whose session has changed. What a list lacks proves nothing: such
-//! an object asks for itself.
+//! Athena has no watch. So each work group in use has one [`Poller`], which looks up all its sessions in the way that takes
+//! fewer calls ([`plan`], which is pure), and wakes the objects whose session has changed. That a scan doesn't show a session
+//! proves nothing: a call for that session follows.
 
-mod answers;
+mod backoff;
+mod call;
 mod cursor;
 mod demand;
 pub mod engine;
 pub mod full_list;
 mod full_scan;
+mod parts;
 pub mod plan;
 mod poller;
 mod pool;
 mod schedule;
 mod store;
 mod targeted_scan;
-mod types;
+pub mod types;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::mpsc;
 
-use self::full_list::Asker;
-pub use self::plan::Pace;
 pub use self::poller::Poller;
+use self::poller::Shared;
 use self::pool::Pool;
-use super::engine::EngineKnowledge;
+pub use self::types::{Census, News, Pace};
 use super::identity::Identity;
 use super::quota::Quotas;
-use super::types::{CallError, Way};
+use super::types::Way;
 use crate::metrics::Metrics;
 use crate::timing::Timing;
 
-/// News for the rest of the program.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum News {
-    /// This session has changed, or whoever names it is to ask for himself.
-    Session(String),
-    /// There is an answer for this object, which has asked for a complete list.
-    Listed(Asker),
-    /// All sessions of this work group have been listed.
-    Swept {
-        /// How it is reached.
-        way: Way,
-        /// Its name in Athena.
-        work_group: String,
-    },
-    /// What is known of the engine of this work group has changed.
-    Engine {
-        /// How it is reached.
-        way: Way,
-        /// Its name in Athena.
-        work_group: String,
-    },
-}
-
-/// What a work group holds.
-#[derive(Clone, Debug, Default)]
-pub struct Census {
-    /// How many sessions there are in each state that isn't an end; None before they have been listed.
-    pub sessions: Option<BTreeMap<String, u32>>,
-    /// How many of them an object names.
-    pub declared: u32,
-    /// Why they can't be listed at present.
-    pub trouble: Option<CallError>,
-    /// What runs them.
-    pub engine: EngineKnowledge,
-}
-
-/// All pollers.
+/// The pollers of all work groups.
 pub struct Informer {
-    quotas: Arc<Quotas>,
-    metrics: Metrics,
-    timing: Timing,
-    news: mpsc::UnboundedSender<News>,
+    shared: Arc<Shared>,
     pollers: Mutex<HashMap<Way, Pool<Poller>>>,
 }
 
@@ -83,35 +45,20 @@ impl Informer {
     /// Without any poller yet.
     #[must_use]
     pub fn new(quotas: Arc<Quotas>, metrics: Metrics, timing: Timing, news: mpsc::UnboundedSender<News>) -> Arc<Self> {
-        Arc::new(Self { quotas, metrics, timing, news, pollers: Mutex::default() })
+        let shared = Arc::new(Shared { quotas, metrics, timing, news });
+        Arc::new(Self { shared, pollers: Mutex::default() })
     }
 
-    /// What looks after the sessions of a work group, by this identity. It makes no call until something is watched.
-    pub fn poller(self: &Arc<Self>, identity: &Arc<Identity>, work_group: &str) -> Arc<Poller> {
+    /// The poller that looks up the sessions of this work group by this identity. It makes no call until something is
+    /// wanted of it.
+    pub fn poller(&self, identity: &Arc<Identity>, work_group: &str) -> Arc<Poller> {
         let mut pollers = self.pollers.lock().unwrap_or_else(PoisonError::into_inner);
         let pool = pollers.entry(identity.way.clone()).or_default();
-        pool.get(work_group, || Poller::new(Arc::clone(self), Arc::clone(identity), work_group))
+        pool.get(work_group, || Poller::new(Arc::clone(&self.shared), Arc::clone(identity), work_group))
     }
 
-    /// Forgets the pollers of ways that are used no more; they end when nobody watches anything by them.
+    /// Forgets the pollers of ways that nothing uses any more. Each of them ends when nothing is wanted of it.
     pub fn retain(&self, is_in_use: impl Fn(&Way) -> bool) {
         self.pollers.lock().unwrap_or_else(PoisonError::into_inner).retain(|way, _| is_in_use(way));
-    }
-
-    fn wake(&self, id: String) {
-        // Nobody listens at shutdown.
-        let _ = self.news.send(News::Session(id));
-    }
-
-    fn listed(&self, asker: Asker) {
-        let _ = self.news.send(News::Listed(asker));
-    }
-
-    fn engine_learned(&self, way: &Way, work_group: &str) {
-        let _ = self.news.send(News::Engine { way: way.clone(), work_group: work_group.to_owned() });
-    }
-
-    fn swept(&self, way: &Way, work_group: &str) {
-        let _ = self.news.send(News::Swept { way: way.clone(), work_group: work_group.to_owned() });
     }
 }

@@ -1,36 +1,52 @@
-//! Makes the calls that [`super::plan`] names for one work group, feeds it the answers, and passes on who is to be
-//! woken: the thin shell of the informer.
+//! The poller of one work group: makes the calls that [`super::plan`] names, hands the answers to it, and sends the news.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures::FutureExt;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 use tokio::time::{sleep, sleep_until};
 use tracing::{error, warn};
 
 use super::engine::EngineWatch;
-use super::full_list::{Asker, Found, Wanted, endless};
-use super::plan::{Ask, Failure, Pace, Plan, Sighting};
-use super::{Census, Informer};
+use super::full_list::{Found, Wanted, endless};
+use super::plan::Plan;
+use super::types::{Asker, CallFailure, Census, News, Pace, Task};
 use crate::athena::engine::EngineKnowledge;
 use crate::athena::identity::Identity;
-use crate::athena::quota::{Priority, QuotaScope};
+use crate::athena::quota::{Priority, QuotaScope, Quotas};
 use crate::athena::types::{
-    CallError, CallerContext, ErrorClass, Operation, Polled, SessionPage, SessionStatus, Source,
+    CallError, CallerContext, ErrorClass, Operation, Polled, SessionState, SessionStatus, Source,
 };
-use crate::metrics::WorkGroup;
+use crate::metrics::{Metrics, WorkGroup};
+use crate::timing::Timing;
 
-/// So long changes of what is wanted are gathered before a new plan is made.
-const GATHER: Duration = Duration::from_millis(20);
+/// How long changes of what is wanted are gathered, since the plan goes through all sessions to find the next call.
+const GATHERING: Duration = Duration::from_millis(20);
 
-/// What looks after the sessions of one work group, by one identity. It runs while somebody needs it.
+/// What all pollers share.
+pub(super) struct Shared {
+    pub(super) quotas: Arc<Quotas>,
+    pub(super) metrics: Metrics,
+    pub(super) timing: Timing,
+    pub(super) news: mpsc::UnboundedSender<News>,
+}
+
+impl Shared {
+    fn send(&self, news: News) {
+        // At shutdown nobody listens.
+        let _ = self.news.send(news);
+    }
+}
+
+/// Looks up the sessions of one work group, by one identity. It runs while something is wanted of it.
 pub struct Poller {
-    informer: Arc<Informer>,
+    shared: Arc<Shared>,
     identity: Arc<Identity>,
     work_group: String,
     inner: Mutex<Inner>,
+    /// Something else is wanted.
     changed: Notify,
 }
 
@@ -38,20 +54,25 @@ struct Inner {
     plan: Plan,
     engine: EngineWatch,
     is_running: bool,
-    /// The account that answers, as it was when what is known was learned.
-    since: Option<Instant>,
-    /// What ListSessions said last, if it fails.
-    trouble: Option<CallError>,
-    /// The series that metrics have of it.
-    told_as: Option<WorkGroup>,
+    /// Since when the account has answered from which everything here was learned.
+    account_since: Option<Instant>,
+    /// The last error of ListSessions, while it fails.
+    list_error: Option<CallError>,
+    /// Under which name the metrics count the work group's sessions.
+    series: Option<WorkGroup>,
 }
 
 impl Poller {
-    pub(super) fn new(informer: Arc<Informer>, identity: Arc<Identity>, work_group: &str) -> Self {
-        let since = identity.caller_context().since;
-        let (plan, engine) = (Plan::new(informer.timing), EngineWatch::default());
-        let inner = Inner { plan, engine, is_running: false, since, trouble: None, told_as: None };
-        Self { informer, identity, work_group: work_group.to_owned(), inner: Mutex::new(inner), changed: Notify::new() }
+    pub(super) fn new(shared: Arc<Shared>, identity: Arc<Identity>, work_group: &str) -> Self {
+        let inner = Inner {
+            plan: Plan::new(shared.timing),
+            engine: EngineWatch::default(),
+            is_running: false,
+            account_since: identity.caller_context().since,
+            list_error: None,
+            series: None,
+        };
+        Self { shared, identity, work_group: work_group.to_owned(), inner: Mutex::new(inner), changed: Notify::new() }
     }
 
     /// The work group, by its name in Athena.
@@ -61,9 +82,9 @@ impl Poller {
     }
 
     /// Somebody wants to hear of changes of this session.
-    pub fn watch(self: &Arc<Self>, id: &str, pace: Pace) {
+    pub fn watch(self: &Arc<Self>, id: &str, interest: Pace) {
         let mut inner = self.inner();
-        if inner.plan.watch(id, pace, Instant::now()) {
+        if inner.plan.watch(id, interest, Instant::now()) {
             self.changed.notify_one();
         }
         self.run(&mut inner);
@@ -74,7 +95,7 @@ impl Poller {
         self.inner().plan.unwatch(id);
     }
 
-    /// An object asks for a complete list of the work group. To be said as often as one likes. The object gets a pass when
+    /// An object asks for a complete list of the work group. To ask again changes nothing. [`News::Listed`] tells when
     /// there is an answer.
     pub fn ask_for_list(self: &Arc<Self>, asker: &Asker, wanted: &Wanted) {
         let mut inner = self.inner();
@@ -89,24 +110,24 @@ impl Poller {
         self.inner().plan.forget_asker(asker);
     }
 
-    /// What lists have shown of what the object asked for, or why there are none. None: there is no answer yet, or it was
-    /// fetched already.
+    /// What complete lists have shown of what the object asked for, or why there are none. None: there is no answer yet, or
+    /// it was fetched already.
     pub fn list_answer(&self, asker: &Asker, wanted: &Wanted) -> Option<Result<Found, CallError>> {
         let mut inner = self.inner();
         match inner.plan.list_answer(asker, wanted)? {
-            // Where lists can be had again by now, the object asks once more.
-            Found::Failed => inner.trouble.clone().map(Err),
+            // If ListSessions works again by now, the object asks once more.
+            Found::Failed => inner.list_error.clone().map(Err),
             Found::Endless => Some(Err(endless())),
             found => Some(Ok(found)),
         }
     }
 
-    /// Whether all sessions are to be counted.
-    pub fn count_all(self: &Arc<Self>, counting: bool) {
+    /// Whether all sessions of the work group are to be counted.
+    pub fn count_all(self: &Arc<Self>, counts_all: bool) {
         let mut inner = self.inner();
-        inner.plan.count_all(counting);
+        inner.plan.count_all(counts_all);
         self.changed.notify_one();
-        if counting {
+        if counts_all {
             self.run(&mut inner);
         }
     }
@@ -127,61 +148,53 @@ impl Poller {
 
     /// What is known of a session.
     pub fn sighting<T>(&self, id: &str, take: impl FnOnce(Polled<'_>) -> T) -> T {
-        let inner = self.inner();
-        take(match inner.plan.sighting(id) {
-            Sighting::Seen(sight) => Polled::Seen { status: &sight.status, at: sight.at, source: sight.source },
-            Sighting::AskYourself => Polled::AskYourself,
-            Sighting::NotYet => Polled::NotYet,
-        })
+        take(self.inner().plan.sighting(id))
     }
 
-    /// When the session was last shown with this status, in this account; None where it stands otherwise, as far as is known.
+    /// When the session was last shown with this status, in this account. None where something else is known of it.
     #[must_use]
     pub fn shown_unchanged(&self, id: &str, status: &SessionStatus, account: Option<&str>) -> Option<Instant> {
         if self.identity.caller_context().account.known() != account {
             return None;
         }
         match self.inner().plan.sighting(id) {
-            Sighting::Seen(sight) if sight.status.clone().after(Some(status)) == *status => Some(sight.at),
+            Polled::Seen { status: seen, at, .. } if seen.clone().after(Some(status)) == *status => Some(at),
             _ => None,
         }
     }
 
-    /// A call of whoever watches this session, sent at `at`, showed the session so.
+    /// A call that the watcher of this session sent at `at` showed the session.
     pub fn told(&self, id: &str, status: &SessionStatus, at: Instant, source: Source) {
-        self.inner().plan.told(id, status.clone(), at, source);
+        self.inner().plan.observe(id, status.clone(), at, source);
     }
 
-    /// Whether lists can be had. Otherwise whoever watches a session looks at it for himself.
+    /// Whether ListSessions works. Otherwise watchers call Athena themselves.
     #[must_use]
     pub fn is_able(&self) -> bool {
-        self.inner().plan.trouble().is_none()
+        self.inner().plan.list_backoff().is_none()
     }
 
-    /// How long it took to list all sessions, the last time.
+    /// How long the last complete full scan took.
     #[must_use]
     pub fn sweep_took(&self) -> Duration {
-        self.inner().plan.sweep_took()
+        self.inner().plan.full_scan_took()
     }
 
-    /// When the last complete list of all sessions that haven't ended was begun.
+    /// When the last complete full scan began.
     #[must_use]
     pub fn swept_at(&self) -> Option<Instant> {
-        self.inner().plan.swept_at()
+        self.inner().plan.full_scan_at()
     }
 
-    /// What the last complete sweep showed.
+    /// What the last complete full scan showed.
     #[must_use]
     pub fn census(&self, is_declared: impl Fn(&str) -> bool) -> Census {
         let inner = self.inner();
-        let sessions = inner.plan.counts().map(|counts| {
-            counts.iter().map(|(state, count)| (state.clone(), u32::try_from(*count).unwrap_or(u32::MAX))).collect()
-        });
         let declared = inner.plan.counted().filter(|(id, _)| is_declared(id)).count();
         Census {
-            sessions,
+            sessions: inner.plan.counts().cloned(),
             declared: u32::try_from(declared).unwrap_or(u32::MAX),
-            trouble: inner.trouble.clone(),
+            trouble: inner.list_error.clone(),
             engine: inner.engine.known(),
         }
     }
@@ -198,8 +211,8 @@ impl Poller {
                     work_group = poller.work_group,
                     "the poller of a work group panicked; it starts anew when it is needed"
                 );
-                let mut inner = poller.inner.lock().unwrap_or_else(PoisonError::into_inner);
-                inner.plan = Plan::new(poller.informer.timing);
+                let mut inner = poller.inner();
+                inner.plan = Plan::new(poller.shared.timing);
                 inner.is_running = false;
             }
         });
@@ -209,67 +222,68 @@ impl Poller {
         let mut recovered = self.identity.athena().recovery().subscribe();
         loop {
             let scope = self.identity.caller_context();
-            let is_engine_due = {
-                let mut inner = self.inner();
-                self.notice_account(&mut inner, &scope);
-                if let Some(recovered_at) = scope.recovered_at {
-                    inner.plan.recovered(recovered_at);
-                }
-                inner.engine.is_due(Instant::now())
-            };
-            if is_engine_due {
-                self.learn_engine(&scope).await;
+            if self.is_engine_due(&scope) {
+                self.get_work_group(&scope).await;
                 continue;
             }
-            let ask = {
-                let mut inner = self.inner();
-                match inner.plan.next(Instant::now()) {
-                    Ask::Wait(_) if !inner.plan.is_wanted() => {
-                        inner.is_running = false;
-                        self.tell_as(&mut inner, None);
-                        return;
-                    }
-                    ask => ask,
+            match self.next_task() {
+                None => return,
+                Some(Task::NotifyWatchers(ids)) => ids.into_iter().for_each(|id| self.shared.send(News::Session(id))),
+                Some(Task::NotifyAskers(askers)) => {
+                    askers.into_iter().for_each(|asker| self.shared.send(News::Listed(asker)));
                 }
-            };
-            match ask {
-                Ask::Wake(ids) => ids.into_iter().for_each(|id| self.informer.wake(id)),
-                Ask::Tell(askers) => askers.into_iter().for_each(|asker| self.informer.listed(asker)),
-                Ask::Wait(until) => tokio::select! {
+                Some(Task::Wait(until)) => tokio::select! {
                     () = self.rest(until) => {}
                     // An error means that nobody reports calls any more.
                     _ = recovered.changed() => {}
                 },
-                Ask::Status { id, urgent } => self.look(&id, urgent, &scope).await,
-                Ask::Page { filter, token, urgent } => {
-                    self.token(Operation::ListSessions, urgent, &scope).await;
-                    let sent = Instant::now();
-                    let athena = self.identity.athena();
-                    let answer = athena.list_sessions(&self.work_group, filter.as_ref(), token.as_deref()).await;
-                    let is_newest = filter.is_none() && token.is_none();
-                    self.paged(answer, is_newest, &scope, sent);
+                Some(Task::GetSessionStatus { id, urgent }) => self.get_session_status(&id, urgent, &scope).await,
+                Some(Task::ListSessions { filter, token, urgent }) => {
+                    self.list_sessions(filter.as_ref(), token.as_deref(), urgent, &scope).await;
                 }
             }
         }
     }
 
-    /// What another account said, or says, counts for nothing: whoever watches a session finds that out, and watches no
-    /// more.
+    /// Takes in what may have changed about the account and about Athena. Whether GetWorkGroup is to be called.
+    fn is_engine_due(&self, scope: &CallerContext) -> bool {
+        let mut inner = self.inner();
+        self.notice_account(&mut inner, scope);
+        if let Some(recovered_at) = scope.recovered_at {
+            inner.plan.recovered(recovered_at);
+        }
+        inner.engine.is_due(Instant::now())
+    }
+
+    /// None: nothing is wanted, so the poller ends.
+    fn next_task(&self) -> Option<Task> {
+        let mut inner = self.inner();
+        let task = inner.plan.next(Instant::now());
+        if matches!(task, Task::Wait(_)) && !inner.plan.is_wanted() {
+            inner.is_running = false;
+            self.count_as(&mut inner, None);
+            return None;
+        }
+        Some(task)
+    }
+
+    /// Where another account answers than before, nothing counts that was learned from the one before. The watchers find
+    /// that out, and don't watch any more.
     fn notice_account(&self, inner: &mut Inner, scope: &CallerContext) {
-        if inner.since == scope.since {
+        if inner.account_since == scope.since {
             return;
         }
-        let was_known = inner.since.is_some();
-        inner.since = scope.since;
+        let was_known = inner.account_since.is_some();
+        inner.account_since = scope.since;
         if was_known {
             inner.plan.reset(Instant::now());
             inner.engine = EngineWatch::default();
-            inner.plan.watched().for_each(|id| self.informer.wake(id.to_owned()));
+            inner.plan.watched().for_each(|id| self.shared.send(News::Session(id.to_owned())));
         }
     }
 
-    async fn learn_engine(&self, scope: &CallerContext) {
-        self.token(Operation::GetWorkGroup, false, scope).await;
+    async fn get_work_group(&self, scope: &CallerContext) {
+        self.take_token(Operation::GetWorkGroup, false, scope).await;
         let answer = self.identity.athena().get_work_group_engine(&self.work_group).await;
         let mut inner = self.inner();
         let jitter = match &answer {
@@ -277,89 +291,103 @@ impl Poller {
             Err(error) => self.failure(error, scope).jitter,
         };
         let before = inner.engine.known();
-        inner.engine.answered(answer, Instant::now(), &self.informer.timing, jitter);
-        self.pass_on_engine(&inner, &before);
+        inner.engine.answered(answer, Instant::now(), &self.shared.timing, jitter);
+        self.send_engine(&inner, &before);
     }
 
-    fn pass_on_engine(&self, inner: &Inner, before: &EngineKnowledge) {
+    fn send_engine(&self, inner: &Inner, before: &EngineKnowledge) {
         if inner.engine.known() != *before {
-            self.informer.engine_learned(&self.identity.way, &self.work_group);
+            let (way, work_group) = (self.identity.way.clone(), self.work_group.clone());
+            self.shared.send(News::Engine { way, work_group });
         }
     }
 
-    async fn look(&self, id: &str, urgent: bool, scope: &CallerContext) {
-        self.token(Operation::GetSessionStatus, urgent, scope).await;
+    async fn get_session_status(&self, id: &str, urgent: bool, scope: &CallerContext) {
+        self.take_token(Operation::GetSessionStatus, urgent, scope).await;
         let sent = Instant::now();
         let answer = self.identity.athena().get_session_status(id).await;
         let answer = answer.map_err(|error| self.failure(&error, scope));
         self.inner().plan.status_answered(id, answer, sent, Instant::now());
     }
 
-    /// `is_newest`: it is the first page of the list of all active sessions.
-    fn paged(&self, answer: Result<SessionPage, CallError>, is_newest: bool, scope: &CallerContext, sent: Instant) {
+    async fn list_sessions(
+        &self,
+        filter: Option<&SessionState>,
+        token: Option<&str>,
+        urgent: bool,
+        scope: &CallerContext,
+    ) {
+        self.take_token(Operation::ListSessions, urgent, scope).await;
+        let sent = Instant::now();
+        let answer = self.identity.athena().list_sessions(&self.work_group, filter, token).await;
         let mut inner = self.inner();
-        let before = inner.engine.known();
+        let engine_before = inner.engine.known();
         match &answer {
-            Ok(page) if is_newest => inner.engine.listed(page),
+            Ok(page) if filter.is_none() && token.is_none() => inner.engine.listed(page),
             Ok(_) => {}
             Err(error) => inner.engine.refused(error),
         }
-        self.pass_on_engine(&inner, &before);
-        match &answer {
-            Ok(_) => inner.trouble = None,
-            // Some messages hold the time, and each new one would be a write: the first one stays.
-            Err(error) if inner.trouble.as_ref().is_some_and(|told| told.says_the_same(error)) => {}
-            Err(error) => {
+        self.send_engine(&inner, &engine_before);
+        self.remember_list_error(&mut inner, answer.as_ref().err());
+        let answer = answer.map_err(|error| self.failure(&error, scope));
+        let full_scan_before = inner.plan.full_scan_at();
+        inner.plan.page_answered(answer, sent, Instant::now());
+        if let Some(began) = inner.plan.full_scan_at()
+            && full_scan_before != Some(began)
+        {
+            self.full_scan_completed(&mut inner, scope, began);
+        }
+    }
+
+    /// Some messages hold the time, and each new message would be a write to a status: the first message stays.
+    fn remember_list_error(&self, inner: &mut Inner, error: Option<&CallError>) {
+        match (error, &inner.list_error) {
+            (Some(error), Some(known)) if known.says_the_same(error) => {}
+            (None, _) => inner.list_error = None,
+            (Some(error), _) => {
                 warn!(work_group = self.work_group, %error, "the work group's sessions can't be listed; they are asked for one by one");
-                inner.trouble = Some(error.clone());
+                inner.list_error = Some(error.clone());
             }
         }
-        let answer = answer.map_err(|error| self.failure(&error, scope));
-        let swept_before = inner.plan.swept_at();
-        inner.plan.page_answered(answer, sent, Instant::now());
-        if let Some(swept_at) = inner.plan.swept_at().filter(|swept_at| Some(*swept_at) != swept_before) {
-            let name = self.series(scope);
-            self.tell_as(&mut inner, Some(name.clone()));
-            self.informer.metrics.sessions(&name, inner.plan.counted().map(|(_, sight)| &sight.status.state));
-            self.informer.metrics.polled(&name, swept_at);
-            self.informer.swept(&self.identity.way, &self.work_group);
-        }
     }
 
-    /// The series of another account, or of nobody's interest, end.
-    fn tell_as(&self, inner: &mut Inner, name: Option<WorkGroup>) {
-        if let Some(before) = inner.told_as.take_if(|before| Some(&*before) != name.as_ref()) {
-            self.informer.metrics.forget_work_group(&before);
-        }
-        inner.told_as = name;
-    }
-
-    fn series(&self, scope: &CallerContext) -> WorkGroup {
+    fn full_scan_completed(&self, inner: &mut Inner, scope: &CallerContext, began: Instant) {
         let QuotaScope { account, region } = QuotaScope::of(scope);
-        let name = self.work_group.clone();
-        WorkGroup { account: account.unwrap_or_default(), region: region.unwrap_or_default(), name }
+        let (account, region) = (account.unwrap_or_default(), region.unwrap_or_default());
+        let series = WorkGroup { account, region, name: self.work_group.clone() };
+        self.count_as(inner, Some(series.clone()));
+        self.shared.metrics.sessions(&series, inner.plan.counted().map(|(_, sighting)| &sighting.status.state));
+        self.shared.metrics.polled(&series, began);
+        self.shared.send(News::Swept { way: self.identity.way.clone(), work_group: self.work_group.clone() });
     }
 
-    fn failure(&self, error: &CallError, scope: &CallerContext) -> Failure {
-        if error.class == ErrorClass::Throttled {
-            self.informer.quotas.throttled(&QuotaScope::of(scope), error.operation);
+    /// Ends the series of another account, or the only one where nobody is interested any more.
+    fn count_as(&self, inner: &mut Inner, series: Option<WorkGroup>) {
+        if let Some(before) = inner.series.take_if(|before| Some(&*before) != series.as_ref()) {
+            self.shared.metrics.forget_work_group(&before);
         }
-        Failure { class: error.class, jitter: fastrand::f64() }
+        inner.series = series;
     }
 
-    async fn token(&self, operation: Operation, urgent: bool, scope: &CallerContext) {
+    fn failure(&self, error: &CallError, scope: &CallerContext) -> CallFailure {
+        if error.class == ErrorClass::Throttled {
+            self.shared.quotas.throttled(&QuotaScope::of(scope), error.operation);
+        }
+        CallFailure { class: error.class, jitter: fastrand::f64() }
+    }
+
+    async fn take_token(&self, operation: Operation, urgent: bool, scope: &CallerContext) {
         let priority = if urgent { Priority::FreshLook } else { Priority::Poll };
-        self.informer.quotas.take(&QuotaScope::of(scope), operation, priority).await;
+        self.shared.quotas.take(&QuotaScope::of(scope), operation, priority).await;
     }
 
     async fn rest(&self, until: Option<Instant>) {
         // The account may change meanwhile.
-        let most = Instant::now() + self.informer.timing.steady;
-        let until = until.map_or(most, |until| until.min(most));
+        let latest = Instant::now() + self.shared.timing.steady;
+        let until = until.map_or(latest, |until| until.min(latest));
         tokio::select! {
             () = sleep_until(until.into()) => {}
-            // A plan looks at all sessions: of many changes at once it makes one.
-            () = self.changed.notified() => sleep(GATHER).await,
+            () = self.changed.notified() => sleep(GATHERING).await,
         }
     }
 

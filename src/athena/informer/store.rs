@@ -1,175 +1,212 @@
-//! What is known of each session, and what is wanted of it. PURE.
+//! What is known of each session of a work group, and how changes of the watched ones are learned. PURE.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use crate::athena::types::{SessionState, SessionStatus, Source};
+use super::types::Pace;
+use crate::athena::types::{Polled, SessionPage, SessionState, SessionStatus, Source};
 use crate::timing::Timing;
-
-/// How closely a session is watched.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pace {
-    /// Somebody wants to know it for the first time.
-    Adopt,
-    /// An end that was asked for is under way: as [`Pace::Fast`], and the calls that show it are urgent.
-    Ending,
-    /// A change is expected.
-    Fast,
-    /// Nothing is expected.
-    Slow,
-}
-
-impl Pace {
-    /// Whether a change is expected.
-    pub(super) fn is_fast(self) -> bool {
-        matches!(self, Self::Ending | Self::Fast)
-    }
-}
 
 /// A session as Athena showed it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sight {
-    /// What Athena said. Of a session that nobody watches the reason isn't kept.
+pub struct Sighting {
+    /// What Athena said. The reason for the state isn't kept for a session that nobody watches.
     pub status: SessionStatus,
-    /// When the request was sent whose answer said so.
+    /// When the request was sent whose answer showed the session.
     pub at: Instant,
-    /// Which answer said so.
+    /// Which answer showed the session.
     pub source: Source,
 }
 
-/// What is wanted of a watched session.
-#[derive(Debug)]
-pub(super) struct Watch {
-    pub(super) pace: Pace,
-    /// Since when it is waited for that it is seen at all.
-    pub(super) wished: Option<Instant>,
-    /// When it is to be looked at again.
-    pub(super) due: Instant,
-    /// Whoever watches it has to ask.
-    pub(super) alone: bool,
-    /// The last sweep missed it, so that it has probably ended.
-    pub(super) sought: bool,
-    /// No list is expected to show it: it takes a call of its own.
-    pub(super) single: bool,
-    /// The hunt under way is for it too.
-    pub(super) hunted: bool,
+/// How the first sighting, or the next change, of a watched session is learned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tracking {
+    /// Nothing is known of the session, or only something old. The watcher has waited for a sighting since this moment.
+    Unseen { since: Instant },
+    /// The watcher calls Athena for the session. A list may still show the session.
+    LeftToWatcher,
+    /// The session is looked up when it is due.
+    WhenDue(Lookup),
+    /// The targeted scan under way looks for the session. Nothing else does until the scan ends.
+    InTargetedScan(Lookup),
 }
 
-impl Watch {
-    /// A call of its own is due now.
-    pub(super) fn ask_singly(&mut self, now: Instant) {
-        self.single = true;
-        self.sought = false;
+/// Which calls are expected to show the next change of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lookup {
+    /// Lists and GetSessionStatus, whichever take fewer calls for all sessions together.
+    Any,
+    /// The lists of ended sessions: a scan that should have shown the session didn't, so the session has probably ended.
+    Missing,
+    /// Only GetSessionStatus for this session.
+    OwnCall,
+}
+
+/// What a watcher wants of a session.
+#[derive(Debug)]
+pub(super) struct Watched {
+    pub(super) interest: Pace,
+    /// When the session is to be looked up again.
+    pub(super) due: Instant,
+    pub(super) tracking: Tracking,
+}
+
+impl Watched {
+    /// None where the session isn't looked up here, or was never seen.
+    pub(super) fn lookup(&self) -> Option<Lookup> {
+        match self.tracking {
+            Tracking::WhenDue(lookup) | Tracking::InTargetedScan(lookup) => Some(lookup),
+            Tracking::Unseen { .. } | Tracking::LeftToWatcher => None,
+        }
+    }
+
+    pub(super) fn is_in_targeted_scan(&self) -> bool {
+        matches!(self.tracking, Tracking::InTargetedScan(_))
+    }
+
+    fn set_lookup(&mut self, to: Lookup) {
+        if let Tracking::WhenDue(lookup) | Tracking::InTargetedScan(lookup) = &mut self.tracking {
+            *lookup = to;
+        }
+    }
+
+    pub(super) fn set_in_targeted_scan(&mut self, is_in: bool) {
+        if let Some(lookup) = self.lookup() {
+            self.tracking = if is_in { Tracking::InTargetedScan(lookup) } else { Tracking::WhenDue(lookup) };
+        }
+    }
+
+    /// GetSessionStatus for this session is due now.
+    pub(super) fn needs_own_call(&mut self, now: Instant) {
+        self.set_lookup(Lookup::OwnCall);
         self.due = now;
     }
 
-    /// Whoever watches it has to ask. True where that is news.
-    pub(super) fn leave_alone(&mut self) -> bool {
-        let was_alone = self.alone;
-        self.answered(self.due);
-        self.alone = true;
-        !was_alone
+    /// A scan that should have shown the session didn't.
+    pub(super) fn was_missing(&mut self, now: Instant) {
+        if self.lookup() != Some(Lookup::OwnCall) {
+            self.set_lookup(Lookup::Missing);
+        }
+        self.due = now;
     }
 
-    /// What was wanted is known.
-    pub(super) fn answered(&mut self, due: Instant) {
-        self.wished = None;
-        self.alone = false;
-        self.sought = false;
-        self.single = false;
-        self.hunted = false;
-        self.due = due;
+    /// GetSessionStatus has been called for this session: the next look isn't due before `due`.
+    pub(super) fn was_called(&mut self, due: Instant) {
+        self.set_lookup(Lookup::Any);
+        self.due = self.due.max(due);
+    }
+
+    /// The session has been seen.
+    fn was_seen(&mut self, at: Instant, timing: &Timing) {
+        self.tracking = Tracking::WhenDue(Lookup::Any);
+        self.due = at + self.interest.interval(timing);
     }
 }
 
 /// A session that is known, or watched, or both.
 #[derive(Debug, Default)]
 pub(super) struct Entry {
-    pub(super) sight: Option<Sight>,
-    /// The last sweep that showed it; sweeps count from 1.
-    pub(super) sweep: u32,
-    pub(super) watch: Option<Watch>,
+    pub(super) sighting: Option<Sighting>,
+    /// The last full scan that showed the session. Scans count from 1.
+    pub(super) shown_by: u32,
+    pub(super) watched: Option<Watched>,
     /// A list showed that the session had ended, and a later call for the session showed that it hadn't. From then on only a
     /// call shows its end.
-    pub(super) is_contradicted: bool,
+    is_contradicted: bool,
 }
-
-/// Boxed entries: half of a hash table's places are empty.
-pub(super) type Store = HashMap<Box<str>, Box<Entry>>;
 
 impl Entry {
     pub(super) fn is_ended(&self) -> bool {
-        self.sight.as_ref().is_some_and(|sight| sight.status.state.is_ended())
+        self.sighting.as_ref().is_some_and(|sighting| sighting.status.state.is_ended())
     }
 
-    /// A watched session that was seen and not seen ended, and whose changes are to be noticed.
-    pub(super) fn tended(&self) -> Option<(&Watch, &Sight)> {
-        let (watch, sight) = (self.watch.as_ref()?, self.sight.as_ref()?);
-        let tended = !self.is_ended() && !watch.alone && watch.wished.is_none();
-        tended.then_some((watch, sight))
+    /// Since when a watcher has waited for the first sighting.
+    pub(super) fn unseen_since(&self) -> Option<Instant> {
+        match self.watched.as_ref()?.tracking {
+            Tracking::Unseen { since } => Some(since),
+            _ => None,
+        }
     }
 
-    /// Whether no list is expected to show the session as it is, so that it takes a call of its own.
-    pub(super) fn is_single(&self) -> bool {
-        self.is_contradicted || self.watch.as_ref().is_some_and(|watch| watch.single)
+    /// A watched session that was seen, wasn't seen ended, and whose next change is looked for here.
+    pub(super) fn tracked(&self) -> Option<(&Watched, &Sighting)> {
+        let (watched, sighting) = (self.watched.as_ref()?, self.sighting.as_ref()?);
+        let is_tracked = watched.lookup().is_some() && !self.is_ended();
+        is_tracked.then_some((watched, sighting))
     }
 
-    /// Whether a sweep that began then, of this number, showed it, or a later answer did.
-    pub(super) fn is_seen_in(&self, sweep: u32, began: Instant) -> bool {
-        self.sweep == sweep || self.sight.as_ref().is_some_and(|sight| sight.at >= began)
+    /// Whether only GetSessionStatus shows the next change.
+    pub(super) fn needs_own_call(&self) -> bool {
+        let lookup = self.watched.as_ref().and_then(Watched::lookup);
+        self.is_contradicted || lookup == Some(Lookup::OwnCall)
     }
 
-    /// Watches it, or goes on so. True where that changes anything.
-    pub(super) fn watch(&mut self, pace: Pace, now: Instant, timing: &Timing) -> bool {
-        let due = self.sight.as_ref().map_or(now, |sight| sight.at + timing.of(pace));
-        let Some(watch) = &mut self.watch else {
-            let wished = (!self.is_known(pace, now, timing)).then_some(now);
-            let (alone, sought, single, hunted) = (false, false, false, false);
-            self.watch = Some(Watch { pace, wished, due, alone, sought, single, hunted });
+    /// Whether a full scan of this number, which began then, showed the session, or a later answer did.
+    pub(super) fn is_shown_since(&self, scan: u32, began: Instant) -> bool {
+        self.shown_by == scan || self.sighting.as_ref().is_some_and(|sighting| sighting.at >= began)
+    }
+
+    /// The watcher calls Athena for the session from now on. True where the watcher doesn't know this yet.
+    pub(super) fn leave_to_watcher(&mut self) -> bool {
+        let Some(watched) = &mut self.watched else { return false };
+        std::mem::replace(&mut watched.tracking, Tracking::LeftToWatcher) != Tracking::LeftToWatcher
+    }
+
+    /// Watches the session, or goes on watching it. True where that changes anything.
+    fn watch(&mut self, interest: Pace, now: Instant, timing: &Timing) -> bool {
+        let due = self.sighting.as_ref().map_or(now, |sighting| sighting.at + interest.interval(timing));
+        let Some(watched) = &mut self.watched else {
+            let is_known = self.is_known(interest, now, timing);
+            let tracking = if is_known { Tracking::WhenDue(Lookup::Any) } else { Tracking::Unseen { since: now } };
+            self.watched = Some(Watched { interest, due, tracking });
             return true;
         };
-        if watch.pace == pace {
+        if watched.interest == interest {
             return false;
         }
-        watch.pace = pace;
-        if !watch.single && !watch.sought {
-            watch.due = due;
+        watched.interest = interest;
+        if matches!(watched.lookup(), None | Some(Lookup::Any)) {
+            watched.due = due;
         }
         true
     }
 
-    fn is_known(&self, pace: Pace, now: Instant, timing: &Timing) -> bool {
-        let is_young = |sight: &Sight| now < sight.at + timing.steady * 2;
-        self.is_ended() || self.sight.as_ref().is_some_and(|sight| pace != Pace::Adopt || is_young(sight))
+    fn is_known(&self, interest: Pace, now: Instant, timing: &Timing) -> bool {
+        let is_young = |sighting: &Sighting| now < sighting.at + timing.steady * 2;
+        let is_seen = |sighting: &Sighting| interest != Pace::Adopt || is_young(sighting);
+        self.is_ended() || self.sighting.as_ref().is_some_and(is_seen)
     }
 
-    /// Athena showed it. True where whoever watches it has to hear of it.
-    pub(super) fn saw(&mut self, mut status: SessionStatus, at: Instant, source: Source, timing: &Timing) -> bool {
+    /// Athena showed the session. True where its watcher has to hear of that.
+    pub(super) fn saw(&mut self, status: SessionStatus, at: Instant, source: Source, timing: &Timing) -> bool {
         if !self.is_news(&status.state, at, source, timing.steady) {
             return false;
         }
-        status = status.after(self.sight.as_ref().map(|sight| &sight.status));
-        if self.watch.is_none() {
+        let mut status = status.after(self.sighting.as_ref().map(|sighting| &sighting.status));
+        if self.watched.is_none() {
             status.state_change_reason = None;
         }
-        let differs = self.sight.as_ref().is_none_or(|sight| sight.status != status);
+        let differs = self.sighting.as_ref().is_none_or(|sighting| sighting.status != status);
         let (was_ended, is_ended) = (self.is_ended(), status.state.is_ended());
         self.is_contradicted |= was_ended && !is_ended;
-        // An end stays final that a call showed, also when a list shows it again.
-        let before = self.sight.as_ref().filter(|_| was_ended && is_ended).map(|sight| sight.source);
-        self.sight = Some(Sight { status, at, source: before.map_or(source, |before| before.max(source)) });
-        let Some(watch) = &mut self.watch else { return false };
-        let was_waited_for = watch.alone || watch.wished.is_some();
-        watch.answered(at + timing.of(watch.pace));
-        differs || was_waited_for
+        let source = match &self.sighting {
+            // An end that a call showed stays final, also when a list shows it again.
+            Some(before) if was_ended && is_ended => source.max(before.source),
+            _ => source,
+        };
+        self.sighting = Some(Sighting { status, at, source });
+        let Some(watched) = &mut self.watched else { return false };
+        let was_awaited = watched.lookup().is_none();
+        watched.was_seen(at, timing);
+        differs || was_awaited
     }
 
     fn is_news(&self, state: &SessionState, at: Instant, source: Source, steady: Duration) -> bool {
-        let Some(known) = &self.sight else { return true };
+        let Some(known) = &self.sighting else { return true };
         match (known.status.state.is_ended(), state.is_ended()) {
-            // An end that a call for the session showed is final. One that only a list showed isn't.
+            // An end that a call for the session showed is final. An end that only a list showed isn't.
             (true, false) => return known.source == Source::List && source == Source::Call && at > known.at,
-            // An end is true however late it is told, but for what a call has contradicted.
+            // An end is true however late the answer comes, unless a call has contradicted a list.
             (false, true) => return source == Source::Call || !self.is_contradicted,
             _ => {}
         }
@@ -181,7 +218,98 @@ impl Entry {
     }
 }
 
-/// The entry of a session, an empty one if need be.
-pub(super) fn entry<'a>(store: &'a mut Store, id: &str) -> &'a mut Entry {
-    store.entry(id.into()).or_default()
+/// The sessions of a work group, as far as they are known or watched.
+#[derive(Debug)]
+pub(super) struct Store {
+    pub(super) timing: Timing,
+    /// Boxed, since half of the slots of a hash table are empty.
+    pub(super) entries: HashMap<Box<str>, Box<Entry>>,
+    /// The sessions whose watchers haven't been told of a change yet.
+    pub(super) news: Vec<String>,
+}
+
+impl Store {
+    pub(super) fn new(timing: Timing) -> Self {
+        Self { timing, entries: HashMap::new(), news: Vec::new() }
+    }
+
+    pub(super) fn watched_mut(&mut self, id: &str) -> Option<&mut Watched> {
+        self.entries.get_mut(id)?.watched.as_mut()
+    }
+
+    /// See [`Plan::sighting`](super::plan::Plan::sighting).
+    pub(super) fn sighting(&self, id: &str) -> Polled<'_> {
+        let Some(entry) = self.entries.get(id) else { return Polled::NotYet };
+        match (entry.watched.as_ref().map(|watched| watched.tracking), &entry.sighting) {
+            (Some(Tracking::LeftToWatcher), _) => Polled::AskYourself,
+            (Some(Tracking::Unseen { .. }), _) | (_, None) => Polled::NotYet,
+            (_, Some(Sighting { status, at, source })) => Polled::Seen { status, at: *at, source: *source },
+        }
+    }
+
+    /// See [`Plan::watch`](super::plan::Plan::watch).
+    pub(super) fn watch(&mut self, id: &str, interest: Pace, now: Instant) -> bool {
+        self.entries.entry(id.into()).or_default().watch(interest, now, &self.timing)
+    }
+
+    pub(super) fn unwatch(&mut self, id: &str) {
+        let Some(entry) = self.entries.get_mut(id) else { return };
+        entry.watched = None;
+        if entry.sighting.is_none() {
+            self.entries.remove(id);
+        }
+    }
+
+    /// An answer of Athena to the informer showed the session. True where that is news.
+    pub(super) fn saw(&mut self, id: &str, status: SessionStatus, at: Instant, source: Source) -> bool {
+        let is_news = self.entries.entry(id.into()).or_default().saw(status, at, source, &self.timing);
+        if is_news {
+            self.news.push(id.to_owned());
+        }
+        is_news
+    }
+
+    /// A page of a list showed these sessions. Those that aren't known aren't kept: thousands may have ended long ago.
+    /// Returns how many ends are news.
+    pub(super) fn saw_known(&mut self, page: SessionPage, at: Instant) -> usize {
+        let mut ends = 0;
+        for (id, status) in page.sessions {
+            let is_end = status.state.is_ended();
+            let is_news = self.entries.contains_key(id.as_str()) && self.saw(&id, status, at, Source::List);
+            ends += usize::from(is_news && is_end);
+        }
+        ends
+    }
+
+    /// An answer of Athena to the watcher showed the session. The watcher needs no news of it.
+    pub(super) fn watcher_saw(&mut self, id: &str, status: SessionStatus, at: Instant, source: Source) {
+        let entry = self.entries.entry(id.into()).or_default();
+        entry.saw(status, at, source, &self.timing);
+        if let Some(watched) = &mut entry.watched
+            && watched.lookup().is_none()
+        {
+            watched.was_seen(at, &self.timing);
+        }
+    }
+
+    /// The watcher of this session calls Athena for it from now on.
+    pub(super) fn leave_to_watcher(&mut self, id: &str) {
+        if self.entries.get_mut(id).is_some_and(|entry| entry.leave_to_watcher()) {
+            self.news.push(id.to_owned());
+        }
+    }
+
+    /// Watchers that have waited for a first sighting since a moment for which this holds call Athena themselves.
+    pub(super) fn leave_unseen_to_watchers(&mut self, is_meant: impl Fn(Instant) -> bool) {
+        for (id, entry) in &mut self.entries {
+            if entry.unseen_since().is_some_and(&is_meant) && entry.leave_to_watcher() {
+                self.news.push(id.to_string());
+            }
+        }
+    }
+
+    /// The watched sessions, and how closely each is watched.
+    pub(super) fn watched(&self) -> impl Iterator<Item = (&str, &Watched)> {
+        self.entries.iter().filter_map(|(id, entry)| Some((&**id, entry.watched.as_ref()?)))
+    }
 }

@@ -1,135 +1,212 @@
-//! Hunts: the lists that would show an expected change, read from the newest start on as far as needed. PURE.
+//! Targeted scans: the lists that would show an expected change, read from the newest start on, as far as needed. PURE.
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use super::cursor::{Depth, MOST_PAGES, Quarry, Walk};
-use super::demand::{Group, quarry};
-use super::plan::Plan;
-use super::store::Pace;
-use crate::athena::types::SessionState;
+use super::cursor::{ListCursor, MOST_PAGES};
+use super::demand::{ExpectedChange, Targets, expected_change, soon};
+use super::store::{Lookup, Store, Watched};
+use super::types::Pace;
+use crate::athena::types::{SessionPage, SessionState};
+use crate::timing::Timing;
 
+const LISTS_OF_STARTS: &[Option<SessionState>] = &[None];
+const LISTS_OF_ENDS: &[Option<SessionState>] = &[Some(SessionState::Terminated), Some(SessionState::Failed)];
+/// So often the wait between two scans for ends is doubled.
+const MOST_DOUBLINGS: u32 = 2;
+
+/// The targeted scan under way.
 #[derive(Debug)]
-pub(super) struct Hunt {
-    pub(super) quarry: Quarry,
-    pub(super) walk: Walk,
-    /// Whether it looks for a session whose end was asked for.
-    pub(super) urgent: bool,
+struct Running {
+    change: ExpectedChange,
+    cursor: ListCursor,
     /// How many ends it has shown.
-    pub(super) found: usize,
+    ends: usize,
 }
 
-/// How deep the lists are that hunts read.
+/// The targeted scans of a work group.
 #[derive(Debug, Default)]
-pub(super) struct Depths {
-    active: Depth,
-    terminated: Depth,
-    failed: Depth,
+pub(super) struct TargetedScans {
+    running: Option<Running>,
+    /// By the lists' filters.
+    depths: HashMap<Option<SessionState>, Depth>,
+    /// When the next scan for starts may begin.
+    next_for_starts: Option<Instant>,
+    /// When the next scan for ends may begin.
+    next_for_ends: Option<Instant>,
+    /// How many scans for ends in a row showed fewer ends than they took calls.
+    poor_scans: u32,
 }
 
-impl Depths {
-    pub(super) fn of(&mut self, filter: Option<&SessionState>) -> Option<&mut Depth> {
-        match filter {
-            None => Some(&mut self.active),
-            Some(SessionState::Terminated) => Some(&mut self.terminated),
-            Some(SessionState::Failed) => Some(&mut self.failed),
-            Some(_) => None,
+impl TargetedScans {
+    pub(super) fn cursor(&self) -> Option<&ListCursor> {
+        self.running.as_ref().map(|running| &running.cursor)
+    }
+
+    /// When the next scan for this change may begin; None: at once.
+    pub(super) fn next(&self, change: ExpectedChange) -> Option<Instant> {
+        match change {
+            ExpectedChange::Start => self.next_for_starts,
+            ExpectedChange::End => self.next_for_ends,
         }
     }
 
-    pub(super) fn calls_to(&self, quarry: Quarry, oldest: Option<Timestamp>) -> usize {
-        match quarry {
-            Quarry::Started => self.active.calls_to(oldest),
-            Quarry::Ended => self.terminated.calls_to(oldest) + self.failed.calls_to(oldest),
-        }
+    /// The calls that a scan probably takes for sessions that were started since then, or ever.
+    pub(super) fn calls_to(&self, change: ExpectedChange, oldest_start: Option<Timestamp>) -> usize {
+        let depths = lists(change).iter().map(|filter| self.depths.get(filter));
+        depths.map(|depth| depth.map_or(1, |depth| depth.calls_to(oldest_start))).sum()
     }
-}
 
-impl Plan {
-    pub(super) fn begin_hunt(&mut self, kind: Quarry, now: Instant) {
-        match kind {
-            Quarry::Started => self.next_started = Some(now + self.timing.near()),
-            Quarry::Ended => self.next_ended = Some(now + self.retry()),
+    /// Learns from a page of any list how deep that list is. Pages count from 0.
+    pub(super) fn learn_depth(&mut self, filter: Option<SessionState>, number: usize, page: &SessionPage) {
+        self.depths.entry(filter).or_default().read(number, page);
+    }
+
+    pub(super) fn begin(&mut self, change: ExpectedChange, store: &mut Store, now: Instant) {
+        let timing = store.timing;
+        match change {
+            ExpectedChange::Start => self.next_for_starts = Some(now + soon(&timing)),
+            ExpectedChange::End => self.next_for_ends = Some(now + self.wait_for_ends(&timing)),
         }
         let mut urgent = false;
-        for entry in self.store.values_mut() {
-            let is_meant = quarry(entry) == Some(kind) && !entry.is_single();
-            if let Some(watch) = &mut entry.watch {
-                watch.hunted = is_meant && watch.due <= now + self.timing.near();
-                urgent |= watch.hunted && watch.pace == Pace::Ending;
+        for entry in store.entries.values_mut() {
+            let is_target = expected_change(entry) == Some(change) && !entry.needs_own_call();
+            if let Some(watched) = &mut entry.watched
+                && is_target
+                && watched.due <= now + soon(&timing)
+            {
+                watched.set_in_targeted_scan(true);
+                urgent |= watched.interest == Pace::Ending;
             }
         }
-        self.hunt = Some(Hunt { quarry: kind, walk: Walk::new(kind.filters(), now), urgent, found: 0 });
+        self.running = Some(Running { change, cursor: ListCursor::new(lists(change), urgent, now), ends: 0 });
     }
 
-    /// While ends come in, the rest is looked for soon again.
-    pub(super) fn retry(&self) -> Duration {
-        (self.timing.near() * (1 << self.vain_hunts.min(2))).min(self.timing.changing)
+    /// The wait until the next scan for ends. While ends come in, the rest is looked for soon again.
+    fn wait_for_ends(&self, timing: &Timing) -> Duration {
+        (soon(timing) * (1 << self.poor_scans)).min(timing.changing)
     }
 
-    pub(super) fn turn_hunt(
-        &mut self,
-        token: Option<String>,
-        oldest_read: Option<Timestamp>,
-        ends: usize,
-        now: Instant,
-    ) {
-        let Some(mut hunt) = self.hunt.take() else { return };
-        hunt.found += ends;
-        let (remaining, oldest) = self.at_large();
-        let far_enough = matches!((oldest_read, oldest), (Some(read), Some(wanted)) if read < wanted);
-        let goes_on = hunt.walk.turn(token, far_enough) && remaining > 0;
-        let too_dear = hunt.walk.calls >= remaining && !self.is_status_in_trouble(now);
-        if !goes_on || too_dear || hunt.walk.calls >= MOST_PAGES {
-            self.end_hunt(&hunt, goes_on, now);
+    /// Takes in a page of the scan under way. `only_lists`: GetSessionStatus fails at present.
+    pub(super) fn read(&mut self, page: SessionPage, store: &mut Store, only_lists: bool, sent: Instant, now: Instant) {
+        let Some(mut running) = self.running.take() else { return };
+        let oldest_read = oldest_start(&page);
+        let next_token = page.next_token.clone();
+        running.ends += store.saw_known(page, sent);
+        let left = targets(store);
+        let far_enough = matches!((oldest_read, left.oldest_start()), (Some(read), Some(wanted)) if read < wanted);
+        let goes_on = running.cursor.advance(next_token, far_enough) && left.count > 0;
+        let calls = running.cursor.calls;
+        let is_too_dear = calls >= left.count && !only_lists;
+        if !goes_on || is_too_dear || calls >= MOST_PAGES {
+            self.end(&running, goes_on, store, now);
         } else {
-            self.hunt = Some(hunt);
+            self.running = Some(running);
         }
     }
 
-    /// How many the hunt hasn't found, and how far back it has to go for them.
-    pub(super) fn at_large(&self) -> (usize, Option<Timestamp>) {
-        let mut group = Group::default();
-        for entry in self.store.values().filter(|entry| entry.watch.as_ref().is_some_and(|watch| watch.hunted)) {
-            group.add(entry.sight.as_ref().and_then(|sight| sight.status.started_at));
-        }
-        (group.near, group.oldest())
-    }
-
-    /// What it hasn't found takes calls of its own where it was given up, where a list should have shown it, and
-    /// where it wasn't seen for long. The rest is looked for again.
-    pub(super) fn end_hunt(&mut self, hunt: &Hunt, given_up: bool, now: Instant) {
-        let (timing, began) = (self.timing, hunt.walk.began);
-        let retry = self.retry_after(hunt);
-        for entry in self.store.values_mut() {
-            let Some(sight) = &entry.sight else { continue };
-            let is_old = sight.at + timing.patience() <= now;
-            let Some(watch) = entry.watch.as_mut().filter(|watch| watch.hunted) else { continue };
-            watch.hunted = false;
-            let was_due = watch.due <= began;
-            if watch.sought || is_old || (given_up && was_due) {
-                watch.ask_singly(now);
-            } else if hunt.quarry == Quarry::Started {
-                watch.sought = true;
-                watch.due = now;
+    /// The next scan looks again for a session that this one hasn't shown. But GetSessionStatus is called for the session
+    /// where it wasn't seen for long, where a list should have shown it, or where the scan was given up.
+    fn end(&mut self, running: &Running, is_given_up: bool, store: &mut Store, now: Instant) {
+        let (timing, began) = (store.timing, running.cursor.began);
+        let wait = self.wait_after(running, &timing);
+        for entry in store.entries.values_mut() {
+            let (Some(watched), Some(sighting)) = (&mut entry.watched, &entry.sighting) else { continue };
+            if !watched.is_in_targeted_scan() {
+                continue;
+            }
+            watched.set_in_targeted_scan(false);
+            // Long enough that a full scan would have shown the session meanwhile.
+            let is_old = sighting.at + timing.steady * 3 / 2 <= now;
+            let was_due = watched.due <= began;
+            if watched.lookup() == Some(Lookup::Missing) || is_old || (is_given_up && was_due) {
+                watched.needs_own_call(now);
+            } else if running.change == ExpectedChange::Start {
+                watched.was_missing(now);
             } else if was_due {
-                watch.due = began + retry;
+                watched.due = began + wait;
             }
         }
     }
 
-    pub(super) fn retry_after(&mut self, hunt: &Hunt) -> Duration {
-        if hunt.quarry == Quarry::Started {
-            return self.timing.near();
+    /// The wait from the beginning of this scan to that of the next.
+    fn wait_after(&mut self, running: &Running, timing: &Timing) -> Duration {
+        if running.change == ExpectedChange::Start {
+            return soon(timing);
         }
-        let in_vain = hunt.found < hunt.walk.calls;
-        if !in_vain {
-            self.vain_hunts = 0;
+        let is_poor = running.ends < running.cursor.calls;
+        if !is_poor {
+            self.poor_scans = 0;
         }
-        let retry = self.retry();
-        self.vain_hunts = if in_vain { (self.vain_hunts + 1).min(2) } else { 0 };
-        self.next_ended = Some(hunt.walk.began + retry);
-        retry
+        let wait = self.wait_for_ends(timing);
+        if is_poor {
+            self.poor_scans = (self.poor_scans + 1).min(MOST_DOUBLINGS);
+        }
+        self.next_for_ends = Some(running.cursor.began + wait);
+        wait
+    }
+
+    /// A page couldn't be had.
+    pub(super) fn failed(&mut self, store: &mut Store) {
+        self.running = None;
+        let watched = store.entries.values_mut().filter_map(|entry| entry.watched.as_mut());
+        watched.for_each(|watched| watched.set_in_targeted_scan(false));
+    }
+}
+
+fn lists(change: ExpectedChange) -> &'static [Option<SessionState>] {
+    match change {
+        ExpectedChange::Start => LISTS_OF_STARTS,
+        ExpectedChange::End => LISTS_OF_ENDS,
+    }
+}
+
+/// The sessions that the scan under way hasn't shown yet.
+fn targets(store: &Store) -> Targets {
+    let mut targets = Targets::default();
+    for entry in store.entries.values() {
+        if entry.watched.as_ref().is_some_and(Watched::is_in_targeted_scan) {
+            targets.add(entry.sighting.as_ref().and_then(|sighting| sighting.status.started_at));
+        }
+    }
+    targets
+}
+
+/// The oldest start on a page. None where no session on it has one.
+fn oldest_start(page: &SessionPage) -> Option<Timestamp> {
+    page.sessions.iter().filter_map(|(_, status)| status.started_at).min()
+}
+
+/// How deep in a list the sessions of some time are, as far as the list was read. Lists go from the newest start to the oldest.
+#[derive(Debug, Default)]
+struct Depth {
+    /// The oldest start on each page.
+    pages: Vec<Timestamp>,
+    /// Whether the last of these pages is the end of the list.
+    is_complete: bool,
+}
+
+impl Depth {
+    fn read(&mut self, page: usize, listed: &SessionPage) {
+        let before = page.checked_sub(1).and_then(|before| self.pages.get(before).copied());
+        let oldest = oldest_start(listed).or(before).unwrap_or(Timestamp::MAX);
+        if page < self.pages.len() {
+            self.pages[page] = oldest;
+        } else {
+            self.pages.push(oldest);
+            self.is_complete = false;
+        }
+        if listed.next_token.is_none() {
+            self.pages.truncate(page + 1);
+            self.is_complete = true;
+        }
+    }
+
+    /// The calls that it probably takes to read all sessions that were started since then, or ever.
+    fn calls_to(&self, oldest_start: Option<Timestamp>) -> usize {
+        let newer = oldest_start.map_or(self.pages.len(), |oldest| self.pages.partition_point(|end| *end >= oldest));
+        if self.is_complete { (newer + 1).min(self.pages.len()) } else { newer + 1 }
     }
 }

@@ -1,97 +1,109 @@
-//! What the informer is asked, says and is told: the words of its pure half.
+//! What the informer is asked for, what it does next, and the news that it sends. PURE.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use super::full_list::Asker;
-use super::store::{Pace, Sight};
-pub use crate::athena::types::SessionPage;
-use crate::athena::types::{ErrorClass, SessionState};
+use crate::athena::engine::EngineKnowledge;
+pub use crate::athena::quota::Key as Asker;
+use crate::athena::types::{CallError, ErrorClass, SessionState, Way};
 use crate::timing::Timing;
 
-/// What follows from the intervals for looking.
-impl Timing {
-    pub(super) fn of(&self, pace: Pace) -> Duration {
-        if pace.is_fast() { self.changing } else { self.steady }
-    }
-
-    /// What is due so soon is looked for together with what is due.
-    pub(super) fn near(&self) -> Duration {
-        self.changing / 4
-    }
-
-    /// How long wishes are gathered.
-    pub(super) fn gather(&self) -> Duration {
-        self.changing / 20
-    }
-
-    /// How old a sighting may become while lists don't show what is looked for. It leaves a sweep time to show it.
-    pub(super) fn patience(&self) -> Duration {
-        self.steady * 3 / 2
-    }
-}
-
-/// What is known of a session.
+/// How closely a session is watched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sighting<'a> {
-    /// Athena showed it.
-    Seen(&'a Sight),
-    /// It won't be looked for here: whoever watches it calls for itself, and tells ([`told`](super::plan::Plan::told)).
-    AskYourself,
-    /// Nothing, so far. Whoever watches it is woken when that changes.
-    NotYet,
+pub enum Pace {
+    /// The watcher has never seen the session.
+    Adopt,
+    /// An end that was asked for is under way. The session is watched as in [`Pace::Fast`], and its calls are urgent.
+    Ending,
+    /// A change is expected.
+    Fast,
+    /// No change is expected.
+    Slow,
 }
 
-/// What to do next.
+impl Pace {
+    /// Whether a change is expected.
+    pub(super) fn expects_change(self) -> bool {
+        matches!(self, Self::Ending | Self::Fast)
+    }
+
+    /// The time from one look at the session to the next.
+    pub(super) fn interval(self, timing: &Timing) -> Duration {
+        if self.expects_change() { timing.changing } else { timing.steady }
+    }
+}
+
+/// News for the rest of the program.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Ask {
-    /// There is news of these watched sessions.
-    Wake(Vec<String>),
-    /// There are answers for these objects, which have asked for complete lists.
-    Tell(Vec<Asker>),
-    /// Nothing until then, or until something is watched; ask again.
+pub enum News {
+    /// This session has changed, or its watchers have to call Athena for it.
+    Session(String),
+    /// There is an answer for this object, which has asked for a complete list.
+    Listed(Asker),
+    /// All sessions of this work group have been listed.
+    Swept {
+        /// How the work group is reached.
+        way: Way,
+        /// The work group's name in Athena.
+        work_group: String,
+    },
+    /// What is known of the engine of this work group has changed.
+    Engine {
+        /// How the work group is reached.
+        way: Way,
+        /// The work group's name in Athena.
+        work_group: String,
+    },
+}
+
+/// What a work group holds.
+#[derive(Clone, Debug, Default)]
+pub struct Census {
+    /// The sessions that haven't ended. None until they have been listed.
+    pub sessions: Option<Counts>,
+    /// How many of these sessions an object names.
+    pub declared: u32,
+    /// Why the sessions can't be listed at present.
+    pub trouble: Option<CallError>,
+    /// The engine of the work group.
+    pub engine: EngineKnowledge,
+}
+
+/// What the poller does next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Task {
+    /// Tell the watchers of these sessions that there is news.
+    NotifyWatchers(Vec<String>),
+    /// Tell these objects that there is an answer to their request for a complete list.
+    NotifyAskers(Vec<Asker>),
+    /// Wait until then, or until something else is wanted.
     Wait(Option<Instant>),
     /// Call GetSessionStatus.
-    Status {
+    GetSessionStatus {
         /// The session.
         id: String,
-        /// Whether an end that was asked for waits for it.
+        /// Whether an end that was asked for waits for the answer.
         urgent: bool,
     },
     /// Call ListSessions.
-    Page {
-        /// Only sessions of this state.
+    ListSessions {
+        /// Only sessions in this state.
         filter: Option<SessionState>,
         /// Where the page begins.
         token: Option<String>,
-        /// Whether an end that was asked for waits for it.
+        /// Whether an end that was asked for waits for the answer.
         urgent: bool,
     },
 }
 
-/// A call that failed.
+/// Why a call failed.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Failure {
-    /// What it means.
+pub struct CallFailure {
+    /// What the error means.
     pub class: ErrorClass,
-    /// From 0 to 1: takes up to half of the wait for the next try away, to spread them.
+    /// From 0 to 1: takes up to half of the wait for the next try away, so that retries are spread.
     pub jitter: f64,
 }
 
-/// An operation that fails at present.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Trouble {
-    /// What the last failure means.
-    pub class: ErrorClass,
-    /// When the first one was sent.
-    pub since: Instant,
-    /// When the last one failed.
-    pub at: Instant,
-    /// How many in a row.
-    pub attempts: u32,
-    /// No such call before.
-    pub retry_at: Instant,
-}
-
-/// The sessions that haven't ended, by Athena's word for their state.
-pub type Counts = BTreeMap<String, usize>;
+/// How many sessions are in each state that isn't an end.
+pub type Counts = BTreeMap<String, u32>;

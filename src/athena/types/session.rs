@@ -230,7 +230,7 @@ impl SessionPage {
 }
 
 /// What the poller of a session's work group knows of the session.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Polled<'a> {
     /// Athena has shown the session.
     Seen {
