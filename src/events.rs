@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tracing::{debug, warn};
 
-use crate::session::notice::{Notice, Severity};
+use crate::status::event::{Notice, Severity};
 use crate::text::{kubernetes, message};
 
 const QUEUE: usize = 1_000;

@@ -8,6 +8,9 @@ use std::sync::Arc;
 use super::types::call::CallError;
 use crate::api::start::EngineConfiguration;
 
+/// A sentence for a person who has just changed the engine of a work group, and still sees the old one.
+pub const ASKED_HOURLY: &str = "The operator asks Athena for the engine once an hour.";
+
 /// The engine of a work group, or of a session.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Engine {

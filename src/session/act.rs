@@ -12,7 +12,6 @@ use thiserror::Error;
 use tracing::{info, warn};
 
 use super::decide::{Prolonged, Step, decide, prolonged_by_sights};
-use super::notice::Notice;
 use super::observed::{Now, Observed, OwnerRead};
 use super::starting;
 use super::urgency::priority;
@@ -29,6 +28,7 @@ use crate::athena::types::{Account, CallerContext, Operation, Source};
 use crate::events::Events;
 use crate::kubernetes::{Answer, RequestError, Requests, within};
 use crate::metrics::Metrics;
+use crate::status::event::Notice;
 use crate::status::reason::Reason;
 use crate::timing::Timing;
 use crate::work_group::registry::{Key, Registry, key};

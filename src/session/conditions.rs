@@ -9,16 +9,11 @@ use super::view::{Evidence, Proof, View};
 use super::{engine, expiry, limits, publish, starting, without_session, workload};
 use crate::api::PAUSED;
 use crate::api::session::{DeletionPolicy, TerminationReason};
-use crate::athena::denial::Denial;
-use crate::athena::types::{Account, CallError, CallerContext, ErrorClass, Operation, SessionState};
+use crate::athena::types::{Account, ErrorClass, SessionState};
+use crate::status::failure::explain;
 use crate::status::reason::{ARRIVAL, Reason};
 use crate::text::duration;
-use crate::timing::Timing;
-use crate::work_group::terms::{Brake, Claim, Refusal};
-
-/// The end of each sentence about the annotation `paused`: how to go on.
-pub(crate) const LETS_GO: &str =
-    ": remove the annotation, or set it to \"false\", to go on. Every other value counts as paused.";
+use crate::work_group::terms::{Brake, Claim, HOW_TO_RESUME, Refusal};
 
 /// Passing trouble is told from this failure in a row on.
 const TOLD_AFTER: u32 = 3;
@@ -222,7 +217,7 @@ pub(super) fn pause(view: &View<'_>, held_up: &str) -> Option<String> {
             format!("AthenaWorkGroup {}", view.terms.reference.as_deref().unwrap_or_default())
         }
     };
-    Some(format!("The annotation {PAUSED} on {place} holds up the {held_up} of the session{LETS_GO}"))
+    Some(format!("The annotation {PAUSED} on {place} holds up the {held_up} of the session{HOW_TO_RESUME}"))
 }
 
 /// How long something may still be missing before it counts as trouble; None: no longer.
@@ -411,68 +406,6 @@ pub(super) fn is_told(trouble: &Trouble) -> bool {
 pub(super) fn trouble_verdict(view: &View<'_>, trouble: &Trouble) -> Finding {
     let (reason, message) = explain(&trouble.error, view.scope, view.timing);
     Finding { reason, message: with_way_out(view, message) }
-}
-
-/// What a failed call means, and what to do. `scope`: where the call went.
-#[must_use]
-pub fn explain(error: &CallError, scope: &CallerContext, timing: &Timing) -> (Reason, String) {
-    let steady = if error.operation == Operation::StartSession { timing.rarely() } else { timing.steady };
-    let (steady, max) = (duration(steady), duration(timing.backoff_max));
-    let (reason, advice) = match error.class {
-        ErrorClass::Denied => (Reason::AccessDenied, format!("{} Tried again every {steady}.", permit(error, scope))),
-        ErrorClass::Invalid | ErrorClass::NotFoundOrInvalid if error.operation == Operation::StartSession => (
-            Reason::Invalid,
-            format!(
-                "Athena refuses the request, for the reason it gives. spec.start can't change: if it asks for what Athena \
-                 can't give, create another AthenaSession. Tried again every {steady}."
-            ),
-        ),
-        ErrorClass::Invalid | ErrorClass::NotFoundOrInvalid => (
-            Reason::Invalid,
-            format!("Athena refuses the request, for the reason it gives. Tried again every {steady}."),
-        ),
-        ErrorClass::NotConfigured => (Reason::AwsNotConfigured, format!("Tried again, at the latest every {max}.")),
-        ErrorClass::NoCapacity => (
-            Reason::WaitingForCapacity,
-            format!("Athena has no room for another session now. Tried again, at the latest every {max}."),
-        ),
-        ErrorClass::AlreadyStarted => (
-            Reason::Starting,
-            "Athena says that the session was started before: it is looked for in the list.".to_owned(),
-        ),
-        ErrorClass::Throttled => {
-            (Reason::Throttled, format!("Athena asks for fewer calls. Tried again, at the latest every {max}."))
-        }
-        ErrorClass::Unavailable => (
-            Reason::AthenaUnavailable,
-            format!("Athena gave no usable answer. Tried again, at the latest every {max}."),
-        ),
-    };
-    (reason, format!("{error}. {advice}"))
-}
-
-/// The sentence on what to do where AWS denies a call.
-fn permit(error: &CallError, scope: &CallerContext) -> String {
-    let who = scope.role.as_ref();
-    let who = who.map_or_else(|| "the operator's own AWS identity".to_owned(), |role| format!("the role {role}"));
-    match error.denial() {
-        Some(Denial::Expired) => format!("The credentials have expired: renew those of {who}."),
-        Some(Denial::Credentials) => {
-            format!(
-                "AWS doesn't accept the credentials: renew those of {who}, and check the clock of the operator's node."
-            )
-        }
-        Some(Denial::Right { action, resource, is_explicit }) => {
-            let action = action.map_or_else(|| error.operation.iam_action(), str::to_owned);
-            let resource = resource.map_or_else(String::new, |resource| format!(" on {resource}"));
-            if is_explicit {
-                format!("A policy explicitly denies {action}{resource} to {who}: remove that denial.")
-            } else {
-                format!("Allow {action}{resource} to {who}.")
-            }
-        }
-        None => String::new(),
-    }
 }
 
 fn not_found(view: &View<'_>) -> Finding {

@@ -16,7 +16,6 @@ use tokio::task::JoinError;
 use tracing::{error, info, warn};
 
 use super::act::{Memory, Outcome, Shell, version};
-use super::notice::{Notice, Refusals};
 use super::observed::Observed;
 use super::turns::{Turn, Turns};
 use crate::api::is_held;
@@ -26,6 +25,7 @@ use crate::controller::{BEAT, Watched, drive, queue};
 use crate::health::Pulse;
 use crate::kubernetes::Answer;
 use crate::metrics::PassResult;
+use crate::status::event::{Notice, Refusals};
 use crate::work_group::registry::{Key, Session, key};
 
 /// The controller's name in logs and metrics.

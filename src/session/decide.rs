@@ -22,13 +22,14 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use super::notice::{self, Notice};
+use super::notice;
 use super::observed::{Absence, Described, Seen, Trouble};
 use super::view::{Evidence, Interest, PASS, Proof, View};
 use super::{conditions, engine, expiry, limits, publish, starting, status, workload};
 use crate::api::session::{AthenaSessionStatus, DeletionPolicy, TerminationReason};
 use crate::athena::informer::full_list::{Sought, Wanted};
 use crate::athena::types::{ErrorClass, SessionState, StartRequest};
+use crate::status::event::Notice;
 use crate::status::reason::{Pace, Reason, Standing};
 use crate::work_group::terms::{Claim, Refusal};
 

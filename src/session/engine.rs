@@ -4,12 +4,9 @@
 use super::conditions::Finding;
 use super::observed::{Described, Seen};
 use super::view::View;
-use crate::athena::engine::{Engine, EngineKnowledge};
+use crate::athena::engine::{ASKED_HOURLY, Engine, EngineKnowledge};
 use crate::athena::types::SessionState;
 use crate::status::reason::Reason;
-
-/// A sentence for a person who has just changed the engine of a work group, and still sees the old one.
-pub const ASKED: &str = "The operator asks Athena for the engine once an hour.";
 
 /// The engine of a session: its own, where Athena has shown that; else that of its work group.
 #[must_use]
@@ -58,7 +55,7 @@ pub(super) fn refusal(view: &View<'_>) -> Option<Finding> {
     if let Engine::NotSpark(_) = engine {
         let message = format!(
             "Work group {work_group} runs {engine}, not Spark: no session can be started there. Create another \
-             AthenaSession, for a work group of Spark. {ASKED}"
+             AthenaSession, for a work group of Spark. {ASKED_HOURLY}"
         );
         return Some(Finding { reason: Reason::WorkGroupNotSpark, message });
     }
@@ -72,7 +69,7 @@ pub(super) fn refusal(view: &View<'_>) -> Option<Finding> {
     let them = if fields.contains(',') { "these fields" } else { "this field" };
     let message = format!(
         "Work group {work_group} runs {engine}, which doesn't take {fields}: StartSession isn't called. Create another \
-         AthenaSession without {them}.{instead} {ASKED}"
+         AthenaSession without {them}.{instead} {ASKED_HOURLY}"
     );
     Some(Finding { reason: Reason::EngineRefuses, message })
 }

@@ -14,7 +14,6 @@ use tracing::{info, warn};
 
 use super::act::{Shell, now};
 use super::decide::Step;
-use super::notice::Notice;
 use super::observed::Observed;
 use super::publish::{Found, Request};
 use crate::api::session::{AthenaSession, Workload, WorkloadKind};
@@ -23,6 +22,7 @@ use crate::api::workload::{WorkloadObject, WorkloadState};
 use crate::api::{EXCLUDED_FROM_BACKUP, PUBLISHED_FOR};
 use crate::events::REPORTER;
 use crate::kubernetes::within;
+use crate::status::event::Notice;
 use crate::work_group::registry::key;
 
 /// The label that says who manages an object.

@@ -5,66 +5,9 @@ use super::view::{Evidence, View};
 use super::{starting, without_session};
 use crate::api::session::{AthenaSessionStatus, TerminationReason};
 use crate::athena::types::SessionState;
+use crate::status::event::{Notice, TERMINATED};
 use crate::status::reason::Reason;
 
-/// An event's type.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Severity {
-    /// What was asked for happened.
-    Normal,
-    /// A person should look.
-    Warning,
-}
-
-/// Something to tell people once: a Kubernetes Event.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Notice {
-    /// Its type.
-    pub severity: Severity,
-    /// Its reason, in PascalCase.
-    pub reason: &'static str,
-    /// Its text.
-    pub note: String,
-}
-
-impl Notice {
-    /// What was asked for happened.
-    #[must_use]
-    pub fn normal(reason: &'static str, note: String) -> Self {
-        Self { severity: Severity::Normal, reason, note }
-    }
-
-    /// A person should look.
-    #[must_use]
-    pub fn warning(reason: &'static str, note: String) -> Self {
-        Self { severity: Severity::Warning, reason, note }
-    }
-}
-
-/// How many writes to one object the API server has refused since a pass over the object last succeeded.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Refusals(u32);
-
-impl Refusals {
-    /// Counts a refusal. Returns the event for the first one and for each eighth in a row. The API server keeps events for an
-    /// hour, and the longest wait between two tries is 5 min by default, so there is always one to see.
-    pub fn notice(&mut self, refusal: &str) -> Option<Notice> {
-        let is_told = self.0.is_multiple_of(8);
-        self.0 = self.0.saturating_add(1);
-        let note = || format!("The API server refuses a write of the operator, which tries again: {refusal}");
-        is_told.then(|| Notice::warning("Refused", note()))
-    }
-}
-
-impl Notice {
-    /// Whether it tells of a session's end.
-    #[must_use]
-    pub fn is_end(&self) -> bool {
-        self.reason == TERMINATED
-    }
-}
-
-const TERMINATED: &str = "Terminated";
 const NOT_STARTED: &str = "NotStarted";
 
 /// What to tell once this status is written.

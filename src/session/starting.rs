@@ -36,6 +36,7 @@ use crate::athena::engine::{Engine, EngineKnowledge};
 use crate::athena::informer::full_list::{Sought, Wanted};
 use crate::athena::types::ErrorClass;
 use crate::status::condition;
+use crate::status::failure::explain;
 use crate::status::reason::{Reason, Standing, Tristate};
 use crate::text::duration;
 use crate::work_group::places::Stake;
@@ -268,7 +269,7 @@ fn is_held_up(view: &View<'_>) -> bool {
     let hindrance = || hindrance(view).filter(|it| !matches!(it.reason, Reason::WaitingForQuota | Reason::ReadOnly));
     let (now, recovered_at) = (view.now.tick, view.scope.recovered_at);
     let trouble = || view.observed.start.trouble.as_deref().filter(|trouble| trouble.due_at(recovered_at) > now);
-    let refusal = || trouble().map(|trouble| conditions::explain(&trouble.error, view.scope, view.timing).0);
+    let refusal = || trouble().map(|trouble| explain(&trouble.error, view.scope, view.timing).0);
     let reason = hindrance().map(|it| it.reason).or_else(refusal);
     let waits = |reason: Reason| reason == Reason::WaitingForWorkload || reason.row().standing == Standing::Stalled;
     is_barred || reason.is_some_and(waits)

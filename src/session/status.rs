@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::conditions::{self, Finding};
-use super::notice::{self, Notice};
+use super::notice;
 use super::room::{self, Room};
 use super::view::{Evidence, View};
 use super::{engine, limits, starting, workload};
@@ -12,6 +12,7 @@ use crate::api::session::{AthenaSessionStatus, StartOutcome, TerminationReason};
 use crate::athena::engine::Engine;
 use crate::athena::types::SessionState;
 use crate::status::condition::{self, Draft};
+use crate::status::event::Notice;
 use crate::status::reason::{Reason, Standing, Tristate};
 
 /// The conditions that are written here; those of others are left as they are.

@@ -25,7 +25,7 @@ use crate::events::Events;
 use crate::health::Pulse;
 use crate::kubernetes::{Answer, RequestError, Requests, within};
 use crate::metrics::{Metrics, PassResult};
-use crate::session::notice::Refusals;
+use crate::status::event::Refusals;
 use crate::timing::Timing;
 use crate::writes::Writes;
 

@@ -7,16 +7,15 @@ use jiff::Timestamp;
 use kube::Resource;
 use kube::core::Selector;
 
-use super::terms::is_paused;
+use super::terms::{HOW_TO_RESUME, is_paused};
 use crate::api::PAUSED;
 use crate::api::work_group::{AthenaWorkGroup, AthenaWorkGroupStatus, From};
-use crate::athena::engine::Engine;
+use crate::athena::engine::{ASKED_HOURLY, Engine};
 use crate::athena::informer::Census;
 use crate::athena::types::{Account, CallError, CallerContext, ErrorClass, Operation};
-use crate::session::conditions::{LETS_GO, explain};
-use crate::session::engine::ASKED;
-use crate::session::notice::Notice;
 use crate::status::condition;
+use crate::status::event::Notice;
+use crate::status::failure::explain;
 use crate::status::reason::Reason;
 use crate::text::duration;
 use crate::timing::Timing;
@@ -192,7 +191,7 @@ fn verdict(view: &GroupView<'_>) -> (Reason, String) {
     if let Some(engine @ Engine::NotSpark(_)) = view.census.engine.known() {
         let message = format!(
             "Work group {name} runs {engine}, not Spark: it has no sessions, and none can be started there. Create \
-             another AthenaWorkGroup, for a work group of Spark. {ASKED}"
+             another AthenaWorkGroup, for a work group of Spark. {ASKED_HOURLY}"
         );
         return (Reason::WorkGroupNotSpark, message);
     }
@@ -200,7 +199,7 @@ fn verdict(view: &GroupView<'_>) -> (Reason, String) {
         return unlisted(view, error);
     }
     let paused = if is_paused(group) {
-        format!(" The annotation {PAUSED} holds up all starts and ends{LETS_GO}")
+        format!(" The annotation {PAUSED} holds up all starts and ends{HOW_TO_RESUME}")
     } else {
         String::new()
     };

@@ -15,6 +15,10 @@ use crate::api::work_group::{AthenaWorkGroup, From, Namespaces};
 use crate::api::{PAUSED, is_held};
 use crate::athena::engine::EngineKnowledge;
 
+/// The end of each sentence about the annotation `athena-operator.dev/paused`.
+pub const HOW_TO_RESUME: &str =
+    ": remove the annotation, or set it to \"false\", to go on. Every other value counts as paused.";
+
 /// The terms for one object.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Terms {

@@ -25,13 +25,13 @@ pub use athena_session_operator::athena::types::{
 };
 pub use athena_session_operator::session::decide::{Prolonged, Step, decide, prolonged_by_sights};
 pub use athena_session_operator::session::limits::grace;
-pub use athena_session_operator::session::notice::{Notice, Severity};
 pub use athena_session_operator::session::observed::{Absence, Described, Now, Observed, OwnerRead, Seen, Trouble};
 pub use athena_session_operator::session::publish::{Found as FoundConfigMap, Request as ConfigMapRequest};
 pub use athena_session_operator::session::starting::stake;
 pub use athena_session_operator::session::urgency::priority;
 pub use athena_session_operator::session::view::{Evidence, Interest, PASS, Proof, View};
 pub use athena_session_operator::status::condition;
+pub use athena_session_operator::status::event::{Notice, Severity};
 pub use athena_session_operator::status::reason::Reason;
 pub use athena_session_operator::timing::Timing;
 pub use athena_session_operator::work_group::places::Stake;

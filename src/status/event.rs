@@ -1,0 +1,59 @@
+//! What people are told once, as Kubernetes Events. PURE.
+
+/// The reason of the event that reports the end of a session.
+pub const TERMINATED: &str = "Terminated";
+
+/// An event's type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    /// What was asked for happened.
+    Normal,
+    /// A person should look.
+    Warning,
+}
+
+/// Something to tell people once: a Kubernetes Event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// Its type.
+    pub severity: Severity,
+    /// Its reason, in PascalCase.
+    pub reason: &'static str,
+    /// Its text.
+    pub note: String,
+}
+
+impl Notice {
+    /// An event that reports what was asked for.
+    #[must_use]
+    pub fn normal(reason: &'static str, note: String) -> Self {
+        Self { severity: Severity::Normal, reason, note }
+    }
+
+    /// An event that a person should look at.
+    #[must_use]
+    pub fn warning(reason: &'static str, note: String) -> Self {
+        Self { severity: Severity::Warning, reason, note }
+    }
+
+    /// Whether the event reports the end of a session.
+    #[must_use]
+    pub fn is_end(&self) -> bool {
+        self.reason == TERMINATED
+    }
+}
+
+/// How many writes to one object the API server has refused since the last reconciliation of the object that succeeded.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Refusals(u32);
+
+impl Refusals {
+    /// Counts a refusal. Returns the event for the first one and for each eighth in a row. The API server keeps events for an
+    /// hour, and the longest wait between two tries is 5 min by default, so there is always one to see.
+    pub fn notice(&mut self, refusal: &str) -> Option<Notice> {
+        let is_told = self.0.is_multiple_of(8);
+        self.0 = self.0.saturating_add(1);
+        let note = || format!("The API server refuses a write of the operator, which tries again: {refusal}");
+        is_told.then(|| Notice::warning("Refused", note()))
+    }
+}
