@@ -14,8 +14,9 @@ use kube::{Api, Resource, ResourceExt};
 use tokio::sync::watch;
 use tracing::{info, warn};
 
+use super::dependents::Holders;
 use super::registry::{Group, Registry, Session, Watch, holds};
-use super::status::{GroupView, Holders, due, only_counts_differ, rates_in_words, scope_problem};
+use super::status::{GroupView, due, only_counts_differ, rates_in_words, scope_problem};
 use crate::api::work_group::AthenaWorkGroup;
 use crate::api::{WORK_GROUP_FINALIZER, is_held, is_kept};
 use crate::athena::informer::{Informer, Poller};

@@ -3,11 +3,13 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use kube::Resource;
+use jiff::Timestamp;
+use kube::{Resource, ResourceExt};
 
-use super::registry::{Key, Session, key};
+use super::objects::{Session, key};
 use crate::api::is_held;
 use crate::api::session::AthenaSession;
+use crate::athena::quota::Key;
 use crate::compact::fingerprint;
 
 /// The objects that name each session, by a fingerprint of its id.
@@ -86,4 +88,57 @@ impl Declarations {
 fn claim(object: &Session) -> u64 {
     let metadata = object.meta();
     fingerprint(&(&metadata.uid, metadata.deletion_timestamp.is_some(), is_held(object), object.reference()))
+}
+
+/// An object that names a session, as far as it matters whose the session is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// The object's namespace.
+    pub namespace: String,
+    /// The object's name.
+    pub name: String,
+    /// The object's UID.
+    pub uid: String,
+    created: Option<Timestamp>,
+}
+
+/// Where the session that an object names is to be found. The same id elsewhere is another session.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Domain {
+    /// The Region.
+    pub region: Option<String>,
+    /// The account, as far as it is known.
+    pub account: Option<String>,
+    /// The work group, as far as the object is bound to one.
+    pub work_group: Option<String>,
+}
+
+impl Domain {
+    /// Whether the same id may be the same session in both.
+    #[must_use]
+    pub fn overlaps(&self, other: &Self) -> bool {
+        let may_be_same = |one: &Option<String>, two: &Option<String>| one.is_none() || two.is_none() || one == two;
+        may_be_same(&self.region, &other.region)
+            && may_be_same(&self.account, &other.account)
+            && may_be_same(&self.work_group, &other.work_group)
+    }
+}
+
+impl Claim {
+    /// The claim of the object whose mark the session bears: it holds whatever its grant.
+    #[must_use]
+    pub fn by_mark(object: &AthenaSession) -> Self {
+        Self {
+            namespace: object.namespace().unwrap_or_default(),
+            name: object.name_any(),
+            uid: object.uid().unwrap_or_default(),
+            created: object.creation_timestamp().map(|created| created.0),
+        }
+    }
+
+    /// Whether it comes before another one: of those with a grant the oldest has the session.
+    #[must_use]
+    pub fn precedes(&self, other: &Self) -> bool {
+        (self.created, &self.uid) < (other.created, &other.uid)
+    }
 }

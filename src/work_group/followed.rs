@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use super::registry::Key;
 use crate::api::session::{Workload, WorkloadKind};
 use crate::api::workload::WorkloadState;
+use crate::athena::quota::Key;
 
 /// Those that follow a workload.
 #[derive(Default)]

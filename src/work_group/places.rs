@@ -10,11 +10,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use jiff::Timestamp;
 use kube::{Resource, ResourceExt};
 
-use super::registry::{Key, Session};
-use super::terms::{Crowd, Place};
+use super::objects::Session;
 use crate::api::is_held;
 use crate::api::session::AthenaSession;
 use crate::api::slim::StartPlace;
+use crate::athena::quota::Key;
 
 /// What a pass knows of the session that an object has its place for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +27,71 @@ pub enum Stake {
     Prospect,
     /// There is none, and none is going to be started as things are.
     Nothing,
+}
+
+/// How an object stands among those of its namespace that start sessions.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Place {
+    /// It has its place, or the number isn't limited.
+    #[default]
+    Has,
+    /// There is one, which it has to reserve before it starts anything.
+    Free,
+    /// Others have, or before this one wait for, as many as there are.
+    Taken(Crowd),
+}
+
+/// Objects of a namespace that have, or before this one wait for, as many sessions as it may have at once.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Crowd {
+    /// How many sessions it may have.
+    pub limit: u32,
+    /// The names of those that have a place, in order.
+    pub holders: Vec<String>,
+    /// How many wait longer than this one.
+    pub waiting: usize,
+}
+
+impl Crowd {
+    const NAMED: usize = 3;
+
+    /// How many there may be, who has them, and how many come first.
+    #[must_use]
+    pub fn sentence(&self, group: &str) -> String {
+        let (limit, waiting) = (self.limit, self.waiting);
+        let sessions = if limit == 1 { "session" } else { "sessions" };
+        let allowed = format!("AthenaWorkGroup {group} allows {limit} {sessions} at once to a namespace");
+        let held = self.held().map_or_else(String::new, |held| format!(", and {held}"));
+        let before = match waiting {
+            0 => String::new(),
+            1 => " 1 other waits before this one.".to_owned(),
+            _ => format!(" {waiting} others wait before this one."),
+        };
+        format!("{allowed}{held}.{before}")
+    }
+
+    /// Who has how many.
+    fn held(&self) -> Option<String> {
+        let count = self.holders.len();
+        let mut names: Vec<_> = self.holders.iter().take(Self::NAMED).map(String::as_str).collect();
+        let others = match count.saturating_sub(Self::NAMED) {
+            0 => None,
+            1 => Some("1 other".to_owned()),
+            more => Some(format!("{more} others")),
+        };
+        names.extend(others.as_deref());
+        let (last, first) = names.split_last()?;
+        let who = if first.is_empty() { (*last).to_owned() } else { format!("{} and {last}", first.join(", ")) };
+        let has = if count == 1 { "has" } else { "have" };
+        let what = match usize::try_from(self.limit).unwrap_or(usize::MAX) {
+            1 if count == 1 => "it".to_owned(),
+            limit if count == limit => "them".to_owned(),
+            limit if count > limit => count.to_string(),
+            _ if count == 1 => "one of them".to_owned(),
+            _ => format!("{count} of them"),
+        };
+        Some(format!("{who} {has} {what}"))
+    }
 }
 
 /// The objects that start sessions, as the watch shows them, and the places that this process knows to be taken.

@@ -6,20 +6,20 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Namespace;
-use kube::core::PartialObjectMeta;
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::watcher::Event;
 use kube::{Resource, ResourceExt};
 use tokio::sync::{RwLock, mpsc, watch};
 
 use super::declared::Declarations;
+use super::declared::{Claim, Domain};
+use super::dependents::Holders;
 use super::followed::Followed;
+pub use super::objects::{Group, Labelled, Session, Sessions, Watch, holds, key};
+use super::places::Place;
 use super::places::{Places, Stake, reference};
-use super::status::Holders;
-use super::terms::{Claim, Domain, Place, Rules, Terms, is_paused};
+use super::terms::{Rules, Terms, is_paused};
 use crate::api::session::{AthenaSession, Workload, WorkloadKind};
-use crate::api::slim::{Packed, Slim};
 use crate::api::work_group::AthenaWorkGroup;
 use crate::api::workload::WorkloadState;
 use crate::api::{is_held, is_kept};
@@ -28,24 +28,6 @@ use crate::athena::marker::Marker;
 pub use crate::athena::quota::Key;
 use crate::athena::types::{Role, Way};
 use crate::compact::fingerprint;
-
-/// An AthenaSession as the watch has it.
-pub type Session = Packed;
-/// An AthenaWorkGroup, likewise.
-pub type Group = Slim<AthenaWorkGroup>;
-/// A namespace, as far as its labels.
-pub type Labelled = PartialObjectMeta<Namespace>;
-
-/// One of the watches.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Watch {
-    /// Of AthenaWorkGroups.
-    Groups,
-    /// Of namespaces.
-    Namespaces,
-    /// Of AthenaSessions, by its place among those.
-    Sessions(usize),
-}
 
 /// All that is watched.
 pub struct Registry {
@@ -69,16 +51,6 @@ pub struct Registry {
     pub followed: Followed,
     /// Held for reading while an object is adopted, and for writing while an AthenaWorkGroup is let go.
     pub adoptions: RwLock<()>,
-}
-
-/// The AthenaSessions of one watch.
-pub struct Sessions {
-    /// The namespace; None: all of them.
-    pub namespace: Option<String>,
-    /// The objects.
-    pub store: Store<Session>,
-    /// Asks for a pass over one of them.
-    pub wake: mpsc::UnboundedSender<ObjectRef<Session>>,
 }
 
 impl Registry {
@@ -329,7 +301,7 @@ impl Registry {
     /// Whether a session may be this other object's, so that only Athena can tell. Without a grant an object owns nothing: no
     /// tenant holds up ends in another namespace by naming sessions.
     fn may_own(&self, other: &Session) -> bool {
-        let may_own = |it: &AthenaSession| it.spec.start.is_some() || Claim::of(it, &self.own_terms(it)).is_some();
+        let may_own = |it: &AthenaSession| it.spec.start.is_some() || self.own_terms(it).claim(it).is_some();
         other.outline().is_ok_and(|other| may_own(&other))
     }
 
@@ -359,7 +331,7 @@ impl Registry {
         }
         let mut domain = self.domain(object);
         domain.work_group = real.map(str::to_owned).or(domain.work_group);
-        let own = Claim::of(object, terms);
+        let own = terms.claim(object);
         // The oldest first: whoever claims the session first has it, and the rest needn't be looked into.
         // Whose a started session is, its mark says: what is recorded may be forged.
         let mut named =
@@ -369,7 +341,7 @@ impl Registry {
             // Of an object that is bound to no work group the session's is asked for before it is anybody else's.
             let is_open = domain.work_group.is_none() && others_domain.work_group.is_some();
             let may_be_same = !is_open && others_domain.overlaps(&domain);
-            let claim = may_be_same.then(|| Claim::of(&other, &self.own_terms(&other))).flatten()?;
+            let claim = may_be_same.then(|| self.own_terms(&other).claim(&other)).flatten()?;
             Some(own.as_ref().is_none_or(|own| claim.precedes(own)).then_some(claim))
         })?
     }
@@ -481,16 +453,4 @@ fn bearing(group: &Group) -> u64 {
 fn age(object: &Session) -> (Option<Timestamp>, Option<&String>) {
     let metadata = object.meta();
     (metadata.creation_timestamp.as_ref().map(|created| created.0), metadata.uid.as_ref())
-}
-
-/// Whether an object that refers to this AthenaWorkGroup bears our finalizer.
-#[must_use]
-pub fn holds(object: &Session, group: &str) -> bool {
-    object.reference() == Some(group) && is_held(object)
-}
-
-/// An object's namespace and name.
-#[must_use]
-pub fn key(object: &impl ResourceExt) -> Key {
-    (object.namespace().unwrap_or_default(), object.name_any())
 }

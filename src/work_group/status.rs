@@ -1,12 +1,12 @@
 //! What the status of an AthenaWorkGroup says. PURE.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
+use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use kube::Resource;
 use kube::core::Selector;
 
+use super::dependents::Holders;
 use super::terms::{HOW_TO_RESUME, is_paused};
 use crate::api::PAUSED;
 use crate::api::work_group::{AthenaWorkGroup, AthenaWorkGroupStatus, From};
@@ -38,50 +38,6 @@ pub struct GroupView<'a> {
     pub timing: &'a Timing,
     /// The moment.
     pub wall: Timestamp,
-}
-
-/// The AthenaSessions that we hold and that refer to an AthenaWorkGroup.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Holders {
-    count: usize,
-    /// Namespace and name of the first by these, whatever the order in which they come.
-    first: BTreeSet<(String, String)>,
-}
-
-impl Holders {
-    /// So many are named.
-    const NAMED: usize = 3;
-
-    /// One more.
-    pub fn add(&mut self, object: &impl Resource) {
-        self.count += 1;
-        let metadata = object.meta();
-        let [namespace, name] = [&metadata.namespace, &metadata.name].map(|it| it.as_deref().unwrap_or_default());
-        let is_late = |last: &(String, String)| (last.0.as_str(), last.1.as_str()) < (namespace, name);
-        // Of thousands few are copied.
-        if self.first.len() == Self::NAMED && self.first.last().is_some_and(is_late) {
-            return;
-        }
-        self.first.insert((namespace.to_owned(), name.to_owned()));
-        if self.first.len() > Self::NAMED {
-            self.first.pop_last();
-        }
-    }
-
-    /// Whether there is none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.count == 0
-    }
-}
-
-impl fmt::Display for Holders {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let them = if self.count == 1 { "AthenaSession refers" } else { "AthenaSessions refer" };
-        let named: Vec<_> = self.first.iter().map(|(namespace, name)| format!("{namespace}/{name}")).collect();
-        let others = if self.count > named.len() { " and others" } else { "" };
-        write!(f, "{} {them} to it ({}{others})", self.count, named.join(", "))
-    }
 }
 
 /// What keeps the work group from being used, if anything does.

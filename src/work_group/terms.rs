@@ -5,10 +5,11 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::jiff::Timestamp;
 use kube::core::{Selector, SelectorExt};
 use kube::{Resource, ResourceExt};
 
+pub use super::declared::{Claim, Domain};
+pub use super::places::{Crowd, Place};
 use crate::api::session::AthenaSession;
 use crate::api::start::StartBounds;
 use crate::api::work_group::{AthenaWorkGroup, From, Namespaces};
@@ -55,71 +56,6 @@ pub struct StartTerms {
     pub place: Place,
 }
 
-/// How an object stands among those of its namespace that start sessions.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Place {
-    /// It has its place, or the number isn't limited.
-    #[default]
-    Has,
-    /// There is one, which it has to reserve before it starts anything.
-    Free,
-    /// Others have, or before this one wait for, as many as there are.
-    Taken(Crowd),
-}
-
-/// Objects of a namespace that have, or before this one wait for, as many sessions as it may have at once.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Crowd {
-    /// How many sessions it may have.
-    pub limit: u32,
-    /// The names of those that have a place, in order.
-    pub holders: Vec<String>,
-    /// How many wait longer than this one.
-    pub waiting: usize,
-}
-
-impl Crowd {
-    const NAMED: usize = 3;
-
-    /// How many there may be, who has them, and how many come first.
-    #[must_use]
-    pub fn sentence(&self, group: &str) -> String {
-        let (limit, waiting) = (self.limit, self.waiting);
-        let sessions = if limit == 1 { "session" } else { "sessions" };
-        let allowed = format!("AthenaWorkGroup {group} allows {limit} {sessions} at once to a namespace");
-        let held = self.held().map_or_else(String::new, |held| format!(", and {held}"));
-        let before = match waiting {
-            0 => String::new(),
-            1 => " 1 other waits before this one.".to_owned(),
-            _ => format!(" {waiting} others wait before this one."),
-        };
-        format!("{allowed}{held}.{before}")
-    }
-
-    /// Who has how many.
-    fn held(&self) -> Option<String> {
-        let count = self.holders.len();
-        let mut names: Vec<_> = self.holders.iter().take(Self::NAMED).map(String::as_str).collect();
-        let others = match count.saturating_sub(Self::NAMED) {
-            0 => None,
-            1 => Some("1 other".to_owned()),
-            more => Some(format!("{more} others")),
-        };
-        names.extend(others.as_deref());
-        let (last, first) = names.split_last()?;
-        let who = if first.is_empty() { (*last).to_owned() } else { format!("{} and {last}", first.join(", ")) };
-        let has = if count == 1 { "has" } else { "have" };
-        let what = match usize::try_from(self.limit).unwrap_or(usize::MAX) {
-            1 if count == 1 => "it".to_owned(),
-            limit if count == limit => "them".to_owned(),
-            limit if count > limit => count.to_string(),
-            _ if count == 1 => "one of them".to_owned(),
-            _ => format!("{count} of them"),
-        };
-        Some(format!("{who} {has} {what}"))
-    }
-}
-
 /// Why an object may neither adopt nor end a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
@@ -149,40 +85,6 @@ pub struct Rules {
     pub require_work_group: bool,
     /// No call that changes something in AWS.
     pub read_only: bool,
-}
-
-/// An object that names a session, as far as it matters whose the session is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Claim {
-    /// The object's namespace.
-    pub namespace: String,
-    /// The object's name.
-    pub name: String,
-    /// The object's UID.
-    pub uid: String,
-    created: Option<Timestamp>,
-}
-
-/// Where the session that an object names is to be found. The same id elsewhere is another session.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Domain {
-    /// The Region.
-    pub region: Option<String>,
-    /// The account, as far as it is known.
-    pub account: Option<String>,
-    /// The work group, as far as the object is bound to one.
-    pub work_group: Option<String>,
-}
-
-impl Domain {
-    /// Whether the same id may be the same session in both.
-    #[must_use]
-    pub fn overlaps(&self, other: &Self) -> bool {
-        let may_be_same = |one: &Option<String>, two: &Option<String>| one.is_none() || two.is_none() || one == two;
-        may_be_same(&self.region, &other.region)
-            && may_be_same(&self.account, &other.account)
-            && may_be_same(&self.work_group, &other.work_group)
-    }
 }
 
 impl Terms {
@@ -218,6 +120,15 @@ impl Terms {
             ..Self::default()
         }
     }
+
+    /// The claim of an object that has a grant. One that we have let go, and that something else still holds, has none.
+    #[must_use]
+    pub fn claim(&self, object: &AthenaSession) -> Option<Claim> {
+        let is_held = is_held(object);
+        let is_deleted = object.meta().deletion_timestamp.is_some();
+        let has_grant = self.refusal.is_none() && (is_held || !self.is_closing);
+        (has_grant && (is_held || !is_deleted)).then(|| Claim::by_mark(object))
+    }
 }
 
 /// Whether a namespace with these labels is selected. A selector that can't be read selects none.
@@ -246,33 +157,5 @@ fn brake(object: &AthenaSession, group: Option<&AthenaWorkGroup>, rules: Rules) 
     } else {
         // An annotation comes first: with --read-only the forecast must not promise what the annotation holds up.
         rules.read_only.then_some(Brake::ReadOnly)
-    }
-}
-
-impl Claim {
-    /// The claim of an object that has a grant. One that we have let go, and that something else still holds, has none.
-    #[must_use]
-    pub fn of(object: &AthenaSession, terms: &Terms) -> Option<Self> {
-        let is_held = is_held(object);
-        let is_deleted = object.meta().deletion_timestamp.is_some();
-        let has_grant = terms.refusal.is_none() && (is_held || !terms.is_closing);
-        (has_grant && (is_held || !is_deleted)).then(|| Self::by_mark(object))
-    }
-
-    /// The claim of the object whose mark the session bears: it holds whatever its grant.
-    #[must_use]
-    pub fn by_mark(object: &AthenaSession) -> Self {
-        Self {
-            namespace: object.namespace().unwrap_or_default(),
-            name: object.name_any(),
-            uid: object.uid().unwrap_or_default(),
-            created: object.creation_timestamp().map(|created| created.0),
-        }
-    }
-
-    /// Whether it comes before another one: of those with a grant the oldest has the session.
-    #[must_use]
-    pub fn precedes(&self, other: &Self) -> bool {
-        (self.created, &self.uid) < (other.created, &other.uid)
     }
 }

@@ -34,8 +34,9 @@ pub use athena_session_operator::status::condition;
 pub use athena_session_operator::status::event::{Notice, Severity};
 pub use athena_session_operator::status::reason::Reason;
 pub use athena_session_operator::timing::Timing;
+pub use athena_session_operator::work_group::dependents::Holders;
 pub use athena_session_operator::work_group::places::Stake;
-pub use athena_session_operator::work_group::status::{GroupView, Holders, due, only_counts_differ, rates_in_words};
+pub use athena_session_operator::work_group::status::{GroupView, due, only_counts_differ, rates_in_words};
 pub use athena_session_operator::work_group::terms::{
     Brake, Claim, Crowd, Domain, Place, Refusal, Rules, StartTerms, Terms, selects,
 };

@@ -150,7 +150,7 @@ pub fn claim(uid: &str) -> Claim {
     object.metadata.name = Some("other".to_owned());
     object.metadata.namespace = Some("team-b".to_owned());
     object.metadata.uid = Some(uid.to_owned());
-    Claim::of(&object, &Terms::default()).unwrap()
+    Terms::default().claim(&object).unwrap()
 }
 
 /// A view without an AthenaWorkGroup and without a poller.

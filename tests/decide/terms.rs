@@ -124,7 +124,7 @@ fn aged(uid: &str, created: u64) -> AthenaSession {
 }
 
 fn claim_of(object: &AthenaSession) -> Option<Claim> {
-    Claim::of(object, &Terms::default())
+    Terms::default().claim(object)
 }
 
 #[test]
@@ -154,7 +154,7 @@ fn a_claim_takes_a_grant_and_something_to_hold_the_object() {
         let mut object = aged("a", 1);
         object.metadata.finalizers.take_if(|_| !held);
         object.metadata.deletion_timestamp = deleted.then(|| time(seconds(5)));
-        assert_eq!(Claim::of(&object, &terms).is_some(), expected, "held {held}, deleted {deleted}, {terms:?}");
+        assert_eq!(terms.claim(&object).is_some(), expected, "held {held}, deleted {deleted}, {terms:?}");
     }
 }
 
