@@ -1,8 +1,7 @@
 //! The right and the resource that AWS names when it denies a call, read from the text of the error. PURE.
 //!
 //! The missing right often isn't the one for the operation that was called: StartSession also needs
-//! `athena:TagResource` for the session and `iam:PassRole` for the role. Only the text of AWS says which right is
-//! missing.
+//! `athena:TagResource` for the session and `iam:PassRole` for the role. Only AWS' text says which right is missing.
 
 /// Why AWS denies a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,11 +22,6 @@ pub enum Denial<'a> {
 }
 
 impl<'a> Denial<'a> {
-    /// Why AWS denied this call; None where the call failed for another reason.
-    pub fn of(error: &'a super::types::CallError) -> Option<Self> {
-        error.denial()
-    }
-
     /// Reads why AWS denied a call from the code and the message of the error.
     pub(super) fn read(code: &str, message: &'a str) -> Self {
         Self::of_credentials(code).unwrap_or_else(|| right(message))

@@ -35,12 +35,12 @@ impl Engine {
         }
     }
 
-    /// [`Engine::NotSpark`] where Athena refused a call because the work group isn't for Spark; None for any other error.
+    /// [`Engine::NotSpark`] where Athena refused a call because the work group isn't for Spark; otherwise None.
     pub fn of_refusal(error: &CallError) -> Option<Self> {
         error.message.contains("EngineVersion is not Spark").then_some(Self::NotSpark(None))
     }
 
-    /// The settings in this configuration that the engine doesn't take, as fields of a manifest; None where it takes all.
+    /// The settings here that the engine doesn't take, as fields of a manifest; None where it takes all.
     pub fn refused(&self, configuration: &EngineConfiguration) -> Option<String> {
         let is_set = |setting: &&Setting| setting.removed(configuration.clone()) != *configuration;
         let refused = self.unsupported().iter().filter(is_set);
@@ -103,8 +103,7 @@ pub enum EngineKnowledge {
     Awaited,
     /// Athena has named this engine.
     Known(Engine),
-    /// The engine isn't known, and nothing waits for an answer any more. Holds the failure of GetWorkGroup, if there
-    /// was one.
+    /// The engine isn't known, and nothing waits for it any more. Holds the failure of GetWorkGroup, if there was one.
     NotKnown(Option<Arc<CallError>>),
 }
 

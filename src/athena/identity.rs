@@ -21,7 +21,7 @@ pub struct Identity {
     /// The role and the Region.
     pub way: Way,
     athena: Athena,
-    scope: watch::Sender<CallerContext>,
+    context: watch::Sender<CallerContext>,
     /// The last answer of GetCallerIdentity; None before the first.
     answer: watch::Sender<Option<Result<(), CallError>>>,
 }
@@ -30,8 +30,8 @@ impl Identity {
     fn new(way: Way, athena: Athena) -> Self {
         let role = way.role.as_ref().map(|role| role.arn.clone());
         let region = athena.region().map(str::to_owned);
-        let scope = CallerContext { role, region, ..CallerContext::unknown(UNASKED) };
-        Self { way, athena, scope: watch::Sender::new(scope), answer: watch::Sender::new(None) }
+        let context = CallerContext { role, region, ..CallerContext::unknown(UNASKED) };
+        Self { way, athena, context: watch::Sender::new(context), answer: watch::Sender::new(None) }
     }
 
     /// The answers of GetCallerIdentity: the last one, and each further one as it comes.
@@ -44,9 +44,9 @@ impl Identity {
     pub async fn first_answer(&self) {
         const PATIENCE: Duration = Duration::from_secs(2);
         let unasked = Account::Unknown(UNASKED.to_owned());
-        let mut scope = self.scope.subscribe();
+        let mut context = self.context.subscribe();
         // An error means that nobody asks any more.
-        let _ = timeout(PATIENCE, scope.wait_for(|scope| scope.account != unasked)).await;
+        let _ = timeout(PATIENCE, context.wait_for(|context| context.account != unasked)).await;
     }
 
     fn role(&self) -> &str {
@@ -56,7 +56,7 @@ impl Identity {
     /// Where calls go now, and what is known of Athena there.
     pub fn caller_context(&self) -> CallerContext {
         let (skew, recovered_at) = (self.athena.skew(), self.athena.recovery().recovered_at());
-        CallerContext { skew, recovered_at, ..self.scope.borrow().clone() }
+        CallerContext { skew, recovered_at, ..self.context.borrow().clone() }
     }
 
     /// Calls GetCallerIdentity. Where that fails, an account that was known before still counts.
@@ -80,16 +80,16 @@ impl Identity {
             Account::Unknown(_) => info!(account, role = self.role(), "calls go to this AWS account"),
         }
         let account = Account::Known(account.to_owned());
-        self.scope.send_modify(|scope| {
+        self.context.send_modify(|context| {
             // Two calls may have overlapped: the answer to the older one must not replace the answer to the newer one.
-            if scope.confirmed_at.is_some_and(|newer| newer > asked_at) {
+            if context.confirmed_at.is_some_and(|newer| newer > asked_at) {
                 return;
             }
-            if scope.account != account {
-                scope.since = Some(Instant::now());
+            if context.account != account {
+                context.since = Some(Instant::now());
             }
-            scope.account = account;
-            scope.confirmed_at = Some(asked_at);
+            context.account = account;
+            context.confirmed_at = Some(asked_at);
         });
     }
 
@@ -100,7 +100,7 @@ impl Identity {
         if let Account::Unknown(why) = self.caller_context().account
             && !why.starts_with(&beginning)
         {
-            self.scope.send_modify(|scope| scope.account = Account::Unknown(error.to_string()));
+            self.context.send_modify(|context| context.account = Account::Unknown(error.to_string()));
         }
     }
 
@@ -119,8 +119,7 @@ struct Schedule {
     min: Duration,
 }
 
-/// Asks STS again and again, as long as somebody uses the identity. Logs the first failure, unless failures are
-/// `reported` already.
+/// Asks STS again and again, as long as somebody uses the identity. Logs the first failure, unless it is `reported`.
 async fn keep(identity: Weak<Identity>, schedule: Schedule, mut reported: bool) {
     let mut wait = schedule.min;
     while let Some(identity) = identity.upgrade() {

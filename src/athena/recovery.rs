@@ -1,9 +1,10 @@
 //! When an outage of Athena has ended, by the answers to all calls of one identity in one Region.
 //!
 //! During an outage each object backs off by itself, for up to minutes. The first answer to any call ends the outage:
-//! objects whose calls failed try again at once ([`CallerContext::recovered_at`](super::types::CallerContext)). But an answer to one
-//! operation doesn't prove that another operation works, nor that the next call will be answered: in a partial outage
-//! half of the calls may fail. So while an operation keeps failing, its back-offs are cut short less and less often.
+//! objects whose calls failed try again at once ([`CallerContext::recovered_at`](super::types::CallerContext)). But an
+//! answer to one operation doesn't prove that another operation works, nor that the next call will be answered: in a
+//! partial outage half of the calls may fail. So while an operation keeps failing, its back-offs are cut short less and
+//! less often.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -15,8 +16,7 @@ use super::types::{CallError, ErrorClass, Operation};
 /// This many failures of one operation in a row, for any objects, are an outage.
 const OUTAGE: u32 = 3;
 
-/// An operation that works again is forgotten when it hasn't failed for this long: its next outage counts as its first
-/// one.
+/// An operation that works is forgotten when it hasn't failed for this long: its next outage is like its first one.
 const REMEMBERED: Duration = Duration::from_secs(60);
 
 /// Counts the failures of all calls, and knows when an outage last ended.
@@ -71,8 +71,7 @@ impl Failures {
                 self.failed(operation, now);
                 false
             }
-            // Athena answers, but has too much to do. If all objects called again at once, they would be throttled as
-            // well.
+            // Athena answers, but has too much to do. Further calls at once would be throttled as well.
             Some(ErrorClass::Throttled) => false,
             _ => self.answered(operation),
         }
@@ -94,8 +93,7 @@ impl Failures {
             let is_answered = streak.operation == operation;
             if streak.failures >= streak.outage_from {
                 is_over = true;
-                // An operation that wasn't answered keeps its failures, so the next outage takes twice as many as it
-                // has now.
+                // An operation that wasn't answered keeps its failures: the next outage takes twice as many.
                 let counted = if is_answered { streak.outage_from } else { streak.failures };
                 streak.outage_from = counted.saturating_mul(2);
             }

@@ -1,5 +1,4 @@
-//! What an answer of AWS says, in the operator's own types. An answer that can't be true is a failure: it never counts
-//! as an end.
+//! What an answer of AWS says, in the operator's own types. An answer that can't be true never counts as an end.
 
 use aws_sdk_athena::operation::RequestId;
 use aws_sdk_athena::operation::get_session::GetSessionOutput;
@@ -179,10 +178,8 @@ fn is_session_id(id: &str) -> bool {
 
 /// Fails for an answer about another session: it must never count as evidence about this one.
 fn require_same(operation: Operation, asked: &str, answered: Option<&str>) -> Result<(), CallError> {
-    match answered {
-        Some(answered) if answered != asked => {
-            Err(unusable(operation, "WrongSession", "the answer is about another session"))
-        }
-        _ => Ok(()),
+    if answered.is_some_and(|answered| answered != asked) {
+        return Err(unusable(operation, "WrongSession", "the answer is about another session"));
     }
+    Ok(())
 }

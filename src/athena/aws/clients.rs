@@ -32,20 +32,10 @@ pub(super) struct Clients {
     pub(super) sts_at: Endpoint,
 }
 
-impl Clients {
-    fn new(config: &SdkConfig) -> Self {
-        let (athena_at, sts_at) = (Endpoint::default(), Endpoint::default());
-        let athena = aws_sdk_athena::config::Builder::from(config).interceptor(athena_at.clone()).build();
-        let sts = aws_sdk_sts::config::Builder::from(config).interceptor(sts_at.clone()).build();
-        let (athena, sts) = (aws_sdk_athena::Client::from_conf(athena), aws_sdk_sts::Client::from_conf(sts));
-        Self { athena, sts, athena_at, sts_at }
-    }
-}
-
 impl Aws {
     /// Reads credentials, Region and endpoints by the SDK's default chain, which may ask the instance's metadata.
-    /// Neither Athena nor STS is called. `timing` has the deadline of each call. `session_name` names the sessions of
-    /// assumed roles in CloudTrail.
+    /// Neither Athena nor STS is called. `timing` has the deadline of each call. `session_name` names assumed roles in
+    /// CloudTrail.
     pub async fn from_environment(timing: Timing, session_name: String) -> Self {
         let deadline = timing.call_deadline;
         let timeouts = TimeoutConfig::builder().operation_timeout(deadline).connect_timeout(deadline).build();
@@ -72,7 +62,11 @@ impl Aws {
         let new = || {
             let mut config = self.config.to_builder();
             config.set_region(region.map(|region| Region::new(region.to_owned())));
-            Clients::new(&config.build())
+            let (config, athena_at, sts_at) = (config.build(), Endpoint::default(), Endpoint::default());
+            let athena = aws_sdk_athena::config::Builder::from(&config).interceptor(athena_at.clone()).build();
+            let sts = aws_sdk_sts::config::Builder::from(&config).interceptor(sts_at.clone()).build();
+            let (athena, sts) = (aws_sdk_athena::Client::from_conf(athena), aws_sdk_sts::Client::from_conf(sts));
+            Clients { athena, sts, athena_at, sts_at }
         };
         clients.entry(region.map(str::to_owned)).or_insert_with(new).clone()
     }

@@ -86,15 +86,14 @@ impl HttpConnector for InTurn {
             // The SDK's deadline of the call includes the wait for a turn.
             let turn = turns.acquire_owned().await.map_err(|closed| ConnectorError::other(closed.into(), None))?;
             let mut answer = pool.call(request).await?;
-            // The answer keeps its turn while its body is read. The SDK drops the answer after it has read and parsed
-            // the body.
+            // The answer keeps its turn while its body is read. The SDK drops the answer after it has parsed the body.
             answer.add_extension(Arc::new(turn));
             Ok(answer.map(|body| SdkBody::from_body_1_x(Bounded::new(body, bound))))
         })
     }
 }
 
-/// The turns of each endpoint and operation. Operations have separate turns, so that polls which hang never hold up
+/// The turns of each endpoint and operation. Each operation has its own, so that polls which hang never hold up
 /// TerminateSession.
 #[derive(Debug, Default)]
 struct Turns(Mutex<HashMap<(String, String), Arc<Semaphore>>>);

@@ -14,8 +14,8 @@ use crate::text::{cut, one_line};
 /// The most that is kept of an error's code. The longest codes that AWS documents have less than half of this.
 const CODE_BYTES: usize = 100;
 
-const NO_CREDENTIALS: &str = "no AWS credentials were found: give the operator some, by EKS Pod Identity, web identity, a \
-     profile or AWS_ACCESS_KEY_ID";
+const NO_CREDENTIALS: &str = "no AWS credentials were found: give the operator some, by EKS Pod Identity, web \
+     identity, a profile or AWS_ACCESS_KEY_ID";
 
 /// What a failure means.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,8 +71,7 @@ where
 {
     let status = error.raw_response().map(|response| response.status().as_u16());
     if let Some(code) = error.code() {
-        // AWS answers a wrong signature with the text that it would have signed, which holds the session token: a
-        // secret.
+        // AWS answers a wrong signature with the text to be signed, which holds the session token: a secret.
         let message = error.message().unwrap_or("no message");
         let message = message.split("The Canonical String").next().unwrap_or(message);
         let message = one_line(message.trim_end().trim_end_matches('.'));
@@ -124,8 +123,7 @@ fn cause<C: StdError + 'static>(error: &dyn StdError) -> Option<&C> {
     std::iter::successors(error.source(), |cause| (*cause).source()).find_map(|cause| cause.downcast_ref())
 }
 
-/// What an error about credentials means. The error's own text isn't shown: it may hold secrets, such as the output of
-/// a credential process.
+/// What an error about credentials means. The error's own text isn't shown, since it may hold secrets.
 pub(super) fn explain_credentials(error: &CredentialsError) -> Explanation {
     let (class, message) = match error {
         CredentialsError::CredentialsNotLoaded(_) => (ErrorClass::NotConfigured, NO_CREDENTIALS),
@@ -135,7 +133,8 @@ pub(super) fn explain_credentials(error: &CredentialsError) -> Explanation {
         }
         _ => (
             ErrorClass::NotConfigured,
-            "the provider of AWS credentials failed; `aws sts get-caller-identity`, run where the operator runs, says why",
+            "the provider of AWS credentials failed; `aws sts get-caller-identity`, run where the operator runs, says \
+             why",
         ),
     };
     Explanation::new(class, "NoCredentials", message)
@@ -167,8 +166,8 @@ fn class_of(code: &str, status: Option<u16>) -> ErrorClass {
     }
 }
 
-/// The class of a failure of StartSession. AWS doesn't document the messages of its refusals: these are messages that
-/// clients of Athena have met.
+/// The class of a failure of StartSession. AWS doesn't document the messages of its refusals: clients of Athena have
+/// met these.
 fn class_of_start(failure: &Explanation) -> ErrorClass {
     let message = failure.message.to_lowercase();
     let says = |words: [&str; 2]| words.iter().any(|word| message.contains(word));

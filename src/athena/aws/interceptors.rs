@@ -65,8 +65,7 @@ impl Intercept for Unsigned {
     }
 }
 
-/// Names the object that a call is made for in the call's user agent, and reads the `Date` of the answer, also where
-/// the answer is an error.
+/// Names the object that a call is made for in the call's user agent, and reads the `Date` of the answer or error.
 #[derive(Debug)]
 pub(super) struct CallInterceptor {
     agent: Option<Arc<str>>,
@@ -86,8 +85,7 @@ impl Intercept for CallInterceptor {
         "CallInterceptor"
     }
 
-    // The SDK runs this hook after it has written its own user agent and signed the request. The signature doesn't
-    // cover that header.
+    // The SDK runs this hook after it has signed the request. The signature doesn't cover the user agent.
     fn modify_before_transmit(
         &self,
         context: &mut BeforeTransmitInterceptorContextMut<'_>,

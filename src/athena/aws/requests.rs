@@ -62,8 +62,7 @@ impl Athena {
         }
     }
 
-    /// This Athena for the calls about one object. Their user agent names the object, and CloudTrail shows the user
-    /// agent.
+    /// This Athena for the calls about one object. Their user agent, which CloudTrail shows, names the object.
     pub fn on_behalf_of(&self, namespace: &str, name: &str) -> Self {
         let agent = format!("athena-session-operator/{} ({namespace}/{name})", env!("CARGO_PKG_VERSION"));
         Self { agent: Some(agent.into()), ..self.clone() }
@@ -208,8 +207,7 @@ impl Athena {
         credentials.map(Some)
     }
 
-    /// Adds to a request of Athena the credentials of the role, the object that the call is made for, and the reader of
-    /// Athena's clock.
+    /// Adds to a request of Athena the role's credentials, the object's name, and the reader of Athena's clock.
     fn prepared<T, E, B>(
         &self,
         mut request: CustomizableOperation<T, E, B>,

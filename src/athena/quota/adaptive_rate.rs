@@ -2,8 +2,8 @@
 //!
 //! ```text
 //!   urgent calls wait, none was throttled ──► each urgent call raises the rate, which doubles in `DOUBLING`
-//!   a call is throttled ────────────────────► the rate halves; the calls a second that the service has let through since
-//!                                             it last throttled are remembered as its limit
+//!   a call is throttled ────────────────────► the rate halves; the calls a second that came through since the last
+//!                                             throttling are remembered as the limit of the service
 //!   after that ─────────────────────────────► the rate comes back to just under the limit within `COME_BACK`,
 //!                                             and grows slowly from there
 //!   not throttled for `MEMORY` ─────────────► the limit may be out of date, so the rate doubles again
@@ -53,8 +53,7 @@ impl AdaptiveRate {
     pub const ONE_EVENT: Duration = Duration::from_secs(1);
     /// While no limit is known, the rate doubles in this many seconds.
     const DOUBLING: f64 = 3.0;
-    /// Near a limit the rate doubles in this many seconds. That is slow, since each rate above the limit costs
-    /// throttled calls.
+    /// Near a limit the rate doubles in this many seconds. Slow, since a rate above the limit costs throttled calls.
     const CREEPING: f64 = 240.0;
     /// The rate is held at this part of the limit, since the limit was measured with some error.
     const HELD: f64 = 0.95;
@@ -84,7 +83,7 @@ impl AdaptiveRate {
     }
 
     /// The present rate, if it was learned from calls: the rate has grown, or a call was throttled. None otherwise.
-    pub fn found(&self) -> Option<f64> {
+    pub fn learned(&self) -> Option<f64> {
         (self.rate > self.nominal || self.throttled_at.is_some()).then_some(self.rate)
     }
 

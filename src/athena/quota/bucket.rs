@@ -3,11 +3,11 @@
 //! A token is reserved when it is granted, and spent when the call begins. So in any t seconds no more than capacity +
 //! t × rate calls begin, however late the callers come for their tokens.
 //!
-//! The rate adapts to what the service allows ([`adaptive_rate`](super::adaptive_rate)), and only urgent calls may use the
-//! part of it above the nominal rate. So there are two counts of tokens. The first count fills at the present rate, and
-//! each call takes a token from it. The second count fills at the nominal rate, and each call that isn't urgent takes a
-//! token from both. So an operator without urgent calls stays at the nominal rate, even after it has learned that the
-//! service allows more.
+//! The rate adapts to what the service allows ([`adaptive_rate`](super::adaptive_rate)), and only urgent calls may use
+//! the part of it above the nominal rate. So there are two counts of tokens. The first count fills at the present rate,
+//! and each call takes a token from it. The second count fills at the nominal rate, and each call that isn't urgent
+//! takes a token from both. So an operator without urgent calls stays at the nominal rate, even after it has learned
+//! that the service allows more.
 //!
 //! Who is next among those who wait is in [`fair_queue`](super::fair_queue).
 
@@ -21,8 +21,7 @@ use super::fair_queue::{self, Caller, FairQueue};
 type Position = fair_queue::Position<Priority>;
 
 /// Which call comes first. Within one namespace the order is strict. That delays no call for ever: only polls come
-/// again and again, and they are last. Urgent calls of other namespaces come first as well, but not for ever: see
-/// [`FairQueue`].
+/// again and again, and they are last. Between namespaces the order isn't strict: see [`FairQueue`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Priority {
     /// Ends a session, or proves that it has ended.
@@ -112,8 +111,7 @@ impl<K: Caller> Bucket<K> {
     const EPSILON: f64 = 1e-6;
 
     /// A full bucket. It holds one token less than the burst, since the service sees the calls with varying delay (the
-    /// first call of a process connects first): it would throttle a call that is delayed and so arrives together with
-    /// later ones.
+    /// first call of a process connects first): it would throttle a delayed call that arrives together with later ones.
     pub fn new(rate: Rate, now: Instant) -> Self {
         let capacity = sound(rate.burst - 1.0, 1.0);
         Self {
@@ -222,8 +220,8 @@ impl<K: Caller> Bucket<K> {
     }
 
     /// How many calls a second are allowed at present; None while that is still the nominal rate.
-    pub fn found(&self) -> Option<f64> {
-        self.rate.found()
+    pub fn learned_rate(&self) -> Option<f64> {
+        self.rate.learned()
     }
 
     /// The next caller for whose call a token is free.

@@ -3,8 +3,8 @@
 //! of STS, and takes no token.
 //!
 //! This module has the clock, the lock and the waking. What one bucket does is in [`bucket`], whose turn it is in
-//! [`fair_queue`], how many calls a second a bucket allows in [`adaptive_rate`]. Crates for token buckets (governor, say)
-//! have neither an order among those who wait nor rates that change.
+//! [`fair_queue`], how many calls a second a bucket allows in [`adaptive_rate`]. Crates for token buckets (governor,
+//! say) have neither an order among those who wait nor rates that change.
 
 pub mod adaptive_rate;
 pub mod bucket;
@@ -105,20 +105,20 @@ impl Quotas {
     /// An object waits for one operation at a time, the one that it asked for last. Otherwise tokens would be kept for
     /// calls that it doesn't want to make any more. There is one exception: an object that waits for GetSessionStatus
     /// still waits for TerminateSession, since it has to make the first call right before the second.
-    pub fn try_take(&self, place: &QuotaScope, operation: Operation, priority: Priority, who: &Key) -> bool {
+    pub fn try_take(&self, scope: &QuotaScope, operation: Operation, priority: Priority, who: &Key) -> bool {
         if !takes_token(operation) {
             return true;
         }
         let who = Waiter::Object(who.clone());
         let (now, mut inner) = (Instant::now(), self.inner());
-        for ((other_place, other_operation), bucket) in &mut inner.buckets {
+        for ((other_scope, other_operation), bucket) in &mut inner.buckets {
             let is_before_end =
                 (operation, *other_operation) == (Operation::GetSessionStatus, Operation::TerminateSession);
-            if (other_place, *other_operation) != (place, operation) && !is_before_end {
+            if (other_scope, *other_operation) != (scope, operation) && !is_before_end {
                 bucket.forget(&who);
             }
         }
-        let taken = self.bucket(&mut inner, place, operation).take(&who, priority, now);
+        let taken = self.bucket(&mut inner, scope, operation).take(&who, priority, now);
         drop(inner);
         self.changed.notify_one();
         taken
@@ -127,9 +127,9 @@ impl Quotas {
     /// Reserves a token for a call about an object, where another call has to come right before that one. True: the
     /// token is kept for [`Bucket::GRANT_LIFE`]. False: as with [`Quotas::try_take`]. If the object waited for this
     /// token after the other call, the answer to that call would be too old by then.
-    pub fn try_reserve(&self, place: &QuotaScope, operation: Operation, priority: Priority, who: &Key) -> bool {
+    pub fn try_reserve(&self, scope: &QuotaScope, operation: Operation, priority: Priority, who: &Key) -> bool {
         let (now, mut inner) = (Instant::now(), self.inner());
-        let reserved = self.bucket(&mut inner, place, operation).reserve(&Waiter::Object(who.clone()), priority, now);
+        let reserved = self.bucket(&mut inner, scope, operation).reserve(&Waiter::Object(who.clone()), priority, now);
         drop(inner);
         self.changed.notify_one();
         reserved
@@ -139,7 +139,7 @@ impl Quotas {
     /// a token that was granted to it is free again.
     ///
     /// The wait ends only while [`Quotas::run`] runs.
-    pub async fn take(&self, place: &QuotaScope, operation: Operation, priority: Priority) {
+    pub async fn take(&self, scope: &QuotaScope, operation: Operation, priority: Priority) {
         if !takes_token(operation) {
             return;
         }
@@ -153,7 +153,7 @@ impl Quotas {
         loop {
             let granted = {
                 let (now, mut inner) = (Instant::now(), self.inner());
-                if self.bucket(&mut inner, place, operation).take(&who, priority, now) {
+                if self.bucket(&mut inner, scope, operation).take(&who, priority, now) {
                     break;
                 }
                 let (sender, granted) = oneshot::channel();
@@ -170,10 +170,10 @@ impl Quotas {
     /// Slows down the bucket of a call that Athena throttled. To be called for each [`ErrorClass::Throttled`].
     ///
     /// [`ErrorClass::Throttled`]: super::types::ErrorClass::Throttled
-    pub fn throttled(&self, place: &QuotaScope, operation: Operation) {
+    pub fn throttled(&self, scope: &QuotaScope, operation: Operation) {
         if takes_token(operation) {
             let (now, mut inner) = (Instant::now(), self.inner());
-            self.bucket(&mut inner, place, operation).throttled(now);
+            self.bucket(&mut inner, scope, operation).throttled(now);
         }
     }
 
@@ -194,15 +194,15 @@ impl Quotas {
     /// How many calls a second each bucket allows at present.
     pub fn rates(&self) -> Vec<(QuotaScope, Operation, f64)> {
         let inner = self.inner();
-        inner.buckets.iter().map(|((place, operation), bucket)| (place.clone(), *operation, bucket.rate())).collect()
+        inner.buckets.iter().map(|((scope, operation), bucket)| (scope.clone(), *operation, bucket.rate())).collect()
     }
 
-    /// The learned rates of one account and Region, in calls a second, by operation. Rates that are still nominal
-    /// aren't among them.
-    pub fn learned_rates(&self, place: &QuotaScope) -> BTreeMap<&'static str, f64> {
+    /// The learned rates of one account and Region, in calls a second, by operation, without those that are still
+    /// nominal.
+    pub fn learned_rates(&self, scope: &QuotaScope) -> BTreeMap<&'static str, f64> {
         let inner = self.inner();
-        let here = inner.buckets.iter().filter(|((other, _), _)| other == place);
-        here.filter_map(|((_, operation), bucket)| Some((operation.as_str(), bucket.found()?))).collect()
+        let here = inner.buckets.iter().filter(|((other, _), _)| other == scope);
+        here.filter_map(|((_, operation), bucket)| Some((operation.as_str(), bucket.learned_rate()?))).collect()
     }
 
     /// Grants tokens as time passes, for ever. `beat` is called at least once a second.
@@ -230,13 +230,12 @@ impl Quotas {
         buckets.values().filter_map(|bucket| bucket.next(now)).min()
     }
 
-    fn bucket<'a>(&self, inner: &'a mut Inner, place: &QuotaScope, operation: Operation) -> &'a mut Bucket<Waiter> {
-        let wanted = (place.clone(), operation);
+    fn bucket<'a>(&self, inner: &'a mut Inner, scope: &QuotaScope, operation: Operation) -> &'a mut Bucket<Waiter> {
+        let wanted = (scope.clone(), operation);
         // Calls that went out while the account wasn't known went to this account, most probably.
-        let unknown = (QuotaScope { account: None, region: place.region.clone() }, operation);
+        let unknown = (QuotaScope { account: None, region: scope.region.clone() }, operation);
         let before = if inner.buckets.contains_key(&wanted) { None } else { inner.buckets.remove(&unknown) };
-        // A new bucket begins with one token, since an earlier process may have used up Athena's own bucket a moment
-        // ago.
+        // A new bucket has one token, since an earlier process may have used up Athena's own bucket just before.
         let new = || before.unwrap_or_else(|| Bucket::new(self.rate, self.started).drained());
         inner.buckets.entry(wanted).or_insert_with(new)
     }

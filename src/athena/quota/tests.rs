@@ -25,7 +25,7 @@ fn key(name: &str) -> Key {
     ("team".to_owned(), name.to_owned())
 }
 
-fn place(account: Option<&str>, region: &str) -> QuotaScope {
+fn scope(account: Option<&str>, region: &str) -> QuotaScope {
     QuotaScope { account: account.map(str::to_owned), region: Some(region.to_owned()) }
 }
 
@@ -50,25 +50,25 @@ async fn an_object_that_waits_is_woken_when_its_token_is_there() {
 #[test]
 fn each_account_region_and_operation_has_its_bucket_and_sts_has_none() {
     let (quotas, _woken) = quotas(0.001);
-    let (here, there, other) = (place(Some("1"), "a"), place(Some("1"), "b"), place(Some("2"), "a"));
-    for place in [&here, &there, &other] {
+    let (here, there, other) = (scope(Some("1"), "a"), scope(Some("1"), "b"), scope(Some("2"), "a"));
+    for scope in [&here, &there, &other] {
         for operation in [LOOK, Operation::TerminateSession] {
-            assert!(quotas.try_take(place, operation, Priority::Poll, &key("a")), "{place:?} {operation}");
-            assert!(!quotas.try_take(place, operation, Priority::End, &key("b")), "{place:?} {operation}");
+            assert!(quotas.try_take(scope, operation, Priority::Poll, &key("a")), "{scope:?} {operation}");
+            assert!(!quotas.try_take(scope, operation, Priority::End, &key("b")), "{scope:?} {operation}");
         }
         for _ in 0..20 {
-            assert!(quotas.try_take(place, Operation::GetCallerIdentity, Priority::Poll, &key("a")));
+            assert!(quotas.try_take(scope, Operation::GetCallerIdentity, Priority::Poll, &key("a")));
         }
     }
 }
 
 #[test]
-fn what_was_found_out_is_told_of_each_place_and_nothing_else() {
+fn rates_that_were_learned_are_told_of_each_scope_and_no_others() {
     let (quotas, _woken) = quotas(4.0);
-    let (here, there) = (place(Some("1"), "a"), place(Some("2"), "a"));
-    for place in [&here, &there] {
-        quotas.try_take(place, LOOK, Priority::Poll, &key("a"));
-        quotas.try_take(place, Operation::TerminateSession, Priority::End, &key("a"));
+    let (here, there) = (scope(Some("1"), "a"), scope(Some("2"), "a"));
+    for scope in [&here, &there] {
+        quotas.try_take(scope, LOOK, Priority::Poll, &key("a"));
+        quotas.try_take(scope, Operation::TerminateSession, Priority::End, &key("a"));
     }
     assert!(quotas.learned_rates(&here).is_empty());
     quotas.throttled(&here, LOOK);
@@ -80,9 +80,9 @@ fn what_was_found_out_is_told_of_each_place_and_nothing_else() {
 #[test]
 fn the_account_that_turns_out_takes_over_the_bucket_of_the_unknown_one() {
     let (quotas, _woken) = quotas(0.001);
-    assert!(quotas.try_take(&place(None, "a"), LOOK, Priority::End, &key("a")));
-    assert!(!quotas.try_take(&place(None, "a"), LOOK, Priority::End, &key("b")));
-    assert!(!quotas.try_take(&place(Some("1"), "a"), LOOK, Priority::End, &key("c")));
+    assert!(quotas.try_take(&scope(None, "a"), LOOK, Priority::End, &key("a")));
+    assert!(!quotas.try_take(&scope(None, "a"), LOOK, Priority::End, &key("b")));
+    assert!(!quotas.try_take(&scope(Some("1"), "a"), LOOK, Priority::End, &key("c")));
     assert_eq!(quotas.waiting(), [(LOOK, 2)]);
 }
 

@@ -17,8 +17,7 @@ pub enum Operation {
     ListSessions,
     /// Starts a session.
     StartSession,
-    /// Ends a session. The call is safe to repeat: for a session that has ended or is TERMINATING it succeeds and does
-    /// nothing.
+    /// Ends a session. A repeated call is harmless: for a session that has ended or is TERMINATING it does nothing.
     TerminateSession,
     /// Tells the account that calls go to. This is an operation of STS; the others are Athena's.
     GetCallerIdentity,
@@ -114,9 +113,9 @@ impl CallError {
         if self.class == ErrorClass::Denied { Some(Denial::read(&self.code, &self.message)) } else { None }
     }
 
-    /// Whether both errors tell a person the same. The messages of invalid requests are compared, since only the
-    /// message says what is wrong. Denials are compared by the right and the resource. Other messages aren't compared:
-    /// they may hold a time.
+    /// Whether both errors tell a person the same. Messages are compared only for invalid requests: there, only the
+    /// message says what is wrong, and other messages may hold a time. Denials are compared by the right and the
+    /// resource.
     pub fn says_the_same(&self, other: &Self) -> bool {
         let by_message = matches!(self.class, ErrorClass::NotFoundOrInvalid | ErrorClass::Invalid);
         (self.operation, self.class, &self.code) == (other.operation, other.class, &other.code)

@@ -75,8 +75,7 @@ impl SessionState {
     ///
     /// A session in a state that this operator doesn't know has ended if Athena tells when it ended: Athena calls an
     /// ended session of Spark 3.5 STOPPED in some positions. In a known state the time of the end doesn't count. A word
-    /// that isn't written as Athena writes states (with white space around it, say) is an unknown state, and never an
-    /// end.
+    /// that isn't written as Athena writes states (with white space around it, say) is never an end.
     pub fn read(word: &str, ended_at: Option<Timestamp>) -> Self {
         let is_of_state = |byte: u8| byte.is_ascii_uppercase() || byte == b'_';
         if word.is_empty() || !word.bytes().all(is_of_state) {
@@ -91,8 +90,7 @@ impl SessionState {
     }
 
     /// The word under which sessions in this state are counted. All unknown states are counted under one word.
-    /// Otherwise the labels of a metric would have no bound, since Athena might use another unknown word for each
-    /// session.
+    /// Otherwise Athena could give a metric labels without bound.
     pub fn counted_as(&self) -> &str {
         match self {
             Self::Ended(_) | Self::Unknown(_) => "UNKNOWN",
@@ -152,8 +150,7 @@ pub struct SessionStatus {
     pub idle_since: Option<Timestamp>,
     /// When the session ended.
     pub ended_at: Option<Timestamp>,
-    /// The marker in the session's description, from ListSessions or GetSession. GetSessionStatus doesn't show
-    /// descriptions.
+    /// The marker in the session's description. GetSessionStatus doesn't show descriptions.
     pub marker: Option<Box<Marker>>,
     /// The session's engine, from ListSessions or GetSession. GetSessionStatus doesn't show engines.
     pub engine: Option<Engine>,
