@@ -109,11 +109,11 @@ fn a_session_never_seen_is_absent_after_two_answers_a_moment_apart() {
     let mut world = World::with(None);
     world.event(&Event::Delete);
     world.pass();
-    assert_eq!(world.told(), "Describe Write Wait(2s)");
+    assert_eq!(world.told(), "GetSession WriteStatus Wait(2s)");
     world.wait(TIMING.changing);
     world.forget_the_past();
     world.pass();
-    assert_eq!(world.told(), "Describe LetGo");
+    assert_eq!(world.told(), "GetSession RemoveFinalizer");
     let (_, Step::RemoveFinalizer { notice: Some(notice) }) = world.writes.last().unwrap() else { panic!() };
     assert_eq!(notice.reason, "SessionNotFound");
 }

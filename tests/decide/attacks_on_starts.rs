@@ -22,7 +22,7 @@ fn started_unrecorded() -> World {
     let mut world = World::starting();
     world.ambush.push((2, Event::Restart));
     world.pass();
-    assert_eq!(world.told(), "Write Start");
+    assert_eq!(world.told(), "WriteStatus StartSession");
     world
 }
 

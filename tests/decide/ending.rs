@@ -41,7 +41,7 @@ fn an_end_that_terminate_session_answers_is_looked_at_at_once() {
     world.terminating_for = Some(seconds(0));
     world.event(&Event::Delete);
     world.pass();
-    assert_eq!(world.told(), "Write Terminate Look LetGo");
+    assert_eq!(world.told(), "WriteStatus TerminateSession GetSessionStatus RemoveFinalizer");
     assert!(world.object.is_none());
 }
 
@@ -118,11 +118,11 @@ fn a_retry_reads_the_object_again() {
     world.faults = [Fault::Fails(ErrorClass::Throttled)].into();
     world.event(&Event::Delete);
     world.pass();
-    assert_eq!(world.told(), "Write Terminate Wait(1s)");
+    assert_eq!(world.told(), "WriteStatus TerminateSession Wait(1s)");
     world.forget_the_past();
     world.wait(seconds(2));
     world.pass();
-    assert_eq!(world.told(), "Refresh Terminate Wait(2s)");
+    assert_eq!(world.told(), "GetObject TerminateSession Wait(2s)");
 }
 
 #[test]

@@ -124,7 +124,7 @@ fn limits_cost_no_calls_until_they_are_due_and_two_writes_then() {
     limited.forget_the_past();
     limited.run_until(minutes(240), |world| world.count(TERMINATE) == 1);
     assert_eq!(words(&limited), ["WriteStatus", "WriteStatus"], "why, and then that Athena is at it");
-    assert!(limited.told().contains("Look Write Terminate"), "{}", limited.told());
+    assert!(limited.told().contains("GetSessionStatus WriteStatus TerminateSession"), "{}", limited.told());
 }
 
 #[test]

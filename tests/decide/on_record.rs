@@ -73,7 +73,7 @@ fn restarted(on_record: OnRecord) -> World {
     if on_record == OnRecord::Attempt {
         world.ambush.push((2, Event::Restart));
         world.pass();
-        assert_eq!(world.told(), "Write Start");
+        assert_eq!(world.told(), "WriteStatus StartSession");
         world.event(&Event::Becomes(SessionState::Idle));
         return world;
     }

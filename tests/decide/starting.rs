@@ -15,7 +15,7 @@ fn has_started(world: &World) -> bool {
 fn the_attempt_is_recorded_and_the_session_started_once() {
     let mut world = World::starting();
     world.pass();
-    assert_eq!(world.told(), "Write Start Describe Write Wait(2s)");
+    assert_eq!(world.told(), "WriteStatus StartSession GetSession WriteStatus Wait(2s)");
     let recorded = world.recorded();
     assert_eq!(recorded.start_attempt.as_ref().unwrap().outcome, StartOutcome::Started);
     assert_eq!((recorded.session_id.as_deref(), reason(&world)), (Some(SESSION), "Starting".to_owned()));
@@ -51,7 +51,7 @@ fn a_session_whose_start_was_not_recorded_is_found_by_its_mark() {
     let mut world = World::starting();
     world.ambush.push((2, Event::Restart));
     world.pass();
-    assert_eq!(world.told(), "Write Start");
+    assert_eq!(world.told(), "WriteStatus StartSession");
     world.forget_the_past();
     world.pass();
     assert!(world.told().starts_with("ListSessions"), "{}", world.told());
@@ -305,7 +305,7 @@ fn a_place_is_reserved_before_the_attempt_is_recorded_and_kept() {
     let mut world = World::starting();
     world.starts.limited = true;
     world.pass();
-    assert_eq!(world.told(), "Reserve Write Start Describe Write Wait(2s)");
+    assert_eq!(world.told(), "ReserveSlot WriteStatus StartSession GetSession WriteStatus Wait(2s)");
     world.event(&Event::Becomes(SessionState::Idle));
     // Whatever is written into the status.
     world.event(&Event::Forge(Forgery::Ended));
@@ -327,13 +327,17 @@ fn an_attempt_of_an_earlier_process_takes_a_place_too() {
         world.starts.limited = true;
         world.ambush.push((2, Event::Restart));
         world.pass();
-        assert_eq!(world.told(), "Reserve Write");
+        assert_eq!(world.told(), "ReserveSlot WriteStatus");
         world.forget_the_past();
         world.starts.is_raced = is_taken;
         world.run_for(seconds(30));
         let told = world.told();
         assert!(
-            told.starts_with(if is_taken { "Find Reserve Wait" } else { "Find Reserve Refresh Start Describe Write" }),
+            told.starts_with(if is_taken {
+                "ListSessions ReserveSlot Wait"
+            } else {
+                "ListSessions ReserveSlot GetObject StartSession GetSession WriteStatus"
+            }),
             "{told}"
         );
         assert_eq!(world.starts.requests.len(), usize::from(!is_taken), "{told}");
@@ -380,7 +384,7 @@ fn a_place_that_is_gone_when_it_is_to_be_reserved_is_waited_for() {
     world.starts.limited = true;
     world.starts.is_raced = true;
     world.run_for(minutes(2));
-    assert!(world.told().starts_with("Reserve Write Wait"), "{}", world.told());
+    assert!(world.told().starts_with("ReserveSlot WriteStatus Wait"), "{}", world.told());
     assert_eq!((reason(&world).as_str(), world.starts.requests.len()), ("WaitingForQuota", 0));
     assert!(world.recorded().start_attempt.is_none(), "nothing is recorded of what isn't called");
     world.starts.crowd = None;

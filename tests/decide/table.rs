@@ -390,45 +390,54 @@ fn every_row_that_waits_for_nothing_is_settled() {
     }
 }
 
-/// The pass in which a session is first seen, step by step. TerminateSession answers TERMINATING.
+/// States of a session, and the steps of a pass in each of these states.
+type StepsOfStates = (&'static str, &'static str);
+
+/// The steps of the first pass over an object, from its first look at the session to the wait at the end, or to the
+/// removal of the finalizer. The object is kept, asks for an end, or is deleted; TerminateSession answers TERMINATING.
 #[test]
-fn what_is_done_at_the_first_sight_of_each_state() {
-    let table = "
-              kept                          terminate                               deleted                                 deleted, Retain
-CREATING      Describe Write Wait(2s)       Describe Write Terminate Write Wait(2s) Describe Write Terminate Wait(2s)       LetGo
-CREATED       Describe Write Wait(2s)       Describe Write Terminate Write Wait(2s) Describe Write Terminate Wait(2s)       LetGo
-IDLE          Describe Write Wait(60s)      Describe Write Terminate Write Wait(2s) Describe Write Terminate Wait(2s)       LetGo
-BUSY          Describe Write Wait(60s)      Describe Write Terminate Write Wait(2s) Describe Write Terminate Wait(2s)       LetGo
-TERMINATING   Describe Write Wait(2s)       Describe Write Wait(2s)                 Describe Write Wait(2s)                 LetGo
-TERMINATED    Describe Write Wait           Describe Write Wait                     Describe LetGo                          LetGo
-DEGRADED      Describe Write Wait(60s)      Describe Write Terminate Write Wait(2s) Describe Write Terminate Wait(2s)       LetGo
-FAILED        Describe Write Wait           Describe Write Wait                     Describe LetGo                          LetGo
-HIBERNATING   Describe Write Wait(60s)      Describe Write Terminate Write Wait(2s) Describe Write Terminate Wait(2s)       LetGo
-no session    Describe Write Wait(2s)       Describe Write Wait(2s)                 Describe Write Wait(2s)                 LetGo
-";
-    let asked = [
-        vec![],
-        vec![Event::SetTerminate],
-        vec![Event::Delete],
-        vec![Event::SetPolicy(DeletionPolicy::Retain), Event::Delete],
+fn the_first_pass_over_an_object_in_each_state_of_its_session() {
+    let deleted_with_retain = vec![Event::SetPolicy(DeletionPolicy::Retain), Event::Delete];
+    let every_state = "CREATING CREATED IDLE BUSY TERMINATING TERMINATED DEGRADED FAILED HIBERNATING none";
+    let table: [(&[Event], &[StepsOfStates]); 4] = [
+        (
+            &[],
+            &[
+                ("CREATING CREATED TERMINATING none", "GetSession WriteStatus Wait(2s)"),
+                ("IDLE BUSY DEGRADED HIBERNATING", "GetSession WriteStatus Wait(60s)"),
+                ("TERMINATED FAILED", "GetSession WriteStatus Wait"),
+            ],
+        ),
+        (
+            &[Event::SetTerminate],
+            &[
+                (
+                    "CREATING CREATED IDLE BUSY DEGRADED HIBERNATING",
+                    "GetSession WriteStatus TerminateSession WriteStatus Wait(2s)",
+                ),
+                ("TERMINATING none", "GetSession WriteStatus Wait(2s)"),
+                ("TERMINATED FAILED", "GetSession WriteStatus Wait"),
+            ],
+        ),
+        (
+            &[Event::Delete],
+            &[
+                ("CREATING CREATED IDLE BUSY DEGRADED HIBERNATING", "GetSession WriteStatus TerminateSession Wait(2s)"),
+                ("TERMINATING none", "GetSession WriteStatus Wait(2s)"),
+                ("TERMINATED FAILED", "GetSession RemoveFinalizer"),
+            ],
+        ),
+        (&deleted_with_retain, &[(every_state, "RemoveFinalizer")]),
     ];
-    for line in table.lines().filter(|line| !line.is_empty()).skip(1) {
-        let cells = cells(line);
-        let session = (cells[0] != "no session").then(|| SessionState::from(cells[0]));
-        for (events, expected) in asked.iter().zip(&cells[1..]) {
-            let mut world = World::with(session.clone());
+    for (events, rows) in table {
+        let cells: Vec<_> =
+            rows.iter().flat_map(|(states, steps)| states.split(' ').map(move |state| (state, *steps))).collect();
+        assert_eq!(cells.len(), 10, "each state stands in one row");
+        for (state, steps) in cells {
+            let mut world = World::with((state != "none").then(|| SessionState::from(state)));
             events.iter().for_each(|event| world.event(event));
             world.pass();
-            assert_eq!(world.told(), *expected, "{} after {events:?}", cells[0]);
+            assert_eq!(world.told(), steps, "{state} after {events:?}");
         }
     }
-}
-
-/// The cells of a line, by the columns of the head.
-fn cells(line: &str) -> [&str; 5] {
-    const COLUMNS: [usize; 5] = [0, 14, 44, 84, 124];
-    std::array::from_fn(|index| {
-        let end = COLUMNS.get(index + 1).copied().unwrap_or(line.len());
-        line[COLUMNS[index]..end].trim()
-    })
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use kube::ResourceExt;
 
-use super::starts::VICTIM;
+use super::starts::{VICTIM, is_by_mark};
 use super::{Fault, World};
 use crate::core::{
     Account, AthenaSession, CallError, DeletionPolicy, ErrorClass, FINALIZER, Found, Operation, Seen, Session,
@@ -102,7 +102,9 @@ impl World {
         {
             return Err(class);
         }
-        if let Step::ListSessions { wanted } = step {
+        if let Step::ListSessions { wanted } = step
+            && is_by_mark(wanted)
+        {
             self.answer_find(wanted);
             return if fault == Fault::CutAfter { Err(ErrorClass::Unavailable) } else { Ok(()) };
         }

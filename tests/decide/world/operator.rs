@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use kube::ResourceExt;
 
+use super::starts::is_by_mark;
 use super::{Answer, World};
 use crate::core::{AthenaSession, Observed, Operation, PASS, Step, View, decide, stake};
 use crate::fixtures::{CLUSTER, TIMING, at, condition, seconds};
@@ -178,7 +179,8 @@ impl World {
                 }
                 _ => {
                     self.call(&object, &step);
-                    if matches!(step, Step::StartSession { .. } | Step::ListSessions { .. }) {
+                    let lists_by_mark = matches!(&step, Step::ListSessions { wanted } if is_by_mark(wanted));
+                    if lists_by_mark || matches!(step, Step::StartSession { .. }) {
                         (read_at, self.read) = (None, None);
                     }
                     self.spring();

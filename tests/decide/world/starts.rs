@@ -18,6 +18,11 @@ const LATE: Duration = Duration::from_secs(15);
 /// Somebody else's session, which StartSession may answer with.
 pub const VICTIM: &str = "the-victims";
 
+/// Whether this list is to find a started session by its marker, and not a session by its id.
+pub(super) fn is_by_mark(wanted: &Wanted) -> bool {
+    matches!(wanted.sought, Sought::Mark { .. })
+}
+
 /// What StartSession has done, and will do.
 #[derive(Clone, Debug)]
 pub struct Starts {
