@@ -1,38 +1,37 @@
-//! The connection to the Kubernetes cluster: waits at start-up until all that the operator needs can be watched, and waits
-//! again whenever a watch is refused later.
+//! The connection to the Kubernetes cluster. At start-up the operator waits here until the API server lets it watch all
+//! kinds that it needs, and later whenever the API server refuses a watch.
 
 use std::collections::BTreeSet;
 use std::error::Error as _;
 use std::fmt::Debug;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::{Stream, StreamExt};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{ListParams, WatchParams};
 use kube::client::ClientBuilder;
 use kube::config::KubeconfigError;
-use kube::core::PartialObjectMeta;
+use kube::core::{NamespaceResourceScope, PartialObjectMeta};
 use kube::runtime::watcher;
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
+use thiserror::Error;
 use tokio::time::sleep;
 use tracing::{info, warn};
 
 use crate::api::session::AthenaSession;
 use crate::api::work_group::AthenaWorkGroup;
 use crate::bodies::Bounds;
-use crate::config;
 use crate::health::Readiness;
-use crate::kubernetes::{Failure, within};
-use crate::run::StartError;
-use crate::text::{Told, chain, kubernetes, watch_problem};
+use crate::kubernetes::{RequestFailure, describe, within};
+use crate::text::chain;
 
 /// The longest wait between two attempts to reach the API server.
 const MOST_WAIT: Duration = Duration::from_secs(30);
 
-/// A connection may be silent for so much longer than a watch lives; then it is dead. Without this a
-/// list or a watch could hang on it for ever, and no deletion would be seen.
+/// A connection that has been silent for so much longer than a watch lives is dead, and is given up. Otherwise a list or a
+/// watch could hang on the connection for ever, and the operator would see no deletion.
 const SILENCE_MARGIN: Duration = Duration::from_secs(5);
 
 /// What /readyz calls the wait at start-up.
@@ -43,59 +42,87 @@ pub trait Watchable: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwn
 
 impl<K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned> Watchable for K {}
 
+/// Why there is no cluster to connect to.
+#[derive(Debug, Error)]
+pub enum ConnectError {
+    /// KUBECONFIG names a kubeconfig that can't be used.
+    #[error("the kubeconfig {path} can't be used: {why}")]
+    Kubeconfig {
+        /// What KUBECONFIG says.
+        path: String,
+        /// Why.
+        why: String,
+    },
+    /// There is no kubeconfig, and this isn't a Pod.
+    #[error(
+        "no way to a Kubernetes cluster: set KUBECONFIG to a kubeconfig file, or run in a Pod with a ServiceAccount ({0})"
+    )]
+    NoCluster(String),
+    /// No client can be made of the kubeconfig.
+    #[error("the kubeconfig can't be used: {0}")]
+    Client(#[source] Box<kube::Error>),
+}
+
+/// How long the operator waits for the API server.
+#[derive(Clone, Copy, Debug)]
+pub struct Timeouts {
+    /// The life of each watch.
+    pub watch: Duration,
+    /// The deadline of each other request.
+    pub request: Duration,
+    /// The first wait after a failure.
+    pub first_wait: Duration,
+}
+
 /// The API server, and where trouble with it is reported.
 #[derive(Clone)]
 pub struct Cluster {
-    /// The client. Of objects that are large its answers have only parts.
+    /// The usual client. Its answers have only parts of objects that are large.
     pub client: Client,
-    /// Another one, whose answers have AthenaSessions whole: for a few requests at once.
+    /// A client whose answers have AthenaSessions whole. It is for a few requests at once.
     pub whole: Client,
+    /// Where trouble is reported.
+    pub readiness: Readiness,
+    timeouts: Timeouts,
     address: String,
-    /// Of each request.
-    deadline: Duration,
-    /// The first wait after a failure.
-    first_wait: Duration,
-    readiness: Readiness,
 }
 
 impl Cluster {
-    /// As the kubeconfig, or the Pod, says. Nothing is asked yet.
+    /// Connects as the kubeconfig, or the Pod, says. Nothing is asked yet.
     ///
     /// # Errors
-    /// As [`StartError`].
-    pub async fn connect(options: &config::Run, readiness: Readiness) -> Result<Self, StartError> {
+    /// As [`ConnectError`].
+    pub async fn connect(timeouts: Timeouts, readiness: Readiness) -> Result<Self, ConnectError> {
         let mut config = kube::Config::infer().await.map_err(|error| {
             let (file, why) = no_kubeconfig(&error);
             match std::env::var("KUBECONFIG").ok().filter(|path| !path.is_empty()) {
-                Some(paths) => StartError::Kubeconfig { path: file.unwrap_or(paths), why },
-                None => StartError::NoCluster(file.map_or_else(|| why.clone(), |file| format!("{file}: {why}"))),
+                Some(paths) => ConnectError::Kubeconfig { path: file.unwrap_or(paths), why },
+                None => ConnectError::NoCluster(file.map_or_else(|| why.clone(), |file| format!("{file}: {why}"))),
             }
         })?;
-        config.read_timeout = Some(options.watch_timeout + SILENCE_MARGIN);
+        config.read_timeout = Some(timeouts.watch + SILENCE_MARGIN);
         config.reset_reader_on_write = true;
         let address = config.cluster_url.to_string();
-        let client = |is_whole| -> Result<Client, StartError> {
+        let client = |is_whole| -> Result<Client, ConnectError> {
             let builder = ClientBuilder::try_from(config.clone());
-            let builder = builder.map_err(|error| StartError::Client(Box::new(error)))?;
+            let builder = builder.map_err(|error| ConnectError::Client(Box::new(error)))?;
             Ok(builder.with_layer(&Bounds { is_whole }).build())
         };
         let (client, whole) = (client(false)?, client(true)?);
-        let (deadline, first_wait) = (options.kubernetes_timeout, options.backoff_min);
         readiness.set(CLUSTER, Err("it hasn't been asked yet".to_owned()));
-        Ok(Self { client, whole, address, deadline, first_wait, readiness })
+        Ok(Self { client, whole, readiness, timeouts, address })
     }
 
-    /// Waits until the API server answers, knows the kinds, and lets them be watched, with few requests. Returns the
-    /// cluster's id: the UID of the namespace kube-system.
+    /// Waits until the API server answers, knows the kinds, and lets the operator watch them. Returns the cluster's id, which
+    /// is the UID of the namespace kube-system.
     pub async fn wait(&self, namespaces: Option<&BTreeSet<&str>>) -> String {
-        let sessions: Vec<Api<PartialObjectMeta<AthenaSession>>> = match namespaces {
-            None => vec![Api::all(self.client.clone())],
-            Some(names) => names.iter().map(|name| Api::namespaced(self.client.clone(), name)).collect(),
-        };
-        for api in sessions {
+        let scopes = namespaces.map_or_else(|| vec![None], |names| names.iter().copied().map(Some).collect());
+        for namespace in scopes {
+            let api: Api<PartialObjectMeta<AthenaSession>> = self.api(namespace);
             self.until_watchable(CLUSTER, &api).await;
         }
-        self.until_watchable(CLUSTER, &Api::<PartialObjectMeta<AthenaWorkGroup>>::all(self.client.clone())).await;
+        let api: Api<PartialObjectMeta<AthenaWorkGroup>> = Api::all(self.client.clone());
+        self.until_watchable(CLUSTER, &api).await;
         let mut wait = Wait::of(self, CLUSTER);
         loop {
             match self.id().await {
@@ -108,15 +135,38 @@ impl Cluster {
         }
     }
 
-    /// Passes on the events of the watch of `api`, and reports trouble with the watch. When the API server refuses the watch
-    /// (it doesn't know the kind any more, say), `/readyz` fails, and the watch isn't tried again until a list and a watch
+    /// The objects of one kind in this namespace; None: in all namespaces.
+    #[must_use]
+    pub fn api<K>(&self, namespace: Option<&str>) -> Api<K>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+    {
+        match namespace {
+            None => Api::all(self.client.clone()),
+            Some(namespace) => Api::namespaced(self.client.clone(), namespace),
+        }
+    }
+
+    /// How a watch is made.
+    #[must_use]
+    pub fn watch_config(&self) -> watcher::Config {
+        watcher::Config::default().timeout(u32::try_from(self.timeouts.watch.as_secs().max(1)).unwrap_or(u32::MAX))
+    }
+
+    /// Passes on the events of the watch of `api`, and reports trouble with the watch. When the API server refuses the watch,
+    /// since it doesn't know the kind any more, say, `/readyz` fails, and the watch isn't tried again until a list and a watch
     /// succeed, as at start-up.
-    pub fn told<K, T, S>(&self, api: Api<K>, changes: S) -> impl Stream<Item = Result<T, watcher::Error>> + use<K, T, S>
+    pub fn report_trouble<K, T, S>(
+        &self,
+        api: Api<K>,
+        changes: S,
+    ) -> impl Stream<Item = Result<T, watcher::Error>> + use<K, T, S>
     where
         K: Watchable,
         S: Stream<Item = Result<T, watcher::Error>>,
     {
-        let watch = Arc::new(ToldWatch { told: Mutex::new(Told::of(name_of(&api))), cluster: self.clone(), api });
+        let log = Mutex::new(TroubleLog::new(name_of(&api)));
+        let watch = Arc::new(ReportedWatch { log, cluster: self.clone(), api });
         changes.then(move |change| {
             let watch = change.is_err().then(|| Arc::clone(&watch));
             async move {
@@ -139,16 +189,16 @@ impl Cluster {
     /// Lists one object, and begins to watch from there on.
     async fn try_watch<K: Watchable>(&self, api: &Api<K>) -> Result<(), String> {
         let (one, watch) = (ListParams::default().limit(1), WatchParams::default());
-        let listed = within(self.deadline, api.list_metadata(&one)).await;
+        let listed = within(self.timeouts.request, api.list_metadata(&one)).await;
         let listed = listed.map_err(|failure| self.problem::<K>("list", &failure))?;
         let version = listed.metadata.resource_version.unwrap_or_default();
-        let watched = within(self.deadline, api.watch_metadata(&watch, &version)).await;
+        let watched = within(self.timeouts.request, api.watch_metadata(&watch, &version)).await;
         watched.map(drop).map_err(|failure| self.problem::<K>("watch", &failure))
     }
 
     async fn id(&self) -> Result<String, String> {
         let api: Api<Namespace> = Api::all(self.client.clone());
-        match within(self.deadline, api.get_metadata("kube-system")).await {
+        match within(self.timeouts.request, api.get_metadata("kube-system")).await {
             Ok(namespace) => Ok(namespace.uid().unwrap_or_default()),
             Err(failure) if failure.code() == Some(403) => Err(format!(
                 "the operator may not read namespaces, on whose labels grants depend: apply the RBAC rules of deploy/ ({})",
@@ -159,7 +209,7 @@ impl Cluster {
     }
 
     /// Why a kind can't be watched, and what to do.
-    fn problem<K: Watchable>(&self, verb: &str, failure: &Failure) -> String {
+    fn problem<K: Watchable>(&self, verb: &str, failure: &RequestFailure) -> String {
         let (kind, plural, group) = (K::kind(&()), K::plural(&()), K::group(&()));
         match failure.code() {
             Some(404) if group == AthenaSession::group(&()) => format!(
@@ -172,39 +222,72 @@ impl Cluster {
         }
     }
 
-    fn unusable(&self, failure: &Failure) -> String {
+    fn unusable(&self, failure: &RequestFailure) -> String {
         let address = &self.address;
         match failure {
-            Failure::Silent(deadline) => {
+            RequestFailure::Silent(deadline) => {
                 format!("the Kubernetes API server {address} gave no answer within {deadline:?}")
             }
-            Failure::Error(_) if failure.code() == Some(401) => format!(
+            RequestFailure::Error(_) if failure.code() == Some(401) => format!(
                 "the Kubernetes API server {address} doesn't accept the operator's credentials: renew those in the \
                  kubeconfig, or the ServiceAccount's token"
             ),
-            Failure::Error(error) => {
-                format!("the Kubernetes API server {address} can't be used: {}", kubernetes(error))
+            RequestFailure::Error(error) => {
+                format!("the Kubernetes API server {address} can't be used: {}", describe(error))
             }
         }
     }
 }
 
-/// Reports trouble with one watch.
-struct ToldWatch<K> {
-    cluster: Cluster,
-    api: Api<K>,
-    told: Mutex<Told>,
+/// Logs each problem of a watch once, not at each retry.
+#[derive(Debug)]
+pub struct TroubleLog {
+    watch: String,
+    last: Option<(String, Instant)>,
 }
 
-impl<K: Watchable> ToldWatch<K> {
+impl TroubleLog {
+    /// After so long a problem that goes on is logged again.
+    const AGAIN: Duration = Duration::from_secs(600);
+
+    /// For the watch of this name.
+    #[must_use]
+    pub fn new(watch: String) -> Self {
+        Self { watch, last: None }
+    }
+
+    /// The watch has this problem.
+    pub fn report(&mut self, problem: &str) {
+        let is_logged = self.last.as_ref().is_some_and(|(last, at)| last == problem && at.elapsed() < Self::AGAIN);
+        if !is_logged {
+            warn!(problem, "the {} is broken; it is tried again, at the latest every 30 s", self.watch);
+            self.last = Some((problem.to_owned(), Instant::now()));
+        }
+    }
+}
+
+/// What is wrong with a watch.
+#[must_use]
+pub fn watch_problem(error: &watcher::Error) -> String {
+    let cause = error.source().and_then(|cause| cause.downcast_ref::<kube::Error>());
+    cause.map_or_else(|| chain(error), describe)
+}
+
+/// Reports trouble with one watch.
+struct ReportedWatch<K> {
+    cluster: Cluster,
+    api: Api<K>,
+    log: Mutex<TroubleLog>,
+}
+
+impl<K: Watchable> ReportedWatch<K> {
     /// Reports the error, and returns when the watch may be tried again.
     async fn trouble(&self, error: &watcher::Error) {
         let name = name_of(&self.api);
         let problem = if is_refusal(error) { self.cluster.try_watch(&self.api).await.err() } else { None };
         let Some(problem) = problem else {
-            // Such trouble passes by itself, or has passed already.
-            let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-            return told.trouble(&watch_problem(error));
+            // The trouble passes by itself, or has passed already.
+            return self.log.lock().unwrap_or_else(PoisonError::into_inner).report(&watch_problem(error));
         };
         Wait::of(&self.cluster, &name).for_it(problem).await;
         self.cluster.until_watchable(&name, &self.api).await;
@@ -213,7 +296,7 @@ impl<K: Watchable> ToldWatch<K> {
     }
 }
 
-/// Waits longer each time, and reports each problem once, in the log and on `/readyz`.
+/// Waits longer after each try, and reports each problem once, in the log and on `/readyz`.
 struct Wait<'a> {
     cluster: &'a Cluster,
     name: &'a str,
@@ -222,11 +305,11 @@ struct Wait<'a> {
 
 impl<'a> Wait<'a> {
     fn of(cluster: &'a Cluster, name: &'a str) -> Self {
-        Self { cluster, name, next: cluster.first_wait }
+        Self { cluster, name, next: cluster.timeouts.first_wait }
     }
 
     async fn for_it(&mut self, problem: String) {
-        // Several watches may have the same problem: it is logged once.
+        // A problem that several watches have is logged once.
         if !self.cluster.readiness.fails_for(&problem) {
             warn!("{problem}; it is tried again, and /readyz fails until then");
         }
@@ -242,7 +325,7 @@ fn name_of<K: Watchable>(api: &Api<K>) -> String {
     api.namespace().map_or_else(|| of.clone(), |namespace| format!("{of} in {namespace}"))
 }
 
-/// Whether the API server refuses this watch: it doesn't take the credentials, denies the right, or doesn't know the kind.
+/// Whether the API server refuses a watch: it doesn't accept the credentials, denies the right, or doesn't know the kind.
 fn is_refusal(error: &watcher::Error) -> bool {
     let code = match error {
         watcher::Error::InitialListFailed(kube::Error::Api(status))

@@ -1,6 +1,7 @@
-//! Kubernetes Events, off the critical path: a bounded queue and one task that empties it.
+//! Publishes Kubernetes Events, by a bounded queue and one task that empties it.
 //!
-//! Telling must never hold up doing. A full queue drops, a refused or slow event is passed over.
+//! Events never hold up the operator's work. When the queue is full, an event is dropped. An event that the API server
+//! refuses, or is slow to take, isn't tried again.
 
 use std::time::Duration;
 
@@ -14,18 +15,19 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tracing::{debug, warn};
 
+use crate::kubernetes::describe;
 use crate::status::event::{Notice, Severity};
-use crate::text::{kubernetes, message};
+use crate::text::message;
 
 const QUEUE: usize = 1_000;
-/// How the operator calls itself to Kubernetes.
+/// The operator's name in events.
 pub const REPORTER: &str = "athena-session-operator";
-/// Names have 253 bytes at the most, of which 17 are the number.
+/// The bytes of the object's name in an event's name, which has at most 253, 17 of them the number.
 const NAME_BYTES: usize = 236;
-/// Where events about objects without a namespace go.
+/// The namespace of events about objects that have none.
 const NO_NAMESPACE: &str = "default";
 
-/// Where notices go in.
+/// The queue.
 #[derive(Clone, Debug)]
 pub struct Events {
     queue: mpsc::Sender<(Notice, ObjectReference)>,
@@ -60,12 +62,12 @@ async fn publish(client: kube::Client, deadline: Duration, mut notices: mpsc::Re
             Api::namespaced(client.clone(), event.metadata.namespace.as_deref().unwrap_or(NO_NAMESPACE));
         let failure = match timeout(deadline, api.create(&PostParams::default(), &event)).await {
             Ok(Ok(_)) => continue,
-            // A namespace that is being deleted takes no events: that is no news.
+            // A namespace that is being deleted takes no events.
             Ok(Err(kube::Error::Api(status))) if status.message.contains("because it is being terminated") => continue,
-            Ok(Err(error)) => kubernetes(&error),
+            Ok(Err(error)) => describe(&error),
             Err(_) => format!("no answer within {deadline:?}"),
         };
-        // Where events are forbidden each one is: one line is enough.
+        // Where one event is forbidden, all are: one line is enough.
         if refused {
             debug!(reason, failure, "an event could not be published");
         } else {
@@ -75,11 +77,11 @@ async fn publish(client: kube::Client, deadline: Duration, mut notices: mpsc::Re
     }
 }
 
-/// A new event each time: kube's Recorder would count repetitions, and for that keeps each of thousands of events.
-/// What is told here is told once anyway.
+/// Makes an event. kube's Recorder isn't used: to count repetitions it keeps thousands of events, and the operator doesn't
+/// repeat an event.
 fn event(notice: &Notice, about: ObjectReference, instance: &str) -> Event {
     let now = Timestamp::now();
-    // As client-go does it: the object's name and a number that no other event has.
+    // As client-go makes it: the object's name, and a number that no other event has.
     let mut name = about.name.clone().unwrap_or_else(|| REPORTER.to_owned());
     name.truncate(name.floor_char_boundary(NAME_BYTES));
     let name = format!("{name}.{:016x}", fastrand::u64(..));

@@ -1,11 +1,13 @@
 //! Requests to the API server, each with a deadline, and writes that apply to exactly the copy that was decided on.
 
+use std::error::Error as _;
 use std::fmt::Debug;
 use std::time::Duration;
 
 use json_patch::jsonptr::PointerBuf;
 use json_patch::{AddOperation, PatchOperation, RemoveOperation, TestOperation};
 use kube::api::{Patch, PatchParams, PostParams};
+use kube::core::Status;
 use kube::{Api, Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -14,7 +16,7 @@ use thiserror::Error;
 use tokio::time::timeout;
 
 use crate::api::slim::Slim;
-use crate::text::{kubernetes, one_line};
+use crate::text::{chain, one_line};
 use crate::writes::{Refuser, Writes};
 
 /// What the API server says of an object after a request.
@@ -22,7 +24,7 @@ use crate::writes::{Refuser, Writes};
 pub enum Answer<K> {
     /// The object as it is now.
     Object(Box<K>),
-    /// Refused, most probably since what we went by is old.
+    /// The API server refuses the write, most probably since the copy that was decided on is old.
     Conflict {
         /// The API server's words.
         refusal: String,
@@ -31,7 +33,7 @@ pub enum Answer<K> {
     Gone,
 }
 
-/// A request that was not answered as it should be.
+/// A request that failed.
 #[derive(Debug, Error)]
 pub enum RequestError {
     /// The API server refused or couldn't be reached.
@@ -72,7 +74,7 @@ pub enum RequestError {
 }
 
 impl RequestError {
-    /// What to tell people of a refusal; None where it isn't one.
+    /// What to tell people of a refusal; None where the error isn't a refusal.
     #[must_use]
     pub fn refusal(&self) -> Option<String> {
         match self {
@@ -89,58 +91,51 @@ impl RequestError {
     }
 }
 
-/// Why a request has come to nothing.
+/// Why a request failed.
 #[derive(Debug)]
-pub enum Failure {
+pub enum RequestFailure {
     /// No answer within the deadline.
     Silent(Duration),
     /// The API server refused, or couldn't be reached.
     Error(Box<kube::Error>),
 }
 
-impl Failure {
-    /// The HTTP status of a refusal; None where the API server said nothing.
-    #[must_use]
-    pub fn code(&self) -> Option<u16> {
+impl RequestFailure {
+    /// The API server's refusal; None where it said nothing.
+    fn refusal(&self) -> Option<&Status> {
         match self {
             Self::Error(error) => match &**error {
-                kube::Error::Api(status) => Some(status.code),
+                kube::Error::Api(status) => Some(status),
                 _ => None,
             },
             Self::Silent(_) => None,
         }
+    }
+
+    /// The HTTP status of a refusal; None where the API server said nothing.
+    #[must_use]
+    pub fn code(&self) -> Option<u16> {
+        self.refusal().map(|status| status.code)
     }
 
     /// Whether the API server itself says that there is no such object.
     #[must_use]
     pub fn is_not_found(&self) -> bool {
-        matches!(self, Self::Error(error) if matches!(&**error, kube::Error::Api(status) if status.reason == "NotFound"))
+        self.refusal().is_some_and(|status| status.reason == "NotFound")
     }
 
     /// Whether the object would be larger than the API server takes (HTTP status 413), than etcd takes, or than a message to
     /// etcd may be. The API server passes the latter two on as errors of its own.
     fn is_too_large(&self) -> bool {
-        let words = ["request is too large", "larger than max"];
-        match self {
-            Self::Error(error) => match &**error {
-                kube::Error::Api(status) => {
-                    status.code == 413 || words.iter().any(|words| status.message.contains(words))
-                }
-                _ => false,
-            },
-            Self::Silent(_) => false,
-        }
+        let has = |status: &Status, words| status.message.contains(words);
+        self.refusal().is_some_and(|status| {
+            status.code == 413 || has(status, "request is too large") || has(status, "larger than max")
+        })
     }
 
     /// Who refused; None where nobody did.
     fn refuser(&self) -> Option<Refuser> {
-        match self {
-            Self::Error(error) => match &**error {
-                kube::Error::Api(status) => Refuser::of(status.code, &status.message),
-                _ => None,
-            },
-            Self::Silent(_) => None,
-        }
+        self.refusal().and_then(|status| Refuser::of(status.code, &status.message))
     }
 
     /// The API server's own words, or what happened instead.
@@ -148,42 +143,52 @@ impl Failure {
     pub fn words(&self) -> String {
         match self {
             Self::Silent(deadline) => format!("no answer from the API server within {deadline:?}"),
-            Self::Error(error) => match &**error {
-                kube::Error::Api(status) => one_line(&status.message),
-                error => kubernetes(error),
-            },
+            Self::Error(error) => self.refusal().map_or_else(|| describe(error), |status| one_line(&status.message)),
         }
     }
 
-    /// The same for whoever can't go on without the answer.
+    /// The failure as an error that says what was tried.
     #[must_use]
     pub fn while_doing(self, doing: &'static str) -> RequestError {
         match self {
             Self::Silent(deadline) => RequestError::Deadline { doing, deadline },
-            Self::Error(error) => RequestError::Kubernetes { doing, why: kubernetes(&error) },
+            Self::Error(error) => RequestError::Kubernetes { doing, why: describe(&error) },
         }
+    }
+}
+
+/// An error of kube's client in a sentence: the API server's message where the API server answered, or else the causes.
+#[must_use]
+pub fn describe(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => one_line(&format!("{} (HTTP {})", status.message, status.code)),
+        // The outermost error only names a layer of the client.
+        error => error.source().map_or_else(|| chain(error), chain),
     }
 }
 
 /// A request, with a deadline.
 ///
 /// # Errors
-/// As [`Failure`].
-pub async fn within<T>(deadline: Duration, request: impl Future<Output = kube::Result<T>>) -> Result<T, Failure> {
+/// As [`RequestFailure`].
+pub async fn within<T>(
+    deadline: Duration,
+    request: impl Future<Output = kube::Result<T>>,
+) -> Result<T, RequestFailure> {
     match timeout(deadline, request).await {
-        Err(_) => Err(Failure::Silent(deadline)),
-        Ok(answer) => answer.map_err(|error| Failure::Error(Box::new(error))),
+        Err(_) => Err(RequestFailure::Silent(deadline)),
+        Ok(answer) => answer.map_err(|error| RequestFailure::Error(Box::new(error))),
     }
 }
 
 /// Requests about objects of one kind.
 #[derive(Clone, Debug)]
 pub struct Requests<K> {
-    /// Where.
+    /// Where the objects are.
     pub api: Api<Slim<K>>,
     /// The deadline of each.
     pub deadline: Duration,
-    /// What hears whether writes are taken.
+    /// What is told whether the API server accepts writes.
     pub writes: Writes,
 }
 
@@ -299,7 +304,7 @@ where
     }
 }
 
-fn answer_of<K>(doing: &'static str, answer: Result<Slim<K>, Failure>) -> Result<Answer<K>, RequestError> {
+fn answer_of<K>(doing: &'static str, answer: Result<Slim<K>, RequestFailure>) -> Result<Answer<K>, RequestError> {
     match answer {
         Ok(Slim(Ok(object))) => Ok(Answer::Object(Box::new(object))),
         Ok(Slim(Err(unreadable))) => Err(RequestError::Kubernetes { doing, why: one_line(&unreadable.problem) }),

@@ -1,18 +1,12 @@
 //! `run`: from start-up to shutdown.
 
-use std::fmt::Debug;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::StreamExt;
 use futures::future::join_all;
-use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::Pod;
-use kube::core::NamespaceResourceScope;
+use kube::Api;
 use kube::runtime::reflector::{self, store::Writer};
-use kube::runtime::{WatchStreamExt, watcher};
-use kube::{Api, Resource, ResourceExt};
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -20,54 +14,40 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 use tracing::{info, warn};
 
-use crate::api::session::{AthenaSession, Workload, WorkloadKind};
+use crate::api::session::AthenaSession;
 use crate::api::work_group::AthenaWorkGroup;
-use crate::api::workload::{WorkloadObject, WorkloadState};
 use crate::athena::aws::Aws;
 use crate::athena::identity::Identities;
 use crate::athena::informer::{Informer, News};
 use crate::athena::quota::Quotas;
-use crate::cluster::Cluster;
-use crate::controller::{Watched, watch_config};
+use crate::cluster::{Cluster, ConnectError, Timeouts};
+use crate::controller::Watched;
 use crate::events::Events;
 use crate::health::{Health, Heartbeats, Readiness, aws as aws_health, serve};
-use crate::kinds::watch_kind;
 use crate::metrics::Metrics;
 use crate::session::act::Shell;
 use crate::session::controller::Shells;
 use crate::session::turns::Turns;
+use crate::watches::{NamespaceWatch, watch_workloads};
 use crate::work_group::controller::Keeper;
-use crate::work_group::registry::{Group, Key, Labelled, Registry, Session, Sessions, Watch};
-use crate::write_check::WriteCheck;
+use crate::work_group::registry::{Group, Key, Labelled, Registry, Session, Sessions};
+use crate::write_dry_run::WriteDryRun;
 use crate::writes::Writes;
-use crate::{config, session, work_group};
+use crate::{config, kind_deletion, session, work_group};
 
 /// Running passes get so long to finish at shutdown. What is abandoned then is as after a crash, safe.
 const SHUTDOWN: Duration = Duration::from_secs(4);
 
-/// A loop that hasn't shown a sign of life for so long is stuck.
+/// A loop that has shown no sign of life for so long is stuck.
 const STUCK: Duration = Duration::from_secs(30);
 
 /// Why the operator can't start. Anything that may pass by itself is waited for instead.
 #[derive(Debug, Error)]
 pub enum StartError {
-    /// The kubeconfig that KUBECONFIG names is no use.
-    #[error("the kubeconfig {path} can't be used: {why}")]
-    Kubeconfig {
-        /// What KUBECONFIG says.
-        path: String,
-        /// Why.
-        why: String,
-    },
-    /// There is no kubeconfig, and this isn't a Pod.
-    #[error(
-        "no way to a Kubernetes cluster: set KUBECONFIG to a kubeconfig file, or run in a Pod with a ServiceAccount ({0})"
-    )]
-    NoCluster(String),
-    /// The kubeconfig can't be used.
-    #[error("the kubeconfig can't be used: {0}")]
-    Client(#[source] Box<kube::Error>),
-    /// The address for probes and metrics can't be had.
+    /// There is no cluster to connect to.
+    #[error(transparent)]
+    Cluster(#[from] ConnectError),
+    /// The address for probes and metrics can't be listened on.
     #[error("--http-address={address} can't be listened on: {why}")]
     Listen {
         /// The address.
@@ -121,7 +101,9 @@ async fn operate(options: &config::Run, mut stop: watch::Receiver<bool>) -> Resu
         readiness: Readiness::default(),
         writes: Writes::new(options.backoff_max),
     };
-    let cluster = Cluster::connect(options, health.readiness.clone()).await?;
+    let timeouts =
+        Timeouts { watch: options.watch_timeout, request: options.kubernetes_timeout, first_wait: options.backoff_min };
+    let cluster = Cluster::connect(timeouts, health.readiness.clone()).await?;
     health.readiness.set(WATCHES, Err("not all objects have been listed".to_owned()));
     aws_health::begin(&health.readiness, options.require_work_group);
     listen(options.http_address, health.clone(), stop.clone()).await?;
@@ -135,17 +117,16 @@ async fn operate(options: &config::Run, mut stop: watch::Receiver<bool>) -> Resu
     let (interval, min) = (options.poll_interval, options.backoff_min);
     let identities = Arc::new(Identities::start(aws, health.metrics.clone(), interval, min));
     let own = Arc::clone(identities.own());
-    tokio::spawn(aws_health::tell(own, health.readiness.clone(), options.require_work_group, min));
-    // So that objects needn't say that their account isn't known.
+    tokio::spawn(aws_health::watch(own, health.readiness.clone(), options.require_work_group, min));
+    // Otherwise each object would first say that its account isn't known.
     identities.own().first_answer().await;
-    let names = namespaces.map(|names| names.into_iter().map(str::to_owned).collect());
-    Operator { cluster, options, health, names, identities, cluster_id }.run(stop).await;
+    let namespaces = namespaces.map(|names| names.into_iter().map(str::to_owned).collect());
+    Operator { cluster, options, health, namespaces, identities, cluster_id }.run(stop).await;
     Ok(())
 }
 
-// The conditions of /readyz.
+/// What `/readyz` calls the first lists of all objects.
 const WATCHES: &str = "watches";
-const NAMESPACES: &str = "namespaces";
 
 async fn listen(address: SocketAddr, health: Health, stop: watch::Receiver<bool>) -> Result<(), StartError> {
     let refused = |why| StartError::Listen { address, why };
@@ -162,7 +143,7 @@ struct Operator<'a> {
     options: &'a config::Run,
     health: Health,
     /// The namespaces to watch; None: all of them.
-    names: Option<Vec<String>>,
+    namespaces: Option<Vec<String>>,
     identities: Arc<Identities>,
     cluster_id: String,
 }
@@ -178,18 +159,12 @@ impl Operator<'_> {
         metrics.rates_from(move || rates.rates());
         let informer = Informer::new(Arc::clone(&quotas), metrics.clone(), self.options.timing(), news);
         let (registry, watched, groups, namespaces) = self.registry();
-        let watch_timeout = self.options.watch_timeout;
         let pulse = self.health.heartbeats.register("quotas", STUCK);
         let handing_out = Arc::clone(&quotas);
         tokio::spawn(async move { handing_out.run(|| pulse.beat()).await });
-        tokio::spawn(pass_on(Arc::clone(&registry), heard, granted));
-        let (cluster, names) = (self.cluster.clone(), self.names.clone().unwrap_or_default());
-        let watched_names =
-            WatchedNames { names, registry: Arc::clone(&registry), readiness: self.health.readiness.clone() };
-        tokio::spawn(watch_namespaces(cluster, namespaces, watched_names, watch_timeout));
-        self.watch_workloads(&registry);
-        tokio::spawn(tell_readiness(Arc::clone(&registry), self.health.readiness.clone()));
-        self.watch_kinds();
+        tokio::spawn(wake_objects(Arc::clone(&registry), heard, granted));
+        self.watch_others(&registry, namespaces);
+        tokio::spawn(report_first_lists(Arc::clone(&registry), self.health.readiness.clone()));
         self.check_writes().await;
 
         let events = Events::start(self.cluster.client.clone(), self.options.kubernetes_timeout);
@@ -221,36 +196,40 @@ impl Operator<'_> {
         metrics.controller(session::controller::NAME, session::controller::CONCURRENCY);
         metrics.controller(work_group::controller::NAME, work_group::controller::CONCURRENCY);
         let pulse = |name| self.health.heartbeats.register(name, STUCK);
-        let keeping = work_group::controller::run(groups, keeper, watch_timeout, pulse("work groups"), stop.clone());
+        let keeping = work_group::controller::run(groups, keeper, pulse("work groups"), stop.clone());
         let sessions = watched.into_iter().enumerate().map(|(index, watched)| {
             let name =
                 watched.api.namespace().map_or_else(|| "sessions".to_owned(), |name| format!("sessions of {name}"));
             let pulse = self.health.heartbeats.register(name, STUCK);
-            session::controller::run(watched, index, shells.clone(), watch_timeout, pulse, stop.clone())
+            session::controller::run(watched, index, shells.clone(), pulse, stop.clone())
         });
         tokio::join!(keeping, join_all(sessions));
     }
 
-    fn watch_kinds(&self) {
-        let (life, readiness) = (self.options.watch_timeout, &self.health.readiness);
-        tokio::spawn(watch_kind::<AthenaSession>(
-            self.cluster.client.clone(),
-            life,
-            readiness.clone(),
+    /// Watches what isn't an object of ours: namespaces, our kinds, and, where endWith is switched on, workloads.
+    fn watch_others(&self, registry: &Arc<Registry>, store: Writer<Labelled>) {
+        let (cluster, registry) = (self.cluster.clone(), Arc::clone(registry));
+        let names = self.namespaces.clone().unwrap_or_default();
+        tokio::spawn(NamespaceWatch { cluster: cluster.clone(), registry: Arc::clone(&registry), names }.run(store));
+        tokio::spawn(kind_deletion::watch::<AthenaSession>(
+            cluster.clone(),
             "each AthenaSession is deleted, and its session ended unless deletionPolicy is Retain",
         ));
-        tokio::spawn(watch_kind::<AthenaWorkGroup>(
-            self.cluster.client.clone(),
-            life,
-            readiness.clone(),
+        tokio::spawn(kind_deletion::watch::<AthenaWorkGroup>(
+            cluster.clone(),
             "each AthenaWorkGroup is deleted, and goes once no AthenaSession depends on it",
         ));
+        if self.options.end_with {
+            for namespace in self.scopes() {
+                tokio::spawn(watch_workloads(cluster.clone(), namespace, Arc::clone(&registry)));
+            }
+        }
     }
 
     async fn check_writes(&self) {
-        let check = WriteCheck {
+        let check = WriteDryRun {
             client: self.cluster.client.clone(),
-            namespaces: self.names.clone(),
+            namespaces: self.namespaces.clone(),
             deadline: self.options.kubernetes_timeout,
             writes: self.health.writes.clone(),
         };
@@ -259,23 +238,9 @@ impl Operator<'_> {
         tokio::spawn(check.run());
     }
 
-    /// Where endWith is switched on.
-    fn watch_workloads(&self, registry: &Arc<Registry>) {
-        if !self.options.end_with {
-            return;
-        }
-        let life = self.options.watch_timeout;
-        for namespace in self.names.clone().map_or_else(|| vec![None], |names| names.into_iter().map(Some).collect()) {
-            let (cluster, registry) = (self.cluster.clone(), Arc::clone(registry));
-            tokio::spawn(watch_workloads::<Job>(
-                cluster.clone(),
-                WorkloadKind::Job,
-                namespace.clone(),
-                Arc::clone(&registry),
-                life,
-            ));
-            tokio::spawn(watch_workloads::<Pod>(cluster, WorkloadKind::Pod, namespace, registry, life));
-        }
+    /// The namespaces to watch; or None, alone, for all of them.
+    fn scopes(&self) -> Vec<Option<String>> {
+        self.namespaces.clone().map_or_else(|| vec![None], |names| names.into_iter().map(Some).collect())
     }
 
     /// The registry, and what fills it.
@@ -285,22 +250,18 @@ impl Operator<'_> {
         let api = Api::all(self.cluster.client.clone());
         let watched_groups = Watched { cluster: self.cluster.clone(), api, writer, wakes };
         let (namespaces, namespace_writer) = reflector::store();
-        let names = self.names.clone().map_or_else(|| vec![None], |names| names.into_iter().map(Some).collect());
         let (mut watched, mut sessions) = (Vec::new(), Vec::new());
-        for namespace in names {
-            let api = match &namespace {
-                None => Api::all(self.cluster.client.clone()),
-                Some(name) => Api::namespaced(self.cluster.client.clone(), name),
-            };
+        for namespace in self.scopes() {
             let (wake, wakes) = mpsc::unbounded_channel();
             let (store, writer) = reflector::store();
+            let api = self.cluster.api(namespace.as_deref());
             watched.push(Watched { cluster: self.cluster.clone(), api, writer, wakes });
             sessions.push(Sessions { namespace, store, wake });
         }
         let registry = Registry::new(
             self.options.rules(),
             self.cluster_id.clone(),
-            self.names.is_none(),
+            self.namespaces.is_none(),
             (groups, group_wake),
             namespaces,
             sessions,
@@ -310,8 +271,8 @@ impl Operator<'_> {
     }
 }
 
-/// Whoever has to hear of news of Athena, or has got a token, gets a pass.
-async fn pass_on(
+/// Gives a pass to each object that there is news of from Athena, or that has got a token.
+async fn wake_objects(
     registry: Arc<Registry>,
     mut heard: mpsc::UnboundedReceiver<News>,
     mut granted: mpsc::UnboundedReceiver<Key>,
@@ -330,91 +291,7 @@ async fn pass_on(
     }
 }
 
-/// The namespaces that --watch-namespace names.
-struct WatchedNames {
-    names: Vec<String>,
-    registry: Arc<Registry>,
-    readiness: Readiness,
-}
-
-impl WatchedNames {
-    /// Reports which of these namespaces don't exist: nothing is done there, although somebody wants it.
-    fn tell(&self) {
-        let is_absent = |name: &&String| !self.registry.has_namespace(name);
-        let absent: Vec<_> = self.names.iter().filter(is_absent).map(String::as_str).collect();
-        let (which, them) =
-            if absent.len() == 1 { ("a namespace that doesn't", "it") } else { ("namespaces that don't", "them") };
-        let problem = format!(
-            "--watch-namespace names {which} exist, {}: create {them}, or take {them} out of the flag",
-            absent.join(", ")
-        );
-        if absent.is_empty() {
-            self.readiness.set(NAMESPACES, Ok(()));
-        } else if !self.readiness.fails_for(&problem) {
-            warn!("{problem}; /readyz fails until then");
-            self.readiness.set(NAMESPACES, Err(problem));
-        }
-    }
-}
-
-async fn watch_namespaces(cluster: Cluster, writer: Writer<Labelled>, names: WatchedNames, life: Duration) {
-    let api = Api::<Labelled>::all(cluster.client.clone());
-    let changes = cluster.told(api.clone(), watcher(api, watch_config(life)).default_backoff());
-    let changes = changes.modify(|namespace| namespace.metadata.managed_fields = None).reflect(writer);
-    let mut changes = std::pin::pin!(changes);
-    let mut all_listed = false;
-    while let Some(change) = changes.next().await {
-        match change {
-            Ok(watcher::Event::Apply(namespace) | watcher::Event::Delete(namespace)) => {
-                names.registry.namespace_changed(&namespace.name_any());
-            }
-            Ok(watcher::Event::InitDone) => {
-                names.registry.grants_listed(Watch::Namespaces);
-                all_listed = true;
-            }
-            // What is wrong with the watch has been told.
-            Ok(_) | Err(_) => continue,
-        }
-        if all_listed {
-            names.tell();
-        }
-    }
-}
-
-/// Nothing is stored: an object that follows a workload reads it when there is news of it.
-async fn watch_workloads<K>(
-    cluster: Cluster,
-    kind: WorkloadKind,
-    namespace: Option<String>,
-    registry: Arc<Registry>,
-    life: Duration,
-) where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + 'static,
-{
-    let api: Api<WorkloadObject<K>> = match &namespace {
-        None => Api::all(cluster.client.clone()),
-        Some(name) => Api::namespaced(cluster.client.clone(), name),
-    };
-    let changes = cluster.told(api.clone(), watcher(api, watch_config(life)).default_backoff());
-    let mut changes = std::pin::pin!(changes);
-    while let Some(change) = changes.next().await {
-        let (workload, is_there) = match change {
-            Ok(watcher::Event::Apply(workload) | watcher::Event::InitApply(workload)) => (workload, true),
-            Ok(watcher::Event::Delete(workload)) => (workload, false),
-            Ok(watcher::Event::InitDone) => {
-                registry.workloads_listed(kind, namespace.as_deref());
-                continue;
-            }
-            // What is wrong with the watch has been told.
-            Ok(watcher::Event::Init) | Err(_) => continue,
-        };
-        let state = if is_there { workload.state(kind) } else { WorkloadState::Absent };
-        let place = workload.namespace().unwrap_or_default();
-        registry.workload_shown(&place, Workload { kind, name: workload.name_any() }, state);
-    }
-}
-
-async fn tell_readiness(registry: Arc<Registry>, readiness: Readiness) {
+async fn report_first_lists(registry: Arc<Registry>, readiness: Readiness) {
     registry.until_listed().await;
     readiness.set(WATCHES, Ok(()));
 }

@@ -1,15 +1,13 @@
-//! Text for people: on one line, of bounded length, and without characters that can't be seen.
+//! Text for people: on one line, of bounded length, and without characters that can't be seen. PURE.
 
 use std::borrow::Cow;
 use std::error::Error;
 use std::fmt::Write as _;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use jiff::fmt::friendly::{Spacing, SpanPrinter};
-use kube::runtime::watcher;
-use tracing::warn;
 
-/// A text of somebody else's is a part of a message, which has a bound as well.
+/// The bound of a text of somebody else's, which is a part of a message.
 const MOST_BYTES: usize = 400;
 
 /// The bound of a condition's or an event's message. The API server refuses events of more than 1 kB.
@@ -34,24 +32,14 @@ pub fn chain(error: &dyn Error) -> String {
     one_line(&line)
 }
 
-/// What Kubernetes said: the API server's message where it answered, the causes where it didn't.
-#[must_use]
-pub fn kubernetes(error: &kube::Error) -> String {
-    match error {
-        kube::Error::Api(status) => one_line(&format!("{} (HTTP {})", status.message, status.code)),
-        // The outer words only name a layer of the client.
-        error => error.source().map_or_else(|| chain(error), chain),
-    }
-}
-
-/// A text of somebody else's, as it may stand in a sentence: white space folded, hidden characters written out, and no longer
-/// than fits.
+/// A text of somebody else's, as it may stand in a sentence: with white space folded, with hidden characters written out, and
+/// cut where it is too long.
 #[must_use]
 pub fn one_line(text: &str) -> String {
     cut(text, MOST_BYTES)
 }
 
-/// The same with a bound of one's own.
+/// A text of somebody else's, as [`one_line`] makes it, of at most so many bytes.
 #[must_use]
 pub fn cut(text: &str, most_bytes: usize) -> String {
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -63,8 +51,8 @@ pub fn cut(text: &str, most_bytes: usize) -> String {
     line
 }
 
-/// A message as a condition or an event may have it: hidden characters written out, and no longer than fits. Where it is too
-/// long, its middle is left out, since its end says what to do.
+/// The message of a condition or an event: hidden characters are written out, and a message that is too long loses its
+/// middle, since its end says what to do.
 #[must_use]
 pub fn message(text: &str) -> String {
     let text = visible(text);
@@ -77,7 +65,7 @@ pub fn message(text: &str) -> String {
     format!("{begin}{gap}{end}")
 }
 
-/// A text whose hidden characters are written out, such as `\u001b`. As a string of JSON it remains one.
+/// A text with its hidden characters written out, such as `\u001b`. A string of JSON remains a string of JSON.
 #[must_use]
 pub fn visible(text: &str) -> Cow<'_, str> {
     if !text.contains(is_hidden) {
@@ -109,40 +97,6 @@ pub fn is_hidden(character: char) -> bool {
 #[must_use]
 pub fn duration(duration: Duration) -> String {
     SpanPrinter::new().spacing(Spacing::None).unsigned_duration_to_string(&duration)
-}
-
-/// What is wrong with a watch.
-#[must_use]
-pub fn watch_problem(error: &watcher::Error) -> String {
-    let cause = error.source().and_then(|cause| cause.downcast_ref::<kube::Error>());
-    cause.map_or_else(|| chain(error), kubernetes)
-}
-
-/// Says a problem of a watch once, not at each retry.
-#[derive(Debug)]
-pub struct Told {
-    what: String,
-    last: Option<(String, Instant)>,
-}
-
-impl Told {
-    /// The same problem after so long is news again.
-    const NEWS_AGAIN: Duration = Duration::from_secs(600);
-
-    /// For the watch of this name.
-    #[must_use]
-    pub fn of(what: String) -> Self {
-        Self { what, last: None }
-    }
-
-    /// The watch has this problem.
-    pub fn trouble(&mut self, problem: &str) {
-        let told = self.last.as_ref().is_some_and(|(told, at)| told == problem && at.elapsed() < Self::NEWS_AGAIN);
-        if !told {
-            warn!(problem, "the {} is broken; it is tried again, at the latest every 30 s", self.what);
-            self.last = Some((problem.to_owned(), Instant::now()));
-        }
-    }
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ const ENDPOINT: &str = "Athena's endpoint";
 /// The longest wait between two attempts to reach Athena's endpoint.
 const MOST_WAIT: Duration = Duration::from_secs(30);
 
-/// Makes the conditions about AWS fail until [`tell`] has had an answer.
+/// Makes the conditions about AWS fail until [`watch`] has had an answer.
 pub fn begin(readiness: &Readiness, require_work_group: bool) {
     let unasked = || Err("it hasn't been asked yet".to_owned());
     readiness.set(CREDENTIALS, unasked());
@@ -31,18 +31,18 @@ pub fn begin(readiness: &Readiness, require_work_group: bool) {
     }
 }
 
-/// Keeps the conditions about AWS up to date, by the answers to the operator's own identity. Roles are assumed with that
-/// identity, too.
-pub async fn tell(own: Arc<Identity>, readiness: Readiness, require_work_group: bool, first_wait: Duration) {
+/// Keeps the conditions about AWS up to date, by the answers to calls with the operator's own identity. The operator assumes
+/// roles with that identity, too.
+pub async fn watch(own: Arc<Identity>, readiness: Readiness, require_work_group: bool, first_wait: Duration) {
     if require_work_group {
-        tell_credentials(&own, &readiness, |error| error.code != "NoRegion").await;
+        watch_credentials(&own, &readiness, |error| error.code != "NoRegion").await;
     } else {
-        let endpoint = tell_endpoint(&own, &readiness, first_wait);
-        tokio::join!(tell_credentials(&own, &readiness, |_| true), endpoint);
+        let endpoint = reach_endpoint(&own, &readiness, first_wait);
+        tokio::join!(watch_credentials(&own, &readiness, |_| true), endpoint);
     }
 }
 
-async fn tell_credentials(own: &Identity, readiness: &Readiness, matters: impl Fn(&CallError) -> bool) {
+async fn watch_credentials(own: &Identity, readiness: &Readiness, matters: impl Fn(&CallError) -> bool) {
     let mut answers = own.answers();
     let mut so_far = Answers::default();
     loop {
@@ -58,11 +58,11 @@ async fn tell_credentials(own: &Identity, readiness: &Readiness, matters: impl F
 }
 
 /// Asks until Athena has answered once. When Athena is silent later, that is an outage, which doesn't fail `/readyz`.
-async fn tell_endpoint(own: &Identity, readiness: &Readiness, first_wait: Duration) {
+async fn reach_endpoint(own: &Identity, readiness: &Readiness, first_wait: Duration) {
     let mut wait = first_wait;
     while let Err(error) = own.athena().probe_endpoint().await {
         if error.class == ErrorClass::NotConfigured {
-            // What is missing is told once, by the other condition.
+            // The other condition says what is missing.
             readiness.set(ENDPOINT, Err(format!("it can't be asked as long as {CREDENTIALS} fails")));
         } else {
             set(readiness, ENDPOINT, Some(sentence(&error)));
@@ -82,10 +82,10 @@ fn set(readiness: &Readiness, name: &str, problem: Option<String>) {
     readiness.set(name, problem.map_or(Ok(()), Err));
 }
 
-/// What the answers of AWS so far mean.
+/// The answers of AWS so far.
 #[derive(Debug, Default)]
 struct Answers {
-    /// AWS has answered, so that silence is an outage.
+    /// Whether AWS has answered before, so that silence is an outage.
     answered: bool,
     problem: Option<String>,
 }
@@ -105,7 +105,7 @@ impl Answers {
                 | ErrorClass::Unavailable
                 | ErrorClass::NoCapacity
                 | ErrorClass::AlreadyStarted => {
-                    // AWS answers, and this trouble passes by itself.
+                    // AWS answers, and the failure passes by itself.
                     if !self.answered {
                         *self = Self { answered: true, problem: None };
                     }

@@ -84,23 +84,16 @@ struct Context {
     due: Mutex<HashMap<Key, bool>>,
 }
 
-/// Watches objects until `stop` says true, then lets running passes finish. Each watch is renewed after
-/// `watch_timeout`; `index` is its place among the registry's.
-pub async fn run(
-    watched: Watched<Session>,
-    index: usize,
-    shells: Shells,
-    watch_timeout: Duration,
-    pulse: Pulse,
-    stop: watch::Receiver<bool>,
-) {
+/// Watches objects until `stop` says true, then lets running passes finish. `index` is the watch's place among the
+/// registry's.
+pub async fn run(watched: Watched<Session>, index: usize, shells: Shells, pulse: Pulse, stop: watch::Receiver<bool>) {
     let Shells { usual: shell, whole, turns } = shells;
     let registry = Arc::clone(&shell.registry);
     let context = Arc::new(Context { shell, whole, turns, kept: Mutex::default(), due: Mutex::default() });
     let store = watched.writer.as_reader();
     let (woken, asked) = (Arc::clone(&context), Arc::clone(&context));
     let seen = move |event: &_| registry.session_event(index, event);
-    let queue = queue(watched, watch_timeout, stop, seen, move |object| woken.asked(object, true));
+    let queue = queue(watched, stop, seen, move |object| woken.asked(object, true));
     let queue = queue.inspect_ok(move |object| asked.asked(object, false));
     let config = Config::default().concurrency(CONCURRENCY);
     // Tasks of their own, since the applier polls each pass whenever one of them has something to do.

@@ -78,17 +78,11 @@ pub struct Kept {
 }
 
 /// Watches AthenaWorkGroups until `stop` says true, and keeps them where this operator answers for them.
-pub async fn run(
-    watched: Watched<Group>,
-    keeper: Keeper,
-    watch_timeout: Duration,
-    pulse: Pulse,
-    stop: watch::Receiver<bool>,
-) {
+pub async fn run(watched: Watched<Group>, keeper: Keeper, pulse: Pulse, stop: watch::Receiver<bool>) {
     let keeper = Arc::new(keeper);
     let store = watched.writer.as_reader();
     let hearing = Arc::clone(&keeper);
-    let queue = queue(watched, watch_timeout, stop, move |event| hearing.event(event), |_| {});
+    let queue = queue(watched, stop, move |event| hearing.event(event), |_| {});
     let config = Config::default().concurrency(CONCURRENCY);
     let pass = |object, keeper| reconcile(object, keeper).boxed();
     let passes = applier(pass, |_, never: &Infallible, _| match *never {}, Arc::clone(&keeper), store, queue, config);

@@ -1,5 +1,5 @@
-//! A check at start, by a dry run, that the API server accepts the operator's writes. Without this check a wrong policy, one
-//! that lets another user pass as the operator, would show only when a session is to be ended.
+//! A check at start, by a dry run, that the API server accepts the operator's writes. Without this check a wrong admission
+//! policy, which takes another user for the operator, would show only when a session is to be ended.
 
 use std::fmt::Debug;
 use std::time::Duration;
@@ -20,8 +20,8 @@ use crate::writes::Writes;
 /// How often the dry run is tried when other writers change or delete the object in between.
 const TRIES: usize = 3;
 
-/// What the check needs.
-pub struct WriteCheck {
+/// The check.
+pub struct WriteDryRun {
     /// Kubernetes.
     pub client: Client,
     /// The namespaces that are watched; None: all of them.
@@ -32,7 +32,7 @@ pub struct WriteCheck {
     pub writes: Writes,
 }
 
-impl WriteCheck {
+impl WriteDryRun {
     /// Asks the API server which user the operator is.
     pub async fn identify(&self) {
         let api: Api<SelfSubjectReview> = Api::all(self.client.clone());
@@ -46,7 +46,7 @@ impl WriteCheck {
         }
     }
 
-    /// Tries one status write by a dry run. Where there is no object yet, the first real write will show a refusal.
+    /// Tries to write the status of one object. Where there is no object yet, the first real write will show a refusal.
     pub async fn run(self) {
         let everywhere = || Api::all(self.client.clone());
         let in_namespace = |namespace: &str| Api::namespaced(self.client.clone(), namespace);

@@ -1,29 +1,26 @@
-//! Reports that a kind is being deleted. Kubernetes then deletes all objects of the kind, and the kind with the last one. A
-//! `kubectl apply` in between succeeds, and changes nothing of that. A kind that doesn't exist is reported by the watch of
+//! Reports that a kind is being deleted. Kubernetes then deletes all objects of the kind, and with the last one the kind. A
+//! `kubectl apply` meanwhile succeeds, and doesn't stop the deletion. A kind that doesn't exist is reported by the watch of
 //! its objects (`cluster.rs`).
-
-use std::time::Duration;
 
 use futures::StreamExt;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::core::PartialObjectMeta;
 use kube::runtime::{WatchStreamExt, watcher};
-use kube::{Api, Client, CustomResourceExt, Resource};
+use kube::{Api, CustomResourceExt, Resource};
 use tracing::{info, warn};
 
-use crate::controller::watch_config;
+use crate::cluster::{Cluster, TroubleLog, watch_problem};
 use crate::health::Readiness;
-use crate::text::{Told, watch_problem};
 
-/// Watches the CustomResourceDefinition of one kind, each time for `life`. `loss` says what goes with the kind.
-pub async fn watch_kind<K>(client: Client, life: Duration, readiness: Readiness, loss: &'static str)
+/// Watches the CustomResourceDefinition of one kind. `loss` says what is lost with the kind.
+pub async fn watch<K>(cluster: Cluster, loss: &'static str)
 where
     K: Resource<DynamicType = ()> + CustomResourceExt,
 {
-    let api: Api<PartialObjectMeta<CustomResourceDefinition>> = Api::all(client);
-    let config = watch_config(life).fields(&format!("metadata.name={}", K::crd_name()));
+    let api: Api<PartialObjectMeta<CustomResourceDefinition>> = Api::all(cluster.client.clone());
+    let config = cluster.watch_config().fields(&format!("metadata.name={}", K::crd_name()));
     let mut changes = std::pin::pin!(watcher(api, config).default_backoff());
-    let mut told = Told::of(format!("watch of the CustomResourceDefinition {}", K::crd_name()));
+    let mut log = TroubleLog::new(format!("watch of the CustomResourceDefinition {}", K::crd_name()));
     let (mut is_going, mut is_listed) = (false, false);
     while let Some(change) = changes.next().await {
         let goes = match change {
@@ -38,17 +35,17 @@ where
             Ok(watcher::Event::InitDone) if is_listed => continue,
             Ok(watcher::Event::InitDone | watcher::Event::Delete(_)) => false,
             Err(error) => {
-                told.trouble(&watch_problem(&error));
+                log.report(&watch_problem(&error));
                 continue;
             }
         };
         if goes != std::mem::replace(&mut is_going, goes) {
-            tell(&K::kind(&()), goes, loss, &readiness);
+            report(&K::kind(&()), goes, loss, &cluster.readiness);
         }
     }
 }
 
-fn tell(kind: &str, is_going: bool, loss: &str, readiness: &Readiness) {
+fn report(kind: &str, is_going: bool, loss: &str, readiness: &Readiness) {
     let condition = format!("kind {kind}");
     if !is_going {
         info!("the deletion of the kind {kind} is over");

@@ -1,0 +1,112 @@
+//! The watches of namespaces, Jobs and Pods, which tell the index what has changed. Nothing is stored of Jobs and Pods: an
+//! object that follows a workload reads it when there is news of it.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use futures::StreamExt;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::Pod;
+use kube::core::NamespaceResourceScope;
+use kube::runtime::reflector::store::Writer;
+use kube::runtime::{WatchStreamExt, watcher};
+use kube::{Api, Resource, ResourceExt};
+use tracing::warn;
+
+use crate::api::session::{Workload, WorkloadKind};
+use crate::api::workload::{WorkloadObject, WorkloadState};
+use crate::cluster::Cluster;
+use crate::work_group::registry::{Labelled, Registry, Watch};
+
+/// What `/readyz` calls the namespaces that --watch-namespace names.
+const NAMESPACES: &str = "namespaces";
+
+/// The watch of all namespaces, whose labels the grants of AthenaWorkGroups select.
+pub struct NamespaceWatch {
+    /// The API server.
+    pub cluster: Cluster,
+    /// What is told.
+    pub registry: Arc<Registry>,
+    /// The namespaces that --watch-namespace names.
+    pub names: Vec<String>,
+}
+
+impl NamespaceWatch {
+    /// Watches, and keeps the namespaces in a store.
+    pub async fn run(self, store: Writer<Labelled>) {
+        let api: Api<Labelled> = Api::all(self.cluster.client.clone());
+        let changes = watcher(api.clone(), self.cluster.watch_config()).default_backoff();
+        let changes = self.cluster.report_trouble(api, changes);
+        let changes = changes.modify(|namespace| namespace.metadata.managed_fields = None).reflect(store);
+        let mut changes = std::pin::pin!(changes);
+        let mut all_listed = false;
+        while let Some(change) = changes.next().await {
+            match change {
+                Ok(watcher::Event::Apply(namespace) | watcher::Event::Delete(namespace)) => {
+                    self.registry.namespace_changed(&namespace.name_any());
+                }
+                Ok(watcher::Event::InitDone) => {
+                    self.registry.grants_listed(Watch::Namespaces);
+                    all_listed = true;
+                }
+                // Trouble with the watch has been reported.
+                Ok(_) | Err(_) => continue,
+            }
+            if all_listed {
+                self.report_absent();
+            }
+        }
+    }
+
+    /// Reports which of the named namespaces don't exist: nothing is done there, although somebody wants it.
+    fn report_absent(&self) {
+        let is_absent = |name: &&String| !self.registry.has_namespace(name);
+        let absent: Vec<_> = self.names.iter().filter(is_absent).map(String::as_str).collect();
+        let (which, them) =
+            if absent.len() == 1 { ("a namespace that doesn't", "it") } else { ("namespaces that don't", "them") };
+        let problem = format!(
+            "--watch-namespace names {which} exist, {}: create {them}, or take {them} out of the flag",
+            absent.join(", ")
+        );
+        let readiness = &self.cluster.readiness;
+        if absent.is_empty() {
+            readiness.set(NAMESPACES, Ok(()));
+        } else if !readiness.fails_for(&problem) {
+            warn!("{problem}; /readyz fails until then");
+            readiness.set(NAMESPACES, Err(problem));
+        }
+    }
+}
+
+/// Watches the Jobs and the Pods of one namespace, or of all.
+pub async fn watch_workloads(cluster: Cluster, namespace: Option<String>, registry: Arc<Registry>) {
+    let namespace = namespace.as_deref();
+    tokio::join!(
+        watch_kind::<Job>(&cluster, WorkloadKind::Job, namespace, &registry),
+        watch_kind::<Pod>(&cluster, WorkloadKind::Pod, namespace, &registry)
+    );
+}
+
+async fn watch_kind<K>(cluster: &Cluster, kind: WorkloadKind, namespace: Option<&str>, registry: &Registry)
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + 'static,
+{
+    let api: Api<WorkloadObject<K>> = cluster.api(namespace);
+    let changes = cluster.report_trouble(api.clone(), watcher(api, cluster.watch_config()).default_backoff());
+    let mut changes = std::pin::pin!(changes);
+    while let Some(change) = changes.next().await {
+        let (workload, is_there) = match change {
+            Ok(watcher::Event::Apply(workload) | watcher::Event::InitApply(workload)) => (workload, true),
+            Ok(watcher::Event::Delete(workload)) => (workload, false),
+            Ok(watcher::Event::InitDone) => {
+                registry.workloads_listed(kind, namespace);
+                continue;
+            }
+            // Trouble with the watch has been reported.
+            Ok(watcher::Event::Init) | Err(_) => continue,
+        };
+        let state = if is_there { workload.state(kind) } else { WorkloadState::Absent };
+        let namespace = workload.namespace().unwrap_or_default();
+        registry.workload_shown(&namespace, Workload { kind, name: workload.name_any() }, state);
+    }
+}
