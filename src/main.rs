@@ -3,14 +3,14 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use athena_session_operator::api;
+use athena_session_operator::api::crds;
 use athena_session_operator::config::{self, Cli, Command};
 use athena_session_operator::{run, telemetry};
 use tokio::runtime::Builder;
 
 fn main() -> ExitCode {
     let outcome = match Cli::read().command {
-        Command::Crds => crds(),
+        Command::Crds => print_crds(),
         Command::Run(options) => {
             telemetry::start(options.log_format);
             start(*options)
@@ -25,8 +25,8 @@ fn main() -> ExitCode {
     }
 }
 
-fn crds() -> Result<(), String> {
-    let documents: Result<Vec<_>, _> = api::crds().iter().map(serde_saphyr::to_string).collect();
+fn print_crds() -> Result<(), String> {
+    let documents: Result<Vec<_>, _> = crds::all().iter().map(serde_saphyr::to_string).collect();
     let yaml = documents.map_err(|error| error.to_string())?.join("---\n");
     std::io::stdout().write_all(yaml.as_bytes()).map_err(|error| format!("the CRDs can't be written: {error}"))
 }

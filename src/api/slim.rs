@@ -1,9 +1,9 @@
-//! Objects as they are read: without what nothing depends on, and readable whatever is in them.
+//! Objects as the operator keeps them: without the parts that nothing depends on, and with a reason where an object can't be
+//! read.
 //!
-//! kube's `DeserializeGuard` does the second, and for that copies each object twice, with all of its
-//! managedFields; of ten thousand objects, each read again at each change, that is most of the work.
+//! kube's `DeserializeGuard` gives such a reason, too. But it copies each object twice, with all of its managedFields, and
+//! with ten thousand objects, each read again at each change, that would be most of the operator's work.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
@@ -17,7 +17,43 @@ use super::session::{AthenaSession, AthenaSessionSpec, AthenaSessionStatus, Work
 use super::{PAUSED, RESTORED, START_RESTORED};
 use crate::status::reason::Reason;
 
-/// An AthenaSession, packed: of ten thousand in memory each is half as large as it is when it can be looked into.
+/// Makes a type a [`Resource`] of this kind: `resource_of!(KIND, impl[GENERICS] TYPE, self => METADATA, METADATA AS MUT)`.
+macro_rules! resource_of {
+    ($kind:ty, impl[$($generics:tt)*] $type:ty, $self:ident => $metadata:expr, $metadata_mut:expr) => {
+        impl<$($generics)*> kube::Resource for $type {
+            type DynamicType = ();
+            type Scope = <$kind as kube::Resource>::Scope;
+
+            fn kind((): &()) -> std::borrow::Cow<'_, str> {
+                <$kind as kube::Resource>::kind(&())
+            }
+
+            fn group((): &()) -> std::borrow::Cow<'_, str> {
+                <$kind as kube::Resource>::group(&())
+            }
+
+            fn version((): &()) -> std::borrow::Cow<'_, str> {
+                <$kind as kube::Resource>::version(&())
+            }
+
+            fn plural((): &()) -> std::borrow::Cow<'_, str> {
+                <$kind as kube::Resource>::plural(&())
+            }
+
+            fn meta(&$self) -> &ObjectMeta {
+                $metadata
+            }
+
+            fn meta_mut(&mut $self) -> &mut ObjectMeta {
+                $metadata_mut
+            }
+        }
+    };
+}
+
+pub(crate) use resource_of;
+
+/// An AthenaSession in memory. Spec and status are kept as JSON, which takes half the memory of the parsed object.
 #[derive(Clone, Debug)]
 pub struct Packed {
     metadata: ObjectMeta,
@@ -34,59 +70,60 @@ impl Packed {
     /// The object.
     ///
     /// # Errors
-    /// Why it can't be read.
+    /// Why the object can't be read.
     pub fn open(&self) -> Result<AthenaSession, String> {
         if self.is_partial { Err(TOO_LARGE.to_owned()) } else { self.outline() }
     }
 
-    /// Whether a part of it is too large to be kept: `spec.start`, the status or the finalizers.
+    /// Whether a part of the object is too large to be kept: `spec.start`, the status or the finalizers.
     #[must_use]
     pub fn is_partial(&self) -> bool {
         self.is_partial
     }
 
-    /// The object; where a part of it is too large to be kept, without that part. It serves to tell what the object claims, and
-    /// nothing is ever done for the object by it.
+    /// The object without the parts that are too large to be kept. The outline shows what the object claims. Nothing may be
+    /// done for the object by the outline alone.
     ///
     /// # Errors
-    /// Why it can't be read.
+    /// Why the object can't be read.
     pub fn outline(&self) -> Result<AthenaSession, String> {
         let Rest { spec, status } = serde_json::from_str(&self.rest).map_err(|error| error.to_string())?;
         Ok(AthenaSession { metadata: self.metadata.clone(), spec, status })
     }
 
-    /// The id of its session: the one that it names, or that is recorded of one that it started.
+    /// The id of the object's session: the one that the spec names, or the recorded one of the session that was started.
     #[must_use]
     pub fn session_id(&self) -> Option<&str> {
         self.session_id.as_deref()
     }
 
-    /// Whether it says which session it is about: one that it names, or starts.
+    /// Whether the object says which session it is about: one that it names, or starts.
     #[must_use]
     pub fn is_legible(&self) -> bool {
         self.session_id.is_some() || self.place.is_some() && self.reference.is_some()
     }
 
-    /// How it counts among the sessions of its namespace; None where it starts none.
+    /// How the object counts among the sessions of its namespace; None where it starts none.
     #[must_use]
     pub fn start_place(&self) -> Option<StartPlace> {
         self.place
     }
 
-    /// The workloads that it follows.
+    /// The workloads of `spec.endWith`.
     #[must_use]
     pub fn end_with(&self) -> &[Workload] {
         &self.end_with
     }
 
-    /// The name of the AthenaWorkGroup that it refers to, if it does.
+    /// The name of the AthenaWorkGroup that the object refers to, if it does.
     #[must_use]
     pub fn reference(&self) -> Option<&str> {
         self.reference.as_deref()
     }
 }
 
-/// How an object that starts a session counts among those of its namespace, by its status alone, which may be forged.
+/// How an object that starts a session counts among the sessions of its namespace. Only the status says so, which may be
+/// forged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StartPlace {
     /// No call is recorded that could have started it.
@@ -102,7 +139,7 @@ impl StartPlace {
         let conditions = status["conditions"].as_array();
         let is_true =
             |name: &str| conditions.into_iter().flatten().any(|it| it["type"] == name && it["status"] == "True");
-        // While its workloads are suspended, or have finished, it starts nothing. So it leaves the place to others.
+        // While its workloads are suspended, or have finished, the object starts nothing, and leaves the place to others.
         let is_waiting =
             |it: &Value| it["type"] == "Reconciling" && it["reason"] == Reason::WaitingForWorkload.as_str();
         let waits_for_workload = || conditions.into_iter().flatten().any(is_waiting);
@@ -141,7 +178,8 @@ impl<'de> Deserialize<'de> for Packed {
             raw.status = Value::Null;
         }
         Ok(Self {
-            session_id: text(&raw.spec["sessionId"]).or_else(|| text(&raw.status["sessionId"]).filter(|_| starts)),
+            session_id: text(&raw.spec["sessionId"])
+                .or_else(|| if starts { text(&raw.status["sessionId"]) } else { None }),
             place: starts.then_some(place),
             reference: text(&raw.spec["workGroupRef"]["name"]),
             end_with: Deserialize::deserialize(&raw.spec["endWith"]).unwrap_or_default(),
@@ -152,40 +190,13 @@ impl<'de> Deserialize<'de> for Packed {
     }
 }
 
-impl Resource for Packed {
-    type DynamicType = ();
-    type Scope = <AthenaSession as Resource>::Scope;
+resource_of!(AthenaSession, impl[] Packed, self => &self.metadata, &mut self.metadata);
 
-    fn kind((): &()) -> Cow<'_, str> {
-        AthenaSession::kind(&())
-    }
-
-    fn group((): &()) -> Cow<'_, str> {
-        AthenaSession::group(&())
-    }
-
-    fn version((): &()) -> Cow<'_, str> {
-        AthenaSession::version(&())
-    }
-
-    fn plural((): &()) -> Cow<'_, str> {
-        AthenaSession::plural(&())
-    }
-
-    fn meta(&self) -> &ObjectMeta {
-        &self.metadata
-    }
-
-    fn meta_mut(&mut self) -> &mut ObjectMeta {
-        &mut self.metadata
-    }
-}
-
-/// An object, or why it can't be read.
+/// An object without the parts that nothing depends on, or why the object can't be read.
 #[derive(Clone, Debug)]
 pub struct Slim<K>(pub Result<K, Unreadable>);
 
-/// What is known of an object that can't be read.
+/// An object that can't be read.
 #[derive(Clone, Debug)]
 pub struct Unreadable {
     /// Why.
@@ -194,7 +205,7 @@ pub struct Unreadable {
     pub metadata: ObjectMeta,
 }
 
-/// What of the metadata anything depends on.
+/// The metadata that something depends on.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct Metadata {
@@ -205,7 +216,7 @@ struct Metadata {
     generation: Option<i64>,
     creation_timestamp: Option<Time>,
     deletion_timestamp: Option<Time>,
-    /// None stands for those that were too many to be kept.
+    /// A None stands for finalizers that were left out, since there are too many.
     finalizers: Option<Vec<Option<String>>>,
     annotations: Option<BTreeMap<String, String>>,
     labels: Option<BTreeMap<String, String>>,
@@ -225,23 +236,24 @@ const FLUX_HELM: &str = "helm.toolkit.fluxcd.io/name";
 const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 const INSTANCE: &str = "app.kubernetes.io/instance";
 
-/// The labels and annotations that say who tracks an object.
+/// The labels and annotations by which a tracker, such as Helm, marks its objects.
 pub const MARKS: [&str; 9] =
     [HELM_HOOK, HELM_RELEASE, ARGO_HOOK, ARGO_ID, ARGO_INSTANCE, FLUX_KUSTOMIZATION, FLUX_HELM, MANAGED_BY, INSTANCE];
 
-/// What stands in the place of a value that is too large to be kept (`bodies::rules`). Neither `spec.start` nor `status` can be
-/// a number by themselves, so whatever reads this by mistake fails.
+/// The value in the place of one that is too large to be kept (`bodies::rules`). Neither `spec.start` nor `status` can be a
+/// number by themselves, so code that reads this one by mistake fails.
 pub const OMITTED: &str = "0";
 
 fn is_omitted(value: &Value) -> bool {
     *value == 0
 }
 
-/// The label by which an object that was read says who tracks it. Of its real labels only [`RESTORED`] is kept.
+/// The label that names who tracks the object. The operator sets it on its copy. Of the real labels only [`RESTORED`] is kept.
 pub const TRACKED_BY: &str = "athena-operator.dev/tracked-by";
 
 impl Metadata {
-    /// By their usual marks. What a hook of theirs created they don't create anew by themselves.
+    /// Who would create the object anew if it were deleted, by the usual marks. An object that a hook has created isn't created
+    /// anew.
     fn tracker(&self) -> Option<&'static str> {
         let marks = || [&self.annotations, &self.labels].into_iter().flatten();
         let has = |name: &str| marks().any(|marks| marks.contains_key(name));
@@ -256,7 +268,7 @@ impl Metadata {
         } else if has(HELM_RELEASE) || is_managed_by("Helm") {
             Some("Helm")
         } else if has(INSTANCE) {
-            // Argo CD's own mark up to version 2; others use it too.
+            // Up to version 2 this is the mark of Argo CD. Others use the label too.
             Some("Argo CD, or another that sets the label app.kubernetes.io/instance,")
         } else {
             None
@@ -305,11 +317,11 @@ struct Raw {
 impl Raw {
     fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let mut raw = Self::deserialize(deserializer)?;
-        // Who tracks the object matters where it would be deleted; of thousands of others it would be much to keep.
+        // The tracker matters only where the object is to be deleted. For thousands of others it would take memory in vain.
         if !raw.spec["ttlAfterEnded"].is_null() {
             raw.metadata.tracked_by = raw.metadata.tracker();
         }
-        // The label is kept only where it counts: a restored object with `start` must not start a session by itself.
+        // The label is kept only where it matters: a restored object with `start` must not start a session by itself.
         if raw.starts() {
             raw.metadata.restored_by = raw.metadata.labels.as_ref().and_then(|labels| labels.get(RESTORED).cloned());
         }
@@ -326,7 +338,7 @@ impl Raw {
         lacks_finalizers || is_omitted(&self.spec["start"]) || is_omitted(&self.status)
     }
 
-    /// Takes the object but for its metadata.
+    /// Takes the object out, without its metadata.
     fn take_rest<K: Resource<DynamicType = ()>>(&mut self) -> Value {
         let (spec, status) = (self.spec.take(), self.status.take());
         json!({"apiVersion": K::api_version(&()), "kind": K::kind(&()), "metadata": {}, "spec": spec, "status": status})
@@ -363,31 +375,9 @@ impl<K: Serialize> Serialize for Slim<K> {
     }
 }
 
-impl<K: Resource> Resource for Slim<K> {
-    type DynamicType = K::DynamicType;
-    type Scope = K::Scope;
-
-    fn kind(dt: &Self::DynamicType) -> Cow<'_, str> {
-        K::kind(dt)
-    }
-
-    fn group(dt: &Self::DynamicType) -> Cow<'_, str> {
-        K::group(dt)
-    }
-
-    fn version(dt: &Self::DynamicType) -> Cow<'_, str> {
-        K::version(dt)
-    }
-
-    fn plural(dt: &Self::DynamicType) -> Cow<'_, str> {
-        K::plural(dt)
-    }
-
-    fn meta(&self) -> &ObjectMeta {
-        self.0.as_ref().map_or_else(|unreadable| &unreadable.metadata, K::meta)
-    }
-
-    fn meta_mut(&mut self) -> &mut ObjectMeta {
-        self.0.as_mut().map_or_else(|unreadable| &mut unreadable.metadata, K::meta_mut)
-    }
-}
+resource_of!(
+    K,
+    impl[K: Resource<DynamicType = ()>] Slim<K>,
+    self => self.0.as_ref().map_or_else(|unreadable| &unreadable.metadata, K::meta),
+    self.0.as_mut().map_or_else(|unreadable| &mut unreadable.metadata, K::meta_mut)
+);

@@ -1,17 +1,17 @@
 //! Jobs and Pods as they are read, trimmed to what `spec.endWith` needs: the name, whether the workload has finished, and
 //! whether it is suspended.
 
-use std::borrow::Cow;
 use std::marker::PhantomData;
 
 use jiff::Timestamp;
+use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use kube::Resource;
-use kube::core::NamespaceResourceScope;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
 
 use super::session::{WorkloadKind, WorkloadOutcome};
+use crate::api::slim::resource_of;
 
 /// What the API server says of a Job or a Pod that `spec.endWith` names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -119,34 +119,7 @@ impl<'de, K> Deserialize<'de> for WorkloadObject<K> {
     }
 }
 
-impl<K: Resource<DynamicType = (), Scope = NamespaceResourceScope>> Resource for WorkloadObject<K> {
-    type DynamicType = ();
-    type Scope = NamespaceResourceScope;
-
-    fn kind((): &()) -> Cow<'_, str> {
-        K::kind(&())
-    }
-
-    fn group((): &()) -> Cow<'_, str> {
-        K::group(&())
-    }
-
-    fn version((): &()) -> Cow<'_, str> {
-        K::version(&())
-    }
-
-    fn plural((): &()) -> Cow<'_, str> {
-        K::plural(&())
-    }
-
-    fn meta(&self) -> &ObjectMeta {
-        &self.metadata
-    }
-
-    fn meta_mut(&mut self) -> &mut ObjectMeta {
-        &mut self.metadata
-    }
-}
+resource_of!(K, impl[K: Resource<DynamicType = ()>] WorkloadObject<K>, self => &self.metadata, &mut self.metadata);
 
 impl<K> WorkloadObject<K> {
     /// How it stands.

@@ -75,7 +75,7 @@ async fn an_object_that_an_earlier_rule_let_in_can_be_changed_and_deleted() {
     let world = World::new().await;
     let group = format!("{}.example", world.namespace);
     let kind = format!("athenasessions.{group}");
-    let mut crd = crds().remove(0);
+    let mut crd = crds::all().remove(0);
     crd["metadata"]["name"] = json!(kind);
     crd["spec"]["group"] = json!(group);
     for extra in ["shortNames", "categories"] {
