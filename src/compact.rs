@@ -1,9 +1,9 @@
-//! What keeps the memory of thousands of objects small. PURE.
+//! Values that take little memory, for thousands of objects. PURE.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::{Deref, DerefMut};
 
-/// A number in the place of what would be much to keep, where it is only compared.
+/// A number that stands for a large value, where values are only compared.
 #[must_use]
 pub fn fingerprint(of: &(impl Hash + ?Sized)) -> u64 {
     let mut hasher = DefaultHasher::new();
@@ -11,13 +11,13 @@ pub fn fingerprint(of: &(impl Hash + ?Sized)) -> u64 {
     hasher.finish()
 }
 
-/// A value that can be told to be at its default without being there.
+/// A type whose default can be borrowed without a value of it.
 pub trait StaticDefault: Default + 'static {
     /// The default.
     const DEFAULT: &'static Self;
 }
 
-/// A value that few objects have: no more than a pointer until it is changed.
+/// A value that is at its default in most objects. It takes a pointer until it is changed.
 #[derive(Clone, Debug)]
 pub struct LazyBox<T>(Option<Box<T>>);
 

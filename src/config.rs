@@ -86,7 +86,7 @@ pub enum Command {
     Crds,
 }
 
-/// What `run` can be told. Durations are written as Go writes them: 90s, 1m30s, 500ms.
+/// The flags of `run`. Durations are written as Go writes them: 90s, 1m30s, 500ms. The hidden flags are for tests.
 #[derive(Clone, Debug, Args)]
 pub struct Run {
     /// Watch only this namespace; may be given several times [default: all namespaces]
@@ -146,7 +146,7 @@ pub struct Run {
     pub poll_interval_changing: Duration,
 
     /// After an accepted TerminateSession that had no effect, until it is called again
-    #[arg(long, env = "ATHENA_OPERATOR_TERMINATE_AGAIN_AFTER", value_name = "DURATION", default_value = "60s", value_parser = duration)]
+    #[arg(hide = true, long, env = "ATHENA_OPERATOR_TERMINATE_AGAIN_AFTER", value_name = "DURATION", default_value = "60s", value_parser = duration)]
     pub terminate_again_after: Duration,
 
     /// After the first sign that an end is under way, until it is reported as TerminationOverdue
@@ -154,15 +154,15 @@ pub struct Run {
     pub termination_overdue_after: Duration,
 
     /// Between the two answers that prove that a session once seen doesn't exist any more
-    #[arg(long, env = "ATHENA_OPERATOR_CONFIRM_ABSENCE_AFTER", value_name = "DURATION", default_value = "60s", value_parser = duration)]
+    #[arg(hide = true, long, env = "ATHENA_OPERATOR_CONFIRM_ABSENCE_AFTER", value_name = "DURATION", default_value = "60s", value_parser = duration)]
     pub confirm_absence_after: Duration,
 
     /// The first wait after a failure of Athena or of the API server; it doubles with each further one
-    #[arg(long, env = "ATHENA_OPERATOR_BACKOFF_MIN", value_name = "DURATION", default_value = "1s", value_parser = duration)]
+    #[arg(hide = true, long, env = "ATHENA_OPERATOR_BACKOFF_MIN", value_name = "DURATION", default_value = "1s", value_parser = duration)]
     pub backoff_min: Duration,
 
     /// The longest such wait
-    #[arg(long, env = "ATHENA_OPERATOR_BACKOFF_MAX", value_name = "DURATION", default_value = "5m", value_parser = duration)]
+    #[arg(hide = true, long, env = "ATHENA_OPERATOR_BACKOFF_MAX", value_name = "DURATION", default_value = "5m", value_parser = duration)]
     pub backoff_max: Duration,
 
     /// The deadline of each call to AWS
@@ -170,11 +170,11 @@ pub struct Run {
     pub aws_timeout: Duration,
 
     /// The deadline of each request to the Kubernetes API server, watches apart
-    #[arg(long, env = "ATHENA_OPERATOR_KUBERNETES_TIMEOUT", value_name = "DURATION", default_value = "10s", value_parser = duration)]
+    #[arg(hide = true, long, env = "ATHENA_OPERATOR_KUBERNETES_TIMEOUT", value_name = "DURATION", default_value = "10s", value_parser = duration)]
     pub kubernetes_timeout: Duration,
 
     /// The life of each watch, in whole seconds: then it is renewed, and given up where nothing comes any more
-    #[arg(long, env = "ATHENA_OPERATOR_WATCH_TIMEOUT", value_name = "DURATION", default_value = "60s", value_parser = seconds)]
+    #[arg(hide = true, long, env = "ATHENA_OPERATOR_WATCH_TIMEOUT", value_name = "DURATION", default_value = "60s", value_parser = seconds)]
     pub watch_timeout: Duration,
 }
 

@@ -1,12 +1,11 @@
 //! The HTTP server for probes and metrics: `/livez`, `/readyz`, `/metrics`, on one port.
 //!
-//! Nothing here holds anything up, nor is held up: what is asked is in memory, no lock is held while
-//! something is awaited, and a slow client only loses its connection.
+//! An answer waits for nothing: all that is told is in memory. A client that is slow to ask loses its connection.
 
 pub mod aws;
 mod checks;
 
-use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -16,11 +15,10 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
 use axum::routing::get;
 use hyper::server::conn::http1;
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::{sleep, timeout};
 use tracing::warn;
 
@@ -29,71 +27,77 @@ pub use self::checks::{Heartbeats, Pulse, Readiness};
 use crate::metrics::{Format, Metrics};
 use crate::writes::Writes;
 
-/// Connections at once. One more ends the oldest, which can only be a slow one.
-const MOST_CONNECTIONS: usize = 64;
+/// Connections at once. Further ones wait until one of these has ended.
+const MOST_CONNECTIONS: usize = 128;
+/// So long a client may take for its request.
+const REQUEST: Duration = Duration::from_secs(1);
 /// The life of a connection, which serves one request.
 const CONNECTION_LIFE: Duration = Duration::from_secs(10);
-/// After a connection couldn't be taken: most probably there are too many open files.
+/// The wait after a connection couldn't be accepted: most probably there are too many open files.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// What is served. Clones tell the same.
+/// What is served.
 #[derive(Clone, Debug)]
 pub struct Health {
-    /// What `/metrics` tells.
+    /// For `/metrics`.
     pub metrics: Metrics,
-    /// What `/livez` tells: whether no loop is stuck.
+    /// For `/livez` and `/readyz`: whether no loop is stuck.
     pub heartbeats: Heartbeats,
-    /// What `/readyz` tells, beside that.
+    /// For `/readyz`: whether the operator can do its work.
     pub readiness: Readiness,
-    /// Whether the API server takes the operator's writes, which `/readyz` tells too.
+    /// For `/readyz`: whether the API server accepts the operator's writes.
     pub writes: Writes,
 }
 
 impl Health {
     fn router(self) -> Router {
         Router::new()
-            .route("/metrics", get(told))
+            .route("/metrics", get(metrics))
             .route("/livez", get(livez))
             .route("/readyz", get(readyz))
             .with_state(self)
     }
 }
 
-/// Serves until `stop` says true, or nobody can say it any more; connections that are open then are cut.
+/// Serves until `stop` says true, or nobody can say it any more.
 pub async fn serve(listener: TcpListener, health: Health, mut stop: watch::Receiver<bool>) {
     let router = health.router();
-    let mut connections = JoinSet::new();
-    let mut by_age = VecDeque::new();
+    let free = Arc::new(Semaphore::new(MOST_CONNECTIONS));
     loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+        let accept = async {
+            // The semaphore is never closed.
+            let place = Arc::clone(&free).acquire_owned().await;
+            (listener.accept().await, place)
+        };
+        let (accepted, place) = tokio::select! {
+            accepted = accept => accepted,
             _ = stop.wait_for(|stop| *stop) => return,
         };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
-            Err(error) => {
-                warn!(%error, "a connection for probes or metrics can't be taken");
-                sleep(PAUSE).await;
-                continue;
+        match accepted {
+            Ok((stream, _)) => {
+                let answer = answer(stream, router.clone());
+                tokio::spawn(async move {
+                    answer.await;
+                    drop(place);
+                });
             }
-        };
-        while connections.try_join_next().is_some() {}
-        by_age.retain(|connection: &tokio::task::AbortHandle| !connection.is_finished());
-        if by_age.len() >= MOST_CONNECTIONS {
-            by_age.pop_front().inspect(tokio::task::AbortHandle::abort);
+            Err(error) => {
+                warn!(%error, "a connection for probes or metrics can't be accepted");
+                sleep(PAUSE).await;
+            }
         }
-        by_age.push_back(connections.spawn(answer(stream, router.clone())));
     }
 }
 
 async fn answer(stream: TcpStream, router: Router) {
     let service = TowerToHyperService::new(router);
-    let connection = http1::Builder::new().keep_alive(false).serve_connection(TokioIo::new(stream), service);
+    let mut server = http1::Builder::new();
+    server.keep_alive(false).timer(TokioTimer::new()).header_read_timeout(REQUEST);
     // What goes wrong with a connection is its client's business.
-    let _ = timeout(CONNECTION_LIFE, connection).await;
+    let _ = timeout(CONNECTION_LIFE, server.serve_connection(TokioIo::new(stream), service)).await;
 }
 
-async fn told(State(health): State<Health>, headers: HeaderMap) -> impl IntoResponse {
+async fn metrics(State(health): State<Health>, headers: HeaderMap) -> impl IntoResponse {
     let format = Format::asked(headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()));
     ([(CONTENT_TYPE, format.content_type())], health.metrics.text(format))
 }

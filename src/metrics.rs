@@ -28,7 +28,7 @@ use crate::api::session::TerminationReason;
 use crate::athena::quota::QuotaScope;
 use crate::athena::types::{CallError, ErrorClass, Operation, SessionState};
 
-/// Upper bounds in seconds: controller-runtime's, thinned out.
+/// Upper bounds in seconds: some of controller-runtime's.
 const PASS_SECONDS: [f64; 13] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
 /// Upper bounds in seconds: --aws-timeout is among them.
 const CALL_SECONDS: [f64; 11] = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
@@ -80,80 +80,53 @@ impl PassResult {
     }
 }
 
-impl Default for Metrics {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl Metrics {
-    /// New metrics; one for a process, since those of the process are among them.
+    /// Makes the metrics. Call it once for a process, since the process' own metrics are among them.
     #[must_use]
+    #[expect(clippy::new_without_default, reason = "a process has one")]
     pub fn new() -> Self {
+        let (reconcile_seconds, call_seconds) = (|| Histogram::new(PASS_SECONDS), || Histogram::new(CALL_SECONDS));
         let mut registry = Registry::default();
-        let scrape = Arc::new(Scrape::default());
-        let r = &mut registry;
-        let metrics = Self {
-            reconciles: add(
-                r,
-                "controller_runtime_reconcile",
-                "Reconciliations of objects, by result",
-                Family::default(),
-            ),
-            reconcile_errors: add(
-                r,
-                "controller_runtime_reconcile_errors",
-                "Reconciliations that failed",
-                Family::default(),
-            ),
-            reconcile_seconds: add(
-                r,
-                "controller_runtime_reconcile_time_seconds",
-                "How long reconciliations take",
-                Family::new_with_constructor(|| Histogram::new(PASS_SECONDS)),
-            ),
-            active_workers: add(r, "controller_runtime_active_workers", "Reconciliations under way", Family::default()),
-            max_concurrent: add(
-                r,
-                "controller_runtime_max_concurrent_reconciles",
-                "The most reconciliations at once",
-                Family::default(),
-            ),
-            queue_depth: add(r, "workqueue_depth", "Objects that wait for their reconciliation", Family::default()),
-            terminations: add(
-                r,
-                "athena_session_operator_terminations",
-                "Sessions that ended as the operator asked",
-                Family::default(),
-            ),
-            termination_seconds: add(
-                r,
-                "athena_session_operator_termination_duration_seconds",
-                "From the request for an end until the end",
-                Histogram::new(TERMINATION_SECONDS),
-            ),
-            calls: add(r, "athena_session_operator_athena_calls", "Calls to AWS, by outcome", Family::default()),
-            throttled: add(
-                r,
-                "athena_session_operator_athena_throttled",
-                "Calls that AWS throttled",
-                Family::default(),
-            ),
-            call_seconds: add(
-                r,
-                "athena_session_operator_athena_call_duration_seconds",
-                "How long calls to AWS take",
-                Family::new_with_constructor(|| Histogram::new(CALL_SECONDS)),
-            ),
-            scrape: Arc::clone(&scrape),
-            registry: Arc::default(),
-        };
-        let build = Family::<Labels<1>, Gauge>::default();
+        let queue_depth = new(&mut registry, "workqueue_depth", "Objects that wait for their reconciliation");
+
+        let of = registry.sub_registry_with_prefix("controller_runtime");
+        let reconciles = new(of, "reconcile", "Reconciliations of objects, by result");
+        let reconcile_errors = new(of, "reconcile_errors", "Reconciliations that failed");
+        let active_workers = new(of, "active_workers", "Reconciliations under way");
+        let max_concurrent = new(of, "max_concurrent_reconciles", "The most reconciliations at once");
+        let reconcile_seconds = Family::new_with_constructor(reconcile_seconds as fn() -> _);
+        let reconcile_seconds = add(of, "reconcile_time_seconds", "How long reconciliations take", reconcile_seconds);
+
+        let of = registry.sub_registry_with_prefix("athena_session_operator");
+        let terminations = new(of, "terminations", "Sessions that ended as the operator asked");
+        let termination_seconds = Histogram::new(TERMINATION_SECONDS);
+        let help = "From the request for an end until the end";
+        let termination_seconds = add(of, "termination_duration_seconds", help, termination_seconds);
+        let calls = new(of, "athena_calls", "Calls to AWS, by outcome");
+        let throttled = new(of, "athena_throttled", "Calls that AWS throttled");
+        let call_seconds = Family::new_with_constructor(call_seconds as fn() -> _);
+        let call_seconds = add(of, "athena_call_duration_seconds", "How long calls to AWS take", call_seconds);
+        let build: Family<Labels<1>, Gauge> = new(of, "build_info", "Always 1; the label has the version");
         build.get_or_create(&[("version", env!("CARGO_PKG_VERSION"))]).set(1);
-        add(r, "athena_session_operator_build_info", "Always 1; the label has the version", build);
-        registry.register_collector(Box::new(scrape));
+
+        let scrape = Arc::new(Scrape::default());
+        registry.register_collector(Box::new(Arc::clone(&scrape)));
         registry.register_collector(Box::new(Process::new()));
-        Self { registry: Arc::new(registry), ..metrics }
+        Self {
+            registry: Arc::new(registry),
+            scrape,
+            reconciles,
+            reconcile_errors,
+            reconcile_seconds,
+            active_workers,
+            max_concurrent,
+            queue_depth,
+            terminations,
+            termination_seconds,
+            calls,
+            throttled,
+            call_seconds,
+        }
     }
 
     /// Declares a controller, so that its series are there, at 0, before anything happens.
@@ -187,7 +160,7 @@ impl Metrics {
         self.termination_seconds.observe(took.as_secs_f64());
     }
 
-    /// A call to AWS has come to its end after `took`, without what it waited for its token.
+    /// A call to AWS has ended after `took`. The wait for its token isn't part of that.
     pub fn called(&self, operation: Operation, failure: Option<&CallError>, took: Duration) {
         let label = ("operation", operation.as_str());
         let code = failure.map_or("OK", |error| known(&error.code));
@@ -199,17 +172,17 @@ impl Metrics {
         self.call_seconds.get_or_create(&[label]).observe(took.as_secs_f64());
     }
 
-    /// Where to ask at each scrape how many calls wait for a token. Set it once.
+    /// Sets what tells at each scrape how many calls wait for a token.
     pub fn waiting_from(&self, source: impl Fn() -> Vec<(Operation, usize)> + Send + Sync + 'static) {
         self.scrape.waiting_from(Box::new(source));
     }
 
-    /// Where to ask at each scrape how many calls a second each bucket allows. Set it once.
+    /// Sets what tells at each scrape how many calls a second each bucket allows.
     pub fn rates_from(&self, source: impl Fn() -> Vec<(QuotaScope, Operation, f64)> + Send + Sync + 'static) {
         self.scrape.rates_from(Box::new(source));
     }
 
-    /// The states of all sessions of a work group. They replace those told before.
+    /// Takes in the states of all sessions of a work group, in the place of those taken in before.
     pub fn sessions<'a>(&self, work_group: &WorkGroup, states: impl IntoIterator<Item = &'a SessionState>) {
         self.scrape.sessions(work_group, states);
     }
@@ -219,12 +192,12 @@ impl Metrics {
         self.scrape.polled(work_group, at);
     }
 
-    /// The work group is gone, or nobody cares any more: its series go, too.
+    /// Removes the series of a work group that is gone, or that nobody uses any more.
     pub fn forget_work_group(&self, work_group: &WorkGroup) {
         self.scrape.forget(work_group);
     }
 
-    /// Everything, in this form.
+    /// All metrics, in this format.
     #[must_use]
     pub fn text(&self, format: Format) -> String {
         let mut text = String::new();
@@ -247,7 +220,7 @@ pub struct Pass {
 }
 
 impl Pass {
-    /// It has ended. One that is dropped without this, by a panic or at shutdown, isn't counted.
+    /// Counts the pass as ended. A pass that is dropped without this, by a panic or at shutdown, isn't counted.
     pub fn ended(self, result: PassResult) {
         let label = ("controller", self.controller);
         self.metrics.reconciles.get_or_create(&[label, ("result", result.as_str())]).inc();
@@ -262,6 +235,10 @@ impl Drop for Pass {
     fn drop(&mut self) {
         self.active.dec();
     }
+}
+
+fn new<M: Metric + Clone + Default>(registry: &mut Registry, name: &str, help: &str) -> M {
+    add(registry, name, help, M::default())
 }
 
 fn add<M: Metric + Clone>(registry: &mut Registry, name: &str, help: &str, metric: M) -> M {

@@ -1,4 +1,4 @@
-//! Logs: talk, on stderr.
+//! The log, on stderr: as logfmt or as JSON.
 
 use std::fmt::{self, Debug, Write as _};
 use std::io::stderr;
@@ -14,11 +14,11 @@ use tracing_subscriber::registry::LookupSpan;
 use crate::config::LogFormat;
 use crate::text::{is_hidden, visible};
 
-/// What is logged where RUST_LOG doesn't say otherwise. The libraries say each failure that is retried;
-/// the operator says each once, and what to do.
+/// The filter where RUST_LOG is not set. The libraries log each failure at each retry; the operator logs it once, and says
+/// what to do.
 const DEFAULT_FILTER: &str = "athena_session_operator=info";
 
-/// Starts logging. `RUST_LOG` chooses what, in the syntax of tracing's `EnvFilter`.
+/// Starts logging. `RUST_LOG` selects the lines, in the syntax of tracing's `EnvFilter`.
 pub fn start(format: LogFormat) {
     let asked = std::env::var(EnvFilter::DEFAULT_ENV).ok().filter(|asked| !asked.trim().is_empty());
     let asked = asked.map(|asked| EnvFilter::try_new(&asked).map_err(|error| format!("RUST_LOG={asked}: {error}")));
@@ -40,8 +40,8 @@ pub fn start(format: LogFormat) {
     }
 }
 
-/// The lines of another format, with hidden characters written out. Both formats have such characters only in strings of
-/// JSON, where they can be written in this way. JSON itself lets some of them stand.
+/// The lines of another format, with hidden characters written out. Both formats have hidden characters only in strings of
+/// JSON, where `\u` may be written. The JSON format by itself would leave some of them in.
 struct Visible<F>(F);
 
 impl<S, N, F> FormatEvent<S, N> for Visible<F>
@@ -89,7 +89,7 @@ impl Visit for Fields {
         let _ = write!(text, " {}={}", field.name(), Value(value));
     }
 
-    // What is recorded with `%` comes here as well: its Debug is its Display.
+    // A field that is recorded with `%` comes here as well, and its Debug is its Display.
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
         self.record_str(field, &format!("{value:?}"));
     }

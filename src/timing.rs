@@ -1,4 +1,4 @@
-//! How long everything waits. PURE.
+//! The intervals: between looks, between retries, until something is reported. PURE.
 
 use std::time::Duration;
 
@@ -18,40 +18,40 @@ pub struct Timing {
     pub confirm_absence: Duration,
     /// After an accepted TerminateSession without effect, until it is called again.
     pub recall: Duration,
-    /// After the end was asked for, until it is reported as overdue.
+    /// After the end was asked for, until the end is reported as overdue.
     pub overdue: Duration,
     /// The first wait after Athena could not answer.
     pub backoff_min: Duration,
     /// The longest such wait.
     pub backoff_max: Duration,
-    /// The deadline of each call to AWS: what was sent so long ago has come to pass, or won't.
+    /// The deadline of each call to AWS. After twice as long a call has had its effect, or never will.
     pub call_deadline: Duration,
-    /// After the last workload of `spec.endWith` has finished, until its session is ended; None: that is switched off.
+    /// After the last workload of `spec.endWith` has finished, until the session is ended; None: `spec.endWith` is switched off.
     pub end_with: Option<Duration>,
 }
 
 impl Timing {
-    /// Between two looks for a session that Athena hasn't known for long.
+    /// Between two looks for a session that Athena hasn't known for a long time.
     #[must_use]
     pub fn rarely(&self) -> Duration {
         self.steady.max(self.backoff_max)
     }
 
-    /// Between the beginnings of two listings without a session, which prove that none was started: a call that was under
-    /// way at the first has come to pass by the second.
+    /// Between the beginnings of two lists that don't show a session, and so prove that none was started. A call that was
+    /// under way when the first list began has had its effect when the second one begins.
     #[must_use]
     pub fn quiet(&self) -> Duration {
         self.confirm_absence.max(self.call_deadline * 2)
     }
 
-    /// The wait after so many failures before this one. `jitter`, from 0 to 1, takes up to half of it away.
+    /// The wait after a failure that so many failures came before. `jitter`, from 0 to 1, takes up to half of the wait away.
     #[must_use]
     pub fn back_off(&self, failures: u32, jitter: f64) -> Duration {
         let doubled = self.backoff_min.saturating_mul(1 << failures.min(20));
         doubled.min(self.backoff_max).mul_f64(0.5 + jitter.clamp(0.0, 1.0) / 2.0)
     }
 
-    /// The wait after a call that failed so, after so many failures before this one.
+    /// The wait after a call of this error class, which so many failures came before.
     #[must_use]
     pub fn after(&self, class: ErrorClass, failures: u32, jitter: f64) -> Duration {
         match class {

@@ -1,6 +1,5 @@
-//! Keeps count of whether the API server accepts the operator's writes to its two kinds. When the API server refuses them,
-//! the operator can do nothing: it can remove no finalizer, write no status, and end no session. So a refusal is reported to
-//! the administrator in the log, and in `/readyz`.
+//! Notices when the API server refuses the operator's writes to its two kinds. The operator can then remove no finalizer,
+//! write no status, and end no session. So refusals are reported to the administrator in the log and in `/readyz`.
 
 use std::collections::HashMap;
 use std::fmt::{self, Display};
@@ -9,11 +8,11 @@ use std::time::{Duration, Instant};
 
 use tracing::error;
 
-/// Refusals may last so long before the operator counts as not ready.
+/// After so long without an accepted write, refusals make the operator not ready.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// A refusal that goes on is told in the log again after so long.
-const TOLD_AGAIN: Duration = Duration::from_secs(600);
-/// The policies of `deploy/` that let only the operator pass. A namePrefix may stand before these names.
+/// A refusal that goes on is logged again after so long.
+const LOG_AGAIN: Duration = Duration::from_secs(600);
+/// The policies of `deploy/` that let only the operator write. A namePrefix may stand before these names.
 const OUR_POLICIES: [&str; 2] = ["status.athena-operator.dev", "finalizer.athena-operator.dev"];
 
 /// Who refused a write, as the API server's answer tells.
@@ -81,7 +80,7 @@ fn quoted(message: &str, before: &str, mark: char) -> Option<String> {
 #[derive(Clone, Debug)]
 pub struct Writes {
     state: Arc<Mutex<State>>,
-    /// When no write was refused for so long, the object that was refused is gone: then the refusals don't count any more.
+    /// After so long without a refusal, the object that was refused is gone, and earlier refusals don't count any more.
     forgotten_after: Duration,
 }
 
@@ -90,8 +89,8 @@ struct State {
     /// The operator's user name, as the API server says.
     identity: Option<String>,
     refused: Option<Refused>,
-    /// When the log last named each of those who refuse.
-    told: HashMap<Refuser, Instant>,
+    /// When a refusal by each of these was last logged.
+    logged: HashMap<Refuser, Instant>,
 }
 
 #[derive(Debug)]
@@ -102,7 +101,7 @@ struct Refused {
 }
 
 impl Writes {
-    /// Nothing has been written yet. A refused write is tried again within `longest_wait`.
+    /// Before the first write. A refused write is tried again within `longest_wait`.
     #[must_use]
     pub fn new(longest_wait: Duration) -> Self {
         Self { state: Arc::default(), forgotten_after: longest_wait.saturating_mul(2).max(2 * PATIENCE) }
@@ -118,7 +117,7 @@ impl Writes {
         self.lock().refused = None;
     }
 
-    /// The API server refused a write, in these words. Says so in the log, unless that was said not long ago.
+    /// The API server refused a write, in these words. The refusal is logged, unless that was done not long ago.
     pub fn refused(&self, by: &Refuser, words: &str) {
         let remedy = by.remedy();
         if self.note(by, Instant::now()) {
@@ -127,14 +126,14 @@ impl Writes {
         }
     }
 
-    /// Takes in a refusal. Returns whether the log has to name it.
+    /// Takes in a refusal. Returns whether it has to be logged.
     fn note(&self, by: &Refuser, now: Instant) -> bool {
         let mut state = self.lock();
         let since = state.refused.as_ref().map_or(now, |refused| refused.since);
         state.refused = Some(Refused { by: by.clone(), since, last: now });
-        let is_news = state.told.get(by).is_none_or(|at| now.saturating_duration_since(*at) >= TOLD_AGAIN);
+        let is_news = state.logged.get(by).is_none_or(|at| now.saturating_duration_since(*at) >= LOG_AGAIN);
         if is_news {
-            state.told.insert(by.clone(), now);
+            state.logged.insert(by.clone(), now);
         }
         is_news
     }

@@ -1,9 +1,9 @@
-//! What the API server answers, bounded while it is read: whatever a tenant writes into an object, and however many objects
-//! there are, no answer takes much memory.
+//! Bounds the answers of the API server while they are read: whatever a tenant writes into an object, and however many
+//! objects there are, no answer takes much memory.
 //!
-//! kube's client collects the whole of an answer before it looks into it: of a page with 500 objects of 1 MB, the API server
-//! allows them 1.5 MB each, that is more memory than the operator has. So a layer below kube's client trims each answer while
-//! it arrives ([`trim`]), by rules for each kind ([`mod@rules`]), and asks for pages of a size that fits ([`pages`]).
+//! kube's client collects an answer as a whole before it is parsed. A page of 500 objects, of which each may have 1.5 MB,
+//! would need more memory than the operator has. So a layer below kube's client trims each answer while it arrives
+//! ([`trim`]), by rules for each kind ([`mod@rules`]), and asks for pages of a size that fits ([`pages`]).
 
 pub mod pages;
 pub mod rules;
@@ -23,17 +23,17 @@ use pages::{Page, Pages};
 use rules::rules;
 use trim::Trim;
 
-/// The most that is kept of one answer, in bytes, or of one event of a watch. By the rules of their kinds, only an
-/// AthenaWorkGroup, a namespace or a ConfigMap could have more, or a server that isn't the API server.
+/// The most bytes that are kept of one answer, or of one event of a watch. By the rules for the kinds, only an
+/// AthenaWorkGroup, a namespace or a ConfigMap could have more, or an answer that doesn't come from the API server.
 const MOST_ANSWER: usize = 32 << 20;
-/// The same of an answer about one object, which the API server allows some 3 MB.
+/// The most bytes that are kept of an answer about one object. The API server allows an object some 3 MB.
 const MOST_OBJECT: usize = 4 << 20;
-/// The same of a ConfigMap. The operator's own has less than a kilobyte.
+/// The most bytes that are kept of a ConfigMap. The operator's own ConfigMaps have less than a kilobyte.
 const MOST_CONFIG_MAP: usize = 512 << 10;
-/// The same of a refusal. What comes after this isn't read.
+/// The most bytes that are read of a refusal.
 const MOST_REFUSAL: usize = 64 << 10;
 
-/// An answer that isn't read to its end.
+/// An answer that is too large, and isn't read to its end.
 #[derive(Debug, Error)]
 #[error("the answer is larger than {most} bytes, also without what isn't kept of it")]
 pub struct TooLarge {
@@ -56,7 +56,7 @@ impl<S> Layer<S> for Bounds {
     }
 }
 
-/// The client below, with bounded answers.
+/// The client below kube's, with bounded answers.
 #[derive(Debug)]
 pub struct Bounded<S> {
     inner: S,
@@ -141,7 +141,7 @@ impl<'a> Asked<'a> {
             false if value_of("watch") == Some("true") => About::Watch,
             false => About::List,
         };
-        let limit = value_of("limit").and_then(|limit| limit.parse().ok()).filter(|_| about == About::List);
+        let limit = if about == About::List { value_of("limit").and_then(|limit| limit.parse().ok()) } else { None };
         Self { plural, about, limit, is_first: value_of("continue").is_none() }
     }
 
@@ -186,22 +186,22 @@ struct Listed {
 /// How an answer is bounded.
 #[derive(Debug)]
 enum Bound {
-    /// By a rule; and what is kept isn't more than this.
+    /// It is trimmed by a rule, and fails when more than `most` bytes are kept.
     Trimmed { trim: Box<Trim>, most: usize, is_watch: bool },
-    /// It isn't larger than this.
+    /// It fails when it is larger than this.
     At { most: usize },
-    /// It ends at [`MOST_REFUSAL`]: the status says the most important.
+    /// It is cut at [`MOST_REFUSAL`]: the most important is the HTTP status.
     Cut,
 }
 
-/// An answer, as far as it is kept.
+/// The body of an answer, without what isn't kept of it.
 #[derive(Debug)]
 pub struct BoundedBody<B> {
     inner: B,
     bound: Bound,
     listed: Option<Listed>,
     sent: usize,
-    /// Of a watch: of its last event.
+    /// The bytes kept; of a watch: those of its last event.
     kept: usize,
 }
 

@@ -1,5 +1,5 @@
-//! What of each kind's objects is kept when they are read. Whatever a tenant writes into an object, what is kept of the object
-//! stays small: annotations and labels that nothing depends on, and managedFields, never reach memory.
+//! The parts of each kind's objects that are kept when they are read. Whatever a tenant writes into an object, these parts
+//! stay small: managedFields, and annotations and labels that nothing depends on, are left out.
 
 use super::trim::Keep;
 use crate::api::slim::{MARKS, OMITTED};
@@ -7,13 +7,13 @@ use crate::api::{FINALIZER, PAUSED, RESTORED, START_RESTORED};
 
 /// The most bytes of `spec.start` of an AthenaSession in memory. An object with more is read anew for each of its passes.
 const MOST_START: usize = 8 << 10;
-/// The same of `status`.
+/// The most bytes of `status` of an AthenaSession in memory.
 const MOST_STATUS: usize = 12 << 10;
-/// The same of each other member of `spec`, which the CRD allows no more than a few kilobytes.
+/// The most bytes of each other member of `spec`. The CRD allows each no more than a few kilobytes.
 const MOST_MEMBER: usize = 8 << 10;
-/// The same of all finalizers but ours.
+/// The most bytes of all finalizers but ours.
 const MOST_FINALIZERS: usize = 1 << 10;
-/// Of a ConfigMap's data. The operator's own has some hundred bytes.
+/// The most bytes of a ConfigMap's data. The operator's own ConfigMaps have some hundred bytes.
 const MOST_DATA: usize = 64 << 10;
 
 /// The rules for the objects of one kind.
@@ -45,7 +45,7 @@ macro_rules! rules {
     };
 }
 
-/// An object of which these members are kept. An answer may be a Status instead, whose members are kept as well.
+/// The rule for an object of which these members are kept. The answer may be a Status instead, so its members are kept, too.
 macro_rules! object {
     ($($member:expr),+) => {
         Keep::Members(&[
@@ -112,7 +112,7 @@ static SESSION: Keep = object![
     ),
     ("status", &Keep::UpTo { most: MOST_STATUS, instead: OMITTED })
 ];
-/// Of an AthenaSession that a pass is made for, though it isn't kept in memory.
+/// For an AthenaSession that is too large to be kept in memory, and is read anew for its pass.
 static WHOLE_SESSION: Keep = object![("metadata", metadata!(ALL)), ("spec", ALL), ("status", ALL)];
 static GROUP: Keep = object![("metadata", metadata!(ALL)), ("spec", ALL), ("status", ALL)];
 
@@ -143,7 +143,7 @@ static POD: Keep = object![
     ("spec", &Keep::Members(&[("schedulingGates", &Keep::UpTo { most: 1024, instead: "[null]" })])),
     ("status", &Keep::Members(&[("phase", WORD)]))
 ];
-/// What others have written into it stays, so most of its metadata is needed for a write.
+/// A write leaves what others have written into the ConfigMap, so most of its metadata is kept.
 static CONFIG_MAP: Keep = object![
     ("metadata", &Keep::AllMembers(&[("managedFields", &Keep::Nothing)], ALL)),
     ("data", &Keep::UpTo { most: MOST_DATA, instead: "null" }),

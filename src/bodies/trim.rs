@@ -1,6 +1,6 @@
-//! Trims JSON while it arrives, piece by piece, so that what isn't kept never reaches memory as a whole. PURE.
+//! Trims JSON while it arrives, piece by piece, so that a part that isn't kept is never in memory as a whole. PURE.
 //!
-//! It doesn't check that the text is JSON: whoever parses what is left does.
+//! Whether the text is JSON isn't checked here: the parser of the trimmed text finds that out.
 
 use memchr::memchr2;
 
@@ -24,8 +24,7 @@ pub enum Keep {
     AllMembers(&'static [(&'static str, &'static Keep)], &'static Keep),
     /// Of an array: each of its elements.
     Items(&'static Keep),
-    /// Of an array of strings: the one that is named, and the others as long as they have so many bytes together. A null
-    /// stands for those that are left out.
+    /// Of an array of strings: `always`, and others up to so many bytes together. A null stands for those that are left out.
     Strings {
         /// So many.
         most: usize,
@@ -34,7 +33,7 @@ pub enum Keep {
     },
 }
 
-/// Of a value that isn't what its rule expects: an object, or an array.
+/// The rule for a value that isn't an object or an array, though its own rule is for one.
 const MISFIT: Keep = Keep::UpTo { most: 4096, instead: "null" };
 
 /// A member with a longer name isn't kept.
@@ -169,10 +168,10 @@ impl Trim {
                 _ => return self.element(out, 1),
             },
             (Step::FirstElement, _) => return self.element(out, 0),
-            // No text begins so. Taken for a value it would be one of no bytes, and then for the next one, without end.
+            // No JSON begins with one of these. Read as a value it would have no bytes, and the loop would never end.
             (Step::Value(_), b',' | b'}' | b']') if self.levels.is_empty() => out.push(byte),
             (&Step::Value(rule), _) => return self.value(rule, byte, out),
-            // This is no JSON: whoever parses it says so.
+            // This is no JSON. The parser will say so.
             _ => out.push(byte),
         }
         1
@@ -191,7 +190,7 @@ impl Trim {
                 }
                 self.step = Step::Value(rule);
             }
-            // Whether it is kept is known at its end.
+            // Whether the element is kept is known at its end.
             _ => self.step = Step::InWhole(Whole::into(Sink::Element { text: vec![] })),
         }
         read
@@ -255,8 +254,8 @@ impl Trim {
         let is_always = text.len() == always.len() + 2 && &text[1..text.len() - 1] == always.as_bytes();
         let kept: &[u8] = if is_always {
             text
-        } else if let Some(rest) = left.checked_sub(text.len()).filter(|_| text.len() < LONGEST_NAME) {
-            *left = rest;
+        } else if text.len() < LONGEST_NAME && text.len() <= *left {
+            *left -= text.len();
             text
         } else if std::mem::replace(has_omitted, true) {
             return;
@@ -358,7 +357,7 @@ impl Sink {
                 }
             }
             Self::Element { text } => {
-                // A longer one isn't kept, so its end needn't be known.
+                // A longer element isn't kept, so its rest doesn't matter.
                 let room = LONGEST_NAME.saturating_sub(text.len());
                 text.extend_from_slice(&piece[..piece.len().min(room)]);
             }

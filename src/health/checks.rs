@@ -1,4 +1,4 @@
-//! Signs of life, and what readiness depends on.
+//! The checks of `/livez` and `/readyz`: whether each loop shows signs of life, and which conditions hold.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,7 +19,7 @@ impl Check {
     }
 }
 
-/// Whether all passed, and the text in the form of the API server's own probes.
+/// Whether all checks passed, and the answer in the format of the API server's own probes.
 pub(super) fn report(name: &str, checks: &[Check]) -> (bool, String) {
     let mut text = String::new();
     for check in checks {
@@ -33,7 +33,7 @@ pub(super) fn report(name: &str, checks: &[Check]) -> (bool, String) {
     (passed, format!("{text}{name} check {outcome}\n"))
 }
 
-/// The loops that must show signs of life. Clones are the same registry.
+/// The loops that must show signs of life. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub struct Heartbeats {
     loops: Arc<Mutex<Loops>>,
@@ -53,8 +53,8 @@ struct Loop {
 }
 
 impl Heartbeats {
-    /// Registers a loop, which counts as alive for `limit` from now, and from each beat. It is registered
-    /// until the returned value is dropped; so a loop that has ended is no failure by itself.
+    /// Registers a loop, which counts as alive for `limit` from now, and from each beat. The loop is registered until the
+    /// returned value is dropped, so a loop that has ended doesn't fail the check.
     #[must_use]
     pub fn register(&self, name: impl Into<String>, limit: Duration) -> Pulse {
         let mut loops = self.lock();
@@ -101,25 +101,25 @@ impl Drop for Pulse {
     }
 }
 
-/// What must hold before the operator is ready. Clones are the same.
+/// The conditions that must hold before the operator is ready. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub struct Readiness {
     conditions: Arc<Mutex<BTreeMap<String, Result<(), String>>>>,
 }
 
 impl Readiness {
-    /// Says whether a condition holds, or why it doesn't. Name all of them before the server starts: while
-    /// there is none at all the operator isn't ready.
+    /// Sets whether a condition holds, or why it doesn't. Set all conditions before the server starts: as long as there is no
+    /// condition at all, the operator isn't ready.
     pub fn set(&self, name: impl Into<String>, result: Result<(), String>) {
         self.lock().insert(name.into(), result);
     }
 
-    /// The condition doesn't count any more.
+    /// Removes a condition.
     pub fn remove(&self, name: &str) {
         self.lock().remove(name);
     }
 
-    /// Whether a condition fails for just this reason.
+    /// Whether a condition fails for exactly this reason.
     #[must_use]
     pub fn fails_for(&self, reason: &str) -> bool {
         self.lock().values().any(|result| result.as_ref().is_err_and(|why| why == reason))

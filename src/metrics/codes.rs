@@ -1,7 +1,7 @@
 //! The codes of failures, as a bounded set.
 
-/// Codes that have a series of their own: Athena's, STS's, those common to AWS services, and the operator's
-/// words where nothing usable was answered. Whatever a proxy on the way makes up is `Other`.
+/// The codes that have a series of their own: those of Athena, of STS, and of all AWS services, and the operator's own for an
+/// answer that can't be used. Any other code, which a proxy may make up, is counted as `Other`.
 const CODES: &[&str] = &[
     "AccessDenied",
     "AccessDeniedException",

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 pub enum Format {
     /// OpenMetrics, which Prometheus asks for.
     OpenMetrics,
-    /// Prometheus' text format, which everything reads: promtool, and whoever asks for nothing else.
+    /// Prometheus' text format, which every client reads.
     Text,
 }
 

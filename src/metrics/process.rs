@@ -1,4 +1,4 @@
-//! What Prometheus' clients tell of their process, from Linux' /proc; elsewhere nothing is told.
+//! The metrics that Prometheus' clients have of their process, from Linux' /proc. On other systems there are none.
 
 use std::fs;
 use std::time::SystemTime;
@@ -19,7 +19,7 @@ pub(super) struct Process {
 }
 
 impl Process {
-    /// It was started now.
+    /// Of a process that has just started.
     pub(super) fn new() -> Self {
         let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         Self { started: since_epoch.map_or(0.0, |time| time.as_secs_f64()) }

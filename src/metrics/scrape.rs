@@ -1,5 +1,4 @@
-//! The metrics that are made at each scrape: the sessions and polls of each work group, so that one that is
-//! gone leaves nothing behind, and how many calls wait.
+//! The metrics that are made at each scrape: the sessions and polls of each work group, how many calls wait, and the rates.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -20,7 +19,7 @@ pub(super) type Waiting = Box<dyn Fn() -> Vec<(Operation, usize)> + Send + Sync>
 /// The calls a second that are allowed, for each place and operation.
 pub(super) type Rates = Box<dyn Fn() -> Vec<(QuotaScope, Operation, f64)> + Send + Sync>;
 
-/// Which work group it is: names may repeat in other accounts and Regions.
+/// Identifies a work group: other accounts and Regions may have one of the same name.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct WorkGroup {
     /// The AWS account; empty while it isn't known.
@@ -67,12 +66,10 @@ impl Scrape {
         self.groups().remove(work_group);
     }
 
-    /// The first source counts.
     pub(super) fn waiting_from(&self, source: Waiting) {
         let _ = self.waiting.set(source);
     }
 
-    /// The first source counts.
     pub(super) fn rates_from(&self, source: Rates) {
         let _ = self.rates.set(source);
     }
