@@ -4,7 +4,6 @@
 use std::marker::PhantomData;
 
 use jiff::Timestamp;
-use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use kube::Resource;
 use serde::de::IgnoredAny;
