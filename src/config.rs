@@ -225,7 +225,7 @@ impl Run {
             changing: self.poll_interval_changing,
             steady: self.poll_interval,
             confirm_absence: self.confirm_absence_after,
-            recall: self.terminate_again_after,
+            terminate_again: self.terminate_again_after,
             overdue: self.termination_overdue_after,
             backoff_min: self.backoff_min,
             backoff_max: self.backoff_max,

@@ -25,7 +25,7 @@ use tracing::warn;
 use self::checks::{Check, report};
 pub use self::checks::{Heartbeats, Pulse, Readiness};
 use crate::metrics::{Format, Metrics};
-use crate::writes::Writes;
+use crate::write_refusals::WriteRefusals;
 
 /// Connections at once. Further ones wait until one of these has ended.
 const MOST_CONNECTIONS: usize = 128;
@@ -46,7 +46,7 @@ pub struct Health {
     /// For `/readyz`: whether the operator can do its work.
     pub readiness: Readiness,
     /// For `/readyz`: whether the API server accepts the operator's writes.
-    pub writes: Writes,
+    pub writes: WriteRefusals,
 }
 
 impl Health {

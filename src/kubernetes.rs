@@ -15,9 +15,9 @@ use serde_json::json;
 use thiserror::Error;
 use tokio::time::timeout;
 
-use crate::api::slim::Slim;
+use crate::api::cached::Trimmed;
 use crate::text::{chain, one_line};
-use crate::writes::{Refuser, Writes};
+use crate::write_refusals::{Refuser, WriteRefusals};
 
 /// What the API server says of an object after a request.
 #[derive(Debug)]
@@ -185,11 +185,11 @@ pub async fn within<T>(
 #[derive(Clone, Debug)]
 pub struct Requests<K> {
     /// Where the objects are.
-    pub api: Api<Slim<K>>,
+    pub api: Api<Trimmed<K>>,
     /// The deadline of each.
     pub deadline: Duration,
     /// What is told whether the API server accepts writes.
-    pub writes: Writes,
+    pub writes: WriteRefusals,
 }
 
 impl<K> Requests<K>
@@ -257,7 +257,7 @@ where
         params: &PostParams,
     ) -> Result<Answer<K>, RequestError> {
         let name = object.name_any();
-        let object = Box::new(Slim(Ok(*object)));
+        let object = Box::new(Trimmed(Ok(*object)));
         self.write(doing, self.api.replace_status(&name, params, &object)).await
     }
 
@@ -279,7 +279,7 @@ where
     async fn write(
         &self,
         doing: &'static str,
-        request: impl Future<Output = kube::Result<Slim<K>>>,
+        request: impl Future<Output = kube::Result<Trimmed<K>>>,
     ) -> Result<Answer<K>, RequestError> {
         let answer = within(self.deadline, request).await;
         match &answer {
@@ -298,16 +298,16 @@ where
     async fn ask(
         &self,
         doing: &'static str,
-        request: impl Future<Output = kube::Result<Slim<K>>>,
+        request: impl Future<Output = kube::Result<Trimmed<K>>>,
     ) -> Result<Answer<K>, RequestError> {
         answer_of(doing, within(self.deadline, request).await)
     }
 }
 
-fn answer_of<K>(doing: &'static str, answer: Result<Slim<K>, RequestFailure>) -> Result<Answer<K>, RequestError> {
+fn answer_of<K>(doing: &'static str, answer: Result<Trimmed<K>, RequestFailure>) -> Result<Answer<K>, RequestError> {
     match answer {
-        Ok(Slim(Ok(object))) => Ok(Answer::Object(Box::new(object))),
-        Ok(Slim(Err(unreadable))) => Err(RequestError::Kubernetes { doing, why: one_line(&unreadable.problem) }),
+        Ok(Trimmed(Ok(object))) => Ok(Answer::Object(Box::new(object))),
+        Ok(Trimmed(Err(unreadable))) => Err(RequestError::Kubernetes { doing, why: one_line(&unreadable.problem) }),
         Err(failure) => match failure.code() {
             // 422 is the answer to a JSON patch whose test fails.
             Some(409 | 422) => Ok(Answer::Conflict { refusal: format!("{doing}: {}", failure.words()) }),

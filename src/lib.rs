@@ -24,4 +24,4 @@ pub mod timing;
 pub mod watches;
 pub mod work_group;
 pub mod write_dry_run;
-pub mod writes;
+pub mod write_refusals;

@@ -32,7 +32,7 @@ use crate::watches::{NamespaceWatch, watch_workloads};
 use crate::work_group::controller::Keeper;
 use crate::work_group::registry::{Group, Key, Labelled, Registry, Session, Sessions};
 use crate::write_dry_run::WriteDryRun;
-use crate::writes::Writes;
+use crate::write_refusals::WriteRefusals;
 use crate::{config, kind_deletion, session, work_group};
 
 /// Running passes get so long to finish at shutdown. What is abandoned then is as after a crash, safe.
@@ -99,7 +99,7 @@ async fn operate(options: &config::Run, mut stop: watch::Receiver<bool>) -> Resu
         metrics: Metrics::new(),
         heartbeats: Heartbeats::default(),
         readiness: Readiness::default(),
-        writes: Writes::new(options.backoff_max),
+        writes: WriteRefusals::new(options.backoff_max),
     };
     let timeouts =
         Timeouts { watch: options.watch_timeout, request: options.kubernetes_timeout, first_wait: options.backoff_min };

@@ -17,7 +17,7 @@ pub struct Timing {
     /// Between the two answers that prove that a session once seen is absent.
     pub confirm_absence: Duration,
     /// After an accepted TerminateSession without effect, until it is called again.
-    pub recall: Duration,
+    pub terminate_again: Duration,
     /// After the end was asked for, until the end is reported as overdue.
     pub overdue: Duration,
     /// The first wait after Athena could not answer.
@@ -40,7 +40,7 @@ impl Timing {
     /// Between the beginnings of two lists that don't show a session, and so prove that none was started. A call that was
     /// under way when the first list began has had its effect when the second one begins.
     #[must_use]
-    pub fn quiet(&self) -> Duration {
+    pub fn between_proving_lists(&self) -> Duration {
         self.confirm_absence.max(self.call_deadline * 2)
     }
 

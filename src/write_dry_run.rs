@@ -11,11 +11,11 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tracing::debug;
 
+use crate::api::cached::Trimmed;
 use crate::api::session::AthenaSession;
-use crate::api::slim::Slim;
 use crate::api::work_group::AthenaWorkGroup;
 use crate::kubernetes::{Answer, Requests, within};
-use crate::writes::Writes;
+use crate::write_refusals::WriteRefusals;
 
 /// How often the dry run is tried when other writers change or delete the object in between.
 const TRIES: usize = 3;
@@ -29,7 +29,7 @@ pub struct WriteDryRun {
     /// The deadline of each request.
     pub deadline: Duration,
     /// Where the result is reported.
-    pub writes: Writes,
+    pub writes: WriteRefusals,
 }
 
 impl WriteDryRun {
@@ -62,20 +62,20 @@ impl WriteDryRun {
         }
         // An operator limited to namespaces writes to no AthenaWorkGroup.
         if self.namespaces.is_none() {
-            let groups: Api<Slim<AthenaWorkGroup>> = Api::all(self.client.clone());
+            let groups: Api<Trimmed<AthenaWorkGroup>> = Api::all(self.client.clone());
             self.try_one(&groups, |_| groups.clone()).await;
         }
     }
 
     /// Returns whether there was an object to try.
-    async fn try_one<K>(&self, list: &Api<Slim<K>>, home: impl Fn(&K) -> Api<Slim<K>>) -> bool
+    async fn try_one<K>(&self, list: &Api<Trimmed<K>>, home: impl Fn(&K) -> Api<Trimmed<K>>) -> bool
     where
         K: Resource<DynamicType = ()> + Clone + Debug + Serialize + DeserializeOwned,
     {
         for _ in 0..TRIES {
             let page = within(self.deadline, list.list(&ListParams::default().limit(1))).await;
             let first = page.ok().and_then(|page| page.items.into_iter().next());
-            let Some(Slim(Ok(object))) = first else { return false };
+            let Some(Trimmed(Ok(object))) = first else { return false };
             let requests = Requests { api: home(&object), deadline: self.deadline, writes: self.writes.clone() };
             match requests.try_status(Box::new(object)).await {
                 Ok(Answer::Conflict { .. } | Answer::Gone) => {}

@@ -1,8 +1,8 @@
 //! The kinds that people write: what a manifest may say, and what its status tells.
 
+pub mod cached;
 pub mod crds;
 pub mod session;
-pub mod slim;
 pub mod start;
 pub mod work_group;
 pub mod workload;

@@ -10,7 +10,7 @@ use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
 
 use super::session::{WorkloadKind, WorkloadOutcome};
-use crate::api::slim::resource_of;
+use crate::api::cached::resource_of;
 
 /// What the API server says of a Job or a Pod that `spec.endWith` names.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 //! stay small: managedFields, and annotations and labels that nothing depends on, are left out.
 
 use super::trim::Keep;
-use crate::api::slim::{MARKS, OMITTED};
+use crate::api::cached::{MARKS, OMITTED};
 use crate::api::{FINALIZER, PAUSED, RESTORED, START_RESTORED};
 
 /// The most bytes of `spec.start` of an AthenaSession in memory. An object with more is read anew for each of its passes.
@@ -71,7 +71,7 @@ const NAMES: &Keep = &Keep::Members(&[
     ("deletionTimestamp", ALL),
 ]);
 
-/// See `api::slim`.
+/// See `api::cached`.
 const LABELS: &Keep = &Keep::Members(&MARKS_KEPT);
 const MARKS_KEPT: [(&str, &Keep); MARKS.len() + 3] = {
     let mut kept = [(PAUSED, SHORT); MARKS.len() + 3];

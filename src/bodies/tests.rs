@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use super::rules::rules;
 use super::trim::{Keep, Trim};
 use super::{About, Asked, with_limit};
+use crate::api::cached::CachedSession;
 use crate::api::session::WorkloadKind;
-use crate::api::slim::Packed;
 use crate::api::workload::WorkloadObject;
 use crate::api::{FINALIZER, PAUSED, START_RESTORED};
 
@@ -139,7 +139,7 @@ fn an_object_is_read_as_without_trimming() {
         },
         "status": {"sessionId": "s", "conditions": []},
     });
-    let read = |value: Value| format!("{:?}", serde_json::from_value::<Packed>(value).unwrap());
+    let read = |value: Value| format!("{:?}", serde_json::from_value::<CachedSession>(value).unwrap());
     assert_eq!(read(session(&object)), read(object));
 }
 
@@ -170,13 +170,13 @@ fn a_large_spec_or_status_is_left_out_and_the_rest_is_kept() {
         "spec": {"start": {"description": large}, "workGroupRef": {"name": "w"}, "deletionPolicy": "Retain"},
         "status": {"state": large},
     });
-    let packed: Packed = serde_json::from_value(session(&object)).unwrap();
+    let packed: CachedSession = serde_json::from_value(session(&object)).unwrap();
     assert!(packed.is_partial() && packed.is_legible() && packed.open().is_err());
     let outline = packed.outline().unwrap();
     assert!(outline.spec.start.is_some() && outline.status.is_none());
     assert_eq!(format!("{:?}", outline.spec.deletion_policy), "Retain");
     let whole = trimmed(rules("athenasessions", true).unwrap().object, &object.to_string(), 100);
-    let whole: Packed = serde_json::from_str(&whole).unwrap();
+    let whole: CachedSession = serde_json::from_str(&whole).unwrap();
     assert_eq!(whole.open().unwrap().spec.start.unwrap().description, Some(large));
 }
 

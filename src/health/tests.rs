@@ -21,7 +21,7 @@ async fn server() -> Server {
         metrics: Metrics::new(),
         heartbeats: Heartbeats::default(),
         readiness: Readiness::default(),
-        writes: Writes::new(Duration::from_secs(300)),
+        writes: WriteRefusals::new(Duration::from_secs(300)),
     };
     let (stop, stopped) = watch::channel(false);
     let task = tokio::spawn(serve(listener, health.clone(), stopped));

@@ -16,8 +16,8 @@ use super::observed::{Now, Observed, OwnerRead};
 use super::starting;
 use super::urgency::priority;
 use super::view::{Interest, PASS, View};
+use crate::api::cached::CachedSession;
 use crate::api::session::{AthenaSession, AthenaSessionStatus, DeletionPolicy};
-use crate::api::slim::Packed;
 use crate::api::{FINALIZER, is_held};
 use crate::athena::identity::Identity;
 use crate::athena::informer::full_list::{Found, Sought, Wanted};
@@ -33,7 +33,7 @@ use crate::status::reason::Reason;
 use crate::timing::Timing;
 use crate::work_group::registry::{Key, Registry, key};
 use crate::work_group::terms::{Claim, Terms};
-use crate::writes::Writes;
+use crate::write_refusals::WriteRefusals;
 
 /// More steps than any object needs in one pass; more would be a loop.
 const MOST_STEPS: usize = 24;
@@ -62,7 +62,7 @@ pub struct Shell {
     /// The deadline of each request to Kubernetes.
     pub deadline: Duration,
     /// Where each accepted and each refused write is reported.
-    pub writes: Writes,
+    pub writes: WriteRefusals,
 }
 
 /// How a pass ended.
@@ -490,7 +490,7 @@ impl Shell {
     /// Whether the object that a session belongs to is still there, and ends it when it is deleted.
     async fn read_owner(&self, owner: Claim) -> Result<OwnerRead, PassError> {
         // As the watch has it: the owner may be too large to be kept, and isn't written to.
-        let api: Api<Packed> = Api::namespaced(self.client.clone(), &owner.namespace);
+        let api: Api<CachedSession> = Api::namespaced(self.client.clone(), &owner.namespace);
         const DOING: &str = "reading the session's owner";
         let stands = match within(self.deadline, api.get(&owner.name)).await {
             Ok(read) => {

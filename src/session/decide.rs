@@ -339,7 +339,7 @@ fn end(view: &View<'_>, seen: &Seen, reason: TerminationReason) -> Step {
         return look_when_due(view, seen);
     }
     match view.observed.accepted_at {
-        Some(accepted) if seen.at < accepted + view.timing.recall => look_when_due(view, seen),
+        Some(accepted) if seen.at < accepted + view.timing.terminate_again => look_when_due(view, seen),
         // That the first call had no effect isn't believed on the word of a list.
         Some(accepted) if view.observed.looked_at < Some(accepted) && view.observed.trouble.is_none() => {
             Step::GetSessionStatus

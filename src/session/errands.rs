@@ -16,8 +16,8 @@ use super::act::{Shell, now};
 use super::decide::Step;
 use super::observed::Observed;
 use super::publish::{Found, Request};
+use crate::api::cached::Trimmed;
 use crate::api::session::{AthenaSession, Workload, WorkloadKind};
-use crate::api::slim::Slim;
 use crate::api::workload::{WorkloadObject, WorkloadState};
 use crate::api::{EXCLUDED_FROM_BACKUP, PUBLISHED_FOR};
 use crate::events::REPORTER;
@@ -66,7 +66,7 @@ impl Shell {
 
     /// Deletes the object as it was decided on; what the deletion of an AthenaSession means follows from the watch.
     async fn expire(&self, object: &AthenaSession, observed: &mut Observed) {
-        let api: Api<Slim<AthenaSession>> =
+        let api: Api<Trimmed<AthenaSession>> =
             Api::namespaced(self.client.clone(), &object.namespace().unwrap_or_default());
         let preconditions = Preconditions { uid: object.uid(), resource_version: object.resource_version() };
         let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };

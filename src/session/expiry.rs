@@ -14,7 +14,7 @@ use super::observed::Now;
 use super::setback::Setback;
 use super::view::{Evidence, View};
 use super::{starting, workload};
-use crate::api::slim::TRACKED_BY;
+use crate::api::cached::TRACKED_BY;
 use crate::compact::StaticDefault;
 use crate::status::reason::Reason;
 use crate::timing::Timing;

@@ -101,7 +101,7 @@ pub fn is_certain(view: &View<'_>, seen: &Seen) -> bool {
 /// Whether TerminateSession was accepted, and Athena may still come to it.
 #[must_use]
 pub fn has_begun(view: &View<'_>, seen: &Seen) -> bool {
-    view.observed.accepted_at.is_some_and(|accepted| seen.at < accepted + view.timing.recall)
+    view.observed.accepted_at.is_some_and(|accepted| seen.at < accepted + view.timing.terminate_again)
 }
 
 /// Whether Athena itself has ended a started session for its idleness: the start asked for that, and no later than we

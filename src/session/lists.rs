@@ -48,7 +48,7 @@ impl Observed {
         }
         let first = self.start.unlisted.map_or(list.began, |(first, _)| first);
         self.start.unlisted = Some((first, list.began));
-        if list.began - first >= timing.quiet() {
+        if list.began - first >= timing.between_proving_lists() {
             self.start.proven_none();
         }
     }

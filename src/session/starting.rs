@@ -157,7 +157,7 @@ fn end_nothing(view: &View<'_>) -> Step {
 /// Asks for a list by the mark, or waits until it is time for another one.
 fn list(view: &View<'_>) -> Step {
     match view.observed.start.unlisted {
-        Some((first, _)) => list_at(view, first + view.timing.quiet()),
+        Some((first, _)) => list_at(view, first + view.timing.between_proving_lists()),
         None => find(view, view.observed.start.proven_from()),
     }
 }
@@ -167,7 +167,7 @@ fn meanwhile(view: &View<'_>, wait: Duration) -> Step {
     let Some((first, last)) = view.observed.start.unlisted.filter(|_| !is_surely_none(view)) else {
         return Step::Wait(Some(wait));
     };
-    let next = if first == last { first + view.timing.quiet() } else { last + view.timing.rarely() };
+    let next = if first == last { first + view.timing.between_proving_lists() } else { last + view.timing.rarely() };
     decide::by_then(list_at(view, next), Some(wait))
 }
 
@@ -555,7 +555,7 @@ fn ending(view: &View<'_>) -> Finding {
         let message = format!("{asked}no session was started: there is nothing to end.");
         return Finding { reason: Reason::Ended, message };
     }
-    let quiet = duration(view.timing.quiet());
+    let quiet = duration(view.timing.between_proving_lists());
     let sentence = format!(
         "A session may have been started for it. It counts as not started when two listings, {quiet} apart, don't show one."
     );
@@ -635,7 +635,7 @@ fn misled(view: &View<'_>) -> Option<Finding> {
     );
     let (first, last) = start.unlisted?;
     // Lists may lag. A person who deleted the object now might end the session that StartSession has started for it.
-    if last - first < view.timing.quiet() {
+    if last - first < view.timing.between_proving_lists() {
         let message = format!("{foreign} Lists of the work group are searched for the session with the mark.");
         return Some(Finding { reason: Reason::Starting, message });
     }

@@ -28,7 +28,7 @@ use crate::kubernetes::{Answer, RequestError, Requests, within};
 use crate::metrics::{Metrics, PassResult};
 use crate::status::event::Refusals;
 use crate::timing::Timing;
-use crate::writes::Writes;
+use crate::write_refusals::WriteRefusals;
 
 /// The controller's name in logs and metrics.
 pub const NAME: &str = "athenaworkgroup";
@@ -61,7 +61,7 @@ pub struct Keeper {
     /// The deadline of each request to Kubernetes.
     pub deadline: Duration,
     /// Where each accepted and each refused write is reported.
-    pub writes: Writes,
+    pub writes: WriteRefusals,
     /// What is kept of each object between its passes.
     pub kept: Mutex<HashMap<String, Kept>>,
 }

@@ -6,15 +6,15 @@ use kube::core::PartialObjectMeta;
 use kube::runtime::reflector::{ObjectRef, Store};
 use tokio::sync::mpsc;
 
+use crate::api::cached::{CachedSession, Trimmed};
 use crate::api::is_held;
-use crate::api::slim::{Packed, Slim};
 use crate::api::work_group::AthenaWorkGroup;
 use crate::athena::quota::Key;
 
 /// An AthenaSession as the watch has it.
-pub type Session = Packed;
+pub type Session = CachedSession;
 /// An AthenaWorkGroup, likewise.
-pub type Group = Slim<AthenaWorkGroup>;
+pub type Group = Trimmed<AthenaWorkGroup>;
 /// A namespace, as far as its labels.
 pub type Labelled = PartialObjectMeta<Namespace>;
 

@@ -11,9 +11,9 @@ use jiff::Timestamp;
 use kube::{Resource, ResourceExt};
 
 use super::objects::Session;
+use crate::api::cached::StartPlace;
 use crate::api::is_held;
 use crate::api::session::AthenaSession;
-use crate::api::slim::StartPlace;
 use crate::athena::quota::Key;
 
 /// What a pass knows of the session that an object has its place for.

@@ -5,8 +5,8 @@ use kube::ResourceExt;
 use serde_json::json;
 
 use crate::core::{
-    DeletionPolicy, ErrorClass, Now, Observed, Operation, Packed, PublishTo, Session, SessionState, SessionStatus,
-    Step, TRACKED_BY, TerminationReason, decide,
+    CachedSession, DeletionPolicy, ErrorClass, Now, Observed, Operation, PublishTo, Session, SessionState,
+    SessionStatus, Step, TRACKED_BY, TerminationReason, decide,
 };
 use crate::fixtures::{SESSION, at, condition, home, minutes, object, seconds, status, view};
 use crate::world::{Event, Fault, Owner, Poller, World, completed, ends, reason, unfinished, word};
@@ -490,7 +490,7 @@ fn an_object_that_argo_cd_tracks_by_its_usual_label_is_known_to_be_tracked() {
         (json!({}), json!({"argocd.argoproj.io/tracking-id": "app:x/y:z/nightly"})),
         (json!({"app.kubernetes.io/instance": "nightly-app"}), json!({})),
     ] {
-        let read: Packed = serde_json::from_value(json!({
+        let read: CachedSession = serde_json::from_value(json!({
             "metadata": {"name": "nightly", "labels": labels, "annotations": annotations},
             "spec": {"start": {}, "workGroupRef": {"name": "spark"}, "ttlAfterEnded": "1m"},
         }))

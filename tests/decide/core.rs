@@ -1,11 +1,11 @@
 //! The parts of the operator that these tests use. Only this file knows in which module of the operator each part
 //! stands, so a part moves without a change in the tests.
 
+pub use athena_session_operator::api::cached::{CachedSession, TRACKED_BY};
 pub use athena_session_operator::api::session::{
     AthenaSession, AthenaSessionSpec, AthenaSessionStatus, DeletionPolicy, PublishTo, StartAttempt, StartOutcome,
     TerminationReason, WorkGroupRef, Workload, WorkloadKind, WorkloadOutcome, WorkloadRecord,
 };
-pub use athena_session_operator::api::slim::{Packed, TRACKED_BY};
 pub use athena_session_operator::api::start::{
     Classification, EngineConfiguration, Monitoring, MonitoringConfiguration, SessionStart, StartBounds,
 };

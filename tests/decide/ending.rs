@@ -82,7 +82,10 @@ fn an_accepted_call_without_effect_is_made_again_after_a_minute_and_not_before()
     assert!(ended, "never called again");
     let times: Vec<_> = world.calls.iter().filter(|(_, it)| *it == TERMINATE).map(|(at, _)| *at).collect();
     let apart = times[1] - times[0];
-    assert!(apart >= TIMING.recall && apart < TIMING.recall + seconds(5), "called again after {apart:?}");
+    assert!(
+        apart >= TIMING.terminate_again && apart < TIMING.terminate_again + seconds(5),
+        "called again after {apart:?}"
+    );
     assert_eq!(world.calls[world.calls.len() - 2].1, LOOK, "looked at just before");
 }
 

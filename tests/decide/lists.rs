@@ -100,7 +100,7 @@ proptest! {
                 prop_assert!(proofs.iter().any(|began| at(*began).tick == last));
             }
             let first = proofs.first().copied().unwrap_or_default();
-            let are_apart = proofs.iter().any(|began| *began >= first + TIMING.quiet());
+            let are_apart = proofs.iter().any(|began| *began >= first + TIMING.between_proving_lists());
             // What was proven before the account changed was proven all the same.
             let has_moved = scope.since.is_some_and(|since| since >= at(proven_from).tick);
             prop_assert!(has_moved || observed.is_unstarted() == are_apart, "{:?}", proofs);
@@ -129,7 +129,7 @@ fn a_deleted_object_goes_after_two_lists_a_quiet_time_apart_however_old_they_are
         world.starts.list_age = seconds(age);
         world.event(&Event::Restart);
         world.event(&Event::Delete);
-        let quiet = TIMING.quiet();
+        let quiet = TIMING.between_proving_lists();
         world.run_for(quiet);
         assert!(world.object.is_some(), "age {age}: let go within the quiet time: {}", world.told());
         assert!(world.run_until(quiet * 4, |world| world.object.is_none()), "age {age}: {}", world.told());

@@ -286,7 +286,7 @@ fn object_is_bound_to_it(world: &World) -> bool {
 fn patience(story: &Story) -> Duration {
     TIMING.backoff_max
         + TIMING.confirm_absence * 2
-        + TIMING.recall * 2
+        + TIMING.terminate_again * 2
         + TIMING.steady * 4
         + seconds(story.terminating_for)
         + minutes(20)

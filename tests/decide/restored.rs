@@ -6,8 +6,8 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::core::{
-    AthenaSession, ErrorClass, Operation, Packed, RESTORED, START_RESTORED, SessionState, StartAttempt, StartOutcome,
-    Step,
+    AthenaSession, CachedSession, ErrorClass, Operation, RESTORED, START_RESTORED, SessionState, StartAttempt,
+    StartOutcome, Step,
 };
 use crate::fixtures::{SESSION, condition, minutes, recorded_as, time};
 use crate::world::{Event, World, reason};
@@ -180,7 +180,7 @@ fn an_object_that_is_read_keeps_what_says_that_it_was_restored() {
                 "annotations": {START_RESTORED: "true", "note": "x"},
             },
         });
-        let packed: Packed = serde_json::from_value(object).unwrap();
+        let packed: CachedSession = serde_json::from_value(object).unwrap();
         let AthenaSession { metadata, .. } = packed.open().unwrap();
         (metadata.labels.unwrap_or_default(), metadata.annotations.unwrap_or_default())
     };

@@ -40,7 +40,7 @@ enum History {
     Old,
     /// TerminateSession was accepted a moment ago.
     Accepted,
-    /// TerminateSession was accepted, and it was seen `recall` later.
+    /// TerminateSession was accepted, and it was seen `terminate_again` later.
     WithoutEffect,
     /// TerminateSession was sent and its answer was lost.
     Doubtful,

@@ -18,7 +18,7 @@ pub const TIMING: Timing = Timing {
     changing: Duration::from_secs(2),
     steady: Duration::from_secs(60),
     confirm_absence: Duration::from_secs(60),
-    recall: Duration::from_secs(60),
+    terminate_again: Duration::from_secs(60),
     overdue: Duration::from_secs(15 * 60),
     backoff_min: Duration::from_secs(1),
     backoff_max: Duration::from_secs(5 * 60),

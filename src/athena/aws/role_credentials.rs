@@ -60,7 +60,7 @@ impl AssumedRole {
 
     /// The credentials for a call of this operation. Where there are none yet, STS is asked, and the wait for its
     /// answer takes at most half a call's deadline. Together with the call itself that stays below what
-    /// [`Timing::quiet`] allows for.
+    /// [`Timing::between_proving_lists`] allows for.
     ///
     /// # Errors
     /// Where STS gives no credentials. Then the call must not be made.

@@ -78,7 +78,7 @@ fn quoted(message: &str, before: &str, mark: char) -> Option<String> {
 
 /// Whether the API server accepts the operator's writes. All clones share one state.
 #[derive(Clone, Debug)]
-pub struct Writes {
+pub struct WriteRefusals {
     state: Arc<Mutex<State>>,
     /// After so long without a refusal, the object that was refused is gone, and earlier refusals don't count any more.
     forgotten_after: Duration,
@@ -100,7 +100,7 @@ struct Refused {
     last: Instant,
 }
 
-impl Writes {
+impl WriteRefusals {
     /// Before the first write. A refused write is tried again within `longest_wait`.
     #[must_use]
     pub fn new(longest_wait: Duration) -> Self {
@@ -189,7 +189,7 @@ mod tests {
 
     #[test]
     fn readiness_fails_after_30s_of_refusals_until_a_write_is_taken() {
-        let writes = Writes::new(Duration::from_secs(300));
+        let writes = WriteRefusals::new(Duration::from_secs(300));
         let start = Instant::now();
         let after = |seconds| start + Duration::from_secs(seconds);
         let by = Refuser::of(403, BY_POLICY).expect("a refusal");
@@ -216,7 +216,7 @@ mod tests {
     /// Such as when the only object that was refused is gone.
     #[test]
     fn refusals_that_have_stopped_are_forgotten() {
-        let writes = Writes::new(Duration::from_secs(300));
+        let writes = WriteRefusals::new(Duration::from_secs(300));
         let start = Instant::now();
         writes.note(&Refuser::Authorizer, start);
         assert!(writes.check(start + Duration::from_secs(600)).is_err(), "the next try may be 300 s away");
@@ -225,7 +225,7 @@ mod tests {
 
     #[test]
     fn who_refuses_is_told_once_in_ten_minutes_also_while_other_writes_are_taken() {
-        let writes = Writes::new(Duration::from_secs(300));
+        let writes = WriteRefusals::new(Duration::from_secs(300));
         let start = Instant::now();
         let policy = Refuser::Policy("one".to_owned());
         let is_told = |by: &Refuser, seconds| writes.note(by, start + Duration::from_secs(seconds));

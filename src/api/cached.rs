@@ -55,7 +55,7 @@ pub(crate) use resource_of;
 
 /// An AthenaSession in memory. Spec and status are kept as JSON, which takes half the memory of the parsed object.
 #[derive(Clone, Debug)]
-pub struct Packed {
+pub struct CachedSession {
     metadata: ObjectMeta,
     session_id: Option<Box<str>>,
     reference: Option<Box<str>>,
@@ -66,7 +66,7 @@ pub struct Packed {
     is_partial: bool,
 }
 
-impl Packed {
+impl CachedSession {
     /// The object.
     ///
     /// # Errors
@@ -164,7 +164,7 @@ struct Rest {
     status: Option<AthenaSessionStatus>,
 }
 
-impl<'de> Deserialize<'de> for Packed {
+impl<'de> Deserialize<'de> for CachedSession {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let mut raw = Raw::read(deserializer)?;
         let text = |value: &Value| value.as_str().map(Box::from);
@@ -190,11 +190,11 @@ impl<'de> Deserialize<'de> for Packed {
     }
 }
 
-resource_of!(AthenaSession, impl[] Packed, self => &self.metadata, &mut self.metadata);
+resource_of!(AthenaSession, impl[] CachedSession, self => &self.metadata, &mut self.metadata);
 
 /// An object without the parts that nothing depends on, or why the object can't be read.
 #[derive(Clone, Debug)]
-pub struct Slim<K>(pub Result<K, Unreadable>);
+pub struct Trimmed<K>(pub Result<K, Unreadable>);
 
 /// An object that can't be read.
 #[derive(Clone, Debug)]
@@ -345,7 +345,7 @@ impl Raw {
     }
 }
 
-impl<'de, K> Deserialize<'de> for Slim<K>
+impl<'de, K> Deserialize<'de> for Trimmed<K>
 where
     K: Resource<DynamicType = ()> + DeserializeOwned,
 {
@@ -366,7 +366,7 @@ where
     }
 }
 
-impl<K: Serialize> Serialize for Slim<K> {
+impl<K: Serialize> Serialize for Trimmed<K> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match &self.0 {
             Ok(object) => object.serialize(serializer),
@@ -377,7 +377,7 @@ impl<K: Serialize> Serialize for Slim<K> {
 
 resource_of!(
     K,
-    impl[K: Resource<DynamicType = ()>] Slim<K>,
+    impl[K: Resource<DynamicType = ()>] Trimmed<K>,
     self => self.0.as_ref().map_or_else(|unreadable| &unreadable.metadata, K::meta),
     self.0.as_mut().map_or_else(|unreadable| &mut unreadable.metadata, K::meta_mut)
 );
