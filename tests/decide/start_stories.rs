@@ -5,7 +5,7 @@
 use proptest::prelude::*;
 
 use crate::core::{Brake, DeletionPolicy, Engine, EngineKnowledge, ErrorClass, SessionState, StartBounds};
-use crate::engines::everything;
+use crate::engine_versions::everything;
 use crate::fixtures::{minutes, seconds};
 use crate::world::{Event, Fault, Forgery, Line, Poller, World, config};
 

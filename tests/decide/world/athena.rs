@@ -63,7 +63,7 @@ impl World {
         }
         let asks = |object: &AthenaSession| {
             let deleted = object.metadata.deletion_timestamp.is_some();
-            let has_finished = self.beside.have_finished(&object.spec.end_with, self.elapsed);
+            let has_finished = self.objects.have_finished(&object.spec.end_with, self.elapsed);
             has_finished || object.spec.terminate || deleted && object.spec.deletion_policy == DeletionPolicy::Terminate
         };
         match &self.read {
@@ -77,7 +77,7 @@ impl World {
             None => self.breach("S1: TerminateSession by a cached object alone".to_owned()),
         }
         if let Step::TerminateSession { reason: TerminationReason::WorkloadFinished } = step {
-            self.beside.was_called = true;
+            self.objects.was_called = true;
         }
         self.check_grace(object);
         let is_over = |seen: &Seen| seen.status.state.is_ended() && seen.source == Source::Call;

@@ -5,9 +5,9 @@
 
 mod around;
 mod athena;
-mod beside;
-mod lies;
+mod false_answers;
 mod limits;
+mod objects;
 mod operator;
 mod starts;
 mod story;
@@ -18,9 +18,9 @@ use std::time::Duration;
 use kube::ResourceExt;
 
 pub use self::around::{Around, Owner, Poller};
-pub use self::beside::{Beside, NOBODY, Webhook, completed, job, suspended, unfinished};
-pub use self::lies::Lies;
+pub use self::false_answers::Lies;
 pub use self::limits::Truth;
+pub use self::objects::{NOBODY, Objects, Webhook, completed, job, suspended, unfinished};
 pub use self::operator::{ends, reason, word};
 pub use self::starts::{Starts, VICTIM};
 pub use self::story::{Line, config, fault, poller};
@@ -144,7 +144,7 @@ pub struct World {
     /// What Athena says instead of the truth.
     pub lies: Lies,
     /// Other objects at the API server.
-    pub beside: Beside,
+    pub objects: Objects,
     api_server_fails: (u8, bool),
     versions: u64,
     killed: bool,
@@ -181,7 +181,7 @@ impl World {
             starts: Starts::default(),
             truth: Truth::default(),
             lies: Lies::default(),
-            beside: Beside::default(),
+            objects: Objects::default(),
             api_server_fails: (0, false),
             versions: 1,
             killed: false,
@@ -282,8 +282,8 @@ impl World {
                 self.killed = true;
             }
             Event::Becomes(state) => {
-                // In stories with workloads an end that is under way comes: see attacks_beside for what follows otherwise.
-                let comes_back = self.beside.looked.is_some() && self.session == Some(SessionState::Terminating);
+                // In stories with workloads an end that is under way comes: see adversarial_limits_and_workloads for what follows otherwise.
+                let comes_back = self.objects.looked.is_some() && self.session == Some(SessionState::Terminating);
                 if self.session.as_ref().is_some_and(|now| !now.is_ended()) && (!comes_back || state.is_ended()) {
                     self.become_state(state.clone());
                 }

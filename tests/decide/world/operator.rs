@@ -88,7 +88,7 @@ impl World {
             let (mut terms, scope) = (self.terms(&object), self.scope_for(&object));
             self.around.was_granted |= terms.refusal.is_none();
             self.observed.found(&object, &scope, now);
-            if let Some(news) = self.beside.news {
+            if let Some(news) = self.objects.news {
                 self.observed.workloads.heard(at(news).tick);
             }
             let shown_before = self.observed.shown_of_owner();

@@ -291,7 +291,7 @@ impl World {
         }
         let is_of_no_use = |it| {
             matches!(
-                self.beside.workloads.get(it),
+                self.objects.workloads.get(it),
                 Some(WorkloadState::Suspended { .. } | WorkloadState::Finished { .. })
             )
         };

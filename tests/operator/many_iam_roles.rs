@@ -10,9 +10,9 @@ use kube::api::DeleteParams;
 use serde_json::json;
 use tokio::time::{sleep, timeout};
 
+use crate::iam_roles::{parameter, role};
 use crate::launch::Start;
 use crate::probes::{address, ask};
-use crate::roles::{parameter, role};
 use crate::tenancy::{TEAM_A, Whole, brisk};
 use crate::world::{PATIENCE, World, condition, eventually};
 

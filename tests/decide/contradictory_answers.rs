@@ -244,7 +244,7 @@ fn before_its_mark_is_seen_a_started_session_is_neither_published_nor_limited() 
     world.event(&Event::SetLifetime(Some(minutes(1))));
     world.outages.push((Operation::GetSession, ErrorClass::Unavailable));
     world.run_for(minutes(10));
-    assert!(world.beside.config_map.is_none() && ends(&world) == 0, "{}", world.told());
+    assert!(world.objects.config_map.is_none() && ends(&world) == 0, "{}", world.told());
     assert_eq!(world.recorded().session_id.as_deref(), Some(SESSION), "it is recorded");
     world.event(&Event::Delete);
     world.outages.clear();

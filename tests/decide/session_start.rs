@@ -567,7 +567,7 @@ fn what_could_be_neither_handed_over_nor_ended_isnt_started() {
         } else {
             publishing(&mut world);
         }
-        world.beside.is_forbidden = true;
+        world.objects.is_forbidden = true;
         world.run_for(minutes(10));
         assert_eq!((reason(&world).as_str(), world.starts.requests.len()), (expected, 0));
         world.event(&Event::Delete);

@@ -26,11 +26,11 @@ const FORBIDS: [(&str, Change); 14] = [
     }),
     ("no right to ConfigMaps", |world| {
         publishing(world);
-        world.beside.is_forbidden = true;
+        world.objects.is_forbidden = true;
     }),
     ("no right to Jobs", |world| {
         world.object.as_mut().unwrap().spec.end_with = vec![job("nightly")];
-        world.beside.is_forbidden = true;
+        world.objects.is_forbidden = true;
     }),
     ("not Spark", |world| {
         world.starts.engine = EngineKnowledge::Known(Engine::NotSpark(None));

@@ -9,7 +9,7 @@ use fake_athena::Config;
 use kube::ResourceExt;
 use serde_json::{Value, json};
 
-use crate::admission::rendered;
+use crate::admission_policies::rendered;
 use crate::api::FINALIZER;
 use crate::launch::Start;
 use crate::probes::{address, ask};

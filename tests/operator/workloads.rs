@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 use tokio::time::sleep;
 
-use crate::admission::rendered;
+use crate::admission_policies::rendered;
 use crate::api::{AthenaSession, TerminationReason, WorkloadOutcome};
 use crate::launch::Start;
 use crate::proxy::{Meddle, Script, refusal};

@@ -14,11 +14,11 @@ fn is_written(world: &World) -> bool {
 fn a_session_that_is_up_is_published_with_one_look_and_one_write() {
     let mut world = World::publishing(SessionState::Creating);
     world.run_for(minutes(1));
-    assert!(world.beside.config_map.is_none(), "it isn't up yet");
+    assert!(world.objects.config_map.is_none(), "it isn't up yet");
     assert!(!world.told().contains("ConfigMap"), "{}", world.told());
     world.event(&Event::Becomes(SessionState::Idle));
     world.run_for(seconds(10));
-    let (owner, data) = world.beside.config_map.clone().unwrap();
+    let (owner, data) = world.objects.config_map.clone().unwrap();
     assert_eq!(owner, "uid-1");
     let said: Vec<_> = data.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
     assert_eq!(said, [("ATHENA_SESSION_ID", SESSION), ("ATHENA_WORK_GROUP", WORK_GROUP), ("AWS_REGION", REGION)]);
@@ -41,13 +41,13 @@ fn it_goes_before_the_session_is_ended() {
     for event in [Event::Delete, Event::SetTerminate] {
         let mut world = World::publishing(SessionState::Busy);
         world.run_for(minutes(1));
-        assert!(world.beside.config_map.is_some());
+        assert!(world.objects.config_map.is_some());
         world.forget_the_past();
         world.event(&event);
         world.run_for(minutes(1));
         let told = world.told();
         assert!(told.find("DeleteConfigMap").unwrap() < told.find("TerminateSession").unwrap(), "{told}");
-        assert!(world.beside.config_map.is_none() && world.session.as_ref().unwrap().is_ended());
+        assert!(world.objects.config_map.is_none() && world.session.as_ref().unwrap().is_ended());
     }
 }
 
@@ -59,7 +59,7 @@ fn it_goes_when_the_session_ends_by_itself_and_after_a_restart() {
         world.event(&Event::Restart);
         world.event(&Event::Becomes(state.clone()));
         world.run_for(minutes(5));
-        assert!(world.beside.config_map.is_none(), "{state}");
+        assert!(world.objects.config_map.is_none(), "{state}");
     }
 }
 
@@ -67,7 +67,7 @@ fn it_goes_when_the_session_ends_by_itself_and_after_a_restart() {
 fn one_that_is_somebody_elses_is_neither_written_nor_removed() {
     let mut world = World::publishing(SessionState::Idle);
     world.meddle(Some(("uid-of-another", "mine")));
-    let before = world.beside.config_map.clone();
+    let before = world.objects.config_map.clone();
     world.run_for(minutes(10));
     assert_eq!(reason(&world), "PublishConflict");
     assert_eq!(condition(world.recorded(), "Active").unwrap().status, "True", "it takes calculations all the same");
@@ -76,7 +76,7 @@ fn one_that_is_somebody_elses_is_neither_written_nor_removed() {
     assert!((5..=12).contains(&looks), "{looks} looks in ten minutes");
     world.event(&Event::SetTerminate);
     world.run_for(minutes(5));
-    assert_eq!(world.beside.config_map, before);
+    assert_eq!(world.objects.config_map, before);
     assert_eq!(reason(&world), "Ended");
     assert!(!is_written(&world), "{}", world.told());
 }
@@ -86,7 +86,7 @@ fn one_that_is_somebody_elses_is_neither_written_nor_removed() {
 fn what_a_webhook_makes_of_it_is_written_once() {
     for webhook in [Webhook::TakesMarks, Webhook::AddsData] {
         let mut world = World::publishing(SessionState::Idle);
-        world.beside.webhook = Some(webhook);
+        world.objects.webhook = Some(webhook);
         world.run_for(minutes(60));
         assert_eq!(world.breach, None, "{webhook:?}");
         let told = world.told();
@@ -95,10 +95,10 @@ fn what_a_webhook_makes_of_it_is_written_once() {
         world.meddle(Some(("uid-1", "another")));
         world.run_for(minutes(60));
         assert_eq!(world.told().matches("WriteConfigMap").count(), 2, "{webhook:?}");
-        assert_eq!(world.beside.config_map.as_ref().unwrap().1["ATHENA_SESSION_ID"], SESSION);
+        assert_eq!(world.objects.config_map.as_ref().unwrap().1["ATHENA_SESSION_ID"], SESSION);
         world.event(&Event::SetTerminate);
         world.run_for(minutes(2));
-        assert!(world.beside.config_map.is_none() && world.session.as_ref().unwrap().is_ended(), "{webhook:?}");
+        assert!(world.objects.config_map.is_none() && world.session.as_ref().unwrap().is_ended(), "{webhook:?}");
     }
 }
 
@@ -109,7 +109,7 @@ fn one_that_lost_its_owner_is_taken_over_or_removed() {
         let mut world = World::publishing(SessionState::Idle);
         world.meddle(Some((NOBODY, said)));
         world.run_for(minutes(2));
-        let (owner, data) = world.beside.config_map.clone().unwrap();
+        let (owner, data) = world.objects.config_map.clone().unwrap();
         assert_eq!((owner.as_str(), data["ATHENA_SESSION_ID"].as_str()), ("uid-1", SESSION));
         assert_eq!(reason(&world), "Running");
         world.forget_the_past();
@@ -118,7 +118,7 @@ fn one_that_lost_its_owner_is_taken_over_or_removed() {
         world.meddle(Some((NOBODY, said)));
         world.event(&Event::SetTerminate);
         world.run_for(minutes(2));
-        assert!(world.beside.config_map.is_none() && world.session.as_ref().unwrap().is_ended());
+        assert!(world.objects.config_map.is_none() && world.session.as_ref().unwrap().is_ended());
     }
 }
 
@@ -130,7 +130,7 @@ fn a_conflict_that_is_set_right_is_noticed() {
     world.meddle(None);
     world.run_for(minutes(4));
     assert_eq!(reason(&world), "Running");
-    assert!(world.beside.config_map.is_some());
+    assert!(world.objects.config_map.is_some());
 }
 
 #[test]
@@ -138,10 +138,10 @@ fn what_others_make_of_it_is_set_right_in_time() {
     for meddled in [None, Some(("uid-1", "another"))] {
         let mut world = World::publishing(SessionState::Idle);
         world.run_for(minutes(1));
-        let right = world.beside.config_map.clone();
+        let right = world.objects.config_map.clone();
         world.meddle(meddled);
         world.run_for(minutes(8));
-        assert_eq!(world.beside.config_map, right);
+        assert_eq!(world.objects.config_map, right);
     }
 }
 
@@ -150,13 +150,13 @@ fn an_api_server_that_refuses_or_is_silent_holds_up_no_end() {
     for is_forbidden in [true, false] {
         for was_published in [true, false] {
             let mut world = World::publishing(SessionState::Idle);
-            world.beside.is_forbidden = is_forbidden && !was_published;
-            world.beside.is_silent = !is_forbidden && !was_published;
+            world.objects.is_forbidden = is_forbidden && !was_published;
+            world.objects.is_silent = !is_forbidden && !was_published;
             world.run_for(minutes(3));
             let expected = if is_forbidden && !was_published { "PublishForbidden" } else { "Running" };
             assert_eq!(reason(&world), expected);
-            world.beside.is_forbidden = is_forbidden;
-            world.beside.is_silent = !is_forbidden;
+            world.objects.is_forbidden = is_forbidden;
+            world.objects.is_silent = !is_forbidden;
             world.forget_the_past();
             world.event(&Event::Delete);
             world.run_for(seconds(20));
@@ -170,7 +170,7 @@ fn an_api_server_that_refuses_or_is_silent_holds_up_no_end() {
 fn a_removal_that_goes_on_failing_is_rarely_tried() {
     let mut world = World::publishing(SessionState::Idle);
     world.run_for(minutes(1));
-    world.beside.is_forbidden = true;
+    world.objects.is_forbidden = true;
     world.event(&Event::SetTerminate);
     world.run_for(minutes(10));
     world.forget_the_past();
@@ -186,6 +186,6 @@ fn what_is_published_was_seen_from_athena() {
     let mut world = World::publishing(SessionState::Idle);
     world.event(&Event::Forge(Forgery::OtherWorkGroup));
     world.run_for(minutes(2));
-    let (_, data) = world.beside.config_map.clone().unwrap();
+    let (_, data) = world.objects.config_map.clone().unwrap();
     assert_eq!(data["ATHENA_WORK_GROUP"], WORK_GROUP);
 }

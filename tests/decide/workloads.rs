@@ -102,7 +102,7 @@ fn one_that_comes_back_unseen_by_the_watch_is_seen_before_the_end() {
 fn what_an_earlier_process_saw_counts_when_it_is_gone() {
     let mut world = running();
     world.event(&Event::Restart);
-    world.beside.workloads.clear();
+    world.objects.workloads.clear();
     world.run_for(minutes(2));
     assert_eq!((ends(&world), reason(&world)), (1, "Ended".to_owned()));
 }
@@ -129,13 +129,13 @@ fn without_an_answer_about_the_workload_nothing_is_ended() {
         let mut world = running();
         world.job_becomes("nightly", completed("job-1"), true);
         world.run_for(seconds(5));
-        world.beside.is_forbidden = is_forbidden;
-        world.beside.is_silent = !is_forbidden;
-        world.beside.news = Some(world.elapsed);
+        world.objects.is_forbidden = is_forbidden;
+        world.objects.is_silent = !is_forbidden;
+        world.objects.news = Some(world.elapsed);
         world.run_for(minutes(10));
         assert_eq!(ends(&world), 0);
-        world.beside.is_forbidden = false;
-        world.beside.is_silent = false;
+        world.objects.is_forbidden = false;
+        world.objects.is_silent = false;
         world.run_for(minutes(6));
         assert_eq!(ends(&world), 1);
     }
@@ -144,7 +144,7 @@ fn without_an_answer_about_the_workload_nothing_is_ended() {
 #[test]
 fn what_is_missing_is_told() {
     let mut world = World::following(SessionState::Idle, &["nightly"]);
-    world.beside.is_forbidden = true;
+    world.objects.is_forbidden = true;
     world.run_for(minutes(5));
     assert_eq!(reason(&world), "EndWithForbidden");
     assert_eq!(condition(world.recorded(), "Active").unwrap().status, "True");
@@ -155,7 +155,7 @@ fn what_is_missing_is_told() {
 fn an_end_that_is_asked_for_waits_for_no_workload() {
     for event in [Event::Delete, Event::SetTerminate] {
         let mut world = running();
-        world.beside.is_silent = true;
+        world.objects.is_silent = true;
         world.event(&event);
         world.run_for(seconds(20));
         assert_eq!(ends(&world), 1);
@@ -323,11 +323,11 @@ fn workloads_are_read_just_before_a_session_is_started() {
 fn without_an_answer_about_its_workloads_no_session_is_started_nor_given_up() {
     let mut world = starting_for(&[("nightly", completed("job-1"))]);
     world.run_for(seconds(20));
-    world.beside.is_silent = true;
+    world.objects.is_silent = true;
     world.run_for(minutes(20));
     assert_eq!(condition(world.recorded(), "Terminated").unwrap().status, "False");
     world.job_becomes("nightly", unfinished("job-2"), false);
-    world.beside.is_silent = false;
+    world.objects.is_silent = false;
     world.run_for(minutes(10));
     assert_eq!((world.starts.requests.len(), reason(&world)), (1, "Starting".to_owned()));
 }

@@ -150,7 +150,7 @@ fn a_clock_that_is_set_takes_no_grace_period_away() {
 #[test]
 fn a_config_map_that_cant_be_written_is_tried_less_and_less_often() {
     let mut world = World::publishing(SessionState::Idle);
-    world.beside.writes_fail = true;
+    world.objects.writes_fail = true;
     world.run_for(minutes(30));
     let tries = steps(&world, "WriteConfigMap");
     assert!(tries <= 30, "{tries} tries in half an hour, and as many reads");
@@ -160,7 +160,7 @@ fn a_config_map_that_cant_be_written_is_tried_less_and_less_often() {
 fn a_removal_that_goes_on_failing_is_rarely_tried_also_where_the_config_map_can_be_read() {
     let mut world = World::publishing(SessionState::Idle);
     world.run_for(minutes(1));
-    world.beside.writes_fail = true;
+    world.objects.writes_fail = true;
     world.event(&Event::SetTerminate);
     world.run_for(minutes(10));
     assert_eq!(reason(&world), "Ended");
@@ -175,26 +175,26 @@ fn a_removal_that_goes_on_failing_is_rarely_tried_also_where_the_config_map_can_
 fn a_removal_is_made_up_for_when_the_api_server_answers_again() {
     let mut world = World::publishing(SessionState::Idle);
     world.run_for(minutes(1));
-    world.beside.is_silent = true;
+    world.objects.is_silent = true;
     world.event(&Event::SetTerminate);
     world.run_for(seconds(20));
-    world.beside.is_silent = false;
+    world.objects.is_silent = false;
     world.run_for(minutes(120));
     assert_eq!(reason(&world), "Ended");
-    assert!(world.beside.config_map.is_none(), "it tells of a session that has ended, for ever");
+    assert!(world.objects.config_map.is_none(), "it tells of a session that has ended, for ever");
 }
 
 /// The answer to a creation is lost, and the API server comes to it when the end was asked for.
 #[test]
 fn a_config_map_that_comes_late_doesnt_outlive_the_session() {
     let mut world = World::publishing(SessionState::Idle);
-    world.beside.is_silent = true;
+    world.objects.is_silent = true;
     world.run_for(seconds(1));
-    world.beside.is_silent = false;
-    world.beside.writes_fail = true;
+    world.objects.is_silent = false;
+    world.objects.writes_fail = true;
     world.run_for(seconds(2));
     assert!(steps(&world, "WriteConfigMap") > 0, "a creation is under way");
-    world.beside.writes_fail = false;
+    world.objects.writes_fail = false;
     world.event(&Event::SetTerminate);
     world.run_for(seconds(3));
     assert_eq!(ends(&world), 1);
@@ -202,7 +202,7 @@ fn a_config_map_that_comes_late_doesnt_outlive_the_session() {
     world.meddle(Some(("uid-1", SESSION)));
     world.run_for(minutes(120));
     assert_eq!(reason(&world), "Ended");
-    assert!(world.beside.config_map.is_none(), "it tells of a session that has ended, for ever");
+    assert!(world.objects.config_map.is_none(), "it tells of a session that has ended, for ever");
 }
 
 /// Somebody puts a label on it: a new version.
@@ -210,7 +210,7 @@ fn a_config_map_that_comes_late_doesnt_outlive_the_session() {
 fn a_config_map_that_somebody_touched_goes_before_the_session_is_ended_too() {
     let mut world = World::publishing(SessionState::Idle);
     world.run_for(minutes(1));
-    let (owner, data) = world.beside.config_map.clone().unwrap();
+    let (owner, data) = world.objects.config_map.clone().unwrap();
     world.meddle(Some((owner.as_str(), data["ATHENA_SESSION_ID"].as_str())));
     world.event(&Event::SetTerminate);
     let until = world.elapsed + minutes(1);
@@ -228,8 +228,8 @@ fn a_removal_that_hangs_holds_up_no_end_where_the_api_server_is_slow() {
     world.object.as_mut().unwrap().spec.end_with = vec![crate::world::job("nightly")];
     world.job_becomes("nightly", unfinished("job-1"), true);
     world.run_for(minutes(1));
-    world.beside.slow = seconds(1) + std::time::Duration::from_millis(100);
-    world.beside.removal_hangs = Some(seconds(10));
+    world.objects.slow = seconds(1) + std::time::Duration::from_millis(100);
+    world.objects.removal_hangs = Some(seconds(10));
     world.job_becomes("nightly", completed("job-1"), true);
     world.run_for(minutes(30));
     assert_eq!(ends(&world), 1, "{} removals", steps(&world, "DeleteConfigMap"));
@@ -244,7 +244,7 @@ fn a_session_that_is_up_is_published_again_after_a_moment_without_athena() {
     world.around.poller = Poller::Shows { lag: seconds(0) };
     world.event(&Event::SetIdle(Some(minutes(10))));
     world.run_for(minutes(9));
-    assert!(world.beside.config_map.is_some());
+    assert!(world.objects.config_map.is_some());
     world.outages = vec![(Operation::GetSessionStatus, ErrorClass::Unavailable)];
     world.run_for(minutes(1) + seconds(20));
     world.event(&Event::Becomes(SessionState::Busy));
@@ -253,7 +253,7 @@ fn a_session_that_is_up_is_published_again_after_a_moment_without_athena() {
     world.forget_the_past();
     world.run_for(minutes(240));
     assert_eq!((ends(&world), reason(&world).as_str()), (0, "Running"), "{}", world.told());
-    assert!(world.beside.config_map.is_some(), "a Job waits for it, and the session is billed");
+    assert!(world.objects.config_map.is_some(), "a Job waits for it, and the session is billed");
 }
 
 /// A list that lags behind says IDLE, and the look that is to make sure can't be had.
@@ -267,7 +267,7 @@ fn a_config_map_stays_until_it_is_certain_that_a_limit_is_reached() {
     world.event(&Event::Becomes(SessionState::Busy));
     world.outages = vec![(Operation::GetSessionStatus, ErrorClass::Unavailable)];
     world.run_for(seconds(25));
-    assert!(world.beside.config_map.is_some(), "the session is BUSY: {}", world.told());
+    assert!(world.objects.config_map.is_some(), "the session is BUSY: {}", world.told());
 }
 
 /// The Job was created anew, and the reading that is to make sure can't be had.
@@ -278,9 +278,9 @@ fn a_config_map_stays_until_it_is_certain_that_the_workloads_have_finished() {
     world.job_becomes("nightly", completed("job-1"), true);
     world.run_for(seconds(20));
     world.job_becomes("nightly", unfinished("job-2"), false);
-    world.beside.unreadable = Some("nightly");
+    world.objects.unreadable = Some("nightly");
     world.run_for(minutes(10));
-    assert!(world.beside.config_map.is_some(), "the new Job waits for it: {}", world.told());
+    assert!(world.objects.config_map.is_some(), "the new Job waits for it: {}", world.told());
 }
 
 /// "The API server has shown in this very pass that the object still asks": three slow requests about the ConfigMap ago.
@@ -288,8 +288,8 @@ fn a_config_map_stays_until_it_is_certain_that_the_workloads_have_finished() {
 fn what_the_object_asks_for_isnt_older_than_a_pass_may_be() {
     let mut world = World::publishing(SessionState::Idle);
     world.run_for(minutes(1));
-    world.beside.slow = seconds(9);
-    world.beside.removal_hangs = Some(seconds(10));
+    world.objects.slow = seconds(9);
+    world.objects.removal_hangs = Some(seconds(10));
     world.event(&Event::Delete);
     // Somebody lets the object go, and the session as it is, when the removal begins.
     let steps = u8::try_from(if world.told().contains("WriteConfigMap") { 2 } else { 1 }).unwrap();
@@ -312,7 +312,7 @@ fn a_config_map_doesnt_outlive_what_it_tells_of() {
     world.event(&Event::Becomes(SessionState::Terminated));
     world.run_for(minutes(60));
     assert_eq!(reason(&world), "AlreadyDeclared");
-    assert!(world.beside.config_map.is_none(), "AlreadyDeclared: it tells of a session that has ended");
+    assert!(world.objects.config_map.is_none(), "AlreadyDeclared: it tells of a session that has ended");
 }
 
 /// The operator was away while the session ended, and Athena has forgotten it since.
@@ -324,13 +324,13 @@ fn a_config_map_doesnt_outlive_a_started_session_that_is_gone() {
     world.run_for(seconds(10));
     world.event(&Event::Becomes(SessionState::Idle));
     world.run_for(minutes(2));
-    assert!(world.beside.config_map.is_some());
+    assert!(world.objects.config_map.is_some());
     world.event(&Event::Becomes(SessionState::Terminated));
     world.event(&Event::Forgets);
     world.event(&Event::Restart);
     world.run_for(minutes(60));
     assert_eq!(reason(&world), "SessionNotFound");
-    assert!(world.beside.config_map.is_none(), "it tells of a session that is gone, for ever");
+    assert!(world.objects.config_map.is_none(), "it tells of a session that is gone, for ever");
 }
 
 #[test]
@@ -340,7 +340,7 @@ fn a_config_map_doesnt_tell_of_a_degraded_session() {
     world.event(&Event::Becomes(SessionState::Degraded));
     world.run_for(minutes(60));
     assert_eq!(condition(world.recorded(), "Active").unwrap().status, "False");
-    assert!(world.beside.config_map.is_none(), "the session isn't Active");
+    assert!(world.objects.config_map.is_none(), "the session isn't Active");
 }
 
 // endWith.
@@ -355,7 +355,7 @@ fn as_many_workloads_as_are_allowed_end_their_session_where_the_api_server_is_sl
         world.job_becomes(name, unfinished("job"), true);
     }
     world.run_for(minutes(1));
-    world.beside.slow = seconds(1) + std::time::Duration::from_millis(100);
+    world.objects.slow = seconds(1) + std::time::Duration::from_millis(100);
     for name in names {
         world.job_becomes(name, completed("job"), true);
     }
@@ -370,7 +370,7 @@ fn as_many_workloads_as_are_allowed_end_their_session_where_the_api_server_is_sl
 fn a_workload_that_cant_be_read_is_asked_for_less_and_less_often() {
     let mut world = World::following(SessionState::Busy, &["first", "second"]);
     world.job_becomes("first", unfinished("job-1"), true);
-    world.beside.unreadable = Some("second");
+    world.objects.unreadable = Some("second");
     world.run_for(minutes(30));
     let looks = steps(&world, "GetWorkloads");
     assert!(looks <= 30, "{looks} looks in half an hour");

@@ -22,7 +22,7 @@ pub enum Webhook {
     AddsData,
 }
 
-pub struct Beside {
+pub struct Objects {
     /// The ConfigMap: who owns it, and what it says.
     pub config_map: Option<(String, BTreeMap<String, String>)>,
     /// The API server refuses requests about ConfigMaps.
@@ -51,7 +51,7 @@ pub struct Beside {
     pub was_called: bool,
 }
 
-impl Default for Beside {
+impl Default for Objects {
     fn default() -> Self {
         Self {
             config_map: None,
@@ -71,7 +71,7 @@ impl Default for Beside {
     }
 }
 
-impl Beside {
+impl Objects {
     /// Whether all of them have, and there is one.
     pub fn have_finished(&self, workloads: &[Workload], now: Duration) -> bool {
         if let Some((looked_at, finished)) = &self.looked {
@@ -106,44 +106,44 @@ impl World {
             return self.expire(object);
         }
         let uid = object.metadata.uid.clone().unwrap();
-        self.wait(self.beside.slow);
-        if let (Step::DeleteConfigMap { .. }, Some(long)) = (step, self.beside.removal_hangs) {
+        self.wait(self.objects.slow);
+        if let (Step::DeleteConfigMap { .. }, Some(long)) = (step, self.objects.removal_hangs) {
             self.wait(long);
             return self.observed.publication.failed(ConfigMapRequest::of(step), None, at(self.elapsed), &TIMING, 1.0);
         }
         let now = at(self.elapsed);
-        if self.beside.writes_fail && *step != Step::GetConfigMap {
+        if self.objects.writes_fail && *step != Step::GetConfigMap {
             return self.observed.publication.failed(ConfigMapRequest::of(step), None, now, &TIMING, 1.0);
         }
-        if self.beside.is_forbidden || self.beside.is_silent {
-            let refusal = self.beside.is_forbidden.then(|| "configmaps is forbidden".to_owned());
+        if self.objects.is_forbidden || self.objects.is_silent {
+            let refusal = self.objects.is_forbidden.then(|| "configmaps is forbidden".to_owned());
             return self.observed.publication.failed(ConfigMapRequest::of(step), refusal, now, &TIMING, 1.0);
         }
         let is_ours = |owner: &str| owner == uid || owner == NOBODY;
-        let beside = &mut self.beside;
+        let objects = &mut self.objects;
         match step {
-            Step::WriteConfigMap { data } if beside.config_map.as_ref().is_none_or(|(owner, _)| is_ours(owner)) => {
-                beside.version += 1;
+            Step::WriteConfigMap { data } if objects.config_map.as_ref().is_none_or(|(owner, _)| is_ours(owner)) => {
+                objects.version += 1;
                 let mut data = data.clone();
-                if beside.webhook == Some(Webhook::AddsData) {
+                if objects.webhook == Some(Webhook::AddsData) {
                     data.insert("CLUSTER".to_owned(), "one".to_owned());
                 }
-                beside.config_map = Some((uid.clone(), data));
+                objects.config_map = Some((uid.clone(), data));
             }
             Step::DeleteConfigMap { resource_version, .. } => {
-                if *resource_version != beside.version.to_string() {
+                if *resource_version != objects.version.to_string() {
                     return self.observed.publication.changed(ConfigMapRequest::of(step), now, &TIMING, 1.0);
                 }
-                let (owner, _) = beside.config_map.take().expect("it is there");
+                let (owner, _) = objects.config_map.take().expect("it is there");
                 assert!(is_ours(&owner), "only the object's own is removed");
             }
             _ => {}
         }
-        let resource_version = beside.version.to_string();
-        let found = match &beside.config_map {
+        let resource_version = objects.version.to_string();
+        let found = match &objects.config_map {
             None => FoundConfigMap::Absent,
             Some((owner, data)) if is_ours(owner) => {
-                let (is_marked, data) = (*owner == uid && beside.webhook != Some(Webhook::TakesMarks), data.clone());
+                let (is_marked, data) = (*owner == uid && objects.webhook != Some(Webhook::TakesMarks), data.clone());
                 FoundConfigMap::Ours { uid: "uid-of-config-map".to_owned(), resource_version, data, is_marked }
             }
             Some(_) => FoundConfigMap::Foreign,
@@ -156,8 +156,8 @@ impl World {
 
     fn expire(&mut self, object: &AthenaSession) {
         let now = at(self.elapsed);
-        if self.beside.is_forbidden || self.beside.is_silent {
-            let refusal = self.beside.is_forbidden.then(|| "athenasessions is forbidden".to_owned());
+        if self.objects.is_forbidden || self.objects.is_silent {
+            let refusal = self.objects.is_forbidden.then(|| "athenasessions is forbidden".to_owned());
             return self.observed.expiry.failed(refusal, now, &TIMING, 1.0);
         }
         let is_it =
@@ -175,28 +175,28 @@ impl World {
 
     fn look_at_workloads(&mut self, object: &AthenaSession) {
         let now = at(self.elapsed);
-        if self.beside.is_forbidden || self.beside.is_silent {
-            let refusal = self.beside.is_forbidden.then(|| "jobs is forbidden".to_owned());
+        if self.objects.is_forbidden || self.objects.is_silent {
+            let refusal = self.objects.is_forbidden.then(|| "jobs is forbidden".to_owned());
             return self.observed.workloads.failed(refusal, now, &TIMING, 1.0);
         }
         let sent = at(self.elapsed).tick;
-        self.wait(self.beside.slow);
+        self.wait(self.objects.slow);
         let now = at(self.elapsed);
         let (unreadable, readable): (Vec<_>, Vec<_>) =
-            object.spec.end_with.iter().partition(|it| self.beside.unreadable == Some(it.name.as_str()));
+            object.spec.end_with.iter().partition(|it| self.objects.unreadable == Some(it.name.as_str()));
         for workload in readable {
-            let state = self.beside.workloads.get(workload).cloned().unwrap_or(WorkloadState::Absent);
+            let state = self.objects.workloads.get(workload).cloned().unwrap_or(WorkloadState::Absent);
             self.observed.workloads.read(workload, state, sent, now);
         }
         if !unreadable.is_empty() {
             return self.observed.workloads.failed(None, now, &TIMING, 1.0);
         }
         self.observed.workloads.all_read();
-        if self.beside.looked.is_some() {
+        if self.objects.looked.is_some() {
             let has_finished = |it: &&Workload| {
-                matches!(self.beside.workloads.get(*it), Some(WorkloadState::Finished { .. } | WorkloadState::Absent))
+                matches!(self.objects.workloads.get(*it), Some(WorkloadState::Finished { .. } | WorkloadState::Absent))
             };
-            self.beside.looked =
+            self.objects.looked =
                 Some((self.elapsed, object.spec.end_with.iter().filter(has_finished).cloned().collect()));
         }
     }
@@ -210,16 +210,16 @@ impl World {
 
     /// A Job comes to stand so; without the watch telling it, where that is `false`.
     pub fn job_becomes(&mut self, name: &str, state: WorkloadState, is_told: bool) {
-        self.beside.workloads.insert(job(name), state);
+        self.objects.workloads.insert(job(name), state);
         if is_told {
-            self.beside.news = Some(self.elapsed);
+            self.objects.news = Some(self.elapsed);
         }
     }
 
     /// Somebody writes the ConfigMap, or removes it.
     pub fn meddle(&mut self, config_map: Option<(&str, &str)>) {
-        self.beside.version += 1;
-        self.beside.config_map = config_map
+        self.objects.version += 1;
+        self.objects.config_map = config_map
             .map(|(owner, id)| (owner.to_owned(), BTreeMap::from([("ATHENA_SESSION_ID".to_owned(), id.to_owned())])));
     }
 }

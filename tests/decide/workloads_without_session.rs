@@ -91,8 +91,8 @@ fn a_start_that_is_refused_names_the_job_that_waits_for_it() {
     world.run_for(minutes(5));
     assert_eq!(reason(&world), "StartNotAllowed");
     assert!(message(&world).contains(WAITS) && message(&world).contains(CONFIG_MAP), "{}", message(&world));
-    world.beside.workloads.clear();
-    world.beside.news = Some(world.elapsed);
+    world.objects.workloads.clear();
+    world.objects.news = Some(world.elapsed);
     world.run_for(minutes(1));
     assert!(!message(&world).contains("Without a session"), "{}", message(&world));
 }

@@ -86,7 +86,7 @@ fn one_that_starts_its_session_stays_where_somebody_would_create_it_anew() {
 #[test]
 fn a_right_that_is_missing_is_told_and_the_note_goes_with_the_cause() {
     let mut world = expiring(World::with(Some(SessionState::Terminated)), "1m");
-    world.beside.is_forbidden = true;
+    world.objects.is_forbidden = true;
     world.run_for(minutes(20));
     let (reason, message) = reason(&world);
     assert_eq!(reason, "Ended");
@@ -95,7 +95,7 @@ fn a_right_that_is_missing_is_told_and_the_note_goes_with_the_cause() {
     world.forget_the_past();
     world.run_for(minutes(20));
     assert!(world.writes.is_empty() && world.told().matches("DeleteObject").count() <= 21, "{}", world.told());
-    world.beside.is_forbidden = false;
+    world.objects.is_forbidden = false;
     assert!(until_gone(&mut world, minutes(2)));
 }
 

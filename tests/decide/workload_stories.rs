@@ -122,25 +122,25 @@ fn live(world: &mut World, twist: &Twist) {
         Twist::Line(line) => world.live(line),
         Twist::Job(name, state, told) => world.job_becomes(name, state.clone(), *told),
         Twist::Trouble(forbidden, silent, writes) => {
-            world.beside.is_forbidden = *forbidden;
-            world.beside.is_silent = *silent;
-            world.beside.writes_fail = *writes;
+            world.objects.is_forbidden = *forbidden;
+            world.objects.is_silent = *silent;
+            world.objects.writes_fail = *writes;
         }
         Twist::Touch => {
-            if let Some((owner, data)) = world.beside.config_map.clone() {
+            if let Some((owner, data)) = world.objects.config_map.clone() {
                 world.meddle(Some((owner.as_str(), data["ATHENA_SESSION_ID"].as_str())));
             }
         }
         Twist::Remove => world.meddle(None),
         Twist::SetTtl(ttl) => edit(world, |spec| spec.ttl_after_ended = ttl.map(str::to_owned)),
         Twist::SetJobs(jobs) => edit(world, |spec| spec.end_with = jobs.iter().map(|name| job(name)).collect()),
-        Twist::Slow(millis) => world.beside.slow = Duration::from_millis(*millis),
+        Twist::Slow(millis) => world.objects.slow = Duration::from_millis(*millis),
     }
 }
 
 fn told(story: &Story) -> World {
     let mut world = if story.starts { World::starting() } else { World::bound(SessionState::Idle) };
-    world.beside.looked = Some((Duration::ZERO, Vec::new()));
+    world.objects.looked = Some((Duration::ZERO, Vec::new()));
     let spec = &mut world.object.as_mut().unwrap().spec;
     spec.publish_to = Some(PublishTo { config_map_name: "nightly".to_owned() });
     spec.end_with = story.jobs.iter().map(|name| job(name)).collect();
@@ -159,7 +159,7 @@ fn told(story: &Story) -> World {
 fn heal(world: &mut World) {
     world.calm(&[]);
     live(world, &Twist::Trouble(false, false, false));
-    world.beside.slow = Duration::ZERO;
+    world.objects.slow = Duration::ZERO;
     if matches!(world.session, Some(SessionState::Creating)) {
         world.event(&Event::Becomes(SessionState::Idle));
     }
@@ -188,7 +188,7 @@ proptest! {
             object.spec.terminate || object.metadata.deletion_timestamp.is_some()
         });
         let is_up = matches!(world.session, Some(SessionState::Idle | SessionState::Busy));
-        let ours = |world: &World| world.beside.config_map.as_ref().is_some_and(|(owner, _)| owner == "uid-1");
+        let ours = |world: &World| world.objects.config_map.as_ref().is_some_and(|(owner, _)| owner == "uid-1");
         if is_up && !asked && world.object.as_ref().is_some_and(|object| world.is_ours(object)) {
             let active = crate::fixtures::condition(world.recorded(), "Active").is_some_and(|it| it.status == "True");
             prop_assert!(active == ours(&world), "published: {}\n{:?}\n{}", ours(&world), world.object, world.told());
