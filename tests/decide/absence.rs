@@ -28,7 +28,7 @@ fn one_not_found_while_terminating_doesnt_let_go() {
 }
 
 #[test]
-fn a_session_once_seen_is_absent_after_two_answers_a_minute_apart_and_a_complete_listing() {
+fn a_seen_session_is_absent_after_two_answers_and_a_list() {
     let mut world = World::adopted(SessionState::Idle);
     world.session = None;
     world.event(&Event::Delete);
@@ -51,7 +51,7 @@ fn a_session_once_seen_is_absent_after_two_answers_a_minute_apart_and_a_complete
 }
 
 #[test]
-fn a_session_recorded_by_an_earlier_process_is_confirmed_as_slowly() {
+fn the_absence_of_a_recorded_session_is_confirmed_as_slowly() {
     let mut world = World::adopted(SessionState::Idle);
     world.session = None;
     world.event(&Event::Restart);
@@ -105,7 +105,7 @@ fn a_listing_that_fails_proves_nothing() {
 }
 
 #[test]
-fn a_session_never_seen_is_absent_after_two_answers_a_moment_apart() {
+fn a_session_never_seen_is_absent_after_two_answers() {
     let mut world = World::with(None);
     world.event(&Event::Delete);
     world.pass();
@@ -131,7 +131,7 @@ fn a_session_never_seen_is_looked_for_as_long_as_it_is_wanted() {
 }
 
 #[test]
-fn a_session_that_vanished_while_it_was_wanted_is_terminated_and_stalled() {
+fn a_wanted_session_that_vanished_is_terminated_and_stalled() {
     let mut world = World::adopted(SessionState::Idle);
     world.session = None;
     world.run_for(minutes(10));
@@ -154,7 +154,7 @@ fn what_is_never_looked_for_again_doesnt_promise_it() {
 }
 
 #[test]
-fn a_session_that_vanished_before_its_end_was_called_counts_as_ended() {
+fn a_session_that_vanished_before_its_end_counts_as_ended() {
     // TerminateSession itself is the first to say that it doesn't exist.
     let mut world = World::adopted(SessionState::Idle);
     world.session = None;
@@ -194,7 +194,7 @@ fn an_end_asked_for_after_the_session_vanished_is_reached() {
 /// Denied at first, so that the deletion's first write can't say that the session was seen; then it
 /// is seen, and the operator restarted: the session was seen once all the same.
 #[test]
-fn a_session_seen_only_after_its_deletion_was_recorded_isnt_taken_for_never_seen() {
+fn a_session_first_seen_during_its_deletion_counts_as_seen() {
     let mut world = World::with(Some(SessionState::Idle));
     world.terminating_for = Some(minutes(10));
     world.outages.push((Operation::GetSession, ErrorClass::Denied));

@@ -161,7 +161,7 @@ fn a_list_counts_only_if_it_was_begun_after_the_last_answer() {
 
 /// A page from before the last answer shows the session as it was before.
 #[test]
-fn a_page_that_is_older_than_the_last_answer_brings_no_session_back() {
+fn a_page_older_than_the_last_answer_brings_no_session_back() {
     for (sent, is_back) in [(50, false), (71, true)] {
         let mut observed = Observed::default();
         for second in [10, 70] {
@@ -212,7 +212,7 @@ fn the_back_off_of_looking_doesnt_hold_up_an_end() {
 
 /// Nothing changes, yet it is written again and again.
 #[test]
-fn a_session_that_only_the_listing_shows_isnt_written_again_and_again() {
+fn a_session_that_only_lists_show_is_written_once() {
     let mut world = World::adopted(SessionState::Idle);
     for operation in [Operation::GetSessionStatus, Operation::GetSession, Operation::TerminateSession] {
         world.outages.push((operation, ErrorClass::NotFoundOrInvalid));
@@ -279,7 +279,7 @@ fn a_slow_sts_isnt_an_endless_circle() {
 
 /// The session ends by itself while TerminateSession backs off.
 #[test]
-fn an_end_by_itself_is_noticed_while_terminate_session_backs_off() {
+fn an_end_is_noticed_while_terminate_session_backs_off() {
     let mut world = World::adopted(SessionState::Idle);
     world.outages.push((Operation::TerminateSession, ErrorClass::Throttled));
     world.event(&Event::Delete);
@@ -295,7 +295,7 @@ fn an_end_by_itself_is_noticed_while_terminate_session_backs_off() {
 
 /// How long after the credentials came back.
 #[test]
-fn let_go_needs_an_answer_of_the_right_account_whenever_the_pass_comes() {
+fn the_finalizer_goes_only_on_an_answer_of_the_right_account() {
     let mut breaches = Vec::new();
     for late in [0, 1, 5, 9, 11, 30] {
         let mut world = astray(&Event::Delete);

@@ -68,7 +68,7 @@ fn paused(value: &str) -> Option<BTreeMap<String, String>> {
 }
 
 #[test]
-fn an_object_without_a_reference_is_refused_only_where_one_is_required() {
+fn a_missing_reference_is_refused_only_where_it_is_required() {
     let of = |require_work_group| Terms::of(&object(), None, None, Rules { require_work_group, read_only: false });
     assert_eq!(of(false), Terms::default());
     assert_eq!(of(true).refusal, Some(Refusal::WorkGroupRequired));
@@ -95,7 +95,7 @@ fn a_grant_needs_the_work_group_and_the_namespaces_labels() {
 }
 
 #[test]
-fn the_strongest_brake_is_the_one_that_is_told() {
+fn the_strongest_suspension_is_the_one_that_is_told() {
     let mut group = group(json!({"from": "All"}));
     let mut object = bound();
     let brake = |object: &AthenaSession, group: &AthenaWorkGroup, read_only| {
@@ -128,7 +128,7 @@ fn claim_of(object: &AthenaSession) -> Option<Claim> {
 }
 
 #[test]
-fn the_oldest_has_the_session_and_of_the_same_age_the_one_of_the_smaller_uid() {
+fn the_oldest_object_owns_the_session_then_the_smaller_uid() {
     let claim = |(uid, created): (&str, u64)| claim_of(&aged(uid, created)).unwrap();
     let own = claim(("m", 10));
     for (other, precedes) in [(("a", 11), false), (("z", 9), true), (("a", 10), true), (("z", 10), false)] {
@@ -159,7 +159,7 @@ fn a_claim_takes_a_grant_and_something_to_hold_the_object() {
 }
 
 #[test]
-fn what_isnt_known_of_a_domain_may_be_the_same() {
+fn unknown_accounts_and_regions_may_be_the_same() {
     let domain = |region: &str, account: &str, work_group: &str| {
         let known = |word: &str| (word != "?").then(|| word.to_owned());
         Domain { region: known(region), account: known(account), work_group: known(work_group) }

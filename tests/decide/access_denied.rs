@@ -117,7 +117,7 @@ fn a_denied_getsession_is_told_of_a_session_that_can_be_used() {
 }
 
 #[test]
-fn where_nothing_tells_the_work_group_little_is_asked_and_nothing_written() {
+fn without_a_known_work_group_little_is_asked_nothing_written() {
     let mut world = World::bound(SessionState::Idle);
     world.around.real = "of-others";
     world.outages.push(DENIED);
@@ -133,7 +133,7 @@ fn where_nothing_tells_the_work_group_little_is_asked_and_nothing_written() {
 
 /// After a restart a list shows the mark of a session that the object started, as GetSession would.
 #[test]
-fn a_started_session_is_known_by_a_list_where_getsession_is_denied() {
+fn a_list_identifies_a_started_session_without_get_session() {
     for asked in [Event::SetTerminate, Event::Delete] {
         let mut world = World::starting();
         world.run_for(minutes(1));
@@ -148,7 +148,7 @@ fn a_started_session_is_known_by_a_list_where_getsession_is_denied() {
 }
 
 #[test]
-fn a_started_session_that_nothing_shows_waits_and_says_which_right_is_missing() {
+fn an_unseen_started_session_names_the_missing_right() {
     let mut world = World::starting();
     world.run_for(minutes(1));
     world.outages.extend([DENIED, UNLISTED]);

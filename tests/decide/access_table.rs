@@ -191,7 +191,7 @@ fn rules(row: &Row, step: &Step) -> Vec<(&'static str, bool, bool)> {
 }
 
 #[test]
-fn every_row_of_the_terms_follows_the_rules_of_the_design() {
+fn every_row_of_access_follows_the_rules_of_the_design() {
     for row in rows() {
         let step = row.step(&row.object());
         for (rule, right, is) in rules(&row, &step) {
@@ -202,7 +202,7 @@ fn every_row_of_the_terms_follows_the_rules_of_the_design() {
 
 /// S8, and L2: what is another's business isn't written, and nothing is written twice.
 #[test]
-fn every_status_tells_only_what_is_the_objects_to_know_and_is_written_once() {
+fn every_status_shows_only_what_the_object_may_know() {
     let mut count = 0;
     for row in rows() {
         let mut object = row.object();
@@ -233,7 +233,7 @@ fn every_status_tells_only_what_is_the_objects_to_know_and_is_written_once() {
 
 /// Who waits for nothing is woken by a change of the object or of its AthenaWorkGroup, and of nothing else.
 #[test]
-fn every_row_that_waits_for_nothing_waits_for_a_change_that_is_seen() {
+fn every_row_that_only_waits_is_woken_by_a_watched_change() {
     for row in rows() {
         let mut object = row.object();
         if let Step::WriteStatus { status, .. } = row.step(&object) {

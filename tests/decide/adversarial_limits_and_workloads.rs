@@ -20,7 +20,7 @@ fn steps(world: &World, of: &str) -> usize {
 /// What was asked for once, and taken back by a write whose answer was lost, shortens the
 /// grace period of the next end.
 #[test]
-fn an_end_that_was_taken_back_doesnt_use_up_the_grace_period_of_the_next() {
+fn an_end_taken_back_doesnt_shorten_the_next_grace_period() {
     for late in [false, true] {
         let mut world = World::adopted(SessionState::Busy);
         world.event(&Event::SetGrace(Some(minutes(10))));
@@ -148,7 +148,7 @@ fn a_clock_that_is_set_takes_no_grace_period_away() {
 
 /// Reads are answered, writes fail (a webhook that is down): each read takes the back-off back.
 #[test]
-fn a_config_map_that_cant_be_written_is_tried_less_and_less_often() {
+fn a_failing_config_map_write_is_tried_less_and_less_often() {
     let mut world = World::publishing(SessionState::Idle);
     world.objects.writes_fail = true;
     world.run_for(minutes(30));
@@ -157,7 +157,7 @@ fn a_config_map_that_cant_be_written_is_tried_less_and_less_often() {
 }
 
 #[test]
-fn a_removal_that_goes_on_failing_is_rarely_tried_also_where_the_config_map_can_be_read() {
+fn a_failing_removal_is_rarely_tried_where_reads_succeed() {
     let mut world = World::publishing(SessionState::Idle);
     world.run_for(minutes(1));
     world.objects.writes_fail = true;
@@ -207,7 +207,7 @@ fn a_config_map_that_comes_late_doesnt_outlive_the_session() {
 
 /// Somebody puts a label on it: a new version.
 #[test]
-fn a_config_map_that_somebody_touched_goes_before_the_session_is_ended_too() {
+fn an_edited_config_map_is_removed_before_the_session_ends() {
     let mut world = World::publishing(SessionState::Idle);
     world.run_for(minutes(1));
     let (owner, data) = world.objects.config_map.clone().unwrap();
@@ -223,7 +223,7 @@ fn a_config_map_that_somebody_touched_goes_before_the_session_is_ended_too() {
 
 /// Nothing about it holds up an end.
 #[test]
-fn a_removal_that_hangs_holds_up_no_end_where_the_api_server_is_slow() {
+fn a_hanging_removal_holds_up_no_end() {
     let mut world = World::publishing(SessionState::Idle);
     world.object.as_mut().unwrap().spec.end_with = vec![crate::world::job("nightly")];
     world.job_becomes("nightly", unfinished("job-1"), true);
@@ -238,7 +238,7 @@ fn a_removal_that_hangs_holds_up_no_end_where_the_api_server_is_slow() {
 /// GetSessionStatus fails three times just when maxIdle is over, and the session goes to work. Athena answers again, and the
 /// poller shows the session all the while: nobody looks any more, and what failed is told for ever.
 #[test]
-fn a_session_that_is_up_is_published_again_after_a_moment_without_athena() {
+fn a_session_is_published_again_after_a_short_outage() {
     let mut world = World::publishing(SessionState::Idle);
     world.event(&Event::SetRef);
     world.around.poller = Poller::Shows { lag: seconds(0) };
@@ -258,7 +258,7 @@ fn a_session_that_is_up_is_published_again_after_a_moment_without_athena() {
 
 /// A list that lags behind says IDLE, and the look that is to make sure can't be had.
 #[test]
-fn a_config_map_stays_until_it_is_certain_that_a_limit_is_reached() {
+fn a_config_map_stays_until_a_limit_is_certainly_reached() {
     let mut world = World::publishing(SessionState::Idle);
     world.event(&Event::SetRef);
     world.around.poller = Poller::Shows { lag: seconds(40) };
@@ -272,7 +272,7 @@ fn a_config_map_stays_until_it_is_certain_that_a_limit_is_reached() {
 
 /// The Job was created anew, and the reading that is to make sure can't be had.
 #[test]
-fn a_config_map_stays_until_it_is_certain_that_the_workloads_have_finished() {
+fn a_config_map_stays_until_workloads_have_certainly_finished() {
     let mut world = World::publishing(SessionState::Busy);
     world.object.as_mut().unwrap().spec.end_with = vec![crate::world::job("nightly")];
     world.job_becomes("nightly", completed("job-1"), true);
@@ -348,7 +348,7 @@ fn a_config_map_doesnt_tell_of_a_degraded_session() {
 /// Ten are allowed. With an API server that takes a bit more than a second to answer, the first reading is old when the last
 /// one has come.
 #[test]
-fn as_many_workloads_as_are_allowed_end_their_session_where_the_api_server_is_slow() {
+fn ten_workloads_end_their_session_with_a_slow_api_server() {
     let names = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"];
     let mut world = World::following(SessionState::Busy, &names);
     for name in names {
@@ -367,7 +367,7 @@ fn as_many_workloads_as_are_allowed_end_their_session_where_the_api_server_is_sl
 
 /// The first can be read, the second can't: each good answer takes the back-off back.
 #[test]
-fn a_workload_that_cant_be_read_is_asked_for_less_and_less_often() {
+fn an_unreadable_workload_is_read_less_and_less_often() {
     let mut world = World::following(SessionState::Busy, &["first", "second"]);
     world.job_becomes("first", unfinished("job-1"), true);
     world.objects.unreadable = Some("second");
@@ -378,7 +378,7 @@ fn a_workload_that_cant_be_read_is_asked_for_less_and_less_often() {
 
 /// TerminateSession for idleness was accepted and did nothing, long ago. That isn't the beginning of another end.
 #[test]
-fn a_job_that_is_created_anew_keeps_the_session_whatever_was_called_for_another_reason() {
+fn a_recreated_job_keeps_the_session_despite_an_earlier_call() {
     for accepted_before in [false, true] {
         let mut world = World::following(SessionState::Busy, &["nightly"]);
         world.job_becomes("nightly", unfinished("job-1"), true);
@@ -451,7 +451,7 @@ fn without_a_grant_no_workload_is_read_nor_told_of() {
 
 /// Ended by Athena's clock, which is two hours behind the operator's.
 #[test]
-fn an_object_stays_as_long_as_it_is_to_whatever_the_operators_clock_says() {
+fn the_ttl_is_kept_whatever_the_operators_clock_says() {
     let mut observed = Observed::default();
     let mut object = object();
     object.spec.ttl_after_ended = Some("1h".to_owned());
@@ -485,7 +485,7 @@ fn an_object_stays_as_long_as_it_is_to_whatever_the_operators_clock_says() {
 
 /// How Argo CD marks what it tracks where `application.resourceTrackingMethod` isn't set, up to version 2.
 #[test]
-fn an_object_that_argo_cd_tracks_by_its_usual_label_is_known_to_be_tracked() {
+fn the_usual_label_of_argo_cd_marks_an_object_as_tracked() {
     for (labels, annotations) in [
         (json!({}), json!({"argocd.argoproj.io/tracking-id": "app:x/y:z/nightly"})),
         (json!({"app.kubernetes.io/instance": "nightly-app"}), json!({})),

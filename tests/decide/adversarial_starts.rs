@@ -28,7 +28,7 @@ fn started_unrecorded() -> World {
 
 /// What holds up a start is no reason to leave a session alone that was started before.
 #[test]
-fn what_holds_up_a_start_hides_no_session_that_was_started_before() {
+fn a_held_up_start_hides_no_session_that_was_started() {
     type Change = fn(&mut World);
     let changes: [(&str, Change); 4] = [
         ("places", |world| world.starts.crowd = Some(Crowd { limit: 1, holders: vec!["one".to_owned()], waiting: 0 })),
@@ -50,7 +50,7 @@ fn what_holds_up_a_start_hides_no_session_that_was_started_before() {
 }
 
 #[test]
-fn nobody_is_told_that_no_session_was_started_where_one_may_have_been() {
+fn no_session_was_started_is_said_only_where_it_is_certain() {
     let mut world = started_unrecorded();
     world.starts.list_lag = minutes(600);
     world.starts.bounds = None;
@@ -70,7 +70,7 @@ fn nobody_is_told_that_no_session_was_started_where_one_may_have_been() {
 /// An object that waited for the operator, which is killed right after it has put the finalizer on, or doesn't hear that
 /// it has.
 #[test]
-fn an_old_object_whose_finalizer_was_just_put_on_is_started_after_a_crash() {
+fn an_old_object_with_a_new_finalizer_starts_after_a_crash() {
     for event in [Event::Restart, Event::ApiServerFails { requests: 1, late: true }] {
         for steps in 1..=3 {
             let mut world = unheld();
@@ -89,7 +89,7 @@ fn an_old_object_whose_finalizer_was_just_put_on_is_started_after_a_crash() {
 
 /// Somebody takes the finalizer off while no operator runs. To put it on again proves nothing.
 #[test]
-fn a_finalizer_that_is_put_on_again_is_no_proof_that_nothing_was_started() {
+fn a_finalizer_added_again_doesnt_prove_that_nothing_started() {
     for recorded in [false, true] {
         let mut world = if recorded { World::starting() } else { started_unrecorded() };
         if recorded {
@@ -118,7 +118,7 @@ fn a_finalizer_that_is_put_on_again_is_no_proof_that_nothing_was_started() {
 
 /// A list shows the session that a forged record names as ended, and a call for it says that it doesn't exist.
 #[test]
-fn the_end_of_a_session_that_was_recorded_by_somebody_else_isnt_that_of_the_objects_own() {
+fn the_end_of_a_forged_session_isnt_that_of_the_own_session() {
     let mut forged = object();
     forged.status.get_or_insert_default().session_id = Some("another".to_owned());
     forged.spec.session_id = None;
@@ -142,7 +142,7 @@ fn the_end_of_a_session_that_was_recorded_by_somebody_else_isnt_that_of_the_obje
 /// The AthenaWorkGroup is taken away by force and created anew, in another account, while it isn't known what came of a
 /// call. A list of another account proves nothing.
 #[test]
-fn an_attempt_in_another_account_is_neither_repeated_here_nor_disproved() {
+fn an_attempt_in_another_account_isnt_repeated_nor_disproved() {
     let mut world = started_unrecorded();
     world.scope = elsewhere();
     world.around.account = Some(ELSEWHERE);
@@ -164,7 +164,7 @@ fn an_attempt_in_another_account_is_neither_repeated_here_nor_disproved() {
 
 /// A tenant's own finalizer, on an object of a namespace that was never allowed.
 #[test]
-fn a_finalizer_that_a_tenant_put_on_buys_no_call() {
+fn a_finalizer_that_a_tenant_added_allows_no_call() {
     for (terminate, delete) in [(false, true), (true, false), (true, true)] {
         let mut world = World::starting();
         world.observed.adopted_here = false;
@@ -198,7 +198,7 @@ fn an_attempt_of_the_future_isnt_repeated_for_ever() {
 }
 
 #[test]
-fn a_call_that_athena_says_was_made_with_other_parameters_leads_to_a_look_at_once() {
+fn a_parameter_mismatch_leads_to_a_list_at_once() {
     for class in [ErrorClass::AlreadyStarted, ErrorClass::NotFoundOrInvalid] {
         let mut world = World::starting();
         world.starts.list_lag = seconds(3);

@@ -110,7 +110,7 @@ fn a_restored_record_of_a_session_that_is_gone_isnt_kept() {
 /// S3, L2: the clock of the API server is ahead of the operator's, so that a call would seem to be recorded long before the
 /// object was created, as one of the backup.
 #[test]
-fn a_restored_object_of_a_later_time_is_started_once_when_its_time_has_come() {
+fn a_restored_object_from_the_future_is_started_once() {
     for backup in BACKUPS {
         let mut world = restored(backup);
         world.object.as_mut().unwrap().metadata.creation_timestamp = Some(time(world.elapsed + minutes(30)));
@@ -127,7 +127,7 @@ fn a_restored_object_of_a_later_time_is_started_once_when_its_time_has_come() {
 }
 
 #[test]
-fn a_restored_object_that_is_deleted_ends_no_other_objects_session() {
+fn deleting_a_restored_object_ends_no_other_objects_session() {
     for backup in BACKUPS {
         for told_before in [false, true] {
             let mut world = restored(backup);

@@ -102,7 +102,7 @@ fn a_clock_that_is_set_over_a_restart_skips_no_grace_period() {
 
 /// Athena doesn't answer, or without a date.
 #[test]
-fn without_athenas_clock_a_grace_period_is_counted_by_what_this_process_measures() {
+fn without_athenas_clock_this_process_measures_the_grace_period() {
     let (object, mut observed, scope) = (draining(), Observed::default(), CallerContext { skew: None, ..home() });
     let later = |elapsed| Now { wall: at(minutes(900)).wall, tick: at(elapsed).tick };
     observed.found(&object, &scope, later(minutes(6)));

@@ -51,7 +51,7 @@ proptest! {
     #![proptest_config(config())]
 
     #[test]
-    fn no_list_from_before_the_last_call_or_the_first_look_proves_anything(
+    fn a_list_begun_before_the_last_call_proves_nothing(
         story in prop::collection::vec((0..100u64, what()), 0..20)
     ) {
         // Later than the oldest list can have begun.
@@ -123,7 +123,7 @@ fn an_object_waits_for_a_list_that_began_after_its_last_call() {
 }
 
 #[test]
-fn a_deleted_object_goes_after_two_lists_a_quiet_time_apart_however_old_they_are() {
+fn a_deleted_object_goes_after_two_lists_a_quiet_time_apart() {
     for age in [0, 5, 40] {
         let mut world = World::starting();
         world.starts.list_age = seconds(age);

@@ -185,7 +185,7 @@ fn that_athena_is_away_is_told_whatever_forbids_a_start() {
 
 /// Somebody took the finalizer off: without it a deletion would leave the session running.
 #[test]
-fn an_object_that_lost_its_finalizer_is_taken_on_again_whatever_forbids_a_start() {
+fn an_object_that_lost_its_finalizer_gets_it_again() {
     for (name, forbid) in FORBIDS {
         if ["being deleted", "not selected", "no work group"].contains(&name) {
             continue;
@@ -210,7 +210,7 @@ fn an_object_that_lost_its_finalizer_is_taken_on_again_whatever_forbids_a_start(
 
 /// The object can't be taken on again, so deleting it leaves the session running. The message must warn of that.
 #[test]
-fn an_object_without_finalizer_whose_work_group_goes_isnt_to_be_deleted() {
+fn nobody_is_told_to_delete_an_object_without_finalizer() {
     for on_record in [OnRecord::Session, OnRecord::IdAlone, OnRecord::Attempt] {
         let mut world = restarted(on_record);
         world.event(&Event::GroupCloses(true));

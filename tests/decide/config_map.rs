@@ -11,7 +11,7 @@ fn is_written(world: &World) -> bool {
 }
 
 #[test]
-fn a_session_that_is_up_is_published_with_one_look_and_one_write() {
+fn a_session_is_published_with_one_read_and_one_write() {
     let mut world = World::publishing(SessionState::Creating);
     world.run_for(minutes(1));
     assert!(world.objects.config_map.is_none(), "it isn't up yet");
@@ -37,7 +37,7 @@ fn without_publish_to_nothing_is_asked() {
 }
 
 #[test]
-fn it_goes_before_the_session_is_ended() {
+fn the_config_map_goes_before_the_session_is_ended() {
     for event in [Event::Delete, Event::SetTerminate] {
         let mut world = World::publishing(SessionState::Busy);
         world.run_for(minutes(1));
@@ -52,7 +52,7 @@ fn it_goes_before_the_session_is_ended() {
 }
 
 #[test]
-fn it_goes_when_the_session_ends_by_itself_and_after_a_restart() {
+fn the_config_map_goes_when_the_session_ends_by_itself() {
     for state in [SessionState::Terminating, SessionState::Terminated, SessionState::Failed] {
         let mut world = World::publishing(SessionState::Idle);
         world.run_for(minutes(1));
@@ -64,7 +64,7 @@ fn it_goes_when_the_session_ends_by_itself_and_after_a_restart() {
 }
 
 #[test]
-fn one_that_is_somebody_elses_is_neither_written_nor_removed() {
+fn a_foreign_config_map_is_neither_written_nor_removed() {
     let mut world = World::publishing(SessionState::Idle);
     world.meddle(Some(("uid-of-another", "mine")));
     let before = world.objects.config_map.clone();
@@ -83,7 +83,7 @@ fn one_that_is_somebody_elses_is_neither_written_nor_removed() {
 
 /// L2: otherwise the operator and a webhook of the cluster would undo each other's writes for ever.
 #[test]
-fn what_a_webhook_makes_of_it_is_written_once() {
+fn what_a_webhook_changes_is_written_once() {
     for webhook in [Webhook::TakesMarks, Webhook::AddsData] {
         let mut world = World::publishing(SessionState::Idle);
         world.objects.webhook = Some(webhook);
@@ -104,7 +104,7 @@ fn what_a_webhook_makes_of_it_is_written_once() {
 
 /// Its object went with `--cascade=orphan`, say, and was created anew.
 #[test]
-fn one_that_lost_its_owner_is_taken_over_or_removed() {
+fn a_config_map_that_lost_its_owner_is_taken_over_or_removed() {
     for said in [SESSION, "of-the-past"] {
         let mut world = World::publishing(SessionState::Idle);
         world.meddle(Some((NOBODY, said)));
@@ -134,7 +134,7 @@ fn a_conflict_that_is_set_right_is_noticed() {
 }
 
 #[test]
-fn what_others_make_of_it_is_set_right_in_time() {
+fn changes_by_others_are_set_right_in_time() {
     for meddled in [None, Some(("uid-1", "another"))] {
         let mut world = World::publishing(SessionState::Idle);
         world.run_for(minutes(1));

@@ -82,7 +82,7 @@ fn an_end_that_a_list_shows_takes_one_call_to_be_sure_of() {
 
 /// L1: TerminateSession does nothing to a session that has ended.
 #[test]
-fn where_no_look_can_be_had_a_listed_end_is_made_sure_of_by_terminate_session() {
+fn without_reads_terminate_session_confirms_a_listed_end() {
     let mut world = polled();
     world.outages.extend(LOOKS.map(|operation| (operation, ErrorClass::Denied)));
     world.event(&Event::Becomes(SessionState::Terminated));
@@ -115,7 +115,7 @@ fn an_end_that_a_call_showed_is_final_whatever_is_said_later() {
 }
 
 #[test]
-fn a_session_that_moves_to_another_work_group_is_neither_ended_nor_let_go() {
+fn a_session_that_changes_work_groups_isnt_ended_nor_released() {
     for is_restarted in [false, true] {
         let mut world = World::granted(SessionState::Idle);
         world.lies.work_groups = vec![Some("of-others")];
@@ -142,7 +142,7 @@ fn a_session_that_moves_to_another_work_group_is_neither_ended_nor_let_go() {
 }
 
 #[test]
-fn of_a_session_that_a_page_has_twice_the_entry_counts_that_isnt_ended() {
+fn of_two_entries_of_a_session_the_live_one_counts() {
     let entry = |id: &str, state: SessionState| (id.to_owned(), status(&state));
     for states in [[SessionState::Idle, SessionState::Terminated], [SessionState::Terminated, SessionState::Idle]] {
         let [one, other] = states;
@@ -165,7 +165,7 @@ fn a_state_is_what_it_says_after_no_trimming() {
 
 /// L1: Athena answers no call for the session any more, and lists still show its end.
 #[test]
-fn a_contradicted_end_is_proven_when_athena_knows_the_session_no_more() {
+fn a_contradicted_end_is_proven_when_athena_forgets_the_session() {
     let (object, scope) = (object(), CallerContext { confirmed_at: Some(at(minutes(20)).tick), ..home() });
     let mut observed = Observed::default();
     let ended = status(&SessionState::Terminated);
@@ -200,7 +200,7 @@ fn a_contradicted_end_is_proven_when_athena_knows_the_session_no_more() {
 // Starts.
 
 #[test]
-fn a_session_that_start_session_returns_and_that_lacks_the_mark_isnt_the_objects() {
+fn a_returned_session_without_the_mark_isnt_the_objects() {
     for asks in [Event::Delete, Event::SetTerminate] {
         let mut world = World::starting();
         world.starts.answers_with = Some(VICTIM);
@@ -216,7 +216,7 @@ fn a_session_that_start_session_returns_and_that_lacks_the_mark_isnt_the_objects
 
 /// S3: StartSession isn't called again, and the object goes when that is asked for.
 #[test]
-fn start_session_that_returned_a_foreign_session_isnt_called_again() {
+fn start_session_isnt_called_again_after_a_foreign_session() {
     let mut world = World::starting();
     world.starts.answers_with = Some(VICTIM);
     world.starts.list_lag = minutes(600);
@@ -238,7 +238,7 @@ fn start_session_that_returned_a_foreign_session_isnt_called_again() {
 
 /// The end is reached all the same.
 #[test]
-fn before_its_mark_is_seen_a_started_session_is_neither_published_nor_limited() {
+fn a_session_isnt_published_nor_limited_before_its_mark_is_seen() {
     let mut world = World::starting();
     world.object.as_mut().unwrap().spec.publish_to = Some(PublishTo { config_map_name: "nightly".to_owned() });
     world.event(&Event::SetLifetime(Some(minutes(1))));
@@ -254,7 +254,7 @@ fn before_its_mark_is_seen_a_started_session_is_neither_published_nor_limited() 
 }
 
 #[test]
-fn where_get_session_is_denied_a_started_session_is_the_objects_unless_another_names_it() {
+fn without_get_session_an_uncontested_session_is_the_starters() {
     for is_contested in [false, true] {
         let mut world = World::starting();
         world.outages.push((Operation::GetSession, ErrorClass::Denied));

@@ -49,7 +49,7 @@ fn a_forged_status_lets_no_object_go() {
 }
 
 #[test]
-fn a_forged_status_doesnt_keep_a_session_alive_that_this_process_has_seen() {
+fn a_forged_status_keeps_no_session_alive_that_was_seen() {
     for forgery in FORGERIES {
         let mut world = World::adopted(SessionState::Idle);
         world.event(&Event::Forge(forgery));
@@ -78,7 +78,7 @@ fn a_forged_status_is_put_right() {
 }
 
 #[test]
-fn a_forged_place_stops_every_call_of_the_next_process_and_says_so() {
+fn a_forged_account_or_region_stops_every_call_after_a_restart() {
     for (forgery, reason) in [(Forgery::OtherRegion, "WrongRegion"), (Forgery::OtherAccount, "WrongAccount")] {
         let mut world = World::adopted(SessionState::Idle);
         world.event(&Event::Forge(forgery));

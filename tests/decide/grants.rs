@@ -28,7 +28,7 @@ fn never_granted(session: SessionState, refusal: &Event, planted: bool) -> World
 }
 
 #[test]
-fn a_namespace_that_was_never_allowed_gets_no_call_and_no_word_of_the_session() {
+fn a_namespace_never_allowed_gets_no_call_and_no_information() {
     for state in states() {
         for refusal in [Event::GroupExists(false), Event::GroupAllows(false)] {
             for planted in [false, true] {
@@ -121,7 +121,7 @@ fn an_object_that_isnt_taken_on_is_come_back_to() {
 }
 
 #[test]
-fn an_end_waits_while_the_grant_is_withdrawn_and_goes_on_with_it() {
+fn an_end_waits_while_the_grant_is_withdrawn() {
     for refusal in [Event::GroupExists(false), Event::GroupAllows(false)] {
         for asked in [Event::Delete, Event::SetTerminate] {
             let mut world = World::granted(SessionState::Idle);
@@ -142,7 +142,7 @@ fn an_end_waits_while_the_grant_is_withdrawn_and_goes_on_with_it() {
 }
 
 #[test]
-fn an_end_under_way_when_the_grant_is_withdrawn_is_looked_at_as_soon_as_with_it() {
+fn an_end_under_way_is_followed_without_a_grant() {
     let mut world = World::granted(SessionState::Idle);
     world.event(&Event::Delete);
     world.run_until(world.elapsed + seconds(10), |world| world.session == Some(SessionState::Terminating));
@@ -153,7 +153,7 @@ fn an_end_under_way_when_the_grant_is_withdrawn_is_looked_at_as_soon_as_with_it(
 }
 
 #[test]
-fn a_session_that_ends_by_itself_lets_its_object_go_without_a_grant() {
+fn without_a_grant_the_object_goes_when_its_session_ends() {
     let mut world = World::granted(SessionState::Idle);
     world.event(&Event::GroupAllows(false));
     world.event(&Event::Delete);
@@ -260,7 +260,7 @@ fn nothing_is_called_in_another_account_than_the_work_groups() {
 
 /// S4: this very process saw the session in one Region, and then a workGroupRef came that leads to another.
 #[test]
-fn a_reference_to_another_region_proves_nothing_and_is_not_recorded() {
+fn a_reference_to_another_region_proves_and_records_nothing() {
     for restarted in [false, true] {
         let mut world = World::adopted(SessionState::Idle);
         world.around.region = Some("us-east-1");
@@ -294,7 +294,7 @@ fn a_work_group_that_closes_takes_nothing_new_and_serves_ends() {
 }
 
 #[test]
-fn an_operator_that_requires_a_reference_asks_nothing_without_one() {
+fn without_a_required_reference_athena_isnt_asked() {
     let mut world = World::with(Some(SessionState::Idle));
     world.object.as_mut().unwrap().metadata.finalizers = None;
     world.event(&Event::RefIsRequired(true));

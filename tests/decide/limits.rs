@@ -39,7 +39,7 @@ fn is_within(ended_at: Option<Duration>, due: Duration) -> bool {
 }
 
 #[test]
-fn a_session_that_has_lived_long_enough_is_ended_to_the_second_and_its_object_stays() {
+fn max_lifetime_ends_the_session_to_the_second() {
     for state in [SessionState::Idle, SessionState::Busy, SessionState::Degraded, SessionState::Created] {
         let mut world = with(state.clone(), &[Event::SetLifetime(Some(minutes(90) + seconds(7)))]);
         world.run_for(minutes(100));
@@ -65,7 +65,7 @@ fn a_limit_of_less_than_a_second_ends_nothing() {
 }
 
 #[test]
-fn only_an_idle_session_is_ended_for_idleness_and_only_of_that_long_without_a_break() {
+fn max_idle_counts_only_unbroken_idle_time() {
     let mut world = with(SessionState::Idle, &[Event::SetIdle(Some(minutes(30)))]);
     world.run_for(minutes(29));
     world.event(&Event::Becomes(SessionState::Busy));
@@ -99,7 +99,7 @@ fn a_session_that_went_to_work_just_before_its_end_goes_on() {
 }
 
 #[test]
-fn what_nobody_asked_for_isnt_done_without_a_look_of_that_moment() {
+fn no_limit_ends_a_session_without_a_fresh_look() {
     let mut world = with(SessionState::Idle, &[Event::SetIdle(Some(minutes(30)))]);
     world.outages = vec![(LOOK, ErrorClass::Denied)];
     world.run_for(minutes(90));
@@ -159,7 +159,7 @@ fn athenas_times_are_compared_with_athenas_clock() {
 }
 
 #[test]
-fn brakes_and_withdrawn_grants_hold_for_limits() {
+fn suspensions_and_withdrawn_grants_hold_for_limits() {
     for (event, reason) in [
         (Event::Brake(Some(Brake::ReadOnly)), "ReadOnly"),
         (Event::Brake(Some(Brake::ObjectPaused)), "Paused"),
@@ -216,7 +216,7 @@ fn a_forged_end_by_a_limit_ends_nothing_and_goes() {
 }
 
 #[test]
-fn a_started_session_has_limits_too_and_athena_knows_of_its_idleness() {
+fn a_started_session_has_limits_and_athenas_idle_timeout() {
     let mut world = World::starting();
     world.event(&Event::SetIdle(Some(seconds(20 * 60 + 1))));
     world.run_for(minutes(2));
@@ -286,7 +286,7 @@ fn the_grace_period_ends_to_the_second() {
 }
 
 #[test]
-fn it_may_be_made_shorter_or_taken_away_meanwhile() {
+fn the_grace_period_may_be_shortened_or_removed_meanwhile() {
     for grace in [Some(minutes(5)), None] {
         let mut world = draining(&Event::Delete);
         let began = world.elapsed;
@@ -311,7 +311,7 @@ fn only_a_busy_session_is_waited_for() {
 }
 
 #[test]
-fn a_session_that_came_to_be_busy_since_it_was_seen_is_waited_for() {
+fn a_session_that_became_busy_since_it_was_seen_is_waited_for() {
     for poller in [Poller::Off, Poller::Shows { lag: seconds(0) }] {
         let mut world = World::granted(SessionState::Idle);
         world.around.poller = poller;
@@ -327,7 +327,7 @@ fn a_session_that_came_to_be_busy_since_it_was_seen_is_waited_for() {
 }
 
 #[test]
-fn a_look_that_cant_be_had_holds_up_no_end_beyond_the_grace_period() {
+fn a_failing_look_holds_up_no_end_beyond_the_grace_period() {
     let mut world = with(SessionState::Idle, &[Event::SetGrace(Some(minutes(10)))]);
     world.run_for(seconds(30));
     world.outages = vec![(LOOK, ErrorClass::Denied)];
@@ -366,7 +366,7 @@ fn a_restart_goes_by_what_is_recorded() {
 
 /// S7, L1: ended late rather than early, and not never.
 #[test]
-fn a_forged_request_neither_takes_nor_gives_more_than_the_period() {
+fn a_forged_request_time_doesnt_change_the_grace_period() {
     use Forgery::{Emptied, EndRequestedInTheFuture, EndRequestedLongAgo};
     for forgery in [EndRequestedInTheFuture, EndRequestedLongAgo, Emptied] {
         for restarts in [false, true] {
@@ -389,7 +389,7 @@ fn a_forged_request_neither_takes_nor_gives_more_than_the_period() {
 }
 
 #[test]
-fn who_keeps_forging_puts_off_no_end() {
+fn repeated_forging_puts_off_no_end() {
     for forgery in [Forgery::Emptied, Forgery::EndRequestedInTheFuture] {
         let mut world = draining(&Event::Delete);
         let deleted = world.elapsed;
@@ -430,7 +430,7 @@ fn a_lifetime_that_is_made_longer_meanwhile_takes_the_end_back() {
 }
 
 #[test]
-fn an_end_that_has_been_begun_isnt_held_up_by_what_the_session_does_then() {
+fn an_end_that_was_begun_isnt_held_up_by_new_work() {
     let mut world = with(SessionState::Idle, &[Event::SetGrace(Some(minutes(10)))]);
     world.faults = [Fault::None, Fault::NoEffect].into();
     world.event(&Event::Delete);
@@ -462,7 +462,7 @@ fn without_a_grace_period_nothing_waits() {
 
 /// It was seen IDLE a moment ago, and went to work since.
 #[test]
-fn an_end_with_a_grace_period_takes_a_look_that_is_younger_than_the_question() {
+fn an_end_with_a_grace_period_takes_a_look_after_the_request() {
     let mut world = World::adopted(SessionState::Idle);
     world.event(&Event::SetGrace(Some(minutes(10))));
     world.run_for(seconds(1));
@@ -476,7 +476,7 @@ fn an_end_with_a_grace_period_takes_a_look_that_is_younger_than_the_question() {
 
 /// The start has asked Athena for the same limit, and Athena keeps it a moment before we do.
 #[test]
-fn a_started_session_that_athena_ends_for_its_idleness_has_reached_max_idle() {
+fn an_end_by_athenas_idle_timeout_counts_as_max_idle() {
     for (idle, expected) in [(minutes(5), "MaxIdle"), (minutes(4), "EndedElsewhere")] {
         let mut world = World::starting();
         world.event(&Event::SetIdle(Some(minutes(5))));

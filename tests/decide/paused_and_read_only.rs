@@ -8,7 +8,7 @@ const BRAKES: [(Brake, &str); 3] =
     [(Brake::ReadOnly, "ReadOnly"), (Brake::ObjectPaused, "Paused"), (Brake::WorkGroupPaused, "Paused")];
 
 #[test]
-fn a_brake_holds_up_the_end_says_so_once_and_the_end_goes_on_without_it() {
+fn a_suspension_holds_up_the_end_and_is_reported_once() {
     for (brake, reason) in BRAKES {
         for asked in [Event::Delete, Event::SetTerminate] {
             let mut world = World::granted(SessionState::Idle);
@@ -33,7 +33,7 @@ fn a_brake_holds_up_the_end_says_so_once_and_the_end_goes_on_without_it() {
 }
 
 #[test]
-fn a_brake_changes_nothing_where_no_end_is_asked_for() {
+fn a_suspension_changes_nothing_where_no_end_is_requested() {
     for (brake, _) in BRAKES {
         let mut world = World::granted(SessionState::Idle);
         world.event(&Event::Brake(Some(brake)));
@@ -43,7 +43,7 @@ fn a_brake_changes_nothing_where_no_end_is_asked_for() {
 }
 
 #[test]
-fn an_end_that_is_under_way_is_followed_and_lets_the_object_go() {
+fn a_suspended_object_goes_when_an_end_under_way_is_reached() {
     for (brake, _) in BRAKES {
         for state in [SessionState::Terminating, SessionState::Terminated, SessionState::Failed] {
             let mut world = World::granted(SessionState::Idle);
@@ -60,7 +60,7 @@ fn an_end_that_is_under_way_is_followed_and_lets_the_object_go() {
 
 /// It comes while the end is about to be asked for.
 #[test]
-fn a_brake_counts_until_the_last_moment() {
+fn a_suspension_counts_until_the_call() {
     for steps in 1..4 {
         let mut world = World::granted(SessionState::Idle);
         world.event(&Event::Delete);
@@ -71,7 +71,7 @@ fn a_brake_counts_until_the_last_moment() {
 }
 
 #[test]
-fn retain_lets_go_in_spite_of_a_brake() {
+fn retain_releases_a_suspended_object() {
     for (brake, _) in BRAKES {
         let mut world = World::granted(SessionState::Idle);
         world.event(&Event::Brake(Some(brake)));

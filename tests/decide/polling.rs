@@ -213,7 +213,7 @@ fn the_poller_is_asked_only_on_behalf_of_what_may_know() {
 
 /// Otherwise each of a hundred thousand objects would make a call of its own.
 #[test]
-fn an_object_leaves_a_slow_poller_three_times_what_a_sweep_takes() {
+fn an_object_gives_a_poller_three_times_the_time_of_a_full_scan() {
     for (second, looks) in [(899, false), (900, true)] {
         let mut observed = Observed { described: Described::Yes, ..Observed::default() };
         show(&mut observed, &SessionState::Idle, 0, 0);
@@ -283,7 +283,7 @@ fn sights_prolong_only_a_wait_for_sights() {
 
 /// The condition told of it for up to three intervals, though the poller had shown the session meanwhile.
 #[test]
-fn throttling_is_told_no_longer_than_until_the_poller_shows_the_session() {
+fn throttling_is_told_until_the_poller_shows_the_session() {
     let mut observed = Observed { described: Described::Yes, ..Observed::default() };
     show(&mut observed, &SessionState::Idle, 0, 0);
     for second in [10, 11, 12] {

@@ -161,7 +161,7 @@ fn a_recorded_end_outlives_athenas_memory_of_the_session() {
 }
 
 #[test]
-fn a_change_of_the_spec_is_observed_also_where_athena_has_forgotten_the_session() {
+fn spec_changes_are_observed_when_athena_forgot_the_session() {
     let mut world = World::adopted(SessionState::Terminated);
     world.event(&Event::Forgets);
     world.event(&Event::Restart);

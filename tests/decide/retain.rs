@@ -59,7 +59,7 @@ fn terminate_holds_under_retain_until_the_object_is_deleted() {
 
 /// Its end may be under way by then.
 #[test]
-fn of_a_session_whose_end_was_asked_for_isnt_said_that_it_is_left_as_it_is() {
+fn the_event_retained_says_that_an_end_was_requested() {
     let mut world = World::adopted(SessionState::Idle);
     world.terminating_for = None;
     world.event(&Event::Delete);

@@ -8,7 +8,7 @@ const STANDS: Option<Owner> = Some(Owner { stands: true });
 const GOES: Option<Owner> = Some(Owner { stands: false });
 
 #[test]
-fn the_other_neither_watches_nor_ends_it() {
+fn an_object_that_isnt_the_owner_neither_watches_nor_ends() {
     for state in states() {
         for asked in [None, Some(Event::SetTerminate)] {
             let mut world = World::granted(SessionState::Idle);
@@ -29,7 +29,7 @@ fn the_other_neither_watches_nor_ends_it() {
 }
 
 #[test]
-fn one_that_isnt_held_isnt_taken_on_and_is_told_nothing() {
+fn an_object_without_finalizer_isnt_adopted_and_told_nothing() {
     let mut world = World::bound(SessionState::Idle);
     world.object.as_mut().unwrap().metadata.finalizers = None;
     world.around.poller = Poller::Shows { lag: seconds(0) };
@@ -45,7 +45,7 @@ fn one_that_isnt_held_isnt_taken_on_and_is_told_nothing() {
 }
 
 #[test]
-fn it_goes_when_it_is_certain_that_the_owner_stands() {
+fn the_object_goes_when_its_owner_certainly_exists() {
     let mut world = World::granted(SessionState::Idle);
     world.event(&Event::Owner(STANDS, true));
     world.run_for(seconds(1));
@@ -57,7 +57,7 @@ fn it_goes_when_it_is_certain_that_the_owner_stands() {
 
 /// What the watch shows may be gone, or going with Retain.
 #[test]
-fn an_owner_that_doesnt_stand_leaves_the_session_to_the_other() {
+fn an_owner_that_is_gone_leaves_the_session_to_the_other() {
     for truth in [None, GOES] {
         let mut world = World::granted(SessionState::Idle);
         world.event(&Event::Owner(STANDS, true));
@@ -73,7 +73,7 @@ fn an_owner_that_doesnt_stand_leaves_the_session_to_the_other() {
 }
 
 #[test]
-fn the_owner_is_read_again_when_that_is_long_ago_or_of_another() {
+fn the_owner_is_read_again_when_the_read_is_old() {
     let mut object = object();
     object.metadata.deletion_timestamp = Some(time(seconds(0)));
     let terms = Terms { owner: Some(claim("older")), ..Terms::default() };

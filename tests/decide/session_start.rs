@@ -60,7 +60,7 @@ fn a_session_whose_start_was_not_recorded_is_found_by_its_mark() {
 }
 
 #[test]
-fn an_answer_that_is_lost_leads_to_a_look_and_then_to_the_same_call() {
+fn a_lost_answer_leads_to_a_list_and_then_to_the_same_call() {
     for (fault, lag, calls) in [(Fault::CutAfter, 0, 1), (Fault::CutAfter, 20, 2), (Fault::Late, 0, 2)] {
         let mut world = World::starting();
         world.starts.list_lag = seconds(lag);
@@ -74,7 +74,7 @@ fn an_answer_that_is_lost_leads_to_a_look_and_then_to_the_same_call() {
 }
 
 #[test]
-fn an_attempt_that_an_earlier_process_recorded_long_ago_waits_for_a_person() {
+fn an_old_attempt_of_an_earlier_process_waits_for_a_person() {
     let mut world = World::starting();
     world.ambush.push((1, Event::Restart));
     world.pass();
@@ -118,7 +118,7 @@ fn a_status_that_was_wiped_starts_no_second_session() {
 }
 
 #[test]
-fn a_wiped_status_of_an_old_object_that_nothing_shows_starts_nothing() {
+fn an_old_object_with_a_wiped_status_starts_nothing() {
     let mut world = World::starting();
     world.event(&Event::Restart);
     world.wait(minutes(10));
@@ -128,7 +128,7 @@ fn a_wiped_status_of_an_old_object_that_nothing_shows_starts_nothing() {
 }
 
 #[test]
-fn a_recorded_id_that_isnt_the_objects_own_is_neither_told_of_nor_ended() {
+fn a_recorded_foreign_session_is_neither_shown_nor_ended() {
     for poller in [Poller::Off, Poller::Shows { lag: seconds(0) }] {
         let mut world = World::starting();
         world.around.poller = poller;
@@ -207,7 +207,7 @@ fn capacity_is_waited_for_from_15_seconds_to_5_minutes() {
 }
 
 #[test]
-fn a_request_that_athena_refuses_is_stalled_with_its_words_and_rarely_repeated() {
+fn a_refused_request_is_stalled_with_athenas_words() {
     let mut world = World::starting();
     world.outages.push((Operation::StartSession, ErrorClass::NotFoundOrInvalid));
     world.run_for(minutes(60));
@@ -224,7 +224,7 @@ fn a_request_that_athena_refuses_is_stalled_with_its_words_and_rarely_repeated()
 }
 
 #[test]
-fn a_session_that_fails_while_it_starts_is_stalled_and_its_object_goes_at_once() {
+fn a_session_that_fails_to_start_is_stalled_and_goes_at_once() {
     let mut world = World::starting();
     world.run_for(seconds(1));
     world.event(&Event::Becomes(SessionState::Failed));
@@ -280,7 +280,7 @@ fn each_bound_is_kept() {
 }
 
 #[test]
-fn places_read_only_and_a_work_group_that_goes_hold_a_start_up() {
+fn quota_read_only_and_a_terminating_work_group_hold_up_a_start() {
     let mut world = World::starting();
     world.starts.crowd = Some(Crowd { limit: 2, holders: vec!["one".to_owned(), "two".to_owned()], waiting: 0 });
     world.run_for(minutes(2));
@@ -301,7 +301,7 @@ fn places_read_only_and_a_work_group_that_goes_hold_a_start_up() {
 }
 
 #[test]
-fn a_place_is_reserved_before_the_attempt_is_recorded_and_kept() {
+fn a_slot_is_reserved_before_the_attempt_is_recorded() {
     let mut world = World::starting();
     world.starts.limited = true;
     world.pass();
@@ -321,7 +321,7 @@ fn a_place_is_reserved_before_the_attempt_is_recorded_and_kept() {
 
 /// What is recorded gives no place: by a status that was forged before a restart more could be started than may be.
 #[test]
-fn an_attempt_of_an_earlier_process_takes_a_place_too() {
+fn an_attempt_of_an_earlier_process_takes_a_slot_too() {
     for is_taken in [false, true] {
         let mut world = World::starting();
         world.starts.limited = true;
@@ -361,7 +361,7 @@ fn what_becomes_allowed_long_after_it_was_refused_is_started() {
 
 /// The bound was lowered, and then the operator restarted.
 #[test]
-fn a_session_that_is_yet_to_be_looked_at_waits_for_no_place() {
+fn a_session_that_is_yet_to_be_looked_at_waits_for_no_slot() {
     let mut world = World::starting();
     world.starts.limited = true;
     world.run_for(seconds(5));
@@ -379,7 +379,7 @@ fn a_session_that_is_yet_to_be_looked_at_waits_for_no_place() {
 
 /// What somebody else has by now isn't taken: the terms tell.
 #[test]
-fn a_place_that_is_gone_when_it_is_to_be_reserved_is_waited_for() {
+fn a_slot_that_was_taken_meanwhile_is_waited_for() {
     let mut world = World::starting();
     world.starts.limited = true;
     world.starts.is_raced = true;
@@ -393,7 +393,7 @@ fn a_place_that_is_gone_when_it_is_to_be_reserved_is_waited_for() {
 }
 
 #[test]
-fn who_waits_for_capacity_keeps_its_place_and_who_is_refused_for_good_gives_it_up() {
+fn waiting_for_capacity_keeps_the_slot_and_a_refusal_frees_it() {
     for (class, keeps) in [
         (ErrorClass::NoCapacity, true),
         (ErrorClass::Throttled, true),
@@ -419,7 +419,7 @@ fn who_waits_for_capacity_keeps_its_place_and_who_is_refused_for_good_gives_it_u
 }
 
 #[test]
-fn what_isnt_to_be_started_any_more_gives_its_place_up() {
+fn a_cancelled_start_frees_its_slot() {
     let stops = [
         Event::Brake(Some(Brake::ObjectPaused)),
         Event::GroupCloses(true),
@@ -441,7 +441,7 @@ fn what_isnt_to_be_started_any_more_gives_its_place_up() {
 
 /// Of what a call may have started it isn't known: nobody else has its place until that is proven.
 #[test]
-fn a_call_whose_effect_isnt_known_keeps_its_place() {
+fn a_call_whose_effect_isnt_known_keeps_its_slot() {
     let mut world = World::starting();
     world.starts.limited = true;
     world.faults.push_back(Fault::Late);
@@ -454,7 +454,7 @@ fn a_call_whose_effect_isnt_known_keeps_its_place() {
 }
 
 #[test]
-fn the_sentence_of_a_crowd_says_who_has_how_many_and_who_comes_first() {
+fn the_quota_message_says_who_has_slots_and_who_comes_first() {
     let sentence = |limit, holders: &[&str], waiting| {
         let holders = holders.iter().map(|name| (*name).to_owned()).collect();
         let sentence = Crowd { limit, holders, waiting }.sentence("one");
@@ -480,7 +480,7 @@ fn the_sentence_of_a_crowd_says_who_has_how_many_and_who_comes_first() {
 
 /// S5: what the object itself started is still ended.
 #[test]
-fn a_grant_that_is_withdrawn_stops_starts_and_no_end_of_what_was_started() {
+fn a_withdrawn_grant_stops_starts_and_no_end() {
     for restart in [false, true] {
         let mut world = World::starting();
         world.run_for(seconds(5));
@@ -514,7 +514,7 @@ fn terminate_before_the_start_is_an_end_without_a_session() {
 }
 
 #[test]
-fn a_started_session_that_athena_has_forgotten_isnt_started_again() {
+fn a_session_that_athena_has_forgotten_isnt_started_again() {
     let mut world = World::starting();
     world.run_for(seconds(5));
     world.event(&Event::Becomes(SessionState::Terminated));
@@ -543,7 +543,7 @@ fn a_record_that_was_forged_buys_no_second_session() {
 
 /// A session that couldn't be handed over, or wouldn't be ended, would be billed for nothing.
 #[test]
-fn what_could_be_neither_handed_over_nor_ended_isnt_started() {
+fn no_session_starts_that_couldnt_be_handed_over_or_ended() {
     let publishing = |world: &mut World| {
         let publish_to = PublishTo { config_map_name: "nightly".to_owned() };
         world.object.as_mut().unwrap().spec.publish_to = Some(publish_to);

@@ -296,7 +296,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..config() })]
 
     #[test]
-    fn whatever_happens_what_must_hold_holds(story in story()) {
+    fn safety_and_liveness_hold_whatever_happens(story in story()) {
         let mut world = told(&story);
         prop_assert_eq!(&world.breach, &None, "{}", world.told());
 
@@ -328,7 +328,7 @@ proptest! {
 
     /// Without faults, whatever state the session is in when it is deleted.
     #[test]
-    fn an_undisturbed_deletion_takes_two_writes_and_at_most_one_terminate_session(
+    fn an_undisturbed_deletion_takes_two_writes_and_one_call(
         state in state(), terminating_for in 0..600u64, known_for in 0..200u64,
     ) {
         let mut world = World::with(Some(SessionState::Idle));

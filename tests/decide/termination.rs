@@ -24,7 +24,7 @@ fn a_deletion_takes_two_writes_and_one_terminate_session() {
 }
 
 #[test]
-fn a_deletion_in_the_second_of_the_creation_still_ends_the_session() {
+fn a_deletion_right_after_the_creation_ends_the_session() {
     let mut world = World::with(Some(SessionState::Creating));
     world.object = None;
     world.event(&Event::Create(Box::new(spec())));
@@ -46,7 +46,7 @@ fn an_end_that_terminate_session_answers_is_looked_at_at_once() {
 }
 
 #[test]
-fn spec_terminate_ends_the_session_and_keeps_the_object_as_its_record() {
+fn spec_terminate_ends_the_session_and_keeps_the_object() {
     let mut world = World::adopted(SessionState::Busy);
     world.event(&Event::SetTerminate);
     world.run_for(minutes(1));
@@ -74,7 +74,7 @@ fn the_object_stays_as_long_as_the_session_is_terminating() {
 }
 
 #[test]
-fn an_accepted_call_without_effect_is_made_again_after_a_minute_and_not_before() {
+fn a_call_without_effect_is_repeated_after_a_minute() {
     let mut world = World::adopted(SessionState::Idle);
     world.faults = [Fault::NoEffect].into();
     world.event(&Event::Delete);
@@ -147,7 +147,7 @@ fn a_cached_wish_that_was_taken_back_ends_nothing() {
 }
 
 #[test]
-fn the_finalizer_isnt_added_to_an_object_that_is_deleted_meanwhile() {
+fn no_finalizer_is_added_to_an_object_deleted_meanwhile() {
     // Bug 9: deleted between the cache's read and the patch.
     let mut world = World::with(Some(SessionState::Idle));
     let mut bare = object();
@@ -278,7 +278,7 @@ fn the_end_of_what_is_deleted_isnt_written_on_it() {
 }
 
 #[test]
-fn after_a_restart_a_session_that_is_terminating_isnt_asked_again() {
+fn a_terminating_session_isnt_ended_again_after_a_restart() {
     let mut world = World::adopted(SessionState::Idle);
     world.terminating_for = Some(minutes(5));
     world.event(&Event::Delete);

@@ -64,7 +64,7 @@ fn an_object_whose_session_lives_stays_whatever_is_recorded() {
 }
 
 #[test]
-fn one_that_starts_its_session_stays_where_somebody_would_create_it_anew() {
+fn an_object_that_gitops_would_recreate_isnt_deleted() {
     let tracked = |mut world: World| {
         let labels = BTreeMap::from([(TRACKED_BY.to_owned(), "Argo CD".to_owned())]);
         world.object.as_mut().unwrap().metadata.labels = Some(labels);
@@ -84,7 +84,7 @@ fn one_that_starts_its_session_stays_where_somebody_would_create_it_anew() {
 }
 
 #[test]
-fn a_right_that_is_missing_is_told_and_the_note_goes_with_the_cause() {
+fn a_missing_right_is_told_until_it_is_granted() {
     let mut world = expiring(World::with(Some(SessionState::Terminated)), "1m");
     world.objects.is_forbidden = true;
     world.run_for(minutes(20));

@@ -104,7 +104,7 @@ fn what_is_worst_is_said_first_and_told_once() {
 }
 
 #[test]
-fn what_holds_a_work_group_is_named_by_its_first_three_in_whatever_order_they_come() {
+fn the_first_three_objects_that_hold_a_work_group_are_named() {
     for (objects, said) in [
         (&["b/x"][..], "1 AthenaSession refers to it (b/x), "),
         (&["b/x", "a/y"], "2 AthenaSessions refer to it (a/y, b/x), "),

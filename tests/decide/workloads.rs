@@ -22,7 +22,7 @@ fn running() -> World {
 }
 
 #[test]
-fn a_session_is_ended_after_the_delay_when_its_workload_has_finished() {
+fn a_session_ends_after_the_delay_when_its_workload_finished() {
     let failed = WorkloadState::Finished { uid: "job-1".to_owned(), outcome: WorkloadOutcome::Failed, at: None };
     for (state, word) in [(completed("job-1"), "completed"), (failed, "failed"), (WorkloadState::Absent, "was gone")] {
         let mut world = running();
@@ -55,7 +55,7 @@ fn a_workload_that_isnt_there_yet_is_waited_for() {
 }
 
 #[test]
-fn all_of_them_must_have_finished() {
+fn all_workloads_must_have_finished() {
     let mut world = World::following(SessionState::Idle, &["one", "two"]);
     world.job_becomes("one", unfinished("job-1"), true);
     world.job_becomes("two", unfinished("job-2"), true);
@@ -71,7 +71,7 @@ fn all_of_them_must_have_finished() {
 }
 
 #[test]
-fn one_that_is_created_anew_under_its_name_is_followed_from_then_on() {
+fn a_workload_recreated_under_its_name_is_followed() {
     let mut world = running();
     world.job_becomes("nightly", WorkloadState::Absent, true);
     world.run_for(seconds(20));
@@ -88,7 +88,7 @@ fn one_that_is_created_anew_under_its_name_is_followed_from_then_on() {
 
 /// The watch may lag: what counts is a read just before.
 #[test]
-fn one_that_comes_back_unseen_by_the_watch_is_seen_before_the_end() {
+fn a_recreated_workload_the_watch_missed_is_seen_before_the_end() {
     let mut world = running();
     world.job_becomes("nightly", WorkloadState::Absent, true);
     world.run_for(seconds(15));
@@ -164,7 +164,7 @@ fn an_end_that_is_asked_for_waits_for_no_workload() {
 }
 
 #[test]
-fn the_record_of_such_an_end_outlives_the_process_and_the_workload() {
+fn the_recorded_end_outlives_the_process_and_the_workload() {
     let mut world = running();
     world.job_becomes("nightly", completed("job-1"), true);
     world.run_for(minutes(2));
@@ -177,7 +177,7 @@ fn the_record_of_such_an_end_outlives_the_process_and_the_workload() {
 }
 
 #[test]
-fn one_that_is_created_anew_after_the_call_doesnt_undo_the_end() {
+fn a_workload_recreated_after_the_call_doesnt_undo_the_end() {
     let mut world = running();
     world.terminating_for = None;
     world.job_becomes("nightly", completed("job-1"), true);
@@ -320,7 +320,7 @@ fn workloads_are_read_just_before_a_session_is_started() {
 }
 
 #[test]
-fn without_an_answer_about_its_workloads_no_session_is_started_nor_given_up() {
+fn unknown_workloads_neither_start_nor_give_up_a_session() {
     let mut world = starting_for(&[("nightly", completed("job-1"))]);
     world.run_for(seconds(20));
     world.objects.is_silent = true;

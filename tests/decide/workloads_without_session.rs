@@ -99,7 +99,7 @@ fn a_start_that_is_refused_names_the_job_that_waits_for_it() {
 
 /// Where a session may run, nobody is told to delete the Job that may use it.
 #[test]
-fn while_a_session_may_run_its_job_isnt_told_to_be_without() {
+fn a_job_isnt_said_to_lack_a_session_that_may_run() {
     let mut world = up();
     world.event(&Event::Restart);
     world.outages =
@@ -129,7 +129,7 @@ fn an_end_under_a_job_that_is_at_work_is_a_warning_once() {
 
 /// PyAthena's close() ends the session that it works in, and the Job finishes a moment later.
 #[test]
-fn a_client_that_ends_the_session_before_its_job_completes_is_no_trouble() {
+fn a_client_may_end_the_session_before_its_job_completes() {
     let mut world = up();
     world.event(&Event::Becomes(SessionState::Terminated));
     world.run_for(seconds(20));

@@ -30,7 +30,7 @@ async fn one_not_found_while_it_is_terminating_lets_nothing_go() {
 }
 
 #[tokio::test]
-async fn a_session_that_athena_forgot_is_let_go_after_two_answers_and_a_listing() {
+async fn a_forgotten_session_is_released_after_two_answers_and_a_list() {
     for not_found in [NotFound::InvalidRequest, NotFound::ResourceNotFound] {
         let world = World::with(Config { not_found, ..Config::default() }).await;
         world.start_operator().await;
@@ -138,7 +138,7 @@ async fn a_long_listing_that_is_throttled_comes_to_its_end() {
 
 /// L2: a NextToken that leads nowhere.
 #[tokio::test]
-async fn a_listing_that_goes_in_a_circle_doesnt_spin_and_leaves_the_way_out_open() {
+async fn a_circular_list_makes_no_tight_loop_and_retain_works() {
     let world = World::new().await;
     let script = Script::meddling(|request, _| {
         let nowhere = || Meddle::Answer(200, json!({"Sessions": [], "NextToken": "again"}));

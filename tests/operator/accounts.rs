@@ -16,7 +16,7 @@ fn move_to(world: &World, account: &str) {
 }
 
 #[tokio::test]
-async fn with_another_account_or_region_than_recorded_nothing_is_called() {
+async fn in_another_account_or_region_nothing_is_called() {
     let world = World::new().await;
     world.start_operator().await;
     let id = world.declare("elsewhere", "IDLE").await;
@@ -83,7 +83,7 @@ async fn credentials_of_another_account_prove_no_absence() {
 }
 
 #[tokio::test]
-async fn credentials_of_another_account_for_a_while_are_told_and_forgotten() {
+async fn passing_credentials_of_another_account_are_told_and_forgotten() {
     let world = World::new().await;
     world.start_operator().await;
     let id = world.declare("while", "IDLE").await;

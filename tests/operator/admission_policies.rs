@@ -395,7 +395,7 @@ async fn a_write_of_status_changes_no_finalizer_and_no_spec() {
 
 /// As fluxcd/pkg's `runtime/client` impersonates: the user name alone, to which the API server adds the groups.
 #[tokio::test]
-async fn behind_flux_the_account_that_it_impersonates_is_asked_for_use() {
+async fn flux_needs_the_right_use_for_the_account_it_impersonates() {
     let here = Place::new().await;
     let plane = here.plane;
     let manifests = format!(
@@ -598,7 +598,7 @@ fn one<'a>(objects: &'a [Value], kind: &str, name: &str) -> Option<&'a Value> {
 }
 
 #[tokio::test]
-async fn where_a_work_group_is_required_none_comes_without_and_old_ones_can_still_go() {
+async fn a_required_work_group_keeps_no_old_object_from_going() {
     let here = Place::new().await;
     let require = "resources: [deploy]\ncomponents: [deploy/require-work-group]\n";
     // In the other tests' namespaces it isn't required.
@@ -686,7 +686,7 @@ async fn another_operator_is_named_in_one_place_for_each_policy() {
 
 /// As the comment at the top of one-namespace/kustomization.yaml proposes it.
 #[tokio::test]
-async fn an_operator_of_one_namespace_may_itself_be_in_any_and_have_any_name() {
+async fn an_operator_of_one_namespace_may_run_in_any_namespace() {
     let inner = "resources: [../deploy]\ncomponents: [../deploy/workloads]\nnamespace: data-platform\nnamePrefix: x-\n";
     let outer = "resources: [operator]\ncomponents: [deploy/one-namespace]\n";
     let objects = rendered_of("moved-of-one", &[("operator", inner), (".", outer)]).await;
@@ -766,7 +766,7 @@ async fn an_operator_of_one_namespace_only_reads_what_is_in_none() {
 }
 
 #[tokio::test]
-async fn with_all_components_of_the_readme_an_operator_of_one_namespace_has_no_rights_in_others() {
+async fn with_all_components_one_namespace_gives_no_rights_in_others() {
     let plane = installed().await;
     let page = std::fs::read_to_string(in_checkout("README.md")).unwrap();
     let block = page.split("```yaml\n").find(|block| block.starts_with("resources: [deploy]\n")).unwrap();
@@ -858,7 +858,7 @@ fn each_json_of_the_docs_and_of_iam_can_be_read() {
 }
 
 #[tokio::test]
-async fn the_examples_start_what_the_work_groups_of_the_examples_allow() {
+async fn the_examples_start_what_their_work_groups_allow() {
     let here = Place::new().await;
     for folder in ["tenants", "spark-3-5"] {
         let path = in_checkout(&format!("deploy/examples/{folder}/work-group.yaml"));

@@ -52,7 +52,7 @@ async fn squatted(world: &World, second: &str) -> String {
 /// L1: the rightful object has no reference, and adopted first; the older one gets a grant, of another work group;
 /// the operator restarts.
 #[tokio::test]
-async fn a_squatter_of_another_work_group_keeps_no_adopted_session_after_a_restart() {
+async fn a_squatter_keeps_no_adopted_session_after_a_restart() {
     let world = World::new().await;
     let second = world.second_namespace().await;
     let session = squatted(&world, &second).await;

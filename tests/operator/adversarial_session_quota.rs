@@ -28,7 +28,7 @@ impl World {
 
 /// One that was refused has no place while it is stalled; the promise that it was given meanwhile counts for it alone.
 #[tokio::test]
-async fn a_start_that_is_tried_again_takes_no_place_that_somebody_else_has_by_now() {
+async fn a_retried_start_takes_no_slot_that_another_object_has() {
     let world = World::new().await;
     let environment = vec![("ATHENA_OPERATOR_POLL_INTERVAL", "12s".to_owned())];
     world.start_operator_with(Start { environment, ..Start::default() }).await;
@@ -75,7 +75,7 @@ async fn a_forged_end_makes_no_room_for_another_session() {
 
 /// Nothing is started any more for what is being deleted, whatever else holds it.
 #[tokio::test]
-async fn what_somebody_elses_finalizer_holds_keeps_no_place() {
+async fn an_object_held_by_a_foreign_finalizer_keeps_no_slot() {
     let world = World::new().await;
     world.start_operator().await;
     let group = world.register_for_starts("a", json!({"sessionsPerNamespace": 1})).await;

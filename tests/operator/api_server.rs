@@ -39,7 +39,7 @@ async fn a_namespace_with_ten_sessions_goes_when_they_have_ended() {
 }
 
 #[tokio::test]
-async fn objects_that_were_deleted_while_the_operator_was_down_are_ended_when_it_is_back() {
+async fn objects_deleted_during_a_downtime_are_ended_afterwards() {
     let world = World::new().await;
     world.start_operator().await;
     let id = world.declare("patient", "IDLE").await;
@@ -134,7 +134,7 @@ async fn one_404_doesnt_make_an_object_forgotten() {
 
 /// A 422 is also the answer to a write that came too late: this one didn't.
 #[tokio::test]
-async fn a_refusal_by_policy_is_told_and_tried_again_with_few_requests() {
+async fn a_refusal_by_policy_is_told_and_rarely_retried() {
     let world = World::new().await;
     let refuses = Arc::new(AtomicBool::new(true));
     let refusing = Arc::clone(&refuses);

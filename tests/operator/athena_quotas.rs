@@ -127,7 +127,7 @@ async fn many_with_a_grace_period_end_within_the_quota() {
 
 /// Bug 12. Without a reference each of them takes a call of its own.
 #[tokio::test]
-async fn a_restart_with_many_objects_stays_within_the_quota_and_ends_first_what_was_deleted_meanwhile() {
+async fn a_restart_stays_within_the_quota_and_ends_come_first() {
     const ALL: usize = 300;
     const DELETED: usize = 20;
     let world = World::with(brisk()).await;

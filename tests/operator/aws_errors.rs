@@ -67,7 +67,7 @@ async fn a_denied_getsession_is_told_and_holds_up_no_end() {
 
 /// S7: a list of the work group proves that the session is in it; where none does, nothing is ended.
 #[tokio::test]
-async fn without_getsession_a_list_tells_which_sessions_are_the_work_groups() {
+async fn without_get_session_a_list_tells_the_work_group() {
     let world = World::new().await;
     world.athena.fault(denied().on("GetSession"));
     world.start_operator().await;
@@ -178,7 +178,7 @@ async fn a_message_that_differs_each_time_is_written_once() {
 /// L1: Athena doesn't list what is left of a work group that was deleted with its sessions, so that
 /// nothing proves that this one is gone: a person must say so.
 #[tokio::test]
-async fn a_work_group_that_went_with_its_sessions_is_told_and_retain_lets_the_object_go() {
+async fn retain_releases_the_objects_of_a_deleted_work_group() {
     let world = World::new().await;
     world.start_operator().await;
     let id =

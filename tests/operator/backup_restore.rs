@@ -21,7 +21,7 @@ async fn restore(world: &World, name: &str, group: &str, finalizers: Value) {
 }
 
 #[tokio::test]
-async fn a_restored_object_starts_nothing_until_its_annotation_says_so() {
+async fn a_restored_object_waits_for_its_annotation_to_start() {
     let world = World::new().await;
     let group = world.register_for_starts("a", json!({})).await;
     world.start_operator().await;
@@ -50,7 +50,7 @@ async fn a_restored_object_starts_nothing_until_its_annotation_says_so() {
 
 /// The object that was backed up still exists, in another namespace say: its session stays its own.
 #[tokio::test]
-async fn an_object_that_is_restored_with_its_status_has_no_part_in_the_session() {
+async fn a_restored_status_gives_no_claim_to_the_session() {
     let world = World::new().await;
     let group = world.register_for_starts("a", json!({})).await;
     world.start_operator().await;

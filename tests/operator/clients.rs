@@ -20,7 +20,7 @@ async fn python(script: &str, world: &World, environment: &[(&str, &str)]) -> St
 }
 
 #[tokio::test]
-async fn pyathena_and_awswrangler_work_in_a_session_that_was_started_from_a_manifest() {
+async fn pyathena_and_awswrangler_work_in_a_started_session() {
     let world = World::new().await;
     world.start_operator().await;
     let group = world.register_for_starts("a", json!({})).await;

@@ -60,7 +60,7 @@ async fn a_session_that_runs_is_never_told_to_be_started() {
 
 /// `ReadOnly` doesn't forecast a call that something else would hold up.
 #[tokio::test]
-async fn a_read_only_operator_forecasts_as_many_starts_as_there_are_places() {
+async fn read_only_forecasts_as_many_starts_as_there_are_slots() {
     let world = World::new().await;
     let group = world.register_for_starts("a", json!({"sessionsPerNamespace": 1})).await;
     world.start_session("first", &group).await;

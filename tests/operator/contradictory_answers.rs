@@ -48,7 +48,7 @@ async fn a_list_that_says_ended_lets_no_object_go_whose_session_lives() {
 
 /// StartSession returns the id of a session that another object has.
 #[tokio::test]
-async fn start_session_that_returns_anothers_session_ends_only_its_own() {
+async fn a_start_answered_with_a_foreign_session_ends_only_its_own() {
     let world = World::new().await;
     world.start_operator().await;
     let group = world.register_for_starts("a", json!({})).await;

@@ -35,24 +35,24 @@ enum Blow {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_crash_at_any_request_of_a_deletion_leaves_nothing_running_and_nothing_hanging() {
+async fn a_deletion_is_completed_after_a_crash_at_any_request() {
     sweep(End::Deleted, Blow::Kill).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_crash_at_any_request_of_spec_terminate_leaves_nothing_running_and_nothing_hanging() {
+async fn spec_terminate_is_completed_after_a_crash_at_any_request() {
     sweep(End::TerminatedThenDeleted, Blow::Kill).await;
 }
 
 /// Bugs 3, 4: one session is started, and none is left.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_crash_at_any_request_from_start_to_end_starts_one_session_and_leaves_none() {
+async fn one_session_is_started_and_ended_despite_a_crash_anywhere() {
     sweep(End::StartedThenDeleted, Blow::Kill).await;
 }
 
 /// The same with an operator that lives on, and doesn't know what came of its request.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_cut_connection_at_any_request_from_start_to_end_starts_one_session_and_leaves_none() {
+async fn one_session_is_started_and_ended_despite_a_cut_connection() {
     sweep(End::StartedThenDeleted, Blow::Cut).await;
 }
 

@@ -95,7 +95,7 @@ async fn what_cant_change_is_refused_at_apply_time_with_the_reason() {
 }
 
 #[tokio::test]
-async fn a_start_can_neither_change_nor_be_exchanged_and_needs_a_work_group() {
+async fn a_start_cant_change_and_needs_a_work_group() {
     let world = World::new().await;
     let reference = json!({"name": "spark"});
     world.create("fixed", json!({"start": {}, "workGroupRef": reference})).await;
@@ -370,7 +370,7 @@ fn one_line(said: &str) -> &str {
 }
 
 #[tokio::test]
-async fn a_work_group_that_contradicts_itself_is_refused_with_the_reason() {
+async fn a_contradictory_work_group_is_refused_with_the_reason() {
     let world = World::new().await;
     let role = "arn:aws:iam::123456789012:role/path/athena";
     let with_labels = json!({"matchLabels": {"team": "a"}});
@@ -501,7 +501,7 @@ async fn a_name_longer_than_athenas_needs_a_work_group() {
 
 /// Each pair that isn't the same, from one to the other: in two patches it can't be had either.
 #[tokio::test]
-async fn a_work_groups_name_and_region_can_neither_change_nor_come_nor_go() {
+async fn a_work_groups_name_and_region_can_never_change() {
     let world = World::new().await;
     for (field, [first, second], sentence) in
         [("workGroup", ["first", "second"], WORK_GROUP_FIXED), ("region", ["eu-west-1", "eu-west-2"], REGION_FIXED)]

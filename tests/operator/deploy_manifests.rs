@@ -120,7 +120,7 @@ async fn an_example_says_at_its_top_what_it_needs_and_costs() {
 
 /// A Job that is still there, complete, would end the session of the next run at once.
 #[tokio::test]
-async fn the_job_of_an_example_goes_before_its_session_and_the_names_of_a_run_belong_together() {
+async fn an_example_run_uses_one_name_and_its_job_goes_first() {
     let world = World::new().await;
     let folder = in_checkout(EXAMPLES);
     let per_run = std::fs::read_to_string(format!("{folder}/with-job-per-run.yaml.in")).unwrap().replace("${RUN}", "7");

@@ -63,7 +63,7 @@ async fn deletion_of(plane: &ControlPlane, what: &str) -> String {
 }
 
 #[tokio::test]
-async fn deploy_deleted_twice_leaves_kinds_and_objects_and_apply_heals() {
+async fn deploy_deleted_twice_leaves_kinds_and_objects() {
     let plane = deployed(None).await;
     let world = world(plane, A_MOMENT).await;
     world.start_operator().await;
@@ -150,7 +150,7 @@ async fn a_kind_goes_only_with_the_annotation_that_allows_it() {
 }
 
 #[tokio::test]
-async fn a_kind_that_is_being_deleted_is_told_and_work_goes_on_once_it_is_back() {
+async fn a_deleted_kind_is_told_and_work_goes_on_once_it_is_back() {
     let plane = deployed(None).await;
     // Its sessions end when the test says so.
     let world = world(plane, None).await;
@@ -190,7 +190,7 @@ const ELSEWHERE: &str = "resources: [deploy]\ncomponents: [deploy/workloads, dep
                          namespace: data-platform\nnamePrefix: x-\n";
 
 #[tokio::test]
-async fn policies_know_the_operator_in_another_namespace_and_by_another_name() {
+async fn policies_recognise_the_operator_under_another_name() {
     let objects = rendered("moved", ELSEWHERE).await;
     let plane = deployed(Some(&objects)).await;
     let moved = plane.kubeconfig_for_service_account("data-platform", &format!("x-{OPERATOR_ACCOUNT}")).await.unwrap();

@@ -35,7 +35,7 @@ impl World {
 }
 
 #[tokio::test]
-async fn a_session_of_spark_3_5_is_active_and_published_while_it_is_created() {
+async fn a_created_session_of_spark_3_5_is_active_and_published() {
     let world = World::with_workloads().await;
     world.athena.reconfigure(|config| config.work_groups = of_engine(SPARK_3_5).work_groups);
     world.start_operator().await;
@@ -74,7 +74,7 @@ fn is_in(state: &str, object: &AthenaSession) -> bool {
 }
 
 #[tokio::test]
-async fn without_the_right_to_getworkgroup_the_session_tells_the_engine() {
+async fn without_get_work_group_the_session_tells_the_engine() {
     let world = World::of_engine(SPARK_3_5).await;
     world.athena.fault(Fault::error("AccessDeniedException", "no athena:GetWorkGroup").on("GetWorkGroup"));
     world.start_operator().await;
@@ -112,7 +112,7 @@ async fn what_an_engine_refuses_is_told_and_not_called_for() {
 }
 
 #[tokio::test]
-async fn defaults_that_the_engine_refuses_arent_sent_and_the_work_group_says_so() {
+async fn defaults_that_the_engine_refuses_arent_sent_and_are_told() {
     let whole = Whole::new().await;
     whole.athena.reconfigure(|config| config.work_groups = of_engine(SPARK_3_5).work_groups);
     whole.start(&[]).await;

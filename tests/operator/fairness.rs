@@ -156,7 +156,7 @@ async fn many_unknown_ids_of_one_namespace_hold_up_no_other() {
 
 /// A work group's list answers for all of them, once each has been asked for twice.
 #[tokio::test]
-async fn unknown_ids_of_a_work_group_are_asked_for_twice_and_listed_from_then_on() {
+async fn unknown_ids_are_asked_for_twice_and_then_listed() {
     const IDS: usize = 40;
     // An operator that watches all namespaces lists each registered work group from end to end.
     let world = Whole::new().await;

@@ -83,7 +83,7 @@ async fn a_selector_that_doesnt_match_serves_nobody() {
 }
 
 #[tokio::test]
-async fn a_reference_to_nothing_waits_and_is_served_the_moment_it_appears() {
+async fn a_reference_is_served_the_moment_its_work_group_appears() {
     let world = World::new().await;
     let session = world.session_of(TEAM_A);
     // Whatever is seen soon is not seen by polling.
@@ -125,7 +125,7 @@ async fn without_a_reference_the_operators_own_identity_serves() {
 }
 
 #[tokio::test]
-async fn where_a_work_group_is_required_an_object_without_one_is_refused() {
+async fn an_object_without_a_required_work_group_is_refused() {
     let world = World::new().await;
     let group = world.register_for_all("a", TEAM_A).await;
     world.start_operator_with(Start::with(&["--require-work-group"])).await;
@@ -146,7 +146,7 @@ async fn where_a_work_group_is_required_an_object_without_one_is_refused() {
 
 /// An object that was adopted before the flag: it is left alone, and goes when it says what it refers to.
 #[tokio::test]
-async fn what_was_adopted_without_a_work_group_waits_where_one_is_required() {
+async fn an_adopted_object_without_a_required_work_group_waits() {
     let world = World::new().await;
     let group = world.register_for_all("a", TEAM_A).await;
     world.start_operator().await;
@@ -193,7 +193,7 @@ async fn a_session_of_another_work_group_is_neither_told_of_nor_ended() {
 
 /// The same after a restart, and when it is deleted while no operator runs.
 #[tokio::test]
-async fn a_session_of_another_work_group_isnt_ended_by_an_operator_that_comes_to_a_deletion() {
+async fn after_a_restart_a_session_of_another_work_group_isnt_ended() {
     let world = World::new().await;
     let group = world.register_for_all("a", TEAM_A).await;
     let foreign = world.session_of(TEAM_B);
@@ -210,7 +210,7 @@ async fn a_session_of_another_work_group_isnt_ended_by_an_operator_that_comes_to
 
 /// S5.
 #[tokio::test]
-async fn a_grant_that_is_withdrawn_keeps_a_session_from_being_ended_until_it_is_back() {
+async fn a_withdrawn_grant_holds_up_the_end_until_it_is_back() {
     let world = World::new().await;
     world.start_operator().await;
     let group = world.register_for_label("a", TEAM_A).await;
@@ -254,7 +254,7 @@ async fn several_work_groups_serve_side_by_side() {
 
 /// S8: somebody who may not use a work group names a session that the operator watches on behalf of those who may.
 #[tokio::test]
-async fn what_is_known_of_anothers_session_isnt_told_where_there_is_no_grant() {
+async fn without_a_grant_nothing_of_anothers_session_is_told() {
     let world = World::new().await;
     let second = world.second_namespace().await;
     world.start_operator_with(Start::with(&["--watch-namespace", &second])).await;

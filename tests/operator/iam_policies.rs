@@ -211,7 +211,7 @@ async fn each_line_of_the_shipped_policy_is_needed() {
 
 /// With aws:ResourceTag the operator ends what it started in this cluster, and nothing else.
 #[tokio::test]
-async fn with_the_documented_condition_on_tags_only_own_sessions_are_ended() {
+async fn with_the_condition_on_tags_only_own_sessions_are_ended() {
     let (site, world) = (IRELAND, IRELAND.world().await);
     let cluster = world.plane.kubectl_ok(&["get", "namespace", "kube-system", "-o", "jsonpath={.metadata.uid}"]).await;
     let documented = site.documented("EndOnlyWhatThisClusterStarted").to_string();

@@ -59,7 +59,7 @@ pub fn parameter(body: &str, name: &str) -> Option<String> {
 }
 
 #[tokio::test]
-async fn two_accounts_with_a_work_group_of_the_same_name_are_kept_apart() {
+async fn work_groups_of_one_name_in_two_accounts_are_kept_apart() {
     let world = World::new().await;
     let a = world.register_role("a", &role(ACCOUNT_A, "operator")).await;
     let b = world.register_role("b", &role(ACCOUNT_B, "operator")).await;
@@ -122,7 +122,7 @@ async fn a_namespace_cant_reach_anothers_session_through_the_operator() {
 }
 
 #[tokio::test]
-async fn the_role_is_assumed_with_its_external_id_by_a_name_that_tells_the_cluster() {
+async fn a_role_is_assumed_with_external_id_and_cluster_name() {
     let world = World::new().await;
     let role = role(ACCOUNT_A, "path/operator");
     let spec = json!({"workGroup": TEAM_A, "roleArn": role, "externalId": "shared-42", "namespaces": {"from": "All"}});
@@ -289,7 +289,7 @@ async fn an_account_on_record_that_differs_lets_nothing_be_called() {
 
 /// Bug 14: the reference is added to an object that was adopted by the operator's own identity.
 #[tokio::test]
-async fn a_reference_that_is_added_later_reaches_the_session_by_the_role() {
+async fn a_reference_added_later_makes_calls_use_its_role() {
     let world = World::new().await;
     let group = world.register_role("a", &role(HOME, "team-a")).await;
     let other = world.register_role("b", &role(ACCOUNT_B, "team-b")).await;

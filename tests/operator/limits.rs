@@ -20,7 +20,7 @@ async fn limited(world: &World, name: &str, state: &str, limits: Value) -> Strin
 }
 
 #[tokio::test]
-async fn an_idle_session_is_ended_after_its_max_idle_and_a_busy_one_isnt() {
+async fn max_idle_ends_an_idle_session_and_no_busy_one() {
     let world = World::new().await;
     world.start_operator().await;
     let idle = limited(&world, "idle", "IDLE", json!({"maxIdle": "2s"})).await;
@@ -50,7 +50,7 @@ async fn a_lifetime_is_counted_by_athenas_clock() {
 }
 
 #[tokio::test]
-async fn an_end_waits_for_a_busy_session_and_comes_when_it_has_finished() {
+async fn an_end_waits_until_a_busy_session_has_finished() {
     let world = World::new().await;
     world.start_operator().await;
     let id = limited(&world, "at-work", "BUSY", json!({"terminationGracePeriod": "10m"})).await;

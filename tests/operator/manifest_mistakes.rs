@@ -71,7 +71,7 @@ async fn a_work_groups_defaults_are_for_one_engine() {
 /// From Kubernetes 1.30 on the API server checks a new rule only on fields that change. Here the kind is in a group of its own,
 /// so that only this test changes its rules.
 #[tokio::test]
-async fn an_object_that_an_earlier_rule_let_in_can_be_changed_and_deleted() {
+async fn an_object_of_an_earlier_rule_can_be_changed_and_deleted() {
     let world = World::new().await;
     let group = format!("{}.example", world.namespace);
     let kind = format!("athenasessions.{group}");

@@ -12,7 +12,7 @@ use crate::world::{World, eventually, within};
 
 /// Bug 11: a status that is written again and again. And a thousand that are deleted at once.
 #[tokio::test]
-async fn where_nothing_changes_nothing_is_written_and_what_is_deleted_at_once_goes() {
+async fn an_idle_cluster_writes_nothing_and_mass_deletion_completes() {
     const QUIET: usize = 300;
     const ALL: usize = 1_000;
     let world = World::new().await;

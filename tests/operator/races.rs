@@ -14,7 +14,7 @@ use crate::world::{World, eventually, has_finalizer, within};
 
 /// Bug 20: a new object of the same name that is taken for the old one.
 #[tokio::test]
-async fn a_name_that_is_created_again_in_the_middle_of_the_clean_up_is_another_object() {
+async fn a_name_created_again_during_the_end_is_another_object() {
     let world = World::with(Config { terminating: Some(Duration::from_secs(1)), ..Config::default() }).await;
     world.start_operator().await;
     let old = world.declare("name", "IDLE").await;
@@ -45,7 +45,7 @@ async fn a_name_that_is_created_again_in_the_middle_of_the_clean_up_is_another_o
 
 /// Bug 20, at its worst: the finalizer's removal is on its way while the name changes hands.
 #[tokio::test]
-async fn a_late_removal_of_the_finalizer_doesnt_hit_a_new_object_of_the_same_name() {
+async fn a_late_finalizer_removal_doesnt_hit_a_new_object() {
     let world = World::with(Config { terminating: None, ..Config::default() }).await;
     let script = Arc::new(Script::default());
     world.start_operator_by_way_of(&script, &[]).await;
@@ -77,7 +77,7 @@ async fn a_late_removal_of_the_finalizer_doesnt_hit_a_new_object_of_the_same_nam
 
 /// Bug 9: a finalizer that is added again during the deletion.
 #[tokio::test]
-async fn an_object_deleted_between_the_read_and_the_patch_gets_no_finalizer() {
+async fn an_object_deleted_before_the_patch_gets_no_finalizer() {
     let world = World::new().await;
     let script = Arc::new(Script::default());
     let patch = about("PATCH", "race");

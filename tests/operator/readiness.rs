@@ -53,7 +53,7 @@ async fn a_profile_that_doesnt_exist_is_named_and_no_call_is_made() {
 /// With --require-work-group each AthenaWorkGroup may name its Region; roles are assumed by the operator's credentials
 /// all the same.
 #[tokio::test]
-async fn where_work_groups_are_required_credentials_are_needed_and_no_region() {
+async fn with_required_work_groups_no_default_region_is_needed() {
     let required = ["--require-work-group"];
     let nothing = [NO_KEYS[0], NO_KEYS[1], ("AWS_REGION", "")];
     isnt_ready(&required, &nothing, &format!("{CREDENTIALS}no AWS credentials were found")).await;
@@ -122,7 +122,7 @@ async fn what_aws_takes_no_more_fails_readiness_and_an_outage_doesnt() {
 }
 
 #[tokio::test]
-async fn a_watched_namespace_that_doesnt_exist_is_named_until_it_is_created() {
+async fn a_missing_watched_namespace_is_named_until_it_is_created() {
     let missing = format!("missing-{}", std::process::id());
     let line =
         format!("[-]namespaces failed: --watch-namespace names a namespace that doesn't exist, {missing}: create it,");

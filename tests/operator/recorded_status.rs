@@ -10,7 +10,7 @@ use crate::api::{AthenaSession, TerminationReason};
 use crate::world::{World, condition, eventually};
 
 #[tokio::test]
-async fn spec_terminate_ends_the_session_and_the_object_stays_as_its_record() {
+async fn spec_terminate_ends_the_session_and_keeps_the_object() {
     let world = World::new().await;
     world.start_operator().await;
     let id = world.declare("record", "BUSY").await;
@@ -81,7 +81,7 @@ async fn a_recorded_end_isnt_taken_back_where_athena_refuses_to_tell() {
 
 /// kstatus waits for it.
 #[tokio::test]
-async fn the_generation_that_was_observed_follows_each_change_of_the_spec() {
+async fn the_observed_generation_follows_each_change_of_the_spec() {
     let world = World::new().await;
     world.start_operator().await;
     world.declare("changed", "IDLE").await;

@@ -119,7 +119,7 @@ async fn many_that_are_deleted_after_a_restart_share_one_list() {
 
 /// Another tenant's adoption, in another work group of the account, is as fast as it is without them.
 #[tokio::test]
-async fn many_that_wait_to_start_hold_up_nobodys_adoption() {
+async fn many_waiting_starts_hold_up_no_adoption() {
     const WAITING: usize = 100;
     let world = World::with(limited()).await;
     waiting(&world, WAITING).await;
@@ -169,7 +169,7 @@ async fn many_whose_sessions_nobody_knows_any_more_share_a_list() {
 
 /// Where lists are denied the objects say so, and stay.
 #[tokio::test]
-async fn where_lists_are_denied_nothing_that_may_have_started_is_let_go() {
+async fn without_lists_no_possibly_started_session_is_released() {
     const WAITING: usize = 10;
     let world = World::with(limited()).await;
     waiting(&world, WAITING).await;
@@ -190,7 +190,7 @@ async fn where_lists_are_denied_nothing_that_may_have_started_is_let_go() {
 
 /// The sessions of starts whose answer was lost, by an operator that has died since, are found by one list.
 #[tokio::test]
-async fn sessions_whose_starts_an_earlier_operator_lost_are_found_by_one_list() {
+async fn one_list_finds_the_sessions_of_starts_that_were_lost() {
     const LOST: usize = 12;
     let world = World::with(limited()).await;
     world.athena.fault(Fault::hang().after_effect().on("StartSession"));

@@ -48,7 +48,7 @@ async fn terminate_ends_a_retained_session_too() {
 }
 
 #[tokio::test]
-async fn a_retained_object_deleted_before_its_end_goes_at_once_with_a_warning() {
+async fn a_retained_object_goes_at_once_with_a_warning() {
     let world = World::with(Config { terminating: None, ..Config::default() }).await;
     world.start_operator().await;
     let id = world.session_in("IDLE");

@@ -27,7 +27,7 @@ async fn two_teams(arguments: &[&str]) -> (World, String, String) {
 }
 
 #[tokio::test]
-async fn of_two_namespaces_the_older_object_is_served_and_the_younger_goes_without_ending() {
+async fn of_two_namespaces_the_older_object_owns_the_session() {
     let (world, second, group) = two_teams(&[]).await;
     let session = world.session_of(TEAM_A);
     world.refer("older", &group, &session).await;
@@ -64,7 +64,7 @@ async fn the_younger_object_ends_nothing() {
 }
 
 #[tokio::test]
-async fn when_the_owner_is_deleted_with_retain_the_other_becomes_owner_and_can_end_it() {
+async fn after_the_owner_is_retained_the_other_object_owns_the_session() {
     let (world, second, group) = two_teams(&["--poll-interval=1h"]).await;
     let session = world.session_of(TEAM_A);
     world.refer("older", &group, &session).await;
@@ -139,7 +139,7 @@ async fn an_older_object_of_another_work_group_owns_nothing() {
 
 /// Both deleted at once: neither is let go while the session runs.
 #[tokio::test]
-async fn owner_and_other_that_are_deleted_together_go_and_the_session_ends_once() {
+async fn two_objects_deleted_together_end_the_session_once() {
     let world = World::new().await;
     let group = world.register_for_all("a", TEAM_A).await;
     let session = world.session_of(TEAM_A);

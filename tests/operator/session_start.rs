@@ -160,7 +160,7 @@ async fn an_answer_that_is_lost_starts_no_second_session() {
 
 /// Bug 2: the object is deleted while StartSession hangs.
 #[tokio::test]
-async fn an_object_that_is_deleted_while_its_session_starts_leaves_none() {
+async fn an_object_deleted_during_its_start_leaves_no_session() {
     for after_effect in [false, true] {
         let world = World::new().await;
         let fault = Fault::hang().on("StartSession").times(1);
@@ -195,7 +195,7 @@ async fn a_watch_that_stands_still_starts_no_second_session() {
 
 /// Status wiped, the same UID; and the manifest restored with a new one.
 #[tokio::test]
-async fn a_status_that_is_wiped_finds_its_session_and_a_restored_manifest_starts_another() {
+async fn a_wiped_status_finds_the_session_and_a_new_uid_starts_one() {
     let world = World::new().await;
     world.start_operator().await;
     let group = world.register_for_starts("a", json!({})).await;
@@ -265,7 +265,7 @@ async fn what_the_work_group_doesnt_allow_is_refused_without_a_call() {
 }
 
 #[tokio::test]
-async fn a_namespace_has_no_more_sessions_than_it_may_and_the_next_one_starts_when_one_has_ended() {
+async fn a_namespace_keeps_its_session_quota_and_the_next_one_waits() {
     let world = World::new().await;
     world.start_operator().await;
     let group = world.register_for_starts("a", json!({"sessionsPerNamespace": 2})).await;
@@ -287,7 +287,7 @@ async fn a_namespace_has_no_more_sessions_than_it_may_and_the_next_one_starts_wh
 }
 
 #[tokio::test]
-async fn sessions_that_are_asked_for_at_once_are_no_more_than_the_namespace_may_have() {
+async fn sessions_requested_at_once_stay_within_the_session_quota() {
     let world = World::new().await;
     world.start_operator().await;
     let group = world.register_for_starts("a", json!({"sessionsPerNamespace": 3})).await;
@@ -300,7 +300,7 @@ async fn sessions_that_are_asked_for_at_once_are_no_more_than_the_namespace_may_
 }
 
 #[tokio::test]
-async fn capacity_is_waited_for_and_a_refusal_is_told_in_athenas_words() {
+async fn capacity_is_waited_for_and_a_refusal_is_quoted() {
     let world = World::new().await;
     world.athena.fault(Fault::error("TooManyRequestsException", "Maximum allowed sessions reached").on("StartSession"));
     world.start_operator().await;
@@ -331,7 +331,7 @@ async fn capacity_is_waited_for_and_a_refusal_is_told_in_athenas_words() {
 }
 
 #[tokio::test]
-async fn a_session_that_fails_while_it_starts_is_stalled_and_goes_at_once() {
+async fn a_session_that_fails_to_start_is_stalled_and_goes_at_once() {
     let world = World::with(fake_athena::Config { creating: None, ..fake_athena::Config::default() }).await;
     world.start_operator().await;
     let group = world.register_for_starts("a", json!({})).await;
@@ -420,7 +420,7 @@ async fn read_only_starts_nothing() {
 
 /// S7: what a tenant writes into the status of a start that waits keeps nobody else's object from ending its session.
 #[tokio::test]
-async fn a_forged_record_of_a_start_takes_no_session_from_the_object_that_names_it() {
+async fn a_forged_start_record_takes_no_session_from_its_owner() {
     let world = World::new().await;
     world.start_operator().await;
     let group = world.register_for_starts("a", json!({})).await;
@@ -464,7 +464,7 @@ async fn a_forged_record_of_an_end_ends_no_session_of_another_object() {
 
 /// All of them are there before the operator, which takes them on at once.
 #[tokio::test]
-async fn a_crowd_that_the_operator_finds_starts_no_more_and_no_fewer_than_it_may() {
+async fn objects_found_at_startup_use_exactly_the_session_quota() {
     for _ in 0..3 {
         let world = World::new().await;
         let group = world.register_for_starts("a", json!({"sessionsPerNamespace": 3})).await;
@@ -480,7 +480,7 @@ async fn a_crowd_that_the_operator_finds_starts_no_more_and_no_fewer_than_it_may
 
 /// What isn't allowed to start has no place, however old it is.
 #[tokio::test]
-async fn a_start_that_isnt_allowed_any_more_holds_no_place() {
+async fn a_start_that_isnt_allowed_any_more_holds_no_slot() {
     let world = World::new().await;
     world.start_operator().await;
     let bounds = |dpus| json!({"sessionsPerNamespace": 1, "maxConcurrentDpus": dpus});

@@ -60,7 +60,7 @@ fn a_variable_that_no_flag_reads_is_a_usage_error() {
 }
 
 #[test]
-fn a_back_off_whose_minimum_is_above_its_maximum_is_a_usage_error() {
+fn a_minimum_back_off_above_the_maximum_is_a_usage_error() {
     let sentence = "error: --backoff-min (10m) is longer than --backoff-max (5m): make --backoff-min shorter, or --backoff-max longer";
     assert_eq!(refusal(&["--backoff-min=10m"], &[]).as_deref(), Some(sentence));
     assert!(refusal(&["--backoff-max=1s"], &[("ATHENA_OPERATOR_BACKOFF_MIN", "2s")]).is_some());
@@ -147,7 +147,7 @@ fn the_first_log_line_says_what_changes_what_the_operator_does() {
 }
 
 #[test]
-fn a_switch_in_the_environment_is_true_or_false_and_nothing_else() {
+fn a_switch_in_the_environment_is_true_or_false() {
     for variable in ["ATHENA_OPERATOR_READ_ONLY", "ATHENA_OPERATOR_REQUIRE_WORK_GROUP"] {
         let start = |word: &str| {
             let output = operator_command().arg("run").env(variable, word).stderr(Stdio::piped()).output().unwrap();
@@ -176,7 +176,7 @@ fn help_shows_each_flag_with_its_variable_and_default() {
 }
 
 #[tokio::test]
-async fn sigterm_ends_it_within_five_seconds_also_in_the_middle_of_a_call() {
+async fn sigterm_stops_the_operator_within_five_seconds() {
     let world = World::new().await;
     world.start_operator_with(Start::with(&["--aws-timeout=60s"])).await;
     world.declare("hanging", "IDLE").await;
@@ -190,7 +190,7 @@ async fn sigterm_ends_it_within_five_seconds_also_in_the_middle_of_a_call() {
 }
 
 #[tokio::test]
-async fn ctrl_c_ends_it() {
+async fn ctrl_c_stops_the_operator() {
     let world = World::new().await;
     world.start_operator().await;
     world.declare("any", "IDLE").await;
@@ -209,7 +209,7 @@ async fn a_call_to_athena_that_hangs_is_given_up_and_made_again() {
 }
 
 #[tokio::test]
-async fn a_request_to_the_api_server_that_hangs_is_given_up_and_made_again() {
+async fn a_hanging_api_request_is_given_up_and_repeated() {
     let world = World::new().await;
     let script = Arc::new(Script::default());
     let (held, release) = script.hold(&about("PUT", "patient/status"));

@@ -13,7 +13,7 @@ use crate::proxy::{Meddle, Script, before_athena};
 use crate::world::{World, condition, eventually, has_finalizer};
 
 #[tokio::test]
-async fn deleting_the_object_ends_the_session_and_then_the_object_goes() {
+async fn deleting_the_object_ends_the_session_first() {
     let world = World::new().await;
     world.start_operator().await;
     let id = world.declare("report", "IDLE").await;
@@ -75,7 +75,7 @@ async fn the_finalizer_stays_as_long_as_athena_says_terminating() {
 
 /// Bug 2: a finalizer that came too late.
 #[tokio::test]
-async fn a_deletion_in_the_second_of_the_apply_ends_the_session_though_athena_is_away() {
+async fn a_deletion_right_after_the_apply_ends_the_session() {
     let world = World::new().await;
     world.athena.fault(Fault::cut());
     let environment = vec![("AWS_ENDPOINT_URL_STS", world.athena.url())];
@@ -96,7 +96,7 @@ async fn a_deletion_in_the_second_of_the_apply_ends_the_session_though_athena_is
 }
 
 #[tokio::test]
-async fn a_session_in_any_state_is_ended_with_one_call_and_with_none_where_it_is_ending() {
+async fn a_session_in_any_state_is_ended_with_at_most_one_call() {
     let world = World::new().await;
     for state in
         ["CREATING", "CREATED", "IDLE", "BUSY", "DEGRADED", "HIBERNATED", "TERMINATING", "TERMINATED", "FAILED"]
@@ -183,7 +183,7 @@ async fn an_end_that_takes_too_long_is_reported_and_still_looked_at() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_cut_after_the_effect_leads_to_a_look_not_to_a_second_call() {
+async fn an_answer_cut_after_the_effect_leads_to_a_look() {
     let world = World::new().await;
     world.athena.fault(Fault::cut().after_effect().on("TerminateSession").times(1));
     world.start_operator().await;

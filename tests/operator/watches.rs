@@ -59,7 +59,7 @@ async fn own_control_plane() -> &'static ControlPlane {
 
 /// Bug 19: a missing kind that gives a tight loop. And without --watch-namespace all namespaces are watched.
 #[tokio::test]
-async fn a_missing_kind_is_waited_for_with_few_requests_and_then_watched_in_all_namespaces() {
+async fn a_missing_kind_is_waited_for_with_few_requests() {
     let plane = own_control_plane().await;
     let world = World::on(plane, Config::default()).await;
     let script = Arc::new(Script::default());

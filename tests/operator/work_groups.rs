@@ -89,7 +89,7 @@ async fn where_nothing_changes_a_work_group_isnt_written() {
 
 /// `kubectl delete -f .`, Argo CD's prune: first what others depend on.
 #[tokio::test]
-async fn a_work_group_that_is_deleted_first_waits_for_its_sessions_serves_them_and_takes_no_new_ones() {
+async fn a_deleted_work_group_waits_for_its_sessions_and_takes_no_new() {
     let whole = Whole::new().await;
     whole.start(&[]).await;
     let group = whole.register_for_all("a", TEAM_A).await;
@@ -144,7 +144,7 @@ async fn a_session_that_waits_for_its_start_holds_no_other_work_group() {
 }
 
 #[tokio::test]
-async fn work_group_and_sessions_that_are_deleted_at_once_all_go_and_each_session_ends() {
+async fn a_work_group_and_its_sessions_can_be_deleted_at_once() {
     let whole = Whole::new().await;
     whole.start(&["--poll-interval=30s"]).await;
     let group = whole.register_for_all("a", TEAM_A).await;
@@ -178,7 +178,7 @@ async fn work_group_and_sessions_that_are_deleted_at_once_all_go_and_each_sessio
 
 /// The objects of a work group that goes while no operator runs.
 #[tokio::test]
-async fn what_was_deleted_while_no_operator_ran_is_ended_by_way_of_the_work_group() {
+async fn objects_deleted_during_a_downtime_use_their_work_group() {
     let whole = Whole::new().await;
     whole.start(&[]).await;
     let group = whole.register_for_all("a", TEAM_A).await;
@@ -213,7 +213,7 @@ async fn an_object_and_its_work_group_may_come_in_either_order() {
 
 /// S2: a name that is used again, for another work group of Athena, while an object refers to it.
 #[tokio::test]
-async fn a_name_that_is_used_again_for_another_work_group_ends_no_session_of_the_first() {
+async fn a_reused_work_group_name_ends_no_session_of_the_first() {
     let whole = Whole::new().await;
     whole.start(&[]).await;
     let group = whole.register_for_all("a", TEAM_A).await;
@@ -239,7 +239,7 @@ async fn a_name_that_is_used_again_for_another_work_group_ends_no_session_of_the
 }
 
 #[tokio::test]
-async fn a_work_group_whose_sessions_cant_be_listed_says_so_and_serves_all_the_same() {
+async fn a_work_group_serves_although_its_sessions_cant_be_listed() {
     let whole = Whole::new().await;
     let denied = Fault::error("AccessDeniedException", "not authorized to perform: athena:ListSessions");
     whole.athena.fault(denied.on("ListSessions"));
@@ -258,7 +258,7 @@ async fn a_work_group_whose_sessions_cant_be_listed_says_so_and_serves_all_the_s
 }
 
 #[tokio::test]
-async fn a_work_group_that_athena_doesnt_know_says_so_and_where_it_looked() {
+async fn a_work_group_unknown_to_athena_says_where_it_looked() {
     let whole = Whole::new().await;
     whole.start(&[]).await;
     let spec = json!({"workGroup": "spark-team-z", "namespaces": {"from": "All"}});

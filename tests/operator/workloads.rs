@@ -175,7 +175,7 @@ async fn a_config_map_tells_of_the_session_while_it_is_up() {
 
 /// What the workload finds while TerminateSession is on its way is already nothing.
 #[tokio::test]
-async fn it_goes_before_the_end_is_called_for() {
+async fn the_config_map_goes_before_the_end_is_called_for() {
     let world = World::with_workloads().await;
     world.start_operator().await;
     let id = world.publish("nightly", "IDLE").await;
@@ -206,7 +206,7 @@ async fn a_config_map_of_somebody_elses_is_left_as_it_is() {
 }
 
 #[tokio::test]
-async fn what_somebody_makes_of_it_is_set_right_and_it_goes_with_its_object() {
+async fn an_edited_config_map_is_set_right_and_goes_with_its_object() {
     let world = World::with_workloads().await;
     world.start_operator().await;
     world.publish("nightly", "IDLE").await;
@@ -225,7 +225,7 @@ async fn what_somebody_makes_of_it_is_set_right_and_it_goes_with_its_object() {
 
 /// Without `deploy/workloads`.
 #[tokio::test]
-async fn without_the_rights_what_is_missing_is_told_and_no_end_is_held_up() {
+async fn missing_rights_are_told_and_hold_up_no_end() {
     let world = World::new().await;
     world.start_following().await;
     let id = world.publish("publishing", "IDLE").await;
@@ -487,7 +487,7 @@ async fn an_object_goes_so_long_after_its_end() {
 }
 
 #[tokio::test]
-async fn an_object_that_argo_cd_tracks_is_kept_where_it_starts_a_session() {
+async fn a_starting_object_that_argo_cd_tracks_is_kept() {
     let world = World::with_workloads().await;
     let spec = json!({"workGroup": "spark-team-a", "namespaces": {"from": "All"}, "start": {}});
     let group = world.register("spark", spec).await;
