@@ -281,8 +281,8 @@ async fn wake_objects(
         tokio::select! {
             Some(news) = heard.recv() => match news {
                 News::Session(id) => registry.wake_session(&id),
-                News::Listed(key) => registry.wake(&key),
-                News::Swept { way, work_group } => registry.work_group_swept(&way, &work_group),
+                News::ListAnswer(key) => registry.wake(&key),
+                News::FullScan { way, work_group } => registry.full_scan_completed(&way, &work_group),
                 News::Engine { way, work_group } => registry.engine_learned(&way, &work_group),
             },
             Some(key) = granted.recv() => registry.wake(&key),

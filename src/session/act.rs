@@ -20,8 +20,8 @@ use crate::api::cached::CachedSession;
 use crate::api::session::{AthenaSession, AthenaSessionStatus, DeletionPolicy};
 use crate::api::{FINALIZER, is_held};
 use crate::athena::identity::Identity;
-use crate::athena::informer::full_list::{Found, Sought, Wanted};
-use crate::athena::informer::{Informer, Pace, Poller};
+use crate::athena::informer::proof_of_absence::{ListAnswer, ListRequest, Sought};
+use crate::athena::informer::{Informer, Poller};
 use crate::athena::quota::{Priority, QuotaScope, Quotas};
 use crate::athena::recovery::Recovery;
 use crate::athena::types::{Account, CallerContext, Operation, Source};
@@ -116,7 +116,7 @@ pub struct Memory {
     /// Where the object waits only for the poller to show its session again: how that wait is prolonged.
     pub rest: Option<Rest>,
     /// Which poller was asked for a complete list, and for what.
-    pub list_asked_of: Option<(Arc<Poller>, Box<Wanted>)>,
+    pub list_asked_of: Option<(Arc<Poller>, Box<ListRequest>)>,
     /// It waits for a token.
     pub has_queued: bool,
     /// What tells of the end of the outage that a call of this object waits for; None where no call does.
@@ -230,9 +230,9 @@ impl Shell {
                 fresh: read_at.is_some_and(|read_at| read_at.elapsed() < PASS),
                 observed: &memory.observed,
                 terms: &reach.terms,
-                polled: poller.as_ref().is_some_and(|poller| poller.is_able()),
-                sweep_took: poller.as_ref().map_or(Duration::ZERO, |poller| poller.sweep_took()),
-                listed_at: poller.as_ref().and_then(|poller| poller.swept_at()),
+                polled: poller.as_ref().is_some_and(|poller| poller.can_list()),
+                full_scan_took: poller.as_ref().map_or(Duration::ZERO, |poller| poller.full_scan_took()),
+                listed_at: poller.as_ref().and_then(|poller| poller.full_scan_at()),
                 scope: &scope,
                 cluster: &self.registry.cluster,
                 timing: &self.timing,
@@ -405,9 +405,9 @@ impl Shell {
         let Some((poller, wanted)) = &memory.list_asked_of else { return false };
         let Some(answer) = poller.list_answer(&key(object), wanted) else { return false };
         let Some((poller, wanted)) = memory.list_asked_of.take() else { return false };
-        if let Ok(Found::Shown(shown)) = &answer {
+        if let Ok(ListAnswer::Shown(shown)) = &answer {
             // From now on the poller looks after this session.
-            poller.told(&shown.id, &shown.status, shown.at, Source::List);
+            poller.observe(&shown.id, &shown.status, shown.at, Source::List);
         }
         let observed = &mut memory.observed;
         observed.asked = None;
@@ -424,7 +424,13 @@ impl Shell {
     }
 
     /// Asks the poller of the work group for a complete list, or goes on asking.
-    fn ask_for_list(&self, object: &AthenaSession, memory: &mut Memory, identity: &Arc<Identity>, wanted: Box<Wanted>) {
+    fn ask_for_list(
+        &self,
+        object: &AthenaSession,
+        memory: &mut Memory,
+        identity: &Arc<Identity>,
+        wanted: Box<ListRequest>,
+    ) {
         let (poller, key) = (self.informer.poller(identity, &wanted.work_group), key(object));
         if memory.list_asked_of.as_ref().is_some_and(|(before, _)| !Arc::ptr_eq(before, &poller)) {
             forget_list(memory, &key);
@@ -575,15 +581,7 @@ fn attend(memory: &mut Memory, wanted: Option<((Arc<Poller>, String), Interest)>
         before.unwatch(&id);
     }
     if let Some(((poller, id), interest)) = wanted {
-        poller.watch(
-            &id,
-            match interest {
-                Interest::FirstSight => Pace::Adopt,
-                Interest::Ending => Pace::Ending,
-                Interest::Changing => Pace::Fast,
-                Interest::Steady => Pace::Slow,
-            },
-        );
+        poller.watch(&id, interest);
         memory.watched_by = Some((poller, id));
     }
 }

@@ -60,7 +60,7 @@ impl Shell {
         let seen = observed.seen.as_ref().filter(|seen| seen.at >= sent);
         let seen = seen.zip(observed.session_id(object));
         if let (Some((seen, id)), Some(work_group)) = (seen, &observed.work_group) {
-            self.informer.poller(identity, work_group).told(id, &seen.status, sent, seen.source);
+            self.informer.poller(identity, work_group).observe(id, &seen.status, sent, seen.source);
         }
     }
 

@@ -27,7 +27,7 @@ use super::observed::{Absence, Described, Seen, Trouble};
 use super::view::{Evidence, Interest, PASS, Proof, View};
 use super::{conditions, engine, expiry, limits, publish, starting, status, workload};
 use crate::api::session::{AthenaSessionStatus, DeletionPolicy, TerminationReason};
-use crate::athena::informer::full_list::{Sought, Wanted};
+use crate::athena::informer::proof_of_absence::{ListRequest, Sought};
 use crate::athena::types::{ErrorClass, SessionState, StartRequest};
 use crate::status::event::Notice;
 use crate::status::reason::{Pace, Reason, Standing};
@@ -61,7 +61,7 @@ pub enum Step {
     /// object's mark.
     ListSessions {
         /// What is asked for.
-        wanted: Box<Wanted>,
+        wanted: Box<ListRequest>,
     },
     /// Reserve a place among the sessions of the namespace; the terms tell whether there was one.
     ReserveSlot,
@@ -300,7 +300,7 @@ pub(super) fn until_described(view: &View<'_>) -> Option<Duration> {
 fn search(view: &View<'_>, work_group: &str, after: Option<Instant>, is_pressing: bool) -> Step {
     let sought = Sought::Session(view.id().to_owned());
     Step::ListSessions {
-        wanted: Box::new(Wanted { work_group: work_group.to_owned(), sought, since: None, after, is_pressing }),
+        wanted: Box::new(ListRequest { work_group: work_group.to_owned(), sought, since: None, after, is_pressing }),
     }
 }
 
@@ -499,7 +499,7 @@ fn sight_lasts(view: &View<'_>) -> Duration {
     }
     // The object looks for itself only if the poller doesn't show the session in time. Where a list of all sessions takes
     // minutes, that time is longer: otherwise thousands of objects would make calls of their own, and slow the list down.
-    view.timing.steady.max(interval * 3).max(view.sweep_took * 3)
+    view.timing.steady.max(interval * 3).max(view.full_scan_took * 3)
 }
 
 /// A wait that each sight of the unchanged session prolongs, without a pass.

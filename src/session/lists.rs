@@ -5,7 +5,7 @@
 use std::time::Instant;
 
 use super::observed::{Now, Observed, Start};
-use crate::athena::informer::full_list::{Found, FullList, Shown, Sought, Wanted};
+use crate::athena::informer::proof_of_absence::{CompleteList, ListAnswer, ListRequest, Shown, Sought};
 use crate::athena::types::{CallerContext, Operation, Source};
 use crate::timing::Timing;
 
@@ -20,27 +20,36 @@ impl Start {
 
 impl Observed {
     /// What lists have shown of what was asked for.
-    pub fn listed(&mut self, wanted: &Wanted, found: Found, scope: &CallerContext, now: Now, timing: &Timing) {
+    pub fn listed(
+        &mut self,
+        wanted: &ListRequest,
+        found: ListAnswer,
+        scope: &CallerContext,
+        now: Now,
+        timing: &Timing,
+    ) {
         self.succeeded(Operation::ListSessions);
         // What another account said counts for nothing.
         let is_elsewhere = |at: Instant| scope.since.is_some_and(|since| at < since);
         match (&wanted.sought, found) {
-            (_, Found::Failed | Found::Endless) => {}
-            (_, Found::Shown(shown)) if is_elsewhere(shown.at) => {}
-            (_, Found::Lacking(list)) if is_elsewhere(list.began) => {}
+            (_, ListAnswer::Failed | ListAnswer::Endless) => {}
+            (_, ListAnswer::Shown(shown)) if is_elsewhere(shown.at) => {}
+            (_, ListAnswer::Lacking(list)) if is_elsewhere(list.began) => {}
             // Whose the session is was shown meanwhile.
-            (Sought::Mark { .. }, Found::Shown(_)) if self.start.id.is_some() => {}
-            (Sought::Mark { .. }, Found::Shown(shown)) => {
+            (Sought::Mark { .. }, ListAnswer::Shown(_)) if self.start.id.is_some() => {}
+            (Sought::Mark { .. }, ListAnswer::Shown(shown)) => {
                 self.own(shown.id, shown.status, &wanted.work_group, Now { tick: shown.at, ..now });
             }
-            (Sought::Mark { .. }, Found::Lacking(list)) => self.lacks_mark(list, timing),
-            (Sought::Session(_), Found::Shown(shown)) => self.shows_session(shown, &wanted.work_group, now, timing),
-            (Sought::Session(_), Found::Lacking(list)) => self.lacks_session(list),
+            (Sought::Mark { .. }, ListAnswer::Lacking(list)) => self.lacks_mark(list, timing),
+            (Sought::Session(_), ListAnswer::Shown(shown)) => {
+                self.shows_session(shown, &wanted.work_group, now, timing);
+            }
+            (Sought::Session(_), ListAnswer::Lacking(list)) => self.lacks_session(list),
         }
     }
 
     /// A complete list shows no session that bears the object's mark.
-    fn lacks_mark(&mut self, list: FullList, timing: &Timing) {
+    fn lacks_mark(&mut self, list: CompleteList, timing: &Timing) {
         let is_proof = self.start.proven_from().is_none_or(|from| list.began >= from);
         let is_newer = self.start.unlisted.is_none_or(|(_, last)| list.began > last);
         if self.start.id.is_some() || !is_proof || !is_newer {
@@ -61,7 +70,7 @@ impl Observed {
         if !self.is_believed(&shown.status, Source::List) {
             // After a contradiction a list proves no end by itself. It doesn't show that the session lives either, which is what
             // an absence needs. Otherwise an object would never go whose session Athena has forgotten but for its lists.
-            self.lacks_session(FullList { began: shown.at, ended: shown.at });
+            self.lacks_session(CompleteList { began: shown.at, ended: shown.at });
             return;
         }
         let absence = self.absence.take();
@@ -74,7 +83,7 @@ impl Observed {
     }
 
     /// A complete list doesn't show the session.
-    fn lacks_session(&mut self, list: FullList) {
+    fn lacks_session(&mut self, list: CompleteList) {
         if let Some(undescribed) = &mut self.undescribed {
             undescribed.unlisted_at = Some(list.ended);
         }

@@ -15,7 +15,7 @@ use super::view::PASS;
 use super::workload::Workloads;
 use crate::api::is_held;
 use crate::api::session::{AthenaSession, TerminationReason};
-use crate::athena::informer::full_list::Wanted;
+use crate::athena::informer::proof_of_absence::ListRequest;
 use crate::athena::types::{
     CallError, CallerContext, ErrorClass, Operation, Polled, Session, SessionState, SessionStatus, Source,
 };
@@ -72,7 +72,7 @@ pub struct Observed {
     /// Answers that the session doesn't exist, since it was seen last.
     pub absence: Option<Box<Absence>>,
     /// The complete list that the informer has been asked for in this pass.
-    pub asked: Option<Box<Wanted>>,
+    pub asked: Option<Box<ListRequest>>,
     /// When Athena last accepted our TerminateSession.
     pub accepted_at: Option<Instant>,
     /// On whose behalf that was.

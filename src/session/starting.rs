@@ -33,7 +33,7 @@ use crate::api::session::{AthenaSessionStatus, DeletionPolicy, StartAttempt, Sta
 use crate::api::start::SessionStart;
 use crate::api::{RESTORED, START_RESTORED};
 use crate::athena::engine::{Engine, EngineKnowledge};
-use crate::athena::informer::full_list::{Sought, Wanted};
+use crate::athena::informer::proof_of_absence::{ListRequest, Sought};
 use crate::athena::types::ErrorClass;
 use crate::status::condition;
 use crate::status::failure::explain;
@@ -185,7 +185,7 @@ fn find(view: &View<'_>, after: Option<Instant>) -> Step {
     let since = view.object.creation_timestamp().and_then(|created| created.0.checked_sub(CLOCKS).ok());
     // When lists have proven that none was started, they are only made to be on the safe side.
     let is_pressing = !view.observed.is_unstarted();
-    let wanted = Box::new(Wanted { work_group, sought, since, after, is_pressing });
+    let wanted = Box::new(ListRequest { work_group, sought, since, after, is_pressing });
     decide::have_listed(view, Step::ListSessions { wanted })
 }
 

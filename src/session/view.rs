@@ -8,6 +8,7 @@ use super::observed::{Absence, Now, Observed, Seen};
 use super::{conditions, limits, workload};
 use crate::api;
 use crate::api::session::{AthenaSession, AthenaSessionStatus, DeletionPolicy, TerminationReason};
+pub use crate::athena::informer::types::Interest;
 use crate::athena::types::{Account, CallerContext, SessionState, Source};
 use crate::status::reason::{Pace, Reason};
 use crate::timing::Timing;
@@ -32,7 +33,7 @@ pub struct View<'a> {
     /// A poller looks after the sessions of its work group.
     pub polled: bool,
     /// How long the poller takes to list all sessions.
-    pub sweep_took: Duration,
+    pub full_scan_took: Duration,
     /// When the poller began its last complete list of all sessions that haven't ended.
     pub listed_at: Option<Instant>,
     /// Where calls to Athena would go.
@@ -343,19 +344,6 @@ impl View<'_> {
     pub fn until(&self, moment: Instant) -> Duration {
         moment.saturating_duration_since(self.now.tick)
     }
-}
-
-/// How soon news of a session is wanted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Interest {
-    /// It hasn't been seen yet, or Athena says that it doesn't exist and has never shown it.
-    FirstSight,
-    /// The end that was asked for is under way. Lasts until the end is overdue, so for minutes at the most.
-    Ending,
-    /// A change is expected.
-    Changing,
-    /// None is.
-    Steady,
 }
 
 /// How a session stands.

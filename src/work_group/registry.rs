@@ -111,7 +111,7 @@ impl Registry {
     }
 
     /// All sessions of a work group have been counted.
-    pub fn work_group_swept(&self, way: &Way, work_group: &str) {
+    pub fn full_scan_completed(&self, way: &Way, work_group: &str) {
         self.groups_of(way, work_group).iter().for_each(|group| self.wake_group(group));
     }
 

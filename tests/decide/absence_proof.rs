@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::core::{
-    CallerContext, ErrorClass, Evidence, Found, Observed, Operation, Session, SessionState, Shown, Sought, Step,
-    Wanted, decide,
+    CallerContext, ErrorClass, Evidence, ListAnswer, ListRequest, Observed, Operation, Session, SessionState, Shown,
+    Sought, Step, decide,
 };
 use crate::fixtures::{
     HOME, SESSION, TIMING, WORK_GROUP, at, elsewhere, error, home, lacking, minutes, object, recorded_as, seconds,
@@ -19,9 +19,9 @@ fn moved_to(world: &World, scope: CallerContext) -> CallerContext {
 }
 
 /// A list is wanted, for the object's session.
-fn wanted() -> Wanted {
+fn wanted() -> ListRequest {
     let sought = Sought::Session(SESSION.to_owned());
-    Wanted { work_group: WORK_GROUP.to_owned(), sought, since: None, after: None, is_pressing: true }
+    ListRequest { work_group: WORK_GROUP.to_owned(), sought, since: None, after: None, is_pressing: true }
 }
 
 /// An end is asked for while calls go to another account (with a work group of this name, "primary"
@@ -169,7 +169,7 @@ fn a_page_older_than_the_last_answer_brings_no_session_back() {
             observed.failed(missing, at(seconds(second)), &TIMING, 1.0);
         }
         let status = status(&SessionState::Idle);
-        let shown = Found::Shown(Shown { id: SESSION.to_owned(), status, at: at(seconds(sent)).tick });
+        let shown = ListAnswer::Shown(Shown { id: SESSION.to_owned(), status, at: at(seconds(sent)).tick });
         observed.listed(&wanted(), shown, &home(), at(seconds(72)), &TIMING);
         assert_eq!(observed.seen.is_some(), is_back, "sent after {sent} s");
     }

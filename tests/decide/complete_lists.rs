@@ -5,7 +5,8 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use crate::core::{
-    CallerContext, ErrorClass, Found, Observed, Operation, SessionStart, SessionState, Shown, Sought, Step, Wanted,
+    CallerContext, ErrorClass, ListAnswer, ListRequest, Observed, Operation, SessionStart, SessionState, Shown, Sought,
+    Step,
 };
 use crate::fixtures::{
     CLUSTER, SESSION, TIMING, WORK_GROUP, at, error, home, lacking, minutes, object, seconds, status,
@@ -13,9 +14,9 @@ use crate::fixtures::{
 use crate::world::{Event, Fault, Forgery, World, config, reason};
 
 /// A list is wanted, by the object's mark.
-fn wanted() -> Wanted {
+fn wanted() -> ListRequest {
     let sought = Sought::Mark { cluster: CLUSTER.to_owned(), uid: "uid-1".to_owned() };
-    Wanted { work_group: WORK_GROUP.to_owned(), sought, since: None, after: None, is_pressing: true }
+    ListRequest { work_group: WORK_GROUP.to_owned(), sought, since: None, after: None, is_pressing: true }
 }
 
 #[derive(Clone, Debug)]
@@ -160,7 +161,7 @@ fn a_mark_from_another_account_counts_for_nothing() {
         let mut observed = Observed::default();
         found(&mut observed, &scope, seconds(1));
         let shown = Shown { id: SESSION.to_owned(), status: status(&SessionState::Idle), at: at(seconds(100)).tick };
-        observed.listed(&wanted(), Found::Shown(shown), &scope, at(seconds(120)), &TIMING);
+        observed.listed(&wanted(), ListAnswer::Shown(shown), &scope, at(seconds(120)), &TIMING);
         assert_eq!(observed.start.id.is_some(), is_ours, "{since:?}");
     }
 }

@@ -4,8 +4,8 @@
 use proptest::prelude::*;
 
 use crate::core::{
-    AthenaSessionStatus, CallerContext, ErrorClass, Evidence, Found, Marker, Observed, Operation, Polled, PublishTo,
-    Session, SessionPage, SessionStart, SessionState, SessionStatus, Shown, Sought, Source, Step, Wanted,
+    AthenaSessionStatus, CallerContext, ErrorClass, Evidence, ListAnswer, ListRequest, Marker, Observed, Operation,
+    Polled, PublishTo, Session, SessionPage, SessionStart, SessionState, SessionStatus, Shown, Sought, Source, Step,
 };
 use crate::fixtures::{
     CLUSTER, SESSION, TIMING, WORK_GROUP, at, condition, error, home, minutes, object, seconds, status, view,
@@ -187,12 +187,12 @@ fn a_contradicted_end_is_proven_when_athena_forgets_the_session() {
         view.evidence() == Evidence::Absent
     };
     let sought = Sought::Session(SESSION.to_owned());
-    let wanted = Wanted { work_group: WORK_GROUP.to_owned(), sought, since: None, after: None, is_pressing: true };
+    let wanted = ListRequest { work_group: WORK_GROUP.to_owned(), sought, since: None, after: None, is_pressing: true };
     assert!(!evidence(&observed));
     // It was on a page before the last answer that the session doesn't exist.
     for (minute, is_proven) in [(9, false), (11, true)] {
         let shown = Shown { id: SESSION.to_owned(), status: ended.clone(), at: at(minutes(minute)).tick };
-        observed.listed(&wanted, Found::Shown(shown), &scope, at(minutes(11)), &TIMING);
+        observed.listed(&wanted, ListAnswer::Shown(shown), &scope, at(minutes(11)), &TIMING);
         assert_eq!(evidence(&observed), is_proven, "shown after {minute} min");
     }
 }

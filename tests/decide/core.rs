@@ -16,7 +16,9 @@ pub use athena_session_operator::api::workload::WorkloadState;
 pub use athena_session_operator::api::{FINALIZER, PAUSED, RESTORED, START_RESTORED};
 pub use athena_session_operator::athena::engine::{Engine, EngineKnowledge};
 pub use athena_session_operator::athena::informer::Census;
-pub use athena_session_operator::athena::informer::full_list::{Found, FullList, Shown, Sought, Wanted};
+pub use athena_session_operator::athena::informer::proof_of_absence::{
+    CompleteList, ListAnswer, ListRequest, Shown, Sought,
+};
 pub use athena_session_operator::athena::marker::Marker;
 pub use athena_session_operator::athena::quota::Priority;
 pub use athena_session_operator::athena::types::{

@@ -8,8 +8,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use serde_json::json;
 
 use crate::core::{
-    Account, AthenaSession, AthenaSessionSpec, AthenaSessionStatus, CallError, CallerContext, Claim, ErrorClass,
-    FINALIZER, Found, FullList, Now, Observed, Operation, SessionState, SessionStatus, Terms, Timing, View,
+    Account, AthenaSession, AthenaSessionSpec, AthenaSessionStatus, CallError, CallerContext, Claim, CompleteList,
+    ErrorClass, FINALIZER, ListAnswer, Now, Observed, Operation, SessionState, SessionStatus, Terms, Timing, View,
 };
 
 pub const SESSION: &str = "11111111-2222-3333-4444-555555555555";
@@ -130,8 +130,8 @@ pub fn error(operation: Operation, class: ErrorClass) -> CallError {
 }
 
 /// What a complete list says of what it doesn't show.
-pub fn lacking(began: Now, ended: Now) -> Found {
-    Found::Lacking(FullList { began: began.tick, ended: ended.tick })
+pub fn lacking(began: Now, ended: Now) -> ListAnswer {
+    ListAnswer::Lacking(CompleteList { began: began.tick, ended: ended.tick })
 }
 
 /// The eight documented states, one that nobody has heard of, and an end that nobody has heard of.
@@ -163,7 +163,7 @@ pub fn view<'a>(object: &'a AthenaSession, observed: &'a Observed, scope: &'a Ca
         observed,
         terms: &TERMS,
         polled: false,
-        sweep_took: Duration::ZERO,
+        full_scan_took: Duration::ZERO,
         listed_at: None,
         scope,
         cluster: CLUSTER,

@@ -224,7 +224,7 @@ fn an_object_gives_a_poller_three_times_the_time_of_a_full_scan() {
         let now = at(seconds(second));
         let step = decide(&View {
             polled: true,
-            sweep_took: Duration::from_secs(300),
+            full_scan_took: Duration::from_secs(300),
             ..view(&object, &observed, &scope, now)
         });
         assert_eq!(step == Step::GetSessionStatus, looks, "after {second} s: {step:?}");

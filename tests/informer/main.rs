@@ -1,7 +1,7 @@
 //! The pure half of the Athena informer, without Athena or a clock.
 //!
 //! - [`engine`]: when the engine of the work group is asked for.
-//! - [`full_lists`]: one complete list for all objects that ask for a proof of absence.
+//! - [`proofs_of_absence`]: one complete list for all objects that ask for a proof of absence.
 //! - [`table`]: what the targets of the design cost, in calls.
 //! - [`properties`]: what must hold, in thousands of random stories. A failure prints the smallest story that shows
 //!   it; PROPTEST_CASES sets how many are tried.
@@ -12,7 +12,7 @@
 
 mod core;
 mod engine;
-mod full_lists;
 mod model;
+mod proofs_of_absence;
 mod properties;
 mod table;

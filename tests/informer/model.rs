@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 
 use crate::core::{
-    Asker, CallFailure, ErrorClass, Found, Marker, Operation, Pace, Plan, Polled, SessionPage, SessionState,
-    SessionStatus, Sought, Source, Task, Timing, Wanted,
+    Asker, CallFailure, ErrorClass, Interest, ListAnswer, ListRequest, Marker, Operation, Plan, Polled, SessionPage,
+    SessionState, SessionStatus, Sought, Source, Task, Timing,
 };
 
 /// The defaults of the command line.
@@ -131,16 +131,16 @@ pub struct World {
     pub acts: BTreeMap<Duration, Vec<Act>>,
     failing: HashMap<Operation, ErrorClass>,
     pub calls: Vec<Call>,
-    pub watched: HashMap<String, Pace>,
+    pub watched: HashMap<String, Interest>,
     /// The states that lists show of sessions, where those aren't the sessions' own.
     pub listed_as: HashMap<String, SessionState>,
     /// Each state that an object saw, and when.
     pub noticed: Vec<(Duration, String, SessionState)>,
     pub wakes: usize,
     /// What objects wait for.
-    pub asking: HashMap<Asker, Wanted>,
+    pub asking: HashMap<Asker, ListRequest>,
     /// What they were told, and when.
-    pub answers: Vec<(Duration, Wanted, Found)>,
+    pub answers: Vec<(Duration, ListRequest, ListAnswer)>,
     pub breach: Option<String>,
 }
 
@@ -290,8 +290,13 @@ impl World {
     }
 
     fn ask_for(&mut self, id: String, sought: Sought) {
-        let mut wanted =
-            Wanted { work_group: String::new(), sought, since: None, after: Some(at(self.now)), is_pressing: true };
+        let mut wanted = ListRequest {
+            work_group: String::new(),
+            sought,
+            since: None,
+            after: Some(at(self.now)),
+            is_pressing: true,
+        };
         if let (Sought::Mark { .. }, Some(since)) = (&wanted.sought, self.asked_since) {
             wanted.since = Some(Timestamp::from_millisecond(1_800_000_000_000 + since).unwrap());
         }
@@ -300,7 +305,7 @@ impl World {
         self.asking.insert(asker, wanted);
     }
 
-    fn ask(&mut self, asker: &Asker, wanted: &Wanted) {
+    fn ask(&mut self, asker: &Asker, wanted: &ListRequest) {
         self.plan.ask_for_list(asker, wanted, at(self.now));
     }
 
@@ -308,7 +313,7 @@ impl World {
         let Some(wanted) = self.asking.get(asker).cloned() else { return };
         match self.plan.list_answer(asker, &wanted) {
             None => {}
-            Some(Found::Failed) => self.act_at(self.now + seconds(1), Act::AskAgain(asker.clone())),
+            Some(ListAnswer::Failed) => self.act_at(self.now + seconds(1), Act::AskAgain(asker.clone())),
             Some(found) => {
                 self.judge_list(&wanted, &found);
                 self.asking.remove(asker);
@@ -318,14 +323,16 @@ impl World {
     }
 
     /// What a list is said to lack isn't there; nor does it speak for what was before the object asked.
-    fn judge_list(&mut self, wanted: &Wanted, found: &Found) {
+    fn judge_list(&mut self, wanted: &ListRequest, found: &ListAnswer) {
         let id = match &wanted.sought {
             Sought::Mark { uid, .. } => uid.strip_prefix("uid-of-").unwrap(),
             Sought::Session(id) => id,
         };
         match found {
-            Found::Shown(shown) if shown.id != id => self.breach = Some(format!("{} was shown for {id}", shown.id)),
-            Found::Lacking(list) => {
+            ListAnswer::Shown(shown) if shown.id != id => {
+                self.breach = Some(format!("{} was shown for {id}", shown.id));
+            }
+            ListAnswer::Lacking(list) => {
                 let began = list.began - at(Duration::ZERO);
                 let was_there = began.checked_sub(self.lag).and_then(|when| self.session(id)?.state_at(when));
                 // Offsets shift when sessions come and go: a list may then miss one, which the second list shows.
@@ -350,8 +357,8 @@ impl World {
     }
 
     fn adopt(&mut self, id: &str) {
-        self.watched.insert(id.to_owned(), Pace::Adopt);
-        self.plan.watch(id, Pace::Adopt, at(self.now));
+        self.watched.insert(id.to_owned(), Interest::FirstSight);
+        self.plan.watch(id, Interest::FirstSight, at(self.now));
         self.wake(id);
         self.wakes -= 1;
     }
@@ -398,7 +405,7 @@ impl World {
         let state = status.state.clone();
         self.judge(id, &state);
         let fast = matches!(state, SessionState::Creating | SessionState::Created | SessionState::Terminating);
-        let interest = if fast { Pace::Fast } else { Pace::Slow };
+        let interest = if fast { Interest::Changing } else { Interest::Steady };
         self.plan.watch(id, interest, at(self.now));
         self.watched.insert(id.to_owned(), interest);
         self.noticed.push((self.now, id.to_owned(), state));

@@ -12,7 +12,7 @@ pub(super) enum Call {
     /// The next page of the full scan.
     FullScan,
     /// The next page of the complete list.
-    FullList,
+    CompleteList,
 }
 
 /// Which kinds of calls had the last turns.
@@ -25,15 +25,15 @@ pub(super) struct Turns {
     /// How many such calls in a row went before a page of a full scan or of a complete list.
     pub(super) ahead: u32,
     /// Of these two, the complete list had the last turn.
-    pub(super) was_full_list: bool,
+    pub(super) was_complete_list: bool,
 }
 
 impl Turns {
     pub(super) fn taken(&mut self, call: &Call, now: Instant) {
         match call {
-            Call::FullScan | Call::FullList => {
+            Call::FullScan | Call::CompleteList => {
                 self.ahead = 0;
-                self.was_full_list = *call == Call::FullList;
+                self.was_complete_list = *call == Call::CompleteList;
             }
             Call::SessionStatus(_) | Call::TargetedScan => {
                 self.ahead = self.ahead.saturating_add(1);

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 
 use super::store::{Entry, Lookup, Store};
-use super::types::Pace;
+use super::types::Interest;
 use crate::athena::types::SessionState;
 use crate::timing::Timing;
 
@@ -34,9 +34,9 @@ pub(super) fn expected_change(entry: &Entry) -> Option<ExpectedChange> {
     let is_starting = matches!(sighting.status.state, SessionState::Creating | SessionState::Created);
     match watched.interest {
         _ if watched.lookup() == Some(Lookup::Missing) => Some(ExpectedChange::End),
-        Pace::Fast if is_starting => Some(ExpectedChange::Start),
-        Pace::Fast | Pace::Ending => Some(ExpectedChange::End),
-        Pace::Adopt | Pace::Slow => None,
+        Interest::Changing if is_starting => Some(ExpectedChange::Start),
+        Interest::Changing | Interest::Ending => Some(ExpectedChange::End),
+        Interest::FirstSight | Interest::Steady => None,
     }
 }
 

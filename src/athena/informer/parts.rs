@@ -6,11 +6,11 @@ use super::backoff::Calls;
 use super::call::{Call, Turns};
 use super::cursor::ListCursor;
 use super::demand::{Demand, gathering};
-use super::full_list::FullLists;
 use super::full_scan::FullScans;
+use super::proof_of_absence::CompleteLists;
 use super::store::{Entry, Store};
 use super::targeted_scan::TargetedScans;
-use super::types::{CallFailure, Pace, Task};
+use super::types::{CallFailure, Interest, Task};
 use crate::athena::types::{ErrorClass, SessionPage, SessionStatus, Source};
 use crate::timing::Timing;
 
@@ -23,7 +23,7 @@ pub(super) struct Parts {
     pub(super) store: Store,
     pub(super) full_scans: FullScans,
     pub(super) targeted_scans: TargetedScans,
-    pub(super) full_lists: FullLists,
+    pub(super) complete_lists: CompleteLists,
     pub(super) list_calls: Calls,
     pub(super) status_calls: Calls,
     pub(super) turns: Turns,
@@ -37,7 +37,7 @@ impl Parts {
             store: Store::new(timing),
             full_scans: FullScans::default(),
             targeted_scans: TargetedScans::default(),
-            full_lists: FullLists::default(),
+            complete_lists: CompleteLists::default(),
             list_calls: Calls::default(),
             status_calls: Calls::default(),
             turns: Turns::default(),
@@ -45,7 +45,7 @@ impl Parts {
     }
 
     pub(super) fn is_anything_wanted(&self) -> bool {
-        self.counts_all || self.full_lists.is_wanted() || self.store.watched().next().is_some()
+        self.counts_all || self.complete_lists.is_wanted() || self.store.watched().next().is_some()
     }
 
     /// Forgets the sessions that nobody watches and no full scan shows any more, and what was learned long ago.
@@ -53,7 +53,7 @@ impl Parts {
         let steady = self.timing.steady;
         let is_young = |entry: &Entry| entry.sighting.as_ref().is_some_and(|sighting| now < sighting.at + steady * 2);
         self.store.entries.retain(|_, entry| entry.watched.is_some() || is_young(entry));
-        self.full_lists.forget_unfinished(&self.timing, now);
+        self.complete_lists.forget_unfinished(&self.timing, now);
         self.full_scans.doubt_calls(steady, now);
     }
 
@@ -73,19 +73,19 @@ impl Parts {
         if let Some(backoff) = &self.list_calls.backoff
             && backoff.retry_at > now
         {
-            self.full_lists.fail(backoff);
+            self.complete_lists.fail(backoff);
         }
         if !self.store.news.is_empty() {
             return Some(Task::NotifyWatchers(std::mem::take(&mut self.store.news)));
         }
-        let askers = self.full_lists.take_news();
+        let askers = self.complete_lists.take_news();
         (!askers.is_empty()).then_some(Task::NotifyAskers(askers))
     }
 
     pub(super) fn task(&self, call: &Call) -> Option<Task> {
         let Call::SessionStatus(id) = call else { return self.cursor(call).map(ListCursor::task) };
         let watched = self.store.entries.get(id.as_str()).and_then(|entry| entry.watched.as_ref());
-        let urgent = watched.is_some_and(|watched| watched.interest == Pace::Ending);
+        let urgent = watched.is_some_and(|watched| watched.interest == Interest::Ending);
         Some(Task::GetSessionStatus { id: id.clone(), urgent })
     }
 
@@ -94,7 +94,7 @@ impl Parts {
             Call::SessionStatus(_) => None,
             Call::TargetedScan => self.targeted_scans.cursor(),
             Call::FullScan => self.full_scans.cursor(),
-            Call::FullList => self.full_lists.cursor(),
+            Call::CompleteList => self.complete_lists.cursor(),
         }
     }
 
@@ -141,8 +141,8 @@ impl Parts {
         }
         match call {
             Call::FullScan => self.full_scans.read(page, &mut self.store, self.counts_all, sent, now),
-            Call::FullList => {
-                self.full_lists.read(&page, sent, now);
+            Call::CompleteList => {
+                self.complete_lists.read(&page, sent, now);
                 self.store.saw_known(page, sent);
             }
             Call::TargetedScan | Call::SessionStatus(_) => {
@@ -159,7 +159,7 @@ impl Parts {
         let is_refused = matches!(failure.class, ErrorClass::NotFoundOrInvalid | ErrorClass::Invalid);
         match call {
             Call::FullScan if is_refused => self.full_scans.drop_token(),
-            Call::FullList if is_refused => self.full_lists.drop_running(),
+            Call::CompleteList if is_refused => self.complete_lists.drop_running(),
             _ => {}
         }
     }

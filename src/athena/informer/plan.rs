@@ -25,12 +25,12 @@ use std::time::{Duration, Instant};
 use super::backoff::Backoff;
 use super::call::Call;
 use super::demand::{Demand, soon};
-use super::full_list::{Asker, Found, Wanted};
 use super::full_scan::FullScans;
 use super::parts::Parts;
+use super::proof_of_absence::{Asker, ListAnswer, ListRequest};
 use super::schedule::Schedule;
 use super::store::Sighting;
-use super::types::{CallFailure, Counts, Pace, Task};
+use super::types::{CallFailure, Counts, Interest, Task};
 use crate::athena::types::{Polled, SessionPage, SessionStatus, Source};
 use crate::timing::Timing;
 
@@ -56,7 +56,7 @@ impl Plan {
 
     /// Somebody wants to hear of changes of this session. To say so again changes nothing. True where [`Plan::next`] may
     /// now say something else than before.
-    pub fn watch(&mut self, id: &str, interest: Pace, now: Instant) -> bool {
+    pub fn watch(&mut self, id: &str, interest: Interest, now: Instant) -> bool {
         let is_change = self.parts.store.watch(id, interest, now);
         self.wanted(is_change)
     }
@@ -78,8 +78,8 @@ impl Plan {
 
     /// An object asks for a complete list. To say so again changes nothing. True where [`Plan::next`] may now say something
     /// else than before.
-    pub fn ask_for_list(&mut self, asker: &Asker, wanted: &Wanted, now: Instant) -> bool {
-        let is_change = self.parts.full_lists.ask(asker, wanted, now);
+    pub fn ask_for_list(&mut self, asker: &Asker, wanted: &ListRequest, now: Instant) -> bool {
+        let is_change = self.parts.complete_lists.ask(asker, wanted, now);
         self.wanted(is_change)
     }
 
@@ -92,12 +92,12 @@ impl Plan {
 
     /// The object waits for no list any more.
     pub fn forget_asker(&mut self, asker: &Asker) {
-        self.parts.full_lists.forget(asker);
+        self.parts.complete_lists.forget(asker);
     }
 
     /// What complete lists have shown of what the object asked for. An answer is handed out once.
-    pub fn list_answer(&mut self, asker: &Asker, wanted: &Wanted) -> Option<Found> {
-        self.parts.full_lists.take_answer(asker, wanted)
+    pub fn list_answer(&mut self, asker: &Asker, wanted: &ListRequest) -> Option<ListAnswer> {
+        self.parts.complete_lists.take_answer(asker, wanted)
     }
 
     /// What is known of a session. A watcher that is told [`Polled::NotYet`] hears when that changes. One that is told
@@ -150,15 +150,15 @@ impl Plan {
     fn begin_lists(&mut self, demand: &Demand, now: Instant) {
         let schedule = Schedule { parts: &self.parts, demand, now };
         let (is_full_scan_due, targeted_scan) = (schedule.is_full_scan_due(), schedule.due_targeted_scan());
-        let is_full_list_due = schedule.is_full_list_due();
+        let is_complete_list_due = schedule.is_complete_list_due();
         if is_full_scan_due {
             self.parts.full_scans.begin(&self.parts.store, now);
         }
         if let Some(change) = targeted_scan {
             self.parts.targeted_scans.begin(change, &mut self.parts.store, now);
         }
-        if is_full_list_due {
-            self.parts.full_lists.begin(now);
+        if is_complete_list_due {
+            self.parts.complete_lists.begin(now);
         }
     }
 
@@ -240,8 +240,8 @@ impl Plan {
         let mut fresh = Self::new(self.parts.timing);
         fresh.parts.counts_all = self.parts.counts_all;
         fresh.parts.full_scans = FullScans::after(self.parts.full_scans.number);
-        fresh.parts.full_lists = std::mem::take(&mut self.parts.full_lists);
-        fresh.parts.full_lists.reset();
+        fresh.parts.complete_lists = std::mem::take(&mut self.parts.complete_lists);
+        fresh.parts.complete_lists.reset();
         for (id, watched) in self.parts.store.watched() {
             fresh.watch(id, watched.interest, now);
         }

@@ -10,9 +10,9 @@ use tokio::time::{sleep, sleep_until};
 use tracing::{error, warn};
 
 use super::engine::EngineWatch;
-use super::full_list::{Found, Wanted, endless};
 use super::plan::Plan;
-use super::types::{Asker, CallFailure, Census, News, Pace, Task};
+use super::proof_of_absence::{ListAnswer, ListRequest, endless};
+use super::types::{Asker, CallFailure, Census, Interest, News, Task};
 use crate::athena::engine::EngineKnowledge;
 use crate::athena::identity::Identity;
 use crate::athena::quota::{Priority, QuotaScope, Quotas};
@@ -82,7 +82,7 @@ impl Poller {
     }
 
     /// Somebody wants to hear of changes of this session.
-    pub fn watch(self: &Arc<Self>, id: &str, interest: Pace) {
+    pub fn watch(self: &Arc<Self>, id: &str, interest: Interest) {
         let mut inner = self.inner();
         if inner.plan.watch(id, interest, Instant::now()) {
             self.changed.notify_one();
@@ -95,9 +95,9 @@ impl Poller {
         self.inner().plan.unwatch(id);
     }
 
-    /// An object asks for a complete list of the work group. To ask again changes nothing. [`News::Listed`] tells when
+    /// An object asks for a complete list of the work group. To ask again changes nothing. [`News::ListAnswer`] tells when
     /// there is an answer.
-    pub fn ask_for_list(self: &Arc<Self>, asker: &Asker, wanted: &Wanted) {
+    pub fn ask_for_list(self: &Arc<Self>, asker: &Asker, wanted: &ListRequest) {
         let mut inner = self.inner();
         if inner.plan.ask_for_list(asker, wanted, Instant::now()) {
             self.changed.notify_one();
@@ -112,12 +112,12 @@ impl Poller {
 
     /// What complete lists have shown of what the object asked for, or why there are none. None: there is no answer yet, or
     /// it was fetched already.
-    pub fn list_answer(&self, asker: &Asker, wanted: &Wanted) -> Option<Result<Found, CallError>> {
+    pub fn list_answer(&self, asker: &Asker, wanted: &ListRequest) -> Option<Result<ListAnswer, CallError>> {
         let mut inner = self.inner();
         match inner.plan.list_answer(asker, wanted)? {
             // If ListSessions works again by now, the object asks once more.
-            Found::Failed => inner.list_error.clone().map(Err),
-            Found::Endless => Some(Err(endless())),
+            ListAnswer::Failed => inner.list_error.clone().map(Err),
+            ListAnswer::Endless => Some(Err(endless())),
             found => Some(Ok(found)),
         }
     }
@@ -164,25 +164,25 @@ impl Poller {
     }
 
     /// A call that the watcher of this session sent at `at` showed the session.
-    pub fn told(&self, id: &str, status: &SessionStatus, at: Instant, source: Source) {
+    pub fn observe(&self, id: &str, status: &SessionStatus, at: Instant, source: Source) {
         self.inner().plan.observe(id, status.clone(), at, source);
     }
 
     /// Whether ListSessions works. Otherwise watchers call Athena themselves.
     #[must_use]
-    pub fn is_able(&self) -> bool {
+    pub fn can_list(&self) -> bool {
         self.inner().plan.list_backoff().is_none()
     }
 
     /// How long the last complete full scan took.
     #[must_use]
-    pub fn sweep_took(&self) -> Duration {
+    pub fn full_scan_took(&self) -> Duration {
         self.inner().plan.full_scan_took()
     }
 
     /// When the last complete full scan began.
     #[must_use]
-    pub fn swept_at(&self) -> Option<Instant> {
+    pub fn full_scan_at(&self) -> Option<Instant> {
         self.inner().plan.full_scan_at()
     }
 
@@ -230,7 +230,7 @@ impl Poller {
                 None => return,
                 Some(Task::NotifyWatchers(ids)) => ids.into_iter().for_each(|id| self.shared.send(News::Session(id))),
                 Some(Task::NotifyAskers(askers)) => {
-                    askers.into_iter().for_each(|asker| self.shared.send(News::Listed(asker)));
+                    askers.into_iter().for_each(|asker| self.shared.send(News::ListAnswer(asker)));
                 }
                 Some(Task::Wait(until)) => tokio::select! {
                     () = self.rest(until) => {}
@@ -358,7 +358,7 @@ impl Poller {
         self.count_as(inner, Some(series.clone()));
         self.shared.metrics.sessions(&series, inner.plan.counted().map(|(_, sighting)| &sighting.status.state));
         self.shared.metrics.polled(&series, began);
-        self.shared.send(News::Swept { way: self.identity.way.clone(), work_group: self.work_group.clone() });
+        self.shared.send(News::FullScan { way: self.identity.way.clone(), work_group: self.work_group.clone() });
     }
 
     /// Ends the series of another account, or the only one where nobody is interested any more.

@@ -34,8 +34,8 @@ impl Schedule<'_> {
         (due <= self.now).then_some(change)
     }
 
-    pub(super) fn is_full_list_due(&self) -> bool {
-        self.parts.full_lists.next(&self.parts.timing).is_some_and(|due| due <= self.now) && self.may_list()
+    pub(super) fn is_complete_list_due(&self) -> bool {
+        self.parts.complete_lists.next(&self.parts.timing).is_some_and(|due| due <= self.now) && self.may_list()
     }
 
     /// A targeted scan and GetSessionStatus take turns. Now and then the full scan goes on, or the complete list. These two
@@ -43,8 +43,9 @@ impl Schedule<'_> {
     pub(super) fn next_call(&self) -> Option<Call> {
         let may_list = self.may_list();
         let full_scan = (self.parts.full_scans.cursor().is_some() && may_list).then_some(Call::FullScan);
-        let full_list = (self.parts.full_lists.is_under_way() && may_list).then_some(Call::FullList);
-        let long = if self.parts.turns.was_full_list { full_scan.or(full_list) } else { full_list.or(full_scan) };
+        let complete_list = (self.parts.complete_lists.is_under_way() && may_list).then_some(Call::CompleteList);
+        let long =
+            if self.parts.turns.was_complete_list { full_scan.or(complete_list) } else { complete_list.or(full_scan) };
         if long.is_some() && self.parts.turns.ahead >= MOST_AHEAD {
             return long;
         }
@@ -63,7 +64,7 @@ impl Schedule<'_> {
 
     /// Whether nothing competes with the pages of the full scan, if the next one is the next call.
     pub(super) fn is_full_scan_alone(&self) -> bool {
-        self.parts.turns.ahead < MOST_AHEAD && !self.parts.full_lists.is_wanted()
+        self.parts.turns.ahead < MOST_AHEAD && !self.parts.complete_lists.is_wanted()
     }
 
     /// Until when there is nothing to do. Always later than now: otherwise the poller would go round in circles.
@@ -77,11 +78,11 @@ impl Schedule<'_> {
             self.next_targeted_scan(change).or(self.demand.targets(change).first_due.filter(later))
         });
         let session_status = self.next_session_status().map(|(due, _)| due);
-        let full_list = self.parts.full_lists.next(timing).map(|due| self.parts.list_calls.allowed(due));
+        let complete_list = self.parts.complete_lists.next(timing).map(|due| self.parts.list_calls.allowed(due));
         let backoffs = [self.parts.list_calls.backoff, self.parts.status_calls.backoff];
         let retries =
             backoffs.map(|backoff| Some(backoff?.retry_at).filter(|at| later(at) && self.parts.is_anything_wanted()));
-        let all = [gathered, full_scan, session_status, full_list].into_iter().chain(targeted_scans).chain(retries);
+        let all = [gathered, full_scan, session_status, complete_list].into_iter().chain(targeted_scans).chain(retries);
         all.flatten().min().map(|due| due.max(self.now + timing.changing / 100))
     }
 

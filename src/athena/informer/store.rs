@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use super::types::Pace;
+use super::types::Interest;
 use crate::athena::types::{Polled, SessionPage, SessionState, SessionStatus, Source};
 use crate::timing::Timing;
 
@@ -45,7 +45,7 @@ pub(super) enum Lookup {
 /// What a watcher wants of a session.
 #[derive(Debug)]
 pub(super) struct Watched {
-    pub(super) interest: Pace,
+    pub(super) interest: Interest,
     /// When the session is to be looked up again.
     pub(super) due: Instant,
     pub(super) tracking: Tracking,
@@ -153,7 +153,7 @@ impl Entry {
     }
 
     /// Watches the session, or goes on watching it. True where that changes anything.
-    fn watch(&mut self, interest: Pace, now: Instant, timing: &Timing) -> bool {
+    fn watch(&mut self, interest: Interest, now: Instant, timing: &Timing) -> bool {
         let due = self.sighting.as_ref().map_or(now, |sighting| sighting.at + interest.interval(timing));
         let Some(watched) = &mut self.watched else {
             let is_known = self.is_known(interest, now, timing);
@@ -171,9 +171,9 @@ impl Entry {
         true
     }
 
-    fn is_known(&self, interest: Pace, now: Instant, timing: &Timing) -> bool {
+    fn is_known(&self, interest: Interest, now: Instant, timing: &Timing) -> bool {
         let is_young = |sighting: &Sighting| now < sighting.at + timing.steady * 2;
-        let is_seen = |sighting: &Sighting| interest != Pace::Adopt || is_young(sighting);
+        let is_seen = |sighting: &Sighting| interest != Interest::FirstSight || is_young(sighting);
         self.is_ended() || self.sighting.as_ref().is_some_and(is_seen)
     }
 
@@ -248,7 +248,7 @@ impl Store {
     }
 
     /// See [`Plan::watch`](super::plan::Plan::watch).
-    pub(super) fn watch(&mut self, id: &str, interest: Pace, now: Instant) -> bool {
+    pub(super) fn watch(&mut self, id: &str, interest: Interest, now: Instant) -> bool {
         self.entries.entry(id.into()).or_default().watch(interest, now, &self.timing)
     }
 

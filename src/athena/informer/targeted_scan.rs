@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::cursor::{ListCursor, MOST_PAGES};
 use super::demand::{ExpectedChange, Targets, expected_change, soon};
 use super::store::{Lookup, Store, Watched};
-use super::types::Pace;
+use super::types::Interest;
 use crate::athena::types::{SessionPage, SessionState};
 use crate::timing::Timing;
 
@@ -78,7 +78,7 @@ impl TargetedScans {
                 && watched.due <= now + soon(&timing)
             {
                 watched.set_in_targeted_scan(true);
-                urgent |= watched.interest == Pace::Ending;
+                urgent |= watched.interest == Interest::Ending;
             }
         }
         self.running = Some(Running { change, cursor: ListCursor::new(lists(change), urgent, now), ends: 0 });

@@ -10,21 +10,21 @@ use crate::timing::Timing;
 
 /// How closely a session is watched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pace {
+pub enum Interest {
     /// The watcher has never seen the session.
-    Adopt,
-    /// An end that was asked for is under way. The session is watched as in [`Pace::Fast`], and its calls are urgent.
+    FirstSight,
+    /// An end that was asked for is under way. The session is watched as in [`Interest::Changing`], and its calls are urgent.
     Ending,
     /// A change is expected.
-    Fast,
+    Changing,
     /// No change is expected.
-    Slow,
+    Steady,
 }
 
-impl Pace {
+impl Interest {
     /// Whether a change is expected.
     pub(super) fn expects_change(self) -> bool {
-        matches!(self, Self::Ending | Self::Fast)
+        matches!(self, Self::Ending | Self::Changing)
     }
 
     /// The time from one look at the session to the next.
@@ -39,9 +39,9 @@ pub enum News {
     /// This session has changed, or its watchers have to call Athena for it.
     Session(String),
     /// There is an answer for this object, which has asked for a complete list.
-    Listed(Asker),
+    ListAnswer(Asker),
     /// All sessions of this work group have been listed.
-    Swept {
+    FullScan {
         /// How the work group is reached.
         way: Way,
         /// The work group's name in Athena.

@@ -7,7 +7,7 @@ use kube::ResourceExt;
 use super::starts::{VICTIM, is_by_mark};
 use super::{Fault, World};
 use crate::core::{
-    Account, AthenaSession, CallError, DeletionPolicy, ErrorClass, FINALIZER, Found, Operation, Seen, Session,
+    Account, AthenaSession, CallError, DeletionPolicy, ErrorClass, FINALIZER, ListAnswer, Operation, Seen, Session,
     SessionState, SessionStatus, Shown, Source, Step, TerminationReason,
 };
 use crate::fixtures::{HOME, SESSION, TIMING, at, error, lacking};
@@ -149,7 +149,7 @@ impl World {
                 let shown = found.map(|status| Shown { id: SESSION.to_owned(), status, at: now.tick });
                 observed.listed(
                     wanted,
-                    shown.map_or_else(|| lacking(began, now), Found::Shown),
+                    shown.map_or_else(|| lacking(began, now), ListAnswer::Shown),
                     &self.scope,
                     now,
                     &TIMING,

@@ -105,7 +105,7 @@ impl World {
                 observed,
                 terms,
                 polled,
-                sweep_took: Duration::ZERO,
+                full_scan_took: Duration::ZERO,
                 listed_at: None,
                 scope,
                 cluster: CLUSTER,

@@ -6,9 +6,9 @@ use kube::ResourceExt;
 
 use super::{Fault, World, around};
 use crate::core::{
-    AthenaSession, AthenaSessionStatus, Crowd, Engine, EngineKnowledge, ErrorClass, Found, Marker, Place, Session,
-    SessionStart, SessionState, SessionStatus, Shown, Sought, Stake, StartBounds, StartOutcome, StartRequest, Step,
-    Wanted, WorkGroupRef, WorkloadState,
+    AthenaSession, AthenaSessionStatus, Crowd, Engine, EngineKnowledge, ErrorClass, ListAnswer, ListRequest, Marker,
+    Place, Session, SessionStart, SessionState, SessionStatus, Shown, Sought, Stake, StartBounds, StartOutcome,
+    StartRequest, Step, WorkGroupRef, WorkloadState,
 };
 use crate::fixtures::{CLUSTER, SESSION, TIMING, WORK_GROUP, at, lacking, seconds, status};
 
@@ -19,7 +19,7 @@ const LATE: Duration = Duration::from_secs(15);
 pub const VICTIM: &str = "the-victims";
 
 /// Whether this list is to find a started session by its marker, and not a session by its id.
-pub(super) fn is_by_mark(wanted: &Wanted) -> bool {
+pub(super) fn is_by_mark(wanted: &ListRequest) -> bool {
     matches!(wanted.sought, Sought::Mark { .. })
 }
 
@@ -186,13 +186,13 @@ impl World {
     }
 
     /// The list that the informer has made for all who have asked began so long ago. An object that needs a later one waits.
-    pub(super) fn has_list(&self, wanted: &Wanted) -> bool {
+    pub(super) fn has_list(&self, wanted: &ListRequest) -> bool {
         let began = self.elapsed.checked_sub(self.starts.list_age);
         let began = began.map(|began| at(began).tick);
         began.is_some_and(|began| wanted.after.is_none_or(|after| began >= after))
     }
 
-    pub(super) fn answer_find(&mut self, wanted: &Wanted) {
+    pub(super) fn answer_find(&mut self, wanted: &ListRequest) {
         let began = self.elapsed.saturating_sub(self.starts.list_age);
         let is_listed = began >= self.starts.started_at + self.starts.list_lag;
         let state = self.session.clone().filter(|_| is_listed && wanted.work_group == self.around.real);
@@ -203,7 +203,7 @@ impl World {
             })
         };
         let shown = state.map(|state| self.shown(&state)).filter(is_sought);
-        let shown = shown.map(|status| Found::Shown(Shown { id: SESSION.to_owned(), status, at: at(began).tick }));
+        let shown = shown.map(|status| ListAnswer::Shown(Shown { id: SESSION.to_owned(), status, at: at(began).tick }));
         let now = at(self.elapsed);
         let found = shown.unwrap_or_else(|| lacking(at(began), now));
         self.observed.listed(wanted, found, &self.scope, now, &TIMING);

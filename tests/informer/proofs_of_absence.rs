@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use proptest::prelude::*;
 
-use crate::core::{ErrorClass, Found, Operation, Plan, SessionPage, SessionState, SessionStatus, Sought, Task, Wanted};
+use crate::core::{
+    ErrorClass, ListAnswer, ListRequest, Operation, Plan, SessionPage, SessionState, SessionStatus, Sought, Task,
+};
 use crate::model::{Act, TIMING, Tokens, World, at, millis, seconds};
 use crate::properties::cases;
 
@@ -17,7 +19,7 @@ fn lists(world: &World) -> usize {
 }
 
 fn lacking(world: &World) -> usize {
-    world.answers.iter().filter(|(_, _, found)| matches!(found, Found::Lacking(_))).count()
+    world.answers.iter().filter(|(_, _, found)| matches!(found, ListAnswer::Lacking(_))).count()
 }
 
 fn ask_all(world: &mut World, count: u64, within: Duration) {
@@ -55,7 +57,11 @@ fn a_session_that_a_page_shows_is_told_of_before_the_list_ends() {
     world.act_at(Duration::ZERO, Act::Ask("s-0".to_owned()));
     world.act_at(Duration::ZERO, Act::Ask("none".to_owned()));
     world.run_until(seconds(5));
-    assert!(matches!(&world.answers[..], [(_, _, Found::Shown(shown))] if shown.id == "s-0"), "{:?}", world.answers);
+    assert!(
+        matches!(&world.answers[..], [(_, _, ListAnswer::Shown(shown))] if shown.id == "s-0"),
+        "{:?}",
+        world.answers
+    );
     world.run_until(seconds(30));
     assert_eq!((lacking(&world), lists(&world)), (1, 200 + PAGES - 1));
 }
@@ -123,7 +129,7 @@ fn lists_that_nothing_waits_for_are_gathered() {
     let mut world = World::new();
     let wanted = |number: u32| {
         let sought = Sought::Session(format!("none-{number}"));
-        Wanted { work_group: String::new(), sought, since: None, after: None, is_pressing: false }
+        ListRequest { work_group: String::new(), sought, since: None, after: None, is_pressing: false }
     };
     for number in 0..30 {
         let asker = ("team-a".to_owned(), number.to_string());
@@ -224,7 +230,7 @@ fn a_start_that_cant_be_cuts_no_list_short() {
     let (mut plan, began) = (Plan::new(TIMING), Instant::now());
     let sought = Sought::Mark { cluster: "cluster-1".to_owned(), uid: "uid-1".to_owned() };
     let since = Timestamp::from_second(1_800_000_000).ok();
-    let wanted = Wanted { work_group: "w".to_owned(), sought, since, after: None, is_pressing: true };
+    let wanted = ListRequest { work_group: "w".to_owned(), sought, since, after: None, is_pressing: true };
     plan.ask_for_list(&("team-a".to_owned(), "nightly".to_owned()), &wanted, began);
     let now = began + TIMING.changing * 6;
     assert!(matches!(plan.next(now), Task::ListSessions { token: None, .. }));

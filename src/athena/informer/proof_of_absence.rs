@@ -27,7 +27,7 @@ const TOLD_AFTER: u32 = 3;
 
 /// What an object asks complete lists for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wanted {
+pub struct ListRequest {
     /// The work group.
     pub work_group: String,
     /// What is looked for.
@@ -42,7 +42,7 @@ pub struct Wanted {
     pub is_pressing: bool,
 }
 
-impl Wanted {
+impl ListRequest {
     /// Whether a page or a list that was asked for at this moment counts for the object.
     fn accepts(&self, at: Instant) -> bool {
         self.after.is_none_or(|after| after <= at)
@@ -66,7 +66,7 @@ pub enum Sought {
 /// A complete list. It was read in each of [`SessionState::FILTERS`] to its end, or back to where it shows only sessions that
 /// were started before any session that was looked for. No page was left out. All pages came from one account, by one identity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FullList {
+pub struct CompleteList {
     /// When its first page was asked for. The list may lack a session that was started later.
     pub began: Instant,
     /// When its last page was answered.
@@ -75,11 +75,11 @@ pub struct FullList {
 
 /// What complete lists say of a session that was looked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Found {
+pub enum ListAnswer {
     /// A page shows the session.
     Shown(Shown),
     /// A complete list doesn't show it.
-    Lacking(FullList),
+    Lacking(CompleteList),
     /// ListSessions fails at present.
     Failed,
     /// A list came to no end.
@@ -100,7 +100,7 @@ pub struct Shown {
 /// The request of an object that hasn't been answered.
 #[derive(Debug)]
 struct Request {
-    wanted: Wanted,
+    wanted: ListRequest,
     asked_at: Instant,
 }
 
@@ -117,12 +117,12 @@ struct Running {
 
 #[derive(Debug)]
 struct Covered {
-    wanted: Wanted,
+    wanted: ListRequest,
     shown: Option<Shown>,
 }
 
 impl Running {
-    fn covers(&self, asker: &Asker, wanted: &Wanted) -> Option<&Covered> {
+    fn covers(&self, asker: &Asker, wanted: &ListRequest) -> Option<&Covered> {
         let covered = self.covered.get(asker)?;
         let is_same = covered.wanted.sought == wanted.sought && covered.wanted.since == wanted.since;
         (is_same && wanted.accepts(self.cursor.began)).then_some(covered)
@@ -131,17 +131,17 @@ impl Running {
 
 /// The objects that wait for complete lists, the list that is being made, and the answers that haven't been fetched yet.
 #[derive(Debug, Default)]
-pub(super) struct FullLists {
+pub(super) struct CompleteLists {
     requests: HashMap<Asker, Request>,
     running: Option<Running>,
-    answers: HashMap<Asker, (Wanted, Found)>,
+    answers: HashMap<Asker, (ListRequest, ListAnswer)>,
     /// The objects that haven't been told yet that there is an answer.
     news: Vec<Asker>,
 }
 
-impl FullLists {
+impl CompleteLists {
     /// See [`Plan::ask_for_list`](super::plan::Plan::ask_for_list).
-    pub(super) fn ask(&mut self, asker: &Asker, wanted: &Wanted, now: Instant) -> bool {
+    pub(super) fn ask(&mut self, asker: &Asker, wanted: &ListRequest, now: Instant) -> bool {
         let is_answered = self.answers.get(asker).is_some_and(|(answered, _)| answered == wanted);
         if is_answered || self.requests.get(asker).is_some_and(|request| request.wanted == *wanted) {
             return false;
@@ -150,7 +150,7 @@ impl FullLists {
         let shown = self.running.as_ref().and_then(|running| running.covers(asker, wanted)?.shown.clone());
         self.requests.insert(asker.clone(), Request { wanted: wanted.clone(), asked_at: now });
         if let Some(shown) = shown {
-            self.answer(asker, Found::Shown(shown));
+            self.answer(asker, ListAnswer::Shown(shown));
         }
         true
     }
@@ -161,7 +161,7 @@ impl FullLists {
     }
 
     /// Hands out the answer to this request, if there is one.
-    pub(super) fn take_answer(&mut self, asker: &Asker, wanted: &Wanted) -> Option<Found> {
+    pub(super) fn take_answer(&mut self, asker: &Asker, wanted: &ListRequest) -> Option<ListAnswer> {
         let (answered, found) = self.answers.remove(asker)?;
         (answered == *wanted).then_some(found)
     }
@@ -171,13 +171,13 @@ impl FullLists {
         std::mem::take(&mut self.news)
     }
 
-    fn answer(&mut self, asker: &Asker, found: Found) {
+    fn answer(&mut self, asker: &Asker, found: ListAnswer) {
         let Some(request) = self.requests.remove(asker) else { return };
         self.answers.insert(asker.clone(), (request.wanted, found));
         self.news.push(asker.clone());
     }
 
-    fn answer_all(&mut self, found: &Found, is_meant: impl Fn(&Asker, &Wanted) -> bool) {
+    fn answer_all(&mut self, found: &ListAnswer, is_meant: impl Fn(&Asker, &ListRequest) -> bool) {
         let meant = self.requests.iter().filter(|(asker, request)| is_meant(asker, &request.wanted));
         let askers: Vec<_> = meant.map(|(asker, _)| asker.clone()).collect();
         askers.iter().for_each(|asker| self.answer(asker, found.clone()));
@@ -234,12 +234,12 @@ impl FullLists {
         let is_far_enough =
             last.zip(running.back_to).is_some_and(|(last, back_to)| last < back_to && !predates_athena(last));
         if !running.cursor.advance(page.next_token.clone(), is_far_enough) {
-            let list = FullList { began: running.cursor.began, ended: now };
-            self.answer_all(&Found::Lacking(list), |asker, wanted| {
+            let list = CompleteList { began: running.cursor.began, ended: now };
+            self.answer_all(&ListAnswer::Lacking(list), |asker, wanted| {
                 running.covers(asker, wanted).is_some_and(|covered| covered.shown.is_none())
             });
         } else if running.cursor.calls >= MOST_PAGES {
-            self.answer_all(&Found::Endless, |asker, wanted| running.covers(asker, wanted).is_some());
+            self.answer_all(&ListAnswer::Endless, |asker, wanted| running.covers(asker, wanted).is_some());
         } else {
             self.running = Some(running);
         }
@@ -266,7 +266,7 @@ impl FullLists {
         let found: Vec<_> = asked
             .filter_map(|(asker, request)| Some((asker.clone(), shown.get(&request.wanted.sought)?.clone())))
             .collect();
-        found.into_iter().for_each(|(asker, shown)| self.answer(&asker, Found::Shown(shown)));
+        found.into_iter().for_each(|(asker, shown)| self.answer(&asker, ListAnswer::Shown(shown)));
     }
 
     /// ListSessions fails. All objects that wait are told so, since no list can be had: they tell people, and ask again. A
@@ -274,7 +274,7 @@ impl FullLists {
     pub(super) fn fail(&mut self, backoff: &Backoff) {
         let may_pass = matches!(backoff.class, ErrorClass::Throttled | ErrorClass::Unavailable);
         if !may_pass || backoff.attempts >= TOLD_AFTER {
-            self.answer_all(&Found::Failed, |_, _| true);
+            self.answer_all(&ListAnswer::Failed, |_, _| true);
         }
     }
 
