@@ -2,7 +2,7 @@
 # Both images must be of the same Debian release, for the C library.
 ARG DEBIAN=trixie
 
-FROM rust:1.94.1-${DEBIAN} AS build
+FROM rust:1.95.0-${DEBIAN} AS build
 WORKDIR /src
 COPY . .
 RUN cargo build --release --locked --package athena-session-operator

@@ -5,7 +5,7 @@ SHELL := /bin/sh
 # How many random stories `make stories` plays, and which.
 STORIES ?= 100000
 SEED ?= 20261122
-.PHONY: help demo playground test stories bench lint docs docs-table crds build kubernetes need-rust need-go need-python
+.PHONY: help demo playground test stories bench lint docs docs-table crds build kubernetes need-rust need-deny need-go need-python
 
 # One folder, and one choice of packages in every cargo command: each crate is compiled once.
 export CARGO_TARGET_DIR ?= $(CURDIR)/target
@@ -43,14 +43,13 @@ bench: need-rust need-go ## Measures the operator with up to 10,000 objects, in 
 	cargo build --release --example bench
 	@$(CARGO_TARGET_DIR)/release/examples/bench --out $(CARGO_TARGET_DIR)/bench $(addprefix --only=,$(ONLY))
 
-lint: need-rust ## Checks format, clippy's lints, and the licences of all dependencies
+lint: need-rust need-deny ## Checks format, clippy's lints, and the licences of all dependencies
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
-	@if cargo deny --version >/dev/null 2>&1; then cargo deny --locked check licenses bans sources; \
-	else echo "cargo deny was left out: cargo install --locked cargo-deny gets it, in some minutes"; fi
+	cargo deny --locked check licenses bans sources
 
-docs: need-rust ## Makes the documentation of the code
-	cargo doc --workspace --no-deps
+docs: need-rust ## Makes the documentation of the code; a warning is an error
+	RUSTDOCFLAGS='--deny warnings' cargo doc --workspace --no-deps --locked
 
 crds: build ## Writes crds/ anew, after a change of src/api/
 	$(programs)/athena-session-operator crds > crds/athena-operator.dev.yaml.new
@@ -68,6 +67,9 @@ kubernetes: need-go build
 
 need-rust:
 	$(call need,Rust,rustc --version,1.94.1,which builds the operator)
+
+need-deny:
+	$(call need,cargo-deny,cargo deny --version,0.20,which checks the dependencies: cargo install --locked cargo-deny)
 
 need-go:
 ifndef CONTROL_PLANE
