@@ -136,7 +136,7 @@ pub struct World {
     pub listed_as: HashMap<String, SessionState>,
     /// Each state that an object saw, and when.
     pub noticed: Vec<(Duration, String, SessionState)>,
-    pub wakes: usize,
+    pub notifications: usize,
     /// What objects wait for.
     pub asking: HashMap<Asker, ListRequest>,
     /// What they were told, and when.
@@ -161,7 +161,7 @@ impl World {
             watched: HashMap::new(),
             listed_as: HashMap::new(),
             noticed: Vec::new(),
-            wakes: 0,
+            notifications: 0,
             asking: HashMap::new(),
             answers: Vec::new(),
             breach: None,
@@ -209,21 +209,21 @@ impl World {
     pub fn forget_the_past(&mut self) {
         self.calls.clear();
         self.noticed.clear();
-        self.wakes = 0;
+        self.notifications = 0;
     }
 
     /// The shell: asks what is next, calls, hands in.
     pub fn run_until(&mut self, end: Duration) {
-        let mut wakes_here = 0;
+        let mut notified_here = 0;
         self.pass_to(self.now);
         while self.now < end && self.breach.is_none() {
             match self.plan.next(at(self.now)) {
                 Task::NotifyWatchers(ids) => {
-                    wakes_here += 1;
-                    if wakes_here > 10 {
-                        self.breach = Some(format!("wakes again and again at {:?}", self.now));
+                    notified_here += 1;
+                    if notified_here > 10 {
+                        self.breach = Some(format!("notifies again and again at {:?}", self.now));
                     }
-                    ids.iter().for_each(|id| self.wake(id));
+                    ids.iter().for_each(|id| self.reconcile(id));
                     continue;
                 }
                 Task::NotifyAskers(askers) => {
@@ -241,7 +241,7 @@ impl World {
                 Task::GetSessionStatus { id, .. } => self.status(&id),
                 Task::ListSessions { filter, token, .. } => self.page(filter.as_ref(), token.as_deref()),
             }
-            wakes_here = 0;
+            notified_here = 0;
         }
     }
 
@@ -359,8 +359,8 @@ impl World {
     fn adopt(&mut self, id: &str) {
         self.watched.insert(id.to_owned(), Interest::FirstSight);
         self.plan.watch(id, Interest::FirstSight, at(self.now));
-        self.wake(id);
-        self.wakes -= 1;
+        self.reconcile(id);
+        self.notifications -= 1;
     }
 
     fn terminate(&mut self, id: &str, takes: Duration) {
@@ -376,9 +376,9 @@ impl World {
         self.look(id);
     }
 
-    /// A pass over the object.
-    fn wake(&mut self, id: &str) {
-        self.wakes += 1;
+    /// Reconciles the object that watches this session.
+    fn reconcile(&mut self, id: &str) {
+        self.notifications += 1;
         if !self.watched.contains_key(id) {
             return;
         }
@@ -484,7 +484,7 @@ impl World {
         self.failing.clear();
         let alone = |id: &&String| self.plan.sighting(id) == Polled::AskYourself;
         let ids: Vec<_> = self.watched.keys().filter(alone).cloned().collect();
-        ids.iter().for_each(|id| self.wake(id));
+        ids.iter().for_each(|id| self.reconcile(id));
     }
 
     /// How many pages the lists have that show what hasn't ended.

@@ -109,7 +109,7 @@ fn a_list_that_fails_goes_on_where_it_was() {
     assert!(lacking(&world) == 10 && lists(&world) <= most, "{} told, {} pages", lacking(&world), lists(&world));
 }
 
-/// An object that was never woken may ask as often as it likes.
+/// An object that was never notified may ask as often as it likes.
 #[test]
 fn while_lists_are_denied_askers_hear_it_and_calls_stay_few() {
     let mut world = World::new();

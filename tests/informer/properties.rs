@@ -2,7 +2,7 @@
 //!
 //! - an end that is told is true, and nothing goes round in circles ([`World::breach`]);
 //! - each change of a watched session is noticed within a bound, however pages shift and lists lag;
-//! - where nothing changes nobody is woken, and calls stay within the budget of the cheaper way.
+//! - where nothing changes nobody is notified, and calls stay within the budget of the cheaper way.
 
 use std::time::Duration;
 
@@ -85,8 +85,8 @@ fn story(failing: bool) -> impl Strategy<Value = Story> {
         prop::sample::select(vec![0, 1_000, 20_000]),
         prop::sample::select(vec![Tokens::Offsets, Tokens::Keysets]),
     );
-    let wishes = (any::<bool>(), 0..250usize, prop::collection::vec((gap, many(failing)), 0..14));
-    (place, wishes).prop_map(|((sessions, history, latency, lag, tokens), (counting, watched, acts))| Story {
+    let wanted = (any::<bool>(), 0..250usize, prop::collection::vec((gap, many(failing)), 0..14));
+    (place, wanted).prop_map(|((sessions, history, latency, lag, tokens), (counting, watched, acts))| Story {
         sessions,
         history,
         latency,
@@ -195,7 +195,7 @@ proptest! {
         world.forget_the_past();
         world.run_until(world.now + seconds(300));
         check(&world)?;
-        prop_assert_eq!(world.wakes, 0);
+        prop_assert_eq!(world.notifications, 0);
         let pages = world.pages();
         let cheaper = if story.counting { pages } else { pages.min(world.watched.len()) };
         let twice = if story.counting { cheaper } else { 2 * cheaper };

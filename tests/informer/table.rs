@@ -52,7 +52,7 @@ fn ten_thousand_idle_sessions_take_102_calls_a_minute() {
     world.forget_the_past();
     world.run_until(seconds(360));
     assert_eq!(calls(&world), (510, 0, 0));
-    assert_eq!(world.wakes, 0);
+    assert_eq!(world.notifications, 0);
 }
 
 /// While only a full scan goes on, its pages are asked for without a look at all sessions before each.
@@ -176,7 +176,7 @@ fn one_session_that_fails_among_thousands_takes_one_more_call() {
     world.act_at(seconds(30), Act::Becomes("s-7777".to_owned(), SessionState::Failed));
     world.run_until(seconds(119));
     assert_eq!(calls(&world), (102, 1, 0));
-    assert_eq!((ends_noticed(&world), world.wakes), (1, 1));
+    assert_eq!((ends_noticed(&world), world.notifications), (1, 1));
 }
 
 #[test]
@@ -225,7 +225,7 @@ fn a_full_scan_still_shows_a_session_left_to_its_object() {
     assert_eq!(calls(&world), (60, 0, 0));
     world.act_at(seconds(351), Act::Starts("n-7".to_owned()));
     world.run_until(seconds(420));
-    assert!(world.noticed.iter().any(|(_, id, _)| id == "n-7"), "its object wasn't woken");
+    assert!(world.noticed.iter().any(|(_, id, _)| id == "n-7"), "its object wasn't notified");
 }
 
 /// Stuck ones are looked for together, every `changing`.
@@ -300,7 +300,7 @@ fn a_session_that_a_shifted_page_hides_is_still_known() {
     world.run_until(seconds(64));
     // Twelve pages of the full scan, two of ends, and a call for each of the fifty that slipped through.
     assert_eq!(calls(&world), (14, 50, 0));
-    assert_eq!((ends_noticed(&world), world.wakes), (50, 50));
+    assert_eq!((ends_noticed(&world), world.notifications), (50, 50));
     assert_eq!(world.mistaken(), Vec::<String>::new());
 }
 

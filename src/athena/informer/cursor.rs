@@ -16,7 +16,8 @@ pub(super) struct ListCursor {
     list: usize,
     /// Which page of its list is being read. Pages count from 0.
     pub(super) page: usize,
-    token: Option<String>,
+    /// Athena's token for the page. None for the first page of a list.
+    pub(super) token: Option<String>,
     /// Whether an end that was asked for waits for the answers.
     urgent: bool,
     pub(super) calls: usize,
@@ -36,11 +37,6 @@ impl ListCursor {
     /// The list that is being read.
     pub(super) fn filter(&self) -> Option<&SessionState> {
         self.filters[self.list].as_ref()
-    }
-
-    /// Whether a token of Athena leads to the page.
-    pub(super) fn has_token(&self) -> bool {
-        self.token.is_some()
     }
 
     /// Moves on to the next page, or to the next list if this one is over or isn't to be read further.

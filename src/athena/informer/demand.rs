@@ -74,8 +74,8 @@ pub(super) struct Demand {
     pub(super) first_unseen: Option<Instant>,
     /// How many sessions a full scan would be for.
     pub(super) steady: usize,
-    starting: Targets,
-    ending: Targets,
+    /// By [`ExpectedChange`].
+    pub(super) targets: [Targets; 2],
 }
 
 impl Demand {
@@ -102,21 +102,11 @@ impl Demand {
         if entry.needs_own_call() || watched.is_in_targeted_scan() {
             return;
         }
-        let targets = match expected_change(entry) {
-            Some(ExpectedChange::Start) => &mut self.starting,
-            Some(ExpectedChange::End) => &mut self.ending,
-            None => return,
-        };
+        let Some(change) = expected_change(entry) else { return };
+        let targets = &mut self.targets[change as usize];
         targets.first_due = earlier(targets.first_due, Some(watched.due));
         if watched.due <= now + soon(timing) {
             targets.add(sighting.status.started_at);
-        }
-    }
-
-    pub(super) fn targets(&self, change: ExpectedChange) -> &Targets {
-        match change {
-            ExpectedChange::Start => &self.starting,
-            ExpectedChange::End => &self.ending,
         }
     }
 }

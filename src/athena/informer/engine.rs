@@ -18,11 +18,13 @@ const PATIENCE: u32 = 3;
 /// The engine of one work group.
 #[derive(Debug, Default)]
 pub struct EngineWatch {
-    told: Option<Engine>,
-    listed: Option<Engine>,
+    from_get_work_group: Option<Engine>,
+    from_lists: Option<Engine>,
+    /// The last error of GetWorkGroup.
     failure: Option<Arc<CallError>>,
-    /// In a row.
+    /// How often in a row GetWorkGroup has failed.
     failures: u32,
+    /// When GetWorkGroup is to be called next. None: at once.
     next: Option<Instant>,
 }
 
@@ -30,7 +32,7 @@ impl EngineWatch {
     /// What is known.
     #[must_use]
     pub fn known(&self) -> EngineKnowledge {
-        match self.told.as_ref().or(self.listed.as_ref()) {
+        match self.from_get_work_group.as_ref().or(self.from_lists.as_ref()) {
             Some(engine) => EngineKnowledge::Known(engine.clone()),
             None if self.next.is_none() || self.may_pass() => EngineKnowledge::Awaited,
             None => EngineKnowledge::NotKnown(self.failure.clone()),
@@ -52,7 +54,7 @@ impl EngineWatch {
     pub fn answered(&mut self, answer: Result<Engine, CallError>, now: Instant, timing: &Timing, jitter: f64) {
         let wait = match answer {
             Ok(engine) => {
-                (self.told, self.failure, self.failures) = (Some(engine), None, 0);
+                (self.from_get_work_group, self.failure, self.failures) = (Some(engine), None, 0);
                 HOUR
             }
             Err(error) => {
@@ -73,14 +75,14 @@ impl EngineWatch {
     /// Takes in the first page of the list of all active sessions. The newest session stands first.
     pub fn listed(&mut self, page: &SessionPage) {
         // ListSessions works, so an earlier refusal (the work group isn't for Spark) holds no longer.
-        let before = self.listed.take().filter(|engine| !matches!(engine, Engine::NotSpark(_)));
+        let before = self.from_lists.take().filter(|engine| !matches!(engine, Engine::NotSpark(_)));
         let newest = page.sessions.first().and_then(|(_, status)| status.engine.clone());
-        self.listed = newest.or(before);
+        self.from_lists = newest.or(before);
     }
 
     /// Takes in a refusal of ListSessions, which may say that the work group isn't for Spark.
     pub fn refused(&mut self, error: &CallError) {
-        self.listed = Engine::of_refusal(error).or(self.listed.take());
+        self.from_lists = Engine::of_refusal(error).or(self.from_lists.take());
     }
 }
 

@@ -1,10 +1,10 @@
 //! Full scans: the lists of all sessions that haven't ended, each read to its end. PURE.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::cursor::{ListCursor, MOST_PAGES};
 use super::store::{Entry, Store, Watched};
-use super::types::Counts;
 use crate::athena::types::{SessionPage, SessionState, Source};
 
 /// The list without a filter shows all that haven't ended, but for those in two states.
@@ -26,8 +26,9 @@ struct Running {
 #[derive(Debug)]
 pub(super) struct Completed {
     pub(super) began: Instant,
+    pub(super) took: Duration,
     number: u32,
-    pub(super) counts: Counts,
+    pub(super) counts: BTreeMap<String, u32>,
 }
 
 /// The full scans of a work group.
@@ -36,14 +37,11 @@ pub(super) struct FullScans {
     running: Option<Running>,
     /// The number of the scan that began last.
     pub(super) number: u32,
-    /// When the last scan began.
+    /// When that scan began.
     pub(super) began: Option<Instant>,
-    /// How long the last complete scan took.
-    pub(super) took: Duration,
     /// How many calls a scan takes, and when that was learned.
     learned_calls: Option<(usize, Instant)>,
-    /// The last complete scan.
-    pub(super) completed: Option<Completed>,
+    pub(super) last_completed: Option<Completed>,
 }
 
 impl FullScans {
@@ -68,8 +66,8 @@ impl FullScans {
 
     /// Whether the last complete scan, or a later one, showed the session, and the session hasn't ended since.
     pub(super) fn counts_in(&self, entry: &Entry) -> bool {
-        let completed = self.completed.as_ref();
-        completed.is_some_and(|completed| entry.shown_by >= completed.number) && !entry.is_ended()
+        let is_shown = self.last_completed.as_ref().is_some_and(|completed| entry.shown_by >= completed.number);
+        is_shown && !entry.is_ended()
     }
 
     pub(super) fn begin(&mut self, store: &Store, now: Instant) {
@@ -108,22 +106,22 @@ impl FullScans {
 
     /// The next scan begins anew, if a token is needed to go on with the scan under way.
     pub(super) fn drop_token(&mut self) {
-        self.running.take_if(|running| running.cursor.has_token());
+        self.running.take_if(|running| running.cursor.token.is_some());
     }
 
     fn complete(&mut self, cursor: &ListCursor, store: &mut Store, now: Instant) {
         let (number, began) = (self.number, cursor.began);
         self.learned_calls = Some((cursor.calls, now));
-        self.took = now.saturating_duration_since(began);
         store.entries.retain(|_, entry| entry.watched.is_some() || entry.is_shown_since(number, began));
         for_missing(store, number, began, |watched| watched.was_missing(now));
         store.leave_unseen_to_watchers(|since| since <= began);
-        let mut counts = Counts::new();
+        let mut counts = BTreeMap::<_, u32>::new();
         let counted = store.entries.values().filter(|entry| entry.shown_by == number && !entry.is_ended());
         for sighting in counted.filter_map(|entry| entry.sighting.as_ref()) {
             *counts.entry(sighting.status.state.counted_as().to_owned()).or_default() += 1;
         }
-        self.completed = Some(Completed { began, number, counts });
+        let took = now.saturating_duration_since(began);
+        self.last_completed = Some(Completed { began, took, number, counts });
     }
 
     /// To go on costs more than a call for each session that is left.

@@ -17,7 +17,6 @@ use crate::timing::Timing;
 /// The parts of a plan. Each has a state of its own.
 #[derive(Debug)]
 pub(super) struct Parts {
-    pub(super) timing: Timing,
     /// Whether all sessions of the work group are to be known, or only those that are watched.
     pub(super) counts_all: bool,
     pub(super) store: Store,
@@ -32,7 +31,6 @@ pub(super) struct Parts {
 impl Parts {
     pub(super) fn new(timing: Timing) -> Self {
         Self {
-            timing,
             counts_all: false,
             store: Store::new(timing),
             full_scans: FullScans::default(),
@@ -50,17 +48,17 @@ impl Parts {
 
     /// Forgets the sessions that nobody watches and no full scan shows any more, and what was learned long ago.
     pub(super) fn forget_old(&mut self, now: Instant) {
-        let steady = self.timing.steady;
+        let steady = self.store.timing.steady;
         let is_young = |entry: &Entry| entry.sighting.as_ref().is_some_and(|sighting| now < sighting.at + steady * 2);
         self.store.entries.retain(|_, entry| entry.watched.is_some() || is_young(entry));
-        self.complete_lists.forget_unfinished(&self.timing, now);
+        self.complete_lists.forget_unfinished(&self.store.timing, now);
         self.full_scans.doubt_calls(steady, now);
     }
 
     /// The watchers of sessions that haven't been seen call Athena themselves if these sessions are too few for a full scan,
     /// or if ListSessions fails.
     pub(super) fn leave_unseen_to_watchers(&mut self, demand: &Demand, now: Instant) {
-        let is_gathered = demand.first_unseen.is_some_and(|first| first + gathering(&self.timing) <= now);
+        let is_gathered = demand.first_unseen.is_some_and(|first| first + gathering(&self.store.timing) <= now);
         if self.list_calls.are_waiting(now) {
             self.store.leave_unseen_to_watchers(|_| true);
         } else if is_gathered && demand.unseen <= self.full_scans.calls() {
@@ -105,7 +103,7 @@ impl Parts {
         sent: Instant,
         now: Instant,
     ) {
-        let timing = self.timing;
+        let timing = self.store.timing;
         match answer {
             Ok(status) => {
                 self.status_calls.backoff = None;
@@ -153,7 +151,7 @@ impl Parts {
     }
 
     pub(super) fn page_failed(&mut self, call: &Call, failure: CallFailure, now: Instant) {
-        self.list_calls.failed(failure, now, &self.timing);
+        self.list_calls.failed(failure, now, &self.store.timing);
         self.targeted_scans.failed(&mut self.store);
         // The token of a page that was refused may be too old: the next list begins anew. Otherwise the list goes on.
         let is_refused = matches!(failure.class, ErrorClass::NotFoundOrInvalid | ErrorClass::Invalid);

@@ -20,6 +20,7 @@
 //! sessions at once don't count for that: they are the cheaper way. That a scan doesn't show a session proves nothing, and is
 //! never told.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::backoff::Backoff;
@@ -30,7 +31,7 @@ use super::parts::Parts;
 use super::proof_of_absence::{Asker, ListAnswer, ListRequest};
 use super::schedule::Schedule;
 use super::store::Sighting;
-use super::types::{CallFailure, Counts, Interest, Task};
+use super::types::{CallFailure, Interest, Task};
 use crate::athena::types::{Polled, SessionPage, SessionStatus, Source};
 use crate::timing::Timing;
 
@@ -100,14 +101,14 @@ impl Plan {
         self.parts.complete_lists.take_answer(asker, wanted)
     }
 
-    /// What is known of a session. A watcher that is told [`Polled::NotYet`] hears when that changes. One that is told
-    /// [`Polled::AskYourself`] calls Athena and hands the answer to [`Plan::observe`].
+    /// What is known of a session. A watcher that gets [`Polled::NotYet`] is notified when that changes. A watcher that
+    /// gets [`Polled::AskYourself`] calls Athena itself, and hands the answer to [`Plan::observe`].
     #[must_use]
     pub fn sighting(&self, id: &str) -> Polled<'_> {
         self.parts.store.sighting(id)
     }
 
-    /// A call that the watcher of this session sent at `at` showed the session. The watcher hears nothing of it.
+    /// A call that the watcher of this session sent at `at` showed the session. The watcher isn't notified of that.
     pub fn observe(&mut self, id: &str, status: SessionStatus, at: Instant, source: Source) {
         self.parts.store.watcher_saw(id, status, at, source);
     }
@@ -117,7 +118,7 @@ impl Plan {
         if self.is_full_scan_alone(now) {
             return self.call(Call::FullScan, now);
         }
-        if *self.forgot_at.get_or_insert(now) + self.parts.timing.steady <= now {
+        if *self.forgot_at.get_or_insert(now) + self.parts.store.timing.steady <= now {
             self.forgot_at = Some(now);
             self.parts.forget_old(now);
         }
@@ -142,7 +143,8 @@ impl Plan {
     /// call. There are a hundred sessions to a page, so going through them before each page costs most of the CPU. A more
     /// urgent call waits a tenth of `changing` at the most.
     fn is_full_scan_alone(&self, now: Instant) -> bool {
-        let is_alone = self.full_scan_alone_since.is_some_and(|since| now < since + self.parts.timing.changing / 10);
+        let is_alone =
+            self.full_scan_alone_since.is_some_and(|since| now < since + self.parts.store.timing.changing / 10);
         let is_running = self.parts.full_scans.cursor().is_some();
         is_alone && is_running && self.parts.store.news.is_empty() && !self.parts.list_calls.are_waiting(now)
     }
@@ -166,7 +168,7 @@ impl Plan {
         self.parts.turns.taken(&call, now);
         let task = self.parts.task(&call);
         self.in_flight = Some(call);
-        task.unwrap_or(Task::Wait(Some(now + soon(&self.parts.timing))))
+        task.unwrap_or(Task::Wait(Some(now + soon(&self.parts.store.timing))))
     }
 
     /// The answer to GetSessionStatus for this session, which was sent at `sent`.
@@ -200,8 +202,8 @@ impl Plan {
 
     /// How many sessions are in each state that isn't an end, by the last complete full scan.
     #[must_use]
-    pub fn counts(&self) -> Option<&Counts> {
-        self.parts.full_scans.completed.as_ref().map(|completed| &completed.counts)
+    pub fn counts(&self) -> Option<&BTreeMap<String, u32>> {
+        Some(&self.parts.full_scans.last_completed.as_ref()?.counts)
     }
 
     /// The sessions of the last complete full scan and those that were found since, unless they have ended.
@@ -213,13 +215,13 @@ impl Plan {
     /// When the last complete full scan began.
     #[must_use]
     pub fn full_scan_at(&self) -> Option<Instant> {
-        self.parts.full_scans.completed.as_ref().map(|completed| completed.began)
+        Some(self.parts.full_scans.last_completed.as_ref()?.began)
     }
 
     /// How long the last complete full scan took.
     #[must_use]
     pub fn full_scan_took(&self) -> Duration {
-        self.parts.full_scans.took
+        self.parts.full_scans.last_completed.as_ref().map_or(Duration::ZERO, |completed| completed.took)
     }
 
     /// The back-off of ListSessions, while it fails.
@@ -237,7 +239,7 @@ impl Plan {
     /// Another AWS account answers by now: nothing is known. The same sessions are watched as before, and the same objects
     /// wait for lists.
     pub fn reset(&mut self, now: Instant) {
-        let mut fresh = Self::new(self.parts.timing);
+        let mut fresh = Self::new(self.parts.store.timing);
         fresh.parts.counts_all = self.parts.counts_all;
         fresh.parts.full_scans = FullScans::after(self.parts.full_scans.number);
         fresh.parts.complete_lists = std::mem::take(&mut self.parts.complete_lists);

@@ -226,19 +226,19 @@ impl Poller {
                 self.get_work_group(&scope).await;
                 continue;
             }
-            match self.next_task() {
-                None => return,
-                Some(Task::NotifyWatchers(ids)) => ids.into_iter().for_each(|id| self.shared.send(News::Session(id))),
-                Some(Task::NotifyAskers(askers)) => {
-                    askers.into_iter().for_each(|asker| self.shared.send(News::ListAnswer(asker)));
+            let Some(task) = self.next_task() else { return };
+            match task {
+                Task::NotifyWatchers(ids) => ids.into_iter().map(News::Session).for_each(|news| self.shared.send(news)),
+                Task::NotifyAskers(askers) => {
+                    askers.into_iter().map(News::ListAnswer).for_each(|news| self.shared.send(news));
                 }
-                Some(Task::Wait(until)) => tokio::select! {
+                Task::Wait(until) => tokio::select! {
                     () = self.rest(until) => {}
                     // An error means that nobody reports calls any more.
                     _ = recovered.changed() => {}
                 },
-                Some(Task::GetSessionStatus { id, urgent }) => self.get_session_status(&id, urgent, &scope).await,
-                Some(Task::ListSessions { filter, token, urgent }) => {
+                Task::GetSessionStatus { id, urgent } => self.get_session_status(&id, urgent, &scope).await,
+                Task::ListSessions { filter, token, urgent } => {
                     self.list_sessions(filter.as_ref(), token.as_deref(), urgent, &scope).await;
                 }
             }

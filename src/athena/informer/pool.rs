@@ -1,19 +1,19 @@
-//! What is kept by name while somebody uses it, and for a while after that.
+//! Shared values by name. A value is kept while somebody uses it. A few that nobody uses are kept as well.
 //!
-//! The status of an object without `workGroupRef` says in which work group a list is to prove that its session is gone. A forged
-//! status can name any number of work groups, so pollers aren't kept for ever.
+//! The status of an object without `workGroupRef` says in which work group a complete list is to prove that the object's session
+//! is gone. A forged status can name any number of work groups, so pollers aren't kept for ever.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// So many are kept, whether anybody uses them or not: to learn anew what they know takes calls.
+/// So many values are kept even if nobody uses them: to learn again what a poller knows takes calls.
 const KEPT: usize = 64;
 
-/// What is kept, by name.
+/// Shared values by name.
 #[derive(Debug)]
 pub(super) struct Pool<T> {
     all: HashMap<String, Arc<T>>,
-    /// With so many, those that nobody uses are forgotten.
+    /// When there are so many values, those that nobody uses are forgotten.
     most: usize,
 }
 
@@ -24,7 +24,7 @@ impl<T> Default for Pool<T> {
 }
 
 impl<T> Pool<T> {
-    /// The one of this name, a new one if need be.
+    /// The value of this name, a new one if there is none.
     pub(super) fn get(&mut self, name: &str, new: impl FnOnce() -> T) -> Arc<T> {
         if let Some(known) = self.all.get(name) {
             return Arc::clone(known);

@@ -35,7 +35,7 @@ impl Schedule<'_> {
     }
 
     pub(super) fn is_complete_list_due(&self) -> bool {
-        self.parts.complete_lists.next(&self.parts.timing).is_some_and(|due| due <= self.now) && self.may_list()
+        self.parts.complete_lists.next(&self.parts.store.timing).is_some_and(|due| due <= self.now) && self.may_list()
     }
 
     /// A targeted scan and GetSessionStatus take turns. Now and then the full scan goes on, or the complete list. These two
@@ -70,12 +70,12 @@ impl Schedule<'_> {
     /// Until when there is nothing to do. Always later than now: otherwise the poller would go round in circles.
     pub(super) fn next_due(&self) -> Option<Instant> {
         let later = |at: &Instant| *at > self.now;
-        let timing = &self.parts.timing;
+        let timing = &self.parts.store.timing;
         let gathered = self.demand.first_unseen.map(|first| first + gathering(timing)).filter(later);
         let full_scan = if self.parts.full_scans.cursor().is_none() { self.next_full_scan() } else { None };
         let targeted_scans = [ExpectedChange::Start, ExpectedChange::End].map(|change| {
             // How many sessions are due is counted anew when the first one is.
-            self.next_targeted_scan(change).or(self.demand.targets(change).first_due.filter(later))
+            self.next_targeted_scan(change).or(self.demand.targets[change as usize].first_due.filter(later))
         });
         let session_status = self.next_session_status().map(|(due, _)| due);
         let complete_list = self.parts.complete_lists.next(timing).map(|due| self.parts.list_calls.allowed(due));
@@ -92,7 +92,7 @@ impl Schedule<'_> {
 
     /// When a full scan is due, if one is worth its calls.
     fn next_full_scan(&self) -> Option<Instant> {
-        let timing = &self.parts.timing;
+        let timing = &self.parts.store.timing;
         let after = |wait| self.parts.full_scans.began.map_or(self.now, |began| began + wait);
         let for_unseen = match self.demand.first_unseen {
             Some(first) if self.demand.unseen > self.parts.full_scans.calls() => {
@@ -112,15 +112,15 @@ impl Schedule<'_> {
 
     /// When a targeted scan is due, if one is worth its calls.
     fn next_targeted_scan(&self, change: ExpectedChange) -> Option<Instant> {
-        let first_due = self.demand.targets(change).first_due?;
+        let first_due = self.demand.targets[change as usize].first_due?;
         if !self.is_worth_targeted_scan(change) {
             return None;
         }
-        Some(self.parts.targeted_scans.next(change).map_or(first_due, |next| next.max(first_due)))
+        Some(self.parts.targeted_scans.next[change as usize].map_or(first_due, |next| next.max(first_due)))
     }
 
     fn is_worth_targeted_scan(&self, change: ExpectedChange) -> bool {
-        let targets = self.demand.targets(change);
+        let targets = &self.demand.targets[change as usize];
         let calls = self.parts.targeted_scans.calls_to(change, targets.oldest_start()).max(FEW);
         self.may_list() && targets.count > 0 && (targets.count > calls || self.parts.status_calls.are_waiting(self.now))
     }
@@ -128,7 +128,7 @@ impl Schedule<'_> {
     /// The session whose GetSessionStatus is due first, or is the most overdue for how closely the session is watched; and
     /// when the call may be made.
     fn next_session_status(&self) -> Option<(Instant, &str)> {
-        let timing = &self.parts.timing;
+        let timing = &self.parts.store.timing;
         let is_start_scanned = self.is_worth_targeted_scan(ExpectedChange::Start);
         let is_end_scanned = self.is_worth_targeted_scan(ExpectedChange::End);
         let is_steady_scanned = self.is_worth_full_scan() && self.may_list();
@@ -154,7 +154,7 @@ impl Schedule<'_> {
 
     /// When GetSessionStatus that is due at `due` may be called. While ListSessions fails, many sessions may need the call.
     fn session_status_allowed(&self, due: Instant) -> Instant {
-        let spaced = self.parts.turns.session_status_at.map(|at| at + self.parts.timing.changing / 10);
+        let spaced = self.parts.turns.session_status_at.map(|at| at + self.parts.store.timing.changing / 10);
         let due = self.parts.status_calls.allowed(due);
         if self.may_list() { due } else { spaced.map_or(due, |spaced| due.max(spaced)) }
     }

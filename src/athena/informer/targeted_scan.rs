@@ -32,10 +32,8 @@ pub(super) struct TargetedScans {
     running: Option<Running>,
     /// By the lists' filters.
     depths: HashMap<Option<SessionState>, Depth>,
-    /// When the next scan for starts may begin.
-    next_for_starts: Option<Instant>,
-    /// When the next scan for ends may begin.
-    next_for_ends: Option<Instant>,
+    /// When the next scan may begin, by [`ExpectedChange`]. None: at once.
+    pub(super) next: [Option<Instant>; 2],
     /// How many scans for ends in a row showed fewer ends than they took calls.
     poor_scans: u32,
 }
@@ -43,14 +41,6 @@ pub(super) struct TargetedScans {
 impl TargetedScans {
     pub(super) fn cursor(&self) -> Option<&ListCursor> {
         self.running.as_ref().map(|running| &running.cursor)
-    }
-
-    /// When the next scan for this change may begin; None: at once.
-    pub(super) fn next(&self, change: ExpectedChange) -> Option<Instant> {
-        match change {
-            ExpectedChange::Start => self.next_for_starts,
-            ExpectedChange::End => self.next_for_ends,
-        }
     }
 
     /// The calls that a scan probably takes for sessions that were started since then, or ever.
@@ -66,10 +56,7 @@ impl TargetedScans {
 
     pub(super) fn begin(&mut self, change: ExpectedChange, store: &mut Store, now: Instant) {
         let timing = store.timing;
-        match change {
-            ExpectedChange::Start => self.next_for_starts = Some(now + soon(&timing)),
-            ExpectedChange::End => self.next_for_ends = Some(now + self.wait_for_ends(&timing)),
-        }
+        self.next[change as usize] = Some(now + self.wait(change, &timing));
         let mut urgent = false;
         for entry in store.entries.values_mut() {
             let is_target = expected_change(entry) == Some(change) && !entry.needs_own_call();
@@ -84,9 +71,12 @@ impl TargetedScans {
         self.running = Some(Running { change, cursor: ListCursor::new(lists(change), urgent, now), ends: 0 });
     }
 
-    /// The wait until the next scan for ends. While ends come in, the rest is looked for soon again.
-    fn wait_for_ends(&self, timing: &Timing) -> Duration {
-        (soon(timing) * (1 << self.poor_scans)).min(timing.changing)
+    /// The wait from the beginning of a scan to that of the next. While ends come in, the rest is looked for soon again.
+    fn wait(&self, change: ExpectedChange, timing: &Timing) -> Duration {
+        match change {
+            ExpectedChange::Start => soon(timing),
+            ExpectedChange::End => (soon(timing) * (1 << self.poor_scans)).min(timing.changing),
+        }
     }
 
     /// Takes in a page of the scan under way. `only_lists`: GetSessionStatus fails at present.
@@ -131,20 +121,19 @@ impl TargetedScans {
         }
     }
 
-    /// The wait from the beginning of this scan to that of the next.
     fn wait_after(&mut self, running: &Running, timing: &Timing) -> Duration {
         if running.change == ExpectedChange::Start {
-            return soon(timing);
+            return self.wait(ExpectedChange::Start, timing);
         }
         let is_poor = running.ends < running.cursor.calls;
         if !is_poor {
             self.poor_scans = 0;
         }
-        let wait = self.wait_for_ends(timing);
+        let wait = self.wait(ExpectedChange::End, timing);
+        self.next[ExpectedChange::End as usize] = Some(running.cursor.began + wait);
         if is_poor {
             self.poor_scans = (self.poor_scans + 1).min(MOST_DOUBLINGS);
         }
-        self.next_for_ends = Some(running.cursor.began + wait);
         wait
     }
 

@@ -11,9 +11,9 @@ use crate::timing::Timing;
 /// How closely a session is watched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Interest {
-    /// The watcher has never seen the session.
+    /// The watcher has never seen the session. Athena may have said that the session doesn't exist.
     FirstSight,
-    /// An end that was asked for is under way. The session is watched as in [`Interest::Changing`], and its calls are urgent.
+    /// An end that was asked for is under way, and isn't overdue. The calls for the session are urgent.
     Ending,
     /// A change is expected.
     Changing,
@@ -59,8 +59,8 @@ pub enum News {
 /// What a work group holds.
 #[derive(Clone, Debug, Default)]
 pub struct Census {
-    /// The sessions that haven't ended. None until they have been listed.
-    pub sessions: Option<Counts>,
+    /// How many sessions are in each state that isn't an end. None until the sessions have been listed.
+    pub sessions: Option<BTreeMap<String, u32>>,
     /// How many of these sessions an object names.
     pub declared: u32,
     /// Why the sessions can't be listed at present.
@@ -104,6 +104,3 @@ pub struct CallFailure {
     /// From 0 to 1: takes up to half of the wait for the next try away, so that retries are spread.
     pub jitter: f64,
 }
-
-/// How many sessions are in each state that isn't an end.
-pub type Counts = BTreeMap<String, u32>;
