@@ -9,7 +9,7 @@
 //! takes a token from both. So an operator without urgent calls stays at the nominal rate, even after it has learned
 //! that the service allows more.
 //!
-//! Who is next among those who wait is in [`fair_queue`](super::fair_queue).
+//! Who is next among those who wait is in [`super::fair_queue`].
 
 use std::collections::HashMap;
 use std::hash::Hash;
