@@ -25,7 +25,7 @@ use self::process::Process;
 use self::scrape::Scrape;
 pub use self::scrape::WorkGroup;
 use crate::api::session::TerminationReason;
-use crate::athena::quota::QuotaScope;
+use crate::athena::types::QuotaScope;
 use crate::athena::types::{CallError, ErrorClass, Operation, SessionState};
 
 /// Upper bounds in seconds: some of controller-runtime's.

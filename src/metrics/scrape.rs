@@ -10,7 +10,7 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetri
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::gauge::ConstGauge;
 
-use crate::athena::quota::QuotaScope;
+use crate::athena::types::QuotaScope;
 use crate::athena::types::{Operation, SessionState};
 
 /// How many calls wait, for each operation.

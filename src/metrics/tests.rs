@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use crate::athena::quota::QuotaScope;
+use crate::athena::types::QuotaScope;
 
 use super::*;
 

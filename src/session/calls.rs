@@ -12,7 +12,7 @@ use super::observed::Observed;
 use crate::api::session::{AthenaSession, TerminationReason};
 use crate::athena::aws::Athena;
 use crate::athena::identity::Identity;
-use crate::athena::quota::QuotaScope;
+use crate::athena::types::QuotaScope;
 use crate::athena::types::{CallError, ErrorClass, StartRequest};
 use crate::status::event::Notice;
 use crate::work_group::registry::key;

@@ -20,7 +20,8 @@ use super::status::{GroupView, due, only_counts_differ, rates_in_words, scope_pr
 use crate::api::work_group::AthenaWorkGroup;
 use crate::api::{WORK_GROUP_FINALIZER, is_held, is_kept};
 use crate::athena::informer::{Informer, Poller};
-use crate::athena::quota::{QuotaScope, Quotas};
+use crate::athena::quota::Quotas;
+use crate::athena::types::QuotaScope;
 use crate::controller::{Watched, drive, queue};
 use crate::events::Events;
 use crate::health::Pulse;

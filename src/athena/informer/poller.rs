@@ -15,7 +15,8 @@ use super::proof_of_absence::{ListAnswer, ListRequest, endless};
 use super::types::{Asker, CallFailure, Census, Interest, News, Task};
 use crate::athena::engine::EngineKnowledge;
 use crate::athena::identity::Identity;
-use crate::athena::quota::{Priority, QuotaScope, Quotas};
+use crate::athena::quota::{Priority, Quotas};
+use crate::athena::types::QuotaScope;
 use crate::athena::types::{
     CallError, CallerContext, ErrorClass, Operation, Polled, SessionState, SessionStatus, Source,
 };

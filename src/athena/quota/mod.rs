@@ -21,26 +21,10 @@ pub use self::adaptive_rate::Rate;
 use self::bucket::Bucket;
 pub use self::bucket::Priority;
 use self::fair_queue::Caller;
-use super::types::{CallerContext, Operation};
+use super::types::{Operation, QuotaScope};
 
 /// Namespace and name of an AthenaSession.
 pub type Key = (String, String);
-
-/// The account and the Region whose service quotas calls count against.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct QuotaScope {
-    /// The AWS account; None while it isn't known.
-    pub account: Option<String>,
-    /// The Region; None where none is configured.
-    pub region: Option<String>,
-}
-
-impl QuotaScope {
-    /// Where calls of this caller count.
-    pub fn of(scope: &CallerContext) -> Self {
-        Self { account: scope.account.known().map(str::to_owned), region: scope.region.clone() }
-    }
-}
 
 /// Who waits for a token.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -73,3 +73,19 @@ impl Account {
         }
     }
 }
+
+/// The account and the Region whose service quotas calls count against.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct QuotaScope {
+    /// The AWS account; None while it isn't known.
+    pub account: Option<String>,
+    /// The Region; None where none is configured.
+    pub region: Option<String>,
+}
+
+impl QuotaScope {
+    /// Where calls of this caller count.
+    pub fn of(scope: &CallerContext) -> Self {
+        Self { account: scope.account.known().map(str::to_owned), region: scope.region.clone() }
+    }
+}
