@@ -9,9 +9,9 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use strsim::sorensen_dice;
 
 use crate::athena::quota::Rate;
+use crate::index::access::Rules;
 use crate::text;
 use crate::timing::Timing;
-use crate::work_group::terms::Rules;
 
 /// A Kubernetes operator that starts and ends Amazon Athena for Apache Spark sessions, each for an object,
 /// and waits until Athena says that they have ended.

@@ -12,6 +12,7 @@ pub mod config;
 pub mod controller;
 pub mod events;
 pub mod health;
+pub mod index;
 pub mod kind_deletion;
 pub mod kubernetes;
 pub mod metrics;

@@ -19,18 +19,20 @@ use crate::api::work_group::AthenaWorkGroup;
 use crate::athena::aws::Aws;
 use crate::athena::identity::Identities;
 use crate::athena::informer::{Informer, News};
+use crate::athena::quota::Key;
 use crate::athena::quota::Quotas;
 use crate::cluster::{Cluster, ConnectError, Timeouts};
 use crate::controller::Watched;
 use crate::events::Events;
 use crate::health::{Health, Heartbeats, Readiness, aws as aws_health, serve};
+use crate::index::cluster::ClusterIndex;
+use crate::index::objects::{Group, Labelled, Session, Sessions};
 use crate::metrics::Metrics;
 use crate::session::act::Shell;
 use crate::session::controller::Shells;
 use crate::session::turns::Turns;
 use crate::watches::{NamespaceWatch, watch_workloads};
 use crate::work_group::controller::Keeper;
-use crate::work_group::registry::{Group, Key, Labelled, Registry, Session, Sessions};
 use crate::write_dry_run::WriteDryRun;
 use crate::write_refusals::WriteRefusals;
 use crate::{config, kind_deletion, session, work_group};
@@ -158,19 +160,19 @@ impl Operator<'_> {
         metrics.waiting_from(move || waiting.waiting());
         metrics.rates_from(move || rates.rates());
         let informer = Informer::new(Arc::clone(&quotas), metrics.clone(), self.options.timing(), news);
-        let (registry, watched, groups, namespaces) = self.registry();
+        let (index, watched, groups, namespaces) = self.index();
         let pulse = self.health.heartbeats.register("quotas", STUCK);
         let handing_out = Arc::clone(&quotas);
         tokio::spawn(async move { handing_out.run(|| pulse.beat()).await });
-        tokio::spawn(wake_objects(Arc::clone(&registry), heard, granted));
-        self.watch_others(&registry, namespaces);
-        tokio::spawn(report_first_lists(Arc::clone(&registry), self.health.readiness.clone()));
+        tokio::spawn(wake_objects(Arc::clone(&index), heard, granted));
+        self.watch_others(&index, namespaces);
+        tokio::spawn(report_first_lists(Arc::clone(&index), self.health.readiness.clone()));
         self.check_writes().await;
 
         let events = Events::start(self.cluster.client.clone(), self.options.kubernetes_timeout);
         let keeper = Keeper {
             client: self.cluster.client.clone(),
-            registry: Arc::clone(&registry),
+            index: Arc::clone(&index),
             informer: Arc::clone(&informer),
             quotas: Arc::clone(&quotas),
             events: events.clone(),
@@ -182,7 +184,7 @@ impl Operator<'_> {
         };
         let shell = Arc::new(Shell {
             client: self.cluster.client.clone(),
-            registry,
+            index,
             informer,
             quotas,
             events,
@@ -197,20 +199,20 @@ impl Operator<'_> {
         metrics.controller(work_group::controller::NAME, work_group::controller::CONCURRENCY);
         let pulse = |name| self.health.heartbeats.register(name, STUCK);
         let keeping = work_group::controller::run(groups, keeper, pulse("work groups"), stop.clone());
-        let sessions = watched.into_iter().enumerate().map(|(index, watched)| {
+        let sessions = watched.into_iter().enumerate().map(|(position, watched)| {
             let name =
                 watched.api.namespace().map_or_else(|| "sessions".to_owned(), |name| format!("sessions of {name}"));
             let pulse = self.health.heartbeats.register(name, STUCK);
-            session::controller::run(watched, index, shells.clone(), pulse, stop.clone())
+            session::controller::run(watched, position, shells.clone(), pulse, stop.clone())
         });
         tokio::join!(keeping, join_all(sessions));
     }
 
     /// Watches what isn't an object of ours: namespaces, our kinds, and, where endWith is switched on, workloads.
-    fn watch_others(&self, registry: &Arc<Registry>, store: Writer<Labelled>) {
-        let (cluster, registry) = (self.cluster.clone(), Arc::clone(registry));
+    fn watch_others(&self, index: &Arc<ClusterIndex>, store: Writer<Labelled>) {
+        let (cluster, index) = (self.cluster.clone(), Arc::clone(index));
         let names = self.namespaces.clone().unwrap_or_default();
-        tokio::spawn(NamespaceWatch { cluster: cluster.clone(), registry: Arc::clone(&registry), names }.run(store));
+        tokio::spawn(NamespaceWatch { cluster: cluster.clone(), index: Arc::clone(&index), names }.run(store));
         tokio::spawn(kind_deletion::watch::<AthenaSession>(
             cluster.clone(),
             "each AthenaSession is deleted, and its session ended unless deletionPolicy is Retain",
@@ -221,7 +223,7 @@ impl Operator<'_> {
         ));
         if self.options.end_with {
             for namespace in self.scopes() {
-                tokio::spawn(watch_workloads(cluster.clone(), namespace, Arc::clone(&registry)));
+                tokio::spawn(watch_workloads(cluster.clone(), namespace, Arc::clone(&index)));
             }
         }
     }
@@ -243,8 +245,8 @@ impl Operator<'_> {
         self.namespaces.clone().map_or_else(|| vec![None], |names| names.into_iter().map(Some).collect())
     }
 
-    /// The registry, and what fills it.
-    fn registry(&self) -> (Arc<Registry>, Vec<Watched<Session>>, Watched<Group>, Writer<Labelled>) {
+    /// The index, and what fills it.
+    fn index(&self) -> (Arc<ClusterIndex>, Vec<Watched<Session>>, Watched<Group>, Writer<Labelled>) {
         let (group_wake, wakes) = mpsc::unbounded_channel();
         let (groups, writer) = reflector::store();
         let api = Api::all(self.cluster.client.clone());
@@ -258,7 +260,7 @@ impl Operator<'_> {
             watched.push(Watched { cluster: self.cluster.clone(), api, writer, wakes });
             sessions.push(Sessions { namespace, store, wake });
         }
-        let registry = Registry::new(
+        let index = ClusterIndex::new(
             self.options.rules(),
             self.cluster_id.clone(),
             self.namespaces.is_none(),
@@ -267,31 +269,31 @@ impl Operator<'_> {
             sessions,
             Arc::clone(&self.identities),
         );
-        (Arc::new(registry), watched, watched_groups, namespace_writer)
+        (Arc::new(index), watched, watched_groups, namespace_writer)
     }
 }
 
 /// Gives a pass to each object that there is news of from Athena, or that has got a token.
 async fn wake_objects(
-    registry: Arc<Registry>,
+    index: Arc<ClusterIndex>,
     mut heard: mpsc::UnboundedReceiver<News>,
     mut granted: mpsc::UnboundedReceiver<Key>,
 ) {
     loop {
         tokio::select! {
             Some(news) = heard.recv() => match news {
-                News::Session(id) => registry.wake_session(&id),
-                News::ListAnswer(key) => registry.wake(&key),
-                News::FullScan { way, work_group } => registry.full_scan_completed(&way, &work_group),
-                News::Engine { way, work_group } => registry.engine_learned(&way, &work_group),
+                News::Session(id) => index.wake_session(&id),
+                News::ListAnswer(key) => index.wake(&key),
+                News::FullScan { target, work_group } => index.full_scan_completed(&target, &work_group),
+                News::Engine { target, work_group } => index.engine_learned(&target, &work_group),
             },
-            Some(key) = granted.recv() => registry.wake(&key),
+            Some(key) = granted.recv() => index.wake(&key),
             else => return,
         }
     }
 }
 
-async fn report_first_lists(registry: Arc<Registry>, readiness: Readiness) {
-    registry.until_listed().await;
+async fn report_first_lists(index: Arc<ClusterIndex>, readiness: Readiness) {
+    index.until_listed().await;
     readiness.set(WATCHES, Ok(()));
 }

@@ -16,7 +16,8 @@ use tracing::warn;
 use crate::api::session::{Workload, WorkloadKind};
 use crate::api::workload::{WorkloadObject, WorkloadState};
 use crate::cluster::Cluster;
-use crate::work_group::registry::{Labelled, Registry, Watch};
+use crate::index::cluster::ClusterIndex;
+use crate::index::objects::{Labelled, Watch};
 
 /// What `/readyz` calls the namespaces that --watch-namespace names.
 const NAMESPACES: &str = "namespaces";
@@ -26,7 +27,7 @@ pub struct NamespaceWatch {
     /// The API server.
     pub cluster: Cluster,
     /// What is told.
-    pub registry: Arc<Registry>,
+    pub index: Arc<ClusterIndex>,
     /// The namespaces that --watch-namespace names.
     pub names: Vec<String>,
 }
@@ -43,10 +44,10 @@ impl NamespaceWatch {
         while let Some(change) = changes.next().await {
             match change {
                 Ok(watcher::Event::Apply(namespace) | watcher::Event::Delete(namespace)) => {
-                    self.registry.namespace_changed(&namespace.name_any());
+                    self.index.namespace_changed(&namespace.name_any());
                 }
                 Ok(watcher::Event::InitDone) => {
-                    self.registry.grants_listed(Watch::Namespaces);
+                    self.index.grants_listed(Watch::Namespaces);
                     all_listed = true;
                 }
                 // Trouble with the watch has been reported.
@@ -60,7 +61,7 @@ impl NamespaceWatch {
 
     /// Reports which of the named namespaces don't exist: nothing is done there, although somebody wants it.
     fn report_absent(&self) {
-        let is_absent = |name: &&String| !self.registry.has_namespace(name);
+        let is_absent = |name: &&String| !self.index.has_namespace(name);
         let absent: Vec<_> = self.names.iter().filter(is_absent).map(String::as_str).collect();
         let (which, them) =
             if absent.len() == 1 { ("a namespace that doesn't", "it") } else { ("namespaces that don't", "them") };
@@ -79,15 +80,15 @@ impl NamespaceWatch {
 }
 
 /// Watches the Jobs and the Pods of one namespace, or of all.
-pub async fn watch_workloads(cluster: Cluster, namespace: Option<String>, registry: Arc<Registry>) {
+pub async fn watch_workloads(cluster: Cluster, namespace: Option<String>, index: Arc<ClusterIndex>) {
     let namespace = namespace.as_deref();
     tokio::join!(
-        watch_kind::<Job>(&cluster, WorkloadKind::Job, namespace, &registry),
-        watch_kind::<Pod>(&cluster, WorkloadKind::Pod, namespace, &registry)
+        watch_kind::<Job>(&cluster, WorkloadKind::Job, namespace, &index),
+        watch_kind::<Pod>(&cluster, WorkloadKind::Pod, namespace, &index)
     );
 }
 
-async fn watch_kind<K>(cluster: &Cluster, kind: WorkloadKind, namespace: Option<&str>, registry: &Registry)
+async fn watch_kind<K>(cluster: &Cluster, kind: WorkloadKind, namespace: Option<&str>, index: &ClusterIndex)
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + 'static,
 {
@@ -99,7 +100,7 @@ where
             Ok(watcher::Event::Apply(workload) | watcher::Event::InitApply(workload)) => (workload, true),
             Ok(watcher::Event::Delete(workload)) => (workload, false),
             Ok(watcher::Event::InitDone) => {
-                registry.workloads_listed(kind, namespace);
+                index.workloads_listed(kind, namespace);
                 continue;
             }
             // Trouble with the watch has been reported.
@@ -107,6 +108,6 @@ where
         };
         let state = if is_there { workload.state(kind) } else { WorkloadState::Absent };
         let namespace = workload.namespace().unwrap_or_default();
-        registry.workload_shown(&namespace, Workload { kind, name: workload.name_any() }, state);
+        index.workload_shown(&namespace, Workload { kind, name: workload.name_any() }, state);
     }
 }

@@ -10,7 +10,7 @@ use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
 use super::aws::{Athena, Aws};
-use super::types::{Account, CallError, CallerContext, Way};
+use super::types::{Account, AwsTarget, CallError, CallerContext};
 use crate::metrics::Metrics;
 
 const UNASKED: &str = "GetCallerIdentity hasn't answered yet";
@@ -19,7 +19,7 @@ const UNASKED: &str = "GetCallerIdentity hasn't answered yet";
 #[derive(Debug)]
 pub struct Identity {
     /// The role and the Region.
-    pub way: Way,
+    pub target: AwsTarget,
     athena: Athena,
     context: watch::Sender<CallerContext>,
     /// The last answer of GetCallerIdentity; None before the first.
@@ -27,11 +27,11 @@ pub struct Identity {
 }
 
 impl Identity {
-    fn new(way: Way, athena: Athena) -> Self {
-        let role = way.role.as_ref().map(|role| role.arn.clone());
+    fn new(target: AwsTarget, athena: Athena) -> Self {
+        let role = target.role.as_ref().map(|role| role.arn.clone());
         let region = athena.region().map(str::to_owned);
         let context = CallerContext { role, region, ..CallerContext::unknown(UNASKED) };
-        Self { way, athena, context: watch::Sender::new(context), answer: watch::Sender::new(None) }
+        Self { target, athena, context: watch::Sender::new(context), answer: watch::Sender::new(None) }
     }
 
     /// The answers of GetCallerIdentity: the last one, and each further one as it comes.
@@ -50,7 +50,7 @@ impl Identity {
     }
 
     fn role(&self) -> &str {
-        self.way.role.as_ref().map_or("none", |role| &role.arn)
+        self.target.role.as_ref().map_or("none", |role| &role.arn)
     }
 
     /// Where calls go now, and what is known of Athena there.
@@ -144,7 +144,7 @@ pub struct Identities {
     metrics: Metrics,
     schedule: Schedule,
     own: Arc<Identity>,
-    others: Mutex<HashMap<Way, Arc<Identity>>>,
+    others: Mutex<HashMap<AwsTarget, Arc<Identity>>>,
 }
 
 impl Identities {
@@ -152,7 +152,7 @@ impl Identities {
     /// `/readyz` and the log tell them, by [`Identity::answers`].
     pub fn start(aws: Aws, metrics: Metrics, interval: Duration, min: Duration) -> Self {
         let schedule = Schedule { interval, min };
-        let own = Way { role: None, region: aws.region().map(str::to_owned) };
+        let own = AwsTarget { role: None, region: aws.region().map(str::to_owned) };
         let own = begin(&aws, own, &metrics, schedule, true);
         Self { aws, metrics, schedule, own, others: Mutex::default() }
     }
@@ -168,24 +168,24 @@ impl Identities {
     }
 
     /// The identity for this role and Region.
-    pub fn of(&self, way: &Way) -> Arc<Identity> {
-        if *way == self.own.way {
+    pub fn of(&self, target: &AwsTarget) -> Arc<Identity> {
+        if *target == self.own.target {
             return Arc::clone(&self.own);
         }
         let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
-        let new = || begin(&self.aws, way.clone(), &self.metrics, self.schedule, false);
-        Arc::clone(others.entry(way.clone()).or_insert_with(new))
+        let new = || begin(&self.aws, target.clone(), &self.metrics, self.schedule, false);
+        Arc::clone(others.entry(target.clone()).or_insert_with(new))
     }
 
     /// Forgets the identities that are used no more.
-    pub fn retain(&self, in_use: &HashSet<Way>) {
-        self.others.lock().unwrap_or_else(PoisonError::into_inner).retain(|way, _| in_use.contains(way));
+    pub fn retain(&self, in_use: &HashSet<AwsTarget>) {
+        self.others.lock().unwrap_or_else(PoisonError::into_inner).retain(|target, _| in_use.contains(target));
     }
 }
 
-fn begin(aws: &Aws, way: Way, metrics: &Metrics, schedule: Schedule, reported: bool) -> Arc<Identity> {
-    let athena = Athena::new(aws, &way, metrics.clone());
-    let identity = Arc::new(Identity::new(way, athena));
+fn begin(aws: &Aws, target: AwsTarget, metrics: &Metrics, schedule: Schedule, reported: bool) -> Arc<Identity> {
+    let athena = Athena::new(aws, &target, metrics.clone());
+    let identity = Arc::new(Identity::new(target, athena));
     tokio::spawn(keep(Arc::downgrade(&identity), schedule, reported));
     identity
 }

@@ -9,4 +9,4 @@ mod target;
 
 pub use self::call::{CallError, ErrorClass, Operation};
 pub use self::session::{Polled, Session, SessionPage, SessionState, SessionStatus, Source, StartRequest};
-pub use self::target::{Account, CallerContext, QuotaScope, Role, Way};
+pub use self::target::{Account, AwsTarget, CallerContext, QuotaScope, Role};

@@ -22,18 +22,21 @@ use crate::api::{FINALIZER, is_held};
 use crate::athena::identity::Identity;
 use crate::athena::informer::proof_of_absence::{ListAnswer, ListRequest, Sought};
 use crate::athena::informer::{Informer, Poller};
+use crate::athena::quota::Key;
 use crate::athena::quota::{Priority, Quotas};
 use crate::athena::recovery::Recovery;
 use crate::athena::types::QuotaScope;
 use crate::athena::types::{Account, CallerContext, Operation, Source};
 use crate::events::Events;
+use crate::index::access::Access;
+use crate::index::claims::Claim;
+use crate::index::cluster::ClusterIndex;
+use crate::index::objects::key;
 use crate::kubernetes::{Answer, RequestError, Requests, within};
 use crate::metrics::Metrics;
 use crate::status::event::Notice;
 use crate::status::reason::Reason;
 use crate::timing::Timing;
-use crate::work_group::registry::{Key, Registry, key};
-use crate::work_group::terms::{Claim, Terms};
 use crate::write_refusals::WriteRefusals;
 
 /// More steps than any object needs in one pass; more would be a loop.
@@ -49,7 +52,7 @@ pub struct Shell {
     /// Kubernetes.
     pub client: kube::Client,
     /// What the watches show.
-    pub registry: Arc<Registry>,
+    pub index: Arc<ClusterIndex>,
     /// What Athena shows by itself.
     pub informer: Arc<Informer>,
     /// Whether a call may be made.
@@ -164,7 +167,7 @@ impl Memory {
 
 /// By whom, where and on what terms Athena is asked about an object.
 struct Reach {
-    terms: Terms,
+    access: Access,
     /// None where its AthenaWorkGroup doesn't exist.
     identity: Option<Arc<Identity>>,
 }
@@ -202,7 +205,7 @@ impl Shell {
             let mut reach = self.reach(&object, &memory.observed).await;
             let (scope, now) = (reach.scope(), now());
             memory.observed.found(&object, &scope, now);
-            if let Some(news) = self.registry.workload_news(&object) {
+            if let Some(news) = self.index.workload_news(&object) {
                 memory.observed.workloads.heard(news);
             }
             if self.fetch_list(&object, memory, &scope, now) {
@@ -216,13 +219,13 @@ impl Shell {
             if let (Some(poller), Some(id)) = (&poller, &id) {
                 poller.sighting(id, |polled| memory.observed.polled(polled, poller.work_group(), &scope, now));
             }
-            memory.observed.recognize(&object, &self.registry.cluster, reach.terms.is_contested);
+            memory.observed.recognize(&object, &self.index.cluster, reach.access.is_contested);
             if memory.observed.shown_of_owner() != shown_before {
                 // The session is another object's, perhaps: nothing is decided on terms from before that was shown.
-                reach.terms = self.terms(&object, &memory.observed);
+                reach.access = self.access(&object, &memory.observed);
             }
             if let Some(poller) = &poller {
-                reach.terms.engine = poller.engine();
+                reach.access.engine = poller.engine();
             }
             let view = View {
                 object: &object,
@@ -230,18 +233,18 @@ impl Shell {
                 // What was read long ago, before other requests that took their time, has to be read again.
                 fresh: read_at.is_some_and(|read_at| read_at.elapsed() < PASS),
                 observed: &memory.observed,
-                terms: &reach.terms,
+                access: &reach.access,
                 polled: poller.as_ref().is_some_and(|poller| poller.can_list()),
                 full_scan_took: poller.as_ref().map_or(Duration::ZERO, |poller| poller.full_scan_took()),
                 listed_at: poller.as_ref().and_then(|poller| poller.full_scan_at()),
                 scope: &scope,
-                cluster: &self.registry.cluster,
+                cluster: &self.index.cluster,
                 timing: &self.timing,
                 now,
             };
             let step = decide(&view);
-            if let Some(stake) = starting::stake(&view) {
-                self.registry.settle(&object, stake);
+            if let Some(usage) = starting::usage(&view) {
+                self.index.report_usage(&object, usage);
             }
             let priority = priority(&view, &step);
             let (mut interest, mut prolonged) = (None, None);
@@ -293,7 +296,7 @@ impl Shell {
                 }
                 Step::GetObject => requests.read(&object.name_any()).await?,
                 Step::ReserveSlot => {
-                    self.registry.reserve(&object);
+                    self.index.reserve(&object);
                     continue;
                 }
                 Step::GetOwner { owner } => {
@@ -382,22 +385,22 @@ impl Shell {
     }
 
     async fn reach(&self, object: &AthenaSession, observed: &Observed) -> Reach {
-        let terms = self.terms(object, observed);
+        let access = self.access(object, observed);
         // Who has no grant, and never had one, makes no call: not even to assume a role.
-        let way = self.registry.way(object).filter(|_| is_held(object) || terms.refusal.is_none());
-        let identity = way.map(|way| self.registry.identities.of(&way));
-        if let (Some(identity), Some(_)) = (&identity, &terms.reference) {
+        let target = self.index.target(object).filter(|_| is_held(object) || access.denied.is_none());
+        let identity = target.map(|target| self.index.identities.of(&target));
+        if let (Some(identity), Some(_)) = (&identity, &access.reference) {
             identity.first_answer().await;
         }
-        Reach { terms, identity }
+        Reach { access, identity }
     }
 
-    fn terms(&self, object: &AthenaSession, observed: &Observed) -> Terms {
+    fn access(&self, object: &AthenaSession, observed: &Observed) -> Access {
         // What is recorded only keeps others' claims away until Athena has been asked.
         let recorded = object.status.as_ref().and_then(|status| status.work_group.as_deref());
         let marker = observed.seen.as_ref().and_then(|seen| seen.status.marker.as_deref());
         let id = observed.session_id(object);
-        self.registry.terms(object, id, observed.work_group.as_deref().or(recorded), marker)
+        self.index.access(object, id, observed.work_group.as_deref().or(recorded), marker)
     }
 
     /// Takes in the answer to what an earlier pass asked for, if there is one. Whatever the object still wants, it asks for
@@ -443,7 +446,7 @@ impl Shell {
 
     /// The poller of the session's work group, as far as that is known.
     fn poller(&self, reach: &Reach, observed: &Observed) -> Option<Arc<Poller>> {
-        let work_group = reach.terms.work_group.as_ref().or(observed.work_group.as_ref())?;
+        let work_group = reach.access.work_group.as_ref().or(observed.work_group.as_ref())?;
         Some(self.informer.poller(reach.identity.as_ref()?, work_group))
     }
 
@@ -486,9 +489,9 @@ impl Shell {
         object: &AthenaSession,
     ) -> Result<Option<Answer<AthenaSession>>, PassError> {
         // Not awaited: passes that wait for a lock would hold up those of others.
-        let Ok(_adopting) = self.registry.adoptions.try_read() else { return Ok(None) };
-        let terms = self.registry.terms(object, None, None, None);
-        if terms.is_closing || terms.refusal.is_some() {
+        let Ok(_adopting) = self.index.adoptions.try_read() else { return Ok(None) };
+        let access = self.index.access(object, None, None, None);
+        if access.is_terminating || access.denied.is_some() {
             return Ok(None);
         }
         Ok(Some(requests.add_finalizer(object, FINALIZER).await?))

@@ -14,8 +14,8 @@ use crate::athena::aws::Athena;
 use crate::athena::identity::Identity;
 use crate::athena::types::QuotaScope;
 use crate::athena::types::{CallError, ErrorClass, StartRequest};
+use crate::index::objects::key;
 use crate::status::event::Notice;
-use crate::work_group::registry::key;
 
 impl Shell {
     /// Takes such a step.

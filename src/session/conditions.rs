@@ -10,10 +10,11 @@ use super::{engine, expiry, limits, publish, starting, without_session, workload
 use crate::api::PAUSED;
 use crate::api::session::{DeletionPolicy, TerminationReason};
 use crate::athena::types::{Account, ErrorClass, SessionState};
+use crate::index::access::{Denied, HOW_TO_RESUME, Suspension};
+use crate::index::claims::Claim;
 use crate::status::failure::explain;
 use crate::status::reason::{ARRIVAL, Reason};
 use crate::text::duration;
-use crate::work_group::terms::{Brake, Claim, HOW_TO_RESUME, Refusal};
 
 /// Passing trouble is told from this failure in a row on.
 const TOLD_AFTER: u32 = 3;
@@ -32,7 +33,7 @@ pub struct Finding {
 /// What this process saw itself needs no record: the record may be forged.
 #[must_use]
 pub fn scope_problem(view: &View<'_>) -> Option<Finding> {
-    let granted = view.terms.account.as_deref();
+    let granted = view.access.account.as_deref();
     let (reason, message) = match (view.region(), view.scope.region.as_deref(), &view.scope.account) {
         (Some(then), Some(now), _) if then != now => wrong_region(view, then, now),
         (_, _, Account::Known(now)) => {
@@ -45,7 +46,7 @@ pub fn scope_problem(view: &View<'_>) -> Option<Finding> {
 }
 
 fn wrong_region(view: &View<'_>, then: &str, now: &str) -> (Reason, String) {
-    let message = match &view.terms.reference {
+    let message = match &view.access.reference {
         Some(name) => {
             format!("The session was seen in Region {then}, and AthenaWorkGroup {name} is in {now}: nothing is called.")
         }
@@ -57,7 +58,7 @@ fn wrong_region(view: &View<'_>, then: &str, now: &str) -> (Reason, String) {
 }
 
 fn wrong_account(view: &View<'_>, then: &str, now: &str) -> (Reason, String) {
-    let message = match &view.terms.reference {
+    let message = match &view.access.reference {
         Some(name) => format!(
             "AthenaWorkGroup {name} leads to AWS account {now}, and the one on record is {then}: nothing is called. Its \
              spec.roleArn must name a role of {then}, or the operator run with credentials of it."
@@ -71,7 +72,7 @@ fn wrong_account(view: &View<'_>, then: &str, now: &str) -> (Reason, String) {
 
 /// Without a reference an account matters only once it is recorded.
 fn account_unknown(view: &View<'_>, then: Option<&str>, why: &str) -> Option<(Reason, String)> {
-    let message = match (&view.terms.reference, then) {
+    let message = match (&view.access.reference, then) {
         (Some(name), _) => format!(
             "The operator can't tell which AWS account AthenaWorkGroup {name} leads to: it calls nothing until STS answers GetCallerIdentity ({why})."
         ),
@@ -86,11 +87,11 @@ fn account_unknown(view: &View<'_>, then: Option<&str>, why: &str) -> Option<(Re
 /// Why an object that we don't hold isn't taken on.
 #[must_use]
 pub fn unheld(view: &View<'_>) -> Option<Finding> {
-    let terms = view.terms;
-    if let Some(refusal) = terms.refusal {
+    let access = view.access;
+    if let Some(refusal) = access.denied {
         return Some(refused(view, refusal));
     }
-    if let Some(owner) = &terms.owner {
+    if let Some(owner) = &access.owner {
         return Some(declared_by(view, owner));
     }
     let may_run =
@@ -102,7 +103,7 @@ pub fn unheld(view: &View<'_>) -> Option<Finding> {
     if !may_run && let Some(hindrance) = hindrance() {
         return Some(hindrance);
     }
-    let name = terms.reference.as_deref().filter(|_| terms.is_closing)?;
+    let name = access.reference.as_deref().filter(|_| access.is_terminating)?;
     let message = if may_run {
         format!(
             "AthenaWorkGroup {name} is being deleted, and takes no new sessions. A session may run for this object, and as long as \
@@ -118,19 +119,19 @@ pub fn unheld(view: &View<'_>) -> Option<Finding> {
     Some(Finding { reason: Reason::WorkGroupTerminating, message })
 }
 
-fn refused(view: &View<'_>, refusal: Refusal) -> Finding {
-    let name = view.terms.reference.as_deref().unwrap_or_default();
+fn refused(view: &View<'_>, refusal: Denied) -> Finding {
+    let name = view.access.reference.as_deref().unwrap_or_default();
     let namespace = view.object.namespace().unwrap_or_default();
     let (reason, message) = match refusal {
-        Refusal::WorkGroupRequired => (
+        Denied::WorkGroupRequired => (
             Reason::WorkGroupRequired,
             "The operator runs with --require-work-group: set spec.workGroupRef.name to an AthenaWorkGroup that selects this namespace.".to_owned(),
         ),
-        Refusal::WorkGroupNotFound => (
+        Denied::WorkGroupNotFound => (
             Reason::WorkGroupNotFound,
             format!("There is no AthenaWorkGroup {name}. As soon as there is one, the operator goes on."),
         ),
-        Refusal::NamespaceNotAllowed => (
+        Denied::NamespaceNotAllowed => (
             Reason::NamespaceNotAllowed,
             format!(
                 "AthenaWorkGroup {name} doesn't select namespace {namespace}. A cluster administrator can change that, in its \
@@ -152,10 +153,10 @@ fn refused(view: &View<'_>, refusal: Refusal) -> Finding {
 }
 
 /// The sentence on what is done for an object with `start` until there is a grant.
-fn starts_meanwhile(view: &View<'_>, refusal: Refusal) -> &'static str {
+fn starts_meanwhile(view: &View<'_>, refusal: Denied) -> &'static str {
     match refusal {
         _ if !(view.is_started() || starting::may_run(view)) => "Until then no session is started.",
-        Refusal::NamespaceNotAllowed if view.is_held() => {
+        Denied::NamespaceNotAllowed if view.is_held() => {
             "The session that this object started is ended all the same when that is asked for."
         }
         _ => "Until then the session that this object started is neither looked at nor ended.",
@@ -165,7 +166,7 @@ fn starts_meanwhile(view: &View<'_>, refusal: Refusal) -> &'static str {
 fn declared_by(view: &View<'_>, owner: &Claim) -> Finding {
     let id = view.id();
     // Who has no grant learns no more than that it isn't his.
-    let (whose, why) = match view.terms.refusal {
+    let (whose, why) = match view.access.denied {
         Some(_) => ("another AthenaSession".to_owned(), "has a grant for it, as this one hasn't"),
         None => (format!("AthenaSession {} of namespace {}", owner.name, owner.namespace), "is older"),
     };
@@ -178,7 +179,7 @@ fn declared_by(view: &View<'_>, owner: &Claim) -> Finding {
 fn foreign(view: &View<'_>) -> Finding {
     let id = view.id();
     // Which work group it is in, and how it stands, is others' business.
-    let work_group = view.terms.work_group.as_deref().unwrap_or_default();
+    let work_group = view.access.work_group.as_deref().unwrap_or_default();
     let message = format!(
         "Session {id} isn't in work group {work_group}, and this object may not end it. Create another AthenaSession, whose \
          workGroupRef leads to the session's work group."
@@ -194,27 +195,27 @@ pub fn hindrance(view: &View<'_>) -> Option<Finding> {
     if let Some(refusal) = view.barred() {
         return Some(refused(view, refusal));
     }
-    let (reason, message) = match view.terms.brake? {
-        Brake::ReadOnly if view.asked().is_some_and(|asked| asked != TerminationReason::WorkloadFinished) => {
+    let (reason, message) = match view.access.suspension? {
+        Suspension::ReadOnly if view.asked().is_some_and(|asked| asked != TerminationReason::WorkloadFinished) => {
             (Reason::ReadOnly, "The operator runs with --read-only: otherwise it would call TerminateSession now.".to_owned())
         }
-        Brake::ReadOnly => (
+        Suspension::ReadOnly => (
             Reason::ReadOnly,
             "The operator runs with --read-only: otherwise it would make sure that the time has come, and then call TerminateSession."
                 .to_owned(),
         ),
-        Brake::ObjectPaused | Brake::WorkGroupPaused => (Reason::Paused, pause(view, "end")?),
+        Suspension::ObjectPaused | Suspension::WorkGroupPaused => (Reason::Paused, pause(view, "end")?),
     };
     Some(Finding { reason, message: with_way_out(view, message) })
 }
 
 /// The message where the annotation `paused` holds up the `start` or the `end` of the session; None where it doesn't.
 pub(super) fn pause(view: &View<'_>, held_up: &str) -> Option<String> {
-    let place = match view.terms.brake? {
-        Brake::ReadOnly => return None,
-        Brake::ObjectPaused => "this object".to_owned(),
-        Brake::WorkGroupPaused => {
-            format!("AthenaWorkGroup {}", view.terms.reference.as_deref().unwrap_or_default())
+    let place = match view.access.suspension? {
+        Suspension::ReadOnly => return None,
+        Suspension::ObjectPaused => "this object".to_owned(),
+        Suspension::WorkGroupPaused => {
+            format!("AthenaWorkGroup {}", view.access.reference.as_deref().unwrap_or_default())
         }
     };
     Some(format!("The annotation {PAUSED} on {place} holds up the {held_up} of the session{HOW_TO_RESUME}"))
@@ -289,7 +290,7 @@ pub(super) fn of_session(view: &View<'_>) -> Option<Finding> {
     if let Some(kept) = kept_end(view, &evidence) {
         return Some(kept);
     }
-    if let Some(owner) = &view.terms.owner {
+    if let Some(owner) = &view.access.owner {
         return Some(declared_by(view, owner));
     }
     if starting::is_never_started(view) && view.intent().is_some() {
@@ -298,8 +299,8 @@ pub(super) fn of_session(view: &View<'_>) -> Option<Finding> {
     let is_final = evidence == Evidence::Ended || evidence == Evidence::Absent && view.once_seen();
     // What Athena is ending already needs no grant any more, only somebody to look.
     let is_ending = matches!(evidence, Evidence::Alive(seen) if seen.status.state == SessionState::Terminating);
-    let has_reach = view.terms.refusal != Some(Refusal::WorkGroupNotFound);
-    let refusal = view.terms.refusal.filter(|_| !(is_final || (is_ending || view.is_own_end()) && has_reach));
+    let has_reach = view.access.denied != Some(Denied::WorkGroupNotFound);
+    let refusal = view.access.denied.filter(|_| !(is_final || (is_ending || view.is_own_end()) && has_reach));
     let problem = refusal.map(|refusal| refused(view, refusal)).or_else(|| scope_problem(view));
     if view.is_starting() {
         return problem.or_else(|| starting::standing(view));
@@ -370,7 +371,7 @@ fn trouble(view: &View<'_>) -> Option<Finding> {
 fn unplaced(view: &View<'_>) -> Option<Finding> {
     let undescribed = view.observed.undescribed.as_ref().filter(|_| view.evidence() == Evidence::None)?;
     let (reason, message) = explain(&undescribed.trouble.error, view.scope, view.timing);
-    let why = match (&view.observed.seen, &view.terms.work_group) {
+    let why = match (&view.observed.seen, &view.access.work_group) {
         (None, _) => String::new(),
         (Some(_), Some(work_group)) => {
             format!(
@@ -613,7 +614,7 @@ fn with_way_out(view: &View<'_>, message: String) -> String {
 
 /// What chooses the account and Region, as the beginning of a sentence that names them.
 fn worker(view: &View<'_>) -> String {
-    let group = view.terms.reference.as_ref();
+    let group = view.access.reference.as_ref();
     group.map_or_else(|| "the operator works".to_owned(), |name| format!("AthenaWorkGroup {name} is"))
 }
 

@@ -20,13 +20,14 @@ use super::observed::Observed;
 use super::turns::{Turn, Turns};
 use crate::api::is_held;
 use crate::api::session::AthenaSession;
+use crate::athena::quota::Key;
 use crate::compact::fingerprint;
 use crate::controller::{BEAT, Watched, drive, queue};
 use crate::health::Pulse;
+use crate::index::objects::{Session, key};
 use crate::kubernetes::Answer;
 use crate::metrics::PassResult;
 use crate::status::event::{Notice, Refusals};
-use crate::work_group::registry::{Key, Session, key};
 
 /// The controller's name in logs and metrics.
 pub const NAME: &str = "athenasession";
@@ -84,15 +85,21 @@ struct Context {
     due: Mutex<HashMap<Key, bool>>,
 }
 
-/// Watches objects until `stop` says true, then lets running passes finish. `index` is the watch's place among the
-/// registry's.
-pub async fn run(watched: Watched<Session>, index: usize, shells: Shells, pulse: Pulse, stop: watch::Receiver<bool>) {
+/// Watches objects until `stop` says true, then lets running passes finish. `position` is the watch's position in the
+/// index.
+pub async fn run(
+    watched: Watched<Session>,
+    position: usize,
+    shells: Shells,
+    pulse: Pulse,
+    stop: watch::Receiver<bool>,
+) {
     let Shells { usual: shell, whole, turns } = shells;
-    let registry = Arc::clone(&shell.registry);
+    let index = Arc::clone(&shell.index);
     let context = Arc::new(Context { shell, whole, turns, kept: Mutex::default(), due: Mutex::default() });
     let store = watched.writer.as_reader();
     let (woken, asked) = (Arc::clone(&context), Arc::clone(&context));
-    let seen = move |event: &_| registry.session_event(index, event);
+    let seen = move |event: &_| index.session_event(position, event);
     let queue = queue(watched, stop, seen, move |object| woken.asked(object, true));
     let queue = queue.inspect_ok(move |object| asked.asked(object, false));
     let config = Config::default().concurrency(CONCURRENCY);
@@ -106,7 +113,7 @@ pub async fn run(watched: Watched<Session>, index: usize, shells: Shells, pulse:
 async fn reconcile(object: Arc<Session>, context: Arc<Context>) -> Result<Action, Infallible> {
     let key = key(&*object);
     let was_woken = context.begun(&key);
-    if !context.shell.registry.is_complete() {
+    if !context.shell.index.is_complete() {
         // Whose a session is can't be told before all have been listed.
         return Ok(Action::requeue(BEAT));
     }
@@ -255,7 +262,7 @@ impl Context {
                 kept.next = kept.memory.prolonged_until(now);
             }
             if kept.memory.is_relieved() || was_due && kept.next.is_none() {
-                self.shell.registry.wake(key);
+                self.shell.index.wake(key);
             }
         }
     }

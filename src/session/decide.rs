@@ -29,9 +29,10 @@ use super::{conditions, engine, expiry, limits, publish, starting, status, workl
 use crate::api::session::{AthenaSessionStatus, DeletionPolicy, TerminationReason};
 use crate::athena::informer::proof_of_absence::{ListRequest, Sought};
 use crate::athena::types::{ErrorClass, SessionState, StartRequest};
+use crate::index::access::Denied;
+use crate::index::claims::Claim;
 use crate::status::event::Notice;
 use crate::status::reason::{Pace, Reason, Standing};
-use crate::work_group::terms::{Claim, Refusal};
 
 /// While complete lists don't show a session, its object makes one call of its own in the time of so many lists.
 const LISTS_A_LOOK: u32 = 12;
@@ -149,7 +150,7 @@ fn sooner(one: Option<Duration>, other: Option<Duration>) -> Option<Duration> {
 /// How long it takes until something that is awaited counts as missing.
 fn arrival(view: &View<'_>) -> Option<Duration> {
     // Only what others have to set right may still arrive.
-    view.terms.refusal?;
+    view.access.denied?;
     let reason = conditions::of(view)?.reason;
     if reason.row().standing == Standing::StalledLater { conditions::arrives_within(view, reason) } else { None }
 }
@@ -183,7 +184,7 @@ fn pursue(view: &View<'_>) -> Step {
         return match conditions::unheld(view) {
             _ if view.is_deleted() => Step::Wait(None),
             Some(finding) => Step::Wait(pause(view, finding.reason)),
-            None if view.terms.is_opening => Step::Wait(None),
+            None if view.access.lacks_finalizer => Step::Wait(None),
             None => starting::foreword(view).unwrap_or(Step::AddFinalizer),
         };
     }
@@ -193,7 +194,7 @@ fn pursue(view: &View<'_>) -> Step {
     if starting::goes_at_once(view) {
         return Step::RemoveFinalizer { notice: notice::farewell(view) };
     }
-    if let Some(owner) = &view.terms.owner {
+    if let Some(owner) = &view.access.owner {
         return leave_to(view, owner);
     }
     if view.is_deleted() && view.has_ended() {
@@ -204,8 +205,8 @@ fn pursue(view: &View<'_>) -> Step {
         return if never_ours { Step::RemoveFinalizer { notice: notice::farewell(view) } } else { Step::Wait(None) };
     }
     // What the object itself may have started is ended also where its namespace isn't selected any more.
-    if let Some(refusal) = view.terms.refusal
-        && (refusal == Refusal::WorkGroupNotFound || !(view.was_adopted() || view.is_own_end()))
+    if let Some(refusal) = view.access.denied
+        && (refusal == Denied::WorkGroupNotFound || !(view.was_adopted() || view.is_own_end()))
     {
         return Step::Wait(conditions::of(view).and_then(|finding| pause(view, finding.reason)));
     }

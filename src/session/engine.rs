@@ -11,7 +11,7 @@ use crate::status::reason::Reason;
 /// The engine of a session: its own, where Athena has shown that; else that of its work group.
 #[must_use]
 pub fn of_session<'a>(view: &View<'a>, seen: &'a Seen) -> Option<&'a Engine> {
-    seen.status.engine.as_ref().or_else(|| view.terms.engine.known())
+    seen.status.engine.as_ref().or_else(|| view.access.engine.known())
 }
 
 /// Whether the session can be used in the state CREATED. On Spark 3.5 it can: the session stays CREATED until somebody
@@ -27,7 +27,7 @@ pub fn is_usable_as_created(view: &View<'_>, seen: &Seen) -> bool {
 pub fn is_wanted(view: &View<'_>, seen: &Seen) -> bool {
     seen.status.state == SessionState::Created
         && of_session(view, seen).is_none()
-        && view.terms.engine != EngineKnowledge::Awaited
+        && view.access.engine != EngineKnowledge::Awaited
         && view.observed.described == Described::No
 }
 
@@ -37,7 +37,7 @@ pub fn created(view: &View<'_>, seen: &Seen) -> String {
     if of_session(view, seen).is_some() || view.observed.described == Described::No {
         return "Athena is starting the session.".to_owned();
     }
-    let why = match &view.terms.engine {
+    let why = match &view.access.engine {
         EngineKnowledge::NotKnown(Some(error)) => format!(" ({error}): allow {}", error.operation.iam_action()),
         _ => String::new(),
     };
@@ -50,8 +50,8 @@ pub fn created(view: &View<'_>, seen: &Seen) -> String {
 /// Why no session can be started as the object asks, by what is known of the engine of its work group.
 pub(super) fn refusal(view: &View<'_>) -> Option<Finding> {
     let start = view.object.spec.start.as_ref()?;
-    let engine = view.terms.engine.known()?;
-    let work_group = view.terms.work_group.as_deref().unwrap_or_default();
+    let engine = view.access.engine.known()?;
+    let work_group = view.access.work_group.as_deref().unwrap_or_default();
     if let Engine::NotSpark(_) = engine {
         let message = format!(
             "Work group {work_group} runs {engine}, not Spark: no session can be started there. Create another \

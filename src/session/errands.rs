@@ -21,9 +21,9 @@ use crate::api::session::{AthenaSession, Workload, WorkloadKind};
 use crate::api::workload::{WorkloadObject, WorkloadState};
 use crate::api::{EXCLUDED_FROM_BACKUP, PUBLISHED_FOR};
 use crate::events::REPORTER;
+use crate::index::objects::key;
 use crate::kubernetes::within;
 use crate::status::event::Notice;
-use crate::work_group::registry::key;
 
 /// The label that says who manages an object.
 const MANAGED_BY: &str = "app.kubernetes.io/managed-by";

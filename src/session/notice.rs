@@ -47,8 +47,8 @@ pub fn farewell(view: &View<'_>) -> Option<Notice> {
     if view.is_starting() {
         return Some(Notice::normal(NOT_STARTED, "No session was started for the object: it goes".to_owned()));
     }
-    if let Some(owner) = &view.terms.owner {
-        let whose = match view.terms.refusal {
+    if let Some(owner) = &view.access.owner {
+        let whose = match view.access.denied {
             Some(_) => "another AthenaSession".to_owned(),
             None => format!("AthenaSession {} of namespace {}", owner.name, owner.namespace),
         };
@@ -56,7 +56,7 @@ pub fn farewell(view: &View<'_>) -> Option<Notice> {
         return Some(Notice::normal(Reason::AlreadyDeclared.as_str(), note));
     }
     if view.is_foreign() {
-        let work_group = view.terms.work_group.as_deref().unwrap_or_default();
+        let work_group = view.access.work_group.as_deref().unwrap_or_default();
         let note =
             format!("Session {id} isn't in work group {work_group}: the object goes, nothing was done to the session");
         return Some(Notice::normal(Reason::WrongWorkGroup.as_str(), note));

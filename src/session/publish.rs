@@ -155,7 +155,7 @@ fn wish(view: &View<'_>) -> Option<Wish> {
     view.object.spec.publish_to.as_ref().filter(|_| view.is_held())?;
     let finding = conditions::of_session(view);
     let is = |reason| finding.as_ref().is_some_and(|finding| finding.reason == reason);
-    if view.terms.owner.is_some() || view.is_foreign() || is(Reason::SessionNotFound) {
+    if view.access.owner.is_some() || view.is_foreign() || is(Reason::SessionNotFound) {
         return Some(Wish::Gone);
     }
     if !view.may_know() {

@@ -42,7 +42,7 @@ pub fn breach(start: &SessionStart, bounds: Option<&StartBounds>) -> Option<Stri
 pub fn request(view: &View<'_>, attempt: &StartAttempt) -> Option<StartRequest> {
     let start = view.object.spec.start.as_ref()?;
     let engine = attempt.engine_version.as_deref().map(Engine::from);
-    let bounds = view.terms.start.as_ref()?.bounds.as_deref()?;
+    let bounds = view.access.start.as_ref()?.bounds.as_deref()?;
     let marker = Marker {
         cluster: view.cluster.to_owned(),
         namespace: view.object.namespace().unwrap_or_default(),
@@ -50,7 +50,7 @@ pub fn request(view: &View<'_>, attempt: &StartAttempt) -> Option<StartRequest> 
         uid: view.object.uid().unwrap_or_default(),
     };
     Some(StartRequest {
-        work_group: view.terms.work_group.clone()?,
+        work_group: view.access.work_group.clone()?,
         token: token(&marker),
         description: marker.describe(start.description.as_deref()),
         engine: configuration(start, bounds, engine.as_ref()),

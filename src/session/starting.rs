@@ -35,12 +35,13 @@ use crate::api::{RESTORED, START_RESTORED};
 use crate::athena::engine::{Engine, EngineKnowledge};
 use crate::athena::informer::proof_of_absence::{ListRequest, Sought};
 use crate::athena::types::ErrorClass;
+use crate::index::access::Suspension;
+use crate::index::session_quota::Slot;
+use crate::index::session_quota::Usage;
 use crate::status::condition;
 use crate::status::failure::explain;
 use crate::status::reason::{Reason, Standing, Tristate};
 use crate::text::duration;
-use crate::work_group::places::Stake;
-use crate::work_group::terms::{Brake, Place};
 
 /// A call is repeated with its token for so long after it was recorded: how long Athena remembers tokens isn't
 /// documented.
@@ -58,7 +59,7 @@ pub(super) fn pursue(view: &View<'_>) -> Step {
     if view.intent().is_some() {
         return end_nothing(view);
     }
-    if view.terms.refusal.is_some() {
+    if view.access.denied.is_some() {
         return Step::Wait(Some(view.timing.steady));
     }
     // A restored object starts nothing, and nothing was started for it. So Athena isn't asked.
@@ -177,7 +178,7 @@ fn list_at(view: &View<'_>, moment: Instant) -> Step {
 
 /// Asks for a complete list that began after this moment, by the mark.
 fn find(view: &View<'_>, after: Option<Instant>) -> Step {
-    let (Some(work_group), Some(uid)) = (view.terms.work_group.clone(), view.object.uid()) else {
+    let (Some(work_group), Some(uid)) = (view.access.work_group.clone(), view.object.uid()) else {
         return Step::Wait(None);
     };
     let sought = Sought::Mark { cluster: view.cluster.to_owned(), uid };
@@ -219,7 +220,7 @@ fn attempt_again(view: &View<'_>) -> Step {
 }
 
 fn start_session(view: &View<'_>) -> Step {
-    if !has_place(view) {
+    if !has_slot(view) {
         return Step::ReserveSlot;
     }
     match recorded(view).and_then(|attempt| request(view, attempt)) {
@@ -230,28 +231,28 @@ fn start_session(view: &View<'_>) -> Step {
 }
 
 /// A place is reserved before anything is recorded: others that are asked for at the same time would have it too.
-fn has_place(view: &View<'_>) -> bool {
-    view.terms.start.as_ref().is_some_and(|start| start.place == Place::Has)
+fn has_slot(view: &View<'_>) -> bool {
+    view.access.start.as_ref().is_some_and(|start| start.slot == Slot::Held)
 }
 
 /// What is known of the session that the object has its place for; None where it starts none.
 #[must_use]
-pub fn stake(view: &View<'_>) -> Option<Stake> {
+pub fn usage(view: &View<'_>) -> Option<Usage> {
     view.object.spec.start.as_ref()?;
     if view.is_deleted() && !view.is_held() {
-        return Some(Stake::Nothing);
+        return Some(Usage::Unused);
     }
     if view.is_started() {
         let is_over = view.has_ended() || view.evidence() == Evidence::Absent;
-        return Some(if is_over { Stake::Nothing } else { Stake::Session });
+        return Some(if is_over { Usage::Unused } else { Usage::InUse });
     }
     let is_wanted = view.intent().is_none();
     let is_none = if is_wanted { is_surely_none(view) } else { view.observed.is_unstarted() };
     Some(match is_none {
-        true if is_wanted && !is_held_up(view) => Stake::Prospect,
-        true => Stake::Nothing,
-        false if view.observed.start.called_at.is_some() || is_told_of(view) => Stake::Perhaps,
-        false => Stake::Prospect,
+        true if is_wanted && !is_held_up(view) => Usage::Wanted,
+        true => Usage::Unused,
+        false if view.observed.start.called_at.is_some() || is_told_of(view) => Usage::MaybeInUse,
+        false => Usage::Wanted,
     })
 }
 
@@ -265,7 +266,7 @@ fn is_told_of(view: &View<'_>) -> bool {
 /// object that waits for Athena's capacity keeps its place, since capacity comes by itself. An object whose call is due
 /// again has reserved its place anew. With --read-only an object keeps its turn, since `ReadOnly` is only a forecast.
 fn is_held_up(view: &View<'_>) -> bool {
-    let is_barred = view.terms.refusal.is_some() || conditions::scope_problem(view).is_some();
+    let is_barred = view.access.denied.is_some() || conditions::scope_problem(view).is_some();
     let hindrance = || hindrance(view).filter(|it| !matches!(it.reason, Reason::WaitingForQuota | Reason::ReadOnly));
     let (now, recovered_at) = (view.now.tick, view.scope.recovered_at);
     let trouble = || view.observed.start.trouble.as_deref().filter(|trouble| trouble.due_at(recovered_at) > now);
@@ -299,14 +300,14 @@ fn age(view: &View<'_>, attempt: &StartAttempt) -> Duration {
 }
 
 fn record(view: &View<'_>, at: Time) -> Step {
-    if view.terms.engine == EngineKnowledge::Awaited {
+    if view.access.engine == EngineKnowledge::Awaited {
         // The parameters of StartSession depend on the engine. The answer to GetWorkGroup wakes the object.
         return meanwhile(view, view.timing.changing);
     }
-    if !has_place(view) {
+    if !has_slot(view) {
         return Step::ReserveSlot;
     }
-    let engine_version = view.terms.engine.known().and_then(Engine::version).map(str::to_owned);
+    let engine_version = view.access.engine.known().and_then(Engine::version).map(str::to_owned);
     let attempt = StartAttempt { at, outcome: StartOutcome::Unknown, engine_version };
     // A refusal that lasts stays told while the call is tried again.
     let finding = standing(view).unwrap_or_else(beginning);
@@ -366,7 +367,7 @@ pub(super) fn attempt_to_record(view: &View<'_>) -> Option<StartAttempt> {
 /// restored object may have its finalizer from the backup: there a list by its mark decides.
 pub(super) fn is_undecided(view: &View<'_>) -> bool {
     let starts = view.object.spec.start.is_some();
-    let waits = view.terms.refusal.is_some() || is_restored(view) && view.observed.start.unlisted.is_none();
+    let waits = view.access.denied.is_some() || is_restored(view) && view.observed.start.unlisted.is_none();
     starts && view.is_held() && waits && is_lost(view) && !is_surely_none(view)
 }
 
@@ -443,8 +444,8 @@ fn is_agreed(view: &View<'_>) -> bool {
 }
 
 fn not_allowed(view: &View<'_>, start: &SessionStart) -> Option<Finding> {
-    let bounds = view.terms.start.as_ref().and_then(|start| start.bounds.as_deref());
-    if view.terms.refusal.is_some() {
+    let bounds = view.access.start.as_ref().and_then(|start| start.bounds.as_deref());
+    if view.access.denied.is_some() {
         return None;
     }
     let breach = breach(start, bounds)?;
@@ -458,7 +459,7 @@ fn not_allowed(view: &View<'_>, start: &SessionStart) -> Option<Finding> {
 }
 
 fn closing(view: &View<'_>) -> Option<Finding> {
-    if !view.terms.is_closing {
+    if !view.access.is_terminating {
         return None;
     }
     let message = format!(
@@ -475,16 +476,16 @@ fn paused(view: &View<'_>) -> Option<Finding> {
 }
 
 fn no_place(view: &View<'_>) -> Option<Finding> {
-    match &view.terms.start.as_ref()?.place {
-        Place::Taken(crowd) => {
-            Some(Finding { reason: Reason::WaitingForQuota, message: crowd.sentence(reference(view)) })
+    match &view.access.start.as_ref()?.slot {
+        Slot::NoneFree(quota_exceeded) => {
+            Some(Finding { reason: Reason::WaitingForQuota, message: quota_exceeded.sentence(reference(view)) })
         }
-        Place::Has | Place::Free => None,
+        Slot::Held | Slot::Free => None,
     }
 }
 
 fn read_only(view: &View<'_>) -> Option<Finding> {
-    if view.terms.brake != Some(Brake::ReadOnly) {
+    if view.access.suspension != Some(Suspension::ReadOnly) {
         return None;
     }
     let message = "The operator runs with --read-only: otherwise it would call StartSession now.";
@@ -492,7 +493,7 @@ fn read_only(view: &View<'_>) -> Option<Finding> {
 }
 
 fn reference<'a>(view: &'a View<'_>) -> &'a str {
-    view.terms.reference.as_deref().unwrap_or_default()
+    view.access.reference.as_deref().unwrap_or_default()
 }
 
 /// Where an object stands whose session isn't known.
@@ -655,6 +656,6 @@ pub(super) fn goes_at_once(view: &View<'_>) -> bool {
 /// Whether the object is about to start a session, and must know the engine of its work group first.
 #[must_use]
 pub fn awaits_engine(view: &View<'_>) -> bool {
-    let is_barred = view.terms.refusal.is_some() || conditions::scope_problem(view).is_some();
-    view.terms.engine == EngineKnowledge::Awaited && view.is_starting() && view.intent().is_none() && !is_barred
+    let is_barred = view.access.denied.is_some() || conditions::scope_problem(view).is_some();
+    view.access.engine == EngineKnowledge::Awaited && view.is_starting() && view.intent().is_none() && !is_barred
 }

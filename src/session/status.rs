@@ -68,7 +68,7 @@ pub(super) fn render(view: &View<'_>, finding: &Finding, with_session: bool) -> 
         status.termination_requested_at = None;
         status.termination_reason = None;
     }
-    let is_ours = view.is_held() && view.barred().is_none() && view.terms.owner.is_none() && !view.is_foreign();
+    let is_ours = view.is_held() && view.barred().is_none() && view.access.owner.is_none() && !view.is_foreign();
     if let Some(reason) = view.intent().filter(|_| is_ours && view.evidence() != Evidence::Ended) {
         status.termination_requested_at = Some(condition::time(limits::requested_at(view)));
         status.termination_reason = status.termination_reason.filter(|_| view.is_end_recorded()).or(Some(reason));

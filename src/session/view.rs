@@ -10,9 +10,9 @@ use crate::api;
 use crate::api::session::{AthenaSession, AthenaSessionStatus, DeletionPolicy, TerminationReason};
 pub use crate::athena::informer::types::Interest;
 use crate::athena::types::{Account, CallerContext, SessionState, Source};
+use crate::index::access::{Access, Denied};
 use crate::status::reason::{Pace, Reason};
 use crate::timing::Timing;
-use crate::work_group::terms::{Refusal, Terms};
 
 /// An answer counts as one of now for so long: longer than what a pass does between two answers.
 pub const PASS: Duration = Duration::from_secs(10);
@@ -29,7 +29,7 @@ pub struct View<'a> {
     /// What is known of its session.
     pub observed: &'a Observed,
     /// On what terms it may use Athena.
-    pub terms: &'a Terms,
+    pub access: &'a Access,
     /// A poller looks after the sessions of its work group.
     pub polled: bool,
     /// How long the poller takes to list all sessions.
@@ -91,9 +91,9 @@ impl View<'_> {
     /// Why the session may not be ended, if it may not: what the object itself started is ended also where its namespace
     /// isn't selected any more.
     #[must_use]
-    pub fn barred(&self) -> Option<Refusal> {
-        let ends_its_own = |refusal: &Refusal| self.is_started() && *refusal == Refusal::NamespaceNotAllowed;
-        self.terms.refusal.filter(|refusal| !ends_its_own(refusal))
+    pub fn barred(&self) -> Option<Denied> {
+        let ends_its_own = |refusal: &Denied| self.is_started() && *refusal == Denied::NamespaceNotAllowed;
+        self.access.denied.filter(|refusal| !ends_its_own(refusal))
     }
 
     /// Why the session is to be ended, if it is: that is asked for, its workloads have finished, or a limit of the spec is
@@ -153,14 +153,14 @@ impl View<'_> {
     #[must_use]
     pub fn work_group(&self) -> Option<&str> {
         let recorded = self.recorded().and_then(|status| status.work_group.as_deref());
-        self.observed.work_group.as_deref().or(self.terms.work_group.as_deref()).or(recorded)
+        self.observed.work_group.as_deref().or(self.access.work_group.as_deref()).or(recorded)
     }
 
     /// Whether Athena shows the session in another work group than it must be in.
     #[must_use]
     pub fn is_foreign(&self) -> bool {
         let real = self.observed.work_group.as_deref();
-        real.zip(self.terms.work_group.as_deref()).is_some_and(|(real, expected)| real != expected)
+        real.zip(self.access.work_group.as_deref()).is_some_and(|(real, expected)| real != expected)
     }
 
     /// Whether the object was adopted in the work group that the session really is in, before it came to refer to
@@ -168,7 +168,7 @@ impl View<'_> {
     #[must_use]
     pub fn was_ours(&self) -> bool {
         let recorded = self.recorded().and_then(|status| status.work_group.as_deref());
-        let (real, expected) = (self.observed.work_group.as_deref(), self.terms.work_group.as_deref());
+        let (real, expected) = (self.observed.work_group.as_deref(), self.access.work_group.as_deref());
         recorded.is_some() && (recorded == real || recorded == expected)
     }
 
@@ -182,8 +182,8 @@ impl View<'_> {
     /// write it on an object of his own.
     #[must_use]
     pub fn may_know(&self) -> bool {
-        let has_grant = self.terms.refusal.is_none() || self.was_adopted() || self.is_started();
-        self.is_held() && !self.is_starting() && has_grant && self.terms.owner.is_none() && !self.is_foreign()
+        let has_grant = self.access.denied.is_none() || self.was_adopted() || self.is_started();
+        self.is_held() && !self.is_starting() && has_grant && self.access.owner.is_none() && !self.is_foreign()
     }
 
     /// Whether the session has been seen to end, as far as that lets the object go: an end is evidence also where the
@@ -214,7 +214,7 @@ impl View<'_> {
         self.session_id()?;
         // What is recorded as its own has to be seen before it is.
         let may_ask = self.may_know() || self.is_held() && self.is_starting() && self.observed.absence.is_none();
-        let has_reach = may_ask && self.terms.refusal != Some(Refusal::WorkGroupNotFound);
+        let has_reach = may_ask && self.access.denied != Some(Denied::WorkGroupNotFound);
         if !has_reach || conditions::scope_problem(self).is_some() {
             return None;
         }
@@ -252,7 +252,7 @@ impl View<'_> {
     /// have a session of any work group, so it doesn't need these, unless another object may have the same session.
     #[must_use]
     pub fn is_placed(&self) -> bool {
-        let takes_any = self.terms.work_group.is_none() && !self.terms.is_contested;
+        let takes_any = self.access.work_group.is_none() && !self.access.is_contested;
         !self.observed.is_displaced && (self.observed.work_group.is_some() || takes_any)
     }
 
@@ -296,7 +296,7 @@ impl View<'_> {
     /// Whether the session was recorded in another work group than it must be in, and Athena hasn't said which it is.
     fn is_disputed(&self) -> bool {
         let recorded = self.recorded().and_then(|status| status.work_group.as_deref());
-        let differs = recorded.zip(self.terms.work_group.as_deref()).is_some_and(|(one, other)| one != other);
+        let differs = recorded.zip(self.access.work_group.as_deref()).is_some_and(|(one, other)| one != other);
         differs && self.observed.work_group.is_none()
     }
 

@@ -154,7 +154,7 @@ fn may_follow(view: &View<'_>) -> bool {
     let is_wanted = !spec.end_with.is_empty() && view.timing.end_with.is_some();
     let is_asked_otherwise = spec.terminate || view.is_deleted();
     // Workloads are followed also while the session is being started, or can't be: they may come and go meanwhile.
-    let may_start = view.is_starting() && view.terms.refusal.is_none();
+    let may_start = view.is_starting() && view.access.denied.is_none();
     is_wanted && !is_asked_otherwise && (view.may_know() || may_start)
 }
 

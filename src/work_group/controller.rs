@@ -14,9 +14,7 @@ use kube::{Api, Resource, ResourceExt};
 use tokio::sync::watch;
 use tracing::{info, warn};
 
-use super::dependents::Holders;
-use super::registry::{Group, Registry, Session, Watch, holds};
-use super::status::{GroupView, due, only_counts_differ, rates_in_words, scope_problem};
+use super::status::{GroupFacts, due, only_counts_differ, rates_in_words, scope_problem};
 use crate::api::work_group::AthenaWorkGroup;
 use crate::api::{WORK_GROUP_FINALIZER, is_held, is_kept};
 use crate::athena::informer::{Informer, Poller};
@@ -25,6 +23,9 @@ use crate::athena::types::QuotaScope;
 use crate::controller::{Watched, drive, queue};
 use crate::events::Events;
 use crate::health::Pulse;
+use crate::index::cluster::ClusterIndex;
+use crate::index::dependents::Dependents;
+use crate::index::objects::{Group, Session, Watch, holds};
 use crate::kubernetes::{Answer, RequestError, Requests, within};
 use crate::metrics::{Metrics, PassResult};
 use crate::status::event::Refusals;
@@ -48,7 +49,7 @@ pub struct Keeper {
     /// Kubernetes.
     pub client: kube::Client,
     /// What the watches show.
-    pub registry: Arc<Registry>,
+    pub index: Arc<ClusterIndex>,
     /// Who counts sessions.
     pub informer: Arc<Informer>,
     /// Where the rates that were found out come from.
@@ -92,7 +93,7 @@ pub async fn run(watched: Watched<Group>, keeper: Keeper, pulse: Pulse, stop: wa
 
 async fn reconcile(object: Arc<Group>, keeper: Arc<Keeper>) -> Result<Action, Infallible> {
     let Ok(group) = &object.0 else { return Ok(Action::await_change()) };
-    if !keeper.registry.keeps_groups {
+    if !keeper.index.keeps_groups {
         return Ok(Action::await_change());
     }
     let pass = keeper.metrics.pass(NAME);
@@ -129,14 +130,14 @@ impl Kept {
 impl Keeper {
     fn event(&self, event: &Event<Group>) {
         match event {
-            Event::Apply(group) => self.registry.group_applied(group),
-            Event::Delete(group) => self.registry.group_gone(&group.name_any()),
+            Event::Apply(group) => self.index.group_applied(group),
+            Event::Delete(group) => self.index.group_gone(&group.name_any()),
             Event::Init | Event::InitApply(_) => return,
-            Event::InitDone => self.registry.grants_listed(Watch::Groups),
+            Event::InitDone => self.index.grants_listed(Watch::Groups),
         }
-        let ways = self.registry.ways();
-        self.registry.identities.retain(&ways);
-        self.informer.retain(|way| ways.contains(way) || *way == self.registry.identities.own().way);
+        let targets = self.index.targets();
+        self.index.identities.retain(&targets);
+        self.informer.retain(|target| targets.contains(target) || *target == self.index.identities.own().target);
     }
 
     async fn pass(&self, group: &AthenaWorkGroup, kept: &mut Kept) -> Result<Duration, RequestError> {
@@ -150,7 +151,7 @@ impl Keeper {
             // The watch brings what has become of it.
             return Ok(self.timing.steady);
         }
-        let identity = self.registry.identities.of(&self.registry.way_to(group));
+        let identity = self.index.identities.of(&self.index.target_of(group));
         identity.first_answer().await;
         let scope = identity.caller_context();
         let poller = self.informer.poller(&identity, &group.athena_name());
@@ -159,17 +160,17 @@ impl Keeper {
             before.count_all(false);
         }
         poller.count_all(is_usable && !is_deleted);
-        let census = poller.census(|id| self.registry.is_declared(id));
+        let census = poller.census(|id| self.index.is_declared(id));
         kept.counted_by = Some(poller);
 
-        let holders = if is_deleted { Some(self.let_go(&requests, group).await?) } else { None };
-        if holders.as_ref().is_some_and(Holders::is_empty) {
+        let dependents = if is_deleted { Some(self.let_go(&requests, group).await?) } else { None };
+        if dependents.as_ref().is_some_and(Dependents::is_empty) {
             return Ok(self.timing.steady);
         }
-        let holders = holders.as_ref();
+        let dependents = dependents.as_ref();
         let rates = kept.rates_to_tell(|| rates_in_words(&self.quotas.learned_rates(&QuotaScope::of(&scope))));
         let (timing, wall) = (&self.timing, Timestamp::now());
-        let view = GroupView { group, scope: &scope, census: &census, rates, holders, timing, wall };
+        let view = GroupFacts { group, scope: &scope, census: &census, rates, dependents, timing, wall };
         let Some((status, notice)) = due(&view) else { return Ok(self.pause(is_usable)) };
         let since = kept.written_at.map_or(COUNTS, |at| at.elapsed());
         let small = group.status.as_ref().is_some_and(|recorded| only_counts_differ(recorded, &status));
@@ -195,36 +196,36 @@ impl Keeper {
         &self,
         requests: &Requests<AthenaWorkGroup>,
         group: &AthenaWorkGroup,
-    ) -> Result<Holders, RequestError> {
+    ) -> Result<Dependents, RequestError> {
         let name = group.name_any();
-        let shown = self.registry.held_by(&name);
+        let shown = self.index.held_by(&name);
         if !shown.is_empty() {
             return Ok(shown);
         }
         // From the list to the patch nothing is adopted.
-        let _closing = self.registry.adoptions.write().await;
-        let holders = self.held_live(&name).await?;
-        if holders.is_empty() {
+        let _closing = self.index.adoptions.write().await;
+        let dependents = self.held_live(&name).await?;
+        if dependents.is_empty() {
             requests.remove_finalizer(group, WORK_GROUP_FINALIZER).await?;
             info!(name, "an AthenaWorkGroup goes: no AthenaSession depends on it");
         }
-        Ok(holders)
+        Ok(dependents)
     }
 
     /// The cache may not show one that was adopted a moment ago.
-    async fn held_live(&self, name: &str) -> Result<Holders, RequestError> {
+    async fn held_live(&self, name: &str) -> Result<Dependents, RequestError> {
         const DOING: &str = "listing the AthenaSessions";
         let api: Api<Session> = Api::all(self.client.clone());
         let mut page = ListParams::default().limit(500);
-        let mut holders = Holders::default();
+        let mut dependents = Dependents::default();
         loop {
             let list = within(self.deadline, api.list(&page)).await.map_err(|failure| failure.while_doing(DOING))?;
             // One that can't be read may be one of them.
             let may_hold = |object: &&Session| holds(object, name) || is_held(*object) && !object.is_legible();
-            list.items.iter().filter(may_hold).for_each(|object| holders.add(object));
+            list.items.iter().filter(may_hold).for_each(|object| dependents.add(object));
             match list.metadata.continue_.filter(|token| !token.is_empty()) {
                 Some(token) => page = page.continue_token(&token),
-                None => return Ok(holders),
+                None => return Ok(dependents),
             }
         }
     }

@@ -6,13 +6,13 @@ use jiff::Timestamp;
 use kube::Resource;
 use kube::core::Selector;
 
-use super::dependents::Holders;
-use super::terms::{HOW_TO_RESUME, is_paused};
 use crate::api::PAUSED;
 use crate::api::work_group::{AthenaWorkGroup, AthenaWorkGroupStatus, From};
 use crate::athena::engine::{ASKED_HOURLY, Engine};
 use crate::athena::informer::Census;
 use crate::athena::types::{Account, CallError, CallerContext, ErrorClass, Operation};
+use crate::index::access::{HOW_TO_RESUME, is_paused};
+use crate::index::dependents::Dependents;
 use crate::status::condition;
 use crate::status::event::Notice;
 use crate::status::failure::explain;
@@ -23,7 +23,7 @@ use crate::timing::Timing;
 const OURS: [&str; 3] = ["Ready", "Reconciling", "Stalled"];
 
 /// Everything that the status follows from.
-pub struct GroupView<'a> {
+pub struct GroupFacts<'a> {
     /// The object.
     pub group: &'a AthenaWorkGroup,
     /// Where calls for it go.
@@ -33,7 +33,7 @@ pub struct GroupView<'a> {
     /// The calls a second that were found to be allowed, by operation.
     pub rates: &'a BTreeMap<String, String>,
     /// What keeps it from going, where it is being deleted.
-    pub holders: Option<&'a Holders>,
+    pub dependents: Option<&'a Dependents>,
     /// The intervals.
     pub timing: &'a Timing,
     /// The moment.
@@ -67,7 +67,7 @@ pub fn scope_problem(group: &AthenaWorkGroup, scope: &CallerContext) -> Option<(
 
 /// The status to write, if it differs from what is recorded; and what to tell then.
 #[must_use]
-pub fn due(view: &GroupView<'_>) -> Option<(AthenaWorkGroupStatus, Option<Notice>)> {
+pub fn due(view: &GroupFacts<'_>) -> Option<(AthenaWorkGroupStatus, Option<Notice>)> {
     let group = view.group;
     let (reason, message) = verdict(view);
     let mut status = group.status.clone().unwrap_or_default();
@@ -123,11 +123,11 @@ pub fn rates_in_words(rates: &BTreeMap<&'static str, f64>) -> BTreeMap<String, S
     rates.iter().map(|(operation, rate)| ((*operation).to_owned(), word(*rate))).collect()
 }
 
-fn verdict(view: &GroupView<'_>) -> (Reason, String) {
+fn verdict(view: &GroupFacts<'_>) -> (Reason, String) {
     let group = view.group;
-    if let Some(holders) = view.holders {
+    if let Some(dependents) = view.dependents {
         let message = format!(
-            "{holders}, records of ended sessions included: it goes when none does any more. \
+            "{dependents}, records of ended sessions included: it goes when none does any more. \
              `kubectl get ats -A -o wide` shows all of them, by the column WORKGROUPREF. \
              Deleting an AthenaSession ends its session, unless its deletionPolicy is Retain. It takes no new ones."
         );
@@ -169,7 +169,7 @@ fn verdict(view: &GroupView<'_>) -> (Reason, String) {
 }
 
 /// The sentence on those defaults of the AthenaWorkGroup that the engine doesn't take; empty where there are none.
-fn unused(view: &GroupView<'_>) -> String {
+fn unused(view: &GroupFacts<'_>) -> String {
     let defaults = view.group.spec.start.as_ref().and_then(|start| start.engine_configuration.as_ref());
     let Some((engine, defaults)) = view.census.engine.known().zip(defaults) else { return String::new() };
     let sentence = |fields| format!(" {engine} doesn't take {fields}: the operator doesn't send these defaults.");
@@ -177,7 +177,7 @@ fn unused(view: &GroupView<'_>) -> String {
 }
 
 /// Why its sessions can't be listed. ListSessions names nothing but the work group, which Athena may not know.
-fn unlisted(view: &GroupView<'_>, error: &CallError) -> (Reason, String) {
+fn unlisted(view: &GroupFacts<'_>, error: &CallError) -> (Reason, String) {
     if (error.operation, error.class) != (Operation::ListSessions, ErrorClass::NotFoundOrInvalid) {
         let (reason, message) = explain(error, view.scope, view.timing);
         return (reason, format!("Its sessions can't be listed: {message}"));

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use crate::core::{
-    AthenaSession, AthenaWorkGroup, AthenaWorkGroupSpec, AthenaWorkGroupStatus, Brake, Claim, Domain, Namespaces,
-    PAUSED, Refusal, Rules, Terms, WorkGroupRef, selects,
+    Access, AthenaSession, AthenaWorkGroup, AthenaWorkGroupSpec, AthenaWorkGroupStatus, Claim, Denied, Location,
+    Namespaces, PAUSED, Rules, Suspension, WorkGroupRef, selects,
 };
 use crate::fixtures::{HOME, WORK_GROUP, object, seconds, time};
 
@@ -69,9 +69,9 @@ fn paused(value: &str) -> Option<BTreeMap<String, String>> {
 
 #[test]
 fn a_missing_reference_is_refused_only_where_it_is_required() {
-    let of = |require_work_group| Terms::of(&object(), None, None, Rules { require_work_group, read_only: false });
-    assert_eq!(of(false), Terms::default());
-    assert_eq!(of(true).refusal, Some(Refusal::WorkGroupRequired));
+    let of = |require_work_group| Access::of(&object(), None, None, Rules { require_work_group, read_only: false });
+    assert_eq!(of(false), Access::default());
+    assert_eq!(of(true).denied, Some(Denied::WorkGroupRequired));
 }
 
 #[test]
@@ -79,40 +79,40 @@ fn a_grant_needs_the_work_group_and_the_namespaces_labels() {
     let (none, some) = (Rules::default(), labels(&[("team", "a")]));
     let all = group(json!({"from": "All"}));
     let selected = group(json!({"from": "Selector", "selector": {"matchLabels": {"team": "b"}}}));
-    let refusal = |group: Option<&AthenaWorkGroup>, labels| Terms::of(&bound(), group, labels, none).refusal;
-    assert_eq!(refusal(None, Some(&some)), Some(Refusal::WorkGroupNotFound));
-    assert_eq!(refusal(Some(&selected), Some(&some)), Some(Refusal::NamespaceNotAllowed));
+    let denied = |group: Option<&AthenaWorkGroup>, labels| Access::of(&bound(), group, labels, none).denied;
+    assert_eq!(denied(None, Some(&some)), Some(Denied::WorkGroupNotFound));
+    assert_eq!(denied(Some(&selected), Some(&some)), Some(Denied::NamespaceNotAllowed));
     // Nothing is known of the namespace yet.
-    assert_eq!(refusal(Some(&all), None), Some(Refusal::NamespaceNotAllowed));
-    let terms = Terms::of(&bound(), Some(&all), Some(&some), Rules { require_work_group: true, read_only: false });
-    let expected = Terms {
+    assert_eq!(denied(Some(&all), None), Some(Denied::NamespaceNotAllowed));
+    let access = Access::of(&bound(), Some(&all), Some(&some), Rules { require_work_group: true, read_only: false });
+    let expected = Access {
         reference: Some("spark".to_owned()),
         work_group: Some(WORK_GROUP.to_owned()),
         account: Some(HOME.to_owned()),
-        ..Terms::default()
+        ..Access::default()
     };
-    assert_eq!(terms, expected);
+    assert_eq!(access, expected);
 }
 
 #[test]
 fn the_strongest_suspension_is_the_one_that_is_told() {
     let mut group = group(json!({"from": "All"}));
     let mut object = bound();
-    let brake = |object: &AthenaSession, group: &AthenaWorkGroup, read_only| {
-        Terms::of(object, Some(group), None, Rules { require_work_group: false, read_only }).brake
+    let suspension = |object: &AthenaSession, group: &AthenaWorkGroup, read_only| {
+        Access::of(object, Some(group), None, Rules { require_work_group: false, read_only }).suspension
     };
-    assert_eq!(brake(&object, &group, false), None);
+    assert_eq!(suspension(&object, &group, false), None);
     group.metadata.annotations = paused("false");
-    assert_eq!(brake(&object, &group, false), None);
+    assert_eq!(suspension(&object, &group, false), None);
     // Whatever isn't `false` holds up: a typing error must not end a session.
     for value in ["true", "", "yes", "no", "0", "False"] {
         group.metadata.annotations = paused(value);
-        assert_eq!(brake(&object, &group, false), Some(Brake::WorkGroupPaused), "{value}");
+        assert_eq!(suspension(&object, &group, false), Some(Suspension::WorkGroupPaused), "{value}");
     }
     object.metadata.annotations = paused("true");
-    assert_eq!(brake(&object, &group, false), Some(Brake::ObjectPaused));
+    assert_eq!(suspension(&object, &group, false), Some(Suspension::ObjectPaused));
     // Without --read-only the object would still be paused. So the annotation is reported, and not a forecast.
-    assert_eq!(brake(&object, &group, true), Some(Brake::ObjectPaused));
+    assert_eq!(suspension(&object, &group, true), Some(Suspension::ObjectPaused));
 }
 
 /// An object of this age and UID, as far as whose its session is.
@@ -124,7 +124,7 @@ fn aged(uid: &str, created: u64) -> AthenaSession {
 }
 
 fn claim_of(object: &AthenaSession) -> Option<Claim> {
-    Terms::default().claim(object)
+    Access::default().claim(object)
 }
 
 #[test]
@@ -138,14 +138,14 @@ fn the_oldest_object_owns_the_session_then_the_smaller_uid() {
 
 #[test]
 fn a_claim_takes_a_grant_and_something_to_hold_the_object() {
-    let refused = Terms { refusal: Some(Refusal::NamespaceNotAllowed), ..Terms::default() };
-    let closing = Terms { is_closing: true, ..Terms::default() };
-    for (held, deleted, terms, expected) in [
-        (true, false, Terms::default(), true),
-        (false, false, Terms::default(), true),
-        (true, true, Terms::default(), true),
+    let refused = Access { denied: Some(Denied::NamespaceNotAllowed), ..Access::default() };
+    let closing = Access { is_terminating: true, ..Access::default() };
+    for (held, deleted, access, expected) in [
+        (true, false, Access::default(), true),
+        (false, false, Access::default(), true),
+        (true, true, Access::default(), true),
         // Let go, and something else holds it.
-        (false, true, Terms::default(), false),
+        (false, true, Access::default(), false),
         (true, false, refused.clone(), false),
         (false, false, refused, false),
         (true, false, closing.clone(), true),
@@ -154,7 +154,7 @@ fn a_claim_takes_a_grant_and_something_to_hold_the_object() {
         let mut object = aged("a", 1);
         object.metadata.finalizers.take_if(|_| !held);
         object.metadata.deletion_timestamp = deleted.then(|| time(seconds(5)));
-        assert_eq!(terms.claim(&object).is_some(), expected, "held {held}, deleted {deleted}, {terms:?}");
+        assert_eq!(access.claim(&object).is_some(), expected, "held {held}, deleted {deleted}, {access:?}");
     }
 }
 
@@ -162,7 +162,7 @@ fn a_claim_takes_a_grant_and_something_to_hold_the_object() {
 fn unknown_accounts_and_regions_may_be_the_same() {
     let domain = |region: &str, account: &str, work_group: &str| {
         let known = |word: &str| (word != "?").then(|| word.to_owned());
-        Domain { region: known(region), account: known(account), work_group: known(work_group) }
+        Location { region: known(region), account: known(account), work_group: known(work_group) }
     };
     let one = domain("r", "1", "w");
     for (other, expected) in [

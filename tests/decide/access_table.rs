@@ -2,8 +2,8 @@
 //! shows the session: one decision each, against the design's sentences.
 
 use crate::core::{
-    AthenaSession, AthenaSessionStatus, Brake, DeletionPolicy, Described, Observed, OwnerRead, Refusal, Seen,
-    SessionState, Source, Step, Terms, View, decide,
+    Access, AthenaSession, AthenaSessionStatus, DeletionPolicy, Denied, Described, Observed, OwnerRead, Seen,
+    SessionState, Source, Step, Suspension, View, decide,
 };
 use crate::fixtures::{
     WORK_GROUP, at, claim, condition, home, minutes, object, recorded_as, seconds, status, time, view,
@@ -14,12 +14,12 @@ const NOW: std::time::Duration = minutes(100);
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum On {
     Granted,
-    Refused(Refusal),
+    Refused(Denied),
     /// The session is in another work group.
     Foreign,
     Closing,
     Opening,
-    Braked(Brake),
+    Suspended(Suspension),
     /// Another object's; what the API server said of it a moment ago.
     Owned(Option<bool>),
 }
@@ -51,8 +51,8 @@ struct Row {
 fn rows() -> Vec<Row> {
     use Asked::*;
     let mut all = vec![On::Granted, On::Foreign, On::Closing, On::Opening];
-    all.extend([Refusal::WorkGroupRequired, Refusal::WorkGroupNotFound, Refusal::NamespaceNotAllowed].map(On::Refused));
-    all.extend([Brake::ReadOnly, Brake::ObjectPaused, Brake::WorkGroupPaused].map(On::Braked));
+    all.extend([Denied::WorkGroupRequired, Denied::WorkGroupNotFound, Denied::NamespaceNotAllowed].map(On::Refused));
+    all.extend([Suspension::ReadOnly, Suspension::ObjectPaused, Suspension::WorkGroupPaused].map(On::Suspended));
     all.extend([None, Some(true), Some(false)].map(On::Owned));
     let states = [None, Some(SessionState::Idle), Some(SessionState::Terminating), Some(SessionState::Terminated)];
     let (both, mut rows) = ([false, true], Vec::new());
@@ -108,27 +108,27 @@ impl Row {
         observed
     }
 
-    fn terms(&self) -> Terms {
-        let there = !matches!(self.on, On::Refused(Refusal::WorkGroupNotFound | Refusal::WorkGroupRequired));
-        let bound = self.on != On::Refused(Refusal::WorkGroupRequired);
-        Terms {
+    fn access(&self) -> Access {
+        let there = !matches!(self.on, On::Refused(Denied::WorkGroupNotFound | Denied::WorkGroupRequired));
+        let bound = self.on != On::Refused(Denied::WorkGroupRequired);
+        Access {
             reference: bound.then(|| "spark".to_owned()),
             work_group: there.then(|| WORK_GROUP.to_owned()),
             account: None,
-            refusal: if let On::Refused(refusal) = self.on { Some(refusal) } else { None },
-            is_closing: self.on == On::Closing,
-            is_opening: self.on == On::Opening,
-            brake: if let On::Braked(brake) = self.on { Some(brake) } else { None },
+            denied: if let On::Refused(refusal) = self.on { Some(refusal) } else { None },
+            is_terminating: self.on == On::Closing,
+            lacks_finalizer: self.on == On::Opening,
+            suspension: if let On::Suspended(suspension) = self.on { Some(suspension) } else { None },
             owner: matches!(self.on, On::Owned(_)).then(|| claim("older")),
             is_contested: matches!(self.on, On::Owned(_)),
-            ..Terms::default()
+            ..Access::default()
         }
     }
 
     fn step(&self, object: &AthenaSession) -> Step {
-        let (observed, terms, scope) = (self.observed(), self.terms(), home());
+        let (observed, access, scope) = (self.observed(), self.access(), home());
         let view = view(object, &observed, &scope, at(NOW));
-        decide(&View { fresh: self.ready, terms: &terms, polled: self.polled, ..view })
+        decide(&View { fresh: self.ready, access: &access, polled: self.polled, ..view })
     }
 
     // The words of the rules.
@@ -154,7 +154,7 @@ impl Row {
 
     /// S1, S5.
     fn may_end(&self) -> bool {
-        self.may_know() && !matches!(self.on, On::Refused(_) | On::Braked(_))
+        self.may_know() && !matches!(self.on, On::Refused(_) | On::Suspended(_))
     }
 
     fn end_wanted(&self) -> bool {
@@ -168,7 +168,7 @@ fn rules(row: &Row, step: &Step) -> Vec<(&'static str, bool, bool)> {
     let wants_end = row.end_wanted() && row.may_end() && row.stands == Some(SessionState::Idle);
     vec![
         ("S5: the finalizer is added where there is a grant, a work group that neither comes nor goes, and no other owner",
-            !row.held && !row.deleted() && matches!(row.on, On::Granted | On::Foreign | On::Braked(_)),
+            !row.held && !row.deleted() && matches!(row.on, On::Granted | On::Foreign | On::Suspended(_)),
             *step == Step::AddFinalizer),
         ("S2: it goes on Retain, on an end, from what was never ours, and from another's that certainly stands",
             row.held && row.deleted() && (row.asked == Asked::DeletedRetain
@@ -178,11 +178,11 @@ fn rules(row: &Row, step: &Step) -> Vec<(&'static str, bool, bool)> {
             matches!(step, Step::RemoveFinalizer { .. })),
         ("whose the session is is made sure of before that lets an object go",
             unfinished && row.deleted() && row.on == On::Owned(None), matches!(step, Step::GetOwner { .. })),
-        ("S1, S5: TerminateSession with a grant, without a brake, of one's own session",
+        ("S1, S5: TerminateSession with a grant, without a suspension, of one's own session",
             wants_end && row.ready, matches!(step, Step::TerminateSession { .. })),
         ("what isn't known is asked for: by the poller first, where there is one",
             unfinished && row.may_know() && row.stands.is_none() && !row.polled
-                && row.on != On::Refused(Refusal::WorkGroupNotFound),
+                && row.on != On::Refused(Denied::WorkGroupNotFound),
             matches!(step, Step::GetSession)),
         ("nothing else is called",
             false, matches!(step, Step::GetSessionStatus | Step::ListSessions { .. } | Step::GetCallerIdentity | Step::GetObject)
@@ -244,7 +244,7 @@ fn every_row_that_only_waits_is_woken_by_a_watched_change() {
         }
         let over = row.ended() && row.may_know() || !row.held && row.deleted();
         let never_changes = row.foreign();
-        let watched = matches!(row.on, On::Closing | On::Opening | On::Refused(Refusal::WorkGroupRequired));
+        let watched = matches!(row.on, On::Closing | On::Opening | On::Refused(Denied::WorkGroupRequired));
         assert!(over || never_changes || watched, "{row:#?} is never come back to");
     }
 }

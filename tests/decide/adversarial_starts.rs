@@ -1,7 +1,8 @@
 //! Orders of events that would start two sessions for one object, leave one behind, or make an object hang.
 
 use crate::core::{
-    Brake, Crowd, ErrorClass, Observed, Operation, Polled, SessionState, Source, StartAttempt, StartOutcome,
+    ErrorClass, Observed, Operation, Polled, QuotaExceeded, SessionState, Source, StartAttempt, StartOutcome,
+    Suspension,
 };
 use crate::fixtures::{
     CLUSTER, ELSEWHERE, SESSION, TIMING, WORK_GROUP, at, condition, elsewhere, error, home, minutes, object, seconds,
@@ -31,9 +32,11 @@ fn started_unrecorded() -> World {
 fn a_held_up_start_hides_no_session_that_was_started() {
     type Change = fn(&mut World);
     let changes: [(&str, Change); 4] = [
-        ("places", |world| world.starts.crowd = Some(Crowd { limit: 1, holders: vec!["one".to_owned()], waiting: 0 })),
+        ("places", |world| {
+            world.starts.quota_exceeded = Some(QuotaExceeded { limit: 1, holders: vec!["one".to_owned()], waiting: 0 });
+        }),
         ("bounds", |world| world.starts.bounds = None),
-        ("read-only", |world| world.event(&Event::Brake(Some(Brake::ReadOnly)))),
+        ("read-only", |world| world.event(&Event::Suspension(Some(Suspension::ReadOnly)))),
         ("closing", |world| world.event(&Event::GroupCloses(true))),
     ];
     for (what, change) in changes {

@@ -1,7 +1,7 @@
 //! How urgent a call is, and how often one is made for ids that Athena doesn't know.
 
 use crate::core::{
-    AthenaSession, ErrorClass, Interest, Observed, Operation, Priority, SessionState, Step, Terms, View, decide,
+    Access, AthenaSession, ErrorClass, Interest, Observed, Operation, Priority, SessionState, Step, View, decide,
     priority,
 };
 use crate::fixtures::{WORK_GROUP, at, error, home, object, recorded_as, seconds, status, time, view};
@@ -51,14 +51,14 @@ fn an_intent_alone_makes_no_look_urgent() {
 /// The calls within two hours after Athena said twice that it doesn't know the id, where a complete list begins each minute.
 fn looks(polled: bool, lists: bool) -> usize {
     let (mut object, scope) = (object(), home());
-    let terms = Terms { work_group: Some(WORK_GROUP.to_owned()), ..Terms::default() };
+    let access = Access { work_group: Some(WORK_GROUP.to_owned()), ..Access::default() };
     let mut observed = unknown_since(0);
     missing(&mut observed, 2);
     let mut looks = 0;
     for second in 3..2 * 3600 {
         let now = at(seconds(second));
         let listed_at = lists.then(|| at(seconds(second / 60 * 60)).tick);
-        match decide(&View { terms: &terms, polled, listed_at, ..view(&object, &observed, &scope, now) }) {
+        match decide(&View { access: &access, polled, listed_at, ..view(&object, &observed, &scope, now) }) {
             Step::GetSession => {
                 missing(&mut observed, second);
                 looks += 1;
@@ -85,8 +85,8 @@ fn one_list_answers_for_all_ids_that_athena_doesnt_know() {
 #[test]
 fn the_poller_still_looks_for_an_id_that_athena_doesnt_know() {
     let interest = |object: &AthenaSession, observed: &Observed| {
-        let (scope, terms) = (home(), Terms { work_group: Some(WORK_GROUP.to_owned()), ..Terms::default() });
-        View { terms: &terms, polled: true, ..view(object, observed, &scope, at(seconds(2))) }.interest()
+        let (scope, access) = (home(), Access { work_group: Some(WORK_GROUP.to_owned()), ..Access::default() });
+        View { access: &access, polled: true, ..view(object, observed, &scope, at(seconds(2))) }.interest()
     };
     let (mut never_seen, mut recorded) = (unknown_since(0), unknown_since(0));
     assert_eq!(interest(&object(), &never_seen), Some(Interest::FirstSight));

@@ -171,7 +171,7 @@ fn a_mark_from_another_account_counts_for_nothing() {
 #[test]
 fn a_forged_session_that_may_not_be_read_has_few_lists_made() {
     let mut world = World::starting();
-    world.event(&Event::Crowd(true));
+    world.event(&Event::QuotaExceeded(true));
     world.run_for(minutes(1));
     world.outages.push((Operation::GetSession, ErrorClass::Denied));
     world.event(&Event::Forge(Forgery::OtherSession));

@@ -2,8 +2,8 @@
 //! a start: a person who followed that advice and deleted the object would end the session.
 
 use crate::core::{
-    AthenaSessionStatus, Brake, Crowd, Engine, EngineKnowledge, ErrorClass, Operation, PublishTo, RESTORED, Reason,
-    SessionState, Step,
+    AthenaSessionStatus, Engine, EngineKnowledge, ErrorClass, Operation, PublishTo, QuotaExceeded, RESTORED, Reason,
+    SessionState, Step, Suspension,
 };
 use crate::fixtures::{condition, minutes, seconds};
 use crate::world::{Event, Forgery, Poller, World, job, reason};
@@ -14,11 +14,11 @@ type Change = fn(&mut World);
 const FORBIDS: [(&str, Change); 14] = [
     ("not allowed", |world| world.starts.bounds = None),
     ("being deleted", |world| world.event(&Event::GroupCloses(true))),
-    ("read-only", |world| world.event(&Event::Brake(Some(Brake::ReadOnly)))),
-    ("object paused", |world| world.event(&Event::Brake(Some(Brake::ObjectPaused)))),
-    ("work group paused", |world| world.event(&Event::Brake(Some(Brake::WorkGroupPaused)))),
+    ("read-only", |world| world.event(&Event::Suspension(Some(Suspension::ReadOnly)))),
+    ("object paused", |world| world.event(&Event::Suspension(Some(Suspension::ObjectPaused)))),
+    ("work group paused", |world| world.event(&Event::Suspension(Some(Suspension::WorkGroupPaused)))),
     ("no place", |world| {
-        world.starts.crowd = Some(Crowd { limit: 1, holders: vec!["other".to_owned()], waiting: 0 });
+        world.starts.quota_exceeded = Some(QuotaExceeded { limit: 1, holders: vec!["other".to_owned()], waiting: 0 });
     }),
     ("ConfigMap of another", |world| {
         publishing(world);
@@ -200,7 +200,7 @@ fn an_object_that_lost_its_finalizer_gets_it_again() {
             assert_eq!(condition(world.recorded(), "Active").unwrap().status, "True", "{name}, {on_record:?}");
             assert_eq!(statuses(&world).find_map(misleads), None, "{name}, {on_record:?}");
             world.event(&Event::Delete);
-            world.event(&Event::Brake(None));
+            world.event(&Event::Suspension(None));
             world.run_for(minutes(5));
             assert!(world.object.is_none() && world.session.as_ref().unwrap().is_ended(), "{name}, {on_record:?}");
             assert_eq!(world.breach, None, "{name}, {on_record:?}");
@@ -229,8 +229,8 @@ fn read_only_forecasts_only_the_start_that_would_be_made() {
     for (name, forbid) in FORBIDS {
         let mut world = World::starting();
         forbid(&mut world);
-        if world.around.brake.is_none() {
-            world.event(&Event::Brake(Some(Brake::ReadOnly)));
+        if world.around.suspension.is_none() {
+            world.event(&Event::Suspension(Some(Suspension::ReadOnly)));
         }
         world.run_for(minutes(10));
         // StartSession isn't called: that it would be refused isn't known.
@@ -242,18 +242,20 @@ fn read_only_forecasts_only_the_start_that_would_be_made() {
 
 #[test]
 fn an_annotation_holds_up_a_start_until_it_goes() {
-    for (brake, on) in [(Brake::ObjectPaused, "on this object"), (Brake::WorkGroupPaused, "on AthenaWorkGroup spark")] {
+    for (suspension, on) in
+        [(Suspension::ObjectPaused, "on this object"), (Suspension::WorkGroupPaused, "on AthenaWorkGroup spark")]
+    {
         let mut world = World::starting();
         world.starts.limited = true;
-        world.event(&Event::Brake(Some(brake)));
+        world.event(&Event::Suspension(Some(suspension)));
         world.run_for(minutes(10));
         let ready = condition(world.recorded(), "Stalled").unwrap();
         assert_eq!(ready.reason, "Paused");
         assert!(ready.message.contains(on) && ready.message.contains("the start"), "{}", ready.message);
         assert!(ready.message.contains("\"false\""), "{}", ready.message);
         assert_eq!(condition(world.recorded(), "Active").unwrap().status, "False");
-        assert!(world.starts.requests.is_empty() && !world.starts.has_place);
-        world.event(&Event::Brake(None));
+        assert!(world.starts.requests.is_empty() && !world.starts.has_slot);
+        world.event(&Event::Suspension(None));
         world.run_for(minutes(2));
         assert_eq!((world.starts.requests.len(), world.breach), (1, None));
     }
@@ -265,7 +267,7 @@ fn an_annotation_counts_until_the_call() {
     for steps in 1..4 {
         let mut world = World::starting();
         world.starts.limited = true;
-        world.ambush.push((steps, Event::Brake(Some(Brake::ObjectPaused))));
+        world.ambush.push((steps, Event::Suspension(Some(Suspension::ObjectPaused))));
         world.run_for(minutes(1));
         assert_eq!(world.breach, None, "after {steps} steps");
     }

@@ -25,20 +25,20 @@ pub use athena_session_operator::athena::types::{
     Account, CallError, CallerContext, ErrorClass, Operation, Polled, Session, SessionPage, SessionState,
     SessionStatus, Source, StartRequest,
 };
+pub use athena_session_operator::index::access::{Access, Denied, Rules, StartAccess, Suspension, selects};
+pub use athena_session_operator::index::claims::{Claim, Location};
+pub use athena_session_operator::index::dependents::Dependents;
+pub use athena_session_operator::index::session_quota::Usage;
+pub use athena_session_operator::index::session_quota::{QuotaExceeded, Slot};
 pub use athena_session_operator::session::decide::{Prolonged, Step, decide, prolonged_by_sights};
 pub use athena_session_operator::session::limits::grace;
 pub use athena_session_operator::session::observed::{Absence, Described, Now, Observed, OwnerRead, Seen, Trouble};
 pub use athena_session_operator::session::publish::{Found as FoundConfigMap, Request as ConfigMapRequest};
-pub use athena_session_operator::session::starting::stake;
+pub use athena_session_operator::session::starting::usage;
 pub use athena_session_operator::session::urgency::priority;
 pub use athena_session_operator::session::view::{Evidence, Interest, PASS, Proof, View};
 pub use athena_session_operator::status::condition;
 pub use athena_session_operator::status::event::{Notice, Severity};
 pub use athena_session_operator::status::reason::Reason;
 pub use athena_session_operator::timing::Timing;
-pub use athena_session_operator::work_group::dependents::Holders;
-pub use athena_session_operator::work_group::places::Stake;
-pub use athena_session_operator::work_group::status::{GroupView, due, only_counts_differ, rates_in_words};
-pub use athena_session_operator::work_group::terms::{
-    Brake, Claim, Crowd, Domain, Place, Refusal, Rules, StartTerms, Terms, selects,
-};
+pub use athena_session_operator::work_group::status::{GroupFacts, due, only_counts_differ, rates_in_words};

@@ -8,8 +8,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use serde_json::json;
 
 use crate::core::{
-    Account, AthenaSession, AthenaSessionSpec, AthenaSessionStatus, CallError, CallerContext, Claim, CompleteList,
-    ErrorClass, FINALIZER, ListAnswer, Now, Observed, Operation, SessionState, SessionStatus, Terms, Timing, View,
+    Access, Account, AthenaSession, AthenaSessionSpec, AthenaSessionStatus, CallError, CallerContext, Claim,
+    CompleteList, ErrorClass, FINALIZER, ListAnswer, Now, Observed, Operation, SessionState, SessionStatus, Timing,
+    View,
 };
 
 pub const SESSION: &str = "11111111-2222-3333-4444-555555555555";
@@ -150,18 +151,18 @@ pub fn claim(uid: &str) -> Claim {
     object.metadata.name = Some("other".to_owned());
     object.metadata.namespace = Some("team-b".to_owned());
     object.metadata.uid = Some(uid.to_owned());
-    Terms::default().claim(&object).unwrap()
+    Access::default().claim(&object).unwrap()
 }
 
 /// A view without an AthenaWorkGroup and without a poller.
 pub fn view<'a>(object: &'a AthenaSession, observed: &'a Observed, scope: &'a CallerContext, now: Now) -> View<'a> {
-    static TERMS: LazyLock<Terms> = LazyLock::new(Terms::default);
+    static ACCESS: LazyLock<Access> = LazyLock::new(Access::default);
     View {
         object,
         began: now.tick,
         fresh: true,
         observed,
-        terms: &TERMS,
+        access: &ACCESS,
         polled: false,
         full_scan_took: Duration::ZERO,
         listed_at: None,

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::core::{
-    DeletionPolicy, ErrorClass, Evidence, FINALIZER, Observed, Operation, Proof, Refusal, SessionState, Severity, Step,
-    Terms, View, decide,
+    Access, DeletionPolicy, Denied, ErrorClass, Evidence, FINALIZER, Observed, Operation, Proof, SessionState,
+    Severity, Step, View, decide,
 };
 use crate::fixtures::{
     TIMING, at, condition, elsewhere, error, home, minutes, object, recorded_as, seconds, states, view,
@@ -91,12 +91,12 @@ fn a_clock_that_jumps_back_makes_nobody_write_again_and_again() {
     let mut object = object();
     object.metadata.finalizers = None;
     let (observed, scope) = (Observed::default(), home());
-    let terms =
-        Terms { reference: Some("spark".to_owned()), refusal: Some(Refusal::NamespaceNotAllowed), ..Terms::default() };
+    let access =
+        Access { reference: Some("spark".to_owned()), denied: Some(Denied::NamespaceNotAllowed), ..Access::default() };
     let mut writes = 0;
     for second in [1000, 1001, 10, 11, 50, 100, 2000, 2001, 5, 6] {
         let now = at(seconds(second));
-        let step = decide(&View { terms: &terms, ..view(&object, &observed, &scope, now) });
+        let step = decide(&View { access: &access, ..view(&object, &observed, &scope, now) });
         if let Step::WriteStatus { status, .. } = step {
             writes += 1;
             object.status = Some(*status);
@@ -235,14 +235,14 @@ fn a_disputed_work_group_proves_no_absence() {
     let mut object = object();
     object.status = Some(recorded_as(&SessionState::Idle));
     object.status.as_mut().unwrap().work_group = Some("of-others".to_owned());
-    let terms = Terms { work_group: Some(crate::fixtures::WORK_GROUP.to_owned()), ..Terms::default() };
+    let access = Access { work_group: Some(crate::fixtures::WORK_GROUP.to_owned()), ..Access::default() };
     let mut observed = Observed::default();
     for second in [0, 70] {
         let missing = error(Operation::GetSession, ErrorClass::NotFoundOrInvalid);
         observed.failed(missing, at(seconds(second)), &TIMING, 1.0);
     }
     let scope = home();
-    let view = View { terms: &terms, ..view(&object, &observed, &scope, at(seconds(71))) };
+    let view = View { access: &access, ..view(&object, &observed, &scope, at(seconds(71))) };
     assert_eq!(view.evidence(), Evidence::Missing(Proof::NotToBeHad));
 }
 

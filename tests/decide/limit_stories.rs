@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::SignedDuration;
 use proptest::prelude::*;
 
-use crate::core::{Brake, DeletionPolicy, SessionState};
+use crate::core::{DeletionPolicy, SessionState, Suspension};
 use crate::fixtures::{minutes, seconds};
 use crate::world::{Event, Fault, Forgery, Line, Poller, World, config, fault, poller};
 
@@ -29,7 +29,7 @@ fn event() -> impl Strategy<Value = Event> {
     let states =
         [SessionState::Idle, SessionState::Busy, SessionState::Idle, SessionState::Busy, SessionState::Degraded];
     let forgeries = [Emptied, EndRequested, EndRequestedLongAgo, EndRequestedInTheFuture, EndedByALimit];
-    let brakes = [None, Some(Brake::ReadOnly), Some(Brake::ObjectPaused)];
+    let suspensions = [None, Some(Suspension::ReadOnly), Some(Suspension::ObjectPaused)];
     prop_oneof![
         1 => Just(Event::Delete),
         1 => Just(Event::SetTerminate),
@@ -41,7 +41,7 @@ fn event() -> impl Strategy<Value = Event> {
         2 => prop::sample::select(forgeries.to_vec()).prop_map(Event::Forge),
         1 => (1..4u8, any::<bool>()).prop_map(|(requests, late)| Event::ApiServerFails { requests, late }),
         1 => any::<bool>().prop_map(Event::GroupAllows),
-        1 => prop::sample::select(brakes.to_vec()).prop_map(Event::Brake),
+        1 => prop::sample::select(suspensions.to_vec()).prop_map(Event::Suspension),
     ]
 }
 
@@ -81,7 +81,7 @@ fn heal(world: &mut World) {
     if world.session == Some(SessionState::Creating) {
         world.event(&Event::Becomes(SessionState::Idle));
     }
-    for event in [Event::GroupAllows(true), Event::Brake(None)] {
+    for event in [Event::GroupAllows(true), Event::Suspension(None)] {
         world.event(&event);
     }
 }

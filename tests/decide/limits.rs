@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 
-use crate::core::{Brake, DeletionPolicy, ErrorClass, Operation, SessionState, TerminationReason};
+use crate::core::{DeletionPolicy, ErrorClass, Operation, SessionState, Suspension, TerminationReason};
 use crate::fixtures::{at, condition, minutes, seconds};
 use crate::world::{Event, Fault, Forgery, Poller, World, word};
 
@@ -161,8 +161,8 @@ fn athenas_times_are_compared_with_athenas_clock() {
 #[test]
 fn suspensions_and_withdrawn_grants_hold_for_limits() {
     for (event, reason) in [
-        (Event::Brake(Some(Brake::ReadOnly)), "ReadOnly"),
-        (Event::Brake(Some(Brake::ObjectPaused)), "Paused"),
+        (Event::Suspension(Some(Suspension::ReadOnly)), "ReadOnly"),
+        (Event::Suspension(Some(Suspension::ObjectPaused)), "Paused"),
         (Event::GroupAllows(false), "NamespaceNotAllowed"),
     ] {
         let mut world = World::granted(SessionState::Idle);
@@ -171,7 +171,7 @@ fn suspensions_and_withdrawn_grants_hold_for_limits() {
         world.run_for(minutes(30) + seconds(30));
         assert_eq!((world.count(TERMINATE), ready(&world).0.as_str()), (0, reason));
         world.event(&Event::Becomes(SessionState::Busy));
-        world.event(&Event::Brake(None));
+        world.event(&Event::Suspension(None));
         world.event(&Event::GroupAllows(true));
         world.run_for(minutes(30));
         assert_eq!((world.count(TERMINATE), ready(&world).0.as_str()), (0, "Running"), "{event:?}");
@@ -232,7 +232,7 @@ fn a_started_session_has_limits_and_athenas_idle_timeout() {
 #[test]
 fn a_limit_that_is_held_up_is_waited_for_in_no_haste() {
     let mut world = with(SessionState::Idle, &[Event::SetLifetime(Some(minutes(5)))]);
-    world.event(&Event::Brake(Some(Brake::ObjectPaused)));
+    world.event(&Event::Suspension(Some(Suspension::ObjectPaused)));
     world.run_for(minutes(1));
     world.wait(minutes(5) - world.elapsed);
     for _ in 0..5 {

@@ -1,21 +1,21 @@
 //! What holds up ends: `--read-only`, and the annotation `paused`.
 
-use crate::core::{Brake, DeletionPolicy, Operation, SessionState};
+use crate::core::{DeletionPolicy, Operation, SessionState, Suspension};
 use crate::fixtures::{condition, minutes, seconds};
 use crate::world::{Event, World};
 
-const BRAKES: [(Brake, &str); 3] =
-    [(Brake::ReadOnly, "ReadOnly"), (Brake::ObjectPaused, "Paused"), (Brake::WorkGroupPaused, "Paused")];
+const SUSPENSIONS: [(Suspension, &str); 3] =
+    [(Suspension::ReadOnly, "ReadOnly"), (Suspension::ObjectPaused, "Paused"), (Suspension::WorkGroupPaused, "Paused")];
 
 #[test]
 fn a_suspension_holds_up_the_end_and_is_reported_once() {
-    for (brake, reason) in BRAKES {
+    for (suspension, reason) in SUSPENSIONS {
         for asked in [Event::Delete, Event::SetTerminate] {
             let mut world = World::granted(SessionState::Idle);
-            world.event(&Event::Brake(Some(brake)));
+            world.event(&Event::Suspension(Some(suspension)));
             world.event(&asked);
             world.run_for(minutes(30));
-            assert_eq!(world.session, Some(SessionState::Idle), "{brake:?}");
+            assert_eq!(world.session, Some(SessionState::Idle), "{suspension:?}");
             assert_eq!(condition(world.recorded(), "Stalled").unwrap().reason, reason);
             let message = &condition(world.recorded(), "Ready").unwrap().message;
             let lets_go =
@@ -23,7 +23,7 @@ fn a_suspension_holds_up_the_end_and_is_reported_once() {
             assert_eq!(message.contains(lets_go), reason == "Paused", "{message}");
             assert!(world.recorded().termination_requested_at.is_some(), "when it was asked for is recorded");
             assert_eq!(world.writes.len(), 1, "{}", world.told());
-            world.event(&Event::Brake(None));
+            world.event(&Event::Suspension(None));
             world.run_for(minutes(2));
             assert_eq!(world.session, Some(SessionState::Terminated));
             assert_eq!(world.object.is_none(), asked == Event::Delete);
@@ -34,25 +34,25 @@ fn a_suspension_holds_up_the_end_and_is_reported_once() {
 
 #[test]
 fn a_suspension_changes_nothing_where_no_end_is_requested() {
-    for (brake, _) in BRAKES {
+    for (suspension, _) in SUSPENSIONS {
         let mut world = World::granted(SessionState::Idle);
-        world.event(&Event::Brake(Some(brake)));
+        world.event(&Event::Suspension(Some(suspension)));
         world.run_for(minutes(5));
-        assert!(world.writes.is_empty(), "{brake:?}");
+        assert!(world.writes.is_empty(), "{suspension:?}");
     }
 }
 
 #[test]
 fn a_suspended_object_goes_when_an_end_under_way_is_reached() {
-    for (brake, _) in BRAKES {
+    for (suspension, _) in SUSPENSIONS {
         for state in [SessionState::Terminating, SessionState::Terminated, SessionState::Failed] {
             let mut world = World::granted(SessionState::Idle);
-            world.event(&Event::Brake(Some(brake)));
+            world.event(&Event::Suspension(Some(suspension)));
             world.event(&Event::Delete);
             world.run_for(minutes(1));
             world.event(&Event::Becomes(state.clone()));
             world.run_for(minutes(3));
-            assert!(world.object.is_none(), "{brake:?} {state}");
+            assert!(world.object.is_none(), "{suspension:?} {state}");
             assert_eq!((world.count(Operation::TerminateSession), world.breach), (0, None));
         }
     }
@@ -64,7 +64,7 @@ fn a_suspension_counts_until_the_call() {
     for steps in 1..4 {
         let mut world = World::granted(SessionState::Idle);
         world.event(&Event::Delete);
-        world.ambush.push((steps, Event::Brake(Some(Brake::ObjectPaused))));
+        world.ambush.push((steps, Event::Suspension(Some(Suspension::ObjectPaused))));
         world.run_for(seconds(30));
         assert_eq!(world.breach, None, "after {steps} steps");
     }
@@ -72,9 +72,9 @@ fn a_suspension_counts_until_the_call() {
 
 #[test]
 fn retain_releases_a_suspended_object() {
-    for (brake, _) in BRAKES {
+    for (suspension, _) in SUSPENSIONS {
         let mut world = World::granted(SessionState::Idle);
-        world.event(&Event::Brake(Some(brake)));
+        world.event(&Event::Suspension(Some(suspension)));
         world.event(&Event::Delete);
         world.run_for(minutes(1));
         world.event(&Event::SetPolicy(DeletionPolicy::Retain));

@@ -5,8 +5,8 @@ use std::time::Duration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use crate::core::{
-    AthenaSession, AthenaSessionStatus, CallerContext, Described, ErrorClass, Interest, Observed, Operation, Polled,
-    Prolonged, SessionState, Source, Step, TerminationReason, Terms, View, condition, decide, prolonged_by_sights,
+    Access, AthenaSession, AthenaSessionStatus, CallerContext, Described, ErrorClass, Interest, Observed, Operation,
+    Polled, Prolonged, SessionState, Source, Step, TerminationReason, View, condition, decide, prolonged_by_sights,
 };
 use crate::fixtures::{TIMING, WORK_GROUP, at, error, home, minutes, object, recorded_as, seconds, status, view};
 use crate::world::{Event, Poller, World, reason};
@@ -176,13 +176,13 @@ fn the_poller_is_asked_only_on_behalf_of_what_may_know() {
     let mut unheld = object();
     unheld.metadata.finalizers = None;
     let mut observed = Observed::default();
-    let interest = |object: &AthenaSession, observed: &Observed, terms: &Terms| {
+    let interest = |object: &AthenaSession, observed: &Observed, access: &Access| {
         let scope = home();
-        View { terms, polled: true, ..view(object, observed, &scope, at(minutes(1))) }.interest()
+        View { access, polled: true, ..view(object, observed, &scope, at(minutes(1))) }.interest()
     };
-    let refused = |refusal| Terms { reference: Some("spark".to_owned()), refusal: Some(refusal), ..Terms::default() };
-    use crate::core::Refusal::*;
-    let granted = Terms { work_group: Some(WORK_GROUP.to_owned()), ..Terms::default() };
+    let refused = |refusal| Access { reference: Some("spark".to_owned()), denied: Some(refusal), ..Access::default() };
+    use crate::core::Denied::*;
+    let granted = Access { work_group: Some(WORK_GROUP.to_owned()), ..Access::default() };
     assert_eq!(interest(&object(), &observed, &granted), Some(Interest::FirstSight));
     assert_eq!(interest(&unheld, &observed, &granted), None);
     assert_eq!(interest(&object(), &observed, &refused(NamespaceNotAllowed)), None, "it never had a grant");
@@ -205,9 +205,9 @@ fn the_poller_is_asked_only_on_behalf_of_what_may_know() {
         last_transition_time: condition::time(at(seconds(50)).wall),
     }];
     assert_eq!(interest(&deleted, &observed, &granted), Some(Interest::Steady));
-    let foreign = Terms { work_group: Some("of-others".to_owned()), ..Terms::default() };
+    let foreign = Access { work_group: Some("of-others".to_owned()), ..Access::default() };
     assert_eq!(interest(&adopted, &observed, &foreign), None);
-    let owned = Terms { owner: Some(crate::fixtures::claim("older")), ..granted };
+    let owned = Access { owner: Some(crate::fixtures::claim("older")), ..granted };
     assert_eq!(interest(&adopted, &observed, &owned), None);
 }
 

@@ -1,6 +1,6 @@
 //! A session that two objects name belongs to one of them.
 
-use crate::core::{Observed, OwnerRead, PASS, SessionState, Step, Terms, View, decide};
+use crate::core::{Access, Observed, OwnerRead, PASS, SessionState, Step, View, decide};
 use crate::fixtures::{at, claim, condition, home, minutes, object, seconds, states, time, view};
 use crate::world::{Event, Owner, Poller, World};
 
@@ -76,13 +76,13 @@ fn an_owner_that_is_gone_leaves_the_session_to_the_other() {
 fn the_owner_is_read_again_when_the_read_is_old() {
     let mut object = object();
     object.metadata.deletion_timestamp = Some(time(seconds(0)));
-    let terms = Terms { owner: Some(claim("older")), ..Terms::default() };
+    let access = Access { owner: Some(claim("older")), ..Access::default() };
     let now = at(minutes(10));
     let step = |uid: &str, ago, stands| {
         let read = OwnerRead { uid: uid.to_owned(), at: at(minutes(10) - ago).tick, stands };
         let observed = Observed { owner: Some(Box::new(read)), ..Observed::default() };
         let scope = home();
-        decide(&View { terms: &terms, ..view(&object, &observed, &scope, now) })
+        decide(&View { access: &access, ..view(&object, &observed, &scope, now) })
     };
     let confirms = |step| matches!(step, Step::GetOwner { .. });
     assert!(matches!(step("older", PASS, true), Step::RemoveFinalizer { .. }));

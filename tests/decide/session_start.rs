@@ -1,8 +1,8 @@
 //! Sessions that an object starts: one, whatever happens (S3), and none that is left behind (S2).
 
 use crate::core::{
-    Brake, Crowd, EngineConfiguration, ErrorClass, Monitoring, MonitoringConfiguration, Operation, PublishTo,
-    SessionStart, SessionState, StartAttempt, StartBounds, StartOutcome, Step,
+    EngineConfiguration, ErrorClass, Monitoring, MonitoringConfiguration, Operation, PublishTo, QuotaExceeded,
+    SessionStart, SessionState, StartAttempt, StartBounds, StartOutcome, Step, Suspension,
 };
 use crate::fixtures::{SESSION, WORK_GROUP, condition, minutes, seconds, time};
 use crate::world::{Event, Fault, Forgery, Poller, World, job, reason};
@@ -282,15 +282,16 @@ fn each_bound_is_kept() {
 #[test]
 fn quota_read_only_and_a_terminating_work_group_hold_up_a_start() {
     let mut world = World::starting();
-    world.starts.crowd = Some(Crowd { limit: 2, holders: vec!["one".to_owned(), "two".to_owned()], waiting: 0 });
+    world.starts.quota_exceeded =
+        Some(QuotaExceeded { limit: 2, holders: vec!["one".to_owned(), "two".to_owned()], waiting: 0 });
     world.run_for(minutes(2));
     assert_eq!(reason(&world), "WaitingForQuota");
     assert!(condition(world.recorded(), "Ready").unwrap().message.contains("one and two have them"));
-    world.starts.crowd = None;
-    world.event(&Event::Brake(Some(Brake::ReadOnly)));
+    world.starts.quota_exceeded = None;
+    world.event(&Event::Suspension(Some(Suspension::ReadOnly)));
     world.run_for(minutes(2));
     assert_eq!(reason(&world), "ReadOnly");
-    world.event(&Event::Brake(None));
+    world.event(&Event::Suspension(None));
     world.event(&Event::GroupCloses(true));
     world.run_for(minutes(2));
     assert_eq!(reason(&world), "WorkGroupTerminating");
@@ -312,10 +313,10 @@ fn a_slot_is_reserved_before_the_attempt_is_recorded() {
     world.run_for(minutes(10));
     world.event(&Event::Forge(Forgery::Emptied));
     world.run_for(minutes(10));
-    assert!(world.starts.has_place);
+    assert!(world.starts.has_slot);
     world.event(&Event::Becomes(SessionState::Terminated));
     world.run_for(minutes(5));
-    assert!(!world.starts.has_place, "the session has ended");
+    assert!(!world.starts.has_slot, "the session has ended");
     assert_eq!(world.breach, None);
 }
 
@@ -370,11 +371,12 @@ fn a_session_that_is_yet_to_be_looked_at_waits_for_no_slot() {
     world.forget_the_past();
     world.around.poller = Poller::Silent;
     world.event(&Event::Restart);
-    world.starts.crowd = Some(Crowd { limit: 1, holders: vec!["one".to_owned(), "two".to_owned()], waiting: 0 });
+    world.starts.quota_exceeded =
+        Some(QuotaExceeded { limit: 1, holders: vec!["one".to_owned(), "two".to_owned()], waiting: 0 });
     world.run_for(minutes(5));
     assert_eq!(reason(&world), "Running");
     assert!(world.writes.is_empty(), "{:?}", world.writes);
-    assert!(world.starts.has_place);
+    assert!(world.starts.has_slot);
 }
 
 /// What somebody else has by now isn't taken: the terms tell.
@@ -387,7 +389,7 @@ fn a_slot_that_was_taken_meanwhile_is_waited_for() {
     assert!(world.told().starts_with("ReserveSlot WriteStatus Wait"), "{}", world.told());
     assert_eq!((reason(&world).as_str(), world.starts.requests.len()), ("WaitingForQuota", 0));
     assert!(world.recorded().start_attempt.is_none(), "nothing is recorded of what isn't called");
-    world.starts.crowd = None;
+    world.starts.quota_exceeded = None;
     world.run_for(minutes(2));
     assert!(has_started(&world), "{:?}", world.breach);
 }
@@ -404,13 +406,13 @@ fn waiting_for_capacity_keeps_the_slot_and_a_refusal_frees_it() {
         world.starts.limited = true;
         world.outages.push((Operation::StartSession, class));
         world.run_for(seconds(5));
-        assert_eq!(world.starts.has_place, keeps, "{class:?}");
+        assert_eq!(world.starts.has_slot, keeps, "{class:?}");
         // Somebody else has it when the call is due again.
         let calls = world.count(Operation::StartSession);
-        world.starts.crowd = Some(Crowd { limit: 1, holders: vec!["other".to_owned()], waiting: 0 });
+        world.starts.quota_exceeded = Some(QuotaExceeded { limit: 1, holders: vec!["other".to_owned()], waiting: 0 });
         world.run_for(minutes(20));
         assert_eq!(world.count(Operation::StartSession) > calls, keeps, "{class:?}");
-        world.starts.crowd = None;
+        world.starts.quota_exceeded = None;
         world.outages.clear();
         world.run_for(minutes(20));
         assert_eq!(world.recorded().session_id.as_deref(), Some(SESSION), "{class:?}");
@@ -421,7 +423,7 @@ fn waiting_for_capacity_keeps_the_slot_and_a_refusal_frees_it() {
 #[test]
 fn a_cancelled_start_frees_its_slot() {
     let stops = [
-        Event::Brake(Some(Brake::ObjectPaused)),
+        Event::Suspension(Some(Suspension::ObjectPaused)),
         Event::GroupCloses(true),
         Event::GroupAllows(false),
         Event::SetTerminate,
@@ -431,10 +433,10 @@ fn a_cancelled_start_frees_its_slot() {
         world.starts.limited = true;
         world.outages.push((Operation::StartSession, ErrorClass::NoCapacity));
         world.run_for(seconds(5));
-        assert!(world.starts.has_place);
+        assert!(world.starts.has_slot);
         world.event(&stop);
         world.run_for(minutes(5));
-        assert!(!world.starts.has_place, "{stop:?}");
+        assert!(!world.starts.has_slot, "{stop:?}");
         assert_eq!(world.breach, None);
     }
 }
@@ -449,7 +451,7 @@ fn a_call_whose_effect_isnt_known_keeps_its_slot() {
     world.run_for(seconds(3));
     world.event(&Event::GroupCloses(true));
     world.run_for(minutes(10));
-    assert!(world.starts.has_place);
+    assert!(world.starts.has_slot);
     assert_eq!(world.breach, None);
 }
 
@@ -457,7 +459,7 @@ fn a_call_whose_effect_isnt_known_keeps_its_slot() {
 fn the_quota_message_says_who_has_slots_and_who_comes_first() {
     let sentence = |limit, holders: &[&str], waiting| {
         let holders = holders.iter().map(|name| (*name).to_owned()).collect();
-        let sentence = Crowd { limit, holders, waiting }.sentence("one");
+        let sentence = QuotaExceeded { limit, holders, waiting }.sentence("one");
         sentence.strip_prefix("AthenaWorkGroup one allows ").unwrap().to_owned()
     };
     for (limit, holders, waiting, expected) in [

@@ -10,7 +10,7 @@ use kube::ResourceExt;
 use proptest::prelude::*;
 
 use crate::core::{
-    AthenaSessionSpec, Brake, CallerContext, DeletionPolicy, ErrorClass, FINALIZER, Operation, SessionState,
+    AthenaSessionSpec, CallerContext, DeletionPolicy, ErrorClass, FINALIZER, Operation, SessionState, Suspension,
     WorkGroupRef,
 };
 use crate::fixtures::{TIMING, WORK_GROUP, at, condition, elsewhere, home, minutes, seconds, spec};
@@ -96,14 +96,15 @@ fn beginning() -> impl Strategy<Value = Beginning> {
 
 /// What people say of the object without touching it.
 fn word() -> impl Strategy<Value = Event> {
-    let brake = [None, Some(Brake::ReadOnly), Some(Brake::ObjectPaused), Some(Brake::WorkGroupPaused)];
+    let suspension =
+        [None, Some(Suspension::ReadOnly), Some(Suspension::ObjectPaused), Some(Suspension::WorkGroupPaused)];
     let owner = [None, None, Some(Owner { stands: true }), Some(Owner { stands: false })];
     prop_oneof![
         2 => any::<bool>().prop_map(Event::GroupExists),
         3 => any::<bool>().prop_map(Event::GroupAllows),
         1 => any::<bool>().prop_map(Event::GroupCloses),
         1 => any::<bool>().prop_map(Event::RefIsRequired),
-        3 => prop::sample::select(brake.to_vec()).prop_map(Event::Brake),
+        3 => prop::sample::select(suspension.to_vec()).prop_map(Event::Suspension),
         1 => Just(Event::SetRef),
         3 => (prop::sample::select(owner.to_vec()), any::<bool>()).prop_map(|(owner, shown)| Event::Owner(owner, shown)),
         2 => Just(Event::OwnerIsShown),
@@ -242,7 +243,7 @@ fn heal(world: &mut World) {
         Event::GroupAllows(true),
         Event::GroupCloses(false),
         Event::RefIsRequired(false),
-        Event::Brake(None),
+        Event::Suspension(None),
         Event::Owner(None, true),
     ]);
     let real = world.around.real;

@@ -4,7 +4,7 @@
 
 use proptest::prelude::*;
 
-use crate::core::{Brake, DeletionPolicy, Engine, EngineKnowledge, ErrorClass, SessionState, StartBounds};
+use crate::core::{DeletionPolicy, Engine, EngineKnowledge, ErrorClass, SessionState, StartBounds, Suspension};
 use crate::engine_versions::everything;
 use crate::fixtures::{minutes, seconds};
 use crate::world::{Event, Fault, Forgery, Line, Poller, World, config};
@@ -31,7 +31,7 @@ fn event() -> impl Strategy<Value = Event> {
         SessionState::Terminated,
     ];
     let policies = [DeletionPolicy::Terminate, DeletionPolicy::Terminate, DeletionPolicy::Retain];
-    let brakes = [None, Some(Brake::ReadOnly), Some(Brake::ObjectPaused)];
+    let suspensions = [None, Some(Suspension::ReadOnly), Some(Suspension::ObjectPaused)];
     prop_oneof![
         4 => Just(Event::Delete),
         2 => Just(Event::SetTerminate),
@@ -42,7 +42,7 @@ fn event() -> impl Strategy<Value = Event> {
         2 => (1..4u8, any::<bool>()).prop_map(|(requests, late)| Event::ApiServerFails { requests, late }),
         2 => any::<bool>().prop_map(Event::GroupAllows),
         1 => any::<bool>().prop_map(Event::GroupCloses),
-        1 => prop::sample::select(brakes.to_vec()).prop_map(Event::Brake),
+        1 => prop::sample::select(suspensions.to_vec()).prop_map(Event::Suspension),
         2 => prop::sample::select(engines().to_vec()).prop_map(Event::Learns),
     ]
 }
@@ -60,7 +60,7 @@ fn line() -> impl Strategy<Value = Line> {
         5 => (1..7u8, event()).prop_map(|(steps, event)| Line::Ambush(steps, event)),
         4 => event().prop_map(Line::Event),
         2 => any::<bool>().prop_map(Line::Freeze),
-        1 => any::<bool>().prop_map(|crowd| Line::Event(Event::Crowd(crowd))),
+        1 => any::<bool>().prop_map(|quota_exceeded| Line::Event(Event::QuotaExceeded(quota_exceeded))),
     ]
 }
 
@@ -113,7 +113,13 @@ fn told(story: &Story) -> World {
 
 fn heal(world: &mut World) {
     let engine = Event::Learns(EngineKnowledge::Known(Engine::PySpark3));
-    let calm = [Event::Crowd(false), Event::GroupAllows(true), Event::GroupCloses(false), Event::Brake(None), engine];
+    let calm = [
+        Event::QuotaExceeded(false),
+        Event::GroupAllows(true),
+        Event::GroupCloses(false),
+        Event::Suspension(None),
+        engine,
+    ];
     world.calm(&calm);
 }
 

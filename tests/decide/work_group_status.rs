@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::core::{
     Account, AthenaSession, AthenaSessionSpec, AthenaWorkGroup, AthenaWorkGroupSpec, AthenaWorkGroupStatus,
-    CallerContext, Census, ErrorClass, GroupView, Holders, Notice, Operation, PAUSED, due, only_counts_differ,
+    CallerContext, Census, Dependents, ErrorClass, GroupFacts, Notice, Operation, PAUSED, due, only_counts_differ,
     rates_in_words,
 };
 use crate::fixtures::{HOME, REGION, TIMING, at, elsewhere, error, home, seconds};
@@ -23,30 +23,30 @@ fn written(
     group: &AthenaWorkGroup,
     scope: &CallerContext,
     census: &Census,
-    holders: Option<&Holders>,
+    dependents: Option<&Dependents>,
 ) -> Option<(AthenaWorkGroupStatus, Option<Notice>)> {
-    with_rates(group, scope, census, holders, &BTreeMap::new())
+    with_rates(group, scope, census, dependents, &BTreeMap::new())
 }
 
 fn with_rates(
     group: &AthenaWorkGroup,
     scope: &CallerContext,
     census: &Census,
-    holders: Option<&Holders>,
+    dependents: Option<&Dependents>,
     rates: &BTreeMap<String, String>,
 ) -> Option<(AthenaWorkGroupStatus, Option<Notice>)> {
-    due(&GroupView { group, scope, census, rates, holders, timing: &TIMING, wall: at(seconds(0)).wall })
+    due(&GroupFacts { group, scope, census, rates, dependents, timing: &TIMING, wall: at(seconds(0)).wall })
 }
 
 /// Each as `namespace/name`.
-fn holders(objects: &[&str]) -> Holders {
-    let mut holders = Holders::default();
+fn dependents(objects: &[&str]) -> Dependents {
+    let mut dependents = Dependents::default();
     for (namespace, name) in objects.iter().filter_map(|object| object.split_once('/')) {
         let mut object = AthenaSession::new(name, AthenaSessionSpec::default());
         object.metadata.namespace = Some(namespace.to_owned());
-        holders.add(&object);
+        dependents.add(&object);
     }
-    holders
+    dependents
 }
 
 fn reason(status: &AthenaWorkGroupStatus) -> &str {
@@ -84,7 +84,7 @@ fn what_is_worst_is_said_first_and_told_once() {
     let trouble = Census { trouble: Some(error(Operation::ListSessions, ErrorClass::Denied)), ..census(1, 0) };
     let unknown_group =
         Census { trouble: Some(error(Operation::ListSessions, ErrorClass::NotFoundOrInvalid)), ..census(1, 0) };
-    for (mut group, scope, census, holders, expected, told) in [
+    for (mut group, scope, census, dependents, expected, told) in [
         (recorded(), CallerContext { region: None, ..home() }, census(1, 0), None, "AwsNotConfigured", true),
         (recorded(), unknown, census(1, 0), None, "AccountUnknown", false),
         (recorded(), elsewhere(), census(1, 0), None, "WrongAccount", true),
@@ -93,13 +93,13 @@ fn what_is_worst_is_said_first_and_told_once() {
         (recorded(), home(), trouble.clone(), None, "AccessDenied", true),
         (unreadable(), home(), trouble.clone(), None, "InvalidSelector", true),
         (recorded(), home(), unknown_group, None, "WorkGroupUnknown", true),
-        (unreadable(), elsewhere(), trouble, Some(&holders(&["a/one"])), "InUse", false),
+        (unreadable(), elsewhere(), trouble, Some(&dependents(&["a/one"])), "InUse", false),
     ] {
-        let (status, notice) = written(&group, &scope, &census, holders).unwrap();
+        let (status, notice) = written(&group, &scope, &census, dependents).unwrap();
         assert_eq!((reason(&status), notice.is_some()), (expected, told), "{group:?}");
         assert_eq!(status.account_id.as_deref(), Some(HOME), "the record isn't replaced");
         group.status = Some(status);
-        assert_eq!(written(&group, &scope, &census, holders), None);
+        assert_eq!(written(&group, &scope, &census, dependents), None);
     }
 }
 
@@ -113,12 +113,12 @@ fn the_first_three_objects_that_hold_a_work_group_are_named() {
     ] {
         let mut group = group();
         let mut objects = objects.to_vec();
-        let (status, _) = written(&group, &home(), &census(0, 0), Some(&holders(&objects))).unwrap();
+        let (status, _) = written(&group, &home(), &census(0, 0), Some(&dependents(&objects))).unwrap();
         let message = &status.conditions[0].message;
         assert!(message.starts_with(said), "{message}");
         group.status = Some(status);
         objects.reverse();
-        assert_eq!(written(&group, &home(), &census(0, 0), Some(&holders(&objects))), None, "nothing changed");
+        assert_eq!(written(&group, &home(), &census(0, 0), Some(&dependents(&objects))), None, "nothing changed");
     }
 }
 

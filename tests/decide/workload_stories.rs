@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use crate::core::{AthenaSessionSpec, Brake, DeletionPolicy, PublishTo, SessionState, WorkloadOutcome, WorkloadState};
+use crate::core::{
+    AthenaSessionSpec, DeletionPolicy, PublishTo, SessionState, Suspension, WorkloadOutcome, WorkloadState,
+};
 use crate::fixtures::{minutes, seconds};
 use crate::world::{Event, Fault, Forgery, Line, Poller, World, config, fault, job, poller, word};
 
@@ -45,7 +47,7 @@ fn event() -> impl Strategy<Value = Event> {
     let states =
         [SessionState::Idle, SessionState::Busy, SessionState::Idle, SessionState::Busy, SessionState::Degraded];
     let forgeries = [EndRequested, EndRequestedInTheFuture, Ended, OtherWorkGroup];
-    let brakes = [None, Some(Brake::ReadOnly), Some(Brake::ObjectPaused)];
+    let suspensions = [None, Some(Suspension::ReadOnly), Some(Suspension::ObjectPaused)];
     prop_oneof![
         1 => Just(Event::Delete),
         1 => Just(Event::SetTerminate),
@@ -59,7 +61,7 @@ fn event() -> impl Strategy<Value = Event> {
         1 => prop::sample::select(forgeries.to_vec()).prop_map(Event::Forge),
         2 => (1..4u8, any::<bool>()).prop_map(|(requests, late)| Event::ApiServerFails { requests, late }),
         1 => any::<bool>().prop_map(Event::GroupAllows),
-        1 => prop::sample::select(brakes.to_vec()).prop_map(Event::Brake),
+        1 => prop::sample::select(suspensions.to_vec()).prop_map(Event::Suspension),
     ]
 }
 
@@ -163,7 +165,7 @@ fn heal(world: &mut World) {
     if matches!(world.session, Some(SessionState::Creating)) {
         world.event(&Event::Becomes(SessionState::Idle));
     }
-    for event in [Event::GroupAllows(true), Event::Brake(None)] {
+    for event in [Event::GroupAllows(true), Event::Suspension(None)] {
         world.event(&event);
     }
     world.run_for(minutes(12));

@@ -247,7 +247,7 @@ fn a_session_whose_jobs_are_suspended_waits_in_nobodys_way() {
     assert_eq!(reason(&world), "WaitingForWorkload");
     assert_eq!(condition(world.recorded(), "Reconciling").unwrap().status, "True");
     assert!(message(&world).contains("Job team-a/nightly is suspended (spec.suspend)"), "{}", message(&world));
-    assert!(!world.starts.has_place && !world.told().contains("ReserveSlot"), "others may have the place");
+    assert!(!world.starts.has_slot && !world.told().contains("ReserveSlot"), "others may have the place");
     world.forget_the_past();
     world.run_for(minutes(60));
     assert!(world.writes.is_empty() && world.calls.is_empty(), "{}", world.told());

@@ -22,7 +22,7 @@ use crate::athena::clock::Clock;
 use crate::athena::engine::Engine;
 use crate::athena::recovery::Recovery;
 use crate::athena::types::{
-    CallError, ErrorClass, Operation, Session, SessionPage, SessionState, SessionStatus, StartRequest, Way,
+    AwsTarget, CallError, ErrorClass, Operation, Session, SessionPage, SessionState, SessionStatus, StartRequest,
 };
 use crate::metrics::Metrics;
 
@@ -46,11 +46,11 @@ pub struct Athena {
 
 impl Athena {
     /// Athena by this identity, in this Region. Nothing is called yet.
-    pub fn new(aws: &Aws, way: &Way, metrics: Metrics) -> Self {
-        let region = way.region.as_deref().or(aws.region()).map(str::to_owned);
+    pub fn new(aws: &Aws, target: &AwsTarget, metrics: Metrics) -> Self {
+        let region = target.region.as_deref().or(aws.region()).map(str::to_owned);
         let clients = aws.clients(region.as_deref());
         Self {
-            role: way.role.clone().map(|role| AssumedRole::new(role, aws, &clients)),
+            role: target.role.clone().map(|role| AssumedRole::new(role, aws, &clients)),
             clients,
             own_credentials: aws.config.credentials_provider(),
             wrong_profile: aws.wrong_profile.clone(),

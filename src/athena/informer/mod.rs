@@ -31,14 +31,14 @@ use self::pool::Pool;
 pub use self::types::{Census, Interest, News};
 use super::identity::Identity;
 use super::quota::Quotas;
-use super::types::Way;
+use super::types::AwsTarget;
 use crate::metrics::Metrics;
 use crate::timing::Timing;
 
 /// The pollers of all work groups.
 pub struct Informer {
     shared: Arc<Shared>,
-    pollers: Mutex<HashMap<Way, Pool<Poller>>>,
+    pollers: Mutex<HashMap<AwsTarget, Pool<Poller>>>,
 }
 
 impl Informer {
@@ -53,12 +53,12 @@ impl Informer {
     /// wanted of it.
     pub fn poller(&self, identity: &Arc<Identity>, work_group: &str) -> Arc<Poller> {
         let mut pollers = self.pollers.lock().unwrap_or_else(PoisonError::into_inner);
-        let pool = pollers.entry(identity.way.clone()).or_default();
+        let pool = pollers.entry(identity.target.clone()).or_default();
         pool.get(work_group, || Poller::new(Arc::clone(&self.shared), Arc::clone(identity), work_group))
     }
 
     /// Forgets the pollers of ways that nothing uses any more. Each of them ends when nothing is wanted of it.
-    pub fn retain(&self, is_in_use: impl Fn(&Way) -> bool) {
-        self.pollers.lock().unwrap_or_else(PoisonError::into_inner).retain(|way, _| is_in_use(way));
+    pub fn retain(&self, is_in_use: impl Fn(&AwsTarget) -> bool) {
+        self.pollers.lock().unwrap_or_else(PoisonError::into_inner).retain(|target, _| is_in_use(target));
     }
 }

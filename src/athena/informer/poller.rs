@@ -298,8 +298,8 @@ impl Poller {
 
     fn send_engine(&self, inner: &Inner, before: &EngineKnowledge) {
         if inner.engine.known() != *before {
-            let (way, work_group) = (self.identity.way.clone(), self.work_group.clone());
-            self.shared.send(News::Engine { way, work_group });
+            let (target, work_group) = (self.identity.target.clone(), self.work_group.clone());
+            self.shared.send(News::Engine { target, work_group });
         }
     }
 
@@ -359,7 +359,7 @@ impl Poller {
         self.count_as(inner, Some(series.clone()));
         self.shared.metrics.sessions(&series, inner.plan.counted().map(|(_, sighting)| &sighting.status.state));
         self.shared.metrics.polled(&series, began);
-        self.shared.send(News::FullScan { way: self.identity.way.clone(), work_group: self.work_group.clone() });
+        self.shared.send(News::FullScan { target: self.identity.target.clone(), work_group: self.work_group.clone() });
     }
 
     /// Ends the series of another account, or the only one where nobody is interested any more.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::athena::engine::EngineKnowledge;
 pub use crate::athena::quota::Key as Asker;
-use crate::athena::types::{CallError, ErrorClass, SessionState, Way};
+use crate::athena::types::{AwsTarget, CallError, ErrorClass, SessionState};
 use crate::timing::Timing;
 
 /// How closely a session is watched.
@@ -43,14 +43,14 @@ pub enum News {
     /// All sessions of this work group have been listed.
     FullScan {
         /// How the work group is reached.
-        way: Way,
+        target: AwsTarget,
         /// The work group's name in Athena.
         work_group: String,
     },
     /// What is known of the engine of this work group has changed.
     Engine {
         /// How the work group is reached.
-        way: Way,
+        target: AwsTarget,
         /// The work group's name in Athena.
         work_group: String,
     },

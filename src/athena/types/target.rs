@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 
 /// The identity and the Region by which a work group of Athena is reached.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Way {
+pub struct AwsTarget {
     /// The role to assume; None for the operator's own identity.
     pub role: Option<Role>,
     /// The Region; None for the operator's Region.

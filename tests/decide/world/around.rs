@@ -7,8 +7,8 @@ use kube::ResourceExt;
 
 use super::{Event, World};
 use crate::core::{
-    Account, AthenaSession, AthenaSessionStatus, Brake, CallerContext, Claim, FINALIZER, Interest, Now, Operation,
-    OwnerRead, PASS, Polled, Refusal, SessionState, SessionStatus, Source, StartTerms, Terms,
+    Access, Account, AthenaSession, AthenaSessionStatus, CallerContext, Claim, Denied, FINALIZER, Interest, Now,
+    Operation, OwnerRead, PASS, Polled, SessionState, SessionStatus, Source, StartAccess, Suspension,
 };
 use crate::fixtures::{HOME, SESSION, TIMING, WORK_GROUP, at, claim, condition, seconds};
 
@@ -51,7 +51,7 @@ pub struct Around {
     pub is_required: bool,
     /// Another object names the session.
     pub is_contested: bool,
-    pub brake: Option<Brake>,
+    pub suspension: Option<Suspension>,
     pub owner: Option<Owner>,
     /// The owner that the watch shows.
     pub shown: Option<Owner>,
@@ -80,7 +80,7 @@ impl Default for Around {
             region: None,
             is_required: false,
             is_contested: false,
-            brake: None,
+            suspension: None,
             owner: None,
             shown: None,
             poller: Poller::Off,
@@ -135,31 +135,31 @@ impl World {
         object.spec.work_group_ref.is_some()
     }
 
-    pub(super) fn refusal(&self, object: &AthenaSession) -> Option<Refusal> {
+    pub(super) fn refusal(&self, object: &AthenaSession) -> Option<Denied> {
         if !self.is_bound(object) {
-            return self.around.is_required.then_some(Refusal::WorkGroupRequired);
+            return self.around.is_required.then_some(Denied::WorkGroupRequired);
         }
         if !self.around.exists {
-            return Some(Refusal::WorkGroupNotFound);
+            return Some(Denied::WorkGroupNotFound);
         }
-        (!self.around.allows).then_some(Refusal::NamespaceNotAllowed)
+        (!self.around.allows).then_some(Denied::NamespaceNotAllowed)
     }
 
-    pub(super) fn terms(&self, object: &AthenaSession) -> Terms {
+    pub(super) fn access(&self, object: &AthenaSession) -> Access {
         let is_there = self.is_bound(object) && self.around.exists;
-        Terms {
+        Access {
             reference: self.is_bound(object).then(|| GROUP.to_owned()),
             work_group: is_there.then(|| WORK_GROUP.to_owned()),
             account: self.around.account.filter(|_| is_there).map(str::to_owned),
-            refusal: self.refusal(object),
-            is_closing: is_there && self.around.closes,
-            is_opening: false,
-            brake: self.around.brake,
+            denied: self.refusal(object),
+            is_terminating: is_there && self.around.closes,
+            lacks_finalizer: false,
+            suspension: self.around.suspension,
             owner: self.around.shown.map(|_| claim("older")),
             is_contested: self.around.shown.is_some() || self.around.is_contested,
-            start: object.spec.start.as_ref().map(|_| StartTerms {
+            start: object.spec.start.as_ref().map(|_| StartAccess {
                 bounds: self.starts.bounds.clone().filter(|_| is_there).map(Box::new),
-                place: self.starts.place(),
+                slot: self.starts.slot(),
             }),
             engine: self.starts.engine.clone(),
         }
@@ -186,8 +186,8 @@ impl World {
     }
 
     /// What the poller says, as `act.rs` passes it on. Whether there is one.
-    pub(super) fn hear(&mut self, object: &AthenaSession, terms: &Terms, scope: &CallerContext, now: Now) -> bool {
-        let work_group = terms.work_group.clone().or(self.observed.work_group.clone());
+    pub(super) fn hear(&mut self, object: &AthenaSession, access: &Access, scope: &CallerContext, now: Now) -> bool {
+        let work_group = access.work_group.clone().or(self.observed.work_group.clone());
         let Some(work_group) = work_group.filter(|_| scope.region.is_some()) else { return false };
         let around = &self.around;
         if around.poller == Poller::Off {
@@ -298,7 +298,7 @@ impl World {
         let knows_foreign = self.is_foreign(object)
             && self.around.exists
             && self.observed.work_group.as_deref() == Some(self.around.real);
-        if self.refusal(object) == Some(Refusal::WorkGroupNotFound) {
+        if self.refusal(object) == Some(Denied::WorkGroupNotFound) {
             self.breach(format!("S5: {operation} without an AthenaWorkGroup"));
         }
         if self.was_never_granted(object) {
@@ -312,12 +312,12 @@ impl World {
         }
         if operation == Operation::TerminateSession {
             let ends_its_own =
-                |refusal: &Refusal| object.spec.start.is_some() && *refusal == Refusal::NamespaceNotAllowed;
+                |refusal: &Denied| object.spec.start.is_some() && *refusal == Denied::NamespaceNotAllowed;
             if let Some(refusal) = self.refusal(object).filter(|refusal| !ends_its_own(refusal)) {
                 self.breach(format!("S5: TerminateSession in spite of {refusal:?}"));
             }
-            if self.around.brake.is_some() {
-                self.breach("TerminateSession in spite of a brake".to_owned());
+            if self.around.suspension.is_some() {
+                self.breach("TerminateSession in spite of a suspension".to_owned());
             }
             if self.is_foreign(object) && self.is_ours(object) {
                 self.breach("S1: TerminateSession of another work group's session".to_owned());

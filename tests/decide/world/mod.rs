@@ -25,8 +25,8 @@ pub use self::operator::{ends, reason, word};
 pub use self::starts::{Starts, VICTIM};
 pub use self::story::{Line, config, fault, poller};
 use crate::core::{
-    AthenaSession, AthenaSessionSpec, AthenaSessionStatus, Brake, CallerContext, Crowd, DeletionPolicy,
-    EngineKnowledge, ErrorClass, FINALIZER, Observed, Operation, SessionState, Step, TerminationReason, WorkGroupRef,
+    AthenaSession, AthenaSessionSpec, AthenaSessionStatus, CallerContext, DeletionPolicy, EngineKnowledge, ErrorClass,
+    FINALIZER, Observed, Operation, QuotaExceeded, SessionState, Step, Suspension, TerminationReason, WorkGroupRef,
 };
 use crate::fixtures::{home, object, seconds, time, unwritten};
 
@@ -77,7 +77,7 @@ pub enum Event {
     /// The operator asks for a workGroupRef.
     RefIsRequired(bool),
     /// Ends are held up.
-    Brake(Option<Brake>),
+    Suspension(Option<Suspension>),
     /// The object comes to refer to the AthenaWorkGroup.
     SetRef,
     /// An older object that names the session appears, changes or vanishes; the watch shows it at once, or later.
@@ -87,7 +87,7 @@ pub enum Event {
     /// What the poller of the work group does from now on.
     Poller(Poller),
     /// Others of the namespace have all the places for sessions, or not.
-    Crowd(bool),
+    QuotaExceeded(bool),
     /// This is known by now of the work group's engine.
     Learns(EngineKnowledge),
 }
@@ -253,7 +253,7 @@ impl World {
             Event::GroupAllows(allows) => self.around.allows = *allows,
             Event::GroupCloses(closes) => self.around.closes = *closes,
             Event::RefIsRequired(is_required) => self.around.is_required = *is_required,
-            Event::Brake(brake) => self.around.brake = *brake,
+            Event::Suspension(suspension) => self.around.suspension = *suspension,
             Event::Owner(owner, is_shown) => {
                 self.around.owner = *owner;
                 if *is_shown {
@@ -262,8 +262,9 @@ impl World {
             }
             Event::OwnerIsShown => self.around.shown = self.around.owner,
             Event::Poller(poller) => self.around.poller = *poller,
-            Event::Crowd(is_there) => {
-                self.starts.crowd = is_there.then(|| Crowd { limit: 1, holders: vec!["other".to_owned()], waiting: 0 });
+            Event::QuotaExceeded(is_there) => {
+                self.starts.quota_exceeded =
+                    is_there.then(|| QuotaExceeded { limit: 1, holders: vec!["other".to_owned()], waiting: 0 });
             }
             Event::SetRef => self.edit(|object, _| {
                 let group = WorkGroupRef { name: around::GROUP.to_owned() };
@@ -278,7 +279,7 @@ impl World {
             Event::Restart => {
                 self.observed = Observed::default();
                 self.around.restarted();
-                self.starts.has_place = false;
+                self.starts.has_slot = false;
                 self.killed = true;
             }
             Event::Becomes(state) => {

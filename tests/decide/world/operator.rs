@@ -6,7 +6,7 @@ use kube::ResourceExt;
 
 use super::starts::is_by_mark;
 use super::{Answer, World};
-use crate::core::{AthenaSession, Observed, Operation, PASS, Step, View, decide, stake};
+use crate::core::{AthenaSession, Observed, Operation, PASS, Step, View, decide, usage};
 use crate::fixtures::{CLUSTER, TIMING, at, condition, seconds};
 
 /// As in act.rs.
@@ -85,25 +85,25 @@ impl World {
         for _ in 0..MOST_STEPS {
             let now = at(self.elapsed);
             self.note_idle_limit();
-            let (mut terms, scope) = (self.terms(&object), self.scope_for(&object));
-            self.around.was_granted |= terms.refusal.is_none();
+            let (mut access, scope) = (self.access(&object), self.scope_for(&object));
+            self.around.was_granted |= access.denied.is_none();
             self.observed.found(&object, &scope, now);
             if let Some(news) = self.objects.news {
                 self.observed.workloads.heard(at(news).tick);
             }
             let shown_before = self.observed.shown_of_owner();
-            let polled = self.hear(&object, &terms, &scope, now);
-            self.observed.recognize(&object, CLUSTER, terms.is_contested);
+            let polled = self.hear(&object, &access, &scope, now);
+            self.observed.recognize(&object, CLUSTER, access.is_contested);
             if self.observed.shown_of_owner() != shown_before {
-                terms = self.terms(&object);
+                access = self.access(&object);
             }
-            let (observed, terms, scope) = (&self.observed, &terms, &scope);
+            let (observed, access, scope) = (&self.observed, &access, &scope);
             let view = View {
                 object: &object,
                 began,
                 fresh: read_at.is_some_and(|read_at| self.elapsed < read_at + PASS),
                 observed,
-                terms,
+                access,
                 polled,
                 full_scan_took: Duration::ZERO,
                 listed_at: None,
@@ -113,13 +113,13 @@ impl World {
                 now,
             };
             let step = decide(&view);
-            let (interest, is_unasked, stake) = (view.interest(), view.is_unasked(), stake(&view));
+            let (interest, is_unasked, usage) = (view.interest(), view.is_unasked(), usage(&view));
             if is_unasked {
                 self.observed.record.unasked(object.status.as_ref());
                 (self.truth.lapsed_at, self.truth.was_idle_too_long) = (None, false);
             }
             self.steps.push(step.clone());
-            self.check_place(&object, stake, &step);
+            self.check_slot(&object, usage, &step);
             if let Step::Wait(after) = step {
                 self.around.interest = interest;
                 return Outcome::Wait(after);

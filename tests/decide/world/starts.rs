@@ -6,9 +6,9 @@ use kube::ResourceExt;
 
 use super::{Fault, World, around};
 use crate::core::{
-    AthenaSession, AthenaSessionStatus, Crowd, Engine, EngineKnowledge, ErrorClass, ListAnswer, ListRequest, Marker,
-    Place, Session, SessionStart, SessionState, SessionStatus, Shown, Sought, Stake, StartBounds, StartOutcome,
-    StartRequest, Step, WorkGroupRef, WorkloadState,
+    AthenaSession, AthenaSessionStatus, Engine, EngineKnowledge, ErrorClass, ListAnswer, ListRequest, Marker,
+    QuotaExceeded, Session, SessionStart, SessionState, SessionStatus, Shown, Slot, Sought, StartBounds, StartOutcome,
+    StartRequest, Step, Usage, WorkGroupRef, WorkloadState,
 };
 use crate::fixtures::{CLUSTER, SESSION, TIMING, WORK_GROUP, at, lacking, seconds, status};
 
@@ -29,11 +29,11 @@ pub struct Starts {
     /// What the AthenaWorkGroup allows.
     pub bounds: Option<StartBounds>,
     /// Others have all the places.
-    pub crowd: Option<Crowd>,
+    pub quota_exceeded: Option<QuotaExceeded>,
     /// The number of sessions is limited: a place has to be reserved.
     pub limited: bool,
     /// The object has reserved its place.
-    pub has_place: bool,
+    pub has_slot: bool,
     /// Another object is faster.
     pub is_raced: bool,
     /// How long Athena remembers a token.
@@ -64,9 +64,9 @@ impl Default for Starts {
     fn default() -> Self {
         Self {
             bounds: Some(StartBounds::default()),
-            crowd: None,
+            quota_exceeded: None,
             limited: false,
-            has_place: false,
+            has_slot: false,
             is_raced: false,
             token_life: seconds(3600),
             list_lag: Duration::ZERO,
@@ -86,27 +86,27 @@ impl Default for Starts {
 
 impl Starts {
     /// As the registry has it.
-    pub fn place(&self) -> Place {
-        match &self.crowd {
-            _ if self.has_place => Place::Has,
-            Some(crowd) => Place::Taken(crowd.clone()),
-            None if self.limited => Place::Free,
-            None => Place::Has,
+    pub fn slot(&self) -> Slot {
+        match &self.quota_exceeded {
+            _ if self.has_slot => Slot::Held,
+            Some(quota_exceeded) => Slot::NoneFree(quota_exceeded.clone()),
+            None if self.limited => Slot::Free,
+            None => Slot::Held,
         }
     }
 
     pub(super) fn reserve(&mut self) {
         if std::mem::take(&mut self.is_raced) {
-            self.crowd = Some(Crowd { limit: 1, holders: vec!["other".to_owned()], waiting: 0 });
+            self.quota_exceeded = Some(QuotaExceeded { limit: 1, holders: vec!["other".to_owned()], waiting: 0 });
         }
-        self.has_place |= self.place() == Place::Free;
+        self.has_slot |= self.slot() == Slot::Free;
     }
 
-    pub(super) fn settle(&mut self, stake: Stake) {
-        match stake {
-            Stake::Session => self.has_place = true,
-            Stake::Perhaps | Stake::Prospect => {}
-            Stake::Nothing => self.has_place = false,
+    pub(super) fn report_usage(&mut self, usage: Usage) {
+        match usage {
+            Usage::InUse => self.has_slot = true,
+            Usage::MaybeInUse | Usage::Wanted => {}
+            Usage::Unused => self.has_slot = false,
         }
     }
 }
@@ -255,24 +255,24 @@ impl World {
     }
 
     /// What others may have is neither recorded as this object's nor given up while it has it.
-    pub(super) fn check_place(&mut self, object: &AthenaSession, stake: Option<Stake>, step: &Step) {
-        let Some(stake) = stake else { return };
+    pub(super) fn check_slot(&mut self, object: &AthenaSession, usage: Option<Usage>, step: &Step) {
+        let Some(usage) = usage else { return };
         let begins = match step {
             Step::ReserveSlot | Step::StartSession { .. } => true,
             Step::WriteStatus { status, .. } => is_attempt(object, status),
             _ => false,
         };
-        if begins && stake == Stake::Nothing {
+        if begins && usage == Usage::Unused {
             self.breach("a place is given up while it is made use of".to_owned());
         }
-        if begins && *step != Step::ReserveSlot && self.starts.place() != Place::Has {
+        if begins && *step != Step::ReserveSlot && self.starts.slot() != Slot::Held {
             self.breach("an attempt is recorded without a place".to_owned());
         }
         let lives = self.is_ours(object) && self.session_runs() && !self.starts.retained;
-        if self.starts.has_place && stake == Stake::Nothing && lives {
+        if self.starts.has_slot && usage == Usage::Unused && lives {
             self.breach("a place is given up while the session lives".to_owned());
         }
-        self.starts.settle(stake);
+        self.starts.report_usage(usage);
     }
 
     fn check_start(&mut self, object: &AthenaSession) {
@@ -298,8 +298,8 @@ impl World {
         if !read.spec.end_with.is_empty() && read.spec.end_with.iter().all(is_of_no_use) {
             self.breach("StartSession, and no workload would use the session".to_owned());
         }
-        if self.around.brake.is_some() || self.starts.place() != Place::Has {
-            self.breach("StartSession in spite of a brake, or without a place".to_owned());
+        if self.around.suspension.is_some() || self.starts.slot() != Slot::Held {
+            self.breach("StartSession in spite of a suspension, or without a place".to_owned());
         }
     }
 }

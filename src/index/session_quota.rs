@@ -18,32 +18,32 @@ use crate::athena::quota::Key;
 
 /// What a pass knows of the session that an object has its place for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stake {
+pub enum Usage {
     /// It was started, and hasn't been seen to end.
-    Session,
+    InUse,
     /// A call may have started one.
-    Perhaps,
+    MaybeInUse,
     /// None is known of, and one may be started.
-    Prospect,
+    Wanted,
     /// There is none, and none is going to be started as things are.
-    Nothing,
+    Unused,
 }
 
 /// How an object stands among those of its namespace that start sessions.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Place {
+pub enum Slot {
     /// It has its place, or the number isn't limited.
     #[default]
-    Has,
+    Held,
     /// There is one, which it has to reserve before it starts anything.
     Free,
     /// Others have, or before this one wait for, as many as there are.
-    Taken(Crowd),
+    NoneFree(QuotaExceeded),
 }
 
 /// Objects of a namespace that have, or before this one wait for, as many sessions as it may have at once.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Crowd {
+pub struct QuotaExceeded {
     /// How many sessions it may have.
     pub limit: u32,
     /// The names of those that have a place, in order.
@@ -52,7 +52,7 @@ pub struct Crowd {
     pub waiting: usize,
 }
 
-impl Crowd {
+impl QuotaExceeded {
     const NAMED: usize = 3;
 
     /// How many there may be, who has them, and how many come first.
@@ -96,7 +96,7 @@ impl Crowd {
 
 /// The objects that start sessions, as the watch shows them, and the places that this process knows to be taken.
 #[derive(Default)]
-pub struct Places(Mutex<HashMap<Room, Guests>>);
+pub struct SessionQuotas(Mutex<HashMap<Room, Guests>>);
 
 /// A namespace, and an AthenaWorkGroup.
 type Room = (String, String);
@@ -128,7 +128,7 @@ enum Rank {
     Has,
 }
 
-impl Places {
+impl SessionQuotas {
     /// An object is there, or has changed. `limit`: how many sessions its namespace may have. Returns those that may
     /// have a place now.
     pub fn shown(&self, object: &Session, limit: Option<u32>) -> Vec<Key> {
@@ -174,25 +174,25 @@ impl Places {
     }
 
     /// What a pass knows of an object. Returns those that may have a place now.
-    pub fn settle(&self, object: &AthenaSession, stake: Stake, limit: Option<u32>) -> Vec<Key> {
+    pub fn report_usage(&self, object: &AthenaSession, usage: Usage, limit: Option<u32>) -> Vec<Key> {
         let Some((room, age)) = of(object, reference(object)) else { return Vec::new() };
         let mut rooms = self.lock();
         let Some(guests) = rooms.get_mut(&room) else { return Vec::new() };
         let Some(guest) = guests.get_mut(&age) else { return Vec::new() };
         let before = guest.rank();
-        guest.hold = match stake {
-            Stake::Session => Some(Hold::Own),
-            Stake::Perhaps => guest.hold.or(Some(Hold::Doubt)),
-            Stake::Prospect => guest.hold,
-            Stake::Nothing => None,
+        guest.hold = match usage {
+            Usage::InUse => Some(Hold::Own),
+            Usage::MaybeInUse => guest.hold.or(Some(Hold::Doubt)),
+            Usage::Wanted => guest.hold,
+            Usage::Unused => None,
         };
         if guest.rank() < before { next(guests, &room, limit) } else { Vec::new() }
     }
 
     /// Whether an object may start its session. To ask promises nothing.
-    pub fn place(&self, object: &AthenaSession, limit: u32) -> Place {
-        let Some((room, age)) = of(object, reference(object)) else { return Place::Free };
-        self.lock().get(&room).map_or(Place::Free, |guests| place(guests, &age, limit))
+    pub fn place(&self, object: &AthenaSession, limit: u32) -> Slot {
+        let Some((room, age)) = of(object, reference(object)) else { return Slot::Free };
+        self.lock().get(&room).map_or(Slot::Free, |guests| place(guests, &age, limit))
     }
 
     /// Gives an object a place, if there is one still: the next look tells.
@@ -201,7 +201,7 @@ impl Places {
         let mut rooms = self.lock();
         // What the watch doesn't show is gone: who would give the place back?
         let Some(guests) = rooms.get_mut(&room) else { return };
-        if place(guests, &age, limit) == Place::Free
+        if place(guests, &age, limit) == Slot::Free
             && let Some(guest) = guests.get_mut(&age)
         {
             guest.hold = Some(Hold::Own);
@@ -229,10 +229,10 @@ impl Guest {
     }
 }
 
-fn place(guests: &Guests, own: &Age, limit: u32) -> Place {
+fn place(guests: &Guests, own: &Age, limit: u32) -> Slot {
     let guest = guests.get(own);
     if guest.is_some_and(|guest| guest.hold == Some(Hold::Own)) {
-        return Place::Has;
+        return Slot::Held;
     }
     let is_doubtful = guest.is_some_and(Guest::is_doubtful);
     let others = || guests.iter().filter(|(age, _)| *age != own);
@@ -244,10 +244,10 @@ fn place(guests: &Guests, own: &Age, limit: u32) -> Place {
     let waits_longer = |(age, guest): &(&Age, &Guest)| guest.rank() == Rank::Waits && *age < own && !is_doubtful;
     let waiting = others().filter(waits_longer).count();
     if holders.len() + waiting < count(limit) {
-        return Place::Free;
+        return Slot::Free;
     }
     holders.sort_unstable();
-    Place::Taken(Crowd { limit, holders, waiting })
+    Slot::NoneFree(QuotaExceeded { limit, holders, waiting })
 }
 
 /// As many of those that wait as there are free places, in the order of the line. The others hear of their place in it

@@ -11,26 +11,26 @@ use kube::runtime::watcher::Event;
 use kube::{Resource, ResourceExt};
 use tokio::sync::{RwLock, mpsc, watch};
 
-use super::declared::Declarations;
-use super::declared::{Claim, Domain};
-use super::dependents::Holders;
-use super::followed::Followed;
-pub use super::objects::{Group, Labelled, Session, Sessions, Watch, holds, key};
-use super::places::Place;
-use super::places::{Places, Stake, reference};
-use super::terms::{Rules, Terms, is_paused};
+use super::access::{Access, Rules, is_paused};
+use super::claims::Claims;
+use super::claims::{Claim, Location};
+use super::dependents::Dependents;
+use super::objects::{Group, Labelled, Session, Sessions, Watch, holds, key};
+use super::session_quota::Slot;
+use super::session_quota::{SessionQuotas, Usage, reference};
+use super::workloads::FollowedWorkloads;
 use crate::api::session::{AthenaSession, Workload, WorkloadKind};
 use crate::api::work_group::AthenaWorkGroup;
 use crate::api::workload::WorkloadState;
 use crate::api::{is_held, is_kept};
 use crate::athena::identity::Identities;
 use crate::athena::marker::Marker;
-pub use crate::athena::quota::Key;
-use crate::athena::types::{Role, Way};
+use crate::athena::quota::Key;
+use crate::athena::types::{AwsTarget, Role};
 use crate::compact::fingerprint;
 
 /// All that is watched.
-pub struct Registry {
+pub struct ClusterIndex {
     rules: Rules,
     /// The cluster's id: the UID of the namespace kube-system.
     pub cluster: String,
@@ -44,17 +44,17 @@ pub struct Registry {
     pub identities: Arc<Identities>,
     missing: watch::Sender<BTreeSet<Watch>>,
     /// What matters of each AthenaWorkGroup to those that refer to it; its numbers, which change often, don't.
-    bearings: Mutex<HashMap<String, u64>>,
-    declared: Declarations,
-    places: Places,
+    spec_hashes: Mutex<HashMap<String, u64>>,
+    declared: Claims,
+    places: SessionQuotas,
     /// Which objects follow which workloads.
-    pub followed: Followed,
+    pub followed: FollowedWorkloads,
     /// Held for reading while an object is adopted, and for writing while an AthenaWorkGroup is let go.
     pub adoptions: RwLock<()>,
 }
 
-impl Registry {
-    /// Of these watches; what they show is told by [`Registry::session_event`].
+impl ClusterIndex {
+    /// Of these watches; what they show is told by [`ClusterIndex::session_event`].
     #[must_use]
     pub fn new(
         rules: Rules,
@@ -67,7 +67,7 @@ impl Registry {
     ) -> Self {
         let missing = [Watch::Groups, Watch::Namespaces].into_iter().chain((0..sessions.len()).map(Watch::Sessions));
         let missing = watch::Sender::new(missing.collect());
-        let (bearings, declared, places, followed, adoptions) = Default::default();
+        let (spec_hashes, declared, places, followed, adoptions) = Default::default();
         Self {
             rules,
             cluster,
@@ -78,7 +78,7 @@ impl Registry {
             sessions,
             identities,
             missing,
-            bearings,
+            spec_hashes,
             declared,
             places,
             followed,
@@ -105,19 +105,19 @@ impl Registry {
 
     /// All AthenaWorkGroups, or all namespaces, have been listed anew: any of them may have changed.
     pub fn grants_listed(&self, watch: Watch) {
-        self.bearings().clear();
+        self.spec_hashes().clear();
         self.listed(watch);
         self.wake_where(|object| object.reference().is_some());
     }
 
     /// All sessions of a work group have been counted.
-    pub fn full_scan_completed(&self, way: &Way, work_group: &str) {
-        self.groups_of(way, work_group).iter().for_each(|group| self.wake_group(group));
+    pub fn full_scan_completed(&self, target: &AwsTarget, work_group: &str) {
+        self.groups_of(target, work_group).iter().for_each(|group| self.wake_group(group));
     }
 
     /// Wakes the objects whose start may wait for the engine of this work group, which is known now or has changed.
-    pub fn engine_learned(&self, way: &Way, work_group: &str) {
-        for group in self.groups_of(way, work_group) {
+    pub fn engine_learned(&self, target: &AwsTarget, work_group: &str) {
+        for group in self.groups_of(target, work_group) {
             self.wake_group(&group);
             self.wake_where(|object| {
                 object.reference() == Some(&group) && object.start_place().is_some() && object.session_id().is_none()
@@ -126,8 +126,8 @@ impl Registry {
     }
 
     /// The AthenaWorkGroups that register a work group.
-    fn groups_of(&self, way: &Way, work_group: &str) -> Vec<String> {
-        let is_it = |group: &AthenaWorkGroup| group.athena_name() == work_group && self.way_to(group) == *way;
+    fn groups_of(&self, target: &AwsTarget, work_group: &str) -> Vec<String> {
+        let is_it = |group: &AthenaWorkGroup| group.athena_name() == work_group && self.target_of(group) == *target;
         let groups = self.groups.state();
         groups.iter().filter(|group| group.0.as_ref().is_ok_and(is_it)).map(|group| group.name_any()).collect()
     }
@@ -135,16 +135,16 @@ impl Registry {
     /// An AthenaWorkGroup is new or has changed: whatever refers to it may stand otherwise now.
     pub fn group_applied(&self, group: &Group) {
         let name = group.name_any();
-        let bearing = bearing(group);
-        let before = self.bearings().insert(name.clone(), bearing);
-        if before != Some(bearing) {
+        let spec_hash = spec_hash(group);
+        let before = self.spec_hashes().insert(name.clone(), spec_hash);
+        if before != Some(spec_hash) {
             self.wake_users(&name);
         }
     }
 
     /// An AthenaWorkGroup is gone.
     pub fn group_gone(&self, name: &str) {
-        self.bearings().remove(name);
+        self.spec_hashes().remove(name);
         self.wake_users(name);
     }
 
@@ -170,7 +170,7 @@ impl Registry {
 
     /// Returns when all that is watched has been listed once.
     pub async fn until_listed(&self) {
-        // An error would mean that the registry is gone.
+        // An error would mean that the index is gone.
         let _ = self.missing.subscribe().wait_for(BTreeSet::is_empty).await;
     }
 
@@ -256,7 +256,7 @@ impl Registry {
         }
     }
 
-    // Places among the sessions of a namespace.
+    // SessionQuotas among the sessions of a namespace.
 
     /// Gives an object that is about to start its session a place, if there is one still: its terms tell.
     pub fn reserve(&self, object: &AthenaSession) {
@@ -266,8 +266,8 @@ impl Registry {
     }
 
     /// What a pass knows of the session that an object has its place for. Who may have it now gets a pass.
-    pub fn settle(&self, object: &AthenaSession, stake: Stake) {
-        self.places.settle(object, stake, self.limit(reference(object))).iter().for_each(|next| self.wake(next));
+    pub fn report_usage(&self, object: &AthenaSession, usage: Usage) {
+        self.places.report_usage(object, usage, self.limit(reference(object))).iter().for_each(|next| self.wake(next));
     }
 
     // What follows.
@@ -276,32 +276,32 @@ impl Registry {
     /// work group that Athena shows its session in; one that is bound to another has no claim to it. `marker`: the mark that
     /// Athena shows on the session.
     #[must_use]
-    pub fn terms(
+    pub fn access(
         &self,
         object: &AthenaSession,
         id: Option<&str>,
         real: Option<&str>,
         marker: Option<&Marker>,
-    ) -> Terms {
-        let mut terms = self.own_terms(object);
+    ) -> Access {
+        let mut access = self.own_access(object);
         let others = || id.map_or_else(Vec::new, |id| self.others(object, id));
-        if let Some(start) = &mut terms.start {
+        if let Some(start) = &mut access.start {
             let limit = start.bounds.as_ref().and_then(|bounds| bounds.sessions_per_namespace);
-            start.place = limit.map_or(Place::Has, |limit| self.places.place(object, limit));
+            start.slot = limit.map_or(Slot::Held, |limit| self.places.place(object, limit));
             // What StartSession returned may be another object's session.
-            terms.is_contested = others().iter().any(|other| self.may_own(other));
-        } else if is_held(object) || terms.refusal.is_none() {
+            access.is_contested = others().iter().any(|other| self.may_own(other));
+        } else if is_held(object) || access.denied.is_none() {
             let others = others();
-            terms.is_contested = others.iter().any(|other| self.may_own(other));
-            terms.owner = self.marked(object, marker).or_else(|| self.owner(object, &others, &terms, real));
+            access.is_contested = others.iter().any(|other| self.may_own(other));
+            access.owner = self.marked(object, marker).or_else(|| self.owner(object, &others, &access, real));
         }
-        terms
+        access
     }
 
     /// Whether a session may be this other object's, so that only Athena can tell. Without a grant an object owns nothing: no
     /// tenant holds up ends in another namespace by naming sessions.
     fn may_own(&self, other: &Session) -> bool {
-        let may_own = |it: &AthenaSession| it.spec.start.is_some() || self.own_terms(it).claim(it).is_some();
+        let may_own = |it: &AthenaSession| it.spec.start.is_some() || self.own_access(it).claim(it).is_some();
         other.outline().is_ok_and(|other| may_own(&other))
     }
 
@@ -323,7 +323,7 @@ impl Registry {
         &self,
         object: &AthenaSession,
         others: &[Arc<Session>],
-        terms: &Terms,
+        access: &Access,
         real: Option<&str>,
     ) -> Option<Claim> {
         if others.is_empty() {
@@ -331,7 +331,7 @@ impl Registry {
         }
         let mut domain = self.domain(object);
         domain.work_group = real.map(str::to_owned).or(domain.work_group);
-        let own = terms.claim(object);
+        let own = access.claim(object);
         // The oldest first: whoever claims the session first has it, and the rest needn't be looked into.
         // Whose a started session is, its mark says: what is recorded may be forged.
         let mut named =
@@ -341,26 +341,28 @@ impl Registry {
             // Of an object that is bound to no work group the session's is asked for before it is anybody else's.
             let is_open = domain.work_group.is_none() && others_domain.work_group.is_some();
             let may_be_same = !is_open && others_domain.overlaps(&domain);
-            let claim = may_be_same.then(|| self.own_terms(&other).claim(&other)).flatten()?;
+            let claim = may_be_same.then(|| self.own_access(&other).claim(&other)).flatten()?;
             Some(own.as_ref().is_none_or(|own| claim.precedes(own)).then_some(claim))
         })?
     }
 
     /// The way to an object's session; None where its AthenaWorkGroup doesn't exist.
     #[must_use]
-    pub fn way(&self, object: &AthenaSession) -> Option<Way> {
+    pub fn target(&self, object: &AthenaSession) -> Option<AwsTarget> {
         match &object.spec.work_group_ref {
-            None => Some(Way { role: None, region: self.identities.region().map(str::to_owned) }),
-            Some(reference) => self.group(&reference.name).and_then(|group| Some(self.way_to(group.0.as_ref().ok()?))),
+            None => Some(AwsTarget { role: None, region: self.identities.region().map(str::to_owned) }),
+            Some(reference) => {
+                self.group(&reference.name).and_then(|group| Some(self.target_of(group.0.as_ref().ok()?)))
+            }
         }
     }
 
     /// The way to a work group.
     #[must_use]
-    pub fn way_to(&self, group: &AthenaWorkGroup) -> Way {
+    pub fn target_of(&self, group: &AthenaWorkGroup) -> AwsTarget {
         let role = group.spec.role_arn.clone();
         let external_id = group.spec.external_id.clone();
-        Way {
+        AwsTarget {
             role: role.map(|arn| Role { arn, external_id }),
             region: group.region().or(self.identities.region()).map(str::to_owned),
         }
@@ -368,8 +370,13 @@ impl Registry {
 
     /// The ways that are in use.
     #[must_use]
-    pub fn ways(&self) -> HashSet<Way> {
-        self.groups.state().iter().filter_map(|group| group.0.as_ref().ok()).map(|group| self.way_to(group)).collect()
+    pub fn targets(&self) -> HashSet<AwsTarget> {
+        self.groups
+            .state()
+            .iter()
+            .filter_map(|group| group.0.as_ref().ok())
+            .map(|group| self.target_of(group))
+            .collect()
     }
 
     /// An AthenaWorkGroup.
@@ -380,8 +387,8 @@ impl Registry {
 
     /// The objects that we hold and that refer to an AthenaWorkGroup, as far as the watch shows.
     #[must_use]
-    pub fn held_by(&self, name: &str) -> Holders {
-        let mut holders = Holders::default();
+    pub fn held_by(&self, name: &str) -> Dependents {
+        let mut holders = Dependents::default();
         let objects = self.sessions.iter().flat_map(|watched| watched.store.state());
         objects.filter(|object| holds(object, name)).for_each(|object| holders.add(&*object));
         holders
@@ -393,27 +400,28 @@ impl Registry {
         self.declared.contains(id)
     }
 
-    fn own_terms(&self, object: &AthenaSession) -> Terms {
+    fn own_access(&self, object: &AthenaSession) -> Access {
         let group = object.spec.work_group_ref.as_ref().and_then(|reference| self.group(&reference.name));
         let group = group.as_ref().and_then(|group| group.0.as_ref().ok());
         let namespace = self.namespaces.get(&ObjectRef::new(object.meta().namespace.as_deref().unwrap_or_default()));
         let labels = namespace.as_ref().map(|namespace| namespace.labels());
-        let mut terms = Terms::of(object, group, labels, self.rules);
-        terms.is_opening = self.keeps_groups && !terms.is_closing && group.is_some_and(|group| !is_kept(group));
-        terms
+        let mut access = Access::of(object, group, labels, self.rules);
+        access.lacks_finalizer =
+            self.keeps_groups && !access.is_terminating && group.is_some_and(|group| !is_kept(group));
+        access
     }
 
-    fn domain(&self, object: &AthenaSession) -> Domain {
+    fn domain(&self, object: &AthenaSession) -> Location {
         let own = || self.identities.own().caller_context().account.known().map(str::to_owned);
         let region = || self.identities.region().map(str::to_owned);
         let Some(reference) = &object.spec.work_group_ref else {
-            return Domain { region: region(), account: own(), work_group: None };
+            return Location { region: region(), account: own(), work_group: None };
         };
         let group = self.group(&reference.name);
-        let Some(group) = group.as_ref().and_then(|group| group.0.as_ref().ok()) else { return Domain::default() };
+        let Some(group) = group.as_ref().and_then(|group| group.0.as_ref().ok()) else { return Location::default() };
         // arn:aws:iam::ACCOUNT:role/NAME
         let of_role = |arn: &String| arn.split(':').nth(4).map(str::to_owned);
-        Domain {
+        Location {
             region: group.region().map(str::to_owned).or_else(region),
             account: group.spec.role_arn.as_ref().map_or_else(own, of_role),
             work_group: Some(group.athena_name()),
@@ -429,8 +437,8 @@ impl Registry {
         others
     }
 
-    fn bearings(&self) -> MutexGuard<'_, HashMap<String, u64>> {
-        self.bearings.lock().unwrap_or_else(PoisonError::into_inner)
+    fn spec_hashes(&self) -> MutexGuard<'_, HashMap<String, u64>> {
+        self.spec_hashes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn session(&self, key: &Key) -> Option<Arc<Session>> {
@@ -443,7 +451,7 @@ impl Registry {
 }
 
 /// A fingerprint of what follows from an AthenaWorkGroup for those that refer to it.
-fn bearing(group: &Group) -> u64 {
+fn spec_hash(group: &Group) -> u64 {
     let metadata = group.meta();
     let identity = (metadata.uid.as_ref(), metadata.generation, metadata.deletion_timestamp.is_some());
     let resolved = group.0.as_ref().ok().map(|group| (group.region(), group.account()));

@@ -7,13 +7,13 @@ use kube::Resource;
 
 /// The AthenaSessions that we hold and that refer to an AthenaWorkGroup.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Holders {
+pub struct Dependents {
     count: usize,
     /// Namespace and name of the first by these, whatever the order in which they come.
     first: BTreeSet<(String, String)>,
 }
 
-impl Holders {
+impl Dependents {
     /// So many are named.
     const NAMED: usize = 3;
 
@@ -40,7 +40,7 @@ impl Holders {
     }
 }
 
-impl fmt::Display for Holders {
+impl fmt::Display for Dependents {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let them = if self.count == 1 { "AthenaSession refers" } else { "AthenaSessions refer" };
         let named: Vec<_> = self.first.iter().map(|(namespace, name)| format!("{namespace}/{name}")).collect();

@@ -14,7 +14,7 @@ use crate::compact::fingerprint;
 
 /// The objects that name each session, by a fingerprint of its id.
 #[derive(Default)]
-pub struct Declarations(Mutex<HashMap<u64, Vec<Declared>>>);
+pub struct Claims(Mutex<HashMap<u64, Vec<Declared>>>);
 
 struct Declared {
     key: Key,
@@ -22,7 +22,7 @@ struct Declared {
     claim: u64,
 }
 
-impl Declarations {
+impl Claims {
     /// An object is there, or has changed. Returns the others that name its session, where that may concern them.
     pub fn declare(&self, object: &Session) -> Vec<Key> {
         let Some(id) = object.session_id() else { return Vec::new() };
@@ -104,7 +104,7 @@ pub struct Claim {
 
 /// Where the session that an object names is to be found. The same id elsewhere is another session.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Domain {
+pub struct Location {
     /// The Region.
     pub region: Option<String>,
     /// The account, as far as it is known.
@@ -113,7 +113,7 @@ pub struct Domain {
     pub work_group: Option<String>,
 }
 
-impl Domain {
+impl Location {
     /// Whether the same id may be the same session in both.
     #[must_use]
     pub fn overlaps(&self, other: &Self) -> bool {

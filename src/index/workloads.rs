@@ -10,7 +10,7 @@ use crate::athena::quota::Key;
 
 /// Those that follow a workload.
 #[derive(Default)]
-pub struct Followed(Mutex<Index>);
+pub struct FollowedWorkloads(Mutex<Index>);
 
 #[derive(Default)]
 struct Index {
@@ -28,7 +28,7 @@ struct Followers {
     news: Option<Instant>,
 }
 
-impl Followed {
+impl FollowedWorkloads {
     /// The object follows these, and no others.
     pub fn follow(&self, key: &Key, workloads: &[Workload]) {
         let mut index = self.lock();
@@ -112,7 +112,7 @@ mod tests {
     fn what_goes_on_being_followed_is_read_anew_when_the_list_changes() {
         let job = |name: &str| Workload { kind: WorkloadKind::Job, name: name.to_owned() };
         let key = ("team-a".to_owned(), "nightly".to_owned());
-        let followed = Followed::default();
+        let followed = FollowedWorkloads::default();
         followed.follow(&key, &[job("one")]);
         let before = followed.news("team-a", &[job("one")]);
         followed.follow(&key, &[job("one")]);

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use kube::core::{Selector, SelectorExt};
 use kube::{Resource, ResourceExt};
 
-pub use super::declared::{Claim, Domain};
-pub use super::places::{Crowd, Place};
+use super::claims::Claim;
+use super::session_quota::Slot;
 use crate::api::session::AthenaSession;
 use crate::api::start::StartBounds;
 use crate::api::work_group::{AthenaWorkGroup, From, Namespaces};
@@ -22,7 +22,7 @@ pub const HOW_TO_RESUME: &str =
 
 /// The terms for one object.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Terms {
+pub struct Access {
     /// The AthenaWorkGroup that it refers to; None: the operator's own identity reaches its session.
     pub reference: Option<String>,
     /// The Athena work group that its session must be in; None: any.
@@ -30,35 +30,35 @@ pub struct Terms {
     /// The AWS account that is recorded for the AthenaWorkGroup.
     pub account: Option<String>,
     /// Why it may neither adopt nor end a session.
-    pub refusal: Option<Refusal>,
+    pub denied: Option<Denied>,
     /// The AthenaWorkGroup is being deleted: it serves ends, and no adoption.
-    pub is_closing: bool,
+    pub is_terminating: bool,
     /// Our finalizer isn't on the AthenaWorkGroup yet, so that it could go while sessions depend on it: a moment to wait.
-    pub is_opening: bool,
+    pub lacks_finalizer: bool,
     /// What holds up starts and ends.
-    pub brake: Option<Brake>,
+    pub suspension: Option<Suspension>,
     /// Another object that the session belongs to.
     pub owner: Option<Claim>,
     /// Whether another object names the session, or has recorded the session as its own. Only Athena can tell whose it is.
     pub is_contested: bool,
     /// On what terms it may start a session, where it asks for that.
-    pub start: Option<StartTerms>,
+    pub start: Option<StartAccess>,
     /// The engine of its work group, as far as that is known.
     pub engine: EngineKnowledge,
 }
 
 /// On what terms an object may start a session.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct StartTerms {
+pub struct StartAccess {
     /// What its AthenaWorkGroup allows.
     pub bounds: Option<Box<StartBounds>>,
     /// Whether there is a place for it among the sessions of its namespace.
-    pub place: Place,
+    pub slot: Slot,
 }
 
 /// Why an object may neither adopt nor end a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
+pub enum Denied {
     /// It has no workGroupRef, and the operator asks for one.
     WorkGroupRequired,
     /// There is no such AthenaWorkGroup.
@@ -69,7 +69,7 @@ pub enum Refusal {
 
 /// What holds up starts and ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Brake {
+pub enum Suspension {
     /// The operator runs with `--read-only`.
     ReadOnly,
     /// The object has the annotation.
@@ -87,7 +87,7 @@ pub struct Rules {
     pub read_only: bool,
 }
 
-impl Terms {
+impl Access {
     /// The terms for `object`, with the AthenaWorkGroup that it refers to and its namespace's labels, as far as there
     /// are any. Whose the session is, is another question: [`Claim`].
     #[must_use]
@@ -97,25 +97,25 @@ impl Terms {
         labels: Option<&BTreeMap<String, String>>,
         rules: Rules,
     ) -> Self {
-        let brake = brake(object, group, rules);
+        let suspension = suspension(object, group, rules);
         let bounds = || group.and_then(|group| group.spec.start.clone()).map(Box::new);
-        let start = object.spec.start.as_ref().map(|_| StartTerms { bounds: bounds(), place: Place::Has });
+        let start = object.spec.start.as_ref().map(|_| StartAccess { bounds: bounds(), slot: Slot::Held });
         let Some(reference) = &object.spec.work_group_ref else {
-            let refusal = rules.require_work_group.then_some(Refusal::WorkGroupRequired);
-            return Self { refusal, brake, ..Self::default() };
+            let denied = rules.require_work_group.then_some(Denied::WorkGroupRequired);
+            return Self { denied, suspension, ..Self::default() };
         };
         let reference = Some(reference.name.clone());
         let Some(group) = group else {
-            return Self { reference, refusal: Some(Refusal::WorkGroupNotFound), brake, ..Self::default() };
+            return Self { reference, denied: Some(Denied::WorkGroupNotFound), suspension, ..Self::default() };
         };
         let allowed = labels.is_some_and(|labels| selects(&group.spec.namespaces, labels));
         Self {
             reference,
             work_group: Some(group.athena_name()),
             account: group.account().map(str::to_owned),
-            refusal: (!allowed).then_some(Refusal::NamespaceNotAllowed),
-            is_closing: group.meta().deletion_timestamp.is_some(),
-            brake,
+            denied: (!allowed).then_some(Denied::NamespaceNotAllowed),
+            is_terminating: group.meta().deletion_timestamp.is_some(),
+            suspension,
             start,
             ..Self::default()
         }
@@ -126,7 +126,7 @@ impl Terms {
     pub fn claim(&self, object: &AthenaSession) -> Option<Claim> {
         let is_held = is_held(object);
         let is_deleted = object.meta().deletion_timestamp.is_some();
-        let has_grant = self.refusal.is_none() && (is_held || !self.is_closing);
+        let has_grant = self.denied.is_none() && (is_held || !self.is_terminating);
         (has_grant && (is_held || !is_deleted)).then(|| Claim::by_mark(object))
     }
 }
@@ -149,13 +149,13 @@ pub fn is_paused(object: &impl ResourceExt) -> bool {
     object.annotations().get(PAUSED).is_some_and(|value| value != "false")
 }
 
-fn brake(object: &AthenaSession, group: Option<&AthenaWorkGroup>, rules: Rules) -> Option<Brake> {
+fn suspension(object: &AthenaSession, group: Option<&AthenaWorkGroup>, rules: Rules) -> Option<Suspension> {
     if is_paused(object) {
-        Some(Brake::ObjectPaused)
+        Some(Suspension::ObjectPaused)
     } else if group.is_some_and(is_paused) {
-        Some(Brake::WorkGroupPaused)
+        Some(Suspension::WorkGroupPaused)
     } else {
         // An annotation comes first: with --read-only the forecast must not promise what the annotation holds up.
-        rules.read_only.then_some(Brake::ReadOnly)
+        rules.read_only.then_some(Suspension::ReadOnly)
     }
 }
