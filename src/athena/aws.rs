@@ -13,6 +13,5 @@ mod requests;
 mod role_credentials;
 mod start_session;
 
-pub use self::answers::{StartSessionAnswer, TerminateSessionAnswer};
 pub use self::clients::Aws;
 pub use self::requests::Athena;

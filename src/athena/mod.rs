@@ -1,13 +1,13 @@
-//! Athena, as the operator sees it.
+//! Calls to Athena, and what the operator knows of Athena by their answers.
 
-pub mod aws;
-pub mod clock;
-pub mod denial;
+pub(crate) mod aws;
+pub(crate) mod clock;
+pub(crate) mod denial;
 pub mod engine;
-pub mod identity;
+pub(crate) mod identity;
 pub mod informer;
 pub mod marker;
-pub mod plausible_times;
+pub(crate) mod plausible_times;
 pub mod quota;
-pub mod recovery;
+pub(crate) mod recovery;
 pub mod types;
