@@ -41,7 +41,7 @@ impl Clock {
     }
 
     /// Takes in the `Date` of an answer, and when its request was sent and the answer received. A `Date` has no
-    /// fractions of a second, and was written at some moment in between. So it allows a range of skews, and the
+    /// fractions of a second, and was written at some moment in between. So a `Date` allows a range of skews, and the
     /// estimate moves into that range.
     pub fn observe_date(&self, date: Timestamp, sent: Instant, received: Instant) {
         const SECOND: i64 = 1000;

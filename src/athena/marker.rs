@@ -96,7 +96,7 @@ mod tests {
         for text in wrong {
             assert_eq!(Marker::parse(text), None, "{text:?}");
         }
-        // The last one counts: whoever may write a description may not write the end of it.
+        // Only the last marker counts. Users write a description, but only the operator writes its end.
         let both = format!("[athena-operator x y/z w] {MARK}");
         assert_eq!(Marker::parse(&both).map(|mark| mark.uid).as_deref(), Some("9f-8"));
     }

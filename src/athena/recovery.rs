@@ -129,8 +129,8 @@ mod tests {
         assert!(failures.observe(LOOK, Some(ErrorClass::Denied), later));
     }
 
-    /// Otherwise an operation that fails for ever would have no back-off: each answer to another operation would end
-    /// it.
+    /// Otherwise an operation that fails for ever would have no back-off, since each answer to another operation would
+    /// end it.
     #[test]
     fn what_goes_on_failing_is_cut_short_less_and_less_often() {
         let now = Instant::now();
@@ -143,7 +143,7 @@ mod tests {
         assert_eq!(cuts, 9, "at 3, 6, 12, 24, 48, 96, 192, 384 and 768 failures");
     }
 
-    /// One session that Athena can't answer for, among many that it can.
+    /// Athena can't answer for one session, and answers for many others.
     #[test]
     fn failures_among_good_answers_are_no_outage() {
         let now = Instant::now();

@@ -36,7 +36,7 @@ const IDLE: usize = 16;
 /// The HTTP client of all AWS clients.
 #[derive(Debug, Default)]
 pub(super) struct Connections {
-    /// One pool for each setting of timeouts. All calls to Athena and STS have the same one.
+    /// One pool for each setting of timeouts. All calls to Athena and STS share one setting.
     pools: Mutex<HashMap<Timeouts, SharedHttpConnector>>,
     turns: Arc<Turns>,
 }

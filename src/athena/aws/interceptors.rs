@@ -15,7 +15,7 @@ use super::answers::timestamp;
 use crate::athena::clock::Clock;
 use crate::text::one_line;
 
-/// Notes where the calls of a client go. The SDK's errors don't say it.
+/// Notes the URL that the calls of a client go to, since the SDK's errors don't tell it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Endpoint(Arc<OnceLock<String>>);
 

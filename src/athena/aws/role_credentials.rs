@@ -1,8 +1,8 @@
 //! The credentials of one role: STS gives them at the first call, and they are renewed before they expire. STS is never
 //! asked in a tight loop, whatever it answers.
 //!
-//! The SDK's own cache isn't used. It keeps the credentials of 64 providers: with more roles, nearly each call to
-//! Athena would cost a call to STS. And it keeps no failures: each object would ask STS again.
+//! The SDK's own cache isn't used. That cache keeps the credentials of 64 providers: with more roles, nearly each call
+//! to Athena would cost a call to STS. And it keeps no failures: each object would ask STS again.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};

@@ -121,7 +121,8 @@ async fn a_task_that_is_dropped_while_it_waits_gives_its_token_back() {
         let (quotas, here) = (Arc::clone(&quotas), here.clone());
         tokio::spawn(async move { quotas.take(&here, LOOK, Priority::Poll).await })
     };
-    // Dropped while it is queued, and dropped with its token granted; the third one gets it.
+    // The first task is dropped while it waits, the second one after it was granted a token. A third caller gets that
+    // token.
     let (queued, granted) = (waits(), waits());
     while quotas.waiting() != [(LOOK, 2)] {
         sleep(Duration::from_millis(1)).await;

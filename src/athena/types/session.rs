@@ -17,7 +17,7 @@ const WORD_BYTES: usize = 100;
 /// A session's state.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum SessionState {
-    /// Being started, acquiring resources.
+    /// Starting: the session acquires resources.
     Creating,
     /// Started.
     Created,
@@ -27,11 +27,11 @@ pub enum SessionState {
     Busy,
     /// Shutting down.
     Terminating,
-    /// No longer running.
+    /// Ended.
     Terminated,
-    /// No healthy coordinators; billed all the same.
+    /// The session has no healthy coordinators. AWS bills it all the same.
     Degraded,
-    /// No longer running, due to a failure.
+    /// Ended by a failure.
     Failed,
     /// An end that this operator doesn't know the word for: Athena says when the session ended. Holds Athena's word.
     Ended(String),

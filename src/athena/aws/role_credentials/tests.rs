@@ -44,7 +44,7 @@ fn credentials_are_kept_and_renewed_while_they_are_valid() {
     assert_eq!(given(&Cache::default(), start), (None, true));
 }
 
-/// A thousand roles that are assumed in the same moment, and used each minute.
+/// A thousand roles are assumed at the same moment, and used each minute.
 #[test]
 fn roles_that_were_assumed_together_are_renewed_one_by_one() {
     let start = Instant::now();

@@ -62,7 +62,7 @@ fn who_waits_comes_by_priority_then_by_age() {
         assert!(!bucket.take(&who, priority, start));
     }
     bucket.take(&6, Priority::FreshLook, start);
-    // Asked again: one keeps its place, another one is more urgent now, and is so before younger ones.
+    // Caller 3 asks again and keeps its position. Caller 1 is urgent now, and comes before later urgent callers.
     bucket.take(&3, Priority::Poll, start);
     bucket.take(&1, Priority::End, start);
     assert_eq!(bucket.depth(), 6);
@@ -86,13 +86,13 @@ fn a_grant_that_is_not_used_goes_back() {
     for who in 0..20 {
         bucket.take(&who, Priority::Poll, start);
     }
-    // Nobody comes, and the bucket is full of grants.
+    // No caller uses its grant, so that the bucket is full of grants.
     assert_eq!(bucket.grant(at(start, 60_000)).len(), 9);
     assert_eq!(bucket.grant(at(start, 64_000)).len(), 0);
     assert_eq!(bucket.next(at(start, 64_000)), Some(at(start, 65_000)));
     assert_eq!(bucket.grant(at(start, 65_000)).len(), 9);
     assert!(!bucket.take(&0, Priority::Poll, at(start, 65_000)), "a grant that went back was used");
-    // One that is gone leaves its token at once; and one that comes late still stands where it stood.
+    // A caller that is gone frees its token at once. A caller that came too late keeps its position.
     bucket.forget(&9);
     assert_eq!(bucket.grant(at(start, 65_001)), [0]);
     bucket.forget(&10);
@@ -109,7 +109,7 @@ fn throttling_halves_the_rate_once_for_calls_in_flight_together_and_the_rate_rec
         bucket.throttled(at(start, event * 1_000));
     }
     assert!((5.0 / 16.0..0.6).contains(&bucket.rate()), "{}", bucket.rate());
-    // What was found is believed for a minute.
+    // A limit counts for a minute.
     bucket.grant(at(start, 70_000));
     assert!(bucket.rate() < 1.0, "{}", bucket.rate());
     for seconds in 80..100 {
@@ -128,7 +128,7 @@ fn after_a_throttled_call_none_is_begun_for_a_second() {
 }
 
 #[test]
-fn throttling_takes_back_what_was_granted_and_everybody_keeps_his_place() {
+fn throttling_takes_back_grants_and_each_caller_keeps_its_position() {
     let (mut bucket, start) = empty();
     for who in 0..4 {
         bucket.take(&who, Priority::Poll, start);

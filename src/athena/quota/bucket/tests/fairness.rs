@@ -1,4 +1,4 @@
-//! What the callers of one namespace cost those of others.
+//! How long the callers of one namespace delay the callers of another one.
 
 use std::collections::HashSet;
 
@@ -20,7 +20,7 @@ fn of(namespace: u32, number: u32) -> u32 {
 struct Flood {
     bucket: Bucket<u32>,
     now: Instant,
-    /// By caller, the priority that it asks with.
+    /// The priority that each caller asks with.
     priorities: HashMap<u32, Priority>,
     next: u32,
 }
@@ -39,7 +39,7 @@ impl Flood {
         }
     }
 
-    /// How many tokens are handed out, and how long it takes, until our caller may call.
+    /// How many tokens are granted, and how long our caller waits, until it may call.
     fn until_ours(&mut self, who: u32, priority: Priority) -> (usize, Duration) {
         let asked = self.now;
         if self.bucket.take(&who, priority, self.now) {
@@ -54,7 +54,7 @@ impl Flood {
                 }
                 self.ask(served.tenant(), self.priorities[&served]);
             }
-            // A pass asks again whenever it comes by.
+            // An object asks again each time that it is reconciled.
             assert!(!self.bucket.take(&who, priority, self.now), "it was told to wait");
         }
         panic!("it starves");
@@ -72,7 +72,7 @@ fn thousands_of_one_namespace_are_one_turn_to_the_others() {
         // Six namespaces wait, so ours has the seventh turn.
         let (tokens, took) = flood.until_ours(of(OURS, 0), priority);
         assert!(tokens <= 7 && took <= ONE_TOKEN * 7, "{priority:?}: {tokens} tokens, {took:?}");
-        // And so it has with its next call.
+        // Its next call waits no longer.
         let (tokens, _) = flood.until_ours(of(OURS, 1), priority);
         assert!(tokens <= 7, "{priority:?}: {tokens} tokens");
     }
@@ -124,14 +124,14 @@ fn a_namespace_whose_callers_left_still_has_its_turn() {
     assert!(due.contains(&of(1, 999)), "{due:?}");
 }
 
-/// Who has a token and doesn't come holds it for as long as a grant lives.
+/// A caller that doesn't use its token blocks it for as long as a grant lives.
 #[test]
 fn tokens_that_a_namespace_reserves_and_never_uses_hold_up_others_for_one_grant() {
     let (mut bucket, start) = empty();
     for who in 0..1_000 {
         bucket.reserve(&of(1, who), Priority::End, start);
     }
-    // All tokens of the bucket are kept for it.
+    // All tokens of the bucket are kept for this namespace.
     let mut now = at(start, 2_000);
     assert_eq!(bucket.grant(now).len(), 9);
     let asked = now;
@@ -158,8 +158,7 @@ fn throttling_takes_no_turn_away() {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Whatever other namespaces wait for, and however many calls: a call waits for no more than a turn of those that
-    /// wait.
+    /// A call waits for at most one turn of each other namespace, however many calls these have.
     #[test]
     fn any_flood_delays_a_call_of_the_same_priority_by_one_turn(
         flood in prop::collection::vec((1u32..9, 1usize..400), 1..30),
@@ -179,7 +178,7 @@ proptest! {
         }
     }
 
-    /// The same where they wait for something else, or something more urgent.
+    /// A call waits for a few turns of each other namespace, also where these have more urgent calls.
     #[test]
     fn no_namespace_starves_whatever_others_wait_for(
         flood in prop::collection::vec((1u32..9, 1usize..100, prop::sample::select(ALL.to_vec())), 1..30),
@@ -193,7 +192,7 @@ proptest! {
         let namespaces = flood.iter().map(|(namespace, ..)| namespace).collect::<HashSet<_>>().len();
         for call in 0..calls {
             let (tokens, took) = flooded.until_ours(of(OURS, call), priority);
-            // Others that were passed over for longer come before it.
+            // Namespaces that were passed over for longer come first.
             prop_assert!(tokens <= 3 * (namespaces + 1), "{tokens} tokens for {namespaces} namespaces");
             let most = u32::try_from(3 * (namespaces + 1)).unwrap_or(u32::MAX);
             prop_assert!(took <= ONE_TOKEN * most, "{took:?} for {namespaces} namespaces");

@@ -1,4 +1,4 @@
-//! Buckets against a service that has a token bucket itself, on a virtual clock: what finding the rate costs.
+//! Buckets against a service with a token bucket of its own, on a virtual clock: what it costs to learn the rate.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -31,7 +31,7 @@ impl Service {
     }
 }
 
-/// What is to happen next, at its time.
+/// The next events, by time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
     /// A call of this client, by this caller, reaches the service.
@@ -254,14 +254,14 @@ fn two_operators_of_one_account_share_what_it_allows() {
     }
 }
 
-/// A bucket, whoever asks it for what at random, and a service that throttles now and then.
+/// A bucket whose callers ask at random, and whose service throttles now and then.
 #[derive(Debug)]
 struct Story {
     bucket: Bucket<u32>,
     now: Instant,
     /// Calls begun, and whether each was urgent.
     begun: Vec<(Instant, bool)>,
-    /// What the rate was, after each step.
+    /// The rate after each step.
     rates: Vec<(Instant, f64)>,
 }
 
@@ -293,7 +293,7 @@ impl Story {
     }
 
     fn found(&self, from: Instant, to: Instant) -> f64 {
-        // It is what it was before the first of them, too.
+        // The rate before the first of these steps counts as well.
         let first = self.rates.partition_point(|(at, _)| *at < from).saturating_sub(1);
         let rates = self.rates[first..].iter().take_while(|(at, _)| *at <= to);
         rates.map(|(_, rate)| *rate).fold(0.0, f64::max)
@@ -320,7 +320,7 @@ proptest! {
             }
         }
         prop_assert!(story.rates.iter().all(|(_, rate)| (0.1..=100.0).contains(rate)));
-        // Whoever asks gets his turn, whatever happened before.
+        // A caller gets its turn, whatever happened before.
         let (asked, mut now) = (story.now, story.now);
         if !story.bucket.take(&99, Priority::Poll, now) {
             while let Some(next) = story.bucket.next(now) {
