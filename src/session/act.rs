@@ -11,11 +11,9 @@ use kube::{Api, Resource, ResourceExt};
 use thiserror::Error;
 use tracing::{info, warn};
 
-use super::decide::{Prolonged, Step, decide, prolonged_by_sights};
-use super::observed::{Now, Observed, OwnerRead};
-use super::starting;
-use super::urgency::priority;
-use super::view::{Interest, PASS, View};
+use super::observed::{ANSWER_LIFE, Now, Observed, OwnerRead};
+use super::plan::{Decision, Interest, Prolonged, Step, decide};
+use super::rules::facts::Facts;
 use crate::api::cached::CachedSession;
 use crate::api::session::{AthenaSession, AthenaSessionStatus, DeletionPolicy};
 use crate::api::{FINALIZER, is_held};
@@ -227,11 +225,11 @@ impl Shell {
             if let Some(poller) = &poller {
                 reach.access.engine = poller.engine();
             }
-            let view = View {
+            let facts = Facts {
                 object: &object,
                 began,
                 // What was read long ago, before other requests that took their time, has to be read again.
-                fresh: read_at.is_some_and(|read_at| read_at.elapsed() < PASS),
+                fresh: read_at.is_some_and(|read_at| read_at.elapsed() < ANSWER_LIFE),
                 observed: &memory.observed,
                 access: &reach.access,
                 polled: poller.as_ref().is_some_and(|poller| poller.can_list()),
@@ -242,20 +240,14 @@ impl Shell {
                 timing: &self.timing,
                 now,
             };
-            let step = decide(&view);
-            if let Some(usage) = starting::usage(&view) {
+            let Decision { step, priority, interest, prolonged, usage, is_no_end_wanted, awaits_engine } =
+                decide(&facts);
+            if let Some(usage) = usage {
                 self.index.report_usage(&object, usage);
             }
-            let priority = priority(&view, &step);
-            let (mut interest, mut prolonged) = (None, None);
-            if let Step::Wait(after) = step {
-                (interest, prolonged) = (view.interest(), prolonged_by_sights(&view, after));
-            }
-            let is_unasked = view.is_unasked();
-            let awaits_engine = starting::awaits_engine(&view);
             last = step.clone();
             let observed = &mut memory.observed;
-            if is_unasked {
+            if is_no_end_wanted {
                 observed.record.unasked(object.status.as_ref());
             }
             let answer = match step {

@@ -7,8 +7,8 @@ use kube::{Resource, ResourceExt};
 use tracing::{info, warn};
 
 use super::act::{Shell, now};
-use super::decide::Step;
 use super::observed::Observed;
+use super::plan::Step;
 use crate::api::session::{AthenaSession, TerminationReason};
 use crate::athena::aws::Athena;
 use crate::athena::identity::Identity;

@@ -13,9 +13,9 @@ use kube::{Api, Resource, ResourceExt};
 use tracing::{info, warn};
 
 use super::act::{Shell, now};
-use super::decide::Step;
 use super::observed::Observed;
-use super::publish::{Found, Request};
+use super::observed::config_map::Found;
+use super::plan::Step;
 use crate::api::cached::Trimmed;
 use crate::api::session::{AthenaSession, Workload, WorkloadKind};
 use crate::api::workload::{WorkloadObject, WorkloadState};
@@ -76,12 +76,12 @@ impl Shell {
                 info!(namespace, name, "deleted, since spec.ttlAfterEnded is over");
                 let note = "The session ended long enough ago (spec.ttlAfterEnded): the object is deleted".to_owned();
                 self.events.tell(object.object_ref(&()), Notice::normal("Expired", note));
-                observed.expiry.asked(now(), &self.timing);
+                observed.ttl.asked(now(), &self.timing);
             }
             Err(problem) => {
                 let (refusal, why) = problem.told();
                 warn!(namespace, name, problem = why, "the object can't be deleted, whose spec.ttlAfterEnded is over");
-                observed.expiry.failed(refusal, now(), &self.timing, fastrand::f64());
+                observed.ttl.failed(refusal, now(), &self.timing, fastrand::f64());
             }
         }
     }
@@ -149,7 +149,7 @@ impl Shell {
         let Some(publish_to) = &object.spec.publish_to else { return };
         let name = publish_to.config_map_name.as_str();
         let api = Api::namespaced(self.client.clone(), &object.namespace().unwrap_or_default());
-        let request = Request::of(&step);
+        let request = step.config_map_request();
         let answer = match step {
             Step::WriteConfigMap { data } => {
                 let is_absent = observed.publication.found == Found::Absent;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::core::{
     CallerContext, ErrorClass, Evidence, ListAnswer, ListRequest, Observed, Operation, Session, SessionState, Shown,
-    Sought, Step, decide,
+    Sought, Step, decide, evidence,
 };
 use crate::fixtures::{
     HOME, SESSION, TIMING, WORK_GROUP, at, elsewhere, error, home, lacking, minutes, object, recorded_as, seconds,
@@ -106,7 +106,7 @@ fn the_account_is_confirmed_after_the_listing() {
     let mut object = object();
     object.status = Some(recorded_as(&SessionState::Idle));
     let view = view(&object, &observed, &scope, at(seconds(76)));
-    assert_ne!(view.evidence(), Evidence::Absent);
+    assert_ne!(evidence(&view), Evidence::Absent);
 }
 
 /// Trouble with listing is over when the session is seen.

@@ -2,7 +2,7 @@
 
 use crate::core::{
     Access, AthenaSession, ErrorClass, Interest, Observed, Operation, Priority, SessionState, Step, View, decide,
-    priority,
+    interest, priority,
 };
 use crate::fixtures::{WORK_GROUP, at, error, home, object, recorded_as, seconds, status, time, view};
 
@@ -86,7 +86,7 @@ fn one_list_answers_for_all_ids_that_athena_doesnt_know() {
 fn the_poller_still_looks_for_an_id_that_athena_doesnt_know() {
     let interest = |object: &AthenaSession, observed: &Observed| {
         let (scope, access) = (home(), Access { work_group: Some(WORK_GROUP.to_owned()), ..Access::default() });
-        View { access: &access, polled: true, ..view(object, observed, &scope, at(seconds(2))) }.interest()
+        interest(&View { access: &access, polled: true, ..view(object, observed, &scope, at(seconds(2))) })
     };
     let (mut never_seen, mut recorded) = (unknown_since(0), unknown_since(0));
     assert_eq!(interest(&object(), &never_seen), Some(Interest::FirstSight));

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use crate::core::{
     AthenaSessionStatus, CallerContext, ErrorClass, Evidence, ListAnswer, ListRequest, Marker, Observed, Operation,
     Polled, PublishTo, Session, SessionPage, SessionStart, SessionState, SessionStatus, Shown, Sought, Source, Step,
+    evidence,
 };
 use crate::fixtures::{
     CLUSTER, SESSION, TIMING, WORK_GROUP, at, condition, error, home, minutes, object, seconds, status, view,
@@ -184,7 +185,7 @@ fn a_contradicted_end_is_proven_when_athena_forgets_the_session() {
     observed.failed(unknown, at(minutes(10)), &TIMING, 1.0);
     let evidence = |observed: &Observed| {
         let view = view(&object, observed, &scope, at(minutes(12)));
-        view.evidence() == Evidence::Absent
+        evidence(&view) == Evidence::Absent
     };
     let sought = Sought::Session(SESSION.to_owned());
     let wanted = ListRequest { work_group: WORK_GROUP.to_owned(), sought, since: None, after: None, is_pressing: true };

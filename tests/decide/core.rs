@@ -30,15 +30,50 @@ pub use athena_session_operator::index::claims::{Claim, Location};
 pub use athena_session_operator::index::dependents::Dependents;
 pub use athena_session_operator::index::session_quota::Usage;
 pub use athena_session_operator::index::session_quota::{QuotaExceeded, Slot};
-pub use athena_session_operator::session::decide::{Prolonged, Step, decide, prolonged_by_sights};
-pub use athena_session_operator::session::limits::grace;
-pub use athena_session_operator::session::observed::{Absence, Described, Now, Observed, OwnerRead, Seen, Trouble};
-pub use athena_session_operator::session::publish::{Found as FoundConfigMap, Request as ConfigMapRequest};
-pub use athena_session_operator::session::starting::usage;
-pub use athena_session_operator::session::urgency::priority;
-pub use athena_session_operator::session::view::{Evidence, Interest, PASS, Proof, View};
+pub use athena_session_operator::session::observed::config_map::Found as FoundConfigMap;
+pub use athena_session_operator::session::observed::{
+    ANSWER_LIFE as PASS, Absence, Described, Now, Observed, OwnerRead, Seen, Trouble,
+};
+pub use athena_session_operator::session::plan::{Decision, Interest, Prolonged, Step};
+pub use athena_session_operator::session::rules::evidence::{Evidence, Proof};
+pub use athena_session_operator::session::rules::facts::Facts as View;
+pub use athena_session_operator::session::rules::limits::Grace;
 pub use athena_session_operator::status::condition;
 pub use athena_session_operator::status::event::{Notice, Severity};
 pub use athena_session_operator::status::reason::Reason;
 pub use athena_session_operator::timing::Timing;
 pub use athena_session_operator::work_group::status::{GroupFacts, due, only_counts_differ, rates_in_words};
+
+use athena_session_operator::session::rules::case::Case;
+use athena_session_operator::session::{conditions, plan};
+
+/// The next step.
+pub fn decide(facts: &View<'_>) -> Step {
+    plan::decide(facts).step
+}
+
+/// The next step, and what follows from it for others.
+pub fn decision(facts: &View<'_>) -> Decision {
+    plan::decide(facts)
+}
+
+/// How the session stands.
+pub fn evidence<'a>(facts: &'a View<'a>) -> Evidence<'a> {
+    Case::of(facts).evidence
+}
+
+/// What is asked of the poller, whatever the next step is.
+pub fn interest(facts: &View<'_>) -> Option<Interest> {
+    let case = Case::of(facts);
+    plan::interest(&case, &conditions::of(&case))
+}
+
+/// How urgent the call of this step is.
+pub fn priority(facts: &View<'_>, step: &Step) -> Priority {
+    plan::priority(&Case::of(facts), step)
+}
+
+/// The grace period that the end is in.
+pub fn grace(facts: &View<'_>) -> Option<Grace> {
+    Case::of(facts).grace
+}

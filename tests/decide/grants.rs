@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::core::{
     Access, DeletionPolicy, Denied, ErrorClass, Evidence, FINALIZER, Observed, Operation, Proof, SessionState,
-    Severity, Step, View, decide,
+    Severity, Step, View, decide, evidence,
 };
 use crate::fixtures::{
     TIMING, at, condition, elsewhere, error, home, minutes, object, recorded_as, seconds, states, view,
@@ -243,7 +243,7 @@ fn a_disputed_work_group_proves_no_absence() {
     }
     let scope = home();
     let view = View { access: &access, ..view(&object, &observed, &scope, at(seconds(71))) };
-    assert_eq!(view.evidence(), Evidence::Missing(Proof::NotToBeHad));
+    assert_eq!(evidence(&view), Evidence::Missing(Proof::NotToBeHad));
 }
 
 // Accounts and Regions.

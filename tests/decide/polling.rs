@@ -6,7 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use crate::core::{
     Access, AthenaSession, AthenaSessionStatus, CallerContext, Described, ErrorClass, Interest, Observed, Operation,
-    Polled, Prolonged, SessionState, Source, Step, TerminationReason, View, condition, decide, prolonged_by_sights,
+    Polled, Prolonged, SessionState, Source, Step, TerminationReason, View, condition, decide, decision, interest,
 };
 use crate::fixtures::{TIMING, WORK_GROUP, at, error, home, minutes, object, recorded_as, seconds, status, view};
 use crate::world::{Event, Poller, World, reason};
@@ -178,7 +178,7 @@ fn the_poller_is_asked_only_on_behalf_of_what_may_know() {
     let mut observed = Observed::default();
     let interest = |object: &AthenaSession, observed: &Observed, access: &Access| {
         let scope = home();
-        View { access, polled: true, ..view(object, observed, &scope, at(minutes(1))) }.interest()
+        interest(&View { access, polled: true, ..view(object, observed, &scope, at(minutes(1))) })
     };
     let refused = |refusal| Access { reference: Some("spark".to_owned()), denied: Some(refusal), ..Access::default() };
     use crate::core::Denied::*;
@@ -269,8 +269,9 @@ fn sights_prolong_only_a_wait_for_sights() {
             object.status = Some(*status);
         }
         let view = View { polled: is_polled, ..view(&object, &observed, &scope, now) };
-        let Step::Wait(after) = decide(&view) else { panic!("it doesn't wait") };
-        prolonged_by_sights(&view, after)
+        let decision = decision(&view);
+        assert!(matches!(decision.step, Step::Wait(_)), "it doesn't wait");
+        decision.prolonged
     };
     let prolonged = |at_most| Some(Prolonged { sight_lasts: seconds(180), at_most });
     assert_eq!(waits(|_| {}, true), prolonged(None));

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::World;
 use crate::core::{
-    AthenaSession, ConfigMapRequest, FoundConfigMap, PASS, PublishTo, SessionState, Step, Workload, WorkloadKind,
-    WorkloadOutcome, WorkloadState,
+    AthenaSession, FoundConfigMap, PASS, PublishTo, SessionState, Step, Workload, WorkloadKind, WorkloadOutcome,
+    WorkloadState,
 };
 use crate::fixtures::{TIMING, at, seconds};
 
@@ -109,15 +109,15 @@ impl World {
         self.wait(self.objects.slow);
         if let (Step::DeleteConfigMap { .. }, Some(long)) = (step, self.objects.removal_hangs) {
             self.wait(long);
-            return self.observed.publication.failed(ConfigMapRequest::of(step), None, at(self.elapsed), &TIMING, 1.0);
+            return self.observed.publication.failed(step.config_map_request(), None, at(self.elapsed), &TIMING, 1.0);
         }
         let now = at(self.elapsed);
         if self.objects.writes_fail && *step != Step::GetConfigMap {
-            return self.observed.publication.failed(ConfigMapRequest::of(step), None, now, &TIMING, 1.0);
+            return self.observed.publication.failed(step.config_map_request(), None, now, &TIMING, 1.0);
         }
         if self.objects.is_forbidden || self.objects.is_silent {
             let refusal = self.objects.is_forbidden.then(|| "configmaps is forbidden".to_owned());
-            return self.observed.publication.failed(ConfigMapRequest::of(step), refusal, now, &TIMING, 1.0);
+            return self.observed.publication.failed(step.config_map_request(), refusal, now, &TIMING, 1.0);
         }
         let is_ours = |owner: &str| owner == uid || owner == NOBODY;
         let objects = &mut self.objects;
@@ -132,7 +132,7 @@ impl World {
             }
             Step::DeleteConfigMap { resource_version, .. } => {
                 if *resource_version != objects.version.to_string() {
-                    return self.observed.publication.changed(ConfigMapRequest::of(step), now, &TIMING, 1.0);
+                    return self.observed.publication.changed(step.config_map_request(), now, &TIMING, 1.0);
                 }
                 let (owner, _) = objects.config_map.take().expect("it is there");
                 assert!(is_ours(&owner), "only the object's own is removed");
@@ -151,14 +151,14 @@ impl World {
         if let Step::WriteConfigMap { data } = step {
             return self.observed.publication.written(data.clone(), found, now);
         }
-        self.observed.publication.answered(ConfigMapRequest::of(step), found, now);
+        self.observed.publication.answered(step.config_map_request(), found, now);
     }
 
     fn expire(&mut self, object: &AthenaSession) {
         let now = at(self.elapsed);
         if self.objects.is_forbidden || self.objects.is_silent {
             let refusal = self.objects.is_forbidden.then(|| "athenasessions is forbidden".to_owned());
-            return self.observed.expiry.failed(refusal, now, &TIMING, 1.0);
+            return self.observed.ttl.failed(refusal, now, &TIMING, 1.0);
         }
         let is_it =
             self.object.as_ref().is_some_and(|it| it.metadata.resource_version == object.metadata.resource_version);
@@ -167,9 +167,9 @@ impl World {
                 self.breach(format!("an object was deleted whose session is {:?}", self.session));
             }
             self.event(&super::Event::Delete);
-            self.observed.expiry.asked(now, &TIMING);
+            self.observed.ttl.asked(now, &TIMING);
         } else {
-            self.observed.expiry.failed(None, now, &TIMING, 1.0);
+            self.observed.ttl.failed(None, now, &TIMING, 1.0);
         }
     }
 

@@ -6,7 +6,7 @@ use kube::ResourceExt;
 
 use super::starts::is_by_mark;
 use super::{Answer, World};
-use crate::core::{AthenaSession, Observed, Operation, PASS, Step, View, decide, usage};
+use crate::core::{AthenaSession, Decision, Observed, Operation, PASS, Step, View, decision};
 use crate::fixtures::{CLUSTER, TIMING, at, condition, seconds};
 
 /// As in act.rs.
@@ -112,9 +112,8 @@ impl World {
                 timing: &TIMING,
                 now,
             };
-            let step = decide(&view);
-            let (interest, is_unasked, usage) = (view.interest(), view.is_unasked(), usage(&view));
-            if is_unasked {
+            let Decision { step, interest, usage, is_no_end_wanted, .. } = decision(&view);
+            if is_no_end_wanted {
                 self.observed.record.unasked(object.status.as_ref());
                 (self.truth.lapsed_at, self.truth.was_idle_too_long) = (None, false);
             }

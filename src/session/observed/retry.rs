@@ -2,12 +2,12 @@
 
 use std::time::Instant;
 
-use super::observed::Now;
+use super::now::Now;
 use crate::timing::Timing;
 
 /// Such a failure.
 #[derive(Clone, Debug)]
-pub struct Setback {
+pub struct Retry {
     /// The API server's words, where it refuses.
     pub refusal: Option<String>,
     /// How often in a row.
@@ -16,7 +16,7 @@ pub struct Setback {
     pub retry_at: Instant,
 }
 
-impl Setback {
+impl Retry {
     /// The one after `before`: the API server refuses, in these words, or gave no answer. `jitter`, from 0 to 1, spreads
     /// the retries of many objects.
     #[must_use]

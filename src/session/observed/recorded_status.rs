@@ -5,8 +5,7 @@ use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::observed::Now;
-use super::view::PASS;
+use super::now::{ANSWER_LIFE, Now};
 use crate::api::session::{AthenaSession, AthenaSessionStatus, TerminationReason};
 use crate::athena::types::CallerContext;
 
@@ -95,7 +94,7 @@ impl Record {
         // An earlier process, or another one, recorded it: not before it wasn't there, nor before the deletion that asks.
         let deleted = object.metadata.deletion_timestamp.as_ref().filter(|_| !object.spec.terminate);
         let deleted = deleted.map(|deleted| deleted.0);
-        let unrecorded = self.found_at.and_then(|found_at| found_at.time.checked_sub(PASS).ok());
+        let unrecorded = self.found_at.and_then(|found_at| found_at.time.checked_sub(ANSWER_LIFE).ok());
         let recorded = requested_at(status).filter(|at| self.taken_back != Some(*at));
         let requested = recorded.map(|at| Requested::new(at, unrecorded, deleted, now));
         self.requested = self.requested.or(requested).map(|requested| requested.measured(now));

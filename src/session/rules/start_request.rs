@@ -6,8 +6,8 @@ use std::time::Duration;
 use kube::ResourceExt;
 use uuid::Uuid;
 
+use super::facts::Facts;
 use super::limits;
-use super::view::View;
 use crate::api::session::StartAttempt;
 use crate::api::start::{EngineConfiguration, Monitoring, OWN_TAGS, SessionStart, StartBounds};
 use crate::athena::engine::Engine;
@@ -39,18 +39,18 @@ pub fn breach(start: &SessionStart, bounds: Option<&StartBounds>) -> Option<Stri
 /// The parameters of StartSession. They depend only on the object, its recorded attempt, its AthenaWorkGroup and the cluster:
 /// a repeated call has the same parameters, whatever the operator has learned of the engine since.
 #[must_use]
-pub fn request(view: &View<'_>, attempt: &StartAttempt) -> Option<StartRequest> {
-    let start = view.object.spec.start.as_ref()?;
+pub fn request(facts: &Facts<'_>, attempt: &StartAttempt) -> Option<StartRequest> {
+    let start = facts.object.spec.start.as_ref()?;
     let engine = attempt.engine_version.as_deref().map(Engine::from);
-    let bounds = view.access.start.as_ref()?.bounds.as_deref()?;
+    let bounds = facts.access.start.as_ref()?.bounds.as_deref()?;
     let marker = Marker {
-        cluster: view.cluster.to_owned(),
-        namespace: view.object.namespace().unwrap_or_default(),
-        name: view.object.name_any(),
-        uid: view.object.uid().unwrap_or_default(),
+        cluster: facts.cluster.to_owned(),
+        namespace: facts.object.namespace().unwrap_or_default(),
+        name: facts.object.name_any(),
+        uid: facts.object.uid().unwrap_or_default(),
     };
     Some(StartRequest {
-        work_group: view.access.work_group.clone()?,
+        work_group: facts.access.work_group.clone()?,
         token: token(&marker),
         description: marker.describe(start.description.as_deref()),
         engine: configuration(start, bounds, engine.as_ref()),
@@ -59,7 +59,7 @@ pub fn request(view: &View<'_>, attempt: &StartAttempt) -> Option<StartRequest> 
         monitoring: start.monitoring_configuration.clone(),
         tags: tags(start, &marker),
         copy_work_group_tags: start.copy_work_group_tags,
-        idle_timeout_minutes: view.object.spec.max_idle.and_then(limits::positive).map(idle_timeout),
+        idle_timeout_minutes: facts.object.spec.max_idle.and_then(limits::positive).map(idle_timeout),
     })
 }
 

@@ -5,14 +5,12 @@
 
 use std::time::Instant;
 
-use jiff::Timestamp;
-
-use super::expiry::Expiry;
-use super::publish::Publication;
-use super::record::Record;
-use super::room::Rooms;
-use super::view::PASS;
-use super::workload::Workloads;
+use super::config_map::Publication;
+use super::now::{ANSWER_LIFE, Now};
+use super::recorded_status::Record;
+use super::status_size::Rooms;
+use super::ttl::Ttl;
+use super::workloads::Workloads;
 use crate::api::is_held;
 use crate::api::session::{AthenaSession, TerminationReason};
 use crate::athena::informer::proof_of_absence::ListRequest;
@@ -21,15 +19,6 @@ use crate::athena::types::{
 };
 use crate::compact::{LazyBox, StaticDefault};
 use crate::timing::Timing;
-
-/// The moment of a decision.
-#[derive(Clone, Copy, Debug)]
-pub struct Now {
-    /// For what is recorded and compared with Athena's and Kubernetes' times.
-    pub wall: Timestamp,
-    /// For every wait: it doesn't jump when somebody sets the clock.
-    pub tick: Instant,
-}
 
 /// What is known of one session. Of thousands of objects: what few of them have is boxed.
 #[derive(Clone, Debug, Default)]
@@ -91,7 +80,7 @@ pub struct Observed {
     /// What is known of the workloads of `spec.endWith`.
     pub workloads: LazyBox<Workloads>,
     /// What came of `spec.ttlAfterEnded`.
-    pub expiry: LazyBox<Expiry>,
+    pub ttl: LazyBox<Ttl>,
 }
 
 /// What is known of the start of a session.
@@ -321,7 +310,7 @@ impl Observed {
         self.saw(status.clone(), source, at);
         self.trouble.take_if(|trouble| {
             // Nobody has looked again when it was time to: nobody needs that answer any more.
-            let is_unneeded = trouble.retry_at + PASS < now.tick;
+            let is_unneeded = trouble.retry_at + ANSWER_LIFE < now.tick;
             // The session was seen since then, and the outage is over.
             let is_past = at > trouble.at && trouble.is_relieved(scope.recovered_at);
             is_look(trouble.error.operation) && (is_unneeded || is_past)
@@ -575,7 +564,7 @@ impl Start {
     }
 
     /// The session that StartSession returned, unless Athena has shown that it isn't the object's own.
-    pub(super) fn answered_not_disowned(&self) -> Option<&str> {
+    pub(crate) fn answered_not_disowned(&self) -> Option<&str> {
         let answered = self.answered.as_ref().map(|answered| answered.id.as_str());
         answered.filter(|id| !self.is_disowned(id))
     }

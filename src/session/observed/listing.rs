@@ -4,7 +4,8 @@
 
 use std::time::Instant;
 
-use super::observed::{Now, Observed, Start};
+use super::now::Now;
+use super::session::{Observed, Start};
 use crate::athena::informer::proof_of_absence::{CompleteList, ListAnswer, ListRequest, Shown, Sought};
 use crate::athena::types::{CallerContext, Operation, Source};
 use crate::timing::Timing;

@@ -1,0 +1,293 @@
+//! How the session of an object stands. PURE.
+
+use super::ending::{self, clause, last_finished, ways_to_end, why};
+use super::failure::{self, is_told};
+use super::finding::Finding;
+use super::words::{place, with_way_out, worker};
+use crate::api::session::{TerminationReason, Workload};
+use crate::api::workload::WorkloadState;
+use crate::athena::engine::EngineKnowledge;
+use crate::athena::types::{ErrorClass, SessionState};
+use crate::session::observed::{Described, Seen};
+use crate::session::rules::case::Case;
+use crate::session::rules::engine;
+use crate::session::rules::evidence::{Evidence, Proof};
+use crate::session::rules::limits::{self, positive};
+use crate::status::failure::explain;
+use crate::status::reason::Reason;
+use crate::text::duration;
+
+/// The finding, and after it a sentence about each answer of Athena that isn't believed.
+pub(super) fn with_doubts(case: &Case<'_>, finding: Finding) -> Finding {
+    let contradiction = match case.evidence {
+        Evidence::Alive(_) => {
+            " Athena contradicts itself: a list shows that the session has ended, and a call for this session shows that it \
+             hasn't. The call counts."
+        }
+        Evidence::Ended => {
+            " Athena contradicts itself: a later call showed the session as one that hasn't ended. Look in Athena whether it \
+             still runs."
+        }
+        _ => return finding,
+    };
+    let contradiction = if case.facts.observed.is_contradicted { contradiction } else { "" };
+    let fault = case.facts.observed.seen.as_ref().and_then(|seen| limits::times(case.facts, seen).fault);
+    let fault = fault.map_or_else(String::new, |fault| {
+        format!(" Athena says that {fault}. That can't be: no limit counts from that time.")
+    });
+    Finding { message: format!("{}{contradiction}{fault}", finding.message), ..finding }
+}
+
+/// How the session stands, where nothing keeps the operator from looking at it. `end_blocker`: what holds up the end that is
+/// asked for.
+pub(super) fn standing(case: &Case<'_>, end_blocker: Option<&Finding>) -> Option<Finding> {
+    let facts = case.facts;
+    let if_end_wanted = |sentence: &str| case.end_reason.is_some().then(|| ending::awaited(case, sentence));
+    match case.evidence {
+        Evidence::None => if_end_wanted("Athena hasn't answered yet how the session stands."),
+        Evidence::Missing(Proof::NotToBeHad) => Some(not_found(case)),
+        Evidence::Missing(_) if !facts.once_seen() => Some(not_found(case)),
+        Evidence::Missing(_) => if_end_wanted(&format!(
+            "Athena says that the session doesn't exist. That counts when it says so again {} later, and when its work \
+             group doesn't list it.",
+            duration(facts.timing.confirm_absence)
+        )),
+        Evidence::Absent if facts.once_seen() && case.end_cause.is_some() => Some(ended(case)),
+        Evidence::Absent => Some(not_found(case)),
+        Evidence::Ended => Some(ended(case)),
+        Evidence::Unconfirmed(_) => {
+            if_end_wanted("A list shows that it has ended. That counts when a call for this session says so, too.")
+        }
+        Evidence::Alive(seen) => Some(alive(case, seen, end_blocker)),
+    }
+}
+
+/// The record of an end outlives the process that saw it, and Athena's memory of the session. Only a
+/// session that is seen to live takes it back; of one that is being deleted it must be seen again.
+pub(super) fn kept_end(case: &Case<'_>) -> Option<Finding> {
+    let facts = case.facts;
+    let seen_anew = matches!(case.evidence, Evidence::Alive(_) | Evidence::Ended);
+    if seen_anew || facts.is_deleted() {
+        return None;
+    }
+    facts.recorded_terminated()?;
+    let ready = facts.recorded_condition("Ready")?;
+    match Reason::from_word(&ready.reason)? {
+        Reason::SessionNotFound if case.end_cause.is_some() => Some(ended(case)),
+        reason @ (Reason::Ended | Reason::Failed | Reason::SessionNotFound) => {
+            Some(Finding { reason, message: ready.message.clone() })
+        }
+        _ => None,
+    }
+}
+
+/// What is told of a call that fails, and of what isn't known since then.
+pub(super) fn trouble(case: &Case<'_>) -> Option<Finding> {
+    // That of the end first: it is what somebody waits for.
+    let observed = case.facts.observed;
+    // A session that perhaps doesn't exist is looked at before that counts as trouble.
+    let in_doubt = observed.absence.is_some() || observed.seen.as_ref().is_some_and(|seen| seen.doubtful);
+    let end_trouble =
+        observed.end_trouble.as_deref().filter(|it| !(in_doubt && it.error.class == ErrorClass::NotFoundOrInvalid));
+    if end_trouble.is_none_or(|trouble| !is_told(trouble))
+        && let Some(unplaced) = unplaced(case)
+    {
+        return Some(unplaced);
+    }
+    let told = [end_trouble, observed.trouble.as_deref()].into_iter().flatten().find(|trouble| is_told(trouble))?;
+    Some(failure::trouble(case, told))
+}
+
+/// The condition where GetSession is denied, and nothing else shows whose the session is.
+fn unplaced(case: &Case<'_>) -> Option<Finding> {
+    let facts = case.facts;
+    if case.evidence != Evidence::None {
+        return None;
+    }
+    let undescribed = facts.observed.undescribed.as_ref()?;
+    let (reason, message) = explain(&undescribed.trouble.error, facts.scope, facts.timing);
+    let why = match (&facts.observed.seen, &facts.access.work_group) {
+        (None, _) => String::new(),
+        (Some(_), Some(work_group)) => {
+            format!(
+                " No list of work group {work_group} shows the session: only GetSession tells whether the session is in that work group."
+            )
+        }
+        (Some(_), None) => {
+            " Another AthenaSession may have this session: only GetSession tells whose it is.".to_owned()
+        }
+    };
+    let message = if why.is_empty() { message } else { format!("{message}{why} Until then the session isn't ended.") };
+    Some(Finding { reason, message: with_way_out(case, message) })
+}
+
+/// The condition of a session that is up where GetSession is denied, and everything else goes on.
+pub(super) fn undescribed(case: &Case<'_>) -> Option<Finding> {
+    let facts = case.facts;
+    let denied = &facts.observed.undescribed.as_ref()?.trouble.error;
+    let (_, message) = explain(denied, facts.scope, facts.timing);
+    let ways = ways_to_end(case);
+    let message =
+        format!("The session is up, and is ended {ways}. Its work group, and what it used, aren't known: {message}");
+    Some(Finding { reason: Reason::GetSessionDenied, message })
+}
+
+fn not_found(case: &Case<'_>) -> Finding {
+    let facts = case.facts;
+    let id = facts.id();
+    let place = place(case);
+    let said = facts.observed.absence.as_ref().map_or_else(String::new, |absence| format!(" ({})", absence.error));
+    let rarely = duration(facts.timing.rarely());
+    let message = match (facts.once_seen(), facts.work_group()) {
+        (false, _) => format!(
+            "Athena doesn't know session {id} {place}{said}. Check spec.sessionId, and that {} in the session's \
+             account and Region. Looked for again, at the latest every {rarely}.",
+            worker(case)
+        ),
+        (true, Some(work_group)) if case.evidence == Evidence::Absent => format!(
+            "Athena no longer knows session {id} {place}, and work group {work_group} doesn't list it in any \
+             state{said}: it is gone. Delete this object."
+        ),
+        (true, _) => format!(
+            "Athena no longer knows session {id} {place}{said}, and its work group or account wasn't recorded, so that it can't be \
+             proven to be gone. Looked for again, at the latest every {rarely}."
+        ),
+    };
+    Finding { reason: Reason::SessionNotFound, message: with_way_out(case, message) }
+}
+
+fn ended(case: &Case<'_>) -> Finding {
+    let recorded = case.facts.recorded().and_then(|status| status.termination_reason);
+    let asked = if case.end_cause.is_some() { recorded.or(case.idled_out) } else { case.idled_out };
+    let last_word = case.facts.observed.seen.as_ref().map(|seen| &seen.status);
+    let Some(status) = last_word.filter(|status| status.state.is_ended()) else {
+        let message = "Athena no longer knows the session, and its work group doesn't list it: it is gone.".to_owned();
+        return Finding { reason: Reason::Ended, message };
+    };
+    let said = status.state_change_reason.as_deref();
+    match asked {
+        Some(asked) => {
+            let message = format!("The session is {} ({}): {}.", status.state, asked.as_str(), clause(case, asked));
+            Finding { reason: Reason::Ended, message }
+        }
+        None if status.state == SessionState::Failed => {
+            let said = said.map_or_else(String::new, |said| format!(": {said}"));
+            let message = format!(
+                "The session FAILED{said}. Nothing runs any more. To go on, delete this object and create another one."
+            );
+            Finding { reason: Reason::Failed, message }
+        }
+        None => {
+            let said = said.map_or_else(String::new, |said| format!(" Athena says: {said}."));
+            let message = format!(
+                "The session is {}. This operator didn't end it: somebody else did, or Athena's idle timeout.{said}",
+                status.state
+            );
+            Finding { reason: Reason::Ended, message }
+        }
+    }
+}
+
+fn alive(case: &Case<'_>, seen: &Seen, end_blocker: Option<&Finding>) -> Finding {
+    let state = &seen.status.state;
+    // `ReadOnly` says what would be done now. An end that would wait for a BUSY session isn't due now.
+    let isnt_due = |blocker: &&Finding| blocker.reason == Reason::ReadOnly && case.draining.is_some();
+    if let Some(blocker) = end_blocker.filter(|it| *state != SessionState::Terminating && !isnt_due(it)) {
+        return blocker.clone();
+    }
+    if ending::is_overdue(case, state) {
+        return ending::overdue(case, state);
+    }
+    if let Some(draining) = case.end_reason.and_then(|reason| ending::draining(case, reason)) {
+        return draining;
+    }
+    let (reason, message) = match (case.end_cause, state) {
+        (Some(TerminationReason::ObjectDeleted), _) => (
+            Reason::Terminating,
+            with_way_out(case, "The object was deleted: the session is being ended, and the object goes when Athena says that it has.".to_owned()),
+        ),
+        (Some(reason), _) => (
+            Reason::Terminating,
+            with_way_out(case, format!("{}: the session is being ended, and Athena is asked until it says that it has.", why(case, reason))),
+        ),
+        (None, SessionState::Terminating) => (
+            Reason::Terminating,
+            "The session is being ended, not by this operator. Athena is asked until it says that it has.".to_owned(),
+        ),
+        (None, SessionState::Creating) => (Reason::Starting, "Athena is starting the session.".to_owned()),
+        (None, SessionState::Created) if !engine::is_usable_as_created(case.facts, seen) => {
+            (Reason::Starting, created(case, seen))
+        }
+        (None, SessionState::Degraded) => (
+            Reason::Degraded,
+            "The session has no healthy coordinators, and is billed all the same: end it (delete this object, or set spec.terminate).".to_owned(),
+        ),
+        (None, SessionState::Unknown(word)) => (
+            Reason::StateUnknown,
+            format!("Athena says {word}, which this operator doesn't know: it counts as running. Look for a newer version of the operator."),
+        ),
+        (None, _) => (
+            Reason::Running,
+            format!("The session is up. It is ended {}.{}", ways_to_end(case), unkept_idle(case)),
+        ),
+    };
+    Finding { reason, message }
+}
+
+/// What is told of a session that is up, and is ended with its workloads.
+pub(super) fn up_with_workloads(case: &Case<'_>) -> Option<Finding> {
+    if case.workloads.all().is_empty() {
+        return None;
+    }
+    let delay = duration(case.facts.timing.end_with?);
+    let finished = if case.workloads.due_at.is_some() { last_finished(case) } else { None };
+    let message = match finished {
+        Some(finished) => format!("The session is up. {finished}: it is ended {delay} after that was seen."),
+        None => {
+            let (names, ways) = (names(case), ways_to_end(case));
+            format!("The session is up. It is ended when {names} finished; before that {ways}.")
+        }
+    };
+    Some(Finding { reason: Reason::Running, message })
+}
+
+fn names(case: &Case<'_>) -> String {
+    let workloads = case.workloads.all();
+    let awaited = |workload: &Workload| {
+        let is_seen = case.workloads.to_record().iter().any(|it| it.kind == workload.kind && it.name == workload.name);
+        let note = match case.workloads.state(workload) {
+            Some(WorkloadState::Suspended { .. }) => " (suspended)",
+            _ if is_seen => "",
+            _ => " (not there yet)",
+        };
+        format!("{} {}{note}", workload.kind.as_str(), workload.name)
+    };
+    let names = workloads.iter().map(awaited).collect::<Vec<_>>().join(", ");
+    format!("{names} {}", if workloads.len() > 1 { "have" } else { "has" })
+}
+
+/// The message for a session that is CREATED, and can't be used as far as the operator knows.
+fn created(case: &Case<'_>, seen: &Seen) -> String {
+    if engine::of_session(case.facts, seen).is_some() || case.facts.observed.described == Described::No {
+        return "Athena is starting the session.".to_owned();
+    }
+    let why = match &case.facts.access.engine {
+        EngineKnowledge::NotKnown(Some(error)) => format!(" ({error}): allow {}", error.operation.iam_action()),
+        _ => String::new(),
+    };
+    format!(
+        "The session is CREATED. On Spark 3.5 it could be used now, on PySpark 3 it is still being started, and the \
+         operator doesn't know its engine{why}."
+    )
+}
+
+/// The sentence where `spec.maxIdle` doesn't end the session; empty where it does, or isn't set.
+fn unkept_idle(case: &Case<'_>) -> String {
+    let spec = &case.facts.object.spec;
+    let Some(idle) = spec.max_idle.filter(|it| positive(*it).is_some() && !case.keeps_idle()) else {
+        return String::new();
+    };
+    let instead = if spec.max_lifetime.is_some() { "" } else { " Set spec.maxLifetime." };
+    let idle = duration(idle.into());
+    format!(" spec.maxIdle ({idle}) doesn't end it: Athena doesn't say since when the session is idle.{instead}")
+}

@@ -1,0 +1,126 @@
+//! What the API server has shown to this process of the ConfigMap of `spec.publishTo`. PURE.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use super::now::Now;
+use super::retry::Retry;
+use crate::compact::StaticDefault;
+use crate::timing::Timing;
+
+/// What is known of the ConfigMap.
+#[derive(Clone, Debug, Default)]
+pub struct Publication {
+    /// What was found last.
+    pub found: Found,
+    /// When.
+    pub(crate) at: Option<Instant>,
+    /// The request that fails at present.
+    pub(crate) retry: Option<(Request, Retry)>,
+    /// What we went by was old, and nothing has been written since.
+    was_old: bool,
+    /// A creation that got no answer may still come to pass until then.
+    pub(crate) late_until: Option<Instant>,
+    /// What the API server made of the last write, where that isn't what was asked for.
+    altered: Option<Altered>,
+}
+
+/// A ConfigMap that an admission webhook has changed while it was written. Written again it would be the same.
+#[derive(Clone, Debug)]
+struct Altered {
+    asked: BTreeMap<String, String>,
+    data: BTreeMap<String, String>,
+    is_marked: bool,
+}
+
+/// A request about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// Read it.
+    Look,
+    /// Write it.
+    Publish,
+    /// Remove it.
+    Unpublish,
+}
+
+/// A ConfigMap, or none, under the name that `spec.publishTo` says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Found {
+    /// It hasn't been looked at.
+    #[default]
+    Unknown,
+    /// There is none.
+    Absent,
+    /// The object may write and remove it: the object owns it, or it was written for an object of this name and has lost its
+    /// owner.
+    Ours {
+        /// Its UID.
+        uid: String,
+        /// Its version.
+        resource_version: String,
+        /// What it says.
+        data: BTreeMap<String, String>,
+        /// Whether it has the owner, the labels and the annotation that the operator writes.
+        is_marked: bool,
+    },
+    /// It belongs to somebody else: the object leaves it as it is.
+    Foreign,
+}
+
+impl StaticDefault for Publication {
+    const DEFAULT: &'static Self =
+        &Self { found: Found::Unknown, at: None, retry: None, was_old: false, late_until: None, altered: None };
+}
+
+impl Publication {
+    /// The API server has answered a request.
+    pub fn answered(&mut self, request: Request, found: Found, now: Now) {
+        // That it can be read says nothing about the next attempt to write it.
+        let retry = self.retry.take().filter(|(failing, _)| request == Request::Look && *failing != request);
+        let was_old = self.was_old && request == Request::Look;
+        let late_until = self.late_until.filter(|until| request == Request::Look && now.tick < *until);
+        let altered = self.altered.take();
+        *self = Self { found, at: Some(now.tick), retry, was_old, late_until, altered };
+    }
+
+    /// It has been written, to say `asked`.
+    pub fn written(&mut self, asked: BTreeMap<String, String>, found: Found, now: Now) {
+        self.altered = match &found {
+            Found::Ours { data, is_marked, .. } if *data != asked || !is_marked => {
+                Some(Altered { asked, data: data.clone(), is_marked: *is_marked })
+            }
+            _ => None,
+        };
+        self.answered(Request::Publish, found, now);
+    }
+
+    /// Whether it is to be written, to say `wanted`, over what was found.
+    pub(crate) fn differs(
+        &self,
+        wanted: &BTreeMap<String, String>,
+        found: &BTreeMap<String, String>,
+        is_marked: bool,
+    ) -> bool {
+        let is_altered = |it: &Altered| it.asked == *wanted && it.data == *found && it.is_marked == is_marked;
+        (found != wanted || !is_marked) && !self.altered.as_ref().is_some_and(is_altered)
+    }
+
+    /// What we went by is old: it is looked at anew, at once where that hasn't just been done.
+    pub fn changed(&mut self, request: Request, now: Now, timing: &Timing, jitter: f64) {
+        if self.was_old {
+            return self.failed(request, None, now, timing, jitter);
+        }
+        (self.found, self.was_old) = (Found::Unknown, true);
+    }
+
+    /// It hasn't answered, or refuses, in these words. `jitter`, from 0 to 1, spreads the retries of many objects.
+    pub fn failed(&mut self, request: Request, refusal: Option<String>, now: Now, timing: &Timing, jitter: f64) {
+        if request == Request::Publish && refusal.is_none() {
+            self.late_until = Some(now.tick + timing.steady);
+        }
+        let before = self.retry.take().filter(|(failing, _)| *failing == request).map(|(_, retry)| retry);
+        let retry = Retry::after(before, refusal, now, timing, jitter);
+        (self.found, self.retry) = (Found::Unknown, Some((request, retry)));
+    }
+}

@@ -1,0 +1,63 @@
+//! What the API server has shown to this process of the workloads of `spec.endWith`. PURE.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use super::now::Now;
+use super::retry::Retry;
+use crate::api::session::Workload;
+use crate::api::workload::WorkloadState;
+use crate::compact::StaticDefault;
+use crate::timing::Timing;
+
+/// What is known of them.
+#[derive(Clone, Debug, Default)]
+pub struct Workloads {
+    pub(crate) readings: BTreeMap<Workload, Reading>,
+    /// When a watch last had news of one of them.
+    pub(crate) news: Option<Instant>,
+    pub(crate) retry: Option<Retry>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Reading {
+    pub state: WorkloadState,
+    pub at: Instant,
+    /// Since when it isn't at work.
+    pub since: Now,
+    /// The last UID that was seen under its name.
+    pub uid: Option<String>,
+}
+
+impl StaticDefault for Workloads {
+    const DEFAULT: &'static Self = &Self { readings: BTreeMap::new(), news: None, retry: None };
+}
+
+impl Workloads {
+    /// A watch had news of one of them then.
+    pub fn heard(&mut self, news: Instant) {
+        self.news = self.news.max(Some(news));
+    }
+
+    /// The API server said so of one, when asked at `sent`.
+    pub fn read(&mut self, workload: &Workload, state: WorkloadState, sent: Instant, now: Now) {
+        let before = self.readings.remove(workload);
+        let uid = state.uid().map(str::to_owned).or(before.as_ref().and_then(|before| before.uid.clone()));
+        let goes_on = |before: &Reading| {
+            let is_same = state == WorkloadState::Absent || before.state.uid() == state.uid();
+            is_same && state.is_over() && before.state.is_over()
+        };
+        let since = before.filter(goes_on).map_or(now, |before| before.since);
+        self.readings.insert(workload.clone(), Reading { state, at: sent, since, uid });
+    }
+
+    /// It said so of all of them.
+    pub fn all_read(&mut self) {
+        self.retry = None;
+    }
+
+    /// It didn't answer, or refuses, in these words. `jitter`, from 0 to 1, spreads the retries of many objects.
+    pub fn failed(&mut self, refusal: Option<String>, now: Now, timing: &Timing, jitter: f64) {
+        self.retry = Some(Retry::after(self.retry.take(), refusal, now, timing, jitter));
+    }
+}

@@ -1,0 +1,107 @@
+//! Ends a session: what comes before TerminateSession, and after it. PURE.
+
+use super::poll::look_when_due;
+use super::step::Step;
+use super::waiting::{by_then, call, wait_after};
+use super::{config_map, status, workloads};
+use crate::api::session::TerminationReason;
+use crate::athena::types::{ErrorClass, SessionState};
+use crate::session::conditions::Findings;
+use crate::session::observed::ANSWER_LIFE;
+use crate::session::observed::Seen;
+use crate::session::rules::case::Case;
+use crate::session::rules::facts::Facts;
+
+/// The next step towards the end of a session that hasn't ended.
+pub(super) fn end(case: &Case<'_>, findings: &Findings, seen: &Seen, reason: TerminationReason) -> Step {
+    let facts = case.facts;
+    if reason == TerminationReason::WorkloadFinished
+        && let Some(step) = workloads::read_before_end(case)
+    {
+        return step;
+    }
+    if seen.doubtful {
+        return call(facts, Step::GetSessionStatus);
+    }
+    if seen.status.state == SessionState::Terminating {
+        return look_when_due(facts, findings, seen);
+    }
+    match facts.observed.accepted_at {
+        Some(accepted) if seen.at < accepted + facts.timing.terminate_again => look_when_due(facts, findings, seen),
+        // That the first call had no effect isn't believed on the word of a list.
+        Some(accepted) if facts.observed.looked_at < Some(accepted) && facts.observed.trouble.is_none() => {
+            Step::GetSessionStatus
+        }
+        // A look that can't be had must not hold up an end: on a session that has ended the call does nothing.
+        None if is_old(facts, seen) && facts.observed.trouble.is_none() => Step::GetSessionStatus,
+        _ => with_grace(case, findings, seen)
+            .or_else(|| make_sure(case, seen, reason))
+            .unwrap_or_else(|| terminate(case, findings, seen, reason)),
+    }
+}
+
+/// What comes before an end that has a grace period, as long as that isn't over.
+fn with_grace(case: &Case<'_>, findings: &Findings, seen: &Seen) -> Option<Step> {
+    let grace = case.grace?;
+    // It counts from what is recorded.
+    if let Some(record) = record_why(case, findings) {
+        return Some(record);
+    }
+    let rest = Some(grace.rest);
+    if case.draining.is_some() {
+        return Some(by_then(look_when_due(case.facts, findings, seen), rest));
+    }
+    (!case.is_certain).then(|| by_then(look_before_end(case.facts, seen), rest))
+}
+
+/// Before an end that nobody asked for now, Athena says in this very reconciliation that its time has come.
+fn make_sure(case: &Case<'_>, seen: &Seen, reason: TerminationReason) -> Option<Step> {
+    (reason.is_limit() && !case.is_certain).then(|| look_before_end(case.facts, seen))
+}
+
+/// By the time that TerminateSession may be called again, a look of now would be old.
+fn look_before_end(facts: &Facts<'_>, seen: &Seen) -> Step {
+    until_end_is_tried(facts, seen).unwrap_or_else(|| call(facts, Step::GetSessionStatusBeforeEnd))
+}
+
+/// What to do until TerminateSession may be called again, where it failed a moment ago.
+fn until_end_is_tried(facts: &Facts<'_>, seen: &Seen) -> Option<Step> {
+    let wait = wait_after(facts, facts.observed.end_trouble.as_deref())?;
+    Some(if is_old(facts, seen) && facts.observed.trouble.is_none() { Step::GetSessionStatus } else { wait })
+}
+
+fn record_why(case: &Case<'_>, findings: &Findings) -> Option<Step> {
+    if case.facts.is_end_recorded() { None } else { status::due(case, findings) }
+}
+
+/// Whether the session may have ended by itself since it was seen, so that a look may save the call.
+fn is_old(facts: &Facts<'_>, seen: &Seen) -> bool {
+    // A poll of many sessions takes its time.
+    let polls = if facts.polled { 2 } else { 1 };
+    facts.now.tick >= seen.at + (facts.timing.steady * polls).max(ANSWER_LIFE)
+}
+
+/// Why is recorded first. That write, or a read where it stands already, also shows that the object
+/// still asks for it: what is cached may be old.
+fn terminate(case: &Case<'_>, findings: &Findings, seen: &Seen, reason: TerminationReason) -> Step {
+    let before = until_end_is_tried(case.facts, seen)
+        .or_else(|| record_why(case, findings))
+        .or_else(|| config_map::before_end(case, findings));
+    if let Some(step) = before {
+        return step;
+    }
+    if case.facts.fresh { Step::TerminateSession { reason } } else { Step::GetObject }
+}
+
+/// What to do where only a list shows that the session has ended: a call for the session shows it, or shows that the list is
+/// wrong. Where AWS denies that call, TerminateSession makes sure of an end that is asked for: on a session that has ended it
+/// does nothing.
+pub(super) fn confirm_end(case: &Case<'_>, findings: &Findings, seen: &Seen) -> Step {
+    let trouble = case.facts.observed.trouble.as_deref();
+    let is_denied = trouble.is_some_and(|trouble| trouble.error.class == ErrorClass::Denied);
+    match case.end_reason {
+        Some(reason) if is_denied && findings.end_blocker.is_none() => end(case, findings, seen, reason),
+        _ if case.facts.is_undescribed() => call(case.facts, Step::GetSessionStatus),
+        _ => call(case.facts, Step::GetSession),
+    }
+}

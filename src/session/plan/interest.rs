@@ -1,0 +1,67 @@
+//! What is asked of the poller of the session's work group. PURE.
+
+use std::time::Duration;
+
+use super::poll::{is_overdue, sight_lasts, until_throttling_is_over};
+use super::waiting::{sooner, until_described};
+use super::{beside, ttl};
+pub use crate::athena::informer::types::Interest;
+use crate::index::access::Denied;
+use crate::session::conditions::Findings;
+use crate::session::observed::Seen;
+use crate::session::rules::case::Case;
+use crate::session::rules::evidence::Evidence;
+use crate::status::reason::{Pace, Reason};
+
+/// A wait that each sight of the unchanged session prolongs, so that the object isn't reconciled for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Prolonged {
+    /// How long each sight of the session lasts.
+    pub sight_lasts: Duration,
+    /// How long from now until the object is reconciled for another reason, as far as is known now; None: never.
+    pub at_most: Option<Duration>,
+}
+
+/// What is asked of the poller of the session's work group, if anything is.
+#[must_use]
+pub fn of(case: &Case<'_>, findings: &Findings) -> Option<Interest> {
+    let facts = case.facts;
+    facts.session_id()?;
+    // What is recorded as its own has to be seen before it is.
+    let is_own_to_see = facts.is_held() && case.start.state.is_pending() && facts.observed.absence.is_none();
+    let may_ask = case.whose.may_know || is_own_to_see;
+    if !may_ask || facts.access.denied == Some(Denied::WorkGroupNotFound) || findings.wrong_target.is_some() {
+        return None;
+    }
+    match case.evidence {
+        Evidence::None => Some(Interest::FirstSight),
+        Evidence::Unconfirmed(_) => Some(Interest::Changing),
+        Evidence::Alive(_) => Some(match findings.told.as_ref().map(|told| told.reason) {
+            Some(Reason::Terminating) if case.end_reason.is_some() => Interest::Ending,
+            Some(reason) if reason.row().pace != Pace::Fast => Interest::Steady,
+            _ => Interest::Changing,
+        }),
+        // A list that shows it after all wakes the object.
+        Evidence::Missing(_) | Evidence::Absent if !facts.once_seen() => Some(Interest::FirstSight),
+        Evidence::Ended | Evidence::Missing(_) | Evidence::Absent => None,
+    }
+}
+
+/// Where an object waits `after` only for the poller to show its session again: how that wait is prolonged. A sight of the
+/// unchanged session is all that the object would look for, so it needn't be reconciled to find that.
+pub(super) fn prolonged(case: &Case<'_>, findings: &Findings, after: Option<Duration>) -> Option<Prolonged> {
+    let Evidence::Alive(seen) = case.evidence else { return None };
+    let sight_lasts = sight_lasts(case.facts, findings);
+    let is_for_sight = after == Some(case.facts.until(seen.at + sight_lasts));
+    let is_steady = of(case, findings) == Some(Interest::Steady) && !is_overdue(findings);
+    let at_most = due_beside_sights(case, findings, seen);
+    (case.facts.polled && is_for_sight && is_steady).then_some(Prolonged { sight_lasts, at_most })
+}
+
+/// How long from now until an object whose session stays as it is has to be reconciled. Without these waits a limit that is
+/// reached later than the next sight is due would be missed.
+fn due_beside_sights(case: &Case<'_>, findings: &Findings, seen: &Seen) -> Option<Duration> {
+    let facts = case.facts;
+    let of_session = [case.limit_due_in(), until_described(facts), until_throttling_is_over(facts, seen)];
+    of_session.into_iter().fold(sooner(beside::due_in(case, findings), ttl::wait(case)), sooner)
+}

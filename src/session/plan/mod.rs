@@ -1,0 +1,234 @@
+//! What to do next for one object. PURE: no client, no clock, no error, nothing async.
+//!
+//! [`decide`] maps the facts to one [`Step`]. The shell takes the step, adds what it learned, and asks again, until the step is to
+//! wait.
+//!
+//! ```text
+//!                   no finalizer ── being deleted ─► wait (not ours)
+//!                        ├───────── no grant, or another object's session ─► wait, and say so
+//!                        └───────── wanted ────────► add it
+//!   deleted, Retain ───────────────────────────────► remove the finalizer
+//!   another object's session, another work group's ► wait; deleted: remove the finalizer
+//!   another account or Region than recorded ───────► wait, and say so
+//!   ended, or proven absent ── deleted ────────────► remove the finalizer
+//!                           └─ kept ───────────────► record it
+//!   an end is asked for ── no grant, or suspended ─► wait, and say so
+//!                       ├─ BUSY, in its grace period ► record why ► wait
+//!                       └─ state known, active ────► record why ► end it ► look until it has ended
+//!   a limit is reached ────────────────────────────► look ► reached: as an end that is asked for
+//!   otherwise ─────────────────────────────────────► look, now and then
+//! ```
+
+mod beside;
+mod config_map;
+mod end;
+pub mod events;
+mod interest;
+mod poll;
+mod priority;
+mod start;
+pub(crate) mod status;
+mod step;
+mod ttl;
+mod usage;
+mod waiting;
+mod workloads;
+
+pub use self::interest::{Interest, Prolonged, of as interest};
+pub use self::priority::of as priority;
+pub use self::step::Step;
+
+use self::poll::look_first;
+use self::waiting::{by_then, call, interval, sooner, wait_for_others};
+use super::conditions::{self, Findings};
+use super::observed::ANSWER_LIFE;
+use super::rules::case::Case;
+use super::rules::engine;
+use super::rules::evidence::{Evidence, Proof};
+use super::rules::facts::Facts;
+use crate::api::session::DeletionPolicy;
+use crate::athena::quota::Priority;
+use crate::athena::types::SessionState;
+use crate::index::access::Denied;
+use crate::index::claims::Claim;
+use crate::index::session_quota::Usage;
+
+/// What to do next for one object, and what follows from that for others.
+#[derive(Debug)]
+pub struct Decision {
+    /// What to do next.
+    pub step: Step,
+    /// How urgent the call is that the step makes.
+    pub priority: Priority,
+    /// What is asked of the poller of the session's work group.
+    pub interest: Option<Interest>,
+    /// Where the object waits only for the poller to show its session again: how that wait is prolonged.
+    pub prolonged: Option<Prolonged>,
+    /// What the object reports of its share of the sessions of its namespace.
+    pub usage: Option<Usage>,
+    /// It is certain that nobody asks for the session's end.
+    pub is_no_end_wanted: bool,
+    /// The object is about to start a session, and must know the engine of its work group first.
+    pub awaits_engine: bool,
+}
+
+/// What to do next for one object.
+#[must_use]
+pub fn decide(facts: &Facts<'_>) -> Decision {
+    let case = Case::of(facts);
+    let findings = conditions::of(&case);
+    let step = next(&case, &findings);
+    let after = if let Step::Wait(after) = step { Some(after) } else { None };
+    Decision {
+        priority: priority::of(&case, &step),
+        interest: after.and_then(|_| interest::of(&case, &findings)),
+        prolonged: after.and_then(|after| interest::prolonged(&case, &findings, after)),
+        usage: usage::of(&case, &findings),
+        is_no_end_wanted: case.is_no_end_wanted(),
+        awaits_engine: start::awaits_engine(&case, &findings),
+        step,
+    }
+}
+
+/// The next step: for the session, then for its ConfigMap and its workloads, then the status, then the object's own deletion.
+fn next(case: &Case<'_>, findings: &Findings) -> Step {
+    let step = for_session(case, findings);
+    let Step::Wait(after) = step else { return step };
+    if !case.facts.is_held() && case.facts.is_deleted() {
+        return step;
+    }
+    if let Some(step) = config_map::due(case, findings).or_else(|| workloads::due(case)) {
+        return step;
+    }
+    let after = sooner(after, beside::due_in(case, findings));
+    // An end is recorded before its object goes.
+    let Some(write) = status::due(case, findings) else {
+        return ttl::due(case).unwrap_or(Step::Wait(sooner(after, ttl::wait(case))));
+    };
+    match before_overwriting(case, findings) {
+        None => write,
+        Some(Step::Wait(soon)) => Step::Wait(sooner(after, soon)),
+        Some(step) => step,
+    }
+}
+
+/// What to do before a status that somebody else wrote is replaced. Another operator may have looked
+/// later than this one: two that write what each of them last knew would go on for ever.
+fn before_overwriting(case: &Case<'_>, findings: &Findings) -> Option<Step> {
+    let (facts, observed) = (case.facts, case.facts.observed);
+    let theirs = observed.record.others_wrote_at()?;
+    let patience = theirs + facts.timing.steady;
+    if patience <= facts.now.tick {
+        return None;
+    }
+    let wait = Step::Wait(Some(facts.until(patience)));
+    // What can't be looked at, or differs in words only, isn't worth more than a write now and then.
+    let recorded = facts.recorded().and_then(|status| status.state.as_deref());
+    let says_the_same = recorded == observed.state().map(SessionState::as_str);
+    match case.evidence {
+        Evidence::Alive(seen) if seen.at >= theirs => says_the_same.then_some(wait),
+        Evidence::Alive(_) if findings.wrong_target.is_none() => match call(facts, poll::read(facts)) {
+            Step::Wait(_) => Some(wait),
+            look => Some(look),
+        },
+        Evidence::Ended => says_the_same.then_some(wait),
+        _ => Some(wait),
+    }
+}
+
+fn for_session(case: &Case<'_>, findings: &Findings) -> Step {
+    let facts = case.facts;
+    if !facts.is_held() {
+        return take_on(case, findings);
+    }
+    if facts.is_deleted() && facts.object.spec.deletion_policy == DeletionPolicy::Retain {
+        return Step::RemoveFinalizer { notice: events::retained_event(case) };
+    }
+    if start::goes_at_once(case) {
+        return release(case);
+    }
+    if let Some(owner) = &facts.access.owner {
+        return defer_to_owner(case, owner);
+    }
+    if facts.is_deleted() && case.has_ended() {
+        return release(case);
+    }
+    if case.whose.is_foreign {
+        let was_never_ours = facts.is_deleted() && !case.whose.was_ours;
+        return if was_never_ours { release(case) } else { Step::Wait(None) };
+    }
+    // What the object itself may have started is ended also where its namespace isn't selected any more.
+    if let Some(refusal) = facts.access.denied
+        && (refusal == Denied::WorkGroupNotFound || !(facts.was_adopted() || case.ends_its_own()))
+    {
+        return wait_for_others(facts, findings.told.as_ref().map(|told| told.reason));
+    }
+    if let Some(wrong_target) = &findings.wrong_target {
+        return Step::Wait(Some(interval(facts, wrong_target.reason)));
+    }
+    if case.start.state.is_pending() {
+        return start::next(case, findings);
+    }
+    by_evidence(case, findings)
+}
+
+/// The next step for an object without our finalizer.
+fn take_on(case: &Case<'_>, findings: &Findings) -> Step {
+    if case.facts.is_deleted() {
+        return Step::Wait(None);
+    }
+    match &findings.not_taken_on {
+        Some(finding) => wait_for_others(case.facts, Some(finding.reason)),
+        None if case.facts.access.lacks_finalizer => Step::Wait(None),
+        None => start::record_not_attempted(case).unwrap_or(Step::AddFinalizer),
+    }
+}
+
+/// The next step for an object whose session is known, by how that session stands.
+fn by_evidence(case: &Case<'_>, findings: &Findings) -> Step {
+    let facts = case.facts;
+    match case.evidence {
+        Evidence::None => look_first(facts),
+        Evidence::Absent if facts.is_deleted() => release(case),
+        Evidence::Ended => poll::get_final_figures(facts),
+        Evidence::Unconfirmed(seen) => end::confirm_end(case, findings, seen),
+        // Proven and final, as an end is.
+        Evidence::Absent if facts.once_seen() => Step::Wait(None),
+        Evidence::Absent | Evidence::Missing(Proof::NotToBeHad) => poll::look_seldom(facts),
+        Evidence::Missing(Proof::AnotherLook { after }) => poll::look_for(facts, after),
+        Evidence::Missing(Proof::FreshLook) => call(facts, poll::read(facts)),
+        Evidence::Missing(Proof::Account) => poll::prove(facts, Step::GetCallerIdentity),
+        Evidence::Missing(Proof::Listing { work_group, after }) => {
+            poll::prove(facts, poll::list_for_session(facts, work_group, Some(after), true))
+        }
+        Evidence::Alive(seen) => match case.end_reason {
+            Some(reason) if findings.end_blocker.is_none() => end::end(case, findings, seen, reason),
+            None if engine::needs_get_session(facts, seen) && facts.observed.undescribed.is_none() => {
+                call(facts, Step::GetSession)
+            }
+            _ => by_then(poll::look_at_alive(facts, findings, seen), case.limit_due_in()),
+        },
+    }
+}
+
+/// Nothing holds the object any more.
+fn release(case: &Case<'_>) -> Step {
+    Step::RemoveFinalizer { notice: events::released_event(case) }
+}
+
+/// The session is another object's, which ends it when it is asked to. This one goes when that is certain:
+/// the owner may be going too, and leave the session to this one.
+fn defer_to_owner(case: &Case<'_>, owner: &Claim) -> Step {
+    let facts = case.facts;
+    if !facts.is_deleted() {
+        return Step::Wait(Some(facts.timing.steady));
+    }
+    let is_current = |at| facts.now.tick <= at + ANSWER_LIFE;
+    match &facts.observed.owner {
+        Some(read) if read.uid != owner.uid || !is_current(read.at) => Step::GetOwner { owner: owner.clone() },
+        Some(read) if read.stands => release(case),
+        // The watch brings what has become of it.
+        Some(_) => Step::Wait(Some(facts.timing.changing)),
+        None => Step::GetOwner { owner: owner.clone() },
+    }
+}

@@ -1,0 +1,168 @@
+//! What follows from the facts, worked out once for each step. PURE.
+
+use std::time::Duration;
+
+use super::evidence::{self, Evidence};
+use super::facts::Facts;
+use super::limits::{self, Grace, Limit};
+use super::ownership::Ownership;
+use super::start::{Start, StartState};
+use super::workloads::FollowedWorkloads;
+use crate::api::session::{DeletionPolicy, TerminationReason};
+use crate::athena::types::SessionState;
+use crate::index::access::Denied;
+use crate::session::observed::Seen;
+
+/// What follows from the facts.
+#[derive(Clone, Copy)]
+pub struct Case<'a> {
+    /// The facts.
+    pub facts: &'a Facts<'a>,
+    /// How far the start of the session has come.
+    pub start: Start<'a>,
+    /// Whose the session is.
+    pub whose: Ownership,
+    /// How the session stands.
+    pub evidence: Evidence<'a>,
+    /// The workloads of `spec.endWith`.
+    pub workloads: FollowedWorkloads<'a>,
+    /// The limit of the spec that the session reaches first.
+    pub limit: Option<Limit>,
+    /// Which end the object's metadata and spec ask for.
+    pub requested_end: Option<TerminationReason>,
+    /// Why the session is to be ended: that is asked for, its workloads have finished, or a limit of the spec is reached. What
+    /// the status says asks for nothing.
+    pub end_reason: Option<TerminationReason>,
+    /// Why the session is to be ended, or was. A limit can't be seen to be reached any more once the session ends: of it the
+    /// record remains. Nothing is ended for that.
+    pub end_cause: Option<TerminationReason>,
+    /// The reason `MaxIdle`, where Athena itself has ended a started session for its idleness.
+    pub idled_out: Option<TerminationReason>,
+    /// Why the session may not be ended: what the object itself started is ended also where its namespace isn't selected any
+    /// more.
+    pub end_denied_by: Option<Denied>,
+    /// The grace period that the end is in.
+    pub grace: Option<Grace>,
+    /// The grace period where the session uses it. An end that has been begun isn't held up any more.
+    pub draining: Option<Grace>,
+    /// A call of this very reconciliation shows the session as it stands: TerminateSession may follow.
+    pub is_certain: bool,
+}
+
+impl<'a> Case<'a> {
+    /// What follows from these facts.
+    #[must_use]
+    pub fn of(facts: &'a Facts<'a>) -> Self {
+        let start = Start::of(facts);
+        let whose = Ownership::of(facts, start.state);
+        let evidence = Evidence::of(facts, &whose);
+        let workloads = FollowedWorkloads::of(facts, start.state, &whose, evidence);
+        let limit = Limit::first(facts, evidence);
+        let reached = limit.and_then(|limit| limit.reached_for(facts).map(|_| limit.reason));
+        let requested_end = requested_end(facts, &workloads);
+        let end_reason = requested_end.or(reached);
+        let is_idled_out = limits::is_idled_out(facts, start.state, evidence);
+        let idled_out = is_idled_out.then_some(TerminationReason::MaxIdle);
+        let is_begun = matches!(evidence, Evidence::Alive(seen) if limits::has_begun(facts, seen));
+        let grace = Grace::of(facts, end_reason);
+        let is_busy = matches!(evidence, Evidence::Alive(seen) if seen.status.state == SessionState::Busy);
+        let is_certain = match evidence {
+            Evidence::Alive(seen) => limits::is_certain(facts, limit, end_reason, seen),
+            _ => false,
+        };
+        Self {
+            facts,
+            start,
+            whose,
+            evidence,
+            workloads,
+            limit,
+            requested_end,
+            end_reason,
+            end_cause: end_reason.or(recorded_limit(facts, evidence, is_begun)).or(idled_out),
+            idled_out,
+            end_denied_by: end_denied_by(facts, start.state),
+            grace,
+            draining: if is_busy && !is_begun { grace } else { None },
+            is_certain,
+        }
+    }
+
+    /// Whether it is certain that nobody asks for the session's end.
+    #[must_use]
+    pub fn is_no_end_wanted(&self) -> bool {
+        self.end_reason.is_none() && matches!(self.evidence, Evidence::Alive(_))
+    }
+
+    /// Whether an end is asked for of what the object may have started: our finalizer alone, which anybody may write on
+    /// an object of his own, is no sign of that.
+    #[must_use]
+    pub fn ends_its_own(&self) -> bool {
+        let start = &self.facts.observed.start;
+        let is_recorded = self.facts.recorded().is_some_and(|it| it.start_attempt.is_some() || it.session_id.is_some());
+        let may_have_started = start.id.is_some() || start.called_at.is_some() || is_recorded;
+        self.start.state != StartState::NotAsked && self.end_reason.is_some() && may_have_started
+    }
+
+    /// Whether the session has been seen to end, as far as that lets the object go: an end is evidence also where the
+    /// object came to refer to another work group since.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        let was_ours = self.whose.is_foreign && self.whose.was_ours;
+        let has_ended = |seen: &Seen| seen.status.state.is_ended() && evidence::is_confirmed(self.facts, seen);
+        self.evidence == Evidence::Ended || was_ours && self.facts.observed.seen.as_ref().is_some_and(has_ended)
+    }
+
+    /// Whether the session has ended, or is proven not to exist any more: nothing is asked after that.
+    #[must_use]
+    pub fn is_end_final(&self) -> bool {
+        self.evidence == Evidence::Ended || self.evidence == Evidence::Absent && self.facts.once_seen()
+    }
+
+    /// How long from now until the session reaches a limit of the spec.
+    #[must_use]
+    pub fn limit_due_in(&self) -> Option<Duration> {
+        self.limit?.due_in(self.facts)
+    }
+
+    /// Whether an idle session will be ended by `spec.maxIdle`.
+    #[must_use]
+    pub fn keeps_idle(&self) -> bool {
+        limits::keeps_idle(self.facts, self.start.state, self.evidence)
+    }
+
+    /// Whether the end that is asked for is reached already, since no session was started.
+    #[must_use]
+    pub fn ends_nothing(&self) -> bool {
+        self.start.state.is_none_shown() && self.end_reason.is_some()
+    }
+}
+
+fn requested_end(facts: &Facts<'_>, workloads: &FollowedWorkloads<'_>) -> Option<TerminationReason> {
+    let spec = &facts.object.spec;
+    if spec.terminate {
+        Some(TerminationReason::RequestedBySpec)
+    } else if facts.is_deleted() && spec.deletion_policy == DeletionPolicy::Terminate {
+        Some(TerminationReason::ObjectDeleted)
+    } else if workloads.asks_for_end {
+        Some(TerminationReason::WorkloadFinished)
+    } else {
+        None
+    }
+}
+
+/// The limit that is recorded as the reason of an end, unless the session goes on.
+fn recorded_limit(facts: &Facts<'_>, evidence: Evidence<'_>, is_begun: bool) -> Option<TerminationReason> {
+    let recorded = facts.recorded().and_then(|status| status.termination_reason)?;
+    let goes_on = match evidence {
+        Evidence::Alive(seen) => seen.status.state != SessionState::Terminating && !is_begun,
+        _ => false,
+    };
+    (recorded.is_limit() && !goes_on).then_some(recorded)
+}
+
+fn end_denied_by(facts: &Facts<'_>, start: StartState) -> Option<Denied> {
+    let refusal = facts.access.denied?;
+    let ends_its_own = start == StartState::Started && refusal == Denied::NamespaceNotAllowed;
+    if ends_its_own { None } else { Some(refusal) }
+}
