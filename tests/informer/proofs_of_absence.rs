@@ -152,7 +152,7 @@ fn a_long_list_holds_up_neither_full_scans_nor_ends() {
     world.act_at(seconds(55), Act::Ask("none".to_owned()));
     world.act_at(seconds(70), Act::Terminate("s-7".to_owned(), seconds(3)));
     world.run_until(seconds(80));
-    assert!(world.plan.full_scan_at().is_some_and(|began| began >= at(seconds(60))));
+    assert!(world.plan.full_scan().is_some_and(|scan| scan.began >= at(seconds(60))));
     let end = world.noticed.iter().find(|(_, _, state)| state.is_ended()).map(|(when, _, _)| *when);
     assert!(end.is_some_and(|when| when <= seconds(76)), "{end:?}");
 }

@@ -24,11 +24,14 @@ struct Running {
 
 /// A full scan that was completed.
 #[derive(Debug)]
-pub(super) struct Completed {
-    pub(super) began: Instant,
-    pub(super) took: Duration,
+pub struct FullScan {
+    /// When it began.
+    pub began: Instant,
+    /// How long it took.
+    pub took: Duration,
+    /// How many sessions it showed in each state that isn't an end.
+    pub counts: BTreeMap<String, u32>,
     number: u32,
-    pub(super) counts: BTreeMap<String, u32>,
 }
 
 /// The full scans of a work group.
@@ -41,7 +44,7 @@ pub(super) struct FullScans {
     pub(super) began: Option<Instant>,
     /// How many calls a scan takes, and when that was learned.
     learned_calls: Option<(usize, Instant)>,
-    pub(super) last_completed: Option<Completed>,
+    pub(super) last_completed: Option<FullScan>,
 }
 
 impl FullScans {
@@ -121,7 +124,7 @@ impl FullScans {
             *counts.entry(sighting.status.state.counted_as().to_owned()).or_default() += 1;
         }
         let took = now.saturating_duration_since(began);
-        self.last_completed = Some(Completed { began, took, number, counts });
+        self.last_completed = Some(FullScan { began, took, counts, number });
     }
 
     /// To go on costs more than a call for each session that is left.

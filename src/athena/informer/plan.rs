@@ -20,18 +20,17 @@
 //! sessions at once don't count for that: they are the cheaper way. That a scan doesn't show a session proves nothing, and is
 //! never told.
 
-use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::backoff::Backoff;
 use super::call::Call;
 use super::demand::{Demand, soon};
-use super::full_scan::FullScans;
+use super::full_scan::{FullScan, FullScans};
 use super::parts::Parts;
-use super::proof_of_absence::{Asker, ListAnswer, ListRequest};
+use super::proof_of_absence::{ListAnswer, ListRequest};
 use super::schedule::Schedule;
 use super::store::Sighting;
-use super::types::{CallFailure, Interest, Task};
+use super::types::{Asker, CallFailure, Interest, Task};
 use crate::athena::types::{Polled, SessionPage, SessionStatus, Source};
 use crate::timing::Timing;
 
@@ -200,28 +199,16 @@ impl Plan {
         self.parts.status_calls.outage_ended(at);
     }
 
-    /// How many sessions are in each state that isn't an end, by the last complete full scan.
+    /// The last complete full scan.
     #[must_use]
-    pub fn counts(&self) -> Option<&BTreeMap<String, u32>> {
-        Some(&self.parts.full_scans.last_completed.as_ref()?.counts)
+    pub fn full_scan(&self) -> Option<&FullScan> {
+        self.parts.full_scans.last_completed.as_ref()
     }
 
     /// The sessions of the last complete full scan and those that were found since, unless they have ended.
     pub fn counted(&self) -> impl Iterator<Item = (&str, &Sighting)> {
         let counted = self.parts.store.entries.iter().filter(|(_, entry)| self.parts.full_scans.counts_in(entry));
         counted.filter_map(|(id, entry)| Some((&**id, entry.sighting.as_ref()?)))
-    }
-
-    /// When the last complete full scan began.
-    #[must_use]
-    pub fn full_scan_at(&self) -> Option<Instant> {
-        Some(self.parts.full_scans.last_completed.as_ref()?.began)
-    }
-
-    /// How long the last complete full scan took.
-    #[must_use]
-    pub fn full_scan_took(&self) -> Duration {
-        self.parts.full_scans.last_completed.as_ref().map_or(Duration::ZERO, |completed| completed.took)
     }
 
     /// The back-off of ListSessions, while it fails.

@@ -178,13 +178,13 @@ impl Poller {
     /// How long the last complete full scan took.
     #[must_use]
     pub fn full_scan_took(&self) -> Duration {
-        self.inner().plan.full_scan_took()
+        self.inner().plan.full_scan().map_or(Duration::ZERO, |scan| scan.took)
     }
 
     /// When the last complete full scan began.
     #[must_use]
     pub fn full_scan_at(&self) -> Option<Instant> {
-        self.inner().plan.full_scan_at()
+        self.inner().plan.full_scan().map(|scan| scan.began)
     }
 
     /// What the last complete full scan showed.
@@ -193,7 +193,7 @@ impl Poller {
         let inner = self.inner();
         let declared = inner.plan.counted().filter(|(id, _)| is_declared(id)).count();
         Census {
-            sessions: inner.plan.counts().cloned(),
+            sessions: inner.plan.full_scan().map(|scan| scan.counts.clone()),
             declared: u32::try_from(declared).unwrap_or(u32::MAX),
             trouble: inner.list_error.clone(),
             engine: inner.engine.known(),
@@ -331,12 +331,11 @@ impl Poller {
         self.send_engine(&inner, &engine_before);
         self.remember_list_error(&mut inner, answer.as_ref().err());
         let answer = answer.map_err(|error| self.failure(&error, scope));
-        let full_scan_before = inner.plan.full_scan_at();
+        let full_scan_before = inner.plan.full_scan().map(|scan| scan.began);
         inner.plan.page_answered(answer, sent, Instant::now());
-        if let Some(began) = inner.plan.full_scan_at()
-            && full_scan_before != Some(began)
-        {
-            self.full_scan_completed(&mut inner, scope, began);
+        match inner.plan.full_scan().map(|scan| scan.began) {
+            Some(began) if full_scan_before != Some(began) => self.full_scan_completed(&mut inner, scope, began),
+            _ => {}
         }
     }
 
@@ -362,7 +361,7 @@ impl Poller {
         self.shared.send(News::FullScan { target: self.identity.target.clone(), work_group: self.work_group.clone() });
     }
 
-    /// Ends the series of another account, or the only one where nobody is interested any more.
+    /// Ends the series of another account, or, where `series` is None, the only one.
     fn count_as(&self, inner: &mut Inner, series: Option<WorkGroup>) {
         if let Some(before) = inner.series.take_if(|before| Some(&*before) != series.as_ref()) {
             self.shared.metrics.forget_work_group(&before);

@@ -15,7 +15,7 @@ use jiff::Timestamp;
 
 use super::backoff::Backoff;
 use super::cursor::{ListCursor, MOST_PAGES};
-pub use super::types::Asker;
+use super::types::Asker;
 use crate::athena::plausible_times::predates_athena;
 use crate::athena::types::{CallError, ErrorClass, Operation, SessionPage, SessionState, SessionStatus};
 use crate::timing::Timing;
