@@ -17,42 +17,6 @@ use super::session::{AthenaSession, AthenaSessionSpec, AthenaSessionStatus, Work
 use super::{PAUSED, RESTORED, START_RESTORED};
 use crate::status::reason::Reason;
 
-/// Makes a type a [`Resource`] of this kind: `resource_of!(KIND, impl[GENERICS] TYPE, self => METADATA, METADATA AS MUT)`.
-macro_rules! resource_of {
-    ($kind:ty, impl[$($generics:tt)*] $type:ty, $self:ident => $metadata:expr, $metadata_mut:expr) => {
-        impl<$($generics)*> kube::Resource for $type {
-            type DynamicType = ();
-            type Scope = <$kind as kube::Resource>::Scope;
-
-            fn kind((): &()) -> std::borrow::Cow<'_, str> {
-                <$kind as kube::Resource>::kind(&())
-            }
-
-            fn group((): &()) -> std::borrow::Cow<'_, str> {
-                <$kind as kube::Resource>::group(&())
-            }
-
-            fn version((): &()) -> std::borrow::Cow<'_, str> {
-                <$kind as kube::Resource>::version(&())
-            }
-
-            fn plural((): &()) -> std::borrow::Cow<'_, str> {
-                <$kind as kube::Resource>::plural(&())
-            }
-
-            fn meta(&$self) -> &ObjectMeta {
-                $metadata
-            }
-
-            fn meta_mut(&mut $self) -> &mut ObjectMeta {
-                $metadata_mut
-            }
-        }
-    };
-}
-
-pub(crate) use resource_of;
-
 /// An AthenaSession in memory. Spec and status are kept as JSON, which takes half the memory of the parsed object.
 #[derive(Clone, Debug)]
 pub struct CachedSession {

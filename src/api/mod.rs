@@ -1,5 +1,8 @@
 //! The kinds that people write: what a manifest may say, and what its status tells.
 
+#[macro_use]
+mod resource;
+
 pub mod cached;
 pub mod crds;
 pub mod session;

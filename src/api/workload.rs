@@ -10,7 +10,6 @@ use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
 
 use super::session::{WorkloadKind, WorkloadOutcome};
-use crate::api::cached::resource_of;
 
 /// What the API server says of a Job or a Pod that `spec.endWith` names.
 #[derive(Clone, Debug, PartialEq, Eq)]
