@@ -19,20 +19,20 @@ use crate::api::work_group::AthenaWorkGroup;
 use crate::athena::aws::Aws;
 use crate::athena::identity::Identities;
 use crate::athena::informer::{Informer, News};
-use crate::athena::quota::Key;
-use crate::athena::quota::Quotas;
+use crate::athena::quota::{Key, Quotas};
 use crate::cluster::{Cluster, ConnectError, Timeouts};
 use crate::controller::Watched;
 use crate::events::Events;
 use crate::health::{Health, Heartbeats, Readiness, aws as aws_health, serve};
 use crate::index::cluster::ClusterIndex;
-use crate::index::objects::{Group, Labelled, Session, Sessions};
+use crate::index::objects::{Group, Labelled, Objects, Session, Sessions};
+use crate::index::work_groups::WorkGroups;
 use crate::metrics::Metrics;
 use crate::session::act::Shell;
 use crate::session::controller::Shells;
 use crate::session::turns::Turns;
 use crate::watches::{NamespaceWatch, watch_workloads};
-use crate::work_group::controller::Keeper;
+use crate::work_group::controller::GroupReconciler;
 use crate::write_dry_run::WriteDryRun;
 use crate::write_refusals::WriteRefusals;
 use crate::{config, kind_deletion, session, work_group};
@@ -170,7 +170,7 @@ impl Operator<'_> {
         self.check_writes().await;
 
         let events = Events::start(self.cluster.client.clone(), self.options.kubernetes_timeout);
-        let keeper = Keeper {
+        let group_reconciler = GroupReconciler {
             client: self.cluster.client.clone(),
             index: Arc::clone(&index),
             informer: Arc::clone(&informer),
@@ -180,7 +180,7 @@ impl Operator<'_> {
             timing: self.options.timing(),
             deadline: self.options.kubernetes_timeout,
             writes: self.health.writes.clone(),
-            kept: Default::default(),
+            states: Default::default(),
         };
         let shell = Arc::new(Shell {
             client: self.cluster.client.clone(),
@@ -198,7 +198,7 @@ impl Operator<'_> {
         metrics.controller(session::controller::NAME, session::controller::CONCURRENCY);
         metrics.controller(work_group::controller::NAME, work_group::controller::CONCURRENCY);
         let pulse = |name| self.health.heartbeats.register(name, STUCK);
-        let keeping = work_group::controller::run(groups, keeper, pulse("work groups"), stop.clone());
+        let keeping = work_group::controller::run(groups, group_reconciler, pulse("work groups"), stop.clone());
         let sessions = watched.into_iter().enumerate().map(|(position, watched)| {
             let name =
                 watched.api.namespace().map_or_else(|| "sessions".to_owned(), |name| format!("sessions of {name}"));
@@ -260,15 +260,14 @@ impl Operator<'_> {
             watched.push(Watched { cluster: self.cluster.clone(), api, writer, wakes });
             sessions.push(Sessions { namespace, store, wake });
         }
-        let index = ClusterIndex::new(
-            self.options.rules(),
-            self.cluster_id.clone(),
-            self.namespaces.is_none(),
-            (groups, group_wake),
-            namespaces,
-            sessions,
-            Arc::clone(&self.identities),
-        );
+        let objects = Arc::new(Objects::new((groups, group_wake), namespaces, sessions));
+        let work_groups = WorkGroups {
+            objects: Arc::clone(&objects),
+            rules: self.options.rules(),
+            is_cluster_wide: self.namespaces.is_none(),
+            identities: Arc::clone(&self.identities),
+        };
+        let index = ClusterIndex::new(self.cluster_id.clone(), objects, work_groups);
         (Arc::new(index), watched, watched_groups, namespace_writer)
     }
 }
@@ -283,17 +282,17 @@ async fn wake_objects(
         tokio::select! {
             Some(news) = heard.recv() => match news {
                 News::Session(id) => index.wake_session(&id),
-                News::ListAnswer(key) => index.wake(&key),
+                News::ListAnswer(key) => index.objects.wake(&key),
                 News::FullScan { target, work_group } => index.full_scan_completed(&target, &work_group),
                 News::Engine { target, work_group } => index.engine_learned(&target, &work_group),
             },
-            Some(key) = granted.recv() => index.wake(&key),
+            Some(key) = granted.recv() => index.objects.wake(&key),
             else => return,
         }
     }
 }
 
 async fn report_first_lists(index: Arc<ClusterIndex>, readiness: Readiness) {
-    index.until_listed().await;
+    index.objects.until_listed().await;
     readiness.set(WATCHES, Ok(()));
 }

@@ -61,7 +61,7 @@ impl NamespaceWatch {
 
     /// Reports which of the named namespaces don't exist: nothing is done there, although somebody wants it.
     fn report_absent(&self) {
-        let is_absent = |name: &&String| !self.index.has_namespace(name);
+        let is_absent = |name: &&String| self.index.objects.namespace(name).is_none();
         let absent: Vec<_> = self.names.iter().filter(is_absent).map(String::as_str).collect();
         let (which, them) =
             if absent.len() == 1 { ("a namespace that doesn't", "it") } else { ("namespaces that don't", "them") };
@@ -108,6 +108,6 @@ where
         };
         let state = if is_there { workload.state(kind) } else { WorkloadState::Absent };
         let namespace = workload.namespace().unwrap_or_default();
-        index.workload_shown(&namespace, Workload { kind, name: workload.name_any() }, state);
+        index.workload_changed(&namespace, Workload { kind, name: workload.name_any() }, state);
     }
 }

@@ -1,7 +1,7 @@
-//! On what terms an AthenaSession may use Athena: what others than its author say about it. PURE.
+//! What an AthenaSession may do in Athena, by what others than its author say. PURE.
 //!
-//! An AthenaWorkGroup is an administrator's grant to the namespaces that it selects; a session that
-//! several objects name belongs to one of them; and ends can be held up.
+//! An AthenaWorkGroup is an administrator's grant to the namespaces that it selects. A session that several objects claim
+//! belongs to one of them. Starts and ends can be suspended.
 
 use std::collections::BTreeMap;
 
@@ -20,39 +20,40 @@ use crate::athena::engine::EngineKnowledge;
 pub const HOW_TO_RESUME: &str =
     ": remove the annotation, or set it to \"false\", to go on. Every other value counts as paused.";
 
-/// The terms for one object.
+/// What one AthenaSession may do in Athena.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Access {
-    /// The AthenaWorkGroup that it refers to; None: the operator's own identity reaches its session.
+    /// The AthenaWorkGroup that the object refers to; None: the operator's own identity reaches its session.
     pub reference: Option<String>,
-    /// The Athena work group that its session must be in; None: any.
+    /// The work group of Athena that the session must be in; None: any.
     pub work_group: Option<String>,
     /// The AWS account that is recorded for the AthenaWorkGroup.
     pub account: Option<String>,
-    /// Why it may neither adopt nor end a session.
+    /// Why the object may neither adopt nor end a session.
     pub denied: Option<Denied>,
-    /// The AthenaWorkGroup is being deleted: it serves ends, and no adoption.
+    /// The AthenaWorkGroup is being deleted: sessions are still ended by way of it, and no object is adopted.
     pub is_terminating: bool,
-    /// Our finalizer isn't on the AthenaWorkGroup yet, so that it could go while sessions depend on it: a moment to wait.
+    /// Our finalizer isn't on the AthenaWorkGroup yet, so the AthenaWorkGroup could go while sessions depend on it. The object
+    /// has to wait for a moment.
     pub lacks_finalizer: bool,
-    /// What holds up starts and ends.
+    /// What suspends starts and ends.
     pub suspension: Option<Suspension>,
     /// Another object that the session belongs to.
     pub owner: Option<Claim>,
     /// Whether another object names the session, or has recorded the session as its own. Only Athena can tell whose it is.
     pub is_contested: bool,
-    /// On what terms it may start a session, where it asks for that.
+    /// What the object may start, where it has `spec.start`.
     pub start: Option<StartAccess>,
-    /// The engine of its work group, as far as that is known.
+    /// The engine of the work group, as far as that is known.
     pub engine: EngineKnowledge,
 }
 
-/// On what terms an object may start a session.
+/// What an object may start.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct StartAccess {
     /// What its AthenaWorkGroup allows.
     pub bounds: Option<Box<StartBounds>>,
-    /// Whether there is a place for it among the sessions of its namespace.
+    /// Whether the quota of its namespace has a slot for its session.
     pub slot: Slot,
 }
 
@@ -67,30 +68,29 @@ pub enum Denied {
     NamespaceNotAllowed,
 }
 
-/// What holds up starts and ends.
+/// What suspends starts and ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Suspension {
     /// The operator runs with `--read-only`.
     ReadOnly,
-    /// The object has the annotation.
+    /// The object has the annotation [`PAUSED`].
     ObjectPaused,
-    /// Its AthenaWorkGroup has the annotation.
+    /// Its AthenaWorkGroup has the annotation [`PAUSED`].
     WorkGroupPaused,
 }
 
 /// What the command line says about every object.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Rules {
-    /// An AthenaSession without workGroupRef is refused.
+    /// An AthenaSession without workGroupRef is denied access.
     pub require_work_group: bool,
-    /// No call that changes something in AWS.
+    /// No call is made that changes something in AWS.
     pub read_only: bool,
 }
 
 impl Access {
-    /// The terms for `object`, with the AthenaWorkGroup that it refers to and its namespace's labels, as far as there
-    /// are any. Whose the session is, is another question: [`Claim`].
-    #[must_use]
+    /// The access of `object`, by the AthenaWorkGroup that it refers to and the labels of its namespace, as far as these
+    /// exist. Whose the session is, and whether there is a slot, isn't asked here.
     pub fn of(
         object: &AthenaSession,
         group: Option<&AthenaWorkGroup>,
@@ -98,8 +98,6 @@ impl Access {
         rules: Rules,
     ) -> Self {
         let suspension = suspension(object, group, rules);
-        let bounds = || group.and_then(|group| group.spec.start.clone()).map(Box::new);
-        let start = object.spec.start.as_ref().map(|_| StartAccess { bounds: bounds(), slot: Slot::Held });
         let Some(reference) = &object.spec.work_group_ref else {
             let denied = rules.require_work_group.then_some(Denied::WorkGroupRequired);
             return Self { denied, suspension, ..Self::default() };
@@ -108,31 +106,30 @@ impl Access {
         let Some(group) = group else {
             return Self { reference, denied: Some(Denied::WorkGroupNotFound), suspension, ..Self::default() };
         };
-        let allowed = labels.is_some_and(|labels| selects(&group.spec.namespaces, labels));
+        let is_selected = labels.is_some_and(|labels| selects(&group.spec.namespaces, labels));
+        let bounds = || group.spec.start.clone().map(Box::new);
         Self {
             reference,
             work_group: Some(group.athena_name()),
             account: group.account().map(str::to_owned),
-            denied: (!allowed).then_some(Denied::NamespaceNotAllowed),
+            denied: (!is_selected).then_some(Denied::NamespaceNotAllowed),
             is_terminating: group.meta().deletion_timestamp.is_some(),
             suspension,
-            start,
+            start: object.spec.start.as_ref().map(|_| StartAccess { bounds: bounds(), slot: Slot::Held }),
             ..Self::default()
         }
     }
 
-    /// The claim of an object that has a grant. One that we have let go, and that something else still holds, has none.
-    #[must_use]
+    /// The claim of an object with this access to the session that it names. An object that we have let go, and that something
+    /// else still keeps, has no claim.
     pub fn claim(&self, object: &AthenaSession) -> Option<Claim> {
-        let is_held = is_held(object);
         let is_deleted = object.meta().deletion_timestamp.is_some();
-        let has_grant = self.denied.is_none() && (is_held || !self.is_terminating);
-        (has_grant && (is_held || !is_deleted)).then(|| Claim::by_mark(object))
+        let may_claim = is_held(object) || !is_deleted && !self.is_terminating;
+        (self.denied.is_none() && may_claim).then(|| Claim::of(object))
     }
 }
 
-/// Whether a namespace with these labels is selected. A selector that can't be read selects none.
-#[must_use]
+/// Whether a namespace with these labels is selected. A selector that can't be read selects no namespace.
 pub fn selects(namespaces: &Namespaces, labels: &BTreeMap<String, String>) -> bool {
     match (namespaces.from, &namespaces.selector) {
         (From::All, _) => true,
@@ -143,8 +140,7 @@ pub fn selects(namespaces: &Namespaces, labels: &BTreeMap<String, String>) -> bo
     }
 }
 
-/// Whether the annotation that holds up starts and ends is there.
-#[must_use]
+/// Whether the annotation [`PAUSED`] suspends starts and ends.
 pub fn is_paused(object: &impl ResourceExt) -> bool {
     object.annotations().get(PAUSED).is_some_and(|value| value != "false")
 }
@@ -155,7 +151,7 @@ fn suspension(object: &AthenaSession, group: Option<&AthenaWorkGroup>, rules: Ru
     } else if group.is_some_and(is_paused) {
         Some(Suspension::WorkGroupPaused)
     } else {
-        // An annotation comes first: with --read-only the forecast must not promise what the annotation holds up.
+        // The annotation comes first: with --read-only the forecast must not promise a call that the annotation holds up.
         rules.read_only.then_some(Suspension::ReadOnly)
     }
 }

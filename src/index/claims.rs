@@ -1,4 +1,5 @@
-//! Who names which session: of thousands of objects hardly two name the same one, and those have to hear of each other.
+//! Which AthenaSessions claim which session of Athena. Of thousands of objects hardly two claim one session, and these two
+//! have to hear of each other. PURE.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -12,85 +13,7 @@ use crate::api::session::AthenaSession;
 use crate::athena::quota::Key;
 use crate::compact::fingerprint;
 
-/// The objects that name each session, by a fingerprint of its id.
-#[derive(Default)]
-pub struct Claims(Mutex<HashMap<u64, Vec<Declared>>>);
-
-struct Declared {
-    key: Key,
-    /// A fingerprint of what its claim depends on.
-    claim: u64,
-}
-
-impl Claims {
-    /// An object is there, or has changed. Returns the others that name its session, where that may concern them.
-    pub fn declare(&self, object: &Session) -> Vec<Key> {
-        let Some(id) = object.session_id() else { return Vec::new() };
-        let mut declared = self.lock();
-        let all = declared.entry(fingerprint(id)).or_insert_with(|| Vec::with_capacity(1));
-        let (key, claim) = (key(object), claim(object));
-        match all.iter_mut().find(|declared| declared.key == key) {
-            Some(known) if known.claim == claim => return Vec::new(),
-            Some(known) => known.claim = claim,
-            None => all.push(Declared { key: key.clone(), claim }),
-        }
-        all.iter().filter(|other| other.key != key).map(|other| other.key.clone()).collect()
-    }
-
-    /// An object is gone. Returns the others that name its session.
-    pub fn withdraw(&self, object: &Session) -> Vec<Key> {
-        let Some(id) = object.session_id().map(fingerprint) else { return Vec::new() };
-        let mut declared = self.lock();
-        let Some(all) = declared.get_mut(&id) else { return Vec::new() };
-        let key = key(object);
-        all.retain(|other| other.key != key);
-        let others: Vec<_> = all.iter().map(|other| other.key.clone()).collect();
-        if others.is_empty() {
-            declared.remove(&id);
-        }
-        others
-    }
-
-    /// Those that name a session.
-    pub fn of(&self, id: &str) -> Vec<Key> {
-        self.lock().get(&fingerprint(id)).into_iter().flatten().map(|declared| declared.key.clone()).collect()
-    }
-
-    /// Those that name the session of an object, by its id, besides itself.
-    pub fn others(&self, object: &AthenaSession, id: &str) -> Vec<Key> {
-        let metadata = object.meta();
-        let (namespace, name) = (metadata.namespace.as_deref(), metadata.name.as_deref());
-        let is_other = |key: &&Key| (Some(key.0.as_str()), Some(key.1.as_str())) != (namespace, name);
-        let declared = self.lock();
-        let all = declared.get(&fingerprint(id)).into_iter().flatten();
-        all.map(|declared| &declared.key).filter(is_other).cloned().collect()
-    }
-
-    /// Whether any object names a session.
-    pub fn contains(&self, id: &str) -> bool {
-        self.lock().contains_key(&fingerprint(id))
-    }
-
-    /// Drops what objects that are gone had declared; `session_of` says what the object of a key names now.
-    pub fn retain(&self, session_of: impl Fn(&Key) -> Option<String>) {
-        self.lock().retain(|id, all| {
-            all.retain(|declared| session_of(&declared.key).is_some_and(|named| fingerprint(&named) == *id));
-            !all.is_empty()
-        });
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<u64, Vec<Declared>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// What the claim of an object to its session depends on, as far as the object says it.
-fn claim(object: &Session) -> u64 {
-    let metadata = object.meta();
-    fingerprint(&(&metadata.uid, metadata.deletion_timestamp.is_some(), is_held(object), object.reference()))
-}
-
-/// An object that names a session, as far as it matters whose the session is.
+/// The claim of an object to a session: what decides whose the session is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claim {
     /// The object's namespace.
@@ -102,7 +25,25 @@ pub struct Claim {
     created: Option<Timestamp>,
 }
 
-/// Where the session that an object names is to be found. The same id elsewhere is another session.
+impl Claim {
+    /// The claim of this object. Whether it has one, [`Access::claim`](super::access::Access::claim) or the mark of the session
+    /// tells.
+    pub fn of(object: &AthenaSession) -> Self {
+        Self {
+            namespace: object.namespace().unwrap_or_default(),
+            name: object.name_any(),
+            uid: object.uid().unwrap_or_default(),
+            created: object.creation_timestamp().map(|created| created.0),
+        }
+    }
+
+    /// Whether this claim comes before another one: the session belongs to the oldest object that has a grant.
+    pub fn precedes(&self, other: &Self) -> bool {
+        (self.created, &self.uid) < (other.created, &other.uid)
+    }
+}
+
+/// Where an object's session is. The same id elsewhere is another session.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Location {
     /// The Region.
@@ -114,8 +55,7 @@ pub struct Location {
 }
 
 impl Location {
-    /// Whether the same id may be the same session in both.
-    #[must_use]
+    /// Whether one id may be one session in both. A part that isn't known may be the same.
     pub fn overlaps(&self, other: &Self) -> bool {
         let may_be_same = |one: &Option<String>, two: &Option<String>| one.is_none() || two.is_none() || one == two;
         may_be_same(&self.region, &other.region)
@@ -124,21 +64,70 @@ impl Location {
     }
 }
 
-impl Claim {
-    /// The claim of the object whose mark the session bears: it holds whatever its grant.
-    #[must_use]
-    pub fn by_mark(object: &AthenaSession) -> Self {
-        Self {
-            namespace: object.namespace().unwrap_or_default(),
-            name: object.name_any(),
-            uid: object.uid().unwrap_or_default(),
-            created: object.creation_timestamp().map(|created| created.0),
+/// The objects that claim each session, by a fingerprint of the session's id.
+#[derive(Default)]
+pub struct Claims(Mutex<HashMap<u64, Vec<Claimant>>>);
+
+struct Claimant {
+    key: Key,
+    /// A fingerprint of what the claim depends on.
+    claim_hash: u64,
+}
+
+impl Claims {
+    /// Takes in an object that is new or has changed. Returns the others that claim its session, where the change may concern
+    /// them.
+    pub fn applied(&self, object: &Session) -> Vec<Key> {
+        let Some(id) = object.session_id() else { return Vec::new() };
+        let mut claims = self.lock();
+        let claimants = claims.entry(fingerprint(id)).or_insert_with(|| Vec::with_capacity(1));
+        let (key, claim_hash) = (key(object), claim_hash(object));
+        match claimants.iter_mut().find(|claimant| claimant.key == key) {
+            Some(known) if known.claim_hash == claim_hash => return Vec::new(),
+            Some(known) => known.claim_hash = claim_hash,
+            None => claimants.push(Claimant { key: key.clone(), claim_hash }),
         }
+        claimants.iter().filter(|other| other.key != key).map(|other| other.key.clone()).collect()
     }
 
-    /// Whether it comes before another one: of those with a grant the oldest has the session.
-    #[must_use]
-    pub fn precedes(&self, other: &Self) -> bool {
-        (self.created, &self.uid) < (other.created, &other.uid)
+    /// Takes in that an object is gone. Returns the others that claim its session.
+    pub fn deleted(&self, object: &Session) -> Vec<Key> {
+        let Some(id) = object.session_id().map(fingerprint) else { return Vec::new() };
+        let mut claims = self.lock();
+        let Some(claimants) = claims.get_mut(&id) else { return Vec::new() };
+        let key = key(object);
+        claimants.retain(|other| other.key != key);
+        let others: Vec<_> = claimants.iter().map(|other| other.key.clone()).collect();
+        if others.is_empty() {
+            claims.remove(&id);
+        }
+        others
     }
+
+    /// The objects that claim this session.
+    pub fn claimants(&self, id: &str) -> Vec<Key> {
+        self.lock().get(&fingerprint(id)).into_iter().flatten().map(|claimant| claimant.key.clone()).collect()
+    }
+
+    /// Whether any object claims this session.
+    pub fn contains(&self, id: &str) -> bool {
+        self.lock().contains_key(&fingerprint(id))
+    }
+
+    /// Drops the claims of objects that are gone. `session_of`: the id of the session that an object claims now.
+    pub fn retain(&self, session_of: impl Fn(&Key) -> Option<String>) {
+        self.lock().retain(|id, claimants| {
+            claimants.retain(|claimant| session_of(&claimant.key).is_some_and(|session| fingerprint(&session) == *id));
+            !claimants.is_empty()
+        });
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<u64, Vec<Claimant>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn claim_hash(object: &Session) -> u64 {
+    let metadata = object.meta();
+    fingerprint(&(&metadata.uid, metadata.deletion_timestamp.is_some(), is_held(object), object.reference()))
 }

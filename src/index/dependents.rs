@@ -5,11 +5,11 @@ use std::fmt;
 
 use kube::Resource;
 
-/// The AthenaSessions that we hold and that refer to an AthenaWorkGroup.
+/// The AthenaSessions that bear our finalizer and refer to an AthenaWorkGroup.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Dependents {
     count: usize,
-    /// Namespace and name of the first by these, whatever the order in which they come.
+    /// Namespace and name of those that are first in the alphabet. So one set of objects always gives one message.
     first: BTreeSet<(String, String)>,
 }
 
@@ -17,13 +17,13 @@ impl Dependents {
     /// So many are named.
     const NAMED: usize = 3;
 
-    /// One more.
+    /// Adds an object.
     pub fn add(&mut self, object: &impl Resource) {
         self.count += 1;
         let metadata = object.meta();
         let [namespace, name] = [&metadata.namespace, &metadata.name].map(|it| it.as_deref().unwrap_or_default());
         let is_late = |last: &(String, String)| (last.0.as_str(), last.1.as_str()) < (namespace, name);
-        // Of thousands few are copied.
+        // Of thousands of names only these few are copied.
         if self.first.len() == Self::NAMED && self.first.last().is_some_and(is_late) {
             return;
         }
@@ -34,7 +34,6 @@ impl Dependents {
     }
 
     /// Whether there is none.
-    #[must_use]
     pub fn is_empty(&self) -> bool {
         self.count == 0
     }

@@ -6,4 +6,5 @@ pub mod cluster;
 pub mod dependents;
 pub mod objects;
 pub mod session_quota;
+pub mod work_groups;
 pub mod workloads;

@@ -1,21 +1,26 @@
-//! The objects that the watches show.
+//! The objects that the watches show, and the queues by which the controllers learn which of them to reconcile.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Namespace;
 use kube::ResourceExt;
 use kube::core::PartialObjectMeta;
 use kube::runtime::reflector::{ObjectRef, Store};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
+use super::dependents::Dependents;
 use crate::api::cached::{CachedSession, Trimmed};
 use crate::api::is_held;
+use crate::api::session::AthenaSession;
 use crate::api::work_group::AthenaWorkGroup;
 use crate::athena::quota::Key;
 
 /// An AthenaSession as the watch has it.
 pub type Session = CachedSession;
-/// An AthenaWorkGroup, likewise.
+/// An AthenaWorkGroup as the watch has it.
 pub type Group = Trimmed<AthenaWorkGroup>;
-/// A namespace, as far as its labels.
+/// A namespace, of which only the metadata is read.
 pub type Labelled = PartialObjectMeta<Namespace>;
 
 /// One of the watches.
@@ -25,7 +30,7 @@ pub enum Watch {
     Groups,
     /// Of namespaces.
     Namespaces,
-    /// Of AthenaSessions, by its place among those.
+    /// Of AthenaSessions, by its position among the watches of AthenaSessions.
     Sessions(usize),
 }
 
@@ -35,18 +40,116 @@ pub struct Sessions {
     pub namespace: Option<String>,
     /// The objects.
     pub store: Store<Session>,
-    /// Asks for a pass over one of them.
+    /// The queue of the controller.
     pub wake: mpsc::UnboundedSender<ObjectRef<Session>>,
 }
 
-/// Whether an object that refers to this AthenaWorkGroup bears our finalizer.
-#[must_use]
-pub fn holds(object: &Session, group: &str) -> bool {
+/// All objects that are watched.
+pub struct Objects {
+    groups: Store<Group>,
+    group_wake: mpsc::UnboundedSender<ObjectRef<Group>>,
+    namespaces: Store<Labelled>,
+    sessions: Vec<Sessions>,
+    /// The watches that haven't listed all their objects yet.
+    unlisted: watch::Sender<BTreeSet<Watch>>,
+}
+
+impl Objects {
+    /// Takes the stores that the watches fill, and the queues of the controllers.
+    pub fn new(
+        (groups, group_wake): (Store<Group>, mpsc::UnboundedSender<ObjectRef<Group>>),
+        namespaces: Store<Labelled>,
+        sessions: Vec<Sessions>,
+    ) -> Self {
+        let unlisted = [Watch::Groups, Watch::Namespaces].into_iter().chain((0..sessions.len()).map(Watch::Sessions));
+        let unlisted = watch::Sender::new(unlisted.collect());
+        Self { groups, group_wake, namespaces, sessions, unlisted }
+    }
+
+    /// Notes that a watch has listed all its objects.
+    pub fn listed(&self, watch: Watch) {
+        self.unlisted.send_if_modified(|unlisted| unlisted.remove(&watch));
+    }
+
+    /// Returns when each watch has listed all its objects once.
+    pub async fn until_listed(&self) {
+        // `wait_for` fails only when the sender is gone, and `self` has the sender.
+        let _ = self.unlisted.subscribe().wait_for(BTreeSet::is_empty).await;
+    }
+
+    /// Whether each watch has listed all its objects once, so that no AthenaWorkGroup and no claim is unknown.
+    pub fn is_complete(&self) -> bool {
+        self.unlisted.borrow().is_empty()
+    }
+
+    /// The AthenaWorkGroup of this name.
+    pub fn group(&self, name: &str) -> Option<Arc<Group>> {
+        self.groups.get(&ObjectRef::new(name))
+    }
+
+    /// All AthenaWorkGroups.
+    pub fn groups(&self) -> Vec<Arc<Group>> {
+        self.groups.state()
+    }
+
+    /// The namespace of this name.
+    pub fn namespace(&self, name: &str) -> Option<Arc<Labelled>> {
+        self.namespaces.get(&ObjectRef::new(name))
+    }
+
+    /// The AthenaSession of this namespace and name.
+    pub fn session(&self, key: &Key) -> Option<Arc<Session>> {
+        self.sessions_of(&key.0)?.store.get(&ObjectRef::new(&key.1).within(&key.0))
+    }
+
+    /// The AthenaSessions that keep an AthenaWorkGroup from going, as far as the watch shows.
+    pub fn dependents(&self, group: &str) -> Dependents {
+        let mut dependents = Dependents::default();
+        let objects = self.sessions.iter().flat_map(|watched| watched.store.state());
+        objects.filter(|object| depends_on(object, group)).for_each(|object| dependents.add(&*object));
+        dependents
+    }
+
+    /// Has an AthenaSession reconciled.
+    pub fn wake(&self, key: &Key) {
+        let object = ObjectRef::new(&key.1).within(&key.0);
+        // At shutdown nobody receives any more.
+        let _ = self.sessions_of(&key.0).map(|watched| watched.wake.send(object));
+    }
+
+    /// Has these AthenaSessions reconciled.
+    pub fn wake_all(&self, keys: &[Key]) {
+        keys.iter().for_each(|key| self.wake(key));
+    }
+
+    /// Has each AthenaSession reconciled that fits.
+    pub fn wake_where(&self, fits: impl Fn(&Session) -> bool) {
+        let objects = self.sessions.iter().flat_map(|watched| watched.store.state());
+        objects.filter(|object| fits(object)).for_each(|object| self.wake(&key(&*object)));
+    }
+
+    /// Has an AthenaWorkGroup reconciled.
+    pub fn wake_group(&self, name: &str) {
+        // At shutdown nobody receives any more.
+        let _ = self.group_wake.send(ObjectRef::new(name));
+    }
+
+    fn sessions_of(&self, namespace: &str) -> Option<&Sessions> {
+        self.sessions.iter().find(|watched| watched.namespace.as_deref().is_none_or(|name| name == namespace))
+    }
+}
+
+/// Whether an AthenaSession keeps this AthenaWorkGroup from going: it refers to it, and bears our finalizer.
+pub fn depends_on(object: &Session, group: &str) -> bool {
     object.reference() == Some(group) && is_held(object)
 }
 
 /// An object's namespace and name.
-#[must_use]
 pub fn key(object: &impl ResourceExt) -> Key {
     (object.namespace().unwrap_or_default(), object.name_any())
+}
+
+/// The name of the AthenaWorkGroup that an object refers to.
+pub fn reference(object: &AthenaSession) -> Option<&str> {
+    object.spec.work_group_ref.as_ref().map(|reference| reference.name.as_str())
 }

@@ -1,8 +1,10 @@
-//! Who has, and who waits for, one of the sessions that an AthenaWorkGroup allows to a namespace at once.
+//! `sessionsPerNamespace`: which object has, and which waits for, one of the sessions that an AthenaWorkGroup allows to a
+//! namespace at once. PURE.
 //!
-//! The watch shows too late who else was asked for, and anybody may have written what it shows. So a place is reserved
-//! here, before the attempt to start a session is recorded, and kept until a pass has it from Athena, or by proof, that
-//! there is no session. What is recorded counts in addition, for what this process hasn't looked at yet.
+//! The watch shows too late which other object was about to start a session, and anybody may have written the status that the
+//! watch shows. So a slot is reserved here before the attempt to start a session is recorded. The reservation stays until
+//! Athena shows, or it is proven, that there is no session. The status counts in addition, for objects that this process
+//! hasn't looked at yet.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -10,53 +12,53 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use jiff::Timestamp;
 use kube::{Resource, ResourceExt};
 
-use super::objects::Session;
+use super::objects::{Session, reference};
 use crate::api::cached::StartPlace;
 use crate::api::is_held;
 use crate::api::session::AthenaSession;
 use crate::athena::quota::Key;
 
-/// What a pass knows of the session that an object has its place for.
+/// What a reconciliation found out about the session that takes an object's slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Usage {
-    /// It was started, and hasn't been seen to end.
+    /// The session was started, and hasn't been seen to end.
     InUse,
-    /// A call may have started one.
+    /// A call may have started a session.
     MaybeInUse,
-    /// None is known of, and one may be started.
+    /// No session is known, and one may be started.
     Wanted,
-    /// There is none, and none is going to be started as things are.
+    /// There is no session, and as things are none is going to be started.
     Unused,
 }
 
-/// How an object stands among those of its namespace that start sessions.
+/// Whether the quota has a slot for an object's session.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Slot {
-    /// It has its place, or the number isn't limited.
+    /// The object has its slot, or the number of sessions isn't limited.
     #[default]
     Held,
-    /// There is one, which it has to reserve before it starts anything.
+    /// There is a slot. The object has to reserve it before it starts anything.
     Free,
-    /// Others have, or before this one wait for, as many as there are.
+    /// Other objects have all slots, or wait longer for them.
     NoneFree(QuotaExceeded),
 }
 
-/// Objects of a namespace that have, or before this one wait for, as many sessions as it may have at once.
+/// The objects of a namespace that have all slots, or have waited for them longer than another object.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct QuotaExceeded {
-    /// How many sessions it may have.
+    /// How many sessions the namespace may have.
     pub limit: u32,
-    /// The names of those that have a place, in order.
+    /// The names of the objects that have a slot, in the order of the alphabet.
     pub holders: Vec<String>,
-    /// How many wait longer than this one.
+    /// How many objects have waited longer.
     pub waiting: usize,
 }
 
 impl QuotaExceeded {
+    /// So many holders are named.
     const NAMED: usize = 3;
 
-    /// How many there may be, who has them, and how many come first.
-    #[must_use]
+    /// How many sessions there may be, which objects have them, and how many objects come first.
     pub fn sentence(&self, group: &str) -> String {
         let (limit, waiting) = (self.limit, self.waiting);
         let sessions = if limit == 1 { "session" } else { "sessions" };
@@ -70,7 +72,7 @@ impl QuotaExceeded {
         format!("{allowed}{held}.{before}")
     }
 
-    /// Who has how many.
+    /// Which objects have how many of the sessions.
     fn held(&self) -> Option<String> {
         let count = self.holders.len();
         let mut names: Vec<_> = self.holders.iter().take(Self::NAMED).map(String::as_str).collect();
@@ -83,7 +85,7 @@ impl QuotaExceeded {
         let (last, first) = names.split_last()?;
         let who = if first.is_empty() { (*last).to_owned() } else { format!("{} and {last}", first.join(", ")) };
         let has = if count == 1 { "has" } else { "have" };
-        let what = match usize::try_from(self.limit).unwrap_or(usize::MAX) {
+        let what = match to_usize(self.limit) {
             1 if count == 1 => "it".to_owned(),
             limit if count == limit => "them".to_owned(),
             limit if count > limit => count.to_string(),
@@ -94,182 +96,178 @@ impl QuotaExceeded {
     }
 }
 
-/// The objects that start sessions, as the watch shows them, and the places that this process knows to be taken.
+/// The objects that start sessions, as the watch shows them, and their reservations.
 #[derive(Default)]
-pub struct SessionQuotas(Mutex<HashMap<Room, Guests>>);
+pub struct SessionQuotas(Mutex<HashMap<QuotaKey, Entries>>);
 
 /// A namespace, and an AthenaWorkGroup.
-type Room = (String, String);
-/// Who waits longer goes first.
+type QuotaKey = (String, String);
+/// When the object was created, and its UID: the object that has waited longer goes first.
 type Age = (Option<Timestamp>, String);
-type Guests = BTreeMap<Age, Guest>;
+type Entries = BTreeMap<Age, Entry>;
 
-struct Guest {
+struct Entry {
     name: String,
-    /// What its status says.
+    /// What the status of the object says.
     recorded: StartPlace,
     is_held: bool,
-    hold: Option<Hold>,
+    reservation: Option<Reservation>,
 }
 
-/// A place that this process knows to be taken, whatever the status says.
+/// A slot that this process knows to be taken, whatever the status says.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Hold {
-    /// By what an earlier process may have started. That gives no right to start anything.
-    Doubt,
-    /// It was reserved, or the session has been seen.
-    Own,
+enum Reservation {
+    /// An earlier process may have started a session. The object has no right to start one.
+    Unconfirmed,
+    /// The slot was reserved, or the session has been seen.
+    Confirmed,
 }
 
+/// How an object stands in the line for the slots.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Rank {
     Out,
     Waits,
-    Has,
+    HasSlot,
 }
 
 impl SessionQuotas {
-    /// An object is there, or has changed. `limit`: how many sessions its namespace may have. Returns those that may
-    /// have a place now.
-    pub fn shown(&self, object: &Session, limit: Option<u32>) -> Vec<Key> {
-        let (Some(recorded), Some((room, age))) = (object.start_place(), of(object, object.reference())) else {
+    /// Takes in an object that is new or has changed. `limit`: how many sessions its namespace may have. Returns the objects that
+    /// may have a slot now.
+    pub fn applied(&self, object: &Session, limit: Option<u32>) -> Vec<Key> {
+        let (Some(recorded), Some((quota, age))) = (object.start_place(), entry_of(object, object.reference())) else {
             return Vec::new();
         };
         let is_held = is_held(object);
-        // What we have let go has no session that is ours, whatever else holds it.
+        // An object that we have let go has no session of ours, whatever else keeps the object.
         let is_leaving = !is_held && object.meta().deletion_timestamp.is_some();
-        let mut rooms = self.lock();
-        let guests = rooms.entry(room.clone()).or_default();
-        let before = guests.get(&age);
-        let guest = Guest {
+        let mut quotas = self.lock();
+        let entries = quotas.entry(quota.clone()).or_default();
+        let before = entries.get(&age);
+        let entry = Entry {
             name: object.name_any(),
             recorded: if is_leaving { StartPlace::Free } else { recorded },
             is_held,
-            hold: before.and_then(|before| before.hold).filter(|_| !is_leaving),
+            reservation: if is_leaving { None } else { before.and_then(|before| before.reservation) },
         };
-        let makes_room = before.is_some_and(|before| guest.rank() < before.rank());
-        guests.insert(age, guest);
-        if makes_room { next(guests, &room, limit) } else { Vec::new() }
+        let gives_way = before.is_some_and(|before| entry.rank() < before.rank());
+        entries.insert(age, entry);
+        if gives_way { next(entries, &quota, limit) } else { Vec::new() }
     }
 
-    /// An object is gone. Returns likewise.
-    pub fn gone(&self, object: &Session, limit: Option<u32>) -> Vec<Key> {
-        let Some((room, age)) = of(object, object.reference()) else { return Vec::new() };
-        let mut rooms = self.lock();
-        let Some(guests) = rooms.get_mut(&room) else { return Vec::new() };
-        let makes_room = guests.remove(&age).is_some_and(|guest| guest.rank() > Rank::Out);
-        let woken = if makes_room { next(guests, &room, limit) } else { Vec::new() };
-        if guests.is_empty() {
-            rooms.remove(&room);
+    /// Takes in that an object is gone. Returns the objects that may have a slot now.
+    pub fn deleted(&self, object: &Session, limit: Option<u32>) -> Vec<Key> {
+        let Some((quota, age)) = entry_of(object, object.reference()) else { return Vec::new() };
+        let mut quotas = self.lock();
+        let Some(entries) = quotas.get_mut(&quota) else { return Vec::new() };
+        let gives_way = entries.remove(&age).is_some_and(|entry| entry.rank() > Rank::Out);
+        let woken = if gives_way { next(entries, &quota, limit) } else { Vec::new() };
+        if entries.is_empty() {
+            quotas.remove(&quota);
         }
         woken
     }
 
-    /// Drops the objects that are gone: `uid_of` says whose a name is now.
+    /// Drops the objects that are gone. `uid_of`: the UID of the object that has a name now.
     pub fn retain(&self, uid_of: impl Fn(&Key) -> Option<String>) {
-        self.lock().retain(|(namespace, _), guests| {
-            guests.retain(|(_, uid), guest| uid_of(&(namespace.clone(), guest.name.clone())).as_ref() == Some(uid));
-            !guests.is_empty()
+        self.lock().retain(|(namespace, _), entries| {
+            entries.retain(|(_, uid), entry| uid_of(&(namespace.clone(), entry.name.clone())).as_ref() == Some(uid));
+            !entries.is_empty()
         });
     }
 
-    /// What a pass knows of an object. Returns those that may have a place now.
+    /// Takes in what a reconciliation found out about an object. Returns the objects that may have a slot now.
     pub fn report_usage(&self, object: &AthenaSession, usage: Usage, limit: Option<u32>) -> Vec<Key> {
-        let Some((room, age)) = of(object, reference(object)) else { return Vec::new() };
-        let mut rooms = self.lock();
-        let Some(guests) = rooms.get_mut(&room) else { return Vec::new() };
-        let Some(guest) = guests.get_mut(&age) else { return Vec::new() };
-        let before = guest.rank();
-        guest.hold = match usage {
-            Usage::InUse => Some(Hold::Own),
-            Usage::MaybeInUse => guest.hold.or(Some(Hold::Doubt)),
-            Usage::Wanted => guest.hold,
+        let Some((quota, age)) = entry_of(object, reference(object)) else { return Vec::new() };
+        let mut quotas = self.lock();
+        let Some(entries) = quotas.get_mut(&quota) else { return Vec::new() };
+        let Some(entry) = entries.get_mut(&age) else { return Vec::new() };
+        let before = entry.rank();
+        entry.reservation = match usage {
+            Usage::InUse => Some(Reservation::Confirmed),
+            Usage::MaybeInUse => entry.reservation.or(Some(Reservation::Unconfirmed)),
+            Usage::Wanted => entry.reservation,
             Usage::Unused => None,
         };
-        if guest.rank() < before { next(guests, &room, limit) } else { Vec::new() }
+        if entry.rank() < before { next(entries, &quota, limit) } else { Vec::new() }
     }
 
-    /// Whether an object may start its session. To ask promises nothing.
-    pub fn place(&self, object: &AthenaSession, limit: u32) -> Slot {
-        let Some((room, age)) = of(object, reference(object)) else { return Slot::Free };
-        self.lock().get(&room).map_or(Slot::Free, |guests| place(guests, &age, limit))
+    /// Whether there is a slot for an object. The answer reserves nothing.
+    pub fn slot(&self, object: &AthenaSession, limit: u32) -> Slot {
+        let Some((quota, age)) = entry_of(object, reference(object)) else { return Slot::Free };
+        self.lock().get(&quota).map_or(Slot::Free, |entries| slot(entries, &age, limit))
     }
 
-    /// Gives an object a place, if there is one still: the next look tells.
+    /// Reserves a slot for an object, if there is one: [`SessionQuotas::slot`] tells.
     pub fn reserve(&self, object: &AthenaSession, limit: u32) {
-        let Some((room, age)) = of(object, reference(object)) else { return };
-        let mut rooms = self.lock();
-        // What the watch doesn't show is gone: who would give the place back?
-        let Some(guests) = rooms.get_mut(&room) else { return };
-        if place(guests, &age, limit) == Slot::Free
-            && let Some(guest) = guests.get_mut(&age)
+        let Some((quota, age)) = entry_of(object, reference(object)) else { return };
+        let mut quotas = self.lock();
+        // An object that the watch doesn't show is gone, and nothing would give its slot back.
+        let Some(entries) = quotas.get_mut(&quota) else { return };
+        if slot(entries, &age, limit) == Slot::Free
+            && let Some(entry) = entries.get_mut(&age)
         {
-            guest.hold = Some(Hold::Own);
+            entry.reservation = Some(Reservation::Confirmed);
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Room, Guests>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<QuotaKey, Entries>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Guest {
+impl Entry {
     fn rank(&self) -> Rank {
         match self.recorded {
-            _ if self.hold.is_some() => Rank::Has,
-            StartPlace::Counts => Rank::Has,
+            _ if self.reservation.is_some() => Rank::HasSlot,
+            StartPlace::Counts => Rank::HasSlot,
             StartPlace::Waits if self.is_held => Rank::Waits,
             StartPlace::Waits | StartPlace::Free => Rank::Out,
         }
     }
 
-    /// It may have a session, and this process has neither seen it nor given it a place.
-    fn is_doubtful(&self) -> bool {
-        self.rank() == Rank::Has && self.hold != Some(Hold::Own)
+    /// Whether the object may have a session that this process has neither seen nor given a slot.
+    fn is_unconfirmed(&self) -> bool {
+        self.rank() == Rank::HasSlot && self.reservation != Some(Reservation::Confirmed)
     }
 }
 
-fn place(guests: &Guests, own: &Age, limit: u32) -> Slot {
-    let guest = guests.get(own);
-    if guest.is_some_and(|guest| guest.hold == Some(Hold::Own)) {
+fn slot(entries: &Entries, own: &Age, limit: u32) -> Slot {
+    let entry = entries.get(own);
+    if entry.is_some_and(|entry| entry.reservation == Some(Reservation::Confirmed)) {
         return Slot::Held;
     }
-    let is_doubtful = guest.is_some_and(Guest::is_doubtful);
-    let others = || guests.iter().filter(|(age, _)| *age != own);
-    // Those in doubt would keep each other from starting for ever: of them the older go first.
-    let has = |(age, guest): &(&Age, &Guest)| {
-        guest.rank() == Rank::Has && !(is_doubtful && guest.is_doubtful() && *age > own)
-    };
-    let mut holders: Vec<_> = others().filter(has).map(|(_, guest)| guest.name.clone()).collect();
-    let waits_longer = |(age, guest): &(&Age, &Guest)| guest.rank() == Rank::Waits && *age < own && !is_doubtful;
+    let is_unconfirmed = entry.is_some_and(Entry::is_unconfirmed);
+    let others = || entries.iter().filter(|(age, _)| *age != own);
+    // Objects that aren't confirmed would keep each other from starting for ever. Of these the older go first.
+    let goes_after = |age: &Age, entry: &Entry| is_unconfirmed && entry.is_unconfirmed() && age > own;
+    let holders = others().filter(|(age, entry)| entry.rank() == Rank::HasSlot && !goes_after(age, entry));
+    let mut holders: Vec<_> = holders.map(|(_, entry)| entry.name.clone()).collect();
+    let waits_longer = |(age, entry): &(&Age, &Entry)| entry.rank() == Rank::Waits && *age < own && !is_unconfirmed;
     let waiting = others().filter(waits_longer).count();
-    if holders.len() + waiting < count(limit) {
+    if holders.len() + waiting < to_usize(limit) {
         return Slot::Free;
     }
     holders.sort_unstable();
     Slot::NoneFree(QuotaExceeded { limit, holders, waiting })
 }
 
-/// As many of those that wait as there are free places, in the order of the line. The others hear of their place in it
-/// when they ask.
-fn next(guests: &Guests, room: &Room, limit: Option<u32>) -> Vec<Key> {
-    let those = |rank| guests.values().filter(move |guest| guest.rank() == rank);
-    let free = limit.map_or(usize::MAX, |limit| count(limit).saturating_sub(those(Rank::Has).count()));
-    those(Rank::Waits).take(free).map(|guest| (room.0.clone(), guest.name.clone())).collect()
+/// The first objects in the line, as many as there are free slots. The other objects learn of their position when they ask.
+fn next(entries: &Entries, quota: &QuotaKey, limit: Option<u32>) -> Vec<Key> {
+    let of_rank = |rank| entries.values().filter(move |entry| entry.rank() == rank);
+    let free = limit.map_or(usize::MAX, |limit| to_usize(limit).saturating_sub(of_rank(Rank::HasSlot).count()));
+    of_rank(Rank::Waits).take(free).map(|entry| (quota.0.clone(), entry.name.clone())).collect()
 }
 
-fn count(limit: u32) -> usize {
+fn to_usize(limit: u32) -> usize {
     usize::try_from(limit).unwrap_or(usize::MAX)
 }
 
-pub(super) fn reference(object: &AthenaSession) -> Option<&str> {
-    object.spec.work_group_ref.as_ref().map(|reference| reference.name.as_str())
-}
-
-fn of(object: &impl Resource, reference: Option<&str>) -> Option<(Room, Age)> {
+/// Where the entry of an object stands.
+fn entry_of(object: &impl Resource, reference: Option<&str>) -> Option<(QuotaKey, Age)> {
     let metadata = object.meta();
-    let room = (metadata.namespace.clone()?, reference?.to_owned());
-    Some((room, (metadata.creation_timestamp.as_ref().map(|created| created.0), metadata.uid.clone()?)))
+    let quota = (metadata.namespace.clone()?, reference?.to_owned());
+    Some((quota, (metadata.creation_timestamp.as_ref().map(|created| created.0), metadata.uid.clone()?)))
 }
 
 #[cfg(test)]

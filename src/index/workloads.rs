@@ -1,4 +1,4 @@
-//! Which objects follow which workloads (`spec.endWith`), and when a watch last had news of one of these.
+//! Which objects follow which workloads (`spec.endWith`), and when a watch last had news of a workload.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -8,7 +8,7 @@ use crate::api::session::{Workload, WorkloadKind};
 use crate::api::workload::WorkloadState;
 use crate::athena::quota::Key;
 
-/// Those that follow a workload.
+/// The workloads that objects follow.
 #[derive(Default)]
 pub struct FollowedWorkloads(Mutex<Index>);
 
@@ -16,20 +16,20 @@ pub struct FollowedWorkloads(Mutex<Index>);
 struct Index {
     /// By the namespace and the workload.
     followers: HashMap<(String, Workload), Followers>,
-    /// What each object follows.
+    /// The workloads that each object follows.
     followed: HashMap<Key, Box<[Workload]>>,
 }
 
 #[derive(Default)]
 struct Followers {
     keys: Vec<Key>,
-    /// What the watch last showed: not each change of a Job is news.
+    /// What the watch last showed. A Job changes often without a change of its state.
     last: Option<WorkloadState>,
     news: Option<Instant>,
 }
 
 impl FollowedWorkloads {
-    /// The object follows these, and no others.
+    /// From now on the object follows these workloads, and no others.
     pub fn follow(&self, key: &Key, workloads: &[Workload]) {
         let mut index = self.lock();
         if index.followed.get(key).map_or(&[][..], |known| known) == workloads {
@@ -43,7 +43,7 @@ impl FollowedWorkloads {
         for workload in workloads {
             let followers = index.followers.entry((key.0.clone(), workload.clone())).or_default();
             followers.keys.push(key.clone());
-            // What happened while nobody followed it went unseen.
+            // A change from before nobody noted. So the workload has to be read again.
             followers.news = Some(Instant::now());
         }
     }
@@ -55,8 +55,8 @@ impl FollowedWorkloads {
         gone.iter().for_each(|key| index.forget(key));
     }
 
-    /// A watch shows a workload so. Returns those whom that concerns.
-    pub fn shown(&self, namespace: &str, workload: Workload, state: WorkloadState) -> Vec<Key> {
+    /// Takes in what a watch shows of a workload. Returns the objects that the change concerns.
+    pub fn changed(&self, namespace: &str, workload: Workload, state: WorkloadState) -> Vec<Key> {
         let mut index = self.lock();
         let Some(followers) = index.followers.get_mut(&(namespace.to_owned(), workload)) else { return Vec::new() };
         if followers.last.as_ref() == Some(&state) {
@@ -66,12 +66,14 @@ impl FollowedWorkloads {
         followers.keys.clone()
     }
 
-    /// All workloads of a kind have been listed anew, in one namespace or in all: some may have gone unseen.
+    /// Takes in that all workloads of a kind have been listed anew, in one namespace or in all. Some may have gone without an
+    /// event. Returns the objects that follow any of them.
     pub fn listed(&self, kind: WorkloadKind, namespace: Option<&str>) -> Vec<Key> {
         let mut index = self.lock();
-        let concerned = index.followers.iter_mut().filter(|((place, workload), _)| {
-            workload.kind == kind && namespace.is_none_or(|namespace| namespace == place)
-        });
+        let concerned = index
+            .followers
+            .iter_mut()
+            .filter(|((of, workload), _)| workload.kind == kind && namespace.is_none_or(|namespace| namespace == of));
         let concerned = concerned.flat_map(|(_, followers)| {
             followers.news = Some(Instant::now());
             followers.keys.clone()
@@ -79,7 +81,7 @@ impl FollowedWorkloads {
         concerned.collect()
     }
 
-    /// When there was news last of any of these.
+    /// When there last was news of any of these workloads.
     pub fn news(&self, namespace: &str, workloads: &[Workload]) -> Option<Instant> {
         let index = self.lock();
         let of = |workload: &Workload| index.followers.get(&(namespace.to_owned(), workload.clone()))?.news;
@@ -94,11 +96,11 @@ impl FollowedWorkloads {
 impl Index {
     fn forget(&mut self, key: &Key) {
         for workload in self.followed.remove(key).unwrap_or_default() {
-            let place = (key.0.clone(), workload);
-            let Some(followers) = self.followers.get_mut(&place) else { continue };
+            let followed = (key.0.clone(), workload);
+            let Some(followers) = self.followers.get_mut(&followed) else { continue };
             followers.keys.retain(|other| other != key);
             if followers.keys.is_empty() {
-                self.followers.remove(&place);
+                self.followers.remove(&followed);
             }
         }
     }

@@ -379,8 +379,8 @@ impl Shell {
     async fn reach(&self, object: &AthenaSession, observed: &Observed) -> Reach {
         let access = self.access(object, observed);
         // Who has no grant, and never had one, makes no call: not even to assume a role.
-        let target = self.index.target(object).filter(|_| is_held(object) || access.denied.is_none());
-        let identity = target.map(|target| self.index.identities.of(&target));
+        let target = self.index.work_groups.target(object).filter(|_| is_held(object) || access.denied.is_none());
+        let identity = target.map(|target| self.index.work_groups.identities.of(&target));
         if let (Some(identity), Some(_)) = (&identity, &access.reference) {
             identity.first_answer().await;
         }

@@ -113,7 +113,7 @@ pub async fn run(
 async fn reconcile(object: Arc<Session>, context: Arc<Context>) -> Result<Action, Infallible> {
     let key = key(&*object);
     let was_woken = context.begun(&key);
-    if !context.shell.index.is_complete() {
+    if !context.shell.index.objects.is_complete() {
         // Whose a session is can't be told before all have been listed.
         return Ok(Action::requeue(BEAT));
     }
@@ -262,7 +262,7 @@ impl Context {
                 kept.next = kept.memory.prolonged_until(now);
             }
             if kept.memory.is_relieved() || was_due && kept.next.is_none() {
-                self.shell.index.wake(key);
+                self.shell.index.objects.wake(key);
             }
         }
     }

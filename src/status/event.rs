@@ -25,19 +25,16 @@ pub struct Notice {
 
 impl Notice {
     /// An event that reports what was asked for.
-    #[must_use]
     pub fn normal(reason: &'static str, note: String) -> Self {
         Self { severity: Severity::Normal, reason, note }
     }
 
     /// An event that a person should look at.
-    #[must_use]
     pub fn warning(reason: &'static str, note: String) -> Self {
         Self { severity: Severity::Warning, reason, note }
     }
 
     /// Whether the event reports the end of a session.
-    #[must_use]
     pub fn is_end(&self) -> bool {
         self.reason == TERMINATED
     }

@@ -7,7 +7,6 @@ use crate::text::duration;
 use crate::timing::Timing;
 
 /// The reason and the message for a call of Athena that failed. `scope`: where the call went.
-#[must_use]
 pub fn explain(error: &CallError, scope: &CallerContext, timing: &Timing) -> (Reason, String) {
     let steady = if error.operation == Operation::StartSession { timing.rarely() } else { timing.steady };
     let (steady, max) = (duration(steady), duration(timing.backoff_max));

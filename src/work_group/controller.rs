@@ -1,4 +1,4 @@
-//! Keeps AthenaWorkGroups: their finalizer, their status, and the count of their sessions.
+//! Reconciles AthenaWorkGroups: their finalizer, their status, and the count of their sessions.
 
 use std::collections::{BTreeMap, HashMap};
 use std::convert::Infallible;
@@ -15,46 +15,46 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 
 use super::status::{GroupFacts, due, only_counts_differ, rates_in_words, scope_problem};
-use crate::api::work_group::AthenaWorkGroup;
+use crate::api::work_group::{AthenaWorkGroup, AthenaWorkGroupStatus};
 use crate::api::{WORK_GROUP_FINALIZER, is_held, is_kept};
-use crate::athena::informer::{Informer, Poller};
+use crate::athena::informer::{Census, Informer, Poller};
 use crate::athena::quota::Quotas;
-use crate::athena::types::QuotaScope;
+use crate::athena::types::{CallerContext, QuotaScope};
 use crate::controller::{Watched, drive, queue};
 use crate::events::Events;
 use crate::health::Pulse;
 use crate::index::cluster::ClusterIndex;
 use crate::index::dependents::Dependents;
-use crate::index::objects::{Group, Session, Watch, holds};
+use crate::index::objects::{Group, Session, Watch, depends_on};
 use crate::kubernetes::{Answer, RequestError, Requests, within};
 use crate::metrics::{Metrics, PassResult};
-use crate::status::event::Refusals;
+use crate::status::event::{Notice, Refusals};
 use crate::timing::Timing;
 use crate::write_refusals::WriteRefusals;
 
 /// The controller's name in logs and metrics.
 pub const NAME: &str = "athenaworkgroup";
 
-/// Passes at once.
+/// So many objects are reconciled at once.
 pub const CONCURRENCY: u16 = 4;
 
-/// Changed numbers are written no more often.
+/// Changed numbers are written no more often than this.
 const COUNTS: Duration = Duration::from_secs(30);
 
 /// The rates in the status are updated no more often than this, since they change with each call.
 const RATES: Duration = Duration::from_secs(300);
 
-/// Everything that keeping needs.
-pub struct Keeper {
+/// Everything that a reconciliation needs.
+pub struct GroupReconciler {
     /// Kubernetes.
     pub client: kube::Client,
     /// What the watches show.
     pub index: Arc<ClusterIndex>,
-    /// Who counts sessions.
+    /// Where sessions are counted.
     pub informer: Arc<Informer>,
     /// Where the rates that were found out come from.
     pub quotas: Arc<Quotas>,
-    /// Where notices go.
+    /// Where events are published.
     pub events: Events,
     /// What is counted.
     pub metrics: Metrics,
@@ -64,13 +64,13 @@ pub struct Keeper {
     pub deadline: Duration,
     /// Where each accepted and each refused write is reported.
     pub writes: WriteRefusals,
-    /// What is kept of each object between its passes.
-    pub kept: Mutex<HashMap<String, Kept>>,
+    /// What is kept of each object between its reconciliations.
+    pub states: Mutex<HashMap<String, GroupState>>,
 }
 
-/// What is kept of an object between its passes.
+/// What is kept of an object between its reconciliations.
 #[derive(Default)]
-pub struct Kept {
+pub struct GroupState {
     counted_by: Option<Arc<Poller>>,
     written_at: Option<Instant>,
     /// The rates that the status has, and since when.
@@ -79,68 +79,69 @@ pub struct Kept {
     refusals: Refusals,
 }
 
-/// Watches AthenaWorkGroups until `stop` says true, and keeps them where this operator answers for them.
-pub async fn run(watched: Watched<Group>, keeper: Keeper, pulse: Pulse, stop: watch::Receiver<bool>) {
-    let keeper = Arc::new(keeper);
+/// Watches AthenaWorkGroups until `stop` says true, and reconciles them where the operator watches all namespaces.
+pub async fn run(watched: Watched<Group>, reconciler: GroupReconciler, pulse: Pulse, stop: watch::Receiver<bool>) {
+    let reconciler = Arc::new(reconciler);
     let store = watched.writer.as_reader();
-    let hearing = Arc::clone(&keeper);
+    let hearing = Arc::clone(&reconciler);
     let queue = queue(watched, stop, move |event| hearing.event(event), |_| {});
     let config = Config::default().concurrency(CONCURRENCY);
-    let pass = |object, keeper| reconcile(object, keeper).boxed();
-    let passes = applier(pass, |_, never: &Infallible, _| match *never {}, Arc::clone(&keeper), store, queue, config);
-    drive("AthenaWorkGroups", passes, pulse, || {}, |_, name| keeper.forget(&name)).await;
+    let pass = |object, reconciler| reconcile(object, reconciler).boxed();
+    let shared = Arc::clone(&reconciler);
+    let passes = applier(pass, |_, never: &Infallible, _| match *never {}, shared, store, queue, config);
+    drive("AthenaWorkGroups", passes, pulse, || {}, |_, name| reconciler.forget(&name)).await;
 }
 
-async fn reconcile(object: Arc<Group>, keeper: Arc<Keeper>) -> Result<Action, Infallible> {
+async fn reconcile(object: Arc<Group>, reconciler: Arc<GroupReconciler>) -> Result<Action, Infallible> {
     let Ok(group) = &object.0 else { return Ok(Action::await_change()) };
-    if !keeper.index.keeps_groups {
+    if !reconciler.index.work_groups.is_cluster_wide {
         return Ok(Action::await_change());
     }
-    let pass = keeper.metrics.pass(NAME);
+    let pass = reconciler.metrics.pass(NAME);
     let name = group.name_any();
-    let mut kept = keeper.kept().remove(&name).unwrap_or_default();
-    let result = keeper.pass(group, &mut kept).await;
-    let (wait, outcome) = match result {
+    let mut state = reconciler.states().remove(&name).unwrap_or_default();
+    let (wait, result) = match reconciler.reconcile(group, &mut state).await {
         Ok(wait) => {
-            (kept.failures, kept.refusals) = (0, Refusals::default());
+            (state.failures, state.refusals) = (0, Refusals::default());
             (wait, PassResult::RequeueAfter)
         }
         Err(error) => {
-            if let Some(notice) = error.refusal().and_then(|refusal| kept.refusals.notice(&refusal)) {
-                keeper.events.tell(group.object_ref(&()), notice);
+            if let Some(notice) = error.refusal().and_then(|refusal| state.refusals.notice(&refusal)) {
+                reconciler.events.tell(group.object_ref(&()), notice);
             }
-            let wait = keeper.timing.back_off(kept.failures, fastrand::f64());
-            kept.failures = kept.failures.saturating_add(1);
+            let wait = reconciler.timing.back_off(state.failures, fastrand::f64());
+            state.failures = state.failures.saturating_add(1);
             warn!(name, problem = %error, again_in = ?wait, "a pass over an AthenaWorkGroup was given up");
             (wait, PassResult::Error)
         }
     };
-    keeper.kept().insert(name, kept);
-    pass.ended(outcome);
+    reconciler.states().insert(name, state);
+    pass.ended(result);
     Ok(Action::requeue(wait))
 }
 
-impl Kept {
-    fn rates_to_tell(&mut self, found: impl FnOnce() -> BTreeMap<String, String>) -> &BTreeMap<String, String> {
+impl GroupState {
+    fn rates_to_report(&mut self, found: impl FnOnce() -> BTreeMap<String, String>) -> &BTreeMap<String, String> {
         let before = self.rates.take().filter(|(since, rates)| since.elapsed() < RATES && !rates.is_empty());
         &self.rates.insert(before.unwrap_or_else(|| (Instant::now(), found()))).1
     }
 }
 
-impl Keeper {
+impl GroupReconciler {
     fn event(&self, event: &Event<Group>) {
         match event {
             Event::Apply(group) => self.index.group_applied(group),
-            Event::Delete(group) => self.index.group_gone(&group.name_any()),
+            Event::Delete(group) => self.index.group_deleted(&group.name_any()),
             Event::Init | Event::InitApply(_) => return,
             Event::InitDone => self.index.grants_listed(Watch::Groups),
         }
-        let targets = self.index.targets();
-        self.index.identities.retain(&targets);
-        self.informer.retain(|target| targets.contains(target) || *target == self.index.identities.own().target);
+        let (targets, identities) = (self.index.work_groups.targets(), &self.index.work_groups.identities);
+        identities.retain(&targets);
+        self.informer.retain(|target| targets.contains(target) || *target == identities.own().target);
     }
 
-    async fn pass(&self, group: &AthenaWorkGroup, kept: &mut Kept) -> Result<Duration, RequestError> {
+    /// Reconciles an object. Returns after how long to do that again.
+    async fn reconcile(&self, group: &AthenaWorkGroup, state: &mut GroupState) -> Result<Duration, RequestError> {
         let requests =
             Requests { api: Api::all(self.client.clone()), deadline: self.deadline, writes: self.writes.clone() };
         let is_deleted = group.meta().deletion_timestamp.is_some();
@@ -148,63 +149,82 @@ impl Keeper {
             if !is_deleted {
                 requests.add_finalizer(group, WORK_GROUP_FINALIZER).await?;
             }
-            // The watch brings what has become of it.
+            // The watch shows the change.
             return Ok(self.timing.steady);
         }
-        let identity = self.index.identities.of(&self.index.target_of(group));
-        identity.first_answer().await;
-        let scope = identity.caller_context();
-        let poller = self.informer.poller(&identity, &group.athena_name());
-        let is_usable = scope_problem(group, &scope).is_none();
-        if let Some(before) = kept.counted_by.take_if(|before| !Arc::ptr_eq(before, &poller)) {
-            before.count_all(false);
-        }
-        poller.count_all(is_usable && !is_deleted);
-        let census = poller.census(|id| self.index.is_declared(id));
-        kept.counted_by = Some(poller);
-
-        let dependents = if is_deleted { Some(self.let_go(&requests, group).await?) } else { None };
+        let (scope, census) = self.observe(group, state).await;
+        let dependents = if is_deleted { Some(self.remove_finalizer(&requests, group).await?) } else { None };
         if dependents.as_ref().is_some_and(Dependents::is_empty) {
             return Ok(self.timing.steady);
         }
-        let dependents = dependents.as_ref();
-        let rates = kept.rates_to_tell(|| rates_in_words(&self.quotas.learned_rates(&QuotaScope::of(&scope))));
-        let (timing, wall) = (&self.timing, Timestamp::now());
-        let view = GroupFacts { group, scope: &scope, census: &census, rates, dependents, timing, wall };
-        let Some((status, notice)) = due(&view) else { return Ok(self.pause(is_usable)) };
-        let since = kept.written_at.map_or(COUNTS, |at| at.elapsed());
-        let small = group.status.as_ref().is_some_and(|recorded| only_counts_differ(recorded, &status));
-        if small && since < COUNTS {
-            return Ok(COUNTS.saturating_sub(since));
+        let rates = state.rates_to_report(|| rates_in_words(&self.quotas.learned_rates(&QuotaScope::of(&scope))));
+        let (dependents, timing, wall) = (dependents.as_ref(), &self.timing, Timestamp::now());
+        let update = due(&GroupFacts { group, scope: &scope, census: &census, rates, dependents, timing, wall });
+        if let Some((status, notice)) = update
+            && let Some(wait) = self.write(&requests, group, state, status, notice).await?
+        {
+            return Ok(wait);
+        }
+        let is_usable = scope_problem(group, &scope).is_none();
+        Ok(if is_usable { self.timing.steady } else { self.timing.changing })
+    }
+
+    /// Where calls for the work group go, and what is known of its sessions. Has them counted as long as the object isn't being
+    /// deleted.
+    async fn observe(&self, group: &AthenaWorkGroup, state: &mut GroupState) -> (CallerContext, Census) {
+        let identity = self.index.work_groups.identities.of(&self.index.work_groups.target_of(group));
+        identity.first_answer().await;
+        let scope = identity.caller_context();
+        let poller = self.informer.poller(&identity, &group.athena_name());
+        if let Some(before) = state.counted_by.take_if(|before| !Arc::ptr_eq(before, &poller)) {
+            before.count_all(false);
+        }
+        let is_deleted = group.meta().deletion_timestamp.is_some();
+        poller.count_all(!is_deleted && scope_problem(group, &scope).is_none());
+        let census = poller.census(|id| self.index.claims.contains(id));
+        state.counted_by = Some(poller);
+        (scope, census)
+    }
+
+    /// Writes the status, and publishes the event. Returns after how long to try again, where only numbers have changed, and
+    /// numbers were written a moment ago.
+    async fn write(
+        &self,
+        requests: &Requests<AthenaWorkGroup>,
+        group: &AthenaWorkGroup,
+        state: &mut GroupState,
+        status: AthenaWorkGroupStatus,
+        notice: Option<Notice>,
+    ) -> Result<Option<Duration>, RequestError> {
+        let since = state.written_at.map_or(COUNTS, |at| at.elapsed());
+        let is_small = group.status.as_ref().is_some_and(|recorded| only_counts_differ(recorded, &status));
+        if is_small && since < COUNTS {
+            return Ok(Some(COUNTS.saturating_sub(since)));
         }
         let written = Box::new(AthenaWorkGroup { status: Some(status), ..group.clone() });
         if let Answer::Object(_) = requests.write_status(written).await? {
-            kept.written_at = Some(Instant::now());
+            state.written_at = Some(Instant::now());
             if let Some(notice) = notice {
                 self.events.tell(group.object_ref(&()), notice);
             }
         }
-        Ok(self.pause(is_usable))
+        Ok(None)
     }
 
-    fn pause(&self, is_usable: bool) -> Duration {
-        if is_usable { self.timing.steady } else { self.timing.changing }
-    }
-
-    /// Takes our finalizer off if nothing depends on the work group any more; what does.
-    async fn let_go(
+    /// Removes our finalizer, if no AthenaSession depends on the AthenaWorkGroup any more. Returns those that depend on it.
+    async fn remove_finalizer(
         &self,
         requests: &Requests<AthenaWorkGroup>,
         group: &AthenaWorkGroup,
     ) -> Result<Dependents, RequestError> {
         let name = group.name_any();
-        let shown = self.index.held_by(&name);
+        let shown = self.index.objects.dependents(&name);
         if !shown.is_empty() {
             return Ok(shown);
         }
-        // From the list to the patch nothing is adopted.
-        let _closing = self.index.adoptions.write().await;
-        let dependents = self.held_live(&name).await?;
+        // From the list to the patch no AthenaSession is adopted. Otherwise nothing could end its session.
+        let _no_adoption = self.index.adoptions.write().await;
+        let dependents = self.list_dependents(&name).await?;
         if dependents.is_empty() {
             requests.remove_finalizer(group, WORK_GROUP_FINALIZER).await?;
             info!(name, "an AthenaWorkGroup goes: no AthenaSession depends on it");
@@ -212,17 +232,17 @@ impl Keeper {
         Ok(dependents)
     }
 
-    /// The cache may not show one that was adopted a moment ago.
-    async fn held_live(&self, name: &str) -> Result<Dependents, RequestError> {
+    /// Asks the API server, since the cache may not show an AthenaSession that was adopted a moment ago.
+    async fn list_dependents(&self, name: &str) -> Result<Dependents, RequestError> {
         const DOING: &str = "listing the AthenaSessions";
         let api: Api<Session> = Api::all(self.client.clone());
         let mut page = ListParams::default().limit(500);
         let mut dependents = Dependents::default();
         loop {
             let list = within(self.deadline, api.list(&page)).await.map_err(|failure| failure.while_doing(DOING))?;
-            // One that can't be read may be one of them.
-            let may_hold = |object: &&Session| holds(object, name) || is_held(*object) && !object.is_legible();
-            list.items.iter().filter(may_hold).for_each(|object| dependents.add(object));
+            // An object that can't be read may refer to this AthenaWorkGroup.
+            let may_depend = |object: &&Session| depends_on(object, name) || is_held(*object) && !object.is_legible();
+            list.items.iter().filter(may_depend).for_each(|object| dependents.add(object));
             match list.metadata.continue_.filter(|token| !token.is_empty()) {
                 Some(token) => page = page.continue_token(&token),
                 None => return Ok(dependents),
@@ -231,13 +251,13 @@ impl Keeper {
     }
 
     fn forget(&self, name: &str) {
-        let kept = self.kept().remove(name);
-        if let Some(poller) = kept.and_then(|kept| kept.counted_by) {
+        let state = self.states().remove(name);
+        if let Some(poller) = state.and_then(|state| state.counted_by) {
             poller.count_all(false);
         }
     }
 
-    fn kept(&self) -> MutexGuard<'_, HashMap<String, Kept>> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    fn states(&self) -> MutexGuard<'_, HashMap<String, GroupState>> {
+        self.states.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
