@@ -13,8 +13,7 @@ use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Resource, ResourceExt};
 use tracing::warn;
 
-use crate::api::session::{Workload, WorkloadKind};
-use crate::api::workload::{WorkloadObject, WorkloadState};
+use crate::api::workload::{Workload, WorkloadKind, WorkloadObject, WorkloadState};
 use crate::cluster::Cluster;
 use crate::index::cluster::ClusterIndex;
 use crate::index::objects::{Labelled, Watch};

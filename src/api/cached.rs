@@ -13,7 +13,8 @@ use serde::ser::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Value, json};
 
-use super::session::{AthenaSession, AthenaSessionSpec, AthenaSessionStatus, Workload};
+use super::session::{AthenaSession, AthenaSessionSpec, AthenaSessionStatus};
+use super::workload::Workload;
 use super::{PAUSED, RESTORED, START_RESTORED};
 use crate::status::reason::Reason;
 

@@ -11,6 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::start::SessionStart;
+use super::workload::{Workload, WorkloadRecord};
 use super::{readable, written};
 
 /// What is asked for: which session this object stands for, and when and how its end is wanted.
@@ -199,41 +200,6 @@ pub struct AthenaSessionSpec {
     pub ttl_after_ended: Option<String>,
 }
 
-/// A workload of the object's namespace.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, KubeSchema)]
-#[x_kube(validation = Rule::new("self.kind != 'Job' || size(self.name) <= 63")
-    .message("the name of a Job has 63 characters at the most")
-    .field_path(".name"))]
-pub struct Workload {
-    /// Job or Pod.
-    pub kind: WorkloadKind,
-    /// Its name; that of a Job has 63 characters at the most.
-    #[schemars(length(max = 253))]
-    #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([a-z0-9-]*[a-z0-9])?([.][a-z0-9]([a-z0-9-]*[a-z0-9])?)*$')")
-        .message("name can't be the name of a Job or a Pod: lower-case letters, digits, hyphens and full stops"))]
-    pub name: String,
-}
-
-/// The kinds of workloads that a session can end with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
-pub enum WorkloadKind {
-    /// A Job of batch/v1.
-    Job,
-    /// A Pod.
-    Pod,
-}
-
-impl WorkloadKind {
-    /// The kind, as manifests have it.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Job => "Job",
-            Self::Pod => "Pod",
-        }
-    }
-}
-
 /// Athena's bounds of a session's idle timeout.
 const MAX_IDLE_OF_ATHENA: &str = "duration(self.maxIdle) >= duration('1m') && duration(self.maxIdle) <= duration('8h')";
 
@@ -368,49 +334,6 @@ pub struct AthenaSessionStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "readable")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
-}
-
-/// A workload of spec.endWith that has been seen.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct WorkloadRecord {
-    /// Job or Pod.
-    pub kind: WorkloadKind,
-    /// Its name.
-    pub name: String,
-    /// The UID of the workload that was last seen under this name.
-    pub uid: String,
-    /// How it finished, if it has.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub outcome: Option<WorkloadOutcome>,
-    /// When it finished, as the workload says, or else when the operator noticed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub finished_at: Option<Time>,
-}
-
-// `kubectl explain` shows the text of an enum, not that of its field, where the field is optional.
-
-/// How the workload finished, if it has: Completed, Failed or Gone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum WorkloadOutcome {
-    /// It succeeded.
-    Completed,
-    /// It failed.
-    Failed,
-    /// It isn't there any more.
-    Gone,
-}
-
-impl WorkloadOutcome {
-    /// The same as a verb of the past.
-    #[must_use]
-    pub fn verb(self) -> &'static str {
-        match self {
-            Self::Completed => "completed",
-            Self::Failed => "failed",
-            Self::Gone => "was gone",
-        }
-    }
 }
 
 /// The operator's last call of StartSession. It is recorded before the call.

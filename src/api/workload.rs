@@ -5,11 +5,88 @@ use std::marker::PhantomData;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
-use kube::Resource;
+use kube::{KubeSchema, Resource};
+use schemars::JsonSchema;
 use serde::de::IgnoredAny;
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize};
 
-use super::session::{WorkloadKind, WorkloadOutcome};
+/// A workload of the object's namespace.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, KubeSchema)]
+#[x_kube(validation = Rule::new("self.kind != 'Job' || size(self.name) <= 63")
+    .message("the name of a Job has 63 characters at the most")
+    .field_path(".name"))]
+pub struct Workload {
+    /// Job or Pod.
+    pub kind: WorkloadKind,
+    /// Its name; that of a Job has 63 characters at the most.
+    #[schemars(length(max = 253))]
+    #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([a-z0-9-]*[a-z0-9])?([.][a-z0-9]([a-z0-9-]*[a-z0-9])?)*$')")
+        .message("name can't be the name of a Job or a Pod: lower-case letters, digits, hyphens and full stops"))]
+    pub name: String,
+}
+
+/// The kinds of workloads that a session can end with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum WorkloadKind {
+    /// A Job of batch/v1.
+    Job,
+    /// A Pod.
+    Pod,
+}
+
+impl WorkloadKind {
+    /// The kind, as manifests have it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Job => "Job",
+            Self::Pod => "Pod",
+        }
+    }
+}
+
+/// A workload of spec.endWith that has been seen.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct WorkloadRecord {
+    /// Job or Pod.
+    pub kind: WorkloadKind,
+    /// Its name.
+    pub name: String,
+    /// The UID of the workload that was last seen under this name.
+    pub uid: String,
+    /// How it finished, if it has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<WorkloadOutcome>,
+    /// When it finished, as the workload says, or else when the operator noticed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<Time>,
+}
+
+// `kubectl explain` shows the text of an enum, not that of its field, where the field is optional.
+
+/// How the workload finished, if it has: Completed, Failed or Gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum WorkloadOutcome {
+    /// It succeeded.
+    Completed,
+    /// It failed.
+    Failed,
+    /// It isn't there any more.
+    Gone,
+}
+
+impl WorkloadOutcome {
+    /// The same as a verb of the past.
+    #[must_use]
+    pub fn verb(self) -> &'static str {
+        match self {
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+            Self::Gone => "was gone",
+        }
+    }
+}
 
 /// What the API server says of a Job or a Pod that `spec.endWith` names.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,8 +9,7 @@ use super::rules::rules;
 use super::trim::{Keep, Trim};
 use super::{About, Asked, with_limit};
 use crate::api::cached::CachedSession;
-use crate::api::session::WorkloadKind;
-use crate::api::workload::WorkloadObject;
+use crate::api::workload::{WorkloadKind, WorkloadObject};
 use crate::api::{FINALIZER, PAUSED, START_RESTORED};
 
 fn trimmed(rule: &'static Keep, text: &str, piece: usize) -> String {

@@ -4,8 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use crate::api::session::{Workload, WorkloadKind};
-use crate::api::workload::WorkloadState;
+use crate::api::workload::{Workload, WorkloadKind, WorkloadState};
 use crate::athena::quota::Key;
 
 /// The workloads that objects follow.

@@ -4,7 +4,7 @@
 pub use athena_session_operator::api::cached::{CachedSession, TRACKED_BY};
 pub use athena_session_operator::api::session::{
     AthenaSession, AthenaSessionSpec, AthenaSessionStatus, DeletionPolicy, PublishTo, StartAttempt, StartOutcome,
-    TerminationReason, WorkGroupRef, Workload, WorkloadKind, WorkloadOutcome, WorkloadRecord,
+    TerminationReason, WorkGroupRef,
 };
 pub use athena_session_operator::api::start::{
     Classification, EngineConfiguration, Monitoring, MonitoringConfiguration, SessionStart, StartBounds,
@@ -12,7 +12,9 @@ pub use athena_session_operator::api::start::{
 pub use athena_session_operator::api::work_group::{
     AthenaWorkGroup, AthenaWorkGroupSpec, AthenaWorkGroupStatus, Namespaces,
 };
-pub use athena_session_operator::api::workload::WorkloadState;
+pub use athena_session_operator::api::workload::{
+    Workload, WorkloadKind, WorkloadOutcome, WorkloadRecord, WorkloadState,
+};
 pub use athena_session_operator::api::{FINALIZER, PAUSED, RESTORED, START_RESTORED};
 pub use athena_session_operator::athena::engine::{Engine, EngineKnowledge};
 pub use athena_session_operator::athena::informer::Census;

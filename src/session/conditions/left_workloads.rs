@@ -6,7 +6,7 @@ use std::time::Duration;
 use kube::ResourceExt;
 
 use super::finding::Finding;
-use crate::api::session::Workload;
+use crate::api::workload::Workload;
 use crate::session::rules::case::Case;
 use crate::status::reason::{Reason, Standing};
 

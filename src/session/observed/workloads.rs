@@ -5,8 +5,7 @@ use std::time::Instant;
 
 use super::now::Now;
 use super::retry::Retry;
-use crate::api::session::Workload;
-use crate::api::workload::WorkloadState;
+use crate::api::workload::{Workload, WorkloadState};
 use crate::compact::StaticDefault;
 use crate::timing::Timing;
 

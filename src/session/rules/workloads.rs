@@ -12,8 +12,8 @@ use super::facts::Facts;
 use super::limits;
 use super::ownership::Ownership;
 use super::start::StartState;
-use crate::api::session::{StartOutcome, TerminationReason, Workload, WorkloadOutcome, WorkloadRecord};
-use crate::api::workload::WorkloadState;
+use crate::api::session::{StartOutcome, TerminationReason};
+use crate::api::workload::{Workload, WorkloadOutcome, WorkloadRecord, WorkloadState};
 use crate::athena::types::SessionState;
 use crate::status::condition;
 
