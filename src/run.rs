@@ -28,9 +28,9 @@ use crate::index::cluster::ClusterIndex;
 use crate::index::objects::{Group, Labelled, Objects, Session, Sessions};
 use crate::index::work_groups::WorkGroups;
 use crate::metrics::Metrics;
-use crate::session::act::Shell;
-use crate::session::controller::Shells;
-use crate::session::turns::Turns;
+use crate::session::reconcile::Shell;
+use crate::session::reconcile::controller::Shells;
+use crate::session::reconcile::large_objects::Turns;
 use crate::watches::{NamespaceWatch, watch_workloads};
 use crate::work_group::controller::GroupReconciler;
 use crate::write_dry_run::WriteDryRun;
@@ -195,7 +195,7 @@ impl Operator<'_> {
         });
         let whole = Arc::new(Shell { client: self.cluster.whole.clone(), ..Shell::clone(&shell) });
         let shells = Shells { usual: shell, whole, turns: Turns::default() };
-        metrics.controller(session::controller::NAME, session::controller::CONCURRENCY);
+        metrics.controller(session::reconcile::controller::NAME, session::reconcile::controller::CONCURRENCY);
         metrics.controller(work_group::controller::NAME, work_group::controller::CONCURRENCY);
         let pulse = |name| self.health.heartbeats.register(name, STUCK);
         let keeping = work_group::controller::run(groups, group_reconciler, pulse("work groups"), stop.clone());
@@ -203,7 +203,7 @@ impl Operator<'_> {
             let name =
                 watched.api.namespace().map_or_else(|| "sessions".to_owned(), |name| format!("sessions of {name}"));
             let pulse = self.health.heartbeats.register(name, STUCK);
-            session::controller::run(watched, position, shells.clone(), pulse, stop.clone())
+            session::reconcile::controller::run(watched, position, shells.clone(), pulse, stop.clone())
         });
         tokio::join!(keeping, join_all(sessions));
     }

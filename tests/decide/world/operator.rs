@@ -1,4 +1,4 @@
-//! The operator's side: takes the steps that `decide` names, as `src/session/act.rs` does.
+//! The operator's side: takes the steps that `decide` names, as `src/session/reconcile/mod.rs` does.
 
 use std::time::Duration;
 

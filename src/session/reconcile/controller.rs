@@ -1,5 +1,5 @@
 //! Gives each `AthenaSession` its passes: which, when, and after which failures. What happens in a pass is
-//! [`super::act`]'s.
+//! [`super`]'s.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -15,9 +15,8 @@ use tokio::sync::watch;
 use tokio::task::JoinError;
 use tracing::{error, info, warn};
 
-use super::act::{Memory, Outcome, Shell, version};
-use super::observed::Observed;
-use super::turns::{Turn, Turns};
+use super::large_objects::{Turn, Turns};
+use super::{Memory, Outcome, Shell, version};
 use crate::api::is_held;
 use crate::api::session::AthenaSession;
 use crate::athena::quota::Key;
@@ -27,6 +26,7 @@ use crate::health::Pulse;
 use crate::index::objects::{Session, key};
 use crate::kubernetes::Answer;
 use crate::metrics::PassResult;
+use crate::session::observed::Observed;
 use crate::status::event::{Notice, Refusals};
 
 /// The controller's name in logs and metrics.

@@ -6,15 +6,15 @@ use std::time::Instant;
 use kube::{Resource, ResourceExt};
 use tracing::{info, warn};
 
-use super::act::{Shell, now};
-use super::observed::Observed;
-use super::plan::Step;
+use super::{Shell, now};
 use crate::api::session::{AthenaSession, TerminationReason};
 use crate::athena::aws::Athena;
 use crate::athena::identity::Identity;
 use crate::athena::types::QuotaScope;
 use crate::athena::types::{CallError, ErrorClass, StartRequest};
 use crate::index::objects::key;
+use crate::session::observed::Observed;
+use crate::session::plan::Step;
 use crate::status::event::Notice;
 
 impl Shell {

@@ -12,10 +12,7 @@ use kube::api::{DeleteParams, PostParams, Preconditions};
 use kube::{Api, Resource, ResourceExt};
 use tracing::{info, warn};
 
-use super::act::{Shell, now};
-use super::observed::Observed;
-use super::observed::config_map::Found;
-use super::plan::Step;
+use super::{Shell, now};
 use crate::api::cached::Trimmed;
 use crate::api::session::AthenaSession;
 use crate::api::workload::{Workload, WorkloadKind, WorkloadObject, WorkloadState};
@@ -23,6 +20,9 @@ use crate::api::{EXCLUDED_FROM_BACKUP, PUBLISHED_FOR};
 use crate::events::REPORTER;
 use crate::index::objects::key;
 use crate::kubernetes::within;
+use crate::session::observed::Observed;
+use crate::session::observed::config_map::Found;
+use crate::session::plan::Step;
 use crate::status::event::Notice;
 
 /// The label that says who manages an object.

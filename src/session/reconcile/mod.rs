@@ -1,5 +1,10 @@
-//! Takes the steps that [`super::decide`] names, one after the other, until it says to wait: the thin
+//! Takes the steps that [crate::session::plan::decide] names, one after the other, until it says to wait: the thin
 //! shell. What it learns goes into the object at hand and into [`Observed`]; it decides nothing.
+
+mod athena;
+mod config_map;
+pub mod controller;
+pub mod large_objects;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -11,9 +16,6 @@ use kube::{Api, Resource, ResourceExt};
 use thiserror::Error;
 use tracing::{info, warn};
 
-use super::observed::{ANSWER_LIFE, Now, Observed, OwnerRead};
-use super::plan::{Decision, Interest, Prolonged, Step, decide};
-use super::rules::facts::Facts;
 use crate::api::cached::CachedSession;
 use crate::api::session::{AthenaSession, AthenaSessionStatus, DeletionPolicy};
 use crate::api::{FINALIZER, is_held};
@@ -32,6 +34,9 @@ use crate::index::cluster::ClusterIndex;
 use crate::index::objects::key;
 use crate::kubernetes::{Answer, RequestError, Requests, within};
 use crate::metrics::Metrics;
+use crate::session::observed::{ANSWER_LIFE, Now, Observed, OwnerRead};
+use crate::session::plan::{Decision, Interest, Prolonged, Step, decide};
+use crate::session::rules::facts::Facts;
 use crate::status::event::Notice;
 use crate::status::reason::Reason;
 use crate::timing::Timing;
