@@ -28,14 +28,14 @@ use crate::index::cluster::ClusterIndex;
 use crate::index::objects::{Group, Labelled, Objects, Session, Sessions};
 use crate::index::work_groups::WorkGroups;
 use crate::metrics::Metrics;
-use crate::session::reconcile::Shell;
-use crate::session::reconcile::controller::Shells;
-use crate::session::reconcile::large_objects::Turns;
+use crate::session::reconcile::controller::Controller;
+use crate::session::reconcile::large_objects::LargeObjectTurns;
+use crate::session::reconcile::{self, Dependencies};
 use crate::watches::{NamespaceWatch, watch_workloads};
 use crate::work_group::controller::GroupReconciler;
 use crate::write_dry_run::WriteDryRun;
 use crate::write_refusals::WriteRefusals;
-use crate::{config, kind_deletion, session, work_group};
+use crate::{config, kind_deletion, work_group};
 
 /// Running passes get so long to finish at shutdown. What is abandoned then is as after a crash, safe.
 const SHUTDOWN: Duration = Duration::from_secs(4);
@@ -182,7 +182,7 @@ impl Operator<'_> {
             writes: self.health.writes.clone(),
             states: Default::default(),
         };
-        let shell = Arc::new(Shell {
+        let dependencies = Dependencies {
             client: self.cluster.client.clone(),
             index,
             informer,
@@ -192,10 +192,9 @@ impl Operator<'_> {
             timing: self.options.timing(),
             deadline: self.options.kubernetes_timeout,
             writes: self.health.writes.clone(),
-        });
-        let whole = Arc::new(Shell { client: self.cluster.whole.clone(), ..Shell::clone(&shell) });
-        let shells = Shells { usual: shell, whole, turns: Turns::default() };
-        metrics.controller(session::reconcile::controller::NAME, session::reconcile::controller::CONCURRENCY);
+        };
+        let turns = LargeObjectTurns::default();
+        metrics.controller(reconcile::NAME, reconcile::controller::CONCURRENCY);
         metrics.controller(work_group::controller::NAME, work_group::controller::CONCURRENCY);
         let pulse = |name| self.health.heartbeats.register(name, STUCK);
         let keeping = work_group::controller::run(groups, group_reconciler, pulse("work groups"), stop.clone());
@@ -203,7 +202,8 @@ impl Operator<'_> {
             let name =
                 watched.api.namespace().map_or_else(|| "sessions".to_owned(), |name| format!("sessions of {name}"));
             let pulse = self.health.heartbeats.register(name, STUCK);
-            session::reconcile::controller::run(watched, position, shells.clone(), pulse, stop.clone())
+            let controller = Controller::new(dependencies.clone(), self.cluster.whole.clone(), turns.clone());
+            controller.run(watched, position, pulse, stop.clone())
         });
         tokio::join!(keeping, join_all(sessions));
     }

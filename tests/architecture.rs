@@ -17,9 +17,8 @@ const LAYERS: &[(&str, &str, &str)] = &[
     ("program", "", "main lib run watches config telemetry"),
     (
         "reconcile",
-        "session/turns",
-        "session/reconcile session/mod session/act session/calls session/errands session/controller work_group/mod \
-         work_group/controller",
+        "session/reconcile/large_objects",
+        "session/reconcile session/mod work_group/mod work_group/controller",
     ),
     (
         "kubernetes",
@@ -95,8 +94,6 @@ const BREACHES: &[&str] = &[
     "circle: session/view.rs",
     "circle: session/without_session.rs",
     "circle: session/workload.rs",
-    "impl: session/calls.rs → session/act.rs: Shell",
-    "impl: session/errands.rs → session/act.rs: Shell",
     "impl: session/lists.rs → session/observed.rs: Observed",
     "impl: session/lists.rs → session/observed.rs: Start",
     "layer: metrics.rs → athena/quota/mod.rs",

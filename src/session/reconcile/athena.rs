@@ -1,31 +1,100 @@
-//! Takes the steps that call Athena, and says so where a call changes something: the audit trail.
+//! Calls Athena, and logs each call that changes something: the audit log.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Instant;
 
 use kube::{Resource, ResourceExt};
 use tracing::{info, warn};
 
-use super::{Shell, now};
+use super::action::Action;
+use super::clock::now;
+use super::object_state::ObjectState;
+use super::observe::{Current, Inputs};
 use crate::api::session::{AthenaSession, TerminationReason};
 use crate::athena::aws::Athena;
 use crate::athena::identity::Identity;
+use crate::athena::informer::Informer;
+use crate::athena::quota::Key;
+use crate::athena::quota::{Priority, Quotas};
 use crate::athena::types::QuotaScope;
-use crate::athena::types::{CallError, ErrorClass, StartRequest};
+use crate::athena::types::{CallError, CallerContext, ErrorClass, Operation, StartRequest};
+use crate::events::Events;
 use crate::index::objects::key;
 use crate::session::observed::Observed;
 use crate::session::plan::Step;
 use crate::status::event::Notice;
+use crate::timing::Timing;
 
-impl Shell {
-    /// Takes such a step.
-    pub(super) async fn call_athena(
+/// What calls Athena, each time a token of the quotas allows that.
+pub(super) struct AthenaCalls {
+    pub(super) informer: Arc<Informer>,
+    pub(super) quotas: Arc<Quotas>,
+    pub(super) events: Events,
+    pub(super) timing: Timing,
+}
+
+impl AthenaCalls {
+    /// Makes the call that the step names, or asks the informer for the list. Returns how the reconciliation ends,
+    /// where it does.
+    pub(super) async fn make(
         &self,
-        object: &AthenaSession,
-        observed: &mut Observed,
-        identity: &Arc<Identity>,
         step: Step,
-    ) {
+        priority: Priority,
+        inputs: &Inputs,
+        current: &mut Current<'_>,
+        state: &mut ObjectState,
+    ) -> ControlFlow<Action> {
+        let object = &*current.object;
+        let Some(identity) = &inputs.identity else { return ControlFlow::Break(Action::Wait(None)) };
+        match step {
+            Step::ListSessions { wanted } => {
+                let poller = self.informer.poller(identity, &wanted.work_group);
+                state.ask_for_list(&key(object), poller, wanted);
+            }
+            step if !self.has_token(object, &inputs.scope, &step, priority) => {
+                // The arrival of its token wakes the object.
+                state.is_known_to_quotas = true;
+                return ControlFlow::Break(Action::Wait(Some(self.timing.steady)));
+            }
+            step => {
+                // A token for TerminateSession is reserved before. Where the answer shows that no end is due, it is
+                // given back.
+                state.is_known_to_quotas |= step == Step::GetSessionStatusBeforeEnd;
+                if matches!(step, Step::StartSession { .. }) {
+                    // The object may have changed during the call.
+                    current.read_at = None;
+                }
+                self.call(object, &mut state.observed, identity, step).await;
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Gives back the tokens that the quotas hold for the object, and its place among those who wait for one.
+    pub(super) fn give_back_tokens(&self, key: &Key, state: &mut ObjectState) {
+        if std::mem::take(&mut state.is_known_to_quotas) {
+            self.quotas.forget(key);
+        }
+    }
+
+    /// Whether the call may be made now. Where it may not, the arrival of a token wakes the object.
+    fn has_token(&self, object: &AthenaSession, scope: &CallerContext, step: &Step, priority: Priority) -> bool {
+        let operation = match step {
+            Step::GetSession => Operation::GetSession,
+            Step::GetSessionStatus | Step::GetSessionStatusBeforeEnd => Operation::GetSessionStatus,
+            Step::StartSession { .. } => Operation::StartSession,
+            Step::TerminateSession { .. } => Operation::TerminateSession,
+            // STS isn't Athena, and anything else is no call.
+            _ => return true,
+        };
+        let (place, who) = (QuotaScope::of(scope), key(object));
+        let has_reserved = *step != Step::GetSessionStatusBeforeEnd
+            || self.quotas.try_reserve(&place, Operation::TerminateSession, Priority::End, &who);
+        has_reserved && self.quotas.try_take(&place, operation, priority, &who)
+    }
+
+    async fn call(&self, object: &AthenaSession, observed: &mut Observed, identity: &Arc<Identity>, step: Step) {
         let id = &observed.session_id(object).unwrap_or_default().to_owned();
         let (namespace, name) = key(object);
         let athena = identity.athena().on_behalf_of(&namespace, &name);
@@ -35,7 +104,7 @@ impl Shell {
             Step::GetSessionStatus | Step::GetSessionStatusBeforeEnd => {
                 athena.get_session_status(id).await.map(|status| observed.looked(status, now()))
             }
-            Step::StartSession { request } => self.start(&athena, object, observed, &request).await,
+            Step::StartSession { request } => start(&athena, object, observed, &request).await,
             Step::GetCallerIdentity => identity.confirm().await.map(|()| observed.identified()),
             Step::TerminateSession { reason } => self.terminate(&athena, object, id, observed, reason).await,
             _ => Ok(()),
@@ -44,7 +113,7 @@ impl Shell {
         match outcome {
             Ok(()) => {
                 observed.answered_in(&scope);
-                self.share(observed, identity, object, sent);
+                self.tell_poller(observed, identity, object, sent);
             }
             Err(error) => {
                 if error.class == ErrorClass::Throttled {
@@ -55,37 +124,14 @@ impl Shell {
         }
     }
 
-    /// The poller needn't ask for what a call of the object's own has shown.
-    fn share(&self, observed: &Observed, identity: &Arc<Identity>, object: &AthenaSession, sent: Instant) {
-        let seen = observed.seen.as_ref().filter(|seen| seen.at >= sent);
-        let seen = seen.zip(observed.session_id(object));
-        if let (Some((seen, id)), Some(work_group)) = (seen, &observed.work_group) {
+    /// Tells the poller what a call of the object's own has shown, which the poller needn't ask for then.
+    fn tell_poller(&self, observed: &Observed, identity: &Arc<Identity>, object: &AthenaSession, sent: Instant) {
+        if let (Some(seen), Some(id), Some(work_group)) =
+            (&observed.seen, observed.session_id(object), &observed.work_group)
+            && seen.at >= sent
+        {
             self.informer.poller(identity, work_group).observe(id, &seen.status, sent, seen.source);
         }
-    }
-
-    async fn start(
-        &self,
-        athena: &Athena,
-        object: &AthenaSession,
-        observed: &mut Observed,
-        request: &StartRequest,
-    ) -> Result<(), CallError> {
-        let (namespace, name) = key(object);
-        let uid = object.uid().unwrap_or_default();
-        let work_group = &request.work_group;
-        observed.starting(now());
-        // The audit trail, as of TerminateSession.
-        let started = athena.start_session(request).await.inspect_err(|error| {
-            let request_id = error.request_id.as_deref().unwrap_or("none");
-            let (answer, error) = (&error.code, &error.message);
-            warn!(namespace, name, uid, work_group, answer, error, aws_request_id = request_id, "StartSession");
-        })?;
-        let (session, answer) = (&started.id, started.state.as_str());
-        let request_id = started.request_id.as_deref().unwrap_or("none");
-        info!(namespace, name, uid, work_group, session, answer, aws_request_id = request_id, "StartSession");
-        observed.started(started.id, work_group);
-        Ok(())
     }
 
     async fn terminate(
@@ -98,46 +144,53 @@ impl Shell {
     ) -> Result<(), CallError> {
         let (namespace, name) = key(object);
         let uid = object.uid().unwrap_or_default();
-        let answer = athena.terminate_session(session).await;
-        // The audit trail: one line for each call that changes something in AWS.
-        match &answer {
-            Ok(accepted) => {
-                let state = accepted.state.as_ref().map_or("none", |state| state.as_str());
-                let request_id = accepted.request_id.as_deref().unwrap_or("none");
-                info!(
-                    namespace,
-                    name,
-                    uid,
-                    session,
-                    reason = reason.as_str(),
-                    answer = state,
-                    aws_request_id = request_id,
-                    "TerminateSession"
-                );
-            }
-            Err(error) => {
-                let request_id = error.request_id.as_deref().unwrap_or("none");
-                warn!(
-                    namespace,
-                    name,
-                    uid,
-                    session,
-                    reason = reason.as_str(),
-                    answer = error.code,
-                    error = error.message,
-                    aws_request_id = request_id,
-                    "TerminateSession"
-                );
-            }
-        }
-        let accepted = answer?;
+        let why = reason.as_str();
+        let accepted = athena.terminate_session(session).await.inspect_err(|error| {
+            let request_id = error.request_id.as_deref().unwrap_or("none");
+            let (answer, error) = (&error.code, &error.message);
+            warn!(
+                namespace,
+                name,
+                uid,
+                session,
+                reason = why,
+                answer,
+                error,
+                aws_request_id = request_id,
+                "TerminateSession"
+            );
+        })?;
+        let answer = accepted.state.as_ref().map_or("none", |state| state.as_str());
+        let request_id = accepted.request_id.as_deref().unwrap_or("none");
+        info!(namespace, name, uid, session, reason = why, answer, aws_request_id = request_id, "TerminateSession");
         // No second event with the same words when the call is repeated.
         if observed.accepted_for != Some(reason) {
-            let why = reason.clause();
-            let notice = Notice::normal("Terminating", format!("Athena accepted the end of session {session}: {why}"));
-            self.events.tell(object.object_ref(&()), notice);
+            let note = format!("Athena accepted the end of session {session}: {}", reason.clause());
+            self.events.tell(object.object_ref(&()), Notice::normal("Terminating", note));
         }
         observed.terminate_accepted(reason, accepted.state, now());
         Ok(())
     }
+}
+
+async fn start(
+    athena: &Athena,
+    object: &AthenaSession,
+    observed: &mut Observed,
+    request: &StartRequest,
+) -> Result<(), CallError> {
+    let (namespace, name) = key(object);
+    let uid = object.uid().unwrap_or_default();
+    let work_group = &request.work_group;
+    observed.starting(now());
+    let started = athena.start_session(request).await.inspect_err(|error| {
+        let request_id = error.request_id.as_deref().unwrap_or("none");
+        let (answer, error) = (&error.code, &error.message);
+        warn!(namespace, name, uid, work_group, answer, error, aws_request_id = request_id, "StartSession");
+    })?;
+    let (session, answer) = (&started.id, started.state.as_str());
+    let request_id = started.request_id.as_deref().unwrap_or("none");
+    info!(namespace, name, uid, work_group, session, answer, aws_request_id = request_id, "StartSession");
+    observed.started(started.id, work_group);
+    Ok(())
 }

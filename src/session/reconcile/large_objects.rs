@@ -1,4 +1,5 @@
-//! Whose turn it is among the objects that are too large to be kept: one pass at a time, the namespaces in turn.
+//! Whose turn it is among the AthenaSessions that are too large to be kept in memory: one at a time, since each takes
+//! memory while it is reconciled, and the namespaces in turn.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,9 +10,9 @@ const WAITS: Duration = Duration::from_secs(5);
 /// When a namespace had its last turn is known for so long.
 const REMEMBERED: Duration = Duration::from_secs(10 * 60);
 
-/// Who waits, and who had a turn.
+/// Which namespaces wait, and which had a turn.
 #[derive(Clone, Debug, Default)]
-pub struct Turns(Arc<Mutex<State>>);
+pub(crate) struct LargeObjectTurns(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -24,19 +25,18 @@ struct State {
 
 /// A turn. The next one begins when this is dropped.
 #[derive(Debug)]
-pub struct Turn(Arc<Mutex<State>>);
+pub(crate) struct Turn(Arc<Mutex<State>>);
 
-impl Turns {
-    /// Begins a turn of an object of this namespace, if it is the namespace's. Whoever gets None asks again, within
-    /// seconds.
-    #[must_use]
-    pub fn begin(&self, namespace: &str, now: Instant) -> Option<Turn> {
+impl LargeObjectTurns {
+    /// Begins a turn of an object of this namespace. None where it is another namespace's turn: the object asks again
+    /// within seconds.
+    pub(super) fn begin(&self, namespace: &str, now: Instant) -> Option<Turn> {
         let mut state = lock(&self.0);
         let State { is_taken, waiting, served } = &mut *state;
         waiting.retain(|_, asked| now.saturating_duration_since(*asked) < WAITS);
         served.retain(|_, at| now.saturating_duration_since(*at) < REMEMBERED);
         let last = served.get(namespace);
-        // Who never had a turn comes first.
+        // A namespace that never had a turn comes first.
         let is_next = waiting.keys().all(|other| other == namespace || last <= served.get(other));
         if *is_taken || !is_next {
             waiting.insert(namespace.to_owned(), now);
@@ -65,7 +65,7 @@ mod tests {
 
     #[test]
     fn one_turn_at_a_time_and_the_namespaces_in_turn() {
-        let (turns, began) = (Turns::default(), Instant::now());
+        let (turns, began) = (LargeObjectTurns::default(), Instant::now());
         let at = |seconds| began + Duration::from_secs(seconds);
         let first = turns.begin("flood", at(0)).expect("nobody else is there");
         assert!(turns.begin("flood", at(1)).is_none() && turns.begin("other", at(1)).is_none());

@@ -185,7 +185,7 @@ impl World {
         CallerContext { region, ..self.scope.clone() }
     }
 
-    /// What the poller says, as `act.rs` passes it on. Whether there is one.
+    /// What the poller says, as `reconcile/observe.rs` passes it on. Whether there is one.
     pub(super) fn hear(&mut self, object: &AthenaSession, access: &Access, scope: &CallerContext, now: Now) -> bool {
         let work_group = access.work_group.clone().or(self.observed.work_group.clone());
         let Some(work_group) = work_group.filter(|_| scope.region.is_some()) else { return false };

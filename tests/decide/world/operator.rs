@@ -9,7 +9,7 @@ use super::{Answer, World};
 use crate::core::{AthenaSession, Decision, Observed, Operation, PASS, Step, View, decision};
 use crate::fixtures::{CLUSTER, TIMING, at, condition, seconds};
 
-/// As in act.rs.
+/// As in `reconcile/action.rs`.
 const MOST_STEPS: usize = 24;
 /// What each request takes.
 const REQUEST: Duration = Duration::from_millis(20);

@@ -1,0 +1,46 @@
+//! How a reconciliation ends.
+
+use std::time::Duration;
+
+use thiserror::Error;
+
+use crate::kubernetes::RequestError;
+use crate::session::plan::Step;
+
+/// No object needs more steps in one reconciliation. More would be a loop without end.
+pub(super) const MOST_STEPS: usize = 24;
+
+/// How a reconciliation ended.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Action {
+    /// There is nothing to do until the object changes, or so long from now.
+    Wait(Option<Duration>),
+    /// The object doesn't exist any more, or our finalizer is off.
+    Gone,
+}
+
+/// Why a reconciliation couldn't go on.
+#[derive(Debug, Error)]
+pub(super) enum ReconcileError {
+    /// A request to the API server wasn't answered as it should be.
+    #[error(transparent)]
+    Request(#[from] RequestError),
+    /// The API server refuses a write, in these words, though the copy is up to date: an admission policy, or a schema
+    /// that was tightened.
+    #[error("{0}")]
+    Refused(String),
+    /// The object kept changing meanwhile, or the operator has a fault. Holds the last step.
+    #[error("not settled after {MOST_STEPS} steps, the last one {0:?}")]
+    Unsettled(Box<Step>),
+}
+
+impl ReconcileError {
+    /// What to tell people of a refusal by the API server; None where the error isn't one.
+    pub(super) fn refusal(&self) -> Option<String> {
+        match self {
+            Self::Request(error) => error.refusal(),
+            Self::Refused(refusal) => Some(refusal.clone()),
+            Self::Unsettled(_) => None,
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! Requests about AthenaSessions themselves: reads, the finalizer, the status, the deletion.
+
+use std::borrow::Cow;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use kube::api::{DeleteParams, Preconditions};
+use kube::{Api, Resource, ResourceExt};
+use tracing::{info, warn};
+
+use super::action::{Action, ReconcileError};
+use super::clock::now;
+use super::object_state::{ObjectState, version};
+use super::observe::Current;
+use super::request::{Problem, ask};
+use crate::api::cached::{CachedSession, Trimmed};
+use crate::api::session::{AthenaSession, AthenaSessionStatus, DeletionPolicy};
+use crate::api::{FINALIZER, is_held};
+use crate::athena::quota::Key;
+use crate::events::Events;
+use crate::index::claims::Claim;
+use crate::index::cluster::ClusterIndex;
+use crate::index::objects::key;
+use crate::kubernetes::{Answer, RequestError, Requests, within};
+use crate::metrics::Metrics;
+use crate::session::observed::{Now, Observed, OwnerRead};
+use crate::session::plan::Step;
+use crate::status::event::Notice;
+use crate::status::reason::Reason;
+use crate::timing::Timing;
+use crate::write_refusals::WriteRefusals;
+
+/// What makes requests about AthenaSessions.
+pub(super) struct ObjectRequests {
+    pub(super) client: kube::Client,
+    pub(super) deadline: Duration,
+    pub(super) writes: WriteRefusals,
+    pub(super) index: Arc<ClusterIndex>,
+    pub(super) events: Events,
+    pub(super) metrics: Metrics,
+    pub(super) timing: Timing,
+}
+
+impl ObjectRequests {
+    /// Reads an object from the API server, not from a cache.
+    pub(super) async fn read(&self, (namespace, name): &Key) -> Result<Answer<AthenaSession>, RequestError> {
+        self.requests(namespace).read(name).await
+    }
+
+    /// Makes the request that the step names. The API server's answer is the copy that is decided on from then on.
+    pub(super) async fn make(
+        &self,
+        step: Step,
+        now: Now,
+        current: &mut Current<'_>,
+        state: &mut ObjectState,
+    ) -> Result<ControlFlow<Action>, ReconcileError> {
+        let (object, observed) = (&*current.object, &mut state.observed);
+        let answer = match step {
+            Step::AddFinalizer => {
+                let Some(answer) = self.add_finalizer(object).await? else {
+                    return Ok(ControlFlow::Break(Action::Wait(Some(self.timing.changing))));
+                };
+                if let Answer::Object(adopted) = &answer {
+                    observed.adopted(adopted);
+                }
+                answer
+            }
+            Step::RemoveFinalizer { notice } => match self.remove_finalizer(object, notice).await? {
+                Answer::Object(_) | Answer::Gone => return Ok(ControlFlow::Break(Action::Gone)),
+                conflict @ Answer::Conflict { .. } => conflict,
+            },
+            Step::WriteStatus { status, notices } => match self.write_status(object, &status, notices).await {
+                Err(error) if error.is_too_large() && observed.rooms.refused(object) => {
+                    observed.record.refused(&status, now);
+                    self.tell_too_large(object, &error);
+                    return Ok(ControlFlow::Continue(()));
+                }
+                answer => {
+                    let answer = answer?;
+                    if let Answer::Object(written) = &answer {
+                        observed.record.written(written.status.as_ref());
+                        observed.rooms.written(object, written);
+                    }
+                    answer
+                }
+            },
+            _ => self.read(&key(object)).await?,
+        };
+        let answer = match answer {
+            Answer::Conflict { refusal } => match self.read(&key(object)).await? {
+                // The copy isn't out of date, so the write was refused for another reason.
+                Answer::Object(read) if read.resource_version() == object.resource_version() => {
+                    return Err(ReconcileError::Refused(refusal));
+                }
+                read => read,
+            },
+            answer => answer,
+        };
+        Ok(match answer {
+            Answer::Object(answered) if answered.uid() == object.uid() => {
+                state.newest_version = version(&answered.metadata).or(state.newest_version);
+                current.object = Cow::Owned(*answered);
+                current.read_at = Some(Instant::now());
+                ControlFlow::Continue(())
+            }
+            // Where another object has the name by now, this one is gone.
+            Answer::Object(_) | Answer::Conflict { .. } | Answer::Gone => ControlFlow::Break(Action::Gone),
+        })
+    }
+
+    /// Puts our finalizer on. None: the AthenaWorkGroup that would let the object end its session is being deleted.
+    async fn add_finalizer(&self, object: &AthenaSession) -> Result<Option<Answer<AthenaSession>>, RequestError> {
+        // Not awaited: reconciliations that wait for a lock would hold up those of other objects.
+        let Ok(_adopting) = self.index.adoptions.try_read() else { return Ok(None) };
+        let access = self.index.access(object, None, None, None);
+        if access.is_terminating || access.denied.is_some() {
+            return Ok(None);
+        }
+        self.requests(&key(object).0).add_finalizer(object, FINALIZER).await.map(Some)
+    }
+
+    /// Takes our finalizer off, and then sends the event.
+    async fn remove_finalizer(
+        &self,
+        object: &AthenaSession,
+        event: Option<Notice>,
+    ) -> Result<Answer<AthenaSession>, RequestError> {
+        let answer = self.requests(&key(object).0).remove_finalizer(object, FINALIZER).await?;
+        if let Answer::Object(_) = &answer {
+            self.send(object, object.status.as_ref(), event);
+        }
+        Ok(answer)
+    }
+
+    /// Writes the status, and then sends the events.
+    async fn write_status(
+        &self,
+        object: &AthenaSession,
+        status: &AthenaSessionStatus,
+        events: Vec<Notice>,
+    ) -> Result<Answer<AthenaSession>, RequestError> {
+        let written = Box::new(AthenaSession { status: Some(status.clone()), ..object.clone() });
+        let answer = self.requests(&key(object).0).write_status(written).await?;
+        if let Answer::Object(written) = &answer {
+            self.send(object, written.status.as_ref(), events);
+        }
+        Ok(answer)
+    }
+
+    /// Says that the object has no room for its status. The condition that says so may have no room either.
+    fn tell_too_large(&self, object: &AthenaSession, refusal: &RequestError) {
+        let (namespace, name) = key(object);
+        warn!(namespace, name, problem = %refusal, "the object is too large for its status, which is shortened or left out");
+        let note = format!("The status is shortened or left out: {}", refusal.refusal().unwrap_or_default());
+        self.events.tell(object.object_ref(&()), Notice::warning("Refused", note));
+    }
+
+    /// Deletes the copy of the object that was decided on. The watch brings what follows from the deletion.
+    pub(super) async fn delete(&self, object: &AthenaSession, observed: &mut Observed) {
+        let (namespace, name) = key(object);
+        let api: Api<Trimmed<AthenaSession>> = Api::namespaced(self.client.clone(), &namespace);
+        let preconditions = Preconditions { uid: object.uid(), resource_version: object.resource_version() };
+        let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
+        match ask(self.deadline, api.delete(&name, &params)).await {
+            Ok(_) | Err(Problem::Gone) => {
+                info!(namespace, name, "deleted, since spec.ttlAfterEnded is over");
+                let note = "The session ended long enough ago (spec.ttlAfterEnded): the object is deleted".to_owned();
+                self.events.tell(object.object_ref(&()), Notice::normal("Expired", note));
+                observed.ttl.asked(now(), &self.timing);
+            }
+            Err(problem) => {
+                warn!(namespace, name, %problem, "the object can't be deleted, though its spec.ttlAfterEnded is over");
+                observed.ttl.failed(problem.into_refusal(), now(), &self.timing, fastrand::f64());
+            }
+        }
+    }
+
+    /// Reads whether the object that a session belongs to is still there, and ends the session when it is deleted.
+    pub(super) async fn read_owner(&self, owner: Claim) -> Result<OwnerRead, RequestError> {
+        const DOING: &str = "reading the session's owner";
+        // As in the watch: the owner may be too large to be kept whole.
+        let api: Api<CachedSession> = Api::namespaced(self.client.clone(), &owner.namespace);
+        let stands = match within(self.deadline, api.get(&owner.name)).await {
+            Ok(read) => {
+                let read = read.outline().map_err(|why| RequestError::Kubernetes { doing: DOING, why })?;
+                let is_deleted = read.meta().deletion_timestamp.is_some();
+                let leaves_session = is_deleted && read.spec.deletion_policy == DeletionPolicy::Retain;
+                read.uid().as_ref() == Some(&owner.uid) && !leaves_session && is_held(&read)
+            }
+            Err(failure) if failure.code() == Some(404) => false,
+            Err(failure) => return Err(failure.while_doing(DOING)),
+        };
+        Ok(OwnerRead { uid: owner.uid, at: Instant::now(), stands })
+    }
+
+    fn requests(&self, namespace: &str) -> Requests<AthenaSession> {
+        let api = Api::namespaced(self.client.clone(), namespace);
+        Requests { api, deadline: self.deadline, writes: self.writes.clone() }
+    }
+
+    fn send(
+        &self,
+        object: &AthenaSession,
+        status: Option<&AthenaSessionStatus>,
+        events: impl IntoIterator<Item = Notice>,
+    ) {
+        for event in events {
+            if event.is_end() {
+                self.count_end(status);
+            }
+            if event.reason == Reason::ReadOnly.as_str() {
+                let ((namespace, name), session) = (key(object), &object.spec.session_id);
+                info!(namespace, name, session, "read-only: this would be done: {}", event.note);
+            }
+            self.events.tell(object.object_ref(&()), event);
+        }
+    }
+
+    /// Counts an end of a session, and how long it took from the recorded request on.
+    fn count_end(&self, status: Option<&AthenaSessionStatus>) {
+        let Some(status) = status else { return };
+        let requested_at = status.termination_requested_at.as_ref();
+        let took = requested_at.and_then(|at| Duration::try_from(now().wall.duration_since(at.0)).ok());
+        if let (Some(reason), Some(took)) = (status.termination_reason, took) {
+            self.metrics.terminated(reason, took);
+        }
+    }
+}

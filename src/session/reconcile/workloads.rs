@@ -1,0 +1,63 @@
+//! Reads the Jobs and Pods of `spec.endWith`.
+
+use std::time::{Duration, Instant};
+
+use futures::future::join_all;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::Pod;
+use kube::Api;
+use tracing::warn;
+
+use super::clock::now;
+use super::request::{Problem, ask};
+use crate::api::session::AthenaSession;
+use crate::api::workload::{Workload, WorkloadKind, WorkloadObject, WorkloadState};
+use crate::index::objects::key;
+use crate::session::observed::Observed;
+use crate::timing::Timing;
+
+/// What reads workloads.
+pub(super) struct WorkloadRequests {
+    pub(super) client: kube::Client,
+    pub(super) deadline: Duration,
+    pub(super) timing: Timing,
+}
+
+impl WorkloadRequests {
+    /// Reads all workloads of the object at once, so that each is known as of the same moment.
+    pub(super) async fn read_all(&self, object: &AthenaSession, observed: &mut Observed) {
+        let sent = Instant::now();
+        let (namespace, session) = key(object);
+        let workloads = &object.spec.end_with;
+        let answers = join_all(workloads.iter().map(|workload| self.read(&namespace, workload))).await;
+        let mut failed = None;
+        for (workload, answer) in workloads.iter().zip(answers) {
+            match answer {
+                Ok(state) => observed.workloads.read(workload, state, sent, now()),
+                Err(problem) => failed = Some((workload, problem)),
+            }
+        }
+        let Some((Workload { kind, name: workload }, problem)) = failed else { return observed.workloads.all_read() };
+        let kind = kind.as_str();
+        warn!(namespace, name = session, kind, workload, %problem, "a workload of spec.endWith can't be read");
+        observed.workloads.failed(problem.into_refusal(), now(), &self.timing, fastrand::f64());
+    }
+
+    async fn read(&self, namespace: &str, Workload { kind, name }: &Workload) -> Result<WorkloadState, Problem> {
+        let client = self.client.clone();
+        let answer = match kind {
+            WorkloadKind::Job => {
+                let api: Api<WorkloadObject<Job>> = Api::namespaced(client, namespace);
+                ask(self.deadline, api.get(name)).await.map(|job| job.state(*kind))
+            }
+            WorkloadKind::Pod => {
+                let api: Api<WorkloadObject<Pod>> = Api::namespaced(client, namespace);
+                ask(self.deadline, api.get(name)).await.map(|pod| pod.state(*kind))
+            }
+        };
+        match answer {
+            Err(Problem::Gone) => Ok(WorkloadState::Absent),
+            answer => answer,
+        }
+    }
+}
