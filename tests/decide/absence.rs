@@ -1,4 +1,4 @@
-//! When "does not exist" is believed.
+//! Sessions that Athena says don't exist: how often, and by which calls, before the operator believes it.
 
 use crate::core::{Account, CallerContext, ErrorClass, Operation, Session, SessionState, Step};
 use crate::fixtures::{TIMING, WORK_GROUP, at, condition, elsewhere, home, minutes, seconds, status};
@@ -11,9 +11,10 @@ fn seems_missing(world: &mut World) {
     world.outages.extend(READS.map(|operation| (operation, ErrorClass::NotFoundOrInvalid)));
 }
 
+/// S2: one answer proves no absence.
 #[test]
 fn one_not_found_while_terminating_doesnt_let_go() {
-    // Bug 6.
+    // Athena may deny a session once that it still ends.
     let mut world = World::adopted(SessionState::Idle);
     world.terminating_for = Some(minutes(10));
     world.event(&Event::Delete);
@@ -27,6 +28,7 @@ fn one_not_found_while_terminating_doesnt_let_go() {
     assert_eq!(world.breach, None);
 }
 
+/// S2: a minute apart, with a complete list after both answers.
 #[test]
 fn a_seen_session_is_absent_after_two_answers_and_a_list() {
     let mut world = World::adopted(SessionState::Idle);
@@ -50,6 +52,7 @@ fn a_seen_session_is_absent_after_two_answers_and_a_list() {
     assert!(world.elapsed - began < TIMING.confirm_absence + seconds(5));
 }
 
+/// S2: an earlier process saw the session.
 #[test]
 fn the_absence_of_a_recorded_session_is_confirmed_as_slowly() {
     let mut world = World::adopted(SessionState::Idle);
@@ -63,6 +66,7 @@ fn the_absence_of_a_recorded_session_is_confirmed_as_slowly() {
     assert_eq!(world.count(Operation::ListSessions), 1);
 }
 
+/// S2: a list that shows the session outweighs two answers that deny it.
 #[test]
 fn what_the_listing_shows_isnt_absent() {
     let mut world = World::adopted(SessionState::Idle);
@@ -71,14 +75,14 @@ fn what_the_listing_shows_isnt_absent() {
     assert!(world.count(Operation::ListSessions) > 0);
     let recorded = world.recorded();
     assert_eq!(condition(recorded, "Terminated").unwrap().status, "False");
-    assert_eq!(condition(recorded, "Ready").unwrap().reason, "Invalid", "the refusal meant something else");
+    assert_eq!(condition(recorded, "Ready").unwrap().reason, "Invalid", "the error isn't an absence");
     assert!(world.writes.len() <= 2, "{:?}", world.writes);
     world.outages.clear();
     world.run_for(minutes(5));
     assert_eq!(condition(world.recorded(), "Ready").unwrap().reason, "Running");
 }
 
-/// The listing shows that it is alive, and its end is asked for: nothing else is needed to end it.
+/// L1: a list that shows the session is enough to end it.
 #[test]
 fn a_session_that_only_the_listing_shows_is_ended_all_the_same() {
     let mut world = World::adopted(SessionState::Idle);
@@ -89,6 +93,7 @@ fn a_session_that_only_the_listing_shows_is_ended_all_the_same() {
     assert_ne!(world.session, Some(SessionState::Idle), "{}", world.told());
 }
 
+/// S2: only a complete list proves an absence.
 #[test]
 fn a_listing_that_fails_proves_nothing() {
     for class in ErrorClass::ALL {
@@ -104,6 +109,7 @@ fn a_listing_that_fails_proves_nothing() {
     }
 }
 
+/// S2: a moment apart; no list is needed where the session was never seen.
 #[test]
 fn a_session_never_seen_is_absent_after_two_answers() {
     let mut world = World::with(None);
@@ -139,7 +145,7 @@ fn a_wanted_session_that_vanished_is_terminated_and_stalled() {
     assert_eq!(condition(world.recorded(), "Stalled").unwrap().reason, "SessionNotFound");
     world.forget_the_past();
     world.run_for(minutes(60));
-    assert!(world.calls.is_empty() && world.writes.is_empty(), "proven is proven");
+    assert!(world.calls.is_empty() && world.writes.is_empty(), "a proven absence needs no call and no write");
 }
 
 #[test]
@@ -155,7 +161,7 @@ fn what_is_never_looked_for_again_doesnt_promise_it() {
 
 #[test]
 fn a_session_that_vanished_before_its_end_counts_as_ended() {
-    // TerminateSession itself is the first to say that it doesn't exist.
+    // TerminateSession is the first call that says so.
     let mut world = World::adopted(SessionState::Idle);
     world.session = None;
     world.event(&Event::SetTerminate);
@@ -179,6 +185,7 @@ fn the_message_of_a_vanished_session_doesnt_call_it_idle() {
     assert!(!ready.message.contains("TERMINATING"), "{}", ready.message);
 }
 
+/// L1: the absence is proven already.
 #[test]
 fn an_end_asked_for_after_the_session_vanished_is_reached() {
     let mut world = World::adopted(SessionState::Idle);
@@ -187,12 +194,12 @@ fn an_end_asked_for_after_the_session_vanished_is_reached() {
     world.event(&Event::SetTerminate);
     world.run_for(minutes(10));
     let recorded = world.recorded();
-    assert_eq!(recorded.observed_generation, Some(2), "kstatus waits for it");
+    assert_eq!(recorded.observed_generation, Some(2), "kstatus waits for the observed generation");
     assert_eq!(condition(recorded, "Ready").unwrap().status, "True");
 }
 
-/// Denied at first, so that the deletion's first write can't say that the session was seen; then it
-/// is seen, and the operator restarted: the session was seen once all the same.
+/// S2: the first calls are denied, so the deletion is recorded before the session is seen. Then the session is seen,
+/// and the operator restarts. The new process must still count the session as one that was seen.
 #[test]
 fn a_session_first_seen_during_its_deletion_counts_as_seen() {
     let mut world = World::with(Some(SessionState::Idle));
@@ -210,7 +217,8 @@ fn a_session_first_seen_during_its_deletion_counts_as_seen() {
     assert!(world.object.is_some(), "{}", world.told());
 }
 
-/// S2, S4: STS was denied when the session was seen, so no account is recorded that it could be absent from.
+/// S2, S4: STS was denied when the session was seen. So no account is recorded, and an absence in any account proves
+/// nothing.
 #[test]
 fn absence_in_an_account_that_was_never_recorded_proves_nothing() {
     let mut world = World::with(Some(SessionState::Idle));
@@ -236,7 +244,7 @@ fn absence_in_an_account_that_was_never_recorded_proves_nothing() {
     assert!(world.object.is_some(), "the finalizer went on evidence from another account");
 }
 
-/// S7: somebody emptied the status, which said that the session was seen, and the operator was restarted.
+/// S2, S7: somebody empties the status that says that the session was seen, and the operator restarts.
 #[test]
 fn an_emptied_status_doesnt_shorten_the_proof() {
     let mut world = World::adopted(SessionState::Idle);
@@ -250,7 +258,7 @@ fn an_emptied_status_doesnt_shorten_the_proof() {
     assert!(world.object.is_none());
 }
 
-/// L1: it may be back, and then there is something to end.
+/// L1: the session may appear again, and then it must be ended.
 #[test]
 fn while_a_listing_fails_the_session_is_still_looked_for() {
     for class in ErrorClass::ALL {

@@ -1,4 +1,5 @@
-//! What an absence needs to count: where, in which order, how fresh; and what must not hold up an end.
+//! S2: the proof of an absence. Which account the answers must come from, in which order, how fresh they must be, and
+//! what must not hold up an end (L1).
 
 use std::time::Duration;
 
@@ -12,20 +13,30 @@ use crate::fixtures::{
 };
 use crate::world::{Event, World, reason};
 
-/// The account that STS says from now on.
+/// The scope after STS has told this account.
 fn moved_to(world: &World, scope: CallerContext) -> CallerContext {
     let now = Some(at(world.elapsed).tick);
     CallerContext { confirmed_at: now, since: now, ..scope }
 }
 
-/// A list is wanted, for the object's session.
+/// The session was seen IDLE when the story began.
+fn seen_idle() -> Observed {
+    let mut observed = Observed::default();
+    let idle = status(&SessionState::Idle);
+    let session = Session { status: idle, work_group: WORK_GROUP.to_owned(), dpu_execution_millis: None };
+    observed.described(session, at(seconds(0))).unwrap();
+    observed.answered_in(&home());
+    observed
+}
+
+/// The object asks for a complete list, to find its session.
 fn wanted() -> ListRequest {
     let sought = Sought::Session(SESSION.to_owned());
     ListRequest { work_group: WORK_GROUP.to_owned(), sought, since: None, after: None, is_pressing: true }
 }
 
-/// An end is asked for while calls go to another account (with a work group of this name, "primary"
-/// say), where the session isn't; STS says so, and somebody puts it right.
+/// An end is asked for while calls go to another account, which has a work group of this name ("primary", for example),
+/// and not the session. STS tells the account, and then somebody corrects the credentials.
 fn astray(asked: &Event) -> World {
     let mut world = World::adopted(SessionState::Idle);
     let running = world.session.take();
@@ -42,7 +53,7 @@ fn astray(asked: &Event) -> World {
     world
 }
 
-/// The account that the status names after the credentials changed is still that of the session.
+/// S4: the status keeps the account of the session after the credentials have changed.
 #[test]
 fn a_change_of_account_doesnt_rewrite_the_recorded_account() {
     let mut world = World::adopted(SessionState::Idle);
@@ -52,7 +63,7 @@ fn a_change_of_account_doesnt_rewrite_the_recorded_account() {
     assert_eq!(world.recorded().account_id.as_deref(), Some(HOME));
 }
 
-/// And after a restart there, a deletion lets go of the running session.
+/// S2, S4: in the other account nothing proves that the session is gone, also after a restart.
 #[test]
 fn after_a_change_of_account_and_a_restart_the_object_stays() {
     let mut world = World::adopted(SessionState::Idle);
@@ -61,10 +72,16 @@ fn after_a_change_of_account_and_a_restart_the_object_stays() {
     world.event(&Event::Restart);
     world.event(&Event::Delete);
     world.run_for(minutes(10));
-    assert!(world.object.is_some(), "let go; session {:?}; breach {:?}; {}", world.session, world.breach, world.told());
+    assert!(
+        world.object.is_some(),
+        "the object went; session {:?}; breach {:?}; {}",
+        world.session,
+        world.breach,
+        world.told()
+    );
 }
 
-/// Answers from another account don't count once the credentials are back.
+/// S2: answers from another account don't count once the credentials are back.
 #[test]
 fn answers_from_another_account_prove_nothing_later() {
     let mut world = astray(&Event::Delete);
@@ -72,7 +89,7 @@ fn answers_from_another_account_prove_nothing_later() {
     assert_eq!(world.breach, None, "{}", world.told());
 }
 
-/// The same for a kept object: its session runs for ever as "Ended".
+/// S2: an object that isn't deleted must not say "Ended" while its session runs.
 #[test]
 fn answers_from_another_account_end_nothing() {
     let mut world = astray(&Event::SetTerminate);
@@ -80,18 +97,10 @@ fn answers_from_another_account_end_nothing() {
     assert_eq!(world.session, Some(SessionState::Terminated), "status says {}", reason(&world));
 }
 
-/// STS is asked after the listing too.
+/// S2: a complete list counts when STS has confirmed the account after the list.
 #[test]
 fn the_account_is_confirmed_after_the_listing() {
-    let mut observed = Observed::default();
-    let idle = status(&SessionState::Idle);
-    observed
-        .described(
-            Session { status: idle, work_group: WORK_GROUP.to_owned(), dpu_execution_millis: None },
-            at(seconds(0)),
-        )
-        .unwrap();
-    observed.answered_in(&home());
+    let mut observed = seen_idle();
     for second in [10, 70] {
         observed.failed(
             error(Operation::GetSessionStatus, ErrorClass::NotFoundOrInvalid),
@@ -100,7 +109,7 @@ fn the_account_is_confirmed_after_the_listing() {
             1.0,
         );
     }
-    // The periodic GetCallerIdentity; then the credentials change, and the listing is that of another account.
+    // After the periodic GetCallerIdentity the credentials change, so the list comes from another account.
     let scope = CallerContext { confirmed_at: Some(at(seconds(71)).tick), ..home() };
     observed.listed(&wanted(), lacking(at(seconds(72)), at(seconds(75))), &scope, at(seconds(75)), &TIMING);
     let mut object = object();
@@ -109,7 +118,7 @@ fn the_account_is_confirmed_after_the_listing() {
     assert_ne!(evidence(&view), Evidence::Absent);
 }
 
-/// Trouble with listing is over when the session is seen.
+/// An error of ListSessions is no longer reported once the session is seen.
 #[test]
 fn trouble_with_a_listing_that_isnt_wanted_any_more_is_over() {
     let mut world = World::adopted(SessionState::Idle);
@@ -122,7 +131,7 @@ fn trouble_with_a_listing_that_isnt_wanted_any_more_is_over() {
     assert_eq!(reason(&world), "Running", "{}", world.told());
 }
 
-/// The same keeps the figures of the end from being asked for, and slows the end.
+/// L1: an old error of ListSessions doesn't delay the look that shows the end.
 #[test]
 fn the_end_is_noticed_as_fast_after_an_old_trouble_with_listing() {
     let mut world = World::adopted(SessionState::Idle);
@@ -144,7 +153,7 @@ fn the_end_is_noticed_as_fast_after_an_old_trouble_with_listing() {
     );
 }
 
-/// A list that was begun before the last answer isn't one since the last answer.
+/// S2: a list that was begun before the last answer doesn't count.
 #[test]
 fn a_list_counts_only_if_it_was_begun_after_the_last_answer() {
     for (began, counts) in [(70, false), (100, true), (101, true)] {
@@ -159,7 +168,7 @@ fn a_list_counts_only_if_it_was_begun_after_the_last_answer() {
     }
 }
 
-/// A page from before the last answer shows the session as it was before.
+/// A page that was requested before the last answer shows an older state.
 #[test]
 fn a_page_older_than_the_last_answer_brings_no_session_back() {
     for (sent, is_back) in [(50, false), (71, true)] {
@@ -175,7 +184,7 @@ fn a_page_older_than_the_last_answer_brings_no_session_back() {
     }
 }
 
-/// STS away, Athena answers.
+/// L1: Athena answers, and STS doesn't.
 #[test]
 fn a_session_is_looked_at_while_sts_is_away() {
     let mut world = World::adopted(SessionState::Idle);
@@ -188,7 +197,7 @@ fn a_session_is_looked_at_while_sts_is_away() {
     assert!(world.object.is_none(), "session {:?}, looks {}", world.session, world.count(Operation::GetSessionStatus));
 }
 
-/// GetSessionStatus refused, TerminateSession allowed.
+/// L1: AWS denies GetSessionStatus and allows TerminateSession.
 #[test]
 fn an_end_is_called_where_the_look_that_would_save_it_fails() {
     let mut world = World::adopted(SessionState::Idle);
@@ -199,7 +208,7 @@ fn an_end_is_called_where_the_look_that_would_save_it_fails() {
     assert!(world.count(Operation::TerminateSession) > 0, "{:?}", world.session);
 }
 
-/// GetSessionStatus throttled for others' sake.
+/// L1: only GetSessionStatus is throttled.
 #[test]
 fn the_back_off_of_looking_doesnt_hold_up_an_end() {
     let mut world = World::adopted(SessionState::Idle);
@@ -210,7 +219,7 @@ fn the_back_off_of_looking_doesnt_hold_up_an_end() {
     assert!(world.run_until(until, |world| world.count(Operation::TerminateSession) > 0));
 }
 
-/// Nothing changes, yet it is written again and again.
+/// L2: where nothing changes, nothing is written.
 #[test]
 fn a_session_that_only_lists_show_is_written_once() {
     let mut world = World::adopted(SessionState::Idle);
@@ -224,18 +233,10 @@ fn a_session_that_only_lists_show_is_written_once() {
     assert!(world.writes.len() < 5, "{} writes, {} calls in an hour", world.writes.len(), world.calls.len());
 }
 
-/// STS answers slowly.
+/// L1: STS answers so slowly that each confirmation of the account is old when the next answer comes.
 #[test]
 fn a_slow_sts_isnt_an_endless_circle() {
-    let mut observed = Observed::default();
-    let idle = status(&SessionState::Idle);
-    observed
-        .described(
-            Session { status: idle, work_group: WORK_GROUP.to_owned(), dpu_execution_millis: None },
-            at(seconds(0)),
-        )
-        .unwrap();
-    observed.answered_in(&home());
+    let mut observed = seen_idle();
     let mut object = object();
     object.status = Some(recorded_as(&SessionState::Idle));
     object.metadata.deletion_timestamp = Some(time(seconds(1)));
@@ -265,7 +266,7 @@ fn a_slow_sts_isnt_an_endless_circle() {
             }
             Step::GetCallerIdentity => {
                 calls += 1;
-                // As Identity::confirm: the moment that it was asked.
+                // As Identity::confirm does: the moment of the request counts.
                 let asked_at = at(now).tick;
                 now += seconds(11);
                 scope.confirmed_at = Some(asked_at);
@@ -274,10 +275,10 @@ fn a_slow_sts_isnt_an_endless_circle() {
             step => panic!("{step:?}"),
         }
     }
-    panic!("not let go after {calls} calls");
+    panic!("the object is still there after {calls} calls");
 }
 
-/// The session ends by itself while TerminateSession backs off.
+/// L1: the session ends by itself while TerminateSession backs off.
 #[test]
 fn an_end_is_noticed_while_terminate_session_backs_off() {
     let mut world = World::adopted(SessionState::Idle);
@@ -293,7 +294,7 @@ fn an_end_is_noticed_while_terminate_session_backs_off() {
     assert!(world.elapsed - ended < seconds(75), "{:?}", world.elapsed - ended);
 }
 
-/// How long after the credentials came back.
+/// S2, S4: however long after the credentials came back the next pass comes.
 #[test]
 fn the_finalizer_goes_only_on_an_answer_of_the_right_account() {
     let mut breaches = Vec::new();

@@ -1,4 +1,4 @@
-//! What the terms follow from: whom a work group selects, what holds up ends, and whose a session is.
+//! Access: which namespaces a work group selects, what suspends ends, and which object owns a session.
 
 use std::collections::BTreeMap;
 
@@ -31,7 +31,7 @@ fn a_work_group_selects_the_namespaces_that_it_says() {
         (json!({"from": "None"}), [false, false, false]),
         (json!({"from": "All"}), [true, true, true]),
         (json!({"from": "Selector"}), [false, false, false]),
-        // The empty selector.
+        // The empty selector selects all.
         (json!({"from": "Selector", "selector": {}}), [true, true, true]),
         (json!({"from": "Selector", "selector": {"matchLabels": {"team": "a"}}}), [false, true, false]),
         (json!({"from": "Selector", "selector": {"matchLabels": {"team": "a", "stage": "x"}}}), [false, false, false]),
@@ -39,9 +39,9 @@ fn a_work_group_selects_the_namespaces_that_it_says() {
         (expression("NotIn", &["a"]), [true, false, true]),
         (exists("Exists"), [false, true, true]),
         (exists("DoesNotExist"), [true, false, false]),
-        // What can't be read selects none.
+        // A selector that can't be read selects none.
         (expression("Like", &["a"]), [false, false, false]),
-        // A selector goes with nothing else.
+        // `selector` counts only with `from: Selector`.
         (json!({"from": "None", "selector": {}}), [false, false, false]),
     ] {
         let read: Namespaces = serde_json::from_value(namespaces.clone()).unwrap();
@@ -74,6 +74,7 @@ fn a_missing_reference_is_refused_only_where_it_is_required() {
     assert_eq!(of(true).denied, Some(Denied::WorkGroupRequired));
 }
 
+/// S5: without both there is no grant.
 #[test]
 fn a_grant_needs_the_work_group_and_the_namespaces_labels() {
     let (none, some) = (Rules::default(), labels(&[("team", "a")]));
@@ -82,7 +83,7 @@ fn a_grant_needs_the_work_group_and_the_namespaces_labels() {
     let denied = |group: Option<&AthenaWorkGroup>, labels| Access::of(&bound(), group, labels, none).denied;
     assert_eq!(denied(None, Some(&some)), Some(Denied::WorkGroupNotFound));
     assert_eq!(denied(Some(&selected), Some(&some)), Some(Denied::NamespaceNotAllowed));
-    // Nothing is known of the namespace yet.
+    // The watch hasn't shown the namespace yet.
     assert_eq!(denied(Some(&all), None), Some(Denied::NamespaceNotAllowed));
     let access = Access::of(&bound(), Some(&all), Some(&some), Rules { require_work_group: true, read_only: false });
     let expected = Access {
@@ -104,18 +105,19 @@ fn the_strongest_suspension_is_the_one_that_is_told() {
     assert_eq!(suspension(&object, &group, false), None);
     group.metadata.annotations = paused("false");
     assert_eq!(suspension(&object, &group, false), None);
-    // Whatever isn't `false` holds up: a typing error must not end a session.
+    // Each value but `false` suspends ends, since a typing error must not end a session.
     for value in ["true", "", "yes", "no", "0", "False"] {
         group.metadata.annotations = paused(value);
         assert_eq!(suspension(&object, &group, false), Some(Suspension::WorkGroupPaused), "{value}");
     }
     object.metadata.annotations = paused("true");
     assert_eq!(suspension(&object, &group, false), Some(Suspension::ObjectPaused));
-    // Without --read-only the object would still be paused. So the annotation is reported, and not a forecast.
+    // Without --read-only the object would still be paused. So the annotation is reported, and not what read-only
+    // holds up.
     assert_eq!(suspension(&object, &group, true), Some(Suspension::ObjectPaused));
 }
 
-/// An object of this age and UID, as far as whose its session is.
+/// An object of this age and UID.
 fn aged(uid: &str, created: u64) -> AthenaSession {
     let mut object = object();
     object.metadata.uid = Some(uid.to_owned());
@@ -136,6 +138,7 @@ fn the_oldest_object_owns_the_session_then_the_smaller_uid() {
     }
 }
 
+/// S5: an object without a grant owns nothing.
 #[test]
 fn a_claim_takes_a_grant_and_something_to_hold_the_object() {
     let refused = Access { denied: Some(Denied::NamespaceNotAllowed), ..Access::default() };
@@ -144,7 +147,7 @@ fn a_claim_takes_a_grant_and_something_to_hold_the_object() {
         (true, false, Access::default(), true),
         (false, false, Access::default(), true),
         (true, true, Access::default(), true),
-        // Let go, and something else holds it.
+        // The operator's finalizer is gone, and another finalizer holds the object.
         (false, true, Access::default(), false),
         (true, false, refused.clone(), false),
         (false, false, refused, false),

@@ -1,5 +1,5 @@
-//! Rights that are denied: everything that doesn't need a denied right goes on, and nothing is concluded that only the denied
-//! call could show.
+//! AWS denies a right. Whatever doesn't need this right goes on, and nothing is concluded that only the denied call
+//! could show.
 
 use std::time::Duration;
 
@@ -10,14 +10,14 @@ use crate::world::{Event, Poller, World, reason};
 const DENIED: (Operation, ErrorClass) = (Operation::GetSession, ErrorClass::Denied);
 const UNLISTED: (Operation, ErrorClass) = (Operation::ListSessions, ErrorClass::Denied);
 
-/// The cases that matter where GetSession is denied.
+/// The cases that differ where GetSession is denied.
 #[derive(Clone, Debug)]
 struct Row {
     state: SessionState,
     asked: Option<Event>,
     /// The object refers to an AthenaWorkGroup.
     is_bound: bool,
-    /// Its session is in that work group.
+    /// The session is in that work group.
     is_there: bool,
     is_contested: bool,
     may_list: bool,
@@ -70,6 +70,7 @@ impl Row {
     }
 }
 
+/// S1, L1: another call must show that the session is the object's.
 #[test]
 fn a_denied_getsession_holds_up_no_end_and_makes_none() {
     for row in rows() {
@@ -108,7 +109,7 @@ fn a_denied_getsession_is_told_of_a_session_that_can_be_used() {
     assert_eq!(condition(world.recorded(), "Active").unwrap().status, "True");
     let stalled = condition(world.recorded(), "Stalled").unwrap();
     assert!(stalled.message.contains("Allow athena:GetSession to"), "{}", stalled.message);
-    // L2: a single status, and no more than a try and a look a minute.
+    // L2: one status, and at most one GetSession and one GetSessionStatus a minute.
     assert_eq!(world.writes.len(), 1, "{:?}", world.writes);
     assert!(world.calls.len() <= 2 * 61, "{} calls", world.calls.len());
     world.outages.clear();
@@ -116,6 +117,7 @@ fn a_denied_getsession_is_told_of_a_session_that_can_be_used() {
     assert_eq!(reason(&world), "Running");
 }
 
+/// L2: nothing shows whose the session is.
 #[test]
 fn without_a_known_work_group_little_is_asked_nothing_written() {
     let mut world = World::bound(SessionState::Idle);
@@ -147,6 +149,7 @@ fn a_list_identifies_a_started_session_without_get_session() {
     }
 }
 
+/// S2: without GetSession and lists nothing shows that the session is the object's.
 #[test]
 fn an_unseen_started_session_names_the_missing_right() {
     let mut world = World::starting();
@@ -164,7 +167,7 @@ fn an_unseen_started_session_names_the_missing_right() {
     assert!(world.session.as_ref().is_some_and(SessionState::is_ended));
 }
 
-/// AWS names the missing rights one after the other, each with the same error code.
+/// L2: AWS names one missing right after the other, each with the same error code.
 #[test]
 fn another_missing_right_is_told_anew_and_the_same_one_isnt() {
     let denied = |action: &str, user: &str| {

@@ -1,5 +1,10 @@
-//! Every combination of the terms, how the session stands, what is asked, who holds the object and whether a poller
-//! shows the session: one decision each, against the design's sentences.
+//! S1, S2, S5, S8: the table of access. Each row is one combination of facts about who may use the session, and
+//! `decide` must name the right step for each.
+//!
+//! A row ([`Row`]) says: what the AthenaWorkGroup and other objects mean for this object ([`On`]: granted, refused,
+//! suspended, owned by another object, …), the state of the session, what the object asks for, whether the object has
+//! the operator's finalizer, whether it was adopted before, whether its end may be called for, and whether a poller
+//! shows the session. The rules are sentences of the design, as in [`crate::decision_table`].
 
 use crate::core::{
     Access, AthenaSession, AthenaSessionStatus, DeletionPolicy, Denied, Described, Observed, OwnerRead, Seen,
@@ -20,7 +25,7 @@ enum On {
     Closing,
     Opening,
     Suspended(Suspension),
-    /// Another object's; what the API server said of it a moment ago.
+    /// Another object owns the session. The flag is what the API server said a moment ago: does the owner exist?
     Owned(Option<bool>),
 }
 
@@ -32,7 +37,7 @@ enum Asked {
     DeletedRetain,
 }
 
-/// Seen a moment ago (or, of those that nobody may look at, on another's behalf); None: not by this process.
+/// The state in which the session was seen a moment ago. None: this process hasn't seen the session.
 type Stands = Option<SessionState>;
 
 #[derive(Clone, Debug)]
@@ -41,9 +46,9 @@ struct Row {
     stands: Stands,
     asked: Asked,
     held: bool,
-    /// It had a grant, and the session was shown.
+    /// Whether the object had a grant once, and its session was seen then.
     adopted: bool,
-    /// Why is recorded, and the copy is fresh.
+    /// Whether the reason of the end is recorded, and the copy of the object is fresh.
     ready: bool,
     polled: bool,
 }
@@ -84,7 +89,7 @@ impl Row {
         if self.adopted {
             object.status = Some(recorded_as(&SessionState::Idle));
             if self.on == On::Foreign {
-                // Before it came to refer to this one.
+                // The session was recorded before the reference to this AthenaWorkGroup was set.
                 object.status.as_mut().unwrap().work_group = Some("of-others".to_owned());
             }
         }
@@ -131,7 +136,7 @@ impl Row {
         decide(&View { fresh: self.ready, access: &access, polled: self.polled, ..view })
     }
 
-    // The words of the rules.
+    // The words that the rules are written in.
 
     fn deleted(&self) -> bool {
         matches!(self.asked, Asked::Deleted | Asked::DeletedRetain)
@@ -146,13 +151,13 @@ impl Row {
         self.stands == Some(SessionState::Terminated)
     }
 
-    /// Whether it is the object's to watch.
+    /// Whether the object may learn anything of the session.
     fn may_know(&self) -> bool {
         let granted = !matches!(self.on, On::Refused(_)) || self.adopted;
         self.held && granted && !self.foreign() && !matches!(self.on, On::Owned(_))
     }
 
-    /// S1, S5.
+    /// S1, S5: whether the object may end the session.
     fn may_end(&self) -> bool {
         self.may_know() && !matches!(self.on, On::Refused(_) | On::Suspended(_))
     }
@@ -170,17 +175,17 @@ fn rules(row: &Row, step: &Step) -> Vec<(&'static str, bool, bool)> {
         ("S5: the finalizer is added where there is a grant, a work group that neither comes nor goes, and no other owner",
             !row.held && !row.deleted() && matches!(row.on, On::Granted | On::Foreign | On::Suspended(_)),
             *step == Step::AddFinalizer),
-        ("S2: it goes on Retain, on an end, from what was never ours, and from another's that certainly stands",
+        ("S2: the finalizer goes on Retain, on an end, for a session that was never this object's, and where the owner certainly exists",
             row.held && row.deleted() && (row.asked == Asked::DeletedRetain
                 || row.on == On::Owned(Some(true))
                 || row.ended() && row.may_know()
                 || row.foreign() && (!row.adopted || row.ended())),
             matches!(step, Step::RemoveFinalizer { .. })),
-        ("whose the session is is made sure of before that lets an object go",
+        ("the owner is read before an object goes because another one owns the session",
             unfinished && row.deleted() && row.on == On::Owned(None), matches!(step, Step::GetOwner { .. })),
-        ("S1, S5: TerminateSession with a grant, without a suspension, of one's own session",
+        ("S1, S5: TerminateSession is called with a grant, without a suspension, for the object's own session",
             wants_end && row.ready, matches!(step, Step::TerminateSession { .. })),
-        ("what isn't known is asked for: by the poller first, where there is one",
+        ("a session that wasn't seen yet is asked for, by the poller where there is one",
             unfinished && row.may_know() && row.stands.is_none() && !row.polled
                 && row.on != On::Refused(Denied::WorkGroupNotFound),
             matches!(step, Step::GetSession)),
@@ -200,7 +205,7 @@ fn every_row_of_access_follows_the_rules_of_the_design() {
     }
 }
 
-/// S8, and L2: what is another's business isn't written, and nothing is written twice.
+/// S8, L2: a status shows nothing of a session that isn't the object's, and no status is written twice.
 #[test]
 fn every_status_shows_only_what_the_object_may_know() {
     let mut count = 0;
@@ -231,7 +236,7 @@ fn every_status_shows_only_what_the_object_may_know() {
     assert!(count > 200, "only {count} writes");
 }
 
-/// Who waits for nothing is woken by a change of the object or of its AthenaWorkGroup, and of nothing else.
+/// L1: an object that waits without a time to wake is woken by a change of the object or of its AthenaWorkGroup.
 #[test]
 fn every_row_that_only_waits_is_woken_by_a_watched_change() {
     for row in rows() {
@@ -245,6 +250,6 @@ fn every_row_that_only_waits_is_woken_by_a_watched_change() {
         let over = row.ended() && row.may_know() || !row.held && row.deleted();
         let never_changes = row.foreign();
         let watched = matches!(row.on, On::Closing | On::Opening | On::Refused(Denied::WorkGroupRequired));
-        assert!(over || never_changes || watched, "{row:#?} is never come back to");
+        assert!(over || never_changes || watched, "{row:#?} is never looked at again");
     }
 }

@@ -1,4 +1,5 @@
-//! Attacks on what goes with a session: publishTo, endWith, grace periods, limits, ttlAfterEnded.
+//! Adversarial orders of events around publishTo, endWith, grace periods, limits and ttlAfterEnded. Each test has an
+//! order that would end a session too early, keep one too long, or leave a ConfigMap behind.
 
 use jiff::SignedDuration;
 use kube::ResourceExt;
@@ -17,8 +18,8 @@ fn steps(world: &World, of: &str) -> usize {
     world.steps.iter().map(word).filter(|it| it == of).count()
 }
 
-/// What was asked for once, and taken back by a write whose answer was lost, shortens the
-/// grace period of the next end.
+/// S1: the request for an end is taken back, and in one case the answer to that write is lost. The next end has its
+/// whole grace period all the same.
 #[test]
 fn an_end_taken_back_doesnt_shorten_the_next_grace_period() {
     for late in [false, true] {
@@ -27,7 +28,7 @@ fn an_end_taken_back_doesnt_shorten_the_next_grace_period() {
         world.event(&Event::SetLifetime(Some(minutes(30))));
         world.run_for(minutes(35));
         assert_eq!(reason(&world), "Draining");
-        // The limit is taken away; the status that says so is written, and in the second case the answer is lost.
+        // The limit is removed. The status that says so is written, and in the second case the answer is lost.
         world.event(&Event::SetLifetime(None));
         world.event(&Event::ApiServerFails { requests: u8::from(late), late });
         world.run_for(minutes(60));
@@ -39,7 +40,7 @@ fn an_end_taken_back_doesnt_shorten_the_next_grace_period() {
     }
 }
 
-/// The API server's clock is ahead of the operator's: the period counts from a moment that hasn't come yet.
+/// L1: the API server's clock is ahead of the operator's, so the deletion seems to have been requested in the future.
 #[test]
 fn a_grace_period_isnt_longer_for_the_clock_of_the_api_server() {
     let mut world = World::adopted(SessionState::Busy);
@@ -51,7 +52,7 @@ fn a_grace_period_isnt_longer_for_the_clock_of_the_api_server() {
     assert_eq!(ends(&world), 1, "{:?}", condition(world.recorded(), "Ready"));
 }
 
-/// Decides for an object that asks for its end since the story began.
+/// The step for an object that has asked for its end since the story began.
 fn step_at(observed: &mut Observed, now: Now, spec: &[Event]) -> Step {
     let mut object = object();
     for event in spec {
@@ -74,8 +75,8 @@ fn step_at(observed: &mut Observed, now: Now, spec: &[Event]) -> Step {
     unreachable!()
 }
 
-/// "Before an end that nobody asked for now, a call, made since the limit was reached": somebody sets the operator's clock
-/// two hours ahead just after a look (or the machine was asleep): no call of Athena says yet that the limit is reached.
+/// S1: just after a look, somebody sets the operator's clock two hours ahead, or the machine wakes from sleep. A limit
+/// ends the session only after a call that was made since the limit was reached.
 #[test]
 fn a_clock_that_is_set_ends_no_session_whose_limit_isnt_reached() {
     for limit in [Event::SetLifetime(Some(minutes(60))), Event::SetIdle(Some(minutes(60)))] {
@@ -99,7 +100,7 @@ fn a_clock_that_is_set_ends_no_session_whose_limit_isnt_reached() {
     }
 }
 
-/// The operator's clock was an hour ahead when the end was asked for, and is set right then.
+/// L1: the operator's clock was an hour ahead when the end was asked for, and is set right afterwards.
 #[test]
 fn a_clock_that_is_set_right_doesnt_make_a_grace_period_longer() {
     let spec = [Event::SetTerminate, Event::SetGrace(Some(minutes(10)))];
@@ -116,15 +117,15 @@ fn a_clock_that_is_set_right_doesnt_make_a_grace_period_longer() {
     observed.described(described, now).unwrap();
     observed.answered_in(&home());
     let step = step_at(&mut observed, now, &spec);
-    assert!(matches!(step, Step::Wait(_)), "it drains: {step:?}");
-    // Twelve minutes later by any clock that nobody sets.
+    assert!(matches!(step, Step::Wait(_)), "the session drains: {step:?}");
+    // Twelve minutes later by a clock that nobody sets.
     let (described, now) = session(at(minutes(22)));
     observed.described(described, now).unwrap();
     let step = step_at(&mut observed, now, &spec);
     assert!(matches!(step, Step::TerminateSession { .. }), "the period is over: {step:?}");
 }
 
-/// The operator's clock is set two hours ahead a minute after the end was asked for.
+/// S1: the operator's clock is set two hours ahead a minute after the end was asked for.
 #[test]
 fn a_clock_that_is_set_takes_no_grace_period_away() {
     let spec = [Event::SetTerminate, Event::SetGrace(Some(minutes(10)))];
@@ -137,7 +138,7 @@ fn a_clock_that_is_set_takes_no_grace_period_away() {
     observed.described(session(), at(minutes(10))).unwrap();
     observed.answered_in(&home());
     let step = step_at(&mut observed, at(minutes(10)), &spec);
-    assert!(matches!(step, Step::Wait(_)), "it drains: {step:?}");
+    assert!(matches!(step, Step::Wait(_)), "the session drains: {step:?}");
     let now = Now { wall: at(minutes(131)).wall, tick: at(minutes(11)).tick };
     observed.described(session(), now).unwrap();
     let step = step_at(&mut observed, now, &spec);
@@ -146,7 +147,8 @@ fn a_clock_that_is_set_takes_no_grace_period_away() {
 
 // publishTo.
 
-/// Reads are answered, writes fail (a webhook that is down): each read takes the back-off back.
+/// L2: reads succeed and writes fail, as with a webhook that is down. A successful read must not reset the back-off of
+/// the write.
 #[test]
 fn a_failing_config_map_write_is_tried_less_and_less_often() {
     let mut world = World::publishing(SessionState::Idle);
@@ -156,6 +158,7 @@ fn a_failing_config_map_write_is_tried_less_and_less_often() {
     assert!(tries <= 30, "{tries} tries in half an hour, and as many reads");
 }
 
+/// L2: the back-off of a removal grows although reads succeed.
 #[test]
 fn a_failing_removal_is_rarely_tried_where_reads_succeed() {
     let mut world = World::publishing(SessionState::Idle);
@@ -170,7 +173,7 @@ fn a_failing_removal_is_rarely_tried_where_reads_succeed() {
     assert!((1..=15).contains(&tries), "{tries} tries in an hour, long after the end");
 }
 
-/// Twenty seconds without an API server, at the wrong moment.
+/// The API server is away for twenty seconds, just when the ConfigMap is to be removed.
 #[test]
 fn a_removal_is_made_up_for_when_the_api_server_answers_again() {
     let mut world = World::publishing(SessionState::Idle);
@@ -181,10 +184,10 @@ fn a_removal_is_made_up_for_when_the_api_server_answers_again() {
     world.objects.is_silent = false;
     world.run_for(minutes(120));
     assert_eq!(reason(&world), "Ended");
-    assert!(world.objects.config_map.is_none(), "it tells of a session that has ended, for ever");
+    assert!(world.objects.config_map.is_none(), "the ConfigMap names an ended session for ever");
 }
 
-/// The answer to a creation is lost, and the API server comes to it when the end was asked for.
+/// The API server carries out the creation of the ConfigMap only after the end was asked for.
 #[test]
 fn a_config_map_that_comes_late_doesnt_outlive_the_session() {
     let mut world = World::publishing(SessionState::Idle);
@@ -198,14 +201,14 @@ fn a_config_map_that_comes_late_doesnt_outlive_the_session() {
     world.event(&Event::SetTerminate);
     world.run_for(seconds(3));
     assert_eq!(ends(&world), 1);
-    // What was sent before the end was asked for comes to pass.
+    // The creation that was sent before takes effect now.
     world.meddle(Some(("uid-1", SESSION)));
     world.run_for(minutes(120));
     assert_eq!(reason(&world), "Ended");
-    assert!(world.objects.config_map.is_none(), "it tells of a session that has ended, for ever");
+    assert!(world.objects.config_map.is_none(), "the ConfigMap names an ended session for ever");
 }
 
-/// Somebody puts a label on it: a new version.
+/// Somebody adds a label to the ConfigMap, so that the first removal is refused as out of date.
 #[test]
 fn an_edited_config_map_is_removed_before_the_session_ends() {
     let mut world = World::publishing(SessionState::Idle);
@@ -221,7 +224,7 @@ fn an_edited_config_map_is_removed_before_the_session_ends() {
     assert!(removals == 2, "one removal was refused as out of date, and the session ended all the same: {told:?}");
 }
 
-/// Nothing about it holds up an end.
+/// L1: no request about a ConfigMap holds up an end.
 #[test]
 fn a_hanging_removal_holds_up_no_end() {
     let mut world = World::publishing(SessionState::Idle);
@@ -235,8 +238,8 @@ fn a_hanging_removal_holds_up_no_end() {
     assert_eq!(ends(&world), 1, "{} removals", steps(&world, "DeleteConfigMap"));
 }
 
-/// GetSessionStatus fails three times just when maxIdle is over, and the session goes to work. Athena answers again, and the
-/// poller shows the session all the while: nobody looks any more, and what failed is told for ever.
+/// GetSessionStatus fails three times just when maxIdle is over, and then the session becomes BUSY. Athena answers
+/// again, but only the poller looks at the session from now on. The old error must not be reported for ever.
 #[test]
 fn a_session_is_published_again_after_a_short_outage() {
     let mut world = World::publishing(SessionState::Idle);
@@ -256,7 +259,7 @@ fn a_session_is_published_again_after_a_short_outage() {
     assert!(world.objects.config_map.is_some(), "a Job waits for it, and the session is billed");
 }
 
-/// A list that lags behind says IDLE, and the look that is to make sure can't be had.
+/// A list that lags behind says IDLE, and the call that would confirm it fails.
 #[test]
 fn a_config_map_stays_until_a_limit_is_certainly_reached() {
     let mut world = World::publishing(SessionState::Idle);
@@ -270,7 +273,7 @@ fn a_config_map_stays_until_a_limit_is_certainly_reached() {
     assert!(world.objects.config_map.is_some(), "the session is BUSY: {}", world.told());
 }
 
-/// The Job was created anew, and the reading that is to make sure can't be had.
+/// The Job was created anew, and the read that would show it fails.
 #[test]
 fn a_config_map_stays_until_workloads_have_certainly_finished() {
     let mut world = World::publishing(SessionState::Busy);
@@ -283,7 +286,8 @@ fn a_config_map_stays_until_workloads_have_certainly_finished() {
     assert!(world.objects.config_map.is_some(), "the new Job waits for it: {}", world.told());
 }
 
-/// "The API server has shown in this very pass that the object still asks": three slow requests about the ConfigMap ago.
+/// S1: three slow requests about the ConfigMap come between the read of the object and TerminateSession. The read is
+/// too old by then, and the object must be read again.
 #[test]
 fn what_the_object_asks_for_isnt_older_than_a_pass_may_be() {
     let mut world = World::publishing(SessionState::Idle);
@@ -291,7 +295,7 @@ fn what_the_object_asks_for_isnt_older_than_a_pass_may_be() {
     world.objects.slow = seconds(9);
     world.objects.removal_hangs = Some(seconds(10));
     world.event(&Event::Delete);
-    // Somebody lets the object go, and the session as it is, when the removal begins.
+    // When the removal begins, somebody sets Retain.
     let steps = u8::try_from(if world.told().contains("WriteConfigMap") { 2 } else { 1 }).unwrap();
     world.ambush.push((steps, Event::SetPolicy(DeletionPolicy::Retain)));
     world.forget_the_past();
@@ -301,10 +305,10 @@ fn what_the_object_asks_for_isnt_older_than_a_pass_may_be() {
     assert_eq!(ends(&world), 0, "Retain was set nineteen seconds before: {told}");
 }
 
-/// "It is there as long as the session takes calculations."
+/// The ConfigMap exists only while the session takes calculations.
 #[test]
 fn a_config_map_doesnt_outlive_what_it_tells_of() {
-    // Another object is shown to own the session, which ends then.
+    // Another object turns out to own the session, and the session ends.
     let mut world = World::publishing(SessionState::Idle);
     world.run_for(minutes(1));
     world.event(&Event::Owner(Some(Owner { stands: true }), true));
@@ -312,10 +316,10 @@ fn a_config_map_doesnt_outlive_what_it_tells_of() {
     world.event(&Event::Becomes(SessionState::Terminated));
     world.run_for(minutes(60));
     assert_eq!(reason(&world), "AlreadyDeclared");
-    assert!(world.objects.config_map.is_none(), "AlreadyDeclared: it tells of a session that has ended");
+    assert!(world.objects.config_map.is_none(), "AlreadyDeclared: the ConfigMap names an ended session");
 }
 
-/// The operator was away while the session ended, and Athena has forgotten it since.
+/// The operator was away while the session ended, and Athena has forgotten the session since.
 #[test]
 fn a_config_map_doesnt_outlive_a_started_session_that_is_gone() {
     let mut world = World::starting();
@@ -330,7 +334,7 @@ fn a_config_map_doesnt_outlive_a_started_session_that_is_gone() {
     world.event(&Event::Restart);
     world.run_for(minutes(60));
     assert_eq!(reason(&world), "SessionNotFound");
-    assert!(world.objects.config_map.is_none(), "it tells of a session that is gone, for ever");
+    assert!(world.objects.config_map.is_none(), "the ConfigMap names a session that is gone, for ever");
 }
 
 #[test]
@@ -345,8 +349,8 @@ fn a_config_map_doesnt_tell_of_a_degraded_session() {
 
 // endWith.
 
-/// Ten are allowed. With an API server that takes a bit more than a second to answer, the first reading is old when the last
-/// one has come.
+/// L1: `endWith` allows ten workloads. Where each read takes more than a second, the first read is old when the last
+/// one comes.
 #[test]
 fn ten_workloads_end_their_session_with_a_slow_api_server() {
     let names = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"];
@@ -365,7 +369,7 @@ fn ten_workloads_end_their_session_with_a_slow_api_server() {
     assert_eq!(ends(&world), 1, "{looks} times ten reads in half an hour, without an end");
 }
 
-/// The first can be read, the second can't: each good answer takes the back-off back.
+/// L2: the first workload can be read and the second can't. A successful read must not reset the back-off.
 #[test]
 fn an_unreadable_workload_is_read_less_and_less_often() {
     let mut world = World::following(SessionState::Busy, &["first", "second"]);
@@ -376,7 +380,8 @@ fn an_unreadable_workload_is_read_less_and_less_often() {
     assert!(looks <= 30, "{looks} looks in half an hour");
 }
 
-/// TerminateSession for idleness was accepted and did nothing, long ago. That isn't the beginning of another end.
+/// S1: long ago TerminateSession was accepted for maxIdle and had no effect. That call doesn't begin the end for
+/// workloads that have finished.
 #[test]
 fn a_recreated_job_keeps_the_session_despite_an_earlier_call() {
     for accepted_before in [false, true] {
@@ -412,7 +417,7 @@ fn a_recreated_job_keeps_the_session_despite_an_earlier_call() {
     }
 }
 
-/// S7: a record that says so ends nothing, whatever was called before.
+/// S7: a forged record ends nothing, whatever was called before.
 #[test]
 fn a_forged_reason_is_no_end_that_was_begun() {
     let mut world = World::following(SessionState::Idle, &["nightly"]);
@@ -432,8 +437,8 @@ fn a_forged_reason_is_no_end_that_was_begun() {
     assert_eq!(ends(&world), 1, "the Job is at work");
 }
 
-/// Anybody may write our finalizer on an object of his own: without a grant nothing is read on its behalf, and nothing
-/// of others told in its status.
+/// S5, S8: everybody may write the operator's finalizer on their own object. Without a grant the operator reads nothing
+/// for this object, and shows nothing of others in its status.
 #[test]
 fn without_a_grant_no_workload_is_read_nor_told_of() {
     let mut world = World::bound(SessionState::Idle);
@@ -449,7 +454,7 @@ fn without_a_grant_no_workload_is_read_nor_told_of() {
 
 // ttlAfterEnded.
 
-/// Ended by Athena's clock, which is two hours behind the operator's.
+/// Athena's clock, which dates the end, is two hours behind the operator's.
 #[test]
 fn the_ttl_is_kept_whatever_the_operators_clock_says() {
     let mut observed = Observed::default();
@@ -483,7 +488,7 @@ fn the_ttl_is_kept_whatever_the_operators_clock_says() {
     unreachable!()
 }
 
-/// How Argo CD marks what it tracks where `application.resourceTrackingMethod` isn't set, up to version 2.
+/// Argo CD up to version 2 marks objects by this label where `application.resourceTrackingMethod` isn't set.
 #[test]
 fn the_usual_label_of_argo_cd_marks_an_object_as_tracked() {
     for (labels, annotations) in [

@@ -1,4 +1,5 @@
-//! Orders of events that would start two sessions for one object, leave one behind, or make an object hang.
+//! S2, S3, L1: adversarial orders of events that would start two sessions for one object, leave one behind, or make an
+//! object hang.
 
 use crate::core::{
     ErrorClass, Observed, Operation, Polled, QuotaExceeded, SessionState, Source, StartAttempt, StartOutcome,
@@ -10,7 +11,7 @@ use crate::fixtures::{
 };
 use crate::world::{Event, Fault, World, reason};
 
-/// The finalizer isn't on it yet.
+/// An object that doesn't have the finalizer yet.
 fn unheld() -> World {
     let mut world = World::starting();
     world.object.as_mut().unwrap().metadata.finalizers = None;
@@ -18,7 +19,7 @@ fn unheld() -> World {
     world
 }
 
-/// A session that was started, and of which nothing is recorded: the process was killed in between.
+/// StartSession was called, and the process was killed before the session was recorded.
 fn started_unrecorded() -> World {
     let mut world = World::starting();
     world.ambush.push((2, Event::Restart));
@@ -27,12 +28,12 @@ fn started_unrecorded() -> World {
     world
 }
 
-/// What holds up a start is no reason to leave a session alone that was started before.
+/// L1: what holds up a start must not hide a session that was started before, and that must be ended.
 #[test]
 fn a_held_up_start_hides_no_session_that_was_started() {
     type Change = fn(&mut World);
     let changes: [(&str, Change); 4] = [
-        ("places", |world| {
+        ("session quota", |world| {
             world.starts.quota_exceeded = Some(QuotaExceeded { limit: 1, holders: vec!["one".to_owned()], waiting: 0 });
         }),
         ("bounds", |world| world.starts.bounds = None),
@@ -52,13 +53,14 @@ fn a_held_up_start_hides_no_session_that_was_started() {
     }
 }
 
+/// S2: a person who believes this message deletes the object.
 #[test]
 fn no_session_was_started_is_said_only_where_it_is_certain() {
     let mut world = started_unrecorded();
     world.starts.list_lag = minutes(600);
     world.starts.bounds = None;
     world.run_for(minutes(3));
-    assert_eq!(reason(&world), "Starting", "as it was recorded");
+    assert_eq!(reason(&world), "Starting", "the recorded reason");
     world.run_for(minutes(3));
     let ready = condition(world.recorded(), "Ready").unwrap();
     assert_eq!(ready.reason, "StartUnclear");
@@ -70,8 +72,8 @@ fn no_session_was_started_is_said_only_where_it_is_certain() {
     assert!(lists <= 13, "{lists}");
 }
 
-/// An object that waited for the operator, which is killed right after it has put the finalizer on, or doesn't hear that
-/// it has.
+/// L1: the operator is killed right after it has added the finalizer to an old object, or the answer to that write is
+/// lost.
 #[test]
 fn an_old_object_with_a_new_finalizer_starts_after_a_crash() {
     for event in [Event::Restart, Event::ApiServerFails { requests: 1, late: true }] {
@@ -90,7 +92,8 @@ fn an_old_object_with_a_new_finalizer_starts_after_a_crash() {
     }
 }
 
-/// Somebody takes the finalizer off while no operator runs. To put it on again proves nothing.
+/// S3: somebody removes the finalizer while no operator runs. A process that adds it again must not conclude that
+/// nothing was started.
 #[test]
 fn a_finalizer_added_again_doesnt_prove_that_nothing_started() {
     for recorded in [false, true] {
@@ -108,7 +111,7 @@ fn a_finalizer_added_again_doesnt_prove_that_nothing_started() {
         assert_eq!(world.breach, None, "recorded: {recorded}");
         assert!(world.session.as_ref().unwrap().is_ended(), "recorded: {recorded}");
     }
-    // Nor does it allow a second one, once Athena has forgotten the token.
+    // No second session is started either, once Athena has forgotten the token.
     let mut world = started_unrecorded();
     world.starts.token_life = minutes(5);
     world.event(&Event::Becomes(SessionState::Idle));
@@ -119,7 +122,7 @@ fn a_finalizer_added_again_doesnt_prove_that_nothing_started() {
     assert_eq!(world.recorded().session_id.as_deref(), Some(SESSION));
 }
 
-/// A list shows the session that a forged record names as ended, and a call for it says that it doesn't exist.
+/// S2, S7: a forged record names another session. A list shows that session as ended, and a call denies it.
 #[test]
 fn the_end_of_a_forged_session_isnt_that_of_the_own_session() {
     let mut forged = object();
@@ -142,14 +145,14 @@ fn the_end_of_a_forged_session_isnt_that_of_the_own_session() {
     assert_eq!((observed.state(), observed.session_id(&forged)), (None, Some(SESSION)));
 }
 
-/// The AthenaWorkGroup is taken away by force and created anew, in another account, while it isn't known what came of a
-/// call. A list of another account proves nothing.
+/// S2, S3, S4: while the effect of a call is unknown, the AthenaWorkGroup is removed by force and created anew in
+/// another account. A list of that account proves nothing.
 #[test]
 fn an_attempt_in_another_account_isnt_repeated_nor_disproved() {
     let mut world = started_unrecorded();
     world.scope = elsewhere();
     world.around.account = Some(ELSEWHERE);
-    // There it is never listed.
+    // The session isn't listed in the other account.
     world.starts.list_lag = minutes(1000);
     world.run_for(minutes(3));
     assert_eq!(world.starts.requests.len(), 1);
@@ -157,7 +160,7 @@ fn an_attempt_in_another_account_isnt_repeated_nor_disproved() {
     world.event(&Event::Delete);
     world.run_for(minutes(30));
     assert!(world.object.is_some(), "S2: the session runs on: {:?}", world.session);
-    // Back in its own.
+    // Back in the session's account.
     world.scope = home();
     world.around.account = Some(crate::fixtures::HOME);
     world.starts.list_lag = seconds(0);
@@ -165,7 +168,7 @@ fn an_attempt_in_another_account_isnt_repeated_nor_disproved() {
     assert!(world.object.is_none() && world.session.as_ref().unwrap().is_ended());
 }
 
-/// A tenant's own finalizer, on an object of a namespace that was never allowed.
+/// S5: a tenant adds the operator's finalizer to an object of a namespace that was never allowed.
 #[test]
 fn a_finalizer_that_a_tenant_added_allows_no_call() {
     for (terminate, delete) in [(false, true), (true, false), (true, true)] {
@@ -185,7 +188,7 @@ fn a_finalizer_that_a_tenant_added_allows_no_call() {
     }
 }
 
-/// A record of the future, by a clock that was wrong or by somebody who wants a second session.
+/// S3: the recorded attempt lies in the future, because of a wrong clock or because somebody wants a second session.
 #[test]
 fn an_attempt_of_the_future_isnt_repeated_for_ever() {
     let mut world = started_unrecorded();
@@ -200,6 +203,7 @@ fn an_attempt_of_the_future_isnt_repeated_for_ever() {
     assert_eq!(world.starts.requests.len(), 1, "{}", reason(&world));
 }
 
+/// S3: Athena says that the token was used with other parameters, so a session may exist.
 #[test]
 fn a_parameter_mismatch_leads_to_a_list_at_once() {
     for class in [ErrorClass::AlreadyStarted, ErrorClass::NotFoundOrInvalid] {

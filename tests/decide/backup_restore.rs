@@ -1,4 +1,5 @@
-//! Objects that were restored from a backup: they start no session by themselves, and end no other object's.
+//! Objects that were restored from a backup (Velero): they start no session by themselves (S3), and end no session of
+//! another object (S1).
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,14 +13,14 @@ use crate::core::{
 use crate::fixtures::{SESSION, condition, minutes, recorded_as, time};
 use crate::world::{Event, World, reason};
 
-/// What a backup holds of an object besides its spec.
+/// What the backup keeps of an object besides its spec.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Backup {
     /// Its labels alone.
     Manifest,
-    /// Our finalizer.
+    /// The operator's finalizer.
     Finalizer,
-    /// Our finalizer and the status, as it was a day before: its session ran.
+    /// The operator's finalizer, and the status of a day before, when the session ran.
     Status,
 }
 
@@ -42,7 +43,7 @@ fn restored(backup: Backup) -> World {
         let mut status = recorded_as(&SessionState::Idle);
         status.start_attempt = Some(attempt);
         object.status = Some(status);
-        // The session is that of the object that was backed up.
+        // The session belongs to the object that was backed up.
         world.session = Some(SessionState::Idle);
         world.starts.started_by = Some("uid-0".to_owned());
     }
@@ -62,6 +63,7 @@ fn warnings(world: &World) -> usize {
     notices.sum()
 }
 
+/// S3: until the annotation `start-restored` allows it.
 #[test]
 fn a_restored_object_starts_nothing_until_somebody_says_so() {
     for backup in BACKUPS {
@@ -72,7 +74,7 @@ fn a_restored_object_starts_nothing_until_somebody_says_so() {
         assert!(stalled.message.contains(&format!("{START_RESTORED}: \"true\"")), "{}", stalled.message);
         assert_eq!(condition(world.recorded(), "Active").unwrap().status, "False", "{backup:?}");
         assert_eq!((world.recorded().session_id.as_ref(), world.recorded().state.as_ref()), (None, None), "{backup:?}");
-        // Where nothing changes, nothing is written, and Athena isn't asked.
+        // L2: where nothing changes, nothing is written, and Athena isn't asked.
         world.forget_the_past();
         world.event(&Event::Restart);
         world.run_for(minutes(60));
@@ -82,7 +84,8 @@ fn a_restored_object_starts_nothing_until_somebody_says_so() {
         world.run_for(minutes(2));
         assert_eq!((world.starts.requests.len(), world.breach.as_ref()), (1, None), "{backup:?}");
         assert_eq!(world.recorded().session_id.as_deref(), Some(SESSION), "{backup:?}");
-        // Once its session was started, the object doesn't count as restored any more, also without the annotation.
+        // Once its session was started, the object doesn't count as restored any more, even if the annotation is
+        // removed.
         world.event(&Event::Becomes(SessionState::Idle));
         world.object.as_mut().unwrap().metadata.annotations = None;
         world.event(&Event::Restart);
@@ -107,8 +110,8 @@ fn a_restored_record_of_a_session_that_is_gone_isnt_kept() {
     assert_eq!((world.starts.requests.len(), world.breach.as_ref()), (1, None));
 }
 
-/// S3, L2: the clock of the API server is ahead of the operator's, so that a call would seem to be recorded long before the
-/// object was created, as one of the backup.
+/// S3, L2: the clock of the API server is ahead of the operator's. A call would seem to be recorded long before the
+/// object was created, and so to come from the backup.
 #[test]
 fn a_restored_object_from_the_future_is_started_once() {
     for backup in BACKUPS {
@@ -126,6 +129,7 @@ fn a_restored_object_from_the_future_is_started_once() {
     }
 }
 
+/// S1: the restored status names the session of the object that was backed up.
 #[test]
 fn deleting_a_restored_object_ends_no_other_objects_session() {
     for backup in BACKUPS {
@@ -144,7 +148,8 @@ fn deleting_a_restored_object_ends_no_other_objects_session() {
     }
 }
 
-/// The finalizer may have two causes: the backup, or an earlier process that started a session whose record was wiped.
+/// S2: the finalizer may come from the backup. Or an earlier process added it, started a session, and the record was
+/// wiped.
 #[test]
 fn a_restored_object_isnt_told_so_before_a_list_was_seen() {
     let mut world = restored(Backup::Finalizer);
@@ -169,7 +174,7 @@ fn another_value_of_the_annotation_agrees_to_nothing() {
     assert_eq!((reason(&world).as_str(), world.starts.requests.len()), ("Restored", 0));
 }
 
-/// As the watch and each request show it.
+/// The operator reads objects in a reduced form. The labels and annotations of a restore must be kept.
 #[test]
 fn an_object_that_is_read_keeps_what_says_that_it_was_restored() {
     let labels = |spec: serde_json::Value| -> (BTreeMap<String, String>, BTreeMap<String, String>) {
@@ -187,5 +192,5 @@ fn an_object_that_is_read_keeps_what_says_that_it_was_restored() {
     let (kept, agreed) = labels(json!({"start": {}}));
     assert_eq!(kept, [(RESTORED.to_owned(), "daily-1".to_owned())].into());
     assert_eq!(agreed, [(START_RESTORED.to_owned(), "true".to_owned())].into());
-    assert!(labels(json!({"sessionId": "x"})).0.is_empty(), "it matters where a session would be started");
+    assert!(labels(json!({"sessionId": "x"})).0.is_empty(), "labels are kept only for objects that start a session");
 }

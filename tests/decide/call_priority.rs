@@ -1,4 +1,4 @@
-//! How urgent a call is, and how often one is made for ids that Athena doesn't know.
+//! The priority of calls to Athena, and how often calls are made for ids that Athena doesn't know.
 
 use crate::core::{
     Access, AthenaSession, ErrorClass, Interest, Observed, Operation, Priority, SessionState, Step, View, decide,
@@ -23,7 +23,7 @@ fn shown() -> Observed {
     observed
 }
 
-/// By who asks for an end: nobody, the spec, a deletion.
+/// The priorities of this step where nobody asks for an end, where the spec does, and where the object is deleted.
 fn priorities(object: &AthenaSession, observed: &Observed, step: &Step) -> [Priority; 3] {
     let (mut terminated, mut deleted) = (object.clone(), object.clone());
     terminated.spec.terminate = true;
@@ -48,7 +48,7 @@ fn an_intent_alone_makes_no_look_urgent() {
     }
 }
 
-/// The calls within two hours after Athena said twice that it doesn't know the id, where a complete list begins each minute.
+/// The calls in the two hours after Athena has twice denied the id, while a complete list begins each minute.
 fn looks(polled: bool, lists: bool) -> usize {
     let (mut object, scope) = (object(), home());
     let access = Access { work_group: Some(WORK_GROUP.to_owned()), ..Access::default() };
@@ -71,7 +71,7 @@ fn looks(polled: bool, lists: bool) -> usize {
     looks
 }
 
-/// Thousands of them take a few pages a minute instead of thousands of calls.
+/// L2: thousands of such ids take a few pages a minute instead of thousands of calls.
 #[test]
 fn one_list_answers_for_all_ids_that_athena_doesnt_know() {
     assert_eq!(looks(true, true), 1, "once an hour");
@@ -81,7 +81,7 @@ fn one_list_answers_for_all_ids_that_athena_doesnt_know() {
     }
 }
 
-/// Otherwise the list that shows it after all would wake nobody.
+/// L1: otherwise the list that shows the session after all would wake no object.
 #[test]
 fn the_poller_still_looks_for_an_id_that_athena_doesnt_know() {
     let interest = |object: &AthenaSession, observed: &Observed| {
@@ -92,7 +92,7 @@ fn the_poller_still_looks_for_an_id_that_athena_doesnt_know() {
     assert_eq!(interest(&object(), &never_seen), Some(Interest::FirstSight));
     missing(&mut never_seen, 2);
     assert_eq!(interest(&object(), &never_seen), Some(Interest::FirstSight));
-    // The absence of one that was there has to be proven, which the poller can't do.
+    // The absence of a session that was seen has to be proven, which the poller can't do.
     missing(&mut recorded, 2);
     let object = AthenaSession { status: Some(recorded_as(&SessionState::Idle)), ..object() };
     assert_eq!(interest(&object, &recorded), None);

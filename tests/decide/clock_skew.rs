@@ -1,22 +1,18 @@
-//! Times that can't be, and clocks that were set: no limit is reached by them, and no grace period is skipped.
+//! S1: impossible times in Athena's answers, and clocks that were set. They reach no limit, and skip no grace period.
 
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
 use crate::core::{AthenaSession, CallerContext, Now, Observed, SessionState, grace};
-use crate::fixtures::{TIMING, at, condition, home, minutes, object, seconds, time, view};
-use crate::world::{Event, World, ends, reason};
+use crate::fixtures::{TIMING, at, home, minutes, object, seconds, time, view};
+use crate::world::{Event, World, ends, message, reason};
 
 fn moment(text: &str) -> Option<Timestamp> {
     Some(text.parse().unwrap())
 }
 
-fn message(world: &World) -> String {
-    condition(world.recorded(), "Ready").unwrap().message.clone()
-}
-
-/// What Athena says of a session's start, and since when it is idle.
+/// The start of the session and its idle time, as Athena claims them.
 type Said = (Option<Timestamp>, Option<Timestamp>);
 
 #[test]
@@ -44,7 +40,7 @@ fn a_time_that_cant_be_reaches_no_limit_and_is_told_once() {
     }
 }
 
-/// It would be deleted at once, and with it the record of why the session ended.
+/// Otherwise `ttlAfterEnded` would delete the object at once, and with it the record of why the session ended.
 #[test]
 fn an_end_before_the_start_makes_no_object_expire() {
     let mut world = World::granted(SessionState::Idle);
@@ -57,11 +53,11 @@ fn an_end_before_the_start_makes_no_object_expire() {
     assert!(world.recorded().ended_at.as_ref().unwrap().0 >= at(minutes(59)).wall, "when it was seen");
 }
 
-// Clocks.
+// Clocks that were set.
 
 const GRACE: Duration = minutes(30);
 
-/// An object whose end was asked for five minutes after the beginning.
+/// An object whose end was asked for five minutes after the story began.
 fn draining() -> AthenaSession {
     let mut object = object();
     object.spec.terminate = true;
@@ -84,7 +80,7 @@ fn a_clock_that_is_set_over_a_restart_skips_no_grace_period() {
         let set = SignedDuration::from_hours(hours);
         let now = |elapsed| Now { wall: at(elapsed).wall.checked_add(set).unwrap(), tick: at(elapsed).tick };
         let (object, mut observed) = (draining(), Observed::default());
-        // The new process finds it a minute after the end was asked for.
+        // The new process finds the object a minute after the end was asked for.
         let unknown = CallerContext { skew: None, ..home() };
         observed.found(&object, &unknown, now(minutes(6)));
         assert!(about(rest(&object, &observed, &unknown, now(minutes(6))), GRACE), "{hours} h: all of it");
@@ -93,14 +89,14 @@ fn a_clock_that_is_set_over_a_restart_skips_no_grace_period() {
         observed.found(&object, &known, now(minutes(7)));
         let left = rest(&object, &observed, &known, now(minutes(7)));
         assert!(about(left, GRACE - minutes(2)), "{hours} h: {left:?}");
-        // And it goes on as time does.
+        // From then on the rest decreases as time passes.
         observed.found(&object, &known, now(minutes(20)));
         let left = rest(&object, &observed, &known, now(minutes(20)));
         assert!(about(left, GRACE - minutes(15)), "{hours} h: {left:?}");
     }
 }
 
-/// Athena doesn't answer, or without a date.
+/// Athena doesn't answer, or its answers have no date.
 #[test]
 fn without_athenas_clock_this_process_measures_the_grace_period() {
     let (object, mut observed, scope) = (draining(), Observed::default(), CallerContext { skew: None, ..home() });

@@ -1,4 +1,5 @@
-//! What a complete list proves to an object (S3, S7), which others may have asked for before.
+//! S2, S3, S7: what a complete list of the work group proves to an object. Other objects may have asked for the same
+//! list before.
 
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use crate::fixtures::{
 };
 use crate::world::{Event, Fault, Forgery, World, config, reason};
 
-/// A list is wanted, by the object's mark.
+/// The object asks for a complete list, to find its session by the marker.
 fn wanted() -> ListRequest {
     let sought = Sought::Mark { cluster: CLUSTER.to_owned(), uid: "uid-1".to_owned() };
     ListRequest { work_group: WORK_GROUP.to_owned(), sought, since: None, after: None, is_pressing: true }
@@ -21,11 +22,11 @@ fn wanted() -> ListRequest {
 
 #[derive(Clone, Debug)]
 enum What {
-    /// StartSession is called, and fails so, so many seconds later.
+    /// StartSession is called, and fails with this error so many seconds later.
     Call(ErrorClass, u64),
-    /// The operator is started anew, and finds the object.
+    /// The operator restarts, and finds the object.
     Restart,
-    /// A list comes that began so many seconds ago and doesn't show the mark.
+    /// A list comes that began so many seconds ago, and doesn't show the marker.
     List(u64),
     /// Another account answers from now on.
     Moves,
@@ -55,7 +56,7 @@ proptest! {
     fn a_list_begun_before_the_last_call_proves_nothing(
         story in prop::collection::vec((0..100u64, what()), 0..20)
     ) {
-        // Later than the oldest list can have begun.
+        // Later than the oldest possible list began.
         let (mut now, mut scope) = (seconds(1_000), home());
         let mut observed = Observed::default();
         found(&mut observed, &scope, now);
@@ -88,7 +89,7 @@ proptest! {
                 What::Moves => {
                     scope.since = Some(at(now).tick);
                     found(&mut observed, &scope, now);
-                    // A list of this very moment counts as one of the new account.
+                    // A list of exactly this moment counts as one of the new account.
                     if proofs.first().is_some_and(|first| *first < now) {
                         proofs.clear();
                     }
@@ -102,14 +103,14 @@ proptest! {
             }
             let first = proofs.first().copied().unwrap_or_default();
             let are_apart = proofs.iter().any(|began| *began >= first + TIMING.between_proving_lists());
-            // What was proven before the account changed was proven all the same.
+            // A change of the account takes no proof back.
             let has_moved = scope.since.is_some_and(|since| since >= at(proven_from).tick);
             prop_assert!(has_moved || observed.is_unstarted() == are_apart, "{:?}", proofs);
         }
     }
 }
 
-/// The informer has a list under way when the object asks: the object waits for the next one.
+/// S3: a list is under way when the object asks. The object waits for the next one.
 #[test]
 fn an_object_waits_for_a_list_that_began_after_its_last_call() {
     let mut world = World::starting();
@@ -123,6 +124,7 @@ fn an_object_waits_for_a_list_that_began_after_its_last_call() {
     assert_eq!((world.breach.as_deref(), world.starts.started_by.as_deref()), (None, Some("uid-1")));
 }
 
+/// S2, L1: however old the lists are.
 #[test]
 fn a_deleted_object_goes_after_two_lists_a_quiet_time_apart() {
     for age in [0, 5, 40] {
@@ -132,14 +134,14 @@ fn a_deleted_object_goes_after_two_lists_a_quiet_time_apart() {
         world.event(&Event::Delete);
         let quiet = TIMING.between_proving_lists();
         world.run_for(quiet);
-        assert!(world.object.is_some(), "age {age}: let go within the quiet time: {}", world.told());
+        assert!(world.object.is_some(), "age {age}: the object went within the quiet time: {}", world.told());
         assert!(world.run_until(quiet * 4, |world| world.object.is_none()), "age {age}: {}", world.told());
         assert_eq!(world.count(Operation::ListSessions), 2, "age {age}");
         assert_eq!(world.breach, None);
     }
 }
 
-/// While a list is awaited the object's status is written, and its other waits go on.
+/// An object that waits for a list writes its status, and keeps its other waits.
 #[test]
 fn an_object_that_waits_for_a_list_says_where_it_stands() {
     let mut world = World::starting();
@@ -153,7 +155,7 @@ fn an_object_that_waits_for_a_list_says_where_it_stands() {
     assert_eq!((world.writes.len(), world.count(Operation::ListSessions)), (1, 0));
 }
 
-/// A mark is positive evidence however the list came to be, unless another account said so.
+/// S4: a marker on any list shows the object's session, unless the list is of another account.
 #[test]
 fn a_mark_from_another_account_counts_for_nothing() {
     for (since, is_ours) in [(None, true), (Some(90), true), (Some(110), false)] {
@@ -166,8 +168,8 @@ fn a_mark_from_another_account_counts_for_nothing() {
     }
 }
 
-/// There is nothing that a list would have to prove: this process has put the finalizer on, and hasn't called StartSession. What
-/// is recorded as the object's session was forged, and AWS doesn't show whose it is.
+/// S7, L2: this process has added the finalizer and hasn't called StartSession, so no list has to prove anything. The
+/// recorded session was forged, and AWS denies the calls that would show whose it is.
 #[test]
 fn a_forged_session_that_may_not_be_read_has_few_lists_made() {
     let mut world = World::starting();

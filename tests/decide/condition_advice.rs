@@ -1,5 +1,6 @@
-//! Objects whose status records a session, or a call that may have started one. Their condition says nothing of what forbids
-//! a start: a person who followed that advice and deleted the object would end the session.
+//! Conditions give no advice that would end a live session. An object whose status records a session, or a call that
+//! may have started one, never says what forbids a start. A person who follows such a message and deletes the object
+//! would end the session.
 
 use crate::core::{
     AthenaSessionStatus, Engine, EngineKnowledge, ErrorClass, Operation, PublishTo, QuotaExceeded, RESTORED, Reason,
@@ -10,14 +11,14 @@ use crate::world::{Event, Forgery, Poller, World, job, reason};
 
 type Change = fn(&mut World);
 
-/// What forbids a start, or holds it up.
+/// What forbids or holds up a start.
 const FORBIDS: [(&str, Change); 14] = [
     ("not allowed", |world| world.starts.bounds = None),
     ("being deleted", |world| world.event(&Event::GroupCloses(true))),
     ("read-only", |world| world.event(&Event::Suspension(Some(Suspension::ReadOnly)))),
     ("object paused", |world| world.event(&Event::Suspension(Some(Suspension::ObjectPaused)))),
     ("work group paused", |world| world.event(&Event::Suspension(Some(Suspension::WorkGroupPaused)))),
-    ("no place", |world| {
+    ("no slot", |world| {
         world.starts.quota_exceeded = Some(QuotaExceeded { limit: 1, holders: vec!["other".to_owned()], waiting: 0 });
     }),
     ("ConfigMap of another", |world| {
@@ -44,13 +45,13 @@ const FORBIDS: [(&str, Change); 14] = [
     ("StartSession refused", |world| world.outages.push((Operation::StartSession, ErrorClass::Denied))),
 ];
 
-/// What is on record, of a session that runs.
+/// What the status records of a session that runs.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum OnRecord {
     Session,
     /// The session, and not how it was started.
     IdAlone,
-    /// The call, and not what came of it.
+    /// The call, and not its result.
     Attempt,
     /// Nothing, though the finalizer is there.
     Lost,
@@ -58,7 +59,7 @@ enum OnRecord {
 
 const RECORDS: [OnRecord; 4] = [OnRecord::Session, OnRecord::IdAlone, OnRecord::Attempt, OnRecord::Lost];
 
-/// What Athena does after the restart.
+/// What Athena answers after the restart.
 const ATHENA: [Option<ErrorClass>; 4] =
     [None, Some(ErrorClass::Unavailable), Some(ErrorClass::Throttled), Some(ErrorClass::Denied)];
 
@@ -67,7 +68,7 @@ fn publishing(world: &mut World) {
     world.object.as_mut().unwrap().spec.publish_to = Some(publish_to);
 }
 
-/// A session that runs, as an earlier process left its object.
+/// An object whose session runs, as an earlier process left it.
 fn restarted(on_record: OnRecord) -> World {
     let mut world = World::starting();
     if on_record == OnRecord::Attempt {
@@ -97,7 +98,7 @@ fn statuses(world: &World) -> impl Iterator<Item = &AthenaSessionStatus> {
     })
 }
 
-/// Whether a status speaks of a start, or gives advice that would end the session.
+/// The words of a status that speak of a start, or give advice that would end the session.
 fn misleads(status: &AthenaSessionStatus) -> Option<String> {
     const WRONG: [&str; 9] = [
         "Create another",
@@ -174,7 +175,7 @@ fn that_athena_is_away_is_told_whatever_forbids_a_start() {
             world.run_for(minutes(10));
             assert_eq!(reason(&world), "AthenaUnavailable", "{name}, {on_record:?}");
             assert_eq!(condition(world.recorded(), "Active").unwrap().status, "Unknown", "{name}, {on_record:?}");
-            // As soon as it answers, the object says how its session stands.
+            // As soon as Athena answers, the object shows the state of its session.
             world.outages.clear();
             world.run_for(minutes(10));
             assert_eq!(condition(world.recorded(), "Active").unwrap().status, "True", "{name}, {on_record:?}");
@@ -183,7 +184,7 @@ fn that_athena_is_away_is_told_whatever_forbids_a_start() {
     }
 }
 
-/// Somebody took the finalizer off: without it a deletion would leave the session running.
+/// S2: somebody removed the finalizer. Without it a deletion would leave the session running.
 #[test]
 fn an_object_that_lost_its_finalizer_gets_it_again() {
     for (name, forbid) in FORBIDS {
@@ -208,7 +209,8 @@ fn an_object_that_lost_its_finalizer_gets_it_again() {
     }
 }
 
-/// The object can't be taken on again, so deleting it leaves the session running. The message must warn of that.
+/// The object can't get its finalizer again, so a deletion would leave the session running. The message must warn of
+/// this.
 #[test]
 fn nobody_is_told_to_delete_an_object_without_finalizer() {
     for on_record in [OnRecord::Session, OnRecord::IdAlone, OnRecord::Attempt] {
@@ -223,7 +225,7 @@ fn nobody_is_told_to_delete_an_object_without_finalizer() {
     }
 }
 
-/// `ReadOnly` doesn't forecast a call that something else would hold up.
+/// The reason `ReadOnly` announces only a call that nothing else would hold up.
 #[test]
 fn read_only_forecasts_only_the_start_that_would_be_made() {
     for (name, forbid) in FORBIDS {
@@ -233,7 +235,7 @@ fn read_only_forecasts_only_the_start_that_would_be_made() {
             world.event(&Event::Suspension(Some(Suspension::ReadOnly)));
         }
         world.run_for(minutes(10));
-        // StartSession isn't called: that it would be refused isn't known.
+        // StartSession isn't called, so nobody knows that Athena would refuse it.
         let is_made = ["read-only", "StartSession refused"].contains(&name);
         assert_eq!(reason(&world) == "ReadOnly", is_made, "{name}: {}", reason(&world));
         assert!(world.starts.requests.is_empty());
@@ -261,7 +263,7 @@ fn an_annotation_holds_up_a_start_until_it_goes() {
     }
 }
 
-/// It comes while the session is about to be started.
+/// The annotation is set while the session is about to be started.
 #[test]
 fn an_annotation_counts_until_the_call() {
     for steps in 1..4 {

@@ -1,4 +1,4 @@
-//! The ConfigMap of `spec.publishTo`: there while the session takes calculations, and never in the way of an end.
+//! `spec.publishTo`: the ConfigMap exists while the session takes calculations, and never holds up an end.
 
 use crate::core::{Operation, SessionState};
 use crate::fixtures::{REGION, SESSION, WORK_GROUP, condition, minutes, seconds};
@@ -14,7 +14,7 @@ fn is_written(world: &World) -> bool {
 fn a_session_is_published_with_one_read_and_one_write() {
     let mut world = World::publishing(SessionState::Creating);
     world.run_for(minutes(1));
-    assert!(world.objects.config_map.is_none(), "it isn't up yet");
+    assert!(world.objects.config_map.is_none(), "the session isn't up yet");
     assert!(!world.told().contains("ConfigMap"), "{}", world.told());
     world.event(&Event::Becomes(SessionState::Idle));
     world.run_for(seconds(10));
@@ -70,7 +70,11 @@ fn a_foreign_config_map_is_neither_written_nor_removed() {
     let before = world.objects.config_map.clone();
     world.run_for(minutes(10));
     assert_eq!(reason(&world), "PublishConflict");
-    assert_eq!(condition(world.recorded(), "Active").unwrap().status, "True", "it takes calculations all the same");
+    assert_eq!(
+        condition(world.recorded(), "Active").unwrap().status,
+        "True",
+        "the session takes calculations all the same"
+    );
     assert_eq!(condition(world.recorded(), "Stalled").unwrap().status, "True");
     let looks = world.told().matches("GetConfigMap").count();
     assert!((5..=12).contains(&looks), "{looks} looks in ten minutes");
@@ -91,7 +95,7 @@ fn what_a_webhook_changes_is_written_once() {
         assert_eq!(world.breach, None, "{webhook:?}");
         let told = world.told();
         assert_eq!(told.matches("WriteConfigMap").count(), 1, "{webhook:?}: {told}");
-        // What somebody else makes of it is set right all the same.
+        // A change by somebody else is set right all the same.
         world.meddle(Some(("uid-1", "another")));
         world.run_for(minutes(60));
         assert_eq!(world.told().matches("WriteConfigMap").count(), 2, "{webhook:?}");
@@ -102,7 +106,7 @@ fn what_a_webhook_changes_is_written_once() {
     }
 }
 
-/// Its object went with `--cascade=orphan`, say, and was created anew.
+/// The object was deleted with `--cascade=orphan`, for example, and created anew.
 #[test]
 fn a_config_map_that_lost_its_owner_is_taken_over_or_removed() {
     for said in [SESSION, "of-the-past"] {
@@ -145,6 +149,7 @@ fn changes_by_others_are_set_right_in_time() {
     }
 }
 
+/// L1: no request about a ConfigMap is needed for an end.
 #[test]
 fn an_api_server_that_refuses_or_is_silent_holds_up_no_end() {
     for is_forbidden in [true, false] {
@@ -166,6 +171,7 @@ fn an_api_server_that_refuses_or_is_silent_holds_up_no_end() {
     }
 }
 
+/// L2: back-off.
 #[test]
 fn a_removal_that_goes_on_failing_is_rarely_tried() {
     let mut world = World::publishing(SessionState::Idle);
@@ -179,7 +185,7 @@ fn a_removal_that_goes_on_failing_is_rarely_tried() {
     assert!((1..=15).contains(&tries), "{tries}: {}", world.told());
 }
 
-/// What is recorded is no authority.
+/// S7: a forged record isn't published.
 #[test]
 fn what_is_published_was_seen_from_athena() {
     use crate::world::Forgery;

@@ -1,5 +1,5 @@
-//! Athena contradicts itself: what a list says, what a call for the session says, and what StartSession returns. No answer is
-//! believed beyond what it can show, and whatever the answers are, a pass waits when nothing has changed.
+//! Athena contradicts itself: lists, calls for the session, and StartSession's answer disagree. No answer is believed
+//! beyond what this kind of answer can show. Whatever the answers are, a pass waits when nothing has changed.
 
 use proptest::prelude::*;
 
@@ -8,10 +8,8 @@ use crate::core::{
     Polled, PublishTo, Session, SessionPage, SessionStart, SessionState, SessionStatus, Shown, Sought, Source, Step,
     evidence,
 };
-use crate::fixtures::{
-    CLUSTER, SESSION, TIMING, WORK_GROUP, at, condition, error, home, minutes, object, seconds, status, view,
-};
-use crate::world::{Event, Fault, Lies, Poller, VICTIM, World, config, ends, reason};
+use crate::fixtures::{CLUSTER, SESSION, TIMING, WORK_GROUP, at, error, home, minutes, object, seconds, status, view};
+use crate::world::{Event, Fault, Lies, Poller, VICTIM, World, config, ends, message, reason};
 
 const SHOWS: Poller = Poller::Shows { lag: seconds(0) };
 const LOOKS: [Operation; 2] = [Operation::GetSession, Operation::GetSessionStatus];
@@ -29,10 +27,7 @@ fn looks(world: &World) -> usize {
     LOOKS.map(|operation| world.count(operation)).iter().sum()
 }
 
-fn message(world: &World) -> String {
-    condition(world.recorded(), "Ready").unwrap().message.clone()
-}
-
+/// S2: an end on a list alone is no end.
 #[test]
 fn a_lists_end_that_a_call_contradicts_ends_nothing() {
     let mut world = polled();
@@ -47,7 +42,7 @@ fn a_lists_end_that_a_call_contradicts_ends_nothing() {
     assert!(!world.session_runs());
 }
 
-/// Deleted before any call has contradicted the list.
+/// S2: the object is deleted before a call has contradicted the list.
 #[test]
 fn an_object_doesnt_go_on_the_word_of_a_list() {
     for is_restarted in [false, true] {
@@ -81,7 +76,8 @@ fn an_end_that_a_list_shows_takes_one_call_to_be_sure_of() {
     }
 }
 
-/// L1: TerminateSession does nothing to a session that has ended.
+/// L1: reads fail. TerminateSession is a safe way to confirm the end, since it does nothing to a session that has
+/// ended.
 #[test]
 fn without_reads_terminate_session_confirms_a_listed_end() {
     let mut world = polled();
@@ -94,6 +90,7 @@ fn without_reads_terminate_session_confirms_a_listed_end() {
     assert_eq!((&world.breach, ends(&world)), (&None, 1), "{}", world.told());
 }
 
+/// S2: the answer of TerminateSession alone is no end.
 #[test]
 fn terminate_session_that_claims_the_end_is_followed_by_a_look() {
     let mut world = World::adopted(SessionState::Busy);
@@ -115,6 +112,7 @@ fn an_end_that_a_call_showed_is_final_whatever_is_said_later() {
     assert!(message(&world).contains("Athena contradicts itself"), "{}", message(&world));
 }
 
+/// S1, S2: a session's work group never changes, so one of the answers is false.
 #[test]
 fn a_session_that_changes_work_groups_isnt_ended_nor_released() {
     for is_restarted in [false, true] {
@@ -123,7 +121,7 @@ fn a_session_that_changes_work_groups_isnt_ended_nor_released() {
         if is_restarted {
             world.event(&Event::Restart);
         } else {
-            // What only GetSession shows is asked for again.
+            // Only GetSession shows the work group, so GetSession is called again.
             let mut session = world.observed.clone();
             session.described = Default::default();
             world.observed = session;
@@ -164,7 +162,7 @@ fn a_state_is_what_it_says_after_no_trimming() {
     assert_eq!(SessionState::read("STOPPED", ended_at), SessionState::Ended("STOPPED".to_owned()));
 }
 
-/// L1: Athena answers no call for the session any more, and lists still show its end.
+/// L1: calls for the session say that it doesn't exist, and lists still show its end.
 #[test]
 fn a_contradicted_end_is_proven_when_athena_forgets_the_session() {
     let (object, scope) = (object(), CallerContext { confirmed_at: Some(at(minutes(20)).tick), ..home() });
@@ -190,7 +188,7 @@ fn a_contradicted_end_is_proven_when_athena_forgets_the_session() {
     let sought = Sought::Session(SESSION.to_owned());
     let wanted = ListRequest { work_group: WORK_GROUP.to_owned(), sought, since: None, after: None, is_pressing: true };
     assert!(!evidence(&observed));
-    // It was on a page before the last answer that the session doesn't exist.
+    // The page showed the session before the last answer denied it.
     for (minute, is_proven) in [(9, false), (11, true)] {
         let shown = Shown { id: SESSION.to_owned(), status: ended.clone(), at: at(minutes(minute)).tick };
         observed.listed(&wanted, ListAnswer::Shown(shown), &scope, at(minutes(11)), &TIMING);
@@ -198,8 +196,9 @@ fn a_contradicted_end_is_proven_when_athena_forgets_the_session() {
     }
 }
 
-// Starts.
+// Answers to StartSession.
 
+/// S1, S3: the object's own session is found by its marker.
 #[test]
 fn a_returned_session_without_the_mark_isnt_the_objects() {
     for asks in [Event::Delete, Event::SetTerminate] {
@@ -215,7 +214,7 @@ fn a_returned_session_without_the_mark_isnt_the_objects() {
     }
 }
 
-/// S3: StartSession isn't called again, and the object goes when that is asked for.
+/// S3, L1: StartSession isn't called again, and a deleted object goes.
 #[test]
 fn start_session_isnt_called_again_after_a_foreign_session() {
     let mut world = World::starting();
@@ -237,7 +236,7 @@ fn start_session_isnt_called_again_after_a_foreign_session() {
     assert_eq!(world.breach, None);
 }
 
-/// The end is reached all the same.
+/// S1, L1: before its marker is seen, a session counts for an end and for nothing else.
 #[test]
 fn a_session_isnt_published_nor_limited_before_its_mark_is_seen() {
     let mut world = World::starting();
@@ -254,6 +253,7 @@ fn a_session_isnt_published_nor_limited_before_its_mark_is_seen() {
     assert_eq!((&world.breach, world.starts.requests.len()), (&None, 1));
 }
 
+/// S1: GetSession is denied, so the answer of StartSession is all there is.
 #[test]
 fn without_get_session_an_uncontested_session_is_the_starters() {
     for is_contested in [false, true] {
@@ -264,7 +264,7 @@ fn without_get_session_an_uncontested_session_is_the_starters() {
         world.run_for(minutes(2));
         let is_known = world.recorded().state.is_some();
         assert_eq!(is_known, !is_contested, "{}", world.told());
-        // A list shows the mark at last.
+        // In the end a list shows the marker.
         world.starts.list_lag = seconds(0);
         world.event(&Event::Delete);
         assert!(world.run_until(world.elapsed + minutes(15), |world| world.object.is_none()), "{}", world.told());
@@ -272,7 +272,7 @@ fn without_get_session_an_uncontested_session_is_the_starters() {
     }
 }
 
-/// The answer of StartSession was all there was, and it named another object's session.
+/// S1: StartSession's answer names another object's session, and nothing else shows this until a list comes.
 #[test]
 fn a_session_that_proves_to_bear_anothers_mark_is_given_up() {
     let (mut observed, mut object) = (Observed { adopted_here: true, ..Observed::default() }, object());
@@ -291,7 +291,7 @@ fn a_session_that_proves_to_bear_anothers_mark_is_given_up() {
     assert_eq!((observed.session_id(&object), observed.is_unstarted()), (None, false));
 }
 
-/// Both StartSession and the record name a session that isn't the object's: each is looked at once.
+/// L2: StartSession's answer and the record each name a foreign session. Each is looked at once.
 #[test]
 fn two_foreign_sessions_make_no_tight_loop() {
     let (mut observed, mut object) = (Observed { adopted_here: true, ..Observed::default() }, object());
@@ -310,7 +310,7 @@ fn two_foreign_sessions_make_no_tight_loop() {
     assert_eq!(observed.session_id(&object), None);
 }
 
-// Whatever the answers are.
+// Properties: random answers.
 
 fn said() -> impl Strategy<Value = Option<SessionState>> {
     let states = SessionState::KNOWN.to_vec();
@@ -347,7 +347,7 @@ fn pollers() -> impl Strategy<Value = Poller> {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..config() })]
 
-    /// Whatever Athena answers, it is asked no more often than about a session that is changing.
+    /// L2: whatever Athena answers, the operator asks no more often than for a session that is changing.
     #[test]
     fn no_answers_make_a_tight_loop(
         states in prop::collection::vec(said(), 1..7), work_groups in prop::collection::vec(said_work_group(), 1..4),
@@ -370,7 +370,7 @@ proptest! {
         prop_assert!(world.calls.len() <= 10 * 60 / 2 + 40, "{} calls: {}", world.calls.len(), world.told());
     }
 
-    /// S2 and L1: where only lists and TerminateSession's answers lie, and TerminateSession has its effect.
+    /// S2, L1: lists and the answers of TerminateSession are false, and TerminateSession has its effect.
     #[test]
     fn lists_that_lie_let_no_object_go_whose_session_lives(
         states in prop::collection::vec(said(), 1..7), events in events(), poller in pollers(),
@@ -389,7 +389,7 @@ proptest! {
         world.event(&Event::Delete);
         world.faults.clear();
         let gone = world.run_until(world.elapsed + minutes(30), |world| world.object.is_none());
-        // Where TerminateSession has had its effect already, the session ends without the object, too.
+        // Where TerminateSession has had its effect already, the session ends by itself.
         let is_breach = world.breach.as_ref().is_some_and(|breach| !breach.ends_with("is Some(Terminating)"));
         prop_assert!(!is_breach, "{:?}\n{}", world.breach, world.told());
         prop_assert!(gone, "L1: {:#?}\n{}", world.object, world.told());
@@ -398,6 +398,7 @@ proptest! {
     }
 }
 
+/// L2: the status doesn't change back and forth.
 #[test]
 fn nothing_is_written_while_a_list_and_a_call_disagree() {
     let mut world = polled();

@@ -1,7 +1,13 @@
-//! Every combination of what can be known, recorded and asked: one decision each.
+//! S1, S2, S4: the decision table. Each of its 200,000 rows is one combination of facts, and `decide` must name the
+//! right step for each.
 //!
-//! The rules below are the design's sentences. Each says when exactly one kind of step is taken, so
-//! that together they leave `decide` no freedom; none follows its structure.
+//! A row ([`Row`]) says: how the session stands (its state and how old that knowledge is, or what an absence still
+//! lacks), what the object asks for (nothing, an end, a deletion, with or without Retain), which finalizers the object
+//! has, which error the last call had, whether the reason of the end is recorded, whether the copy of the object is
+//! fresh, and whether calls go to the account and Region of the record.
+//!
+//! The rules ([`rules`]) are sentences of the design. Each rule says for which rows exactly one step is right. A row
+//! where the step differs from a rule, in either direction, fails the test. No rule follows the structure of `decide`.
 
 use crate::core::{
     Absence, Account, AthenaSession, CallerContext, DeletionPolicy, Described, ErrorClass, FINALIZER, Observed,
@@ -15,32 +21,32 @@ use crate::world::{Event, World};
 /// How the session stands.
 #[derive(Clone, Debug, PartialEq)]
 enum Stands {
-    /// This process has seen it so.
+    /// This process has seen the session in this state.
     Seen(SessionState, History),
-    /// Athena hasn't answered this process; an earlier one recorded it, or none did.
+    /// Athena hasn't answered this process. `recorded`: an earlier process saw the session.
     Unasked { recorded: bool },
-    /// One answer that it doesn't exist; this long ago.
+    /// Athena answered once, so long ago, that the session doesn't exist.
     MissingOnce { once_seen: bool, ago: u64 },
-    /// Two such answers, far enough apart, and no listing yet.
+    /// Athena answered twice, far enough apart, that the session doesn't exist. No list has been made since.
     Unlisted { work_group: bool },
-    /// The same, and listed without it, in an account that hasn't been confirmed since.
+    /// As `Unlisted`, and a list lacks the session. Since then the account hasn't been confirmed.
     Unidentified,
-    /// Proven absent.
+    /// The session is proven absent.
     Absent { once_seen: bool },
-    /// Proven absent, a while ago.
+    /// The session was proven absent a while ago.
     AbsentSince { once_seen: bool },
 }
 
-/// What happened since it was seen.
+/// What happened since the session was seen.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum History {
-    /// It was seen a moment ago.
+    /// The session was seen a moment ago.
     Current,
-    /// It was seen too long ago to act on.
+    /// The session was seen too long ago to act on.
     Old,
     /// TerminateSession was accepted a moment ago.
     Accepted,
-    /// TerminateSession was accepted, and it was seen `terminate_again` later.
+    /// TerminateSession was accepted, and `terminate_again` later the session was seen as it was before.
     WithoutEffect,
     /// TerminateSession was sent and its answer was lost.
     Doubtful,
@@ -77,9 +83,9 @@ struct Row {
     stands: Stands,
     asked: Asked,
     finalizers: Finalizers,
-    /// The last call failed so; whether it may be tried again by now.
+    /// The last call of this operation failed with this error. The flag says whether the call may be repeated by now.
     error: Option<(Operation, ErrorClass, bool)>,
-    /// The reason of the end is recorded.
+    /// Whether the reason of the end is recorded.
     recorded: bool,
     fresh: bool,
     place: Place,
@@ -229,7 +235,7 @@ impl Row {
         }
     }
 
-    // The words of the rules.
+    // The words that the rules are written in.
 
     fn ours(&self) -> bool {
         matches!(self.finalizers, Finalizers::Ours | Finalizers::Both)
@@ -272,12 +278,13 @@ impl Row {
         matches!(self.stands, Stands::Seen(..)) && !self.ended()
     }
 
-    /// S4. Where this process has seen the session, its record can't say otherwise.
+    /// S4: calls go to another account or Region than the recorded one. Where this process has seen the session, the
+    /// record doesn't matter.
     fn in_the_wrong_place(&self) -> bool {
         self.place != Place::Home && self.once_seen() && !matches!(self.stands, Stands::Seen(..))
     }
 
-    /// Whether nothing is in the way of a call that reads.
+    /// Whether a call may be made that only reads.
     fn may_read(&self) -> bool {
         self.may_call() && !matches!(self.error, Some((Operation::GetSessionStatus, _, false)))
     }
@@ -286,7 +293,7 @@ impl Row {
         matches!(self.error, Some((Operation::GetSessionStatus, ..)))
     }
 
-    /// Whether nothing is in the way of TerminateSession.
+    /// Whether TerminateSession may be called.
     fn may_end(&self) -> bool {
         self.may_call() && !matches!(self.error, Some((Operation::TerminateSession, _, false)))
     }
@@ -295,7 +302,7 @@ impl Row {
         self.ours() && !self.retained() && !self.in_the_wrong_place()
     }
 
-    /// TerminateSession would be right, if the object still asks for it.
+    /// TerminateSession is the right call, if a fresh copy of the object still asks for the end.
     fn ready_to_terminate(&self) -> bool {
         let Stands::Seen(state, history) = &self.stands else { return false };
         let unseen = *history == History::Old && self.reading_fails();
@@ -309,7 +316,7 @@ fn step(row: &Row, object: &AthenaSession, fresh: bool) -> Step {
     decide(&View { fresh, ..view(object, &observed, &scope, at(NOW)) })
 }
 
-/// Each rule: its sentence, when the step is right, and whether this is the step.
+/// The rules: each one's sentence, whether its step is right for this row, and whether that step was taken.
 #[rustfmt::skip]
 fn rules(row: &Row, step: &Step) -> Vec<(&'static str, bool, bool)> {
     let is_call = matches!(step, Step::GetSession | Step::GetSessionStatus | Step::GetSessionStatusBeforeEnd | Step::ListSessions { .. } | Step::TerminateSession { .. });
@@ -317,38 +324,38 @@ fn rules(row: &Row, step: &Step) -> Vec<(&'static str, bool, bool)> {
     let never_described = matches!(row.stands, Stands::Unasked { .. });
     let ready = row.ready_to_terminate();
     vec![
-        ("the finalizer is added to what is wanted and hasn't got it, and to nothing else",
+        ("the finalizer is added to each object that lacks it and isn't being deleted, and to no other",
             !row.ours() && !row.deleted(), *step == Step::AddFinalizer),
         ("without our finalizer there is nothing else to do",
             !row.ours() && row.deleted(), !row.ours() && *step == Step::Wait(None)),
-        ("S2: the finalizer goes from what is deleted, on Retain, an end or a proven absence, and on nothing else",
+        ("S2: the finalizer of a deleted object goes on Retain, an end or a proven absence, and on nothing else",
             row.ours() && row.deleted() && (row.retained() || !row.in_the_wrong_place() && (row.ended() || row.absent())),
             matches!(step, Step::RemoveFinalizer { .. })),
-        ("S1: TerminateSession where the end is asked for, by a fresh copy, and recorded, of a session that is active",
+        ("S1: TerminateSession is called where a fresh copy asks for the end, the reason is recorded, and the session is active",
             ready && row.recorded && row.fresh, matches!(step, Step::TerminateSession { .. })),
         ("a cached copy is read again before TerminateSession",
             ready && row.recorded && !row.fresh, *step == Step::GetObject),
-        ("why is recorded before TerminateSession",
+        ("the reason is recorded before TerminateSession",
             ready && !row.recorded, ready && intent_write),
         ("GetSession is asked first, and for an ended session's last figures",
             row.may_read() && (never_described || row.ended() && !row.deleted()
                 || matches!(row.stands, Stands::MissingOnce { ago: 61, .. })
                 || matches!(row.stands, Stands::AbsentSince { once_seen } if row.deleted() || !once_seen)),
             *step == Step::GetSession),
-        ("what is doubtful or old is looked at before it is ended; nothing else is due for a look",
+        ("a session whose state is doubtful or old is looked at before it is ended; no other session is due for a look",
             row.may_read() && match &row.stands {
-                // A look that can't be had must not hold up an end.
+                // A failing look must not hold up an end.
                 Stands::Seen(state, history) => row.alive() && (
                     *history == History::Old && !(row.end_wanted() && row.reading_fails() && *state != SessionState::Terminating)
                     || row.end_wanted() && *history == History::Doubtful),
                 _ => false,
             },
             *step == Step::GetSessionStatus),
-        ("in which account it was searched for is made sure of before it counts as absent",
+        ("the account of the search is confirmed before the session counts as absent",
             row.may_read() && row.stands == Stands::Unidentified, *step == Step::GetCallerIdentity),
         ("a session that was seen once is searched for before it counts as absent",
             row.may_read() && row.stands == (Stands::Unlisted { work_group: true }), matches!(step, Step::ListSessions { .. })),
-        ("S4, and the retry's wait: no call",
+        ("S4, back-off: no call to the wrong account or Region, and none before the retry's time",
             !is_call || if matches!(step, Step::TerminateSession { .. }) { row.may_end() } else { row.may_read() }, true),
     ]
 }
@@ -366,7 +373,7 @@ fn every_row_follows_the_rules_of_the_design() {
     assert!(count > 200_000, "only {count} rows");
 }
 
-/// L2. It is also the reason that a pass comes to an end.
+/// L2: a status that was written isn't written again. For that reason a pass comes to an end, too.
 #[test]
 fn no_row_writes_the_same_status_twice() {
     for row in rows().filter(Row::ours) {
@@ -379,13 +386,13 @@ fn no_row_writes_the_same_status_twice() {
     }
 }
 
-/// Nobody waits for nothing: what isn't settled is come back to.
+/// L1: only an object whose session has ended, and which isn't being deleted, waits without a time to wake.
 #[test]
 fn every_row_that_waits_for_nothing_is_settled() {
     for row in rows().filter(Row::ours) {
         if step(&row, &row.object(), row.fresh) == Step::Wait(None) {
             let settled = row.ended() || row.absent();
-            assert!(settled && !row.deleted(), "{row:#?} is never come back to");
+            assert!(settled && !row.deleted(), "{row:#?} is never looked at again");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What depends on the engine of the work group: when a session is usable, what a start may ask for, and what is sent.
+//! Engine versions of Athena for Apache Spark: when a session is usable, what a start may ask for, and what is sent.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use crate::core::{
     StartBounds,
 };
 use crate::fixtures::{condition, error, minutes, seconds};
-use crate::world::{Event, Fault, Poller, World, reason};
+use crate::world::{Event, Fault, Poller, World, message, reason};
 
 fn known(engine: Engine) -> EngineKnowledge {
     EngineKnowledge::Known(engine)
@@ -36,7 +36,7 @@ pub fn everything() -> EngineConfiguration {
     }
 }
 
-/// Of an AthenaWorkGroup with these defaults.
+/// An object that starts a session in an AthenaWorkGroup with these defaults.
 fn with_defaults(defaults: EngineConfiguration, engine: EngineKnowledge) -> World {
     let mut world = World::starting();
     world.starts.bounds = Some(StartBounds { engine_configuration: Some(defaults), ..StartBounds::default() });
@@ -49,10 +49,6 @@ fn asks_for(engine: EngineKnowledge, configuration: EngineConfiguration) -> Worl
     world.starts.engine = engine;
     world.object.as_mut().unwrap().spec.start.as_mut().unwrap().engine_configuration = Some(configuration);
     world
-}
-
-fn message(world: &World) -> &str {
-    &condition(world.recorded(), "Ready").unwrap().message
 }
 
 #[test]
@@ -80,7 +76,7 @@ fn a_created_session_is_usable_on_spark_3_5_alone() {
     }
 }
 
-/// Polls of few sessions are calls of GetSessionStatus, which doesn't tell the engine.
+/// L2: a poller with few sessions calls GetSessionStatus, which doesn't tell the engine.
 #[test]
 fn a_created_session_is_asked_for_its_engine_once() {
     for (session, expected) in [(Some(Engine::Spark35), "Running"), (None, "Starting")] {
@@ -158,7 +154,7 @@ fn defaults_that_the_engine_doesnt_take_arent_sent() {
     }
 }
 
-/// Athena compares a repeated call with the first one.
+/// S3: Athena compares a repeated call with the first one, and refuses a call that differs.
 #[test]
 fn a_repeated_call_asks_for_the_same_whatever_was_learned_since() {
     for (before, after) in [
@@ -211,6 +207,7 @@ fn a_start_waits_until_the_engine_was_asked_for() {
     assert_eq!(world.breach, None);
 }
 
+/// L1: only a start needs to know the engine.
 #[test]
 fn an_end_waits_for_no_engine() {
     let mut world = World::starting();

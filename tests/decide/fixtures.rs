@@ -1,4 +1,4 @@
-//! Objects, answers and moments to decide on.
+//! Objects, answers of Athena and moments, as the tests use them.
 
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
@@ -41,8 +41,8 @@ pub const fn minutes(minutes: u64) -> Duration {
     Duration::from_secs(minutes * 60)
 }
 
-/// The moment so long after the story began. It began a day after the clocks did, so that a test
-/// can speak of what was before.
+/// The moment so long after the test's story began. The story begins a day after the clocks do, so that a test can
+/// speak of what was before.
 pub fn at(elapsed: Duration) -> Now {
     const START: i64 = 1_800_000_000;
     static BEGAN: LazyLock<Instant> = LazyLock::new(|| Instant::now() + Duration::from_secs(86_400));
@@ -73,7 +73,7 @@ pub fn spec() -> AthenaSessionSpec {
     AthenaSessionSpec { session_id: Some(SESSION.to_owned()), ..AthenaSessionSpec::default() }
 }
 
-/// The status that the API server shows where nobody has written one: the default of the kind.
+/// The status that the API server shows while nobody has written one: the default of the CRD.
 pub fn unwritten() -> AthenaSessionStatus {
     serde_json::from_value(json!({"observedGeneration": -1})).unwrap()
 }
@@ -91,7 +91,7 @@ pub fn object() -> AthenaSession {
     object
 }
 
-/// What a status says of a session that was seen before, by an earlier process perhaps.
+/// The status of an object whose session was seen before, perhaps by an earlier process.
 pub fn recorded_as(state: &SessionState) -> AthenaSessionStatus {
     AthenaSessionStatus {
         observed_generation: Some(1),
@@ -130,12 +130,12 @@ pub fn error(operation: Operation, class: ErrorClass) -> CallError {
     CallError { operation, class, code: code.to_owned(), message: message.to_owned(), request_id: None }
 }
 
-/// What a complete list says of what it doesn't show.
+/// The answer of a complete list that lacks the session.
 pub fn lacking(began: Now, ended: Now) -> ListAnswer {
     ListAnswer::Lacking(CompleteList { began: began.tick, ended: ended.tick })
 }
 
-/// The eight documented states, one that nobody has heard of, and an end that nobody has heard of.
+/// The eight documented states, an undocumented state, and an undocumented state of a session that has ended.
 pub fn states() -> impl Iterator<Item = SessionState> {
     let unheard = [SessionState::Unknown("HIBERNATING".to_owned()), SessionState::Ended("STOPPED".to_owned())];
     SessionState::KNOWN.into_iter().chain(unheard)
@@ -154,7 +154,7 @@ pub fn claim(uid: &str) -> Claim {
     Access::default().claim(&object).unwrap()
 }
 
-/// A view without an AthenaWorkGroup and without a poller.
+/// The facts of an object without an AthenaWorkGroup and without a poller.
 pub fn view<'a>(object: &'a AthenaSession, observed: &'a Observed, scope: &'a CallerContext, now: Now) -> View<'a> {
     static ACCESS: LazyLock<Access> = LazyLock::new(Access::default);
     View {

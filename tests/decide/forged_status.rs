@@ -1,4 +1,4 @@
-//! S7: a forged status buys nothing: it ends no session and lets no object go.
+//! S7: a status is a record and no authority. A forged one ends no session and lets no object go.
 
 use crate::core::{Operation, SessionState};
 use crate::fixtures::{condition, minutes};
@@ -14,6 +14,7 @@ const FORGERIES: [Forgery; 7] = [
     Forgery::EndRequested,
 ];
 
+/// S1, S7: whoever may write the status can't end a session by it.
 #[test]
 fn a_forged_status_ends_no_session() {
     for forgery in FORGERIES {
@@ -30,6 +31,7 @@ fn a_forged_status_ends_no_session() {
     }
 }
 
+/// S2, S7: the finalizer needs evidence from Athena.
 #[test]
 fn a_forged_status_lets_no_object_go() {
     for forgery in FORGERIES {
@@ -48,6 +50,7 @@ fn a_forged_status_lets_no_object_go() {
     }
 }
 
+/// S7, L1: this process trusts what it has seen itself.
 #[test]
 fn a_forged_status_keeps_no_session_alive_that_was_seen() {
     for forgery in FORGERIES {
@@ -60,6 +63,7 @@ fn a_forged_status_keeps_no_session_alive_that_was_seen() {
     }
 }
 
+/// S7: the next look overwrites what was forged.
 #[test]
 fn a_forged_status_is_put_right() {
     for forgery in FORGERIES {
@@ -68,7 +72,7 @@ fn a_forged_status_is_put_right() {
         world.event(&Event::Forge(forgery));
         world.run_for(minutes(2));
         let mut after = world.recorded().clone();
-        // When the end was asked for isn't Athena's to say; without an intent nothing follows from it.
+        // Athena doesn't know when the end was asked for. Where nobody asks for an end, this time has no effect.
         (before.termination_requested_at, after.termination_requested_at) = (None, None);
         for condition in before.conditions.iter_mut().chain(&mut after.conditions) {
             condition.last_transition_time = crate::fixtures::time(minutes(0));
@@ -77,6 +81,7 @@ fn a_forged_status_is_put_right() {
     }
 }
 
+/// S4, S7: a new process can't know better than the record, so it calls nothing and says why.
 #[test]
 fn a_forged_account_or_region_stops_every_call_after_a_restart() {
     for (forgery, reason) in [(Forgery::OtherRegion, "WrongRegion"), (Forgery::OtherAccount, "WrongAccount")] {

@@ -1,4 +1,4 @@
-//! S5: what a grant lets an object do, and what is left of that when it is withdrawn.
+//! S5: what a grant lets an object do, and what remains when the grant is withdrawn.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ fn refuse(world: &mut World) -> [Event; 2] {
     [Event::GroupExists(false), Event::GroupAllows(false)]
 }
 
-/// An object that never had a grant; with a finalizer that its author wrote himself, or without one.
+/// An object that never had a grant. `planted`: its author added the operator's finalizer himself.
 fn never_granted(session: SessionState, refusal: &Event, planted: bool) -> World {
     let mut world = World::with(Some(session));
     refuse(&mut world);
@@ -27,6 +27,7 @@ fn never_granted(session: SessionState, refusal: &Event, planted: bool) -> World
     world
 }
 
+/// S5, S8: whatever the session does.
 #[test]
 fn a_namespace_never_allowed_gets_no_call_and_no_information() {
     for state in states() {
@@ -35,7 +36,7 @@ fn a_namespace_never_allowed_gets_no_call_and_no_information() {
                 for deleted in [false, true] {
                     let mut world = never_granted(state.clone(), &refusal, planted);
                     world.around.poller = Poller::Shows { lag: seconds(0) };
-                    // On another object's behalf.
+                    // The poller sees the session for another object.
                     world.wait(seconds(1));
                     world.poll();
                     if deleted && planted {
@@ -57,6 +58,7 @@ fn a_namespace_never_allowed_gets_no_call_and_no_information() {
     }
 }
 
+/// Objects of one `kubectl apply` arrive in any order.
 #[test]
 fn what_may_still_arrive_counts_as_trouble_after_two_minutes() {
     let mut world = never_granted(SessionState::Idle, &Event::GroupExists(false), false);
@@ -73,7 +75,7 @@ fn what_may_still_arrive_counts_as_trouble_after_two_minutes() {
     assert_eq!(told, [vec![(Severity::Warning, "WorkGroupNotFound")], vec![]], "at once, and not again");
 }
 
-/// Each has its own two minutes, whatever was awaited before.
+/// Each cause has two minutes of its own, whatever was missing before.
 #[test]
 fn what_is_missing_next_may_arrive_as_well() {
     let mut world = never_granted(SessionState::Idle, &Event::GroupExists(false), false);
@@ -86,6 +88,7 @@ fn what_is_missing_next_may_arrive_as_well() {
     assert_eq!(condition(world.recorded(), "Stalled").unwrap().reason, "NamespaceNotAllowed");
 }
 
+/// L2: also where the cause seems to be of the future.
 #[test]
 fn a_clock_that_jumps_back_makes_nobody_write_again_and_again() {
     let mut object = object();
@@ -107,7 +110,7 @@ fn a_clock_that_jumps_back_makes_nobody_write_again_and_again() {
     assert_eq!(writes, 2);
 }
 
-/// The watches wake it too; but whatever they miss must not leave it behind for ever.
+/// L1: the watches wake the object when it may be adopted. A change that they miss must not leave it behind for ever.
 #[test]
 fn an_object_that_isnt_taken_on_is_come_back_to() {
     for event in [Event::GroupExists(false), Event::GroupAllows(false)] {
@@ -120,6 +123,7 @@ fn an_object_that_isnt_taken_on_is_come_back_to() {
     }
 }
 
+/// S5: and goes on as soon as the grant is back.
 #[test]
 fn an_end_waits_while_the_grant_is_withdrawn() {
     for refusal in [Event::GroupExists(false), Event::GroupAllows(false)] {
@@ -141,6 +145,7 @@ fn an_end_waits_while_the_grant_is_withdrawn() {
     }
 }
 
+/// S5, L1: TerminateSession was called while there was a grant.
 #[test]
 fn an_end_under_way_is_followed_without_a_grant() {
     let mut world = World::granted(SessionState::Idle);
@@ -152,6 +157,7 @@ fn an_end_under_way_is_followed_without_a_grant() {
     assert_eq!(world.breach, None);
 }
 
+/// S2, L1: the session ended by itself.
 #[test]
 fn without_a_grant_the_object_goes_when_its_session_ends() {
     let mut world = World::granted(SessionState::Idle);
@@ -162,7 +168,7 @@ fn without_a_grant_the_object_goes_when_its_session_ends() {
     world.event(&Event::Becomes(SessionState::Terminated));
     world.run_for(minutes(5));
     assert!(world.object.is_none());
-    // And one that is known to have ended needs nobody to ask.
+    // For a session that is known to have ended no call is needed.
     let mut world = World::granted(SessionState::Terminated);
     world.event(&Event::GroupExists(false));
     world.event(&Event::Delete);
@@ -171,6 +177,7 @@ fn without_a_grant_the_object_goes_when_its_session_ends() {
     assert!(world.object.is_none() && world.calls.is_empty(), "{}", world.told());
 }
 
+/// S5, L1: `deletionPolicy: Retain` is the way out.
 #[test]
 fn a_deletion_without_a_grant_says_its_way_out_and_takes_it() {
     let mut world = World::granted(SessionState::Idle);
@@ -185,6 +192,7 @@ fn a_deletion_without_a_grant_says_its_way_out_and_takes_it() {
 
 // Sessions of other work groups.
 
+/// S5, S8: the reference names a work group that the session isn't in.
 #[test]
 fn nothing_of_another_work_groups_session_is_told() {
     for state in states() {
@@ -192,7 +200,7 @@ fn nothing_of_another_work_groups_session_is_told() {
         world.around.real = "of-others";
         world.run_for(minutes(5));
         assert_eq!(condition(world.recorded(), "Stalled").unwrap().reason, "WrongWorkGroup", "{state}");
-        // Its AthenaWorkGroup's going must not make it the object's.
+        // A deletion of the AthenaWorkGroup must not make the session the object's.
         for event in [Event::GroupAllows(false), Event::GroupExists(false), Event::GroupExists(true)] {
             world.event(&event);
             world.run_for(minutes(5));
@@ -207,7 +215,7 @@ fn nothing_of_another_work_groups_session_is_told() {
     }
 }
 
-/// It was adopted before it came to refer to another work group.
+/// S2: the object adopted the session, and then its reference to another work group was set.
 #[test]
 fn what_was_ours_is_let_go_by_its_end_only() {
     let mut world = World::with(Some(SessionState::Idle));
@@ -229,7 +237,7 @@ fn what_was_ours_is_let_go_by_its_end_only() {
     assert!(world.object.is_none(), "{}", world.told());
 }
 
-/// After a restart the reference says one work group and the record another: listing the wrong one proves nothing.
+/// S2: after a restart the reference and the record name different work groups. A list of the wrong one proves nothing.
 #[test]
 fn a_disputed_work_group_proves_no_absence() {
     let mut object = object();
@@ -248,6 +256,7 @@ fn a_disputed_work_group_proves_no_absence() {
 
 // Accounts and Regions.
 
+/// S4: the account that is recorded for the AthenaWorkGroup.
 #[test]
 fn nothing_is_called_in_another_account_than_the_work_groups() {
     let mut world = World::bound(SessionState::Idle);
@@ -258,7 +267,7 @@ fn nothing_is_called_in_another_account_than_the_work_groups() {
     assert_eq!(condition(world.recorded(), "Stalled").unwrap().reason, "WrongAccount");
 }
 
-/// S4: this very process saw the session in one Region, and then a workGroupRef came that leads to another.
+/// S2, S4: this process saw the session in one Region, and then a workGroupRef to another Region is set.
 #[test]
 fn a_reference_to_another_region_proves_and_records_nothing() {
     for restarted in [false, true] {
@@ -271,13 +280,14 @@ fn a_reference_to_another_region_proves_and_records_nothing() {
         world.run_for(minutes(5));
         world.event(&Event::Delete);
         world.run_for(minutes(30));
-        assert!(world.object.is_some(), "let go, and it runs: {}", world.told());
+        assert!(world.object.is_some(), "the finalizer went while the session runs: {}", world.told());
         assert!(world.calls.is_empty(), "{}", world.told());
         assert_eq!(world.recorded().region.as_deref(), Some("eu-west-1"));
         assert_eq!(condition(world.recorded(), "Stalled").unwrap().reason, "WrongRegion");
     }
 }
 
+/// S5, L1: the AthenaWorkGroup is being deleted.
 #[test]
 fn a_work_group_that_closes_takes_nothing_new_and_serves_ends() {
     let mut world = World::bound(SessionState::Idle);
@@ -293,6 +303,7 @@ fn a_work_group_that_closes_takes_nothing_new_and_serves_ends() {
     assert_eq!((world.object.is_none(), world.session), (true, Some(SessionState::Terminated)));
 }
 
+/// S5: with --require-work-group.
 #[test]
 fn without_a_required_reference_athena_isnt_asked() {
     let mut world = World::with(Some(SessionState::Idle));

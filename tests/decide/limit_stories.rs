@@ -1,6 +1,8 @@
-//! Random stories of sessions with limits and grace periods: whatever people, Athena, the API server and crashes do, none is
-//! ended before a limit is reached in truth (S1, S7), none that is BUSY before its grace period is over, and each limit and
-//! each end that was asked for is reached (L1).
+//! Random stories of sessions with limits and grace periods. People, Athena, the API server and crashes do anything, in
+//! any order:
+//! - S1, S7: no session is ended before a limit is reached in truth, and no BUSY session before its grace period is
+//!   over.
+//! - L1: each limit, and each end that was asked for, is reached. L2: in the end nothing is written any more.
 
 use std::time::Duration;
 
@@ -77,7 +79,7 @@ fn told(story: &Story) -> World {
 
 fn heal(world: &mut World) {
     world.calm(&[]);
-    // One that is for ever being started is asked for often, and shows no more.
+    // A session that stays CREATING is asked for often, which these stories don't test.
     if world.session == Some(SessionState::Creating) {
         world.event(&Event::Becomes(SessionState::Idle));
     }
@@ -86,7 +88,7 @@ fn heal(world: &mut World) {
     }
 }
 
-/// Whether the end of the object's session must come within the hours to come.
+/// Whether the end of the object's session must come within the next hours.
 fn is_due(world: &World) -> bool {
     let Some(object) = &world.object else { return false };
     let is_idle = world.session == Some(SessionState::Idle) && object.spec.max_idle.is_some();
@@ -106,7 +108,7 @@ proptest! {
         prop_assert!(world.breach.is_none(), "{:?}\n{}", world.breach, world.told());
         prop_assert!(!(is_due && world.session_runs()), "L1: the session runs: {:?}\n{}", world.object, world.told());
         let is_deleted = world.object.as_ref().is_some_and(|object| object.metadata.deletion_timestamp.is_some());
-        prop_assert!(!is_deleted, "L1: it hangs: {:?}\n{}", world.object, world.told());
+        prop_assert!(!is_deleted, "L1: the object hangs: {:?}\n{}", world.object, world.told());
         world.forget_the_past();
         world.run_for(minutes(30));
         prop_assert!(world.writes.is_empty(), "L2: {:?}", world.writes);

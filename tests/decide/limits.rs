@@ -1,5 +1,4 @@
-//! maxLifetime, maxIdle and terminationGracePeriod: when a session is ended that nobody asked to end, and what an end
-//! waits for.
+//! maxLifetime, maxIdle and terminationGracePeriod: when a limit ends a session, and what an end waits for.
 
 use std::time::Duration;
 
@@ -7,7 +6,7 @@ use jiff::SignedDuration;
 
 use crate::core::{DeletionPolicy, ErrorClass, Operation, SessionState, Suspension, TerminationReason};
 use crate::fixtures::{at, condition, minutes, seconds};
-use crate::world::{Event, Fault, Forgery, Poller, World, word};
+use crate::world::{Event, Fault, Forgery, Poller, World, written};
 
 const LOOK: Operation = Operation::GetSessionStatus;
 const TERMINATE: Operation = Operation::TerminateSession;
@@ -20,16 +19,12 @@ fn with(state: SessionState, events: &[Event]) -> World {
     world
 }
 
-fn words(world: &World) -> Vec<String> {
-    world.writes.iter().map(|(_, step)| word(step)).collect()
-}
-
 fn ready(world: &World) -> (String, String) {
     let ready = condition(world.recorded(), "Ready").unwrap();
     (ready.reason.clone(), ready.message.clone())
 }
 
-/// When TerminateSession was called first.
+/// When TerminateSession was first called.
 fn ended_at(world: &World) -> Option<Duration> {
     world.calls.iter().find(|(_, called)| *called == TERMINATE).map(|(at, _)| *at)
 }
@@ -38,6 +33,7 @@ fn is_within(ended_at: Option<Duration>, due: Duration) -> bool {
     ended_at.is_some_and(|ended_at| ended_at >= due && ended_at <= due + seconds(1))
 }
 
+/// S1, L1: and the object stays as the record.
 #[test]
 fn max_lifetime_ends_the_session_to_the_second() {
     for state in [SessionState::Idle, SessionState::Busy, SessionState::Degraded, SessionState::Created] {
@@ -53,7 +49,7 @@ fn max_lifetime_ends_the_session_to_the_second() {
     }
 }
 
-/// `500ms` is a slip for `500m`. An earlier version let it in.
+/// S1: `500ms` is a typing error for `500m`, which an earlier version of the CRD accepted.
 #[test]
 fn a_limit_of_less_than_a_second_ends_nothing() {
     let slip = Duration::from_millis(500);
@@ -64,6 +60,7 @@ fn a_limit_of_less_than_a_second_ends_nothing() {
     }
 }
 
+/// S1: a session that was busy in between has not been idle for so long.
 #[test]
 fn max_idle_counts_only_unbroken_idle_time() {
     let mut world = with(SessionState::Idle, &[Event::SetIdle(Some(minutes(30)))]);
@@ -79,7 +76,7 @@ fn max_idle_counts_only_unbroken_idle_time() {
     assert_eq!(world.breach, None);
 }
 
-/// The poll that would show it hasn't come yet.
+/// S1: the session becomes busy, and the poll that would show this hasn't come yet.
 #[test]
 fn a_session_that_went_to_work_just_before_its_end_goes_on() {
     for poller in [Poller::Off, Poller::Shows { lag: seconds(20) }] {
@@ -91,13 +88,14 @@ fn a_session_that_went_to_work_just_before_its_end_goes_on() {
         world.forget_the_past();
         world.run_for(seconds(25));
         assert_eq!(world.count(TERMINATE), 0, "{poller:?}: {}", world.told());
-        assert!(world.writes.len() <= 1, "{poller:?}: {:?}", words(&world));
+        assert!(world.writes.len() <= 1, "{poller:?}: {:?}", written(&world));
         world.event(&Event::Becomes(SessionState::Idle));
         world.run_for(minutes(29));
         assert_eq!((world.count(TERMINATE), &world.breach), (0, &None), "{poller:?}");
     }
 }
 
+/// S1: reads are denied.
 #[test]
 fn no_limit_ends_a_session_without_a_fresh_look() {
     let mut world = with(SessionState::Idle, &[Event::SetIdle(Some(minutes(30)))]);
@@ -110,6 +108,7 @@ fn no_limit_ends_a_session_without_a_fresh_look() {
     assert_eq!(world.breach, None);
 }
 
+/// L2: limits are computed from times that are known.
 #[test]
 fn limits_cost_no_calls_until_they_are_due_and_two_writes_then() {
     let mut plain = World::adopted(SessionState::Idle);
@@ -123,7 +122,7 @@ fn limits_cost_no_calls_until_they_are_due_and_two_writes_then() {
     assert_eq!((limited.count(LOOK), limited.writes.len()), (plain.count(LOOK), 0));
     limited.forget_the_past();
     limited.run_until(minutes(240), |world| world.count(TERMINATE) == 1);
-    assert_eq!(words(&limited), ["WriteStatus", "WriteStatus"], "why, and then that Athena is at it");
+    assert_eq!(written(&limited), ["WriteStatus", "WriteStatus"], "the reason, and then the state TERMINATING");
     assert!(limited.told().contains("GetSessionStatus WriteStatus TerminateSession"), "{}", limited.told());
 }
 
@@ -140,7 +139,7 @@ fn limits_may_change_and_go_at_any_time() {
     assert_eq!(world.count(TERMINATE), 0);
     world.event(&Event::SetLifetime(Some(minutes(5))));
     world.run_for(seconds(10));
-    assert_eq!(world.count(TERMINATE), 1, "it was over long ago");
+    assert_eq!(world.count(TERMINATE), 1, "maxLifetime was over long ago");
     assert_eq!(world.breach, None);
 }
 
@@ -158,6 +157,7 @@ fn athenas_times_are_compared_with_athenas_clock() {
     }
 }
 
+/// S5: a limit ends nothing that the spec couldn't end.
 #[test]
 fn suspensions_and_withdrawn_grants_hold_for_limits() {
     for (event, reason) in [
@@ -198,7 +198,7 @@ fn an_end_by_a_limit_keeps_its_reason_whatever_comes_after() {
     assert_eq!(world.breach, None);
 }
 
-/// S7.
+/// S7: the status claims an end by a limit that isn't reached.
 #[test]
 fn a_forged_end_by_a_limit_ends_nothing_and_goes() {
     for state in [SessionState::Idle, SessionState::Busy] {
@@ -241,7 +241,7 @@ fn a_limit_that_is_held_up_is_waited_for_in_no_haste() {
     assert!(!world.told().contains("Wait(0s)"), "{}", world.told());
 }
 
-// The grace period.
+// terminationGracePeriod.
 
 fn draining(event: &Event) -> World {
     let mut world = with(SessionState::Busy, &[Event::SetGrace(Some(minutes(10)))]);
@@ -263,7 +263,7 @@ fn a_busy_session_may_finish_and_is_ended_as_soon_as_it_has() {
         assert!(message.contains(&(since + minutes(10)).to_string()), "{message}");
         assert_eq!(condition(world.recorded(), "Active").unwrap().status, "False");
         world.run_for(minutes(8));
-        assert_eq!((words(&world), world.count(TERMINATE)), (vec!["WriteStatus".to_owned()], 0), "{event:?}");
+        assert_eq!((written(&world), world.count(TERMINATE)), (vec!["WriteStatus".to_owned()], 0), "{event:?}");
         world.event(&Event::Becomes(SessionState::Idle));
         let finished = world.elapsed;
         world.run_for(seconds(20));
@@ -306,7 +306,7 @@ fn only_a_busy_session_is_waited_for() {
         let mut world = with(state.clone(), &[Event::SetGrace(Some(minutes(10))), Event::Delete]);
         world.run_for(minutes(1));
         assert!(world.object.is_none(), "{state}");
-        assert_eq!(words(&world), ["WriteStatus", "RemoveFinalizer"], "{state}");
+        assert_eq!(written(&world), ["WriteStatus", "RemoveFinalizer"], "{state}");
     }
 }
 
@@ -326,6 +326,7 @@ fn a_session_that_became_busy_since_it_was_seen_is_waited_for() {
     }
 }
 
+/// L1: the session may be BUSY, and the period is over.
 #[test]
 fn a_failing_look_holds_up_no_end_beyond_the_grace_period() {
     let mut world = with(SessionState::Idle, &[Event::SetGrace(Some(minutes(10)))]);
@@ -340,7 +341,7 @@ fn a_failing_look_holds_up_no_end_beyond_the_grace_period() {
     assert!(late + seconds(1) >= minutes(10) && late <= minutes(10) + seconds(1), "{late:?}");
 }
 
-/// A status that somebody else wrote is otherwise left alone for a while.
+/// The operator usually waits a moment before it overwrites a status that somebody else wrote. Not so here.
 #[test]
 fn since_when_it_counts_is_recorded_at_once() {
     let mut world = with(SessionState::Busy, &[Event::SetGrace(Some(minutes(10))), Event::Forge(Forgery::Emptied)]);
@@ -364,7 +365,7 @@ fn a_restart_goes_by_what_is_recorded() {
     assert!(ended >= since + minutes(10) && ended <= since + minutes(10) + seconds(1), "{ended}");
 }
 
-/// S7, L1: ended late rather than early, and not never.
+/// S1, S7, L1: an end may come late rather than early, and never not at all.
 #[test]
 fn a_forged_request_time_doesnt_change_the_grace_period() {
     use Forgery::{Emptied, EndRequestedInTheFuture, EndRequestedLongAgo};
@@ -388,6 +389,7 @@ fn a_forged_request_time_doesnt_change_the_grace_period() {
     }
 }
 
+/// S7, L1: the status is forged again and again.
 #[test]
 fn repeated_forging_puts_off_no_end() {
     for forgery in [Forgery::Emptied, Forgery::EndRequestedInTheFuture] {
@@ -426,7 +428,7 @@ fn a_lifetime_that_is_made_longer_meanwhile_takes_the_end_back() {
     assert_eq!((world.count(TERMINATE), ready(&world).0.as_str()), (0, "Running"));
     assert_eq!(world.recorded().termination_requested_at, None);
     world.run_for(minutes(20));
-    assert!(is_within(ended_at(&world), minutes(70)), "from anew: {:?}", ended_at(&world));
+    assert!(is_within(ended_at(&world), minutes(70)), "counted anew: {:?}", ended_at(&world));
 }
 
 #[test]
@@ -455,12 +457,12 @@ fn without_a_grace_period_nothing_waits() {
     let mut world = with(SessionState::Busy, &[Event::Delete]);
     world.run_for(minutes(1));
     assert_eq!(
-        (words(&world), world.count(TERMINATE)),
+        (written(&world), world.count(TERMINATE)),
         (vec!["WriteStatus".to_owned(), "RemoveFinalizer".to_owned()], 1)
     );
 }
 
-/// It was seen IDLE a moment ago, and went to work since.
+/// S1: the session was seen IDLE a moment ago, and became BUSY since.
 #[test]
 fn an_end_with_a_grace_period_takes_a_look_after_the_request() {
     let mut world = World::adopted(SessionState::Idle);
@@ -474,7 +476,7 @@ fn an_end_with_a_grace_period_takes_a_look_after_the_request() {
     assert_eq!((world.count(TERMINATE), &world.breach), (1, &None));
 }
 
-/// The start has asked Athena for the same limit, and Athena keeps it a moment before we do.
+/// The start asked Athena for the same idle timeout, and Athena ends the session a moment before the operator would.
 #[test]
 fn an_end_by_athenas_idle_timeout_counts_as_max_idle() {
     for (idle, expected) in [(minutes(5), "MaxIdle"), (minutes(4), "EndedElsewhere")] {

@@ -1,15 +1,17 @@
-//! The pure core (decide, observed, status), without Kubernetes, Athena or a clock.
+//! Tests of the pure core: facts in, one step out, without Kubernetes, Athena or a clock. The labels S1 to S8, L1 and
+//! L2 are the invariants of docs/design/invariants.md.
 //!
-//! - [`decision_table`]: one decision for every combination of what can be known and asked, against the
-//!   design's rules; and a table to read.
-//! - [`access_table`]: the same for the terms on which an object may use Athena; [`access`], [`work_group_status`]: what those
-//!   follow from, and what is said of a work group.
-//! - [`termination`], [`retain`], [`absence`], [`absence_proof`], [`retry_and_backoff`], [`recorded_status`], [`forged_status`], [`two_operators`],
-//!   [`grants`], [`session_owner`], [`paused_and_read_only`], [`condition_advice`], [`backup_restore`], [`polling`], [`call_priority`], [`limits`], [`engine_versions`], [`access_denied`], [`complete_lists`]: sequences,
-//!   one to a test, in a simulated [`world`].
-//! - [`contradictory_answers`], [`clock_skew`]: answers that aren't true, by table and by property.
-//! - [`session_stories`]: what must hold (S1, S2, S4, S5, L1, L2) in thousands of random worlds. A failure prints the
-//!   smallest story that shows it; PROPTEST_CASES sets how many are tried.
+//! Tables:
+//! - [`decision_table`]: one decision for each of 200,000 combinations of facts, checked against the rules of the
+//!   design.
+//! - [`access_table`]: one decision for each combination of grant, owner, suspension and request.
+//!
+//! Random stories, whose failures print the smallest story that fails. `PROPTEST_CASES` says how many are tried:
+//! - [`session_stories`]: objects that name a session. [`start_stories`]: objects that start a session.
+//! - [`limit_stories`]: limits and grace periods. [`workload_stories`]: Jobs, Pods and ConfigMaps.
+//!
+//! Scenarios, one a test, in a simulated [`world`]: all other files, each named after its subject. The files
+//! `adversarial_*` have the orders of events that an attacker would choose, or that once led to a mistake.
 
 #![allow(missing_docs, reason = "the tests' names say what they show")]
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]

@@ -1,4 +1,4 @@
-//! What holds up ends: `--read-only`, and the annotation `paused`.
+//! Suspended ends: the flag `--read-only`, and the annotation `athena-operator.dev/paused`.
 
 use crate::core::{DeletionPolicy, Operation, SessionState, Suspension};
 use crate::fixtures::{condition, minutes, seconds};
@@ -42,6 +42,7 @@ fn a_suspension_changes_nothing_where_no_end_is_requested() {
     }
 }
 
+/// L1: a suspension stops TerminateSession, and not the end that was called for before.
 #[test]
 fn a_suspended_object_goes_when_an_end_under_way_is_reached() {
     for (suspension, _) in SUSPENSIONS {
@@ -58,7 +59,7 @@ fn a_suspended_object_goes_when_an_end_under_way_is_reached() {
     }
 }
 
-/// It comes while the end is about to be asked for.
+/// The suspension comes while the end is about to be called for.
 #[test]
 fn a_suspension_counts_until_the_call() {
     for steps in 1..4 {

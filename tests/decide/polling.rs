@@ -1,4 +1,4 @@
-//! What the poller of the session's work group shows, and what an object asks for itself all the same.
+//! Polling: what the poller of the work group shows of a session, and when an object calls Athena by itself.
 
 use std::time::Duration;
 
@@ -25,6 +25,7 @@ fn show(observed: &mut Observed, state: &SessionState, seen_at: u64, now: u64) {
     observed.polled(polled, WORK_GROUP, &home(), at(seconds(now)));
 }
 
+/// L2: the object makes no call of its own.
 #[test]
 fn what_the_poller_shows_isnt_asked_for() {
     let mut world = polled(SessionState::Creating, SHOWS);
@@ -55,6 +56,7 @@ fn where_the_poller_cant_tell_the_object_asks_at_once() {
     assert_eq!(world.recorded().state.as_deref(), Some("IDLE"));
 }
 
+/// L1: then the object calls Athena by itself.
 #[test]
 fn a_silent_poller_is_waited_for_no_longer_than_an_interval() {
     for event in [None, Some(Event::Delete)] {
@@ -69,7 +71,7 @@ fn a_silent_poller_is_waited_for_no_longer_than_an_interval() {
     }
 }
 
-/// No look of the object's own would be due for minutes, and the outage be told as long.
+/// Otherwise the condition would report the outage for minutes, until the next call of the object's own.
 #[test]
 fn after_an_outage_what_the_poller_shows_is_told_within_seconds() {
     let mut world = polled(SessionState::Idle, SHOWS);
@@ -88,7 +90,8 @@ fn after_an_outage_what_the_poller_shows_is_told_within_seconds() {
     assert!(world.calls.len() <= 1, "{:?}", world.calls);
 }
 
-/// Nothing more will come of a sighting that doesn't count: an ended session isn't polled again.
+/// L1: a sighting of before the account was known doesn't count. The poller doesn't look at an ended session again, so
+/// the object must.
 #[test]
 fn a_sighting_that_doesnt_count_isnt_waited_for_either() {
     let scope = CallerContext { since: Some(at(seconds(100)).tick), ..home() };
@@ -96,7 +99,7 @@ fn a_sighting_that_doesnt_count_isnt_waited_for_either() {
     let ended = status(&SessionState::Terminated);
     for second in [200, 230, 261] {
         let now = at(seconds(second));
-        // From before the account was known.
+        // The sighting is of before the account was known.
         let polled = Polled::Seen { status: &ended, at: at(seconds(50)).tick, source: Source::List };
         observed.polled(polled, WORK_GROUP, &scope, now);
         let view = View { polled: true, ..view(&object, &observed, &scope, now) };
@@ -116,6 +119,7 @@ fn a_session_that_the_poller_forgets_is_looked_at() {
     assert_eq!(world.recorded().state.as_deref(), Some("TERMINATED"), "{}", world.told());
 }
 
+/// L1: each call that is needed can be the object's own.
 #[test]
 fn an_end_is_reached_without_the_poller() {
     for poller in [Poller::Silent, Poller::AskYourself, Poller::Off] {
@@ -142,13 +146,14 @@ fn a_list_that_lags_takes_no_end_back_and_calls_for_none_twice() {
     }
 }
 
+/// S2: answers may arrive out of order.
 #[test]
 fn what_was_seen_later_isnt_taken_back() {
     let mut observed = Observed::default();
     show(&mut observed, &SessionState::Busy, 10, 11);
     show(&mut observed, &SessionState::Idle, 9, 12);
     assert_eq!(observed.state(), Some(&SessionState::Busy));
-    // Nor is an absence, by what was seen before it.
+    // An earlier sighting takes no absence back either.
     let missing = error(Operation::GetSessionStatus, ErrorClass::NotFoundOrInvalid);
     observed.failed(missing, at(seconds(20)), &TIMING, 1.0);
     show(&mut observed, &SessionState::Idle, 20, 21);
@@ -157,7 +162,7 @@ fn what_was_seen_later_isnt_taken_back() {
     assert!(observed.absence.is_none());
 }
 
-/// A poll that was sent before TerminateSession answered, and saw the end: the poller won't ask again.
+/// L1: a poll that was sent before TerminateSession answered shows the end. The poller won't ask again.
 #[test]
 fn an_end_is_true_however_late_it_is_told() {
     let mut observed = Observed::default();
@@ -169,6 +174,7 @@ fn an_end_is_true_however_late_it_is_told() {
     assert_eq!(observed.state(), Some(&SessionState::Terminated));
 }
 
+/// S5, S8: an object without a grant has no interest.
 #[test]
 fn the_poller_is_asked_only_on_behalf_of_what_may_know() {
     let mut adopted = object();
@@ -195,7 +201,7 @@ fn the_poller_is_asked_only_on_behalf_of_what_may_know() {
     let mut deleted = adopted.clone();
     deleted.metadata.deletion_timestamp = Some(condition::time(at(seconds(50)).wall));
     assert_eq!(interest(&deleted, &observed, &granted), Some(Interest::Ending));
-    // An end that is overdue isn't urgent any more: its calls don't go before others.
+    // The calls for an overdue end don't go before others any more.
     deleted.status.as_mut().unwrap().conditions = vec![Condition {
         type_: "Ready".to_owned(),
         status: "False".to_owned(),
@@ -211,7 +217,7 @@ fn the_poller_is_asked_only_on_behalf_of_what_may_know() {
     assert_eq!(interest(&adopted, &observed, &owned), None);
 }
 
-/// Otherwise each of a hundred thousand objects would make a call of its own.
+/// L2: otherwise each of a hundred thousand objects would make a call of its own.
 #[test]
 fn an_object_gives_a_poller_three_times_the_time_of_a_full_scan() {
     for (second, looks) in [(899, false), (900, true)] {
@@ -231,7 +237,7 @@ fn an_object_gives_a_poller_three_times_the_time_of_a_full_scan() {
     }
 }
 
-/// A sweep of many sessions takes its time.
+/// L2: a full scan of many sessions takes its time.
 #[test]
 fn the_poller_gets_time_before_the_object_looks_for_itself() {
     for (state, alone, polled) in [(SessionState::Idle, 60, 180), (SessionState::Terminating, 2, 60)] {
@@ -241,7 +247,7 @@ fn the_poller_gets_time_before_the_object_looks_for_itself() {
                 let mut observed = Observed { described: Described::Yes, ..Observed::default() };
                 show(&mut observed, &state, 0, 0);
                 let (mut object, scope, now) = (object(), home(), at(seconds(second)));
-                // All that is to be written is.
+                // Nothing is left to write.
                 if let Step::WriteStatus { status, .. } = decide(&view(&object, &observed, &scope, at(seconds(0)))) {
                     object.status = Some(*status);
                 }
@@ -256,7 +262,7 @@ fn the_poller_gets_time_before_the_object_looks_for_itself() {
     }
 }
 
-/// Of an object that waits for something else as well, sights don't prolong the wait: its limit would be missed.
+/// L1: sightings don't prolong the wait of an object that also waits for something else, such as a limit.
 #[test]
 fn sights_prolong_only_a_wait_for_sights() {
     let waits = |change: fn(&mut AthenaSession), is_polled: bool| {
@@ -264,25 +270,26 @@ fn sights_prolong_only_a_wait_for_sights() {
         show(&mut observed, &SessionState::Idle, 0, 0);
         let (mut object, scope, now) = (object(), home(), at(seconds(0)));
         change(&mut object);
-        // All that is to be written is.
+        // Nothing is left to write.
         if let Step::WriteStatus { status, .. } = decide(&view(&object, &observed, &scope, now)) {
             object.status = Some(*status);
         }
         let view = View { polled: is_polled, ..view(&object, &observed, &scope, now) };
         let decision = decision(&view);
-        assert!(matches!(decision.step, Step::Wait(_)), "it doesn't wait");
+        assert!(matches!(decision.step, Step::Wait(_)), "the object doesn't wait");
         decision.prolonged
     };
     let prolonged = |at_most| Some(Prolonged { sight_lasts: seconds(180), at_most });
     assert_eq!(waits(|_| {}, true), prolonged(None));
     assert_eq!(waits(|_| {}, false), None);
     assert_eq!(waits(|object| object.spec.max_lifetime = Some(seconds(60).into()), true), None);
-    // A limit that is reached after the next sight is due ends the wait, too.
+    // A limit that is reached after the next sighting is due ends the wait, too.
     let limited = waits(|object| object.spec.max_lifetime = Some(minutes(10).into()), true);
     assert_eq!(limited, prolonged(Some(minutes(10))));
 }
 
-/// The condition told of it for up to three intervals, though the poller had shown the session meanwhile.
+/// Otherwise the condition would report the throttling for up to three intervals after the poller has shown the
+/// session.
 #[test]
 fn throttling_is_told_until_the_poller_shows_the_session() {
     let mut observed = Observed { described: Described::Yes, ..Observed::default() };
@@ -296,13 +303,15 @@ fn throttling_is_told_until_the_poller_shows_the_session() {
         decide(&View { polled: true, ..view(object, observed, &scope, at(seconds(second))) })
     };
     let reason = |status: &AthenaSessionStatus| crate::fixtures::condition(status, "Ready").unwrap().reason.clone();
-    let Step::WriteStatus { status, .. } = step(&object, &observed, 13) else { panic!("it is told") };
+    let Step::WriteStatus { status, .. } = step(&object, &observed, 13) else { panic!("the throttling isn't written") };
     assert_eq!(reason(&status), "Throttled");
     object.status = Some(*status);
     let Step::Wait(Some(wait)) = step(&object, &observed, 13) else { panic!("no call is made") };
     let second = 13 + wait.as_secs();
     assert!(second <= 62, "a poll interval after the session was shown: {wait:?}");
     show(&mut observed, &SessionState::Idle, 60, second);
-    let Step::WriteStatus { status, .. } = step(&object, &observed, second) else { panic!("it is told no more") };
+    let Step::WriteStatus { status, .. } = step(&object, &observed, second) else {
+        panic!("the throttling stays written")
+    };
     assert_eq!(reason(&status), "Running");
 }

@@ -1,4 +1,4 @@
-//! What the status keeps, and what it doesn't lose.
+//! The recorded status: what is written, how often, and which records survive a restart.
 
 use crate::core::{AthenaSession, ErrorClass, Operation, SessionState, SessionStatus, Step};
 use crate::fixtures::{HOME, REGION, SESSION, TIMING, WORK_GROUP, at, condition, elsewhere, minutes, states, status};
@@ -17,13 +17,13 @@ fn adopting_records_what_athena_said_and_where() {
     assert_eq!(recorded.observed_generation, Some(1));
 }
 
-/// L2, for an hour, in every state.
+/// L2: for an hour, in every state.
 #[test]
 fn nothing_is_written_where_nothing_changes() {
     for state in states() {
         let mut world = World::adopted(state.clone());
         world.terminating_for = None;
-        // By now a TERMINATING one is overdue.
+        // By now a session that is TERMINATING is overdue.
         world.run_for(minutes(20));
         world.forget_the_past();
         world.run_for(minutes(60));
@@ -31,6 +31,7 @@ fn nothing_is_written_where_nothing_changes() {
     }
 }
 
+/// L2: the new process sees what is recorded.
 #[test]
 fn a_restart_writes_nothing_where_nothing_changed() {
     for state in states() {
@@ -44,6 +45,7 @@ fn a_restart_writes_nothing_where_nothing_changed() {
     }
 }
 
+/// L2: for an hour, in every state.
 #[test]
 fn athena_is_asked_no_more_than_the_polling_budget() {
     let cases = [(SessionState::Idle, 60), (SessionState::Degraded, 60), (SessionState::Creating, 1800)];
@@ -54,9 +56,10 @@ fn athena_is_asked_no_more_than_the_polling_budget() {
     }
 }
 
+/// L2: Athena's times have milliseconds.
 #[test]
 fn fractions_of_seconds_make_no_writes() {
-    // Kubernetes' times have none.
+    // Kubernetes' times have no fractions of seconds.
     let mut world = World::adopted(SessionState::Idle);
     let mut said = status(&SessionState::Idle);
     said.started_at = said.started_at.map(|time| time + std::time::Duration::from_millis(999));
@@ -66,9 +69,10 @@ fn fractions_of_seconds_make_no_writes() {
     assert!(world.writes.is_empty(), "{:?}", world.writes);
 }
 
+/// L2: the convention of Kubernetes for lastTransitionTime.
 #[test]
 fn a_condition_keeps_its_time_while_it_keeps_its_status() {
-    // Bug 11.
+    // A new lastTransitionTime in each pass would make a write in each pass.
     let mut world = World::adopted(SessionState::Idle);
     let before = condition(world.recorded(), "Ready").unwrap().clone();
     world.event(&Event::Becomes(SessionState::Busy));
@@ -119,6 +123,7 @@ fn a_session_that_failed_unasked_is_stalled() {
     assert_eq!(condition(world.recorded(), "Terminated").unwrap().reason, "Failed");
 }
 
+/// S4: the condition says WrongAccount.
 #[test]
 fn no_call_is_made_in_another_account_than_the_recorded_one() {
     let mut world = World::adopted(SessionState::Idle);
@@ -132,8 +137,7 @@ fn no_call_is_made_in_another_account_than_the_recorded_one() {
     assert_eq!(world.writes.len(), 1);
 }
 
-/// The status is no authority, but it is a record: an operator that can't ask Athena knows nothing
-/// that speaks against it.
+/// An operator that can't ask Athena knows nothing that contradicts the record, so the record stays.
 #[test]
 fn a_recorded_end_isnt_taken_back_by_an_operator_that_cant_ask() {
     for class in ErrorClass::ALL {
@@ -167,10 +171,10 @@ fn spec_changes_are_observed_when_athena_forgot_the_session() {
     world.event(&Event::Restart);
     world.event(&Event::SetTerminate);
     world.run_for(minutes(30));
-    assert_eq!(world.recorded().observed_generation, Some(2), "kstatus waits for it");
+    assert_eq!(world.recorded().observed_generation, Some(2), "kstatus waits for the observed generation");
 }
 
-/// L2: of two operators one has looked before the session changed, the other one after.
+/// S6, L2: one operator looked before the session changed, the other one afterwards.
 #[test]
 fn two_operators_dont_write_over_each_other() {
     let mut world = World::adopted(SessionState::Idle);
@@ -185,7 +189,7 @@ fn two_operators_dont_write_over_each_other() {
     assert_eq!(world.recorded().state.as_deref(), Some("BUSY"));
 }
 
-/// S4: where calls go now isn't where the session was seen.
+/// S4: calls go to another account than the one in which the session was seen.
 #[test]
 fn another_account_is_told_and_not_recorded_as_the_sessions() {
     for event in [None, Some(Event::Delete), Some(Event::SetTerminate)] {
@@ -198,7 +202,7 @@ fn another_account_is_told_and_not_recorded_as_the_sessions() {
     }
 }
 
-/// After a rollback to this version, say: an object that can't be read could be neither ended nor let go.
+/// L1: after a rollback to this version, for example. An object that can't be read could be neither ended nor released.
 #[test]
 fn what_a_newer_operator_recorded_counts_as_not_recorded() {
     let written = serde_json::json!({"apiVersion": "athena-operator.dev/v1alpha1", "kind": "AthenaSession",

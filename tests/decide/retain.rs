@@ -1,4 +1,4 @@
-//! `deletionPolicy: Retain`: the object goes, and the session is left alone.
+//! `deletionPolicy: Retain`: a deleted object goes at once, and its session is left alone.
 
 use crate::core::{DeletionPolicy, ErrorClass, Operation, SessionState, Step};
 use crate::fixtures::{condition, minutes};
@@ -7,15 +7,16 @@ use crate::world::{Event, World};
 const ALL: [Operation; 4] =
     [Operation::GetSession, Operation::GetSessionStatus, Operation::ListSessions, Operation::TerminateSession];
 
-/// What was told when the object went.
-fn farewell(world: &World) -> Option<&'static str> {
+/// The reason of the event that was written when the object went.
+fn released_event(world: &World) -> Option<&'static str> {
     let (_, Step::RemoveFinalizer { notice }) = world.writes.last().unwrap() else { panic!("{:?}", world.writes) };
     notice.as_ref().map(|notice| notice.reason)
 }
 
+/// S2: Retain is the way out where nothing else helps.
 #[test]
 fn retain_lets_a_hanging_deletion_go() {
-    // Bug 10: with no rights at all.
+    // AWS denies every call.
     let mut world = World::adopted(SessionState::Idle);
     for operation in ALL {
         world.outages.push((operation, ErrorClass::Denied));
@@ -30,7 +31,7 @@ fn retain_lets_a_hanging_deletion_go() {
     world.pass();
     assert_eq!(world.told(), "RemoveFinalizer");
     assert_eq!(world.session, Some(SessionState::Idle));
-    assert_eq!(farewell(&world), Some("Retained"));
+    assert_eq!(released_event(&world), Some("Retained"));
 }
 
 #[test]
@@ -54,10 +55,10 @@ fn terminate_holds_under_retain_until_the_object_is_deleted() {
     world.event(&Event::Delete);
     world.pass();
     assert!(world.object.is_none());
-    assert_eq!(farewell(&world), Some("EndNotReached"));
+    assert_eq!(released_event(&world), Some("EndNotReached"));
 }
 
-/// Its end may be under way by then.
+/// The end of the session may be under way by then.
 #[test]
 fn the_event_retained_says_that_an_end_was_requested() {
     let mut world = World::adopted(SessionState::Idle);

@@ -1,4 +1,4 @@
-//! What errors do: how soon a call is made again, and what is told of it.
+//! Errors of Athena: how soon a call is repeated, and what the condition says.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ fn out(world: &mut World, class: ErrorClass) {
     world.outages = ALL.map(|operation| (operation, class)).into();
 }
 
-/// The waits after so many failures in a row.
+/// The waits after each of so many failures in a row.
 fn waits(class: ErrorClass, jitter: f64, failures: usize) -> Vec<Duration> {
     let mut observed = Observed::default();
     let wait = |_| {
@@ -30,7 +30,7 @@ fn back_off_doubles_from_the_least_wait_to_the_longest() {
         let expected = [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300].map(seconds);
         assert_eq!(waits(class, 1.0, 11), expected, "{class:?}");
     }
-    assert_eq!(*waits(ErrorClass::Throttled, 1.0, 100).last().unwrap(), TIMING.backoff_max, "and never overflows");
+    assert_eq!(*waits(ErrorClass::Throttled, 1.0, 100).last().unwrap(), TIMING.backoff_max, "the wait never overflows");
 }
 
 #[test]
@@ -55,6 +55,7 @@ fn what_needs_a_person_is_tried_again_slowly() {
     }
 }
 
+/// L2: for each class of error.
 #[test]
 fn no_call_is_made_before_its_time() {
     for class in [ErrorClass::Throttled, ErrorClass::Unavailable, ErrorClass::Denied] {
@@ -82,7 +83,7 @@ fn an_answer_ends_the_back_off() {
     assert!(observed.trouble.is_none());
 }
 
-/// A good answer to anybody's call shows that the outage is over. Nothing else cuts a wait short.
+/// L1: an answer to any object's call shows that an outage is over. Nothing else cuts a wait short.
 #[test]
 fn the_end_of_an_outage_ends_the_back_off_of_what_it_put_off() {
     for class in ErrorClass::ALL.into_iter().filter(|class| *class != ErrorClass::NotFoundOrInvalid) {
@@ -93,7 +94,7 @@ fn the_end_of_an_outage_ends_the_back_off_of_what_it_put_off() {
             world.run_for(minutes(20));
             world.forget_the_past();
             let told = format!("{class:?} after {events:?}");
-            // One from before the last failure is over.
+            // An answer that came before the last failure doesn't count.
             let trouble = world.observed.trouble.clone().or(world.observed.end_trouble.clone()).unwrap();
             for (recovered_at, ends) in [(trouble.at, false), (at(world.elapsed).tick, class.is_outage())] {
                 world.scope.recovered_at = Some(recovered_at);
@@ -111,7 +112,7 @@ fn passing_trouble_is_told_from_the_third_failure_on() {
         let mut world = World::adopted(SessionState::Idle);
         out(&mut world, class);
         world.run_until(minutes(5), |world| world.calls.len() == 2);
-        assert!(world.writes.is_empty(), "told too early");
+        assert!(world.writes.is_empty(), "reported too early");
         world.run_until(minutes(5), |world| world.calls.len() == 3);
         assert_eq!(condition(world.recorded(), "Ready").unwrap().reason, reason);
         assert_eq!(condition(world.recorded(), "Reconciling").unwrap().status, "True");
@@ -134,16 +135,17 @@ fn what_needs_a_person_is_told_at_once() {
     }
 }
 
+/// L2: for each class of error.
 #[test]
 fn trouble_is_written_once_and_not_at_each_retry() {
-    // NotFoundOrInvalid isn't trouble but an answer; see absence.rs.
+    // NotFoundOrInvalid isn't an error but an answer: see absence.rs.
     for class in ErrorClass::ALL.into_iter().filter(|class| *class != ErrorClass::NotFoundOrInvalid) {
         for events in [vec![], vec![Event::SetTerminate], vec![Event::Delete]] {
             let mut world = World::with(Some(SessionState::Idle));
             out(&mut world, class);
             events.iter().for_each(|event| world.event(event));
             world.run_for(minutes(600));
-            // That an end is asked for is written before passing trouble counts as trouble.
+            // The request for an end is written first. A passing error is written from its third time on.
             let passing = matches!(class, ErrorClass::Throttled | ErrorClass::Unavailable);
             let writes = 1 + usize::from(passing && !events.is_empty());
             assert_eq!(world.writes.len(), writes, "{class:?} after {events:?}: {:?}", reasons(&world));
@@ -153,7 +155,7 @@ fn trouble_is_written_once_and_not_at_each_retry() {
 
 #[test]
 fn one_outage_is_one_warning() {
-    // Athena goes away in the middle of an end, when TerminateSession and looks fail in turn.
+    // Athena goes away in the middle of an end, so TerminateSession and looks fail in turn.
     for class in [ErrorClass::Throttled, ErrorClass::Unavailable] {
         let mut world = World::adopted(SessionState::Idle);
         out(&mut world, class);
@@ -166,9 +168,10 @@ fn one_outage_is_one_warning() {
     }
 }
 
+/// L2: a success of one call doesn't reset the back-off of another.
 #[test]
 fn calls_that_fail_by_turns_back_off_as_well() {
-    // Of TerminateSession the answer is lost each time; of the looks in between every other one is.
+    // Each answer of TerminateSession is lost, and every other answer of the looks in between.
     let mut world = World::adopted(SessionState::Idle);
     let fails = Fault::Fails(ErrorClass::Unavailable);
     world.faults = std::iter::repeat_n([fails, fails, Fault::None], 10_000).flatten().collect();
@@ -177,6 +180,7 @@ fn calls_that_fail_by_turns_back_off_as_well() {
     assert!(world.calls.len() < 300, "{} calls in an hour of nothing but failures", world.calls.len());
 }
 
+/// L2: for each class of error.
 #[test]
 fn an_outage_costs_few_calls() {
     for class in [ErrorClass::Throttled, ErrorClass::Unavailable] {

@@ -1,4 +1,4 @@
-//! A session that two objects name belongs to one of them.
+//! S1, S2: who owns a session that two objects name. Only the owner may end it.
 
 use crate::core::{Access, Observed, OwnerRead, PASS, SessionState, Step, View, decide};
 use crate::fixtures::{at, claim, condition, home, minutes, object, seconds, states, time, view};
@@ -7,6 +7,7 @@ use crate::world::{Event, Owner, Poller, World};
 const STANDS: Option<Owner> = Some(Owner { stands: true });
 const GOES: Option<Owner> = Some(Owner { stands: false });
 
+/// S1, S8: the condition says AlreadyDeclared.
 #[test]
 fn an_object_that_isnt_the_owner_neither_watches_nor_ends() {
     for state in states() {
@@ -16,18 +17,23 @@ fn an_object_that_isnt_the_owner_neither_watches_nor_ends() {
             world.event(&Event::Owner(STANDS, true));
             asked.iter().for_each(|asked| world.event(asked));
             world.event(&Event::Becomes(state.clone()));
-            // The owner's poller sees it.
+            // The owner's poller sees the session.
             world.wait(seconds(1));
             world.poll();
             world.run_for(minutes(10));
             assert!(world.calls.is_empty(), "{}", world.told());
-            assert_eq!(world.recorded().state.as_deref(), Some("IDLE"), "it is the owner's business by now");
+            assert_eq!(
+                world.recorded().state.as_deref(),
+                Some("IDLE"),
+                "only the owner's object shows the state from now on"
+            );
             assert_eq!(condition(world.recorded(), "Stalled").unwrap().reason, "AlreadyDeclared");
             assert_eq!((world.writes.len(), world.breach), (1, None));
         }
     }
 }
 
+/// S8: the status says only that another object owns the session.
 #[test]
 fn an_object_without_finalizer_isnt_adopted_and_told_nothing() {
     let mut world = World::bound(SessionState::Idle);
@@ -38,12 +44,13 @@ fn an_object_without_finalizer_isnt_adopted_and_told_nothing() {
     world.poll();
     world.run_for(minutes(10));
     assert_eq!((world.recorded().state.as_deref(), world.calls.len(), world.breach.clone()), (None, 0, None));
-    // The watches may not show why: accounts that come to be known.
+    // The watches may not show why the owner changed, for example where an account comes to be known.
     world.event(&Event::Owner(None, true));
     world.run_for(minutes(2));
     assert_eq!(world.recorded().state.as_deref(), Some("IDLE"));
 }
 
+/// S2: the owner is read from the API server before.
 #[test]
 fn the_object_goes_when_its_owner_certainly_exists() {
     let mut world = World::granted(SessionState::Idle);
@@ -55,7 +62,7 @@ fn the_object_goes_when_its_owner_certainly_exists() {
     assert_eq!((world.session, world.breach), (Some(SessionState::Idle), None));
 }
 
-/// What the watch shows may be gone, or going with Retain.
+/// S2, L1: the owner that the watch shows may be gone, or may be retained.
 #[test]
 fn an_owner_that_is_gone_leaves_the_session_to_the_other() {
     for truth in [None, GOES] {
@@ -72,6 +79,7 @@ fn an_owner_that_is_gone_leaves_the_session_to_the_other() {
     }
 }
 
+/// S2: or when it was of another owner.
 #[test]
 fn the_owner_is_read_again_when_the_read_is_old() {
     let mut object = object();

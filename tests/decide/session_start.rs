@@ -1,4 +1,4 @@
-//! Sessions that an object starts: one, whatever happens (S3), and none that is left behind (S2).
+//! StartSession: an object starts one session, whatever happens (S3), and leaves none behind (S2).
 
 use crate::core::{
     EngineConfiguration, ErrorClass, Monitoring, MonitoringConfiguration, Operation, PublishTo, QuotaExceeded,
@@ -11,6 +11,7 @@ fn has_started(world: &World) -> bool {
     world.breach.is_none() && world.starts.requests.len() == 1
 }
 
+/// S3: the record comes before the call.
 #[test]
 fn the_attempt_is_recorded_and_the_session_started_once() {
     let mut world = World::starting();
@@ -29,6 +30,7 @@ fn the_attempt_is_recorded_and_the_session_started_once() {
     assert_eq!(world.breach, None);
 }
 
+/// S3: a repeated call must ask for exactly the same.
 #[test]
 fn the_request_follows_from_object_and_work_group_alone() {
     let requests = [1, 2].map(|_| {
@@ -41,11 +43,11 @@ fn the_request_follows_from_object_and_work_group_alone() {
     let request = &requests[0];
     assert_eq!(request.description, "[athena-operator cluster-1 team-a/nightly uid-1]");
     assert_eq!((request.token.len(), request.work_group.as_str()), (36, WORK_GROUP));
-    assert_eq!(request.engine.max_concurrent_dpus, Some(8), "the bound holds for who doesn't say");
+    assert_eq!(request.engine.max_concurrent_dpus, Some(8), "the bound holds where the object sets no number");
     assert_eq!(request.tags["athena-operator.dev/uid"], "uid-1");
 }
 
-/// Bug 3: the process is killed between the call and the record.
+/// S3: the process is killed after StartSession, before the session is recorded.
 #[test]
 fn a_session_whose_start_was_not_recorded_is_found_by_its_mark() {
     let mut world = World::starting();
@@ -59,6 +61,7 @@ fn a_session_whose_start_was_not_recorded_is_found_by_its_mark() {
     assert!(has_started(&world), "{:?}", world.breach);
 }
 
+/// S3: the session is looked for before the call is repeated.
 #[test]
 fn a_lost_answer_leads_to_a_list_and_then_to_the_same_call() {
     for (fault, lag, calls) in [(Fault::CutAfter, 0, 1), (Fault::CutAfter, 20, 2), (Fault::Late, 0, 2)] {
@@ -73,6 +76,7 @@ fn a_lost_answer_leads_to_a_list_and_then_to_the_same_call() {
     }
 }
 
+/// S3: Athena may have forgotten the token, so the call isn't repeated.
 #[test]
 fn an_old_attempt_of_an_earlier_process_waits_for_a_person() {
     let mut world = World::starting();
@@ -84,7 +88,7 @@ fn an_old_attempt_of_an_earlier_process_waits_for_a_person() {
     assert_eq!(reason(&world), "StartUnclear");
     assert_eq!(condition(world.recorded(), "Stalled").unwrap().status, "True");
     assert!(world.writes.len() <= 2, "{:?}", world.writes.len());
-    // A session that shows itself after all is the object's.
+    // A session that appears after all is the object's.
     world.starts.started_by = Some("uid-1".to_owned());
     world.session = Some(SessionState::Idle);
     world.run_for(minutes(6));
@@ -92,6 +96,7 @@ fn an_old_attempt_of_an_earlier_process_waits_for_a_person() {
     assert_eq!(world.breach, None);
 }
 
+/// S3: Athena still knows the token.
 #[test]
 fn a_young_attempt_of_an_earlier_process_is_made_again() {
     let mut world = World::starting();
@@ -102,7 +107,7 @@ fn a_young_attempt_of_an_earlier_process_is_made_again() {
     assert_eq!(world.recorded().session_id.as_deref(), Some(SESSION));
 }
 
-/// The same UID, and nothing recorded: somebody wiped the status, or the first write never came to be.
+/// S3, S7: the object has its UID and no record. Somebody wiped the status, or the first write never arrived.
 #[test]
 fn a_status_that_was_wiped_starts_no_second_session() {
     for age in [0, 1, 20] {
@@ -117,6 +122,7 @@ fn a_status_that_was_wiped_starts_no_second_session() {
     }
 }
 
+/// S3: no list shows a session, and the token may be forgotten.
 #[test]
 fn an_old_object_with_a_wiped_status_starts_nothing() {
     let mut world = World::starting();
@@ -127,6 +133,7 @@ fn an_old_object_with_a_wiped_status_starts_nothing() {
     assert!(world.starts.requests.is_empty());
 }
 
+/// S1, S7, S8: the recorded id is forged.
 #[test]
 fn a_recorded_foreign_session_is_neither_shown_nor_ended() {
     for poller in [Poller::Off, Poller::Shows { lag: seconds(0) }] {
@@ -140,13 +147,14 @@ fn a_recorded_foreign_session_is_neither_shown_nor_ended() {
         world.run_for(minutes(10));
         assert_eq!(world.count(Operation::TerminateSession), 0, "{poller:?}");
         assert_eq!(world.session, Some(SessionState::Busy));
-        assert!(world.object.is_none(), "nothing of its own is left: {poller:?}");
+        assert!(world.object.is_none(), "the object's own session is gone: {poller:?}");
     }
 }
 
+/// S2: this process knows that no session was started.
 #[test]
 fn what_was_never_started_goes_at_once() {
-    // Before anything was asked, and after a refusal.
+    // Before any call, and after a refusal.
     for refused in [false, true] {
         let mut world = World::starting();
         if refused {
@@ -162,7 +170,7 @@ fn what_was_never_started_goes_at_once() {
     }
 }
 
-/// Bug 5: a restart, and Athena has no room.
+/// S2, L1: a new process doesn't know what came of the call that Athena refused for lack of capacity.
 #[test]
 fn what_was_refused_before_a_restart_goes_after_two_listings() {
     let mut world = World::starting();
@@ -174,6 +182,7 @@ fn what_was_refused_before_a_restart_goes_after_two_listings() {
     assert!(world.starts.requests.len() <= 1);
 }
 
+/// S3: a session that may exist is looked for instead.
 #[test]
 fn on_deletion_a_call_is_never_repeated() {
     for (fault, left) in [(Fault::CutAfter, true), (Fault::Late, true), (Fault::Fails(ErrorClass::Unavailable), false)]
@@ -188,6 +197,7 @@ fn on_deletion_a_call_is_never_repeated() {
     }
 }
 
+/// L2: the back-off of a start.
 #[test]
 fn capacity_is_waited_for_from_15_seconds_to_5_minutes() {
     let mut world = World::starting();
@@ -215,7 +225,7 @@ fn a_refused_request_is_stalled_with_athenas_words() {
     assert_eq!((stalled.status.as_str(), stalled.reason.as_str()), ("True", "Invalid"));
     assert!(stalled.message.contains("StartSession") && stalled.message.contains("Session does not exist"));
     assert!((2..=14).contains(&world.count(Operation::StartSession)), "{}", world.count(Operation::StartSession));
-    // It stays told while the call is tried again, and a Warning says so once.
+    // The condition stays while the call is repeated, and there is one Warning.
     let warnings = world.writes.iter().filter_map(|(_, step)| match step {
         Step::WriteStatus { notices, .. } => Some(notices.len()),
         _ => None,
@@ -236,6 +246,7 @@ fn a_session_that_fails_to_start_is_stalled_and_goes_at_once() {
     assert_eq!(world.told(), "RemoveFinalizer");
 }
 
+/// S5, S8: StartNotAllowed, without a call.
 #[test]
 fn what_the_work_group_doesnt_allow_is_neither_held_nor_started() {
     let monitoring = StartBounds { monitoring: Some(Monitoring::Allowed), ..StartBounds::default() };
@@ -255,6 +266,7 @@ fn what_the_work_group_doesnt_allow_is_neither_held_nor_started() {
     }
 }
 
+/// S8: the bounds of the AthenaWorkGroup.
 #[test]
 fn each_bound_is_kept() {
     let most = StartBounds { max_concurrent_dpus: Some(4), ..StartBounds::default() };
@@ -308,7 +320,7 @@ fn a_slot_is_reserved_before_the_attempt_is_recorded() {
     world.pass();
     assert_eq!(world.told(), "ReserveSlot WriteStatus StartSession GetSession WriteStatus Wait(2s)");
     world.event(&Event::Becomes(SessionState::Idle));
-    // Whatever is written into the status.
+    // The slot stays whatever is written into the status.
     world.event(&Event::Forge(Forgery::Ended));
     world.run_for(minutes(10));
     world.event(&Event::Forge(Forgery::Emptied));
@@ -320,7 +332,8 @@ fn a_slot_is_reserved_before_the_attempt_is_recorded() {
     assert_eq!(world.breach, None);
 }
 
-/// What is recorded gives no place: by a status that was forged before a restart more could be started than may be.
+/// S7: a record gives no slot. Otherwise statuses that were forged before a restart could exceed
+/// `sessionsPerNamespace`.
 #[test]
 fn an_attempt_of_an_earlier_process_takes_a_slot_too() {
     for is_taken in [false, true] {
@@ -360,7 +373,7 @@ fn what_becomes_allowed_long_after_it_was_refused_is_started() {
     assert!(has_started(&world), "{:?} {}", world.breach, reason(&world));
 }
 
-/// The bound was lowered, and then the operator restarted.
+/// L1: `sessionsPerNamespace` was lowered, and then the operator restarted.
 #[test]
 fn a_session_that_is_yet_to_be_looked_at_waits_for_no_slot() {
     let mut world = World::starting();
@@ -379,7 +392,7 @@ fn a_session_that_is_yet_to_be_looked_at_waits_for_no_slot() {
     assert!(world.starts.has_slot);
 }
 
-/// What somebody else has by now isn't taken: the terms tell.
+/// S8: another object takes the slot after it was seen to be free.
 #[test]
 fn a_slot_that_was_taken_meanwhile_is_waited_for() {
     let mut world = World::starting();
@@ -388,7 +401,7 @@ fn a_slot_that_was_taken_meanwhile_is_waited_for() {
     world.run_for(minutes(2));
     assert!(world.told().starts_with("ReserveSlot WriteStatus Wait"), "{}", world.told());
     assert_eq!((reason(&world).as_str(), world.starts.requests.len()), ("WaitingForQuota", 0));
-    assert!(world.recorded().start_attempt.is_none(), "nothing is recorded of what isn't called");
+    assert!(world.recorded().start_attempt.is_none(), "no attempt is recorded without a call");
     world.starts.quota_exceeded = None;
     world.run_for(minutes(2));
     assert!(has_started(&world), "{:?}", world.breach);
@@ -407,7 +420,7 @@ fn waiting_for_capacity_keeps_the_slot_and_a_refusal_frees_it() {
         world.outages.push((Operation::StartSession, class));
         world.run_for(seconds(5));
         assert_eq!(world.starts.has_slot, keeps, "{class:?}");
-        // Somebody else has it when the call is due again.
+        // Another object has the slot when the call is due again.
         let calls = world.count(Operation::StartSession);
         world.starts.quota_exceeded = Some(QuotaExceeded { limit: 1, holders: vec!["other".to_owned()], waiting: 0 });
         world.run_for(minutes(20));
@@ -441,7 +454,7 @@ fn a_cancelled_start_frees_its_slot() {
     }
 }
 
-/// Of what a call may have started it isn't known: nobody else has its place until that is proven.
+/// S8: the session may exist, so no other object gets the slot until the opposite is proven.
 #[test]
 fn a_call_whose_effect_isnt_known_keeps_its_slot() {
     let mut world = World::starting();
@@ -480,7 +493,7 @@ fn the_quota_message_says_who_has_slots_and_who_comes_first() {
     }
 }
 
-/// S5: what the object itself started is still ended.
+/// S5, L1: a session that the object itself started is still ended.
 #[test]
 fn a_withdrawn_grant_stops_starts_and_no_end() {
     for restart in [false, true] {
@@ -515,6 +528,7 @@ fn terminate_before_the_start_is_an_end_without_a_session() {
     assert!(world.writes.is_empty() && world.calls.is_empty());
 }
 
+/// S3: an object stands for one session.
 #[test]
 fn a_session_that_athena_has_forgotten_isnt_started_again() {
     let mut world = World::starting();
@@ -528,6 +542,7 @@ fn a_session_that_athena_has_forgotten_isnt_started_again() {
     assert_eq!(reason(&world), "Ended", "the record of the end stays");
 }
 
+/// S3, S7: the status claims that the start was refused, or never made.
 #[test]
 fn a_record_that_was_forged_buys_no_second_session() {
     let mut world = World::starting();
@@ -543,7 +558,8 @@ fn a_record_that_was_forged_buys_no_second_session() {
     assert_eq!(reason(&world), "Running");
 }
 
-/// A session that couldn't be handed over, or wouldn't be ended, would be billed for nothing.
+/// Nobody could use a session whose ConfigMap can't be written, and nothing would end one whose workloads can't be
+/// read.
 #[test]
 fn no_session_starts_that_couldnt_be_handed_over_or_ended() {
     let publishing = |world: &mut World| {
@@ -574,7 +590,7 @@ fn no_session_starts_that_couldnt_be_handed_over_or_ended() {
         assert_eq!((reason(&world).as_str(), world.starts.requests.len()), (expected, 0));
         world.event(&Event::Delete);
         world.run_for(minutes(1));
-        assert!(world.object.is_none(), "nothing of it holds up the object: {}", world.told());
+        assert!(world.object.is_none(), "the object is held up: {}", world.told());
         assert_eq!(world.breach, None);
     }
 }

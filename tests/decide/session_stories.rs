@@ -1,8 +1,10 @@
-//! Random stories. Whatever people, Athena, the API server and crashes do, in whatever order:
+//! Random stories of objects that name a session. People, Athena, the API server and crashes do anything, in any order.
+//! At each step:
+//! - S1, S2, S4, S5 and S8 hold ([`World::breach`]), and each pass comes to an end.
 //!
-//! - S1, S2, S4, S5 hold at each step, and nothing of another's session is told ([`World::breach`]), and a pass comes to an end;
-//! - L1: once all answer again, each end that is asked for is reached, and the object goes;
-//! - L2: then nothing is written any more, and Athena is asked no more than the polling budget.
+//! Then all answer again, and:
+//! - L1: each end that is asked for is reached, and a deleted object goes.
+//! - L2: nothing is written any more, and Athena is asked no more than the polling budget allows.
 
 use std::time::Duration;
 
@@ -16,13 +18,13 @@ use crate::core::{
 use crate::fixtures::{TIMING, WORK_GROUP, at, condition, elsewhere, home, minutes, seconds, spec};
 use crate::world::{Event, Fault, Forgery, Line, Owner, Poller, World, config};
 
-/// A line of such a story.
+/// A line of a story.
 #[derive(Clone, Debug)]
 enum Told {
     Line(Line),
-    /// The operator starts again with another account's credentials, works, and gets its own back.
+    /// The operator restarts with the credentials of another account, works for so long, and gets its own back.
     Astray(Duration),
-    /// Credentials come to be another account's, and their own again, while it works.
+    /// While the operator works, its credentials become those of another account for so long.
     Moved(Duration),
 }
 
@@ -94,7 +96,7 @@ fn beginning() -> impl Strategy<Value = Beginning> {
     })
 }
 
-/// What people say of the object without touching it.
+/// What people change around the object, without touching the object.
 fn word() -> impl Strategy<Value = Event> {
     let suspension =
         [None, Some(Suspension::ReadOnly), Some(Suspension::ObjectPaused), Some(Suspension::WorkGroupPaused)];
@@ -189,7 +191,7 @@ fn told(story: &Story) -> World {
     if is_bound {
         world.event(&Event::SetRef);
     }
-    // A finalizer without a grant is the author's own.
+    // Without a grant only the author himself can have added the finalizer.
     world.observed.adopted_here = world.around.was_granted;
     if let Some(object) = &mut world.object {
         let ours = story.finalizer.then(|| FINALIZER.to_owned());
@@ -200,7 +202,7 @@ fn told(story: &Story) -> World {
         match line {
             Told::Line(line) => world.live(line),
             Told::Astray(long) => {
-                // Only what was recorded here can be told from what never was.
+                // An absence counts only in an account that was recorded.
                 if knows_account(&world) {
                     world.event(&Event::Restart);
                     world.scope = elsewhere();
@@ -226,7 +228,7 @@ fn told(story: &Story) -> World {
     world
 }
 
-/// Only what was recorded here can be told from what never was.
+/// Whether the account of the session was recorded. An absence counts only in a recorded account.
 fn knows_account(world: &World) -> bool {
     let recorded = world.object.as_ref().and_then(|object| object.status.as_ref());
     recorded.is_some_and(|it| it.account_id == recorded_account()) && world.ambush.is_empty()
@@ -236,7 +238,7 @@ fn recorded_account() -> Option<String> {
     Some(crate::fixtures::HOME.to_owned())
 }
 
-/// All answer again, and the record names the right place.
+/// All answer again, and the record names the right account and Region.
 fn heal(world: &mut World) {
     world.calm(&[
         Event::GroupExists(true),
@@ -253,20 +255,20 @@ fn heal(world: &mut World) {
         status.account_id = status.account_id.take().and(right.account_id);
         status.work_group = status.work_group.take().map(|_| real.to_owned());
         if status.work_group.is_none() || status.account_id.is_none() {
-            // Athena never shows a session without its work group: such a state is forged.
+            // Athena never shows a session without its work group, so this state is forged.
             status.state = None;
         }
     }
 }
 
-/// What L1 promises of the object as it stands.
+/// Whether the object is settled, as L1 promises.
 fn is_settled(world: &World) -> bool {
     let Some(object) = &world.object else { return true };
     let ours = object.finalizers().iter().any(|name| name == FINALIZER);
     let is_foreign = object.spec.work_group_ref.is_some() && world.around.real != WORK_GROUP;
     let recorded = object.status.as_ref().and_then(|status| status.work_group.as_deref());
     if object.metadata.deletion_timestamp.is_some() {
-        // One that came to refer to another work group than its session's hangs: Retain is its way out.
+        // An object whose reference was set to another work group than its session's waits. Retain is the way out.
         return !ours || is_foreign && recorded == Some(world.around.real);
     }
     if !ours {
@@ -282,8 +284,8 @@ fn object_is_bound_to_it(world: &World) -> bool {
     world.object.as_ref().is_some_and(|object| object.spec.session_id == spec().session_id)
 }
 
-/// What can be in the way of the end, one after the other: the longest retry, the confirmation of an
-/// absence, an accepted call without effect, and the end itself.
+/// How long the end may take: the longest retry, the confirmation of an absence, an accepted call without effect, and
+/// the end itself, one after the other.
 fn patience(story: &Story) -> Duration {
     TIMING.backoff_max
         + TIMING.confirm_absence * 2
@@ -312,7 +314,7 @@ proptest! {
             prop_assert!(world.count(Operation::TerminateSession) <= 1 + usize::from(story.terminating_for > 60));
         }
 
-        // An end without a record of when it began counts as overdue from when it is seen.
+        // An end whose beginning isn't recorded counts as overdue from when the operator sees it.
         world.run_for(TIMING.overdue + seconds(story.terminating_for) + minutes(5));
         world.forget_the_past();
         world.run_for(minutes(5));
@@ -327,7 +329,7 @@ proptest! {
         prop_assert!(world.calls.len() as u64 <= budget, "{} calls: {}", world.calls.len(), world.told());
     }
 
-    /// Without faults, whatever state the session is in when it is deleted.
+    /// L2: without faults a deletion takes two writes and one call, whatever state the session is in.
     #[test]
     fn an_undisturbed_deletion_takes_two_writes_and_one_call(
         state in state(), terminating_for in 0..600u64, known_for in 0..200u64,

@@ -1,6 +1,10 @@
-//! Random stories of objects that start a session: whatever people, Athena, the API server and crashes do, at most one
-//! session is started (S3), it is ended when that is asked for and never left behind (S1, S2, L1), and no rights are
-//! bought by a forged status (S7). Seeds are replayed by proptest's own files.
+//! Random stories of objects that start a session. People, Athena, the API server and crashes do anything, in any
+//! order:
+//! - S3: at most one session is started for an object.
+//! - S1, S2, L1: the session is ended when an end is asked for, and never left behind.
+//! - S7: a forged status gives no rights. L2: in the end nothing is written any more.
+//!
+//! Stories that failed once are in tests/proptest-regressions, and are tried first.
 
 use proptest::prelude::*;
 
@@ -138,7 +142,7 @@ proptest! {
         heal(&mut world);
         world.run_for(minutes(60));
         prop_assert!(world.breach.is_none(), "{:?}\n{}", world.breach, world.told());
-        prop_assert!(!is_deleted(&world), "L1: it hangs: {:?}\n{}", world.object, world.told());
+        prop_assert!(!is_deleted(&world), "L1: the object hangs: {:?}\n{}", world.object, world.told());
         let asked = world.object.as_ref().is_none_or(|object| object.spec.terminate) && !retained;
         prop_assert!(!(asked && world.session_runs()), "L1: the session runs\n{}", world.told());
         world.forget_the_past();
@@ -146,8 +150,8 @@ proptest! {
         prop_assert!(world.writes.is_empty(), "L2: {:?}", world.writes);
         world.event(&Event::Delete);
         world.run_for(minutes(30));
-        prop_assert!(world.object.is_none(), "L1: it hangs: {:?}\n{}", world.object, world.told());
-        prop_assert!(retained || !world.session_runs(), "S2: left behind\n{}", world.told());
+        prop_assert!(world.object.is_none(), "L1: the object hangs: {:?}\n{}", world.object, world.told());
+        prop_assert!(retained || !world.session_runs(), "S2: the session is left behind\n{}", world.told());
         prop_assert!(world.breach.is_none(), "{:?}\n{}", world.breach, world.told());
     }
 }

@@ -1,4 +1,4 @@
-//! The end of the object itself (`spec.ttlAfterEnded`).
+//! `spec.ttlAfterEnded`: when the operator deletes the object itself.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -31,7 +31,7 @@ fn an_object_goes_so_long_after_the_end_of_its_session() {
     assert_eq!(reason(&world).0, "Ended");
     let ended = world.recorded().ended_at.as_ref().unwrap().0;
     let due = Duration::try_from(ended.duration_since(crate::fixtures::at(world.elapsed).wall)).unwrap_or_default();
-    assert_eq!(due, Duration::ZERO, "it has ended");
+    assert_eq!(due, Duration::ZERO, "the session has ended");
     world.forget_the_past();
     world.run_for(minutes(88));
     assert!(world.object.is_some() && world.calls.is_empty(), "{}", world.told());
@@ -52,6 +52,7 @@ fn an_object_whose_session_failed_goes_too_and_after_a_restart() {
     assert!(until_gone(&mut world, minutes(40)));
 }
 
+/// S2, S7: the record alone doesn't say that the session has ended.
 #[test]
 fn an_object_whose_session_lives_stays_whatever_is_recorded() {
     let mut world = expiring(World::with(Some(SessionState::Idle)), "1s");
@@ -80,9 +81,13 @@ fn an_object_that_gitops_would_recreate_isnt_deleted() {
     let (reason, message) = reason(&world);
     assert_eq!(reason, "Ended");
     assert!(message.contains("spec.ttlAfterEnded doesn't delete this object: Argo CD tracks it"), "{message}");
-    assert!(tracked(World::with(Some(SessionState::Idle))).object.is_none(), "no session comes of that");
+    assert!(
+        tracked(World::with(Some(SessionState::Idle))).object.is_none(),
+        "creating this object anew starts no session"
+    );
 }
 
+/// L2: and the deletion is tried rarely.
 #[test]
 fn a_missing_right_is_told_until_it_is_granted() {
     let mut world = expiring(World::with(Some(SessionState::Terminated)), "1m");

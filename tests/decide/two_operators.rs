@@ -1,4 +1,4 @@
-//! Two operators over one object: they may repeat each other, and must not fight.
+//! S6, L2: two operators work on one object. They may repeat each other's calls, and must not undo each other's writes.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ struct Two {
 }
 
 impl Two {
-    /// A pass of one of them, with Athena's word at that time.
+    /// A pass of one of the operators, to whom Athena gives this answer.
     fn pass(&mut self, observed: &mut Observed, athena: &SessionStatus) -> bool {
         let scope = home();
         for _ in 0..24 {
@@ -48,7 +48,7 @@ impl Two {
     }
 }
 
-/// Two operators, both IDLE, since another moment.
+/// L2: both operators see IDLE, each since another moment.
 #[test]
 fn two_operators_dont_fight_over_idle_since() {
     let (mut one, mut other) = (Observed::default(), Observed::default());
@@ -58,7 +58,7 @@ fn two_operators_dont_fight_over_idle_since() {
     two.pass(&mut other, &idle(seconds(1)));
     two.now += seconds(30);
     two.pass(&mut other, &idle(seconds(1)));
-    // Other's turn to look: the session was busy in between. One's next look is 30 s away.
+    // The second operator looks. The session was busy in between, and the first one's next look is 30 s away.
     two.now += seconds(31);
     one.looked(idle(seconds(1)), at(two.now - seconds(5)));
     two.writes = 0;
@@ -72,7 +72,7 @@ fn two_operators_dont_fight_over_idle_since() {
     assert!(two.writes < 10, "{} writes in 50 s", two.writes);
 }
 
-/// Two operators that were told differently of the same end.
+/// L2: Athena tells the operators different figures of the same end.
 #[test]
 fn two_operators_dont_fight_over_an_end() {
     let (mut one, mut other) = (Observed::default(), Observed::default());
@@ -83,7 +83,7 @@ fn two_operators_dont_fight_over_an_end() {
         work_group: WORK_GROUP.to_owned(),
         dpu_execution_millis: Some(dpu),
     };
-    // Statistics that settle a moment after the end.
+    // The statistics settle a moment after the end.
     one.described(described(&ended, 700), at(seconds(1))).unwrap();
     other.described(described(&ended, 900), at(seconds(3))).unwrap();
     two.now = seconds(4);
@@ -97,7 +97,7 @@ fn two_operators_dont_fight_over_an_end() {
     assert!(two.writes < 30, "{} writes in 10 min", two.writes);
 }
 
-/// Two operators of unequal words (another version, another --poll-interval).
+/// L2: the operators write different texts, since they have other versions or another --poll-interval.
 #[test]
 fn two_operators_with_other_settings_dont_fight() {
     let (mut one, mut other) = (Observed::default(), Observed::default());

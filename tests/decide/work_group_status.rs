@@ -1,4 +1,4 @@
-//! What the status of an AthenaWorkGroup says.
+//! The status of an AthenaWorkGroup: conditions, counts of sessions, and found rates.
 
 use std::collections::BTreeMap;
 
@@ -38,7 +38,7 @@ fn with_rates(
     due(&GroupFacts { group, scope, census, rates, dependents, timing: &TIMING, wall: at(seconds(0)).wall })
 }
 
-/// Each as `namespace/name`.
+/// Dependents of a work group, each given as `namespace/name`.
 fn dependents(objects: &[&str]) -> Dependents {
     let mut dependents = Dependents::default();
     for (namespace, name) in objects.iter().filter_map(|object| object.split_once('/')) {
@@ -53,6 +53,7 @@ fn reason(status: &AthenaWorkGroupStatus) -> &str {
     &status.conditions.iter().find(|it| it.type_ == "Ready").unwrap().reason
 }
 
+/// S4, L2: the account and the Region are recorded, and nothing is written twice.
 #[test]
 fn the_first_status_records_where_it_is_and_the_second_is_none() {
     let mut group = group();
@@ -63,7 +64,7 @@ fn the_first_status_records_where_it_is_and_the_second_is_none() {
     assert_eq!(notice, None);
     group.status = Some(status);
     assert_eq!(written(&group, &home(), &census(5, 2), None), None);
-    // A census that isn't to be had leaves the numbers.
+    // Where sessions can't be counted the numbers stay.
     assert_eq!(written(&group, &home(), &Census::default(), None), None);
 }
 
@@ -131,6 +132,7 @@ fn a_pause_is_said_and_doesnt_make_it_unusable() {
     assert!(status.conditions[0].message.contains(PAUSED));
 }
 
+/// L2: counts alone are written rarely.
 #[test]
 fn only_later_numbers_are_worth_no_write_of_their_own() {
     let mut group = group();
@@ -157,6 +159,6 @@ fn found_rates_are_told_and_outlive_a_restart() {
     assert!(only_counts_differ(&first, &told), "it isn't worth a write each time");
     group.status = Some(told);
     assert_eq!(with_rates(&group, &home(), &census(5, 2), None, &found), None);
-    // The next process has found nothing yet.
+    // The next process hasn't found a rate yet.
     assert_eq!(written(&group, &home(), &census(5, 2), None), None);
 }

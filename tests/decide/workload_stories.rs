@@ -1,6 +1,9 @@
-//! Random stories of sessions that go with workloads: published, ended with Jobs, limited, expiring. Whatever people, Athena,
-//! the API server and crashes do, none is ended while its Jobs are at work and no limit is reached (S1); each end comes
-//! (L1); what was published goes with it; no object goes whose session runs; and then all is quiet (L2).
+//! Random stories of sessions with workloads (`publishTo`, `endWith`, limits, `ttlAfterEnded`). People, Athena, the API
+//! server and crashes do anything, in any order:
+//! - S1: no session is ended while one of its Jobs is at work and no limit is reached.
+//! - S2: no object is deleted whose session runs.
+//! - L1: each end that is due is reached, and the ConfigMap goes with it.
+//! - L2: in the end nothing is written, and nothing is asked, any more.
 
 use std::time::Duration;
 
@@ -15,9 +18,9 @@ use crate::world::{Event, Fault, Forgery, Line, Poller, World, config, fault, jo
 #[derive(Clone, Debug)]
 enum Twist {
     Line(Line),
-    /// A Job comes to stand so; told by the watch or not.
+    /// The state of a Job changes. The flag says whether the watch tells the operator.
     Job(&'static str, WorkloadState, bool),
-    /// The API server refuses, or doesn't answer, what concerns other objects.
+    /// The API server refuses requests about other objects, or doesn't answer them.
     Trouble(bool, bool, bool),
     /// Somebody touches the ConfigMap, or removes it.
     Touch,
@@ -113,7 +116,7 @@ fn story() -> impl Strategy<Value = Story> {
 fn edit(world: &mut World, change: impl FnOnce(&mut AthenaSessionSpec)) {
     if let Some(object) = &mut world.object {
         change(&mut object.spec);
-        // Stored by way of an event that changes nothing else.
+        // This event changes nothing else, and stores the object.
         let policy = object.spec.deletion_policy;
         world.event(&Event::SetPolicy(policy));
     }
@@ -171,7 +174,7 @@ fn heal(world: &mut World) {
     world.run_for(minutes(12));
 }
 
-fn errands(world: &World) -> usize {
+fn writes_of_objects(world: &World) -> usize {
     let is_write = |it: &String| ["WriteConfigMap", "DeleteConfigMap", "DeleteObject"].contains(&it.as_str());
     world.steps.iter().map(word).filter(is_write).count()
 }
@@ -185,7 +188,7 @@ proptest! {
         prop_assert!(world.breach.is_none(), "{:?}\n{}", world.breach, world.told());
         heal(&mut world);
         prop_assert!(world.breach.is_none(), "{:?}\n{}", world.breach, world.told());
-        // All is calm: is it published as long as it is up?
+        // All is calm: the session is published exactly as long as it is active.
         let asked = world.object.as_ref().is_none_or(|object| {
             object.spec.terminate || object.metadata.deletion_timestamp.is_some()
         });
@@ -195,7 +198,7 @@ proptest! {
             let active = crate::fixtures::condition(world.recorded(), "Active").is_some_and(|it| it.status == "True");
             prop_assert!(active == ours(&world), "published: {}\n{:?}\n{}", ours(&world), world.object, world.told());
         }
-        // Every Job was there, and finishes.
+        // Each Job finishes.
         for name in ["one", "two"] {
             world.job_becomes(name, WorkloadState::Unfinished { uid: "last".to_owned() }, true);
         }
@@ -215,13 +218,13 @@ proptest! {
             prop_assert!(!ours(&world), "published after the end: {:?}\n{}", world.object, world.told());
         }
         let is_deleted = world.object.as_ref().is_some_and(|object| object.metadata.deletion_timestamp.is_some());
-        prop_assert!(!is_deleted, "L1: it hangs: {:?}\n{}", world.object, world.told());
+        prop_assert!(!is_deleted, "L1: the object hangs: {:?}\n{}", world.object, world.told());
         world.forget_the_past();
         world.run_for(minutes(30));
         prop_assert!(world.writes.is_empty(), "L2: {:?}", world.writes);
         let is_starting = matches!(world.session, Some(SessionState::Creating | SessionState::Created));
         prop_assert!(is_starting || world.steps.len() < 120, "L2: {} steps of {:?}", world.steps.len(), world.session);
         let expires = world.object.as_ref().is_none_or(|object| object.spec.ttl_after_ended.is_some());
-        prop_assert!(expires || errands(&world) == 0, "L2: {}", world.told());
+        prop_assert!(expires || writes_of_objects(&world) == 0, "L2: {}", world.told());
     }
 }

@@ -1,11 +1,11 @@
-//! Ends with a workload (`spec.endWith`).
+//! `spec.endWith`: sessions that start and end with Jobs and Pods.
 
 use crate::core::{
     ErrorClass, Operation, SessionState, TerminationReason, WorkloadKind, WorkloadOutcome, WorkloadRecord,
     WorkloadState,
 };
 use crate::fixtures::{condition, minutes, seconds};
-use crate::world::{Event, Forgery, World, completed, ends, job, reason, suspended, unfinished};
+use crate::world::{Event, Forgery, World, completed, ends, failed, job, message, reason, suspended, unfinished};
 
 fn record(name: &str, uid: &str) -> WorkloadRecord {
     let (kind, name) = (WorkloadKind::Job, name.to_owned());
@@ -21,6 +21,7 @@ fn running() -> World {
     world
 }
 
+/// S1: however the workload finished.
 #[test]
 fn a_session_ends_after_the_delay_when_its_workload_finished() {
     let failed = WorkloadState::Finished { uid: "job-1".to_owned(), outcome: WorkloadOutcome::Failed, at: None };
@@ -44,6 +45,7 @@ fn a_session_ends_after_the_delay_when_its_workload_finished() {
     }
 }
 
+/// S1: a workload that was never seen hasn't finished.
 #[test]
 fn a_workload_that_isnt_there_yet_is_waited_for() {
     let mut world = World::following(SessionState::Idle, &["nightly"]);
@@ -54,6 +56,7 @@ fn a_workload_that_isnt_there_yet_is_waited_for() {
     assert!(world.told().matches("GetWorkloads").count() <= 15, "{}", world.told());
 }
 
+/// S1: one of two isn't enough.
 #[test]
 fn all_workloads_must_have_finished() {
     let mut world = World::following(SessionState::Idle, &["one", "two"]);
@@ -70,6 +73,7 @@ fn all_workloads_must_have_finished() {
     assert!(message.contains("Job team-a/two was gone at") && message.contains("the last of 2"), "{message}");
 }
 
+/// S1: the new Job has the session.
 #[test]
 fn a_workload_recreated_under_its_name_is_followed() {
     let mut world = running();
@@ -86,7 +90,7 @@ fn a_workload_recreated_under_its_name_is_followed() {
     assert_eq!(ends(&world), 1);
 }
 
-/// The watch may lag: what counts is a read just before.
+/// S1: the watch may lag, so the workloads are read just before the end.
 #[test]
 fn a_recreated_workload_the_watch_missed_is_seen_before_the_end() {
     let mut world = running();
@@ -107,7 +111,8 @@ fn what_an_earlier_process_saw_counts_when_it_is_gone() {
     assert_eq!((ends(&world), reason(&world)), (1, "Ended".to_owned()));
 }
 
-/// A record alone ends nothing: the workload must have finished, or be absent, by a read; and only after the delay.
+/// S7: a record alone ends nothing. A read must show that the workload has finished or is absent, and the delay must
+/// pass.
 #[test]
 fn a_forged_record_ends_nothing_while_the_workload_is_there() {
     let mut world = running();
@@ -123,6 +128,7 @@ fn a_forged_record_ends_nothing_while_the_workload_is_there() {
     assert_eq!(world.recorded().termination_reason, None);
 }
 
+/// S1: the API server refuses or doesn't answer.
 #[test]
 fn without_an_answer_about_the_workload_nothing_is_ended() {
     for is_forbidden in [true, false] {
@@ -151,6 +157,7 @@ fn what_is_missing_is_told() {
     assert!(world.told().matches("GetWorkloads").count() <= 7, "{}", world.told());
 }
 
+/// L1: only an end for finished workloads reads workloads.
 #[test]
 fn an_end_that_is_asked_for_waits_for_no_workload() {
     for event in [Event::Delete, Event::SetTerminate] {
@@ -199,14 +206,6 @@ fn starting_for(jobs: &[(&str, WorkloadState)]) -> World {
     world
 }
 
-fn message(world: &World) -> String {
-    condition(world.recorded(), "Ready").unwrap().message.clone()
-}
-
-fn failed(uid: &str) -> WorkloadState {
-    WorkloadState::Finished { uid: uid.to_owned(), outcome: WorkloadOutcome::Failed, at: None }
-}
-
 #[test]
 fn a_session_that_is_started_is_ended_with_its_workload() {
     let mut world = starting_for(&[("nightly", unfinished("job-1"))]);
@@ -247,7 +246,7 @@ fn a_session_whose_jobs_are_suspended_waits_in_nobodys_way() {
     assert_eq!(reason(&world), "WaitingForWorkload");
     assert_eq!(condition(world.recorded(), "Reconciling").unwrap().status, "True");
     assert!(message(&world).contains("Job team-a/nightly is suspended (spec.suspend)"), "{}", message(&world));
-    assert!(!world.starts.has_slot && !world.told().contains("ReserveSlot"), "others may have the place");
+    assert!(!world.starts.has_slot && !world.told().contains("ReserveSlot"), "other objects may have the slot");
     world.forget_the_past();
     world.run_for(minutes(60));
     assert!(world.writes.is_empty() && world.calls.is_empty(), "{}", world.told());
@@ -256,7 +255,7 @@ fn a_session_whose_jobs_are_suspended_waits_in_nobodys_way() {
     assert_eq!((world.starts.requests.len(), reason(&world)), (1, "Starting".to_owned()));
 }
 
-/// Kueue may suspend a Job again, to make room for others. The Job may go on later, so its session is kept.
+/// S1: Kueue may suspend a Job to make room for others. The Job may go on later, so its session is kept.
 #[test]
 fn a_job_that_is_suspended_while_its_session_is_up_ends_nothing() {
     let mut world = running();
@@ -270,14 +269,14 @@ fn a_job_that_is_suspended_while_its_session_is_up_ends_nothing() {
 fn a_session_whose_jobs_have_finished_is_never_started() {
     let mut world = starting_for(&[("nightly", completed("job-1"))]);
     world.run_for(seconds(20));
-    assert_eq!(reason(&world), "WaitingForWorkload", "it may be created anew in a moment");
+    assert_eq!(reason(&world), "WaitingForWorkload", "the Job may be created anew in a moment");
     world.run_for(minutes(1));
     assert_eq!(reason(&world), "Ended");
     assert!(message(&world).contains("Job team-a/nightly completed at 2027-"), "{}", message(&world));
     let terminated = condition(world.recorded(), "Terminated").unwrap();
     assert_eq!((terminated.status.as_str(), terminated.reason.as_str()), ("True", "WorkloadFinished"));
     let recorded = world.recorded().clone();
-    // That is final, also for an operator that comes later, and for another Job under that name.
+    // This is final, also after a restart, and for another Job of that name.
     world.event(&Event::Restart);
     world.job_becomes("nightly", unfinished("job-2"), true);
     world.run_for(minutes(60));
@@ -310,7 +309,7 @@ fn workloads_are_read_just_before_a_session_is_started() {
         world.run_for(minutes(2));
         let before = world.count(Operation::StartSession);
         assert!(before > 0);
-        // Unseen by the watch.
+        // The watch doesn't show this.
         world.job_becomes("nightly", state, false);
         world.outages.clear();
         world.run_for(minutes(10));
@@ -332,7 +331,7 @@ fn unknown_workloads_neither_start_nor_give_up_a_session() {
     assert_eq!((world.starts.requests.len(), reason(&world)), (1, "Starting".to_owned()));
 }
 
-/// The Job waited for its ConfigMap until its deadline.
+/// The Job waited for its ConfigMap until its deadline, and failed.
 #[test]
 fn what_a_job_waited_for_in_vain_stays_told() {
     let mut world = starting_for(&[("nightly", unfinished("job-1"))]);
@@ -354,7 +353,7 @@ fn what_a_job_waited_for_in_vain_stays_told() {
     assert_eq!((world.count(Operation::StartSession), reason(&world)), (calls, "Failed".to_owned()));
 }
 
-/// S7: whatever a forged status records, a session that was started is found, and ended with its object.
+/// S2, S7, L1: whatever a forged status records, a session that was started is found, and ended with its object.
 #[test]
 fn a_forged_record_of_finished_workloads_lets_no_session_go() {
     let mut world = starting_for(&[("nightly", unfinished("job-1"))]);

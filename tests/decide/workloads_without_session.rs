@@ -1,14 +1,13 @@
-//! Workloads that are left without a session: what the condition says of them, and how long the object stays to say it.
+//! Workloads that wait for a session that won't come: what the condition says, and how long the object stays to say so.
 
-use crate::core::{ErrorClass, Operation, PublishTo, SessionState, Step, WorkloadOutcome, WorkloadState};
-use crate::fixtures::{condition, minutes, seconds};
-use crate::world::{Event, World, completed, job, reason, unfinished};
+use crate::core::{ErrorClass, Operation, PublishTo, SessionState, Step};
+use crate::fixtures::{minutes, seconds};
+use crate::world::{Event, World, completed, failed, job, message, reason, unfinished};
 
 const CONFIG_MAP: &str = "ConfigMap team-a/nightly-session";
 const WAITS: &str = "Without a session: Job team-a/nightly.";
 
-/// A Job that is there, and an object that starts a session for the Job, publishes the session to it, and expires soon after
-/// the end.
+/// A Job, and an object that starts a session for it. The object publishes the session, and expires soon after its end.
 fn waiting() -> World {
     let mut world = World::starting();
     let spec = &mut world.object.as_mut().unwrap().spec;
@@ -28,15 +27,7 @@ fn up() -> World {
     world
 }
 
-fn failed() -> WorkloadState {
-    WorkloadState::Finished { uid: "job-1".to_owned(), outcome: WorkloadOutcome::Failed, at: None }
-}
-
-fn message(world: &World) -> String {
-    condition(world.recorded(), "Ready").unwrap().message.clone()
-}
-
-/// The Warnings of an end under a workload.
+/// How many Warnings said that a session ended while its workload was at work.
 fn warnings(world: &World) -> usize {
     let notices = world.writes.iter().map(|(_, step)| match step {
         Step::WriteStatus { notices, .. } => notices.iter().filter(|it| it.reason == "WorkloadWithoutSession").count(),
@@ -67,7 +58,7 @@ fn an_object_whose_session_failed_stays_while_its_job_waits() {
         world.forget_the_past();
         world.run_for(minutes(60));
         assert!(world.writes.is_empty() && world.steps.len() < 10, "{}", world.told());
-        world.job_becomes("nightly", failed(), true);
+        world.job_becomes("nightly", failed("job-1"), true);
         world.run_for(seconds(50));
         assert!(world.object.is_some(), "the time counts from the end of the Job");
         assert!(!message(&world).contains("Without a session"), "{}", message(&world));
@@ -83,7 +74,7 @@ fn a_start_that_is_refused_names_the_job_that_waits_for_it() {
     world.run_for(minutes(5));
     assert_eq!(reason(&world), "Invalid");
     assert!(message(&world).contains(WAITS) && message(&world).contains(CONFIG_MAP), "{}", message(&world));
-    // So does one that can't be taken on at all.
+    // An object that can't be adopted names the Job, too.
     let mut world = waiting();
     world.starts.bounds = None;
     world.object.as_mut().unwrap().metadata.finalizers = None;
@@ -97,7 +88,7 @@ fn a_start_that_is_refused_names_the_job_that_waits_for_it() {
     assert!(!message(&world).contains("Without a session"), "{}", message(&world));
 }
 
-/// Where a session may run, nobody is told to delete the Job that may use it.
+/// While a session may run, nobody is told to delete the Job that may use it.
 #[test]
 fn a_job_isnt_said_to_lack_a_session_that_may_run() {
     let mut world = up();
@@ -127,7 +118,7 @@ fn an_end_under_a_job_that_is_at_work_is_a_warning_once() {
     assert!(world.object.is_some() && world.breach.is_none(), "{:?}", world.breach);
 }
 
-/// PyAthena's close() ends the session that it works in, and the Job finishes a moment later.
+/// PyAthena's close() ends the session, and the Job finishes a moment later.
 #[test]
 fn a_client_may_end_the_session_before_its_job_completes() {
     let mut world = up();

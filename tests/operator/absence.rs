@@ -1,4 +1,4 @@
-//! Sessions that Athena doesn't know: what proves it, and what doesn't.
+//! Sessions that Athena says don't exist: what proves an absence, and what doesn't.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::launch::Start;
 use crate::proxy::{Meddle, Script, before_athena};
 use crate::world::{World, condition, eventually, has_finalizer, within};
 
-/// Bug 6: one transient NotFound that drops the claim while the machine lives.
+/// S2: Athena denies the session once, while it still ends.
 #[tokio::test]
 async fn one_not_found_while_it_is_terminating_lets_nothing_go() {
     let world = World::with(Config { terminating: None, ..Config::default() }).await;
@@ -29,6 +29,7 @@ async fn one_not_found_while_it_is_terminating_lets_nothing_go() {
     world.until_gone("blink").await;
 }
 
+/// S2: the answers are --confirm-absence-after apart.
 #[tokio::test]
 async fn a_forgotten_session_is_released_after_two_answers_and_a_list() {
     for not_found in [NotFound::InvalidRequest, NotFound::ResourceNotFound] {
@@ -51,11 +52,12 @@ async fn a_forgotten_session_is_released_after_two_answers_and_a_list() {
     }
 }
 
+/// S2: a list that shows the session outweighs calls that deny it.
 #[tokio::test]
 async fn a_listed_session_isnt_absent_whatever_the_status_call_says() {
     let world = World::with(Config { terminating: None, ..Config::default() }).await;
     world.start_operator().await;
-    // It is on the last page of every list.
+    // The session is on the last page of every list.
     let id = world.athena.add_session(NewSession { age: Duration::from_secs(3_600), ..NewSession::default() });
     for _ in 0..150 {
         world.session_in("TERMINATING");
@@ -72,7 +74,7 @@ async fn a_listed_session_isnt_absent_whatever_the_status_call_says() {
     world.until_gone("listed").await;
 }
 
-/// Athena may deny a session that has just been started.
+/// S2: Athena may deny a session that has just been started.
 #[tokio::test]
 async fn one_not_found_of_a_session_never_seen_lets_nothing_go() {
     let world = World::new().await;
@@ -104,7 +106,7 @@ async fn a_mistyped_id_is_told_and_its_object_goes_when_it_is_deleted() {
     assert_eq!(world.terminations("no-such-session"), 0);
 }
 
-/// S2: a refusal that is over says nothing about a deletion that comes later.
+/// S2: an error of before the deletion proves nothing for the deletion.
 #[tokio::test]
 async fn what_athena_denied_before_the_deletion_is_asked_again_after_it() {
     let world = World::new().await;
@@ -114,13 +116,13 @@ async fn what_athena_denied_before_the_deletion_is_asked_again_after_it() {
     world.until_reason("early", "SessionNotFound").await;
     eventually("two refusals", || async { (world.athena.calls_of("GetSession", Some(&id)) >= 2).then_some(()) }).await;
     sleep(Duration::from_secs(1)).await;
-    // From here on Athena answers well.
+    // From here on Athena answers truly.
     world.delete("early").await;
     world.until_gone("early").await;
     assert_eq!(world.athena_session(&id).state, "TERMINATED");
 }
 
-/// L1: a long history, at the rate that Athena allows: page by page, not from the first one again.
+/// L1: a long list at the rate that Athena allows goes on page by page, and doesn't begin anew.
 #[tokio::test]
 async fn a_long_listing_that_is_throttled_comes_to_its_end() {
     let quotas = [("ListSessions".to_owned(), "5/10".parse().unwrap())].into();
@@ -133,10 +135,10 @@ async fn a_long_listing_that_is_throttled_comes_to_its_end() {
     let gone = within(Duration::from_secs(50), world.until_gone("long")).await;
     let pages = world.athena.calls_of("ListSessions", None);
     assert!(gone, "{pages} pages asked for in 50 s, where 38 make the whole list");
-    assert!(world.athena.calls().iter().any(|call| call.outcome.contains("Throttling")), "the quota was never met");
+    assert!(world.athena.calls().iter().any(|call| call.outcome.contains("Throttling")), "no call was throttled");
 }
 
-/// L2: a NextToken that leads nowhere.
+/// L1, L2: the NextToken leads back to the first page.
 #[tokio::test]
 async fn a_circular_list_makes_no_tight_loop_and_retain_works() {
     let world = World::new().await;

@@ -1,4 +1,4 @@
-//! The AWS account that calls go to: what another one says of a session counts for nothing.
+//! S4: the AWS account that calls go to. Answers from another account than the session's count for nothing.
 
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ fn move_to(world: &World, account: &str) {
     world.athena.reconfigure(|config| config.account = account.to_owned());
 }
 
+/// S4: after a restart with other credentials.
 #[tokio::test]
 async fn in_another_account_or_region_nothing_is_called() {
     let world = World::new().await;
@@ -45,6 +46,7 @@ async fn in_another_account_or_region_nothing_is_called() {
     assert_eq!(world.athena_session(&id).state, "TERMINATED");
 }
 
+/// S4: STS is denied.
 #[tokio::test]
 async fn while_the_account_cant_be_told_a_recorded_session_waits() {
     let world = World::new().await;
@@ -61,8 +63,8 @@ async fn while_the_account_cant_be_told_a_recorded_session_waits() {
     world.until_reason("unsure", "Running").await;
 }
 
-/// S2: the identity behind the chain of credentials changes while the operator runs, and nobody has
-/// noticed yet when Athena says that it doesn't know the session.
+/// S2, S4: the credentials change to another account while the operator runs. Nobody has noticed yet when Athena denies
+/// the session.
 #[tokio::test]
 async fn credentials_of_another_account_prove_no_absence() {
     let world = World::new().await;
@@ -82,6 +84,7 @@ async fn credentials_of_another_account_prove_no_absence() {
     assert_eq!(world.athena_session(&id).state, "TERMINATED");
 }
 
+/// S4: and no call to Athena is made meanwhile.
 #[tokio::test]
 async fn passing_credentials_of_another_account_are_told_and_forgotten() {
     let world = World::new().await;
@@ -103,7 +106,7 @@ async fn passing_credentials_of_another_account_are_told_and_forgotten() {
     assert_eq!(world.terminations(&id), 1);
 }
 
-/// S2, S4: while STS is denied no account is recorded; any other could be taken for it later.
+/// S2, S4: while STS is denied no account is recorded. Later any account could be taken for the session's.
 #[tokio::test]
 async fn without_a_recorded_account_another_one_proves_no_absence() {
     let world = World::new().await;

@@ -1,5 +1,5 @@
-//! The policies and rights of `deploy/`: who may do what. But for one test no operator runs, so that it is the user
-//! who makes the difference. What is only to be answered is asked by a dry run, which policies judge as well.
+//! The admission policies and RBAC rules of `deploy/`: who may do what. No operator runs, except in one test, so that
+//! only the user makes the difference. Most requests are dry runs, which policies judge as well.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -31,7 +31,7 @@ async fn installed() -> &'static ControlPlane {
     PLANE
         .get_or_init(async || {
             let plane = ControlPlane::start(Default::default()).await.unwrap();
-            // All at once, a manifest may come before its kind.
+            // In one command, an object may be applied before its kind.
             plane.kubectl_ok(&["apply", "-f", &in_checkout("crds")]).await;
             for kind in ["athenasessions", "athenaworkgroups"] {
                 let crd = format!("crd/{kind}.athena-operator.dev");
@@ -44,7 +44,7 @@ async fn installed() -> &'static ControlPlane {
         .await
 }
 
-/// The API server takes them up within some seconds. Where one doesn't bind it is for the tests to say what follows.
+/// Waits until the API server enforces the policies, which takes some seconds.
 async fn until_policies_bind(plane: &ControlPlane) {
     let held = session("probe", json!({"sessionId": "probe"}), &[FINALIZER]);
     plane.kubectl_with_ok(&["create", "-n", "default", "-f", "-"], &held.to_string()).await;
@@ -70,7 +70,7 @@ async fn until_policies_bind(plane: &ControlPlane) {
     within(Duration::from_secs(20), bound).await;
 }
 
-/// One word of [`YES`] and so on, and what kubectl printed.
+/// The kind of answer ([`YES`] and so on), and what kubectl printed.
 async fn ask(plane: &ControlPlane, arguments: &[&str], input: &str) -> (String, String) {
     let output = plane.kubectl_with(arguments, input).await.unwrap();
     if output.status.success() {
@@ -120,7 +120,7 @@ impl Place {
         here
     }
 
-    /// As `system:masters`, which must succeed.
+    /// A request as `system:masters`, which must succeed.
     async fn admin(&self, arguments: &[&str], input: &Value) -> String {
         self.plane.kubectl_with_ok(&[&["-n", &self.name], arguments].concat(), &input.to_string()).await
     }
@@ -136,19 +136,19 @@ impl Place {
         self.admin(&["get", object, "-o", "jsonpath={.metadata.finalizers}"], &Value::Null).await
     }
 
-    /// A ServiceAccount of this namespace; RBAC asks nothing but its name of a user.
+    /// The user name of a ServiceAccount of this namespace. For RBAC the name is enough.
     fn account(&self, name: &str) -> String {
         format!("system:serviceaccount:{}:{name}", self.name)
     }
 
-    /// Binds a role in this namespace, or, a ClusterRole, in all of them.
+    /// Binds a role in this namespace, or a ClusterRole in all namespaces.
     async fn bind(&self, user: &str, role: &str, everywhere: bool) {
         let name = format!("{}-{}-{}", self.name, user.replace(':', "-"), role.rsplit('=').next().unwrap());
         let what = if everywhere { "clusterrolebinding" } else { "rolebinding" };
         self.admin(&["create", what, &name, role, &format!("--user={user}")], &Value::Null).await;
     }
 
-    /// As docs/security.md proposes it for tenants.
+    /// A tenant with the rights that docs/security.md proposes.
     async fn tenant(&self, name: &str) -> String {
         let user = self.account(name);
         let verbs = "--verb=create,get,list,watch,delete,patch,update";
@@ -159,14 +159,14 @@ impl Place {
         user
     }
 
-    /// The verb `use` on this place's AthenaWorkGroup.
+    /// Grants the verb `use` on this test's AthenaWorkGroup.
     async fn grant_use(&self, user: &str) {
         let resources = json!(["athenaworkgroups"]);
         let rule = json!({"verbs": ["use"], "resources": resources, "resourceNames": [self.name]});
         self.bind_everywhere(user, "use", rule).await;
     }
 
-    /// One rule about our kinds, in all namespaces. `kubectl create clusterrole` doesn't take the verb `use`.
+    /// Binds one rule about our kinds, in all namespaces. `kubectl create clusterrole` doesn't take the verb `use`.
     async fn bind_everywhere(&self, user: &str, what: &str, mut rule: Value) {
         rule["apiGroups"] = json!(["athena-operator.dev"]);
         let name = format!("{what}-{}", self.name);
@@ -197,7 +197,7 @@ fn operator() -> String {
     format!("system:serviceaccount:{OPERATOR_NAMESPACE}:{OPERATOR_ACCOUNT}")
 }
 
-/// RBAC takes up a binding within a moment.
+/// Waits until RBAC enforces a binding.
 async fn until_may(plane: &ControlPlane, user: &str, verb: &str, what: &str) {
     eventually(&format!("{user} may {verb} {what}"), || async {
         let output = plane.kubectl(&["auth", "can-i", verb, what, "-A", &format!("--as={user}")]).await.unwrap();
@@ -206,17 +206,17 @@ async fn until_may(plane: &ControlPlane, user: &str, verb: &str, what: &str) {
     .await;
 }
 
-/// The whole of it: what each kind of user is answered for each operation.
+/// The whole table: the answer to each kind of user for each operation.
 #[tokio::test]
 async fn each_user_may_do_what_is_theirs() {
     let here = Place::new().await;
     let bare = here.tenant("bare").await;
     let granted = here.tenant("granted").await;
     here.grant_use(&granted).await;
-    // Everything, in this namespace: more than the role `admin`.
+    // All rights in this namespace, which is more than the role `admin` has.
     let owner = here.account("owner");
     here.bind(&owner, "--clusterrole=cluster-admin", false).await;
-    // Everything about the two kinds, in every namespace.
+    // All rights about the two kinds, in every namespace.
     let everywhere = here.account("everywhere");
     here.bind_everywhere(&everywhere, "all", json!({"verbs": ["*"], "resources": ["*"]})).await;
     let cluster_admin = here.account("cluster-admin");
@@ -243,7 +243,7 @@ async fn each_user_may_do_what_is_theirs() {
     let let_other_go = json!({"metadata": {"finalizers": [FINALIZER]}}).to_string();
 
     let users = [&bare, &granted, &owner, &everywhere, &operator(), &cluster_admin, "admin"];
-    // An update is a right that the operator doesn't have, nor create.
+    // The operator has neither the right to update nor to create.
     #[rustfmt::skip]
     let table = [
         ("create, no reference", &create[..], session("new", json!({"sessionId": "one"}), &[]), [YES, YES, YES, YES, RBAC, YES, YES]),
@@ -329,7 +329,7 @@ async fn a_refusal_says_in_one_line_what_was_wrong_and_what_to_do() {
     );
 }
 
-/// However kubectl is told to: by what it last applied, by fields that a manager owns, by an index.
+/// S2: by apply, by server-side apply, and by a JSON patch with an index.
 #[tokio::test]
 async fn no_way_of_writing_gets_round_the_finalizer() {
     let here = Place::new().await;
@@ -347,7 +347,7 @@ async fn no_way_of_writing_gets_round_the_finalizer() {
     assert_eq!(here.ask(&owner, &by_index, &Value::Null).await.0, KEPT, "a JSON patch");
     let server_side = ["apply", "--server-side", "--force-conflicts", "-f", "-"];
     assert_eq!(here.ask(&owner, &server_side, &with).await.0, YES);
-    // It was kubectl's other way of applying that owned it too, until now.
+    // Until now kubectl's other way of applying owned the finalizer, too.
     assert_eq!(here.ask(&owner, &server_side, &without).await.0, KEPT, "kubectl apply --server-side");
     for cascade in ["foreground", "orphan", "background"] {
         let delete = ["delete", "ats/held", "--wait=false", &format!("--cascade={cascade}")];
@@ -364,7 +364,7 @@ async fn no_way_of_writing_gets_round_the_finalizer() {
     assert!(gone.contains("NotFound"), "{gone}");
 }
 
-/// By the user who may write it at all.
+/// S7: also the user who may write the status.
 #[tokio::test]
 async fn a_write_of_status_changes_no_finalizer_and_no_spec() {
     let here = Place::new().await;
@@ -383,7 +383,7 @@ async fn a_write_of_status_changes_no_finalizer_and_no_spec() {
         assert_eq!(now["metadata"]["finalizers"].to_string(), before);
         assert!(now["spec"].get("workGroupRef").is_none(), "{now}");
     }
-    // And what else is written changes no status.
+    // And no other write changes the status.
     let mut forged = session("forged", json!({"sessionId": "one"}), &[]);
     forged["status"] = json!({"accountId": "forged"});
     for verb in ["create", "replace"] {
@@ -393,7 +393,7 @@ async fn a_write_of_status_changes_no_finalizer_and_no_spec() {
     }
 }
 
-/// As fluxcd/pkg's `runtime/client` impersonates: the user name alone, to which the API server adds the groups.
+/// Flux impersonates by the user name alone (fluxcd/pkg, `runtime/client`). The API server adds the groups.
 #[tokio::test]
 async fn flux_needs_the_right_use_for_the_account_it_impersonates() {
     let here = Place::new().await;
@@ -436,8 +436,8 @@ async fn flux_needs_the_right_use_for_the_account_it_impersonates() {
     eventually("use is granted", || async { (apply(Some("team"), &with).await == YES).then_some(()) }).await;
     assert_eq!(apply(Some("team"), &manifest("two", here.reference())).await, YES);
 
-    // Without serviceAccountName everything comes from the controller, which may do everything, and nobody knows who
-    // wrote it. Then it is the AthenaWorkGroup's namespaces that decide.
+    // Without serviceAccountName each write comes from the controller, which may do everything, and nobody knows the
+    // author. Then only the AthenaWorkGroup's `namespaces` decide.
     let other = json!({"sessionId": "one", "workGroupRef": {"name": "of-somebody-else"}});
     assert_eq!(apply(Some("team"), &manifest("three", other.clone())).await, USE);
     assert_eq!(apply(None, &manifest("three", other)).await, YES, "what docs/security.md warns of");
@@ -453,14 +453,14 @@ async fn use_is_asked_for_once_and_by_name() {
         (here.ask(&first, &["create", "-f", "-"], &session("one", here.reference(), &[])).await.0 == YES).then_some(())
     })
     .await;
-    // What comes after the reference is for whoever may change the object.
+    // Later changes need only the right to change the object.
     let end = ["patch", "ats/one", "--type=merge", "-p", r#"{"spec":{"terminate":true}}"#];
     assert_eq!(here.ask(&second, &end, &Value::Null).await.0, YES);
     let mut same = session("one", here.reference(), &[]);
     same["spec"]["terminate"] = json!(true);
     assert_eq!(here.ask(&second, &["replace", "-f", "-"], &same).await.0, YES, "the same reference again");
 
-    // The kind takes null for none.
+    // For the CRD null is no reference.
     let null = session("null", json!({"sessionId": "one", "workGroupRef": null}), &[FINALIZER]);
     assert_eq!(here.ask(&second, &["create", "--validate=false", "-f", "-"], &null).await.0, YES);
     let let_go = ["patch", "ats/null", "--type=merge", "-p", r#"{"metadata":{"finalizers":[]}}"#];
@@ -477,7 +477,7 @@ async fn use_is_asked_for_once_and_by_name() {
     }
 }
 
-/// S8, already at apply: each AthenaWorkGroup speaks for its own sessions only.
+/// S8, already at apply: each AthenaWorkGroup has bounds for its own sessions only.
 #[tokio::test]
 async fn what_a_work_group_doesnt_let_start_is_refused_at_apply() {
     let plane = installed().await;
@@ -520,13 +520,13 @@ async fn what_a_work_group_doesnt_let_start_is_refused_at_apply() {
     assert!(said("not-there-yet", json!({})).await.contains("created"), "things arrive out of order");
 }
 
-/// Both clear up with more rights than most, and without the right to let our objects go.
+/// S2: the namespace controller and the garbage collector have many rights, and not the right to remove our finalizer.
 #[tokio::test]
 async fn namespaces_and_garbage_are_cleared_around_the_finalizer() {
     let here = Place::new().await;
     let owner = session("owner", json!({"sessionId": "one"}), &[FINALIZER]);
     here.admin(&["create", "-f", "-"], &owner).await;
-    // In the tests' control plane these controllers may do everything; as elsewhere they are these users.
+    // In the tests' control plane these controllers may do everything. In other clusters they are these users.
     let collector = "system:serviceaccount:kube-system:generic-garbage-collector";
     let cleaner = "system:serviceaccount:kube-system:namespace-controller";
     let let_go = |left: &[&str]| json!({"metadata": {"finalizers": left}}).to_string();
@@ -551,7 +551,7 @@ async fn namespaces_and_garbage_are_cleared_around_the_finalizer() {
     here.plane.kubectl_ok(&["wait", "--for=delete", "--timeout=60s", &format!("ns/{}", here.name)]).await;
 }
 
-/// What its own requests are, it knows best.
+/// The policies let each request of the operator pass.
 #[tokio::test]
 async fn the_operator_does_its_work_under_the_policies() {
     let config = Config { terminating: Some(Duration::from_millis(400)), ..Config::default() };
@@ -570,12 +570,12 @@ async fn the_operator_does_its_work_under_the_policies() {
 
 // Kustomizations.
 
-/// What `kubectl kustomize` makes of a kustomization that lies beside `deploy/`, as the README proposes it.
+/// What `kubectl kustomize` renders of a kustomization in a folder next to `deploy/`, as the README proposes.
 pub async fn rendered(name: &str, kustomization: &str) -> Vec<Value> {
     rendered_of(name, &[(".", kustomization)]).await
 }
 
-/// The same of one that includes others, each in a folder of its own.
+/// What `kubectl kustomize` renders of a kustomization that includes others, each in a folder of its own.
 async fn rendered_of(name: &str, kustomizations: &[(&str, &str)]) -> Vec<Value> {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("kustomization-{name}"));
     let _ = std::fs::remove_dir_all(&folder);
@@ -601,7 +601,7 @@ fn one<'a>(objects: &'a [Value], kind: &str, name: &str) -> Option<&'a Value> {
 async fn a_required_work_group_keeps_no_old_object_from_going() {
     let here = Place::new().await;
     let require = "resources: [deploy]\ncomponents: [deploy/require-work-group]\n";
-    // In the other tests' namespaces it isn't required.
+    // In the namespaces of other tests no work group is required.
     let only_here = format!(
         "patches:\n- target: {{kind: ValidatingAdmissionPolicyBinding, name: require-work-group.athena-operator.dev}}\n  patch: |\n    \
          - op: add\n      path: /spec/matchResources\n      \
@@ -657,15 +657,15 @@ async fn a_required_work_group_keeps_no_old_object_from_going() {
         async |patch: &str| here.ask("admin", &["patch", "ats/old", "--type=merge", "-p", patch], &Value::Null).await;
     assert_eq!(patch(r#"{"spec":{"deletionPolicy":"Retain"}}"#).await.0, YES);
     assert_eq!(here.ask("admin", &["delete", "ats/old", "--wait=false"], &Value::Null).await.0, YES);
-    assert_eq!(patch(r#"{"metadata":{"finalizers":null}}"#).await.0, YES, "it can be let go");
+    assert_eq!(patch(r#"{"metadata":{"finalizers":null}}"#).await.0, YES, "the finalizer can be removed");
 
     here.admin(&["create", "-f", "-"], &session("old", here.reference(), &[])).await;
-    // The kind's own rule is the first to say so.
+    // The rule of the CRD is the first to refuse this.
     let (_, said) = patch(r#"{"spec":{"workGroupRef":null}}"#).await;
     assert!(said.contains("workGroupRef can't change, nor be removed"), "{said}");
 }
 
-/// As the comment at the top of admission.yaml proposes it.
+/// The change that the comment at the top of admission.yaml proposes.
 #[tokio::test]
 async fn another_operator_is_named_in_one_place_for_each_policy() {
     let comment = std::fs::read_to_string(in_checkout("deploy/admission.yaml")).unwrap();
@@ -684,7 +684,7 @@ async fn another_operator_is_named_in_one_place_for_each_policy() {
     }
 }
 
-/// As the comment at the top of one-namespace/kustomization.yaml proposes it.
+/// The change that the comment at the top of one-namespace/kustomization.yaml proposes.
 #[tokio::test]
 async fn an_operator_of_one_namespace_may_run_in_any_namespace() {
     let inner = "resources: [../deploy]\ncomponents: [../deploy/workloads]\nnamespace: data-platform\nnamePrefix: x-\n";
@@ -739,7 +739,7 @@ async fn an_operator_of_one_namespace_only_reads_what_is_in_none() {
         ("update", "athenaworkgroups.athena-operator.dev/status", "", "no", YES),
         ("list", "namespaces", "", YES, YES),
         ("get", "namespaces", "", YES, YES),
-        // Nobody's work.
+        // Requests that nobody needs.
         ("use", groups, "", "no", "no"),
         ("create", groups, "", "no", "no"),
         ("update", groups, "", "no", "no"),
@@ -797,7 +797,7 @@ async fn with_all_components_one_namespace_gives_no_rights_in_others() {
     }
 }
 
-/// As the comment at the top of workloads/kustomization.yaml proposes it.
+/// The change that the comment at the top of workloads/kustomization.yaml proposes.
 #[tokio::test]
 async fn of_the_rights_for_workloads_each_can_be_left_out() {
     let comment = std::fs::read_to_string(in_checkout("deploy/workloads/kustomization.yaml")).unwrap();

@@ -1,4 +1,4 @@
-//! A hostile Athena: answers without an end, answers that are far too large, and texts that are made to deceive.
+//! A hostile Athena: answers without an end, answers that are far too large, and texts that deceive readers.
 
 use std::time::Duration;
 
@@ -14,15 +14,15 @@ use crate::probes::{address, until_unready};
 use crate::tenancy::{TEAM_A, Whole};
 use crate::world::{World, condition, eventually};
 
-/// More than the operator needs in a test, and less than one answer without an end would take.
+/// More memory than the operator needs in a test, and less than an answer without an end would take.
 const MOST_MEMORY: u64 = 256 << 20;
 
-/// What an answer without an end is waited for is its end, not the deadline of the call.
+/// A start of the operator with long deadlines, so that the size ends an endless answer and not the deadline.
 fn patient() -> Start {
     Start { environment: vec![("ATHENA_OPERATOR_AWS_TIMEOUT", "10m".to_owned())], ..Start::default() }
 }
 
-/// A status of a session, in an answer of so many bytes.
+/// An answer of so many bytes with the status of a session.
 fn status_of(id: &str, bytes: usize) -> String {
     let mut status = json!({"SessionId": id, "Status": {"State": "BUSY"}, "Padding": ""});
     status["Padding"] = json!("x".repeat(bytes - status.to_string().len()));
@@ -98,7 +98,7 @@ async fn an_answer_is_read_up_to_its_bound_and_not_beyond() {
     assert_eq!(object.status.unwrap().state.as_deref(), Some("IDLE"));
 }
 
-/// The SDK would make a million sessions of the first page.
+/// The SDK would parse a million sessions from the first page.
 #[tokio::test]
 async fn a_page_with_more_sessions_than_were_asked_for_is_refused() {
     let whole = Whole::new().await;
@@ -131,7 +131,7 @@ async fn sts_whose_answer_has_no_end_is_told() {
     assert!(world.peak_memory() < MOST_MEMORY, "{} bytes", world.peak_memory());
 }
 
-/// As the container of a Pod gets them from EKS Pod Identity.
+/// The container of a Pod gets its credentials from EKS Pod Identity in this way.
 #[tokio::test]
 async fn credentials_whose_answer_has_no_end_take_no_memory() {
     let world = World::new().await;
@@ -175,7 +175,7 @@ async fn unknown_states_are_counted_together() {
     assert_eq!(status.undeclared, Some(SESSIONS));
 }
 
-/// Clears the screen, turns the direction of writing, begins a line of its own.
+/// A text that clears the screen, turns the direction of writing, and begins a new line.
 const HOSTILE: &str = "\u{1b}[2J\u{9b}31m\u{202e}gnp\u{2066}\u{200f}\u{61c}\u{2028}\nlevel=ERROR end";
 
 /// The hidden characters, where there are any.
@@ -214,7 +214,7 @@ async fn texts_that_are_made_to_deceive_are_shown_as_they_are() {
                 assert_eq!(hidden_in(text), None, "{text:?}");
                 assert!(text.len() <= 1_000, "{} bytes: {text}", text.len());
             }
-            // A word that can't be a state of Athena's is in quotation marks.
+            // A word that can't be a state of Athena stands in quotation marks.
             assert!(status["state"].as_str().unwrap().starts_with(r#""\u001b[2J"#), "{status}");
             assert!(status["stateChangeReason"].as_str().unwrap().starts_with(r"\u001b[2J"), "{status}");
         }
@@ -252,7 +252,7 @@ async fn tls_where_http_is_meant_is_told_in_one_sentence() {
     let url = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
-            // What a server of TLS answers to a request in HTTP: an alert, "unexpected message".
+            // A TLS server answers a plain HTTP request with an alert, "unexpected message".
             let _ = stream.read(&mut [0; 1 << 12]).await;
             let _ = stream.write_all(&[21, 3, 3, 0, 2, 2, 10]).await;
             sleep(Duration::from_millis(100)).await;

@@ -1,4 +1,5 @@
-//! What attackers tried: claims without a right, finalizers without a grant, words that never stay the same.
+//! Adversarial objects: claims on a session without a right to it, and finalizers without a grant. And a message of STS
+//! that never stays the same.
 
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use crate::launch::Start;
 use crate::tenancy::{TEAM_A, TEAM_B, referring};
 use crate::world::{World, condition, eventually};
 
-/// L2: as `a_message_that_differs_each_time_is_written_once`, but of STS.
+/// L2: as in aws_errors.rs, but from STS.
 #[tokio::test]
 async fn a_message_of_sts_that_differs_each_time_is_written_once() {
     let world = World::new().await;
@@ -49,8 +50,8 @@ async fn squatted(world: &World, second: &str) -> String {
     session
 }
 
-/// L1: the rightful object has no reference, and adopted first; the older one gets a grant, of another work group;
-/// the operator restarts.
+/// S1, L1: the rightful object has no reference, and adopts the session first. An older object gets a grant for another
+/// work group, and the operator restarts.
 #[tokio::test]
 async fn a_squatter_keeps_no_adopted_session_after_a_restart() {
     let world = World::new().await;
@@ -66,10 +67,10 @@ async fn a_squatter_keeps_no_adopted_session_after_a_restart() {
     world.objects_in(&second).delete("rightful", &Default::default()).await.unwrap();
     let gone = timeout(Duration::from_secs(30), world.until_gone_in(&second, "rightful")).await;
     let said = world.objects_in(&second).get("rightful").await.map(|it| format!("{:?}", condition(&it, "Ready")));
-    assert!(gone.is_ok(), "it hangs, and the session is {}: {said:?}", world.athena_session(&session).state);
+    assert!(gone.is_ok(), "the object hangs, and the session is {}: {said:?}", world.athena_session(&session).state);
 }
 
-/// The same without a restart: nobody takes the session on.
+/// L1: as above, before anybody has adopted the session.
 #[tokio::test]
 async fn a_squatter_of_another_work_group_keeps_nobody_from_adopting() {
     let world = World::new().await;
@@ -81,8 +82,8 @@ async fn a_squatter_of_another_work_group_keeps_nobody_from_adopting() {
     world.until_reason_in(&second, "rightful", "Running").await;
 }
 
-/// L1: two objects of a work group that the session isn't in; the younger one was adopted first, and is deleted while
-/// no operator runs. Neither was ever to end the session, so neither has to wait for the other.
+/// L1: two objects name a work group that the session isn't in. The younger one was adopted first, and is deleted while
+/// no operator runs. Neither may end the session, so neither has to wait for the other.
 #[tokio::test]
 async fn of_two_squatters_the_younger_goes_after_a_restart() {
     let world = World::new().await;
@@ -100,7 +101,7 @@ async fn of_two_squatters_the_younger_goes_after_a_restart() {
     assert!(world.mutations().is_empty());
 }
 
-/// A finalizer that somebody wrote himself is no grant: whose a session is isn't told.
+/// S8: a finalizer that a tenant added is no grant, so the owner of the session isn't shown.
 #[tokio::test]
 async fn a_forged_finalizer_tells_nobody_whose_a_session_is() {
     let world = World::new().await;

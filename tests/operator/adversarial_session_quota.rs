@@ -1,5 +1,5 @@
-//! Attacks on `sessionsPerNamespace`: more sessions than a namespace may have, and places that nobody gets. And what goes
-//! wrong with limits and workloads only where a real poller or API server takes part.
+//! Attacks on `sessionsPerNamespace`: more sessions than a namespace may have, and slots that nobody gets. And mistakes
+//! with limits and workloads that only a real poller or API server can cause.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::tenancy::{TEAM_A, referring};
 use crate::world::{World, condition, eventually, within};
 
 impl World {
-    /// How many of Athena's sessions live.
+    /// How many sessions live in Athena.
     fn alive(&self) -> usize {
         self.athena.sessions().iter().filter(|it| it.state != "TERMINATED" && it.state != "FAILED").count()
     }
@@ -26,7 +26,7 @@ impl World {
     }
 }
 
-/// One that was refused has no place while it is stalled; the promise that it was given meanwhile counts for it alone.
+/// S8: an object whose start was refused has no slot while it is Stalled.
 #[tokio::test]
 async fn a_retried_start_takes_no_slot_that_another_object_has() {
     let world = World::new().await;
@@ -40,16 +40,16 @@ async fn a_retried_start_takes_no_slot_that_another_object_has() {
     world.start_session("next", &group).await;
     world.until_reason("next", "Running").await;
     assert_eq!(world.alive(), 1);
-    // The refused one is tried again by and by.
+    // The refused start is repeated after a while.
     let second = eventually("there are two", || async { (world.alive() > 1).then_some(()) });
     assert!(!within(Duration::from_secs(20), second).await, "two sessions at once, and one is allowed");
     let told = |object: &AthenaSession| {
         condition(object, "Stalled").is_some_and(|it| it.1 == "AccessDenied" && it.2.contains("next has it"))
     };
-    world.until("refused", "it is told as refused, and that there is no place", told).await;
+    world.until("refused", "the condition names the refusal and the missing slot", told).await;
 }
 
-/// S7: a forged status buys nothing.
+/// S7: a forged end in the status frees no slot.
 #[tokio::test]
 async fn a_forged_end_makes_no_room_for_another_session() {
     let world = World::new().await;
@@ -73,7 +73,7 @@ async fn a_forged_end_makes_no_room_for_another_session() {
     assert_eq!(world.alive(), 1);
 }
 
-/// Nothing is started any more for what is being deleted, whatever else holds it.
+/// L1: an object that is being deleted starts nothing, whatever other finalizer holds it.
 #[tokio::test]
 async fn an_object_held_by_a_foreign_finalizer_keeps_no_slot() {
     let world = World::new().await;
@@ -90,7 +90,7 @@ async fn an_object_held_by_a_foreign_finalizer_keeps_no_slot() {
     world.delete("going").await;
     let let_go =
         |object: &AthenaSession| object.metadata.finalizers.as_deref() == Some(&["example.com/hold".to_owned()]);
-    world.until("going", "is let go", let_go).await;
+    world.until("going", "the finalizer is gone", let_go).await;
     world.athena.clear_faults();
     let is_up = within(Duration::from_secs(10), world.until_reason("waiting", "Running")).await;
     let waiting = world.get("waiting").await.unwrap();
@@ -99,8 +99,8 @@ async fn an_object_held_by_a_foreign_finalizer_keeps_no_slot() {
     assert!(is_up, "{message:?}");
 }
 
-/// Athena fails for a moment, just when maxIdle is over, and the session goes to work: nobody looks at it any more but the
-/// poller, and what failed is told for ever.
+/// Athena fails for a moment, just when maxIdle is over, and then the session becomes BUSY. Only the poller looks at
+/// the session from now on. The old error must not be reported for ever.
 #[tokio::test]
 async fn trouble_with_a_look_that_nobody_needs_any_more_passes() {
     let world = World::new().await;
@@ -122,7 +122,7 @@ async fn trouble_with_a_look_that_nobody_needs_any_more_passes() {
     assert!(is_up && world.terminations(&id) == 0, "twenty seconds later: {message:?}");
 }
 
-/// Something on the way says 404 for a moment, as controller.rs has it of AthenaSessions: no word of a Job.
+/// S1: a load balancer or a starting API server answers 404 for a moment. That isn't the absence of a Job.
 #[tokio::test]
 async fn a_404_of_something_on_the_way_is_no_end_of_a_job() {
     let world = World::with_workloads().await;
@@ -138,7 +138,7 @@ async fn a_404_of_something_on_the_way_is_no_end_of_a_job() {
     let id = world.follow("nightly", "job").await;
     world.until_seen("nightly").await;
     is_away.store(true, std::sync::atomic::Ordering::Relaxed);
-    // Anything that is news of the Job makes it be read.
+    // Each change of the Job makes the operator read it.
     let patch = r#"{"spec":{"endWith":[{"kind":"Job","name":"job"},{"kind":"Job","name":"other"}]}}"#;
     world.kubectl(&["patch", "ats", "nightly", "--type=merge", "-p", patch]).await;
     let patch = r#"{"spec":{"endWith":[{"kind":"Job","name":"job"}]}}"#;

@@ -1,5 +1,4 @@
-//! Kubernetes' side: namespaces that go, events that are forbidden, requests that are refused, and what
-//! others write.
+//! The API server's side: deleted namespaces, forbidden events, refused requests, and writes of others.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -12,7 +11,7 @@ use crate::launch::Start;
 use crate::proxy::{Script, about, refusal};
 use crate::world::{OPERATOR_NAMESPACE, World, eventually, has_finalizer};
 
-/// Bug 7: a namespace that hangs since something in it waits for what went first.
+/// L1: nothing in a deleted namespace may wait for something that goes first.
 #[tokio::test]
 async fn a_namespace_with_ten_sessions_goes_when_they_have_ended() {
     let world = World::with(Config { terminating: None, ..Config::default() }).await;
@@ -38,6 +37,7 @@ async fn a_namespace_with_ten_sessions_goes_when_they_have_ended() {
     }
 }
 
+/// S2, L1: the finalizer holds the objects while no operator runs.
 #[tokio::test]
 async fn objects_deleted_during_a_downtime_are_ended_afterwards() {
     let world = World::new().await;
@@ -53,7 +53,7 @@ async fn objects_deleted_during_a_downtime_are_ended_afterwards() {
     assert_eq!(world.athena_session(&id).state, "TERMINATED");
 }
 
-/// Bug 8: an Event that is forbidden and blocks the clean-up.
+/// L1: a forbidden Event doesn't hold up an end. In a namespace that is Terminating no Event can be created.
 #[tokio::test]
 async fn forbidden_events_change_nothing_else() {
     let world = World::new().await;
@@ -83,7 +83,7 @@ async fn forbidden_events_change_nothing_else() {
     assert_eq!(world.log().matches("could not be published").count(), 1, "once, not at each event");
 }
 
-/// A finalizer of somebody else's keeps the object, not the session.
+/// L1: a foreign finalizer keeps the object, and not its session.
 #[tokio::test]
 async fn a_foreign_finalizer_is_left_where_it_is() {
     let world = World::new().await;
@@ -109,7 +109,7 @@ async fn a_foreign_finalizer_is_left_where_it_is() {
     assert_eq!(world.athena_session(&id).state, "TERMINATED");
 }
 
-/// L1: something on the way says 404 for a moment (a load balancer, a server that starts).
+/// L1: a load balancer, or an API server that starts, answers 404 for a moment.
 #[tokio::test]
 async fn one_404_doesnt_make_an_object_forgotten() {
     for (verb, object, body) in [("PATCH", "lost", "\"remove\""), ("PUT", "lost/status", "\"terminationRequestedAt\"")]
@@ -132,7 +132,7 @@ async fn one_404_doesnt_make_an_object_forgotten() {
     }
 }
 
-/// A 422 is also the answer to a write that came too late: this one didn't.
+/// L1, L2: the API server also answers 422 to a write that comes too late. Here a policy refuses the write.
 #[tokio::test]
 async fn a_refusal_by_policy_is_told_and_rarely_retried() {
     let world = World::new().await;
@@ -159,7 +159,7 @@ async fn a_refusal_by_policy_is_told_and_rarely_retried() {
     assert_eq!(world.athena_session(&id).state, "TERMINATED");
 }
 
-/// S7, L1: the API server takes it as a time, and nobody can read it as one.
+/// S7, L1: the API server accepts a time that the operator can't parse.
 #[tokio::test]
 async fn a_status_that_cant_be_read_holds_up_nothing() {
     let world = World::new().await;

@@ -1,4 +1,4 @@
-//! Athena's quotas: the operator stays within them, and ends go first.
+//! Athena's quotas: the operator stays within them (L2), and calls that end sessions go first (L1).
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::probes::{address, ask};
 use crate::tenancy::{TEAM_A, Whole, brisk, referring};
 use crate::world::{World, eventually};
 
-/// As Athena's, for each operation.
+/// An Athena with this quota for each operation.
 fn rationed(rate: &str) -> Config {
     Config { quotas: [("*".to_owned(), rate.parse().unwrap())].into(), ..brisk() }
 }
@@ -24,6 +24,7 @@ fn throttled(world: &World) -> (usize, usize) {
     (throttled, calls.len())
 }
 
+/// L1, L2: all ends are reached, and few calls are throttled.
 #[tokio::test]
 async fn many_that_are_deleted_at_once_end_within_the_quota() {
     const SESSIONS: usize = 40;
@@ -56,7 +57,8 @@ async fn many_that_are_deleted_at_once_end_within_the_quota() {
     assert!(throttled * 50 <= calls, "{throttled} of {calls} calls were throttled");
 }
 
-/// Ends raise the rate, adoptions and polls don't. The status and `/metrics` show the rate that was found.
+/// L1: calls that end sessions raise the rate, while adoptions and polls don't. The status and `/metrics` show the
+/// found rate.
 #[tokio::test]
 async fn ends_find_out_that_athena_allows_more() {
     const SESSIONS: usize = 60;
@@ -99,7 +101,7 @@ async fn rates(world: &World) -> Vec<(String, f64)> {
     lines.map(|(series, rate)| (series.to_owned(), rate.parse().unwrap())).collect()
 }
 
-/// Each end takes a look of that very moment: whoever waits for its turn to end a session looks when that has come.
+/// L1, L2: each end needs a look of the same moment. So an object looks only when its turn to end the session has come.
 #[tokio::test]
 async fn many_with_a_grace_period_end_within_the_quota() {
     const SESSIONS: usize = 60;
@@ -125,7 +127,7 @@ async fn many_with_a_grace_period_end_within_the_quota() {
     assert!((SESSIONS..SESSIONS * 2).contains(&looks), "{looks} looks before {SESSIONS} ends");
 }
 
-/// Bug 12. Without a reference each of them takes a call of its own.
+/// L1, L2: without a reference each object takes a call of its own.
 #[tokio::test]
 async fn a_restart_stays_within_the_quota_and_ends_come_first() {
     const ALL: usize = 300;
@@ -163,7 +165,7 @@ async fn a_restart_stays_within_the_quota_and_ends_come_first() {
     let looked_at = others();
     assert!(looked_at < ALL / 2, "{looked_at} others were looked at before all that were deleted had ended");
     let reads = ["GetSession", "GetSessionStatus"];
-    // All the same the others come to be looked at.
+    // The other sessions are looked at later.
     eventually("each is looked at", || async { (others() == ALL - DELETED).then_some(()) }).await;
     let (throttled, calls) = throttled(&world);
     assert!(throttled * 50 <= calls, "{throttled} of {calls} calls were throttled");
@@ -172,7 +174,7 @@ async fn a_restart_stays_within_the_quota_and_ends_come_first() {
     assert!(before <= 30, "{before} looks before the first end");
 }
 
-/// The same, in a work group that is registered: a few lists instead of hundreds of calls.
+/// L2: with a reference, a few lists take the place of hundreds of calls.
 #[tokio::test]
 async fn a_restart_with_many_objects_of_a_work_group_takes_few_calls() {
     const ALL: usize = 200;

@@ -1,4 +1,4 @@
-//! What is told of an end: the audit trail, and events.
+//! The audit log, which has one line for each TerminateSession, and the events of an end.
 
 use fake_athena::Fault;
 use serde_json::{Value, json};
@@ -6,14 +6,14 @@ use serde_json::{Value, json};
 use crate::launch::Start;
 use crate::world::World;
 
-/// The lines of the audit trail.
+/// The lines of the audit log.
 fn audit(world: &World) -> Vec<Value> {
     let log = world.log();
     let lines = log.lines().filter(|line| line.contains("\"TerminateSession\""));
     lines
         .map(|line| {
             let parsed: Value = serde_json::from_str(line).unwrap();
-            // Of a key that is there twice only one is left.
+            // A key that stands twice would be parsed as one.
             assert_eq!(parsed.to_string().len(), line.len(), "a key is there twice: {line}");
             parsed
         })
@@ -21,7 +21,7 @@ fn audit(world: &World) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn each_end_leaves_one_line_in_the_audit_trail() {
+async fn each_end_is_one_line_in_the_audit_log() {
     let world = World::new().await;
     world.start_operator().await;
     let id = world.declare("audited", "IDLE").await;
@@ -42,7 +42,7 @@ async fn each_end_leaves_one_line_in_the_audit_trail() {
 }
 
 #[tokio::test]
-async fn a_refused_end_leaves_a_line_in_the_audit_trail_too() {
+async fn a_refused_end_is_a_line_in_the_audit_log_too() {
     let world = World::new().await;
     world.athena.fault(Fault::error("AccessDeniedException", "not for you").on("TerminateSession").times(1));
     world.start_operator_with(Start::with(&["--poll-interval=60s"])).await;
@@ -63,9 +63,9 @@ async fn a_refused_end_leaves_a_line_in_the_audit_trail_too() {
     assert_eq!(line["error"], "not for you");
 }
 
-/// As a manifest may set it.
+/// A manifest may set RUST_LOG to an empty text.
 #[tokio::test]
-async fn an_empty_rust_log_doesnt_silence_the_audit_trail() {
+async fn an_empty_rust_log_doesnt_silence_the_audit_log() {
     let world = World::new().await;
     let environment = vec![("RUST_LOG", String::new())];
     world.start_operator_with(Start { environment, ..Start::default() }).await;

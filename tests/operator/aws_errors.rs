@@ -1,4 +1,4 @@
-//! AWS says no: rights, credentials, words that change.
+//! Errors of AWS: denied rights, missing credentials, outages, and messages that differ each time.
 
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ fn denied() -> Fault {
     Fault::error("AccessDeniedException", "User: arn:aws:sts::123456789012:assumed-role/operator is not authorized")
 }
 
-/// Bug 10, before the session was ever seen: it may run, so the object waits for a person.
+/// S2: AWS denies the calls before the session was ever seen. The session may run, so the object waits for a person.
 #[tokio::test]
 async fn access_denied_before_the_adoption_is_told_once_and_retried() {
     let world = World::new().await;
@@ -48,7 +48,7 @@ async fn access_denied_before_the_adoption_is_told_once_and_retried() {
     assert_eq!(world.athena_session(&id).state, "TERMINATED");
 }
 
-/// An end needs only GetSessionStatus and TerminateSession.
+/// L1: an end needs only GetSessionStatus and TerminateSession.
 #[tokio::test]
 async fn a_denied_getsession_is_told_and_holds_up_no_end() {
     let world = World::new().await;
@@ -65,7 +65,7 @@ async fn a_denied_getsession_is_told_and_holds_up_no_end() {
     assert_eq!(world.athena_session(&id).state, "TERMINATED");
 }
 
-/// S7: a list of the work group proves that the session is in it; where none does, nothing is ended.
+/// S1, S7: a list proves that the session is in the work group. Without this proof nothing is ended.
 #[tokio::test]
 async fn without_get_session_a_list_tells_the_work_group() {
     let world = World::new().await;
@@ -76,7 +76,7 @@ async fn without_get_session_a_list_tells_the_work_group() {
     world.refer("own", &group, &own).await;
     world.refer("foreign", &group, &foreign).await;
     let object = world.until_reason("foreign", "AccessDenied").await;
-    assert_eq!(object.status.unwrap().state, None, "how it stands is others' business");
+    assert_eq!(object.status.unwrap().state, None, "the state of a foreign session isn't shown");
     for name in ["own", "foreign"] {
         world.edit(name, json!({"terminate": true})).await;
     }
@@ -87,7 +87,7 @@ async fn without_get_session_a_list_tells_the_work_group() {
     assert_eq!((world.athena_session(&foreign).state.as_str(), world.terminations(&foreign)), ("IDLE", 0));
 }
 
-/// Bug 10, after it was seen.
+/// S2: AWS denies TerminateSession. Retain is the way out.
 #[tokio::test]
 async fn access_denied_to_end_it_is_told_and_retain_lets_it_go() {
     let world = World::new().await;
@@ -125,7 +125,7 @@ async fn without_credentials_or_region_the_objects_say_so() {
     world.until_reason("bare", "Running").await;
 }
 
-/// S7: what the status says asks for nothing and lets nothing go.
+/// S7: a forged status asks for nothing and releases nothing.
 #[tokio::test]
 async fn a_forged_status_buys_nothing() {
     let world = World::new().await;
@@ -151,10 +151,13 @@ async fn a_forged_status_buys_nothing() {
     world.until_gone("forged").await;
     assert_eq!(world.athena_session(&id).state, "TERMINATED");
     assert_eq!(world.athena_session(&other).state, "IDLE");
-    assert!(world.athena.calls().iter().all(|call| call.session.as_deref() != Some(&other)), "it was asked about");
+    assert!(
+        world.athena.calls().iter().all(|call| call.session.as_deref() != Some(&other)),
+        "Athena was asked about the other session"
+    );
 }
 
-/// L2: of a clock that is wrong AWS says each time how wrong it is.
+/// L2: where a clock is wrong, AWS' message says each time how wrong the clock is.
 #[tokio::test]
 async fn a_message_that_differs_each_time_is_written_once() {
     let world = World::new().await;
@@ -175,8 +178,8 @@ async fn a_message_that_differs_each_time_is_written_once() {
     assert_eq!(world.writes().len(), writes);
 }
 
-/// L1: Athena doesn't list what is left of a work group that was deleted with its sessions, so that
-/// nothing proves that this one is gone: a person must say so.
+/// S2, L1: a work group was deleted in Athena with its sessions. No list can prove that the session is gone, so a
+/// person must set Retain.
 #[tokio::test]
 async fn retain_releases_the_objects_of_a_deleted_work_group() {
     let world = World::new().await;
@@ -198,7 +201,7 @@ async fn retain_releases_the_objects_of_a_deleted_work_group() {
     world.until_gone("orphan").await;
 }
 
-/// Each object has a back-off of its own. A good answer to another object's call ends that back-off.
+/// L1: each object has its own back-off. An answer to another object's call ends it.
 #[tokio::test]
 async fn the_first_answer_after_an_outage_is_good_for_all_objects() {
     let world = World::new().await;

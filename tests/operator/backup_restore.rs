@@ -1,4 +1,4 @@
-//! Objects that a restore from a backup creates anew: nothing is started by itself.
+//! Objects that a restore from a backup creates anew (Velero): they start no session by themselves.
 
 use kube::api::{Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::api::{AthenaSession, FINALIZER, RESTORED, START_RESTORED};
 use crate::world::{World, condition, has_finalizer};
 
-/// As Velero creates it: with the backup's finalizers, and without owners or status.
+/// Creates an object as Velero does: with the finalizers of the backup, and without owners or status.
 async fn restore(world: &World, name: &str, group: &str, finalizers: Value) {
     let object = json!({
         "apiVersion": "athena-operator.dev/v1alpha1", "kind": "AthenaSession",
@@ -20,6 +20,7 @@ async fn restore(world: &World, name: &str, group: &str, finalizers: Value) {
     world.objects().create(&PostParams::default(), &object).await.unwrap();
 }
 
+/// S3: a restored object starts nothing until its annotation allows the start.
 #[tokio::test]
 async fn a_restored_object_waits_for_its_annotation_to_start() {
     let world = World::new().await;
@@ -36,7 +37,7 @@ async fn a_restored_object_waits_for_its_annotation_to_start() {
         assert_eq!(has_finalizer(&object), name == "with-finalizer");
     }
     assert_eq!(world.athena.calls_of("StartSession", None), 0);
-    // Both ways on work.
+    // Both ways that the message names work.
     world.delete("without").await;
     world.until_gone("without").await;
     let patch = Patch::Merge(json!({"metadata": {"annotations": {START_RESTORED: "true"}}}));
@@ -48,7 +49,7 @@ async fn a_restored_object_waits_for_its_annotation_to_start() {
     assert_eq!(world.athena.sessions()[0].state, "TERMINATED");
 }
 
-/// The object that was backed up still exists, in another namespace say: its session stays its own.
+/// S1, S3: the object that was backed up still exists, for example in another namespace, and keeps its session.
 #[tokio::test]
 async fn a_restored_status_gives_no_claim_to_the_session() {
     let world = World::new().await;

@@ -1,4 +1,5 @@
-//! Sessions that real clients started and forgot.
+//! Real clients (PyAthena, awswrangler) with sessions that the operator started, and sessions that they started and
+//! forgot.
 
 #[path = "../fake-athena/tests/common/python.rs"]
 mod python;
@@ -10,7 +11,7 @@ use tokio::process::Command;
 
 use crate::world::{World, in_checkout};
 
-/// Runs a script of `tests/operator/clients`; what it prints.
+/// Runs a script of `tests/operator/clients`, and returns what it prints.
 async fn python(script: &str, world: &World, environment: &[(&str, &str)]) -> String {
     let folder = PathBuf::from(in_checkout("tests/operator/clients"));
     let python = python::environment("clients", &folder.join("requirements.txt")).await;

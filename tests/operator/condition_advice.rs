@@ -1,5 +1,5 @@
-//! After a restart, the condition of an object whose session runs never says that a start is forbidden, or that the object
-//! should be deleted.
+//! Conditions give no advice that would end a live session. After a restart, an object whose session runs never says
+//! that a start is forbidden, or that the object should be deleted.
 
 use fake_athena::Fault;
 use kube::api::{Patch, PatchParams};
@@ -17,7 +17,7 @@ async fn hold_group(world: &World, group: &str, finalizers: Value) {
     world.groups().patch(group, &PatchParams::default(), &patch).await.unwrap();
 }
 
-/// The operator restarts while Athena is away, and something forbids starts by then.
+/// The operator restarts while Athena is away, and meanwhile something has come to forbid starts.
 #[tokio::test]
 async fn a_session_that_runs_is_never_told_to_be_started() {
     for case in ["deleted", "narrowed", "read-only"] {
@@ -58,13 +58,13 @@ async fn a_session_that_runs_is_never_told_to_be_started() {
     }
 }
 
-/// `ReadOnly` doesn't forecast a call that something else would hold up.
+/// The reason `ReadOnly` announces only a call that nothing else would hold up.
 #[tokio::test]
 async fn read_only_forecasts_as_many_starts_as_there_are_slots() {
     let world = World::new().await;
     let group = world.register_for_starts("a", json!({"sessionsPerNamespace": 1})).await;
     world.start_session("first", &group).await;
-    // Kubernetes tells creation times apart by seconds.
+    // Kubernetes' creation times have no fractions of seconds.
     sleep(std::time::Duration::from_millis(1_100)).await;
     world.start_session("second", &group).await;
     world.start_operator_with(Start::with(&["--read-only"])).await;
@@ -82,7 +82,7 @@ async fn the_annotation_paused_holds_up_a_start_until_it_goes() {
     let world = World::new().await;
     let group = world.register_for_starts("a", json!({})).await;
     world.edit_group(&group, json!({"metadata": {"annotations": {PAUSED: "true"}}})).await;
-    // What happens soon follows from the change, not from a poll.
+    // With a slow poll, only the change itself can have a quick effect.
     world.start_operator_with(Start::with(&["--poll-interval=1h"])).await;
     world.start_session("nightly", &group).await;
     let object = world.until_reason("nightly", "Paused").await;

@@ -1,4 +1,5 @@
-//! Athena contradicts itself, or says what can't be: no answer is believed beyond what it can show.
+//! Athena contradicts itself, or gives impossible answers. No answer is believed beyond what this kind of answer can
+//! show.
 
 use std::time::Duration;
 
@@ -11,13 +12,13 @@ use crate::api::AthenaSession;
 use crate::tenancy::{TEAM_A, referring};
 use crate::world::{World, condition};
 
-/// Lists show the session as ended, and each call for the session shows it IDLE.
+/// S2, L2: lists show the session as ended, and each call for the session shows IDLE.
 #[tokio::test]
 async fn a_list_that_says_ended_lets_no_object_go_whose_session_lives() {
     let world = World::new().await;
     world.start_operator().await;
     let group = world.register_for_all("a", TEAM_A).await;
-    // So many that the operator lists them.
+    // With so many sessions the operator polls by lists.
     let sessions: Vec<_> = (0..8).map(|_| world.session_of(TEAM_A)).collect();
     for (number, session) in sessions.iter().enumerate() {
         world.refer(&format!("object-{number}"), &group, session).await;
@@ -34,7 +35,7 @@ async fn a_list_that_says_ended_lets_no_object_go_whose_session_lives() {
     world.athena.clear_calls();
     sleep(Duration::from_secs(10)).await;
     let calls = world.athena.calls().len();
-    // Each session is looked at once a second here, and lists come on top. A tight loop makes thousands.
+    // Each session is looked at once a second here, and lists come on top. A tight loop would make thousands of calls.
     assert!(calls <= 20 * sessions.len(), "{calls} calls in 10 s");
     for number in 0..8 {
         world.delete(&format!("object-{number}")).await;
@@ -46,7 +47,7 @@ async fn a_list_that_says_ended_lets_no_object_go_whose_session_lives() {
     }
 }
 
-/// StartSession returns the id of a session that another object has.
+/// S1: StartSession returns the id of a session that belongs to another object.
 #[tokio::test]
 async fn a_start_answered_with_a_foreign_session_ends_only_its_own() {
     let world = World::new().await;
@@ -72,7 +73,7 @@ async fn a_start_answered_with_a_foreign_session_ends_only_its_own() {
     assert_eq!(world.athena_session(&theirs).state, "TERMINATED");
 }
 
-/// By the answer alone its lifetime would be over since decades.
+/// S1: by this start time, maxLifetime would be over since decades.
 #[tokio::test]
 async fn a_start_before_athena_existed_ends_nothing_and_is_told() {
     let world = World::new().await;
@@ -93,6 +94,7 @@ async fn a_start_before_athena_existed_ends_nothing_and_is_told() {
     assert_eq!((world.terminations(&id), world.get("old").await.unwrap().metadata.resource_version), (0, version));
 }
 
+/// S2: only the exact word is an end.
 #[tokio::test]
 async fn a_state_in_white_space_is_unknown_and_no_end() {
     let world = World::new().await;
@@ -106,7 +108,7 @@ async fn a_state_in_white_space_is_unknown_and_no_end() {
     assert_eq!((world.terminations(&id), world.athena_session(&id).state.as_str()), (1, "TERMINATED"));
 }
 
-/// Athena's clock goes right, and the operator's was set ten hours ahead after an earlier process had recorded the request.
+/// S1: an earlier process recorded the request for the end. Then the operator's clock was set ten hours ahead.
 #[tokio::test]
 async fn a_clock_set_ahead_over_a_restart_skips_no_grace_period() {
     let world = World::with(Config { skew: SignedDuration::from_hours(-10), ..Config::default() }).await;
@@ -116,7 +118,7 @@ async fn a_clock_set_ahead_over_a_restart_skips_no_grace_period() {
     world.create("at-work", spec).await;
     world.until_reason("at-work", "Draining").await;
     world.kill_operator();
-    // As the earlier process recorded it, by a clock that went as Athena's does.
+    // The earlier process recorded the time by a clock that agreed with Athena's.
     let recorded = Timestamp::now() - SignedDuration::from_hours(10) - SignedDuration::from_mins(1);
     world.forge_status("at-work", json!({"terminationRequestedAt": recorded.round(jiff::Unit::Second).unwrap()})).await;
     world.start_operator().await;
@@ -127,7 +129,7 @@ async fn a_clock_set_ahead_over_a_restart_skips_no_grace_period() {
     world.until_reason("at-work", "Ended").await;
 }
 
-/// The calls for one session are answered with another session, which has ended.
+/// S2: calls for the session are answered with another session, which has ended.
 #[tokio::test]
 async fn an_answer_about_another_session_counts_as_none() {
     let world = World::new().await;
@@ -138,7 +140,7 @@ async fn an_answer_about_another_session_counts_as_none() {
     for operation in ["GetSession", "GetSessionStatus"] {
         world.athena.fault(Fault::says(answer.clone()).on(operation));
     }
-    // Without TerminateSession the session runs on, so its object must stay.
+    // TerminateSession is denied, so the session runs on, and its object must stay.
     world.athena.fault(Fault::no_effect().on("TerminateSession"));
     world.delete("object").await;
     let object = world.until_reason("object", "AthenaUnavailable").await;

@@ -1,5 +1,6 @@
-//! The crash sweep: the operator is killed at each of its requests, before and after it takes effect, and started again;
-//! or the connection is cut there. Whatever happens, the session is ended, by one call, and the object goes.
+//! The crash sweep: the operator is killed at each of its requests, before and after the request takes effect, and
+//! started again. Or the connection is cut there. In each case the session is ended by one call, and the object goes
+//! (S2, S3, L1).
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
@@ -14,9 +15,9 @@ use crate::launch::Start;
 use crate::proxy::{Key, Script, When, before_athena, kubeconfig_by_way_of};
 use crate::world::{PATIENCE, World, condition};
 
-/// Runs side by side.
+/// How many runs take place side by side.
 const AT_ONCE: usize = 6;
-/// A request that occurs more often than this is polling: its later occurrences are like the third.
+/// The occurrences of a request that are struck. A request that occurs more often is polling.
 const OCCURRENCES: u32 = 3;
 
 #[derive(Clone, Copy, PartialEq)]
@@ -34,23 +35,25 @@ enum Blow {
     Cut,
 }
 
+/// S2, L1: the operator is killed at each request of a deletion.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deletion_is_completed_after_a_crash_at_any_request() {
     sweep(End::Deleted, Blow::Kill).await;
 }
 
+/// S2, L1: the operator is killed at each request of an end by `spec.terminate`.
 #[tokio::test(flavor = "multi_thread")]
 async fn spec_terminate_is_completed_after_a_crash_at_any_request() {
     sweep(End::TerminatedThenDeleted, Blow::Kill).await;
 }
 
-/// Bugs 3, 4: one session is started, and none is left.
+/// S2, S3, L1: one session is started, and none is left.
 #[tokio::test(flavor = "multi_thread")]
 async fn one_session_is_started_and_ended_despite_a_crash_anywhere() {
     sweep(End::StartedThenDeleted, Blow::Kill).await;
 }
 
-/// The same with an operator that lives on, and doesn't know what came of its request.
+/// S2, S3, L1: the operator lives on, and doesn't know whether its request had an effect.
 #[tokio::test(flavor = "multi_thread")]
 async fn one_session_is_started_and_ended_despite_a_cut_connection() {
     sweep(End::StartedThenDeleted, Blow::Cut).await;
@@ -70,7 +73,7 @@ async fn sweep(end: End, blow: Blow) {
         let Some((strike, was_struck, seen)) = running.next().await else { break };
         struck += usize::from(was_struck);
         assert!(strike.is_some() || !was_struck);
-        // What was seen for the first time is struck in a run of its own.
+        // A request that was seen for the first time is struck in a run of its own.
         for key in seen.into_iter().filter(|key| key.occurrence <= OCCURRENCES) {
             if known.insert(key.clone()) {
                 waiting.push_back(Some((key.clone(), When::Before)));
@@ -86,7 +89,7 @@ async fn sweep(end: End, blow: Blow) {
     assert!(struck >= 2 * requests.len(), "only {struck} blows");
 }
 
-/// One life of a session, with the blow at `strike`. Returns whether it fell, and all requests.
+/// One life of a session, with the blow at `strike`. Returns the strike, whether the blow fell, and all requests.
 async fn run(end: End, blow: Blow, strike: Option<(Key, When)>) -> (Option<(Key, When)>, bool, Vec<Key>) {
     let world = World::with(Config { terminating: Some(Duration::from_millis(300)), ..Config::default() }).await;
     let script = Arc::new(if blow == Blow::Cut { Script::cutting() } else { Script::default() });
@@ -137,6 +140,6 @@ async fn run(end: End, blow: Blow, strike: Option<(Key, When)>) -> (Option<(Key,
 async fn start(world: &World, script: &Arc<Script>) {
     let kubeconfig = kubeconfig_by_way_of(script, world).await;
     let athena_url = Some(before_athena(&world.athena.url(), script, &world.namespace).await);
-    // Only what was asked for: no looks in between that a fast machine has and a slow one hasn't.
+    // No polls, since a fast machine would have more of them than a slow one.
     world.start_operator_with(Start { kubeconfig, athena_url, ..Start::with(&["--poll-interval=60s"]) }).await;
 }

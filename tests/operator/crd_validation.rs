@@ -1,4 +1,4 @@
-//! The kind as the API server enforces and shows it.
+//! The CRDs: what the API server refuses (CEL rules and schema), and what kubectl shows.
 
 use std::process::Command;
 
@@ -57,7 +57,7 @@ async fn refused(world: &World, name: &str, spec: Value) -> String {
     String::from_utf8(output.stderr).unwrap()
 }
 
-/// What kubectl says of a new object.
+/// kubectl's refusal of a new object.
 async fn refused_new(world: &World, name: &str, spec: Value) -> String {
     let object = json!({
         "apiVersion": "athena-operator.dev/v1alpha1", "kind": "AthenaSession",
@@ -151,7 +151,7 @@ async fn a_bad_duration_is_refused_at_apply_time_in_one_line() {
     }
     let spec = json!({"start": {}, "workGroupRef": {"name": "spark"}, "maxIdle": "ten minutes"});
     assert_eq!(refused_new(&world, "wrong", spec).await.trim().lines().count(), 1);
-    // What reads it takes no more.
+    // The parser takes no longer text.
     let said = refused_new(&world, "wrong", json!({"sessionId": "one", "ttlAfterEnded": "1h1m1h1m1h1m1h1m1s"})).await;
     assert!(one_line(&said).ends_with("ttlAfterEnded has 16 characters at the most"), "{said}");
     for (place, value) in
@@ -178,7 +178,7 @@ async fn what_is_started_has_a_max_idle_that_athena_can_keep() {
     assert!(refused(&world, "right-0", json!({"maxIdle": "9h"})).await.contains("with start, maxIdle is 1m to 8h"));
 }
 
-/// Whatever else is wrong with the empty one, it is one mistake.
+/// An empty name breaks several rules, and is reported as one mistake.
 #[tokio::test]
 async fn a_name_that_nothing_can_have_is_refused_in_one_line() {
     let world = World::new().await;
@@ -209,7 +209,7 @@ async fn a_name_that_nothing_can_have_is_refused_in_one_line() {
     world.create("longest-job", job(&"x".repeat(63))).await;
     let pod = json!([{"kind": "Pod", "name": "x".repeat(253)}]);
     world.create("longest-pod", with("endWith", pod)).await;
-    // As the API server has it.
+    // The rule of the API server for names.
     let container = json!({"name": "main", "image": "none"});
     for (length, is_taken) in [(63, true), (64, false)] {
         let pod = json!({"spec": {"restartPolicy": "Never", "containers": [container]}});
@@ -220,7 +220,7 @@ async fn a_name_that_nothing_can_have_is_refused_in_one_line() {
     }
 }
 
-/// As the service model of Athena has it: `kubectl apply` refuses what Athena would.
+/// `kubectl apply` refuses what Athena would refuse, by Athena's service model.
 #[tokio::test]
 async fn what_athena_would_refuse_to_start_is_refused_at_apply_time() {
     let world = World::new().await;
@@ -289,7 +289,7 @@ async fn a_session_id_has_1_to_256_characters_and_no_white_space() {
     }
 }
 
-/// Not even in two steps: without it, and then with another one.
+/// The reference can't be changed in two steps either, by removing it first.
 #[tokio::test]
 async fn a_work_group_ref_may_be_set_once() {
     let world = World::new().await;
@@ -356,13 +356,13 @@ const RESERVED_KEYS: &str =
     "tagKeys must not begin with athena-operator.dev/ or aws:, which belong to the operator and to AWS";
 const TAKEN: &str = "";
 
-/// What the API server says; nothing where it takes it.
+/// The refusal of the API server; [`TAKEN`] where the API server accepts.
 async fn answer(world: &World, arguments: &[&str], input: &Value) -> String {
     let output = world.plane.kubectl_with(arguments, &input.to_string()).await.unwrap();
     if output.status.success() { String::new() } else { String::from_utf8(output.stderr).unwrap() }
 }
 
-/// As long as the API server has one thing to say.
+/// The refusal, which must be one line.
 fn one_line(said: &str) -> &str {
     let line = said.trim_end();
     assert_eq!(line.lines().count(), 1, "{said}");
@@ -439,7 +439,7 @@ async fn a_contradictory_work_group_is_refused_with_the_reason() {
         if message == TAKEN {
             assert_eq!(said, TAKEN, "{spec}");
         } else if message.starts_with("spec.") {
-            // The schema's; kubectl adds that it looked no further.
+            // The schema refuses this, and kubectl adds that it looked no further.
             assert!(said.contains(message), "{spec}: {said}");
         } else {
             assert!(one_line(&said).ends_with(message), "{spec}: {said}");
@@ -499,7 +499,7 @@ async fn a_name_longer_than_athenas_needs_a_work_group() {
     assert!(one_line(&said).ends_with(sentence), "{said}");
 }
 
-/// Each pair that isn't the same, from one to the other: in two patches it can't be had either.
+/// S4: for each pair of different values. Two patches can't change them either.
 #[tokio::test]
 async fn a_work_groups_name_and_region_can_never_change() {
     let world = World::new().await;
@@ -537,7 +537,7 @@ async fn kubectl_shows_and_explains_the_kind() {
     let words = |line: usize| table.lines().nth(line).unwrap().split_whitespace().collect::<Vec<_>>();
     assert_eq!(words(0), ["NAME", "STATE", "ACTIVE", "REASON", "WORKGROUP", "AGE"]);
     assert_eq!(words(1)[..5], ["shown", "IDLE", "True", "Running", "primary"]);
-    // Other tests' AthenaWorkGroups are of this category too.
+    // The AthenaWorkGroups of other tests have this category, too.
     let category = world.plane.kubectl_ok(&["get", "athena", "-n", &world.namespace, "-o", "name"]).await;
     assert!(category.contains("athenasession.athena-operator.dev/shown\n"), "{category}");
     let wide = world.plane.kubectl_ok(&["get", "ats", "-n", &world.namespace, "-o", "wide"]).await;

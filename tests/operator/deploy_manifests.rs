@@ -1,4 +1,4 @@
-//! The files of `deploy/`, as the API server takes them. Every other test runs under their RBAC rules.
+//! The manifests of `deploy/` and its examples. All other tests run under the RBAC rules of these manifests.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -40,7 +40,7 @@ async fn the_installation_applies_as_one() {
     world.plane.kubectl_with_ok(&apply, &rendered).await;
 }
 
-/// What works is shown by the other tests; this shows that there is little more.
+/// The other tests show that the rights are enough. This test shows that there are few more.
 #[tokio::test]
 async fn the_rights_are_few() {
     let world = World::new().await;
@@ -56,7 +56,7 @@ async fn the_rights_are_few() {
         ("deletecollection", kind),
     ] {
         let output = world.plane.kubectl(&["auth", "can-i", verb, resource, "-A", &account]).await.unwrap();
-        assert_eq!(String::from_utf8(output.stdout).unwrap().trim(), "no", "it may {verb} {resource}");
+        assert_eq!(String::from_utf8(output.stdout).unwrap().trim(), "no", "the operator may {verb} {resource}");
     }
 }
 
@@ -67,7 +67,7 @@ async fn the_examples_are_valid() {
     world.plane.kubectl_ok(&["apply", "--dry-run=server", "-n", &world.namespace, "-R", "-f", &folder]).await;
 }
 
-/// What kubectl finds in a file, or in a folder and those below.
+/// The objects that kubectl finds in a file, or in a folder with its subfolders.
 async fn objects_of(world: &World, path: &str, input: &str) -> Vec<Value> {
     let read = ["create", "--dry-run=client", "-n", &world.namespace, "-o", "json", "-R", "-f", path];
     let json = world.plane.kubectl_with_ok(&read, input).await;
@@ -118,7 +118,7 @@ async fn an_example_says_at_its_top_what_it_needs_and_costs() {
     assert!(number > 9, "{number}");
 }
 
-/// A Job that is still there, complete, would end the session of the next run at once.
+/// A Job that still exists and is complete would end the session of the next run at once.
 #[tokio::test]
 async fn an_example_run_uses_one_name_and_its_job_goes_first() {
     let world = World::new().await;
@@ -141,7 +141,7 @@ async fn an_example_run_uses_one_name_and_its_job_goes_first() {
     world.plane.kubectl_with_ok(&["create", "--dry-run=server", "-n", &world.namespace, "-f", "-"], &per_run).await;
 }
 
-/// What is run there, as far as it runs without a kubelet.
+/// The script of the example's Job, as far as it runs without a kubelet.
 #[test]
 fn the_job_of_an_example_waits_for_a_session_and_not_for_ever() {
     for path in ["with-job.yaml", "with-job-per-run.yaml.in", "job-owns-session/job.yaml.in"] {
@@ -154,7 +154,7 @@ fn the_job_of_an_example_waits_for_a_session_and_not_for_ever() {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(path.replace(['/', '.'], "-"));
         let _ = std::fs::remove_dir_all(&folder);
         std::fs::create_dir_all(&folder).unwrap();
-        // Not for a quarter of an hour.
+        // The test doesn't wait for a quarter of an hour.
         let script = format!("for second in {script}").replace("seq 900", "seq 3").replace("sleep 1", "sleep 0");
         let script = script.replace("/session/", &format!("{}/", folder.display()));
         let wait = || std::process::Command::new("sh").args(["-c", &script]).status().unwrap().code();
@@ -164,7 +164,7 @@ fn the_job_of_an_example_waits_for_a_session_and_not_for_ever() {
     }
 }
 
-/// With the component deploy/names, and a ConfigMap that kustomize alone sees.
+/// Uses the component deploy/names, and a ConfigMap that only kustomize sees.
 #[tokio::test]
 async fn kustomize_renames_what_an_athena_session_refers_to() {
     let world = World::new().await;

@@ -1,6 +1,6 @@
-//! Two accidents that `deploy/` prevents. The guard of the kinds: no deletion of a kind ends every session. The policies that
-//! recognise the operator wherever it runs: no policy keeps the operator from ending anything. Each test has a control plane
-//! of its own.
+//! Two accidents that `deploy/` prevents. The guard refuses a deletion of the CRDs, which would end every session. And
+//! the admission policies recognise the operator in any namespace, so that they never keep it from ending a session.
+//! Each test has a control plane of its own.
 
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ async fn deployed(objects: Option<&[Value]>) -> &'static ControlPlane {
     plane
 }
 
-/// All at once, a manifest may come before its kind.
+/// In one command, an object may be applied before its kind.
 async fn apply(plane: &ControlPlane, objects: Option<&[Value]>) {
     plane.kubectl_ok(&["apply", "-f", &in_checkout("crds")]).await;
     for kind in [SESSIONS, GROUPS] {
@@ -46,7 +46,7 @@ async fn apply(plane: &ControlPlane, objects: Option<&[Value]>) {
     };
 }
 
-/// What kubectl says where it fails; nothing where it doesn't.
+/// The error of kubectl; an empty text where kubectl succeeds.
 async fn refusal(plane: &ControlPlane, arguments: &[&str]) -> String {
     let output = plane.kubectl(arguments).await.unwrap();
     if output.status.success() { String::new() } else { String::from_utf8(output.stderr).unwrap() }
@@ -131,7 +131,7 @@ async fn a_kind_goes_only_with_the_annotation_that_allows_it() {
     plane.kubectl_ok(&["annotate", "crd", SESSIONS, "athena-operator.dev/allow-delete=false"]).await;
     assert!(refusal(plane, &["delete", "crd", SESSIONS]).await.contains(REFUSED), "false is taken for true");
 
-    // As the README has it.
+    // The commands of the README.
     let page = std::fs::read_to_string(in_checkout("README.md")).unwrap();
     let mut blocks = page.split("```sh\n").filter_map(|block| block.split("```").next());
     let uninstall = blocks.find(|block| block.contains("allow-delete=true")).unwrap();
@@ -221,7 +221,7 @@ async fn policies_recognise_the_operator_under_another_name() {
     assert!(!world.log().contains("the API server refuses"), "{}", world.log());
 }
 
-/// An operator on a laptop beside an installation, or one whose ServiceAccount was changed without changing the policies.
+/// An operator on a laptop next to an installation, or one whose ServiceAccount was changed without the policies.
 #[tokio::test]
 async fn an_operator_that_the_policies_dont_know_says_so_at_start() {
     let plane = deployed(None).await;
@@ -253,7 +253,7 @@ async fn an_operator_that_the_policies_dont_know_says_so_at_start() {
     assert_eq!(world.terminations(&id), 0, "what isn't recorded isn't done");
     assert_eq!(refusals(&world).len(), 1, "each refusal is told: {}", world.log());
 
-    // As the top of admission.yaml has it.
+    // The change that the top of admission.yaml proposes.
     let named = json!([{"op": "replace", "path": "/spec/variables/0/expression", "value": format!("['{user}']")}]);
     for policy in ["status.athena-operator.dev", "finalizer.athena-operator.dev"] {
         plane
@@ -266,7 +266,7 @@ async fn an_operator_that_the_policies_dont_know_says_so_at_start() {
     eventually("it is ready again", ready).await;
 }
 
-/// Where there is no object for a dry run yet, the first write to an object of either kind shows the refusal.
+/// Without an object no dry run is possible at start. Then the first write to an object shows the refusal.
 #[tokio::test]
 async fn the_first_write_that_is_refused_is_told_on_the_object() {
     let plane = deployed(None).await;
@@ -287,7 +287,7 @@ async fn the_first_write_that_is_refused_is_told_on_the_object() {
     .await;
 }
 
-/// A ServiceAccount with the operator's rights that no policy names; its user, and its kubeconfig.
+/// A ServiceAccount with the operator's rights that no policy names. Returns its user name and its kubeconfig.
 async fn stranger(plane: &ControlPlane) -> (String, std::path::PathBuf) {
     plane.kubectl_ok(&["create", "serviceaccount", "stranger", "-n", "default"]).await;
     for role in [OPERATOR_ACCOUNT, "athena-session-operator-work-groups"] {
@@ -300,7 +300,7 @@ async fn stranger(plane: &ControlPlane) -> (String, std::path::PathBuf) {
     ("system:serviceaccount:default:stranger".to_owned(), kubeconfig)
 }
 
-/// The lines of the log by which the administrator is told.
+/// The lines of the log that tell the administrator of refused writes.
 fn refusals(world: &World) -> Vec<Value> {
     let lines = world.log();
     let told = lines.lines().filter(|line| line.contains("the API server refuses a write of the operator"));

@@ -1,4 +1,4 @@
-//! The pages that people read: what they point to is there, and what asks for a person says what to do.
+//! The documents: links lead somewhere, named tests exist, and each reason that waits for a person says what to do.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -65,7 +65,7 @@ fn no_link_of_the_docs_leads_nowhere() {
     assert!(checked >= 40, "{checked} links were found");
 }
 
-/// What is Stalled waits for a person, who looks for its reason here.
+/// An object that is Stalled waits for a person, who looks for the reason in docs/troubleshooting.md.
 #[test]
 fn each_reason_that_waits_for_a_person_says_what_to_do() {
     let page = std::fs::read_to_string(in_checkout("docs/troubleshooting.md")).unwrap();

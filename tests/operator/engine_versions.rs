@@ -1,4 +1,4 @@
-//! Work groups of each engine: PySpark engine version 3, Apache Spark version 3.5, and SQL, which has no sessions.
+//! Engine versions of work groups: PySpark engine version 3, Apache Spark version 3.5, and SQL, which has no sessions.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::api::AthenaSession;
 use crate::tenancy::{TEAM_A, Whole, brisk};
 use crate::world::{World, condition, eventually};
 
-/// The work group of team A has this engine.
+/// An Athena where the work group of team A has this engine.
 fn of_engine(engine: &str) -> Config {
     Config { work_groups: vec![WorkGroup::with_engine(TEAM_A, engine)], ..brisk() }
 }

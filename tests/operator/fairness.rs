@@ -1,8 +1,8 @@
-//! One namespace floods Athena's quotas. Another one, which behaves well, gets its first look, its start and its end all the
+//! L1, L2: one namespace floods Athena's quotas. Another namespace gets its first look, its start and its end all the
 //! same, long before the flood is over.
 //!
-//! What is compared is the order of the calls to Athena, not how long anything takes: whoever has to wait for the whole
-//! flood comes after the last of its calls.
+//! The tests compare the order of the calls to Athena, and no durations. A call that had to wait for the whole flood
+//! comes after the flood's last call.
 
 use std::collections::HashSet;
 
@@ -15,9 +15,9 @@ use crate::launch::Start;
 use crate::tenancy::{TEAM_B, Whole, brisk, referring};
 use crate::world::{World, eventually};
 
-/// So many objects: 40 s of calls at the rate below.
+/// The number of objects of the flood: 40 s of calls at the rate below.
 const FLOOD: usize = 200;
-/// What is waited for in a well-behaved namespace must come before so many of the flood's calls.
+/// Each call for the well-behaved namespace must come before so many of the flood's calls.
 const MOST: usize = FLOOD * 3 / 4;
 const SLOW: [&str; 6] = [
     "--athena-rate=5",
@@ -31,11 +31,11 @@ const SLOW: [&str; 6] = [
 /// The flood comes from the world's own namespace.
 struct Fair {
     world: World,
-    /// The namespace that behaves well.
+    /// The well-behaved namespace.
     tenant: String,
-    /// Where it starts sessions.
+    /// The AthenaWorkGroup in which the well-behaved namespace starts sessions.
     group: String,
-    /// Where the flood's sessions are.
+    /// The AthenaWorkGroup of the flood's sessions.
     flooded: String,
 }
 
@@ -56,7 +56,7 @@ impl Fair {
         self.world.start_operator_with(Start::with(&arguments)).await;
     }
 
-    /// What a well-behaved namespace does: it adopts a session, starts another one, and ends both.
+    /// The well-behaved namespace adopts a session, starts another one, and ends both.
     async fn behave(&self, run: &str) {
         let (world, tenant) = (&self.world, &self.tenant);
         let (adopted, started) = (format!("adopted-{run}"), format!("started-{run}"));
@@ -77,7 +77,7 @@ impl Fair {
         join_all(specs.map(|(number, spec)| async move { self.world.create(&name(number), spec).await })).await;
     }
 
-    /// So many objects, adopted by way of lists.
+    /// Creates the flood's objects, and waits until lists have shown their sessions.
     async fn adopt_flood(&self) -> HashSet<String> {
         let sessions: Vec<_> = (0..FLOOD).map(|_| self.world.session_of(TEAM_B)).collect();
         self.create_flood(sessions.iter().map(|id| referring(&self.flooded, id))).await;
@@ -87,7 +87,7 @@ impl Fair {
         sessions.into_iter().collect()
     }
 
-    /// How many sessions of the flood such a call was made for.
+    /// For how many sessions of the flood this call was made.
     fn done(&self, operation: &str, flood: &HashSet<String>) -> usize {
         let calls = self.world.athena.calls().into_iter().filter(|call| call.operation == operation);
         let sessions = calls.filter_map(|call| call.session).filter(|id| flood.contains(id));
@@ -141,7 +141,7 @@ async fn many_deleted_objects_of_one_namespace_hold_up_no_other() {
     assert!(done() < MOST, "{} of {FLOOD} sessions were ended before", done());
 }
 
-/// The end is asked for of sessions that Athena doesn't know.
+/// The flood's objects name sessions that Athena doesn't know, and ask for their ends.
 #[tokio::test]
 async fn many_unknown_ids_of_one_namespace_hold_up_no_other() {
     let fair = Fair::new(World::with(brisk()).await).await;
@@ -154,7 +154,7 @@ async fn many_unknown_ids_of_one_namespace_hold_up_no_other() {
     assert!(done() < MOST, "{} of {FLOOD} ids were looked at before", done());
 }
 
-/// A work group's list answers for all of them, once each has been asked for twice.
+/// Once each id has been asked for twice, the work group's lists answer for all of them.
 #[tokio::test]
 async fn unknown_ids_are_asked_for_twice_and_then_listed() {
     const IDS: usize = 40;
@@ -173,13 +173,13 @@ async fn unknown_ids_are_asked_for_twice_and_then_listed() {
     }
     let asked = |number: usize| world.athena.calls_of("GetSession", Some(&unknown(number)));
     eventually("each is asked for twice", || async { (0..IDS).all(|number| asked(number) >= 2).then_some(()) }).await;
-    // A look of their own would be due after 2 s, and then every 4 s.
+    // Without lists each object would make a call of its own after 2 s, and then every 4 s.
     let lists = || world.athena.calls_of("ListSessions", None);
     let before = lists();
     eventually("lists go on", || async { (lists() >= before + 30).then_some(()) }).await;
     let asked: usize = (0..IDS).map(asked).sum();
     assert!(asked <= 3 * IDS, "{asked} calls for {IDS} ids");
-    // The list that shows it after all wakes its object.
+    // A list that shows the session after all wakes the object.
     let work_group = Some(TEAM_B.to_owned());
     let shown = NewSession { id: Some(unknown(7)), work_group, ..NewSession::default() };
     let shown = world.athena.add_session(shown);
@@ -190,7 +190,7 @@ async fn unknown_ids_are_asked_for_twice_and_then_listed() {
 async fn many_starts_of_one_namespace_hold_up_no_other() {
     let fair = Fair::new(World::with(brisk()).await).await;
     fair.behave("before").await;
-    // Athena has no room: each tries again and again.
+    // Athena has no capacity, so each start is repeated again and again.
     let world = &fair.world;
     world.athena.fault(Fault::error("TooManyRequestsException", "no room").on("StartSession"));
     fair.create_flood((0..FLOOD).map(|_| json!({"start": {}, "workGroupRef": {"name": fair.flooded}}))).await;

@@ -1,4 +1,5 @@
-//! S7: somebody with rights on the status subresource writes what would lead the operator astray. It buys nothing.
+//! S7: somebody with rights on the status subresource forges the status. A forged status ends no session, releases no
+//! object, and shows nothing.
 
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ struct Forgery {
 }
 
 impl Forgery {
-    /// An object that is served, and a session of another team in another work group.
+    /// An object with its session, and a session of another team in another work group.
     async fn new() -> Self {
         let world = World::new().await;
         let group = world.register_for_all("a", TEAM_A).await;
@@ -31,8 +32,8 @@ impl Forgery {
         Self { world, session, victim }
     }
 
-    /// With the operator running, and with one that starts afterwards: the session is ended properly, or the object
-    /// waits. `waits`: for this reason, until the forgery is taken back by a status that says `healed`.
+    /// Forges the status while the operator runs, and while it restarts. Each time the object's own session must be
+    /// ended.
     async fn is_ended_properly(&self, forged: &Value) {
         let world = &self.world;
         world.kill_operator();
@@ -61,6 +62,7 @@ fn ended_conditions(reason: &str) -> Value {
     json!([condition("Terminated", "True", "ObjectDeleted"), condition("Ready", "True", reason)])
 }
 
+/// S1, S7: the forged status names a session of another team.
 #[tokio::test]
 async fn a_forged_session_id_and_work_group_lead_to_no_other_session() {
     let forgery = Forgery::new().await;
@@ -74,6 +76,7 @@ async fn a_forged_session_id_and_work_group_lead_to_no_other_session() {
     forgery.is_ended_properly(&forged).await;
 }
 
+/// S2, S7: the forged status says TERMINATED.
 #[tokio::test]
 async fn a_forged_end_lets_nothing_go() {
     for reason in ["Ended", "SessionNotFound", "Failed"] {
@@ -88,7 +91,7 @@ async fn a_forged_end_lets_nothing_go() {
     }
 }
 
-/// A forged end of an object that asks for an end by `terminate`, before the operator has ever seen it.
+/// S7, L1: the end is forged before the operator has ever seen the object, whose spec asks for an end.
 #[tokio::test]
 async fn a_forged_end_keeps_no_session_from_being_ended() {
     let forgery = Forgery::new().await;
@@ -103,7 +106,7 @@ async fn a_forged_end_keeps_no_session_from_being_ended() {
     forgery.nothing_else_was_touched();
 }
 
-/// What is on record where another process saw the session: the operator can't know better, and calls nothing.
+/// S4, S7: after a restart the operator can't know better than the record, and calls nothing.
 #[tokio::test]
 async fn a_forged_account_or_region_holds_up_and_releases_nothing() {
     for (field, wrong, right, reason) in
@@ -111,7 +114,7 @@ async fn a_forged_account_or_region_holds_up_and_releases_nothing() {
     {
         let forgery = Forgery::new().await;
         let world = &forgery.world;
-        // The running operator saw the session itself, and knows better.
+        // The running operator has seen the session itself, and ignores the forgery.
         world.forge_status("forged", json!({field: wrong})).await;
         let object = world
             .until("forged", "the record is set right", |object| {
@@ -135,7 +138,7 @@ async fn a_forged_account_or_region_holds_up_and_releases_nothing() {
     }
 }
 
-/// The record says that the session's real work group is the one that the object was adopted in.
+/// S1, S7: the forged record claims that the object was adopted in the work group of a foreign session.
 #[tokio::test]
 async fn a_forged_work_group_makes_a_foreign_session_nobodys_own() {
     let world = World::new().await;
@@ -157,7 +160,7 @@ async fn a_forged_work_group_makes_a_foreign_session_nobodys_own() {
     assert!(world.mutations().is_empty());
     assert_eq!(world.athena_session(&victim).state, "IDLE");
     if world.get("thief").await.is_some() {
-        // It may have been that session's object once, and so it waits: the way out is open.
+        // The object may have named that session rightly once, so it waits. Retain is the way out.
         let told = world.until("thief", "the way out is told", |object| {
             condition(object, "Ready")
                 .is_some_and(|it| it.1 == "WrongWorkGroup" && it.2.contains("deletionPolicy: Retain"))
@@ -169,7 +172,7 @@ async fn a_forged_work_group_makes_a_foreign_session_nobodys_own() {
     assert!(world.mutations().is_empty());
 }
 
-/// A status on an object that isn't granted, as if it had been adopted.
+/// S5, S7: the status claims that an object without a grant was adopted.
 #[tokio::test]
 async fn a_forged_adoption_without_a_grant_calls_nothing() {
     let world = World::new().await;
@@ -188,8 +191,8 @@ async fn a_forged_adoption_without_a_grant_calls_nothing() {
     assert!(world.get("forged").await.is_none());
 }
 
-/// Bug 16: the id of a session of another account, by way of a work group of the same name. Athena says that there is
-/// no such session, and whatever the status claims, the object's own session is the only one that is looked for.
+/// S4, S7, S8: the object names a session of another account, through a work group of the same name. Athena denies this
+/// session, and no call goes to the other account, whatever the status claims.
 #[tokio::test]
 async fn a_forged_account_leads_to_no_session_of_that_account() {
     let world = World::new().await;

@@ -1,5 +1,5 @@
-//! AthenaWorkGroups as grants: who may adopt a session, and what a grant that is missing keeps from happening. These
-//! operators only read AthenaWorkGroups.
+//! S5: AthenaWorkGroups as grants. Who may adopt a session, and what doesn't happen without a grant. The operators of
+//! these tests only read AthenaWorkGroups.
 
 use std::time::Duration;
 
@@ -11,21 +11,25 @@ use crate::launch::Start;
 use crate::tenancy::{TEAM_A, TEAM_B, brisk, referring};
 use crate::world::{World, condition, has_finalizer};
 
-/// Nothing was adopted, nothing called but STS; and the object goes at once.
+/// Checks that the object isn't adopted, that only STS is called, and that a deleted object goes at once.
 async fn is_refused_untouched(world: &World, name: &str, session: &str, reason: &str) -> AthenaSession {
     let object = world.until_reason(name, reason).await;
     // Some polls later.
     sleep(Duration::from_millis(1_500)).await;
     let object_later = world.get(name).await.unwrap();
-    assert!(!has_finalizer(&object_later), "it was adopted");
-    assert_eq!(condition(&object_later, "Reconciling").map(|it| it.1), Some(reason), "things arrive out of order");
+    assert!(!has_finalizer(&object_later), "the object was adopted");
+    assert_eq!(
+        condition(&object_later, "Reconciling").map(|it| it.1),
+        Some(reason),
+        "the AthenaWorkGroup may arrive later"
+    );
     assert_eq!(condition(&object_later, "Stalled"), None, "before two minutes");
-    assert_eq!(object_later.metadata.resource_version, object.metadata.resource_version, "it is written once");
+    assert_eq!(object_later.metadata.resource_version, object.metadata.resource_version, "the status is written once");
     let status = object_later.status.unwrap();
     assert_eq!((status.session_id, status.state, status.work_group, status.started_at), (None, None, None, None));
     assert!(world.operations().is_empty(), "{:?}", world.operations());
     world.delete(name).await;
-    assert!(world.get(name).await.is_none(), "nothing holds it");
+    assert!(world.get(name).await.is_none(), "no finalizer holds the object");
     sleep(Duration::from_millis(300)).await;
     assert!(world.mutations().is_empty() && world.calls_about(session).is_empty());
     assert_ne!(world.athena_session(session).state, "TERMINATED");
@@ -58,35 +62,43 @@ async fn a_work_group_for_all_namespaces_serves_each() {
     let (world, group, session) = registered(json!({"from": "All"})).await;
     is_served(&world, "object", &session).await;
     assert!(world.group(&group).await.unwrap().metadata.finalizers.is_none(), "this operator only reads it");
-    assert_eq!(world.group(&group).await.unwrap().status, Some(AthenaWorkGroupStatus::default()), "nobody wrote it");
+    assert_eq!(
+        world.group(&group).await.unwrap().status,
+        Some(AthenaWorkGroupStatus::default()),
+        "nobody wrote the status"
+    );
 }
 
+/// S5: the namespace has the labels that the selector asks for.
 #[tokio::test]
 async fn a_selector_that_matches_serves() {
     let (world, _, session) = registered(json!({"from": "Selector", "selector": {"matchLabels": {"team": "a"}}})).await;
     is_served(&world, "object", &session).await;
 }
 
+/// S5: `from: None`.
 #[tokio::test]
 async fn a_work_group_for_no_namespace_serves_none() {
     let (world, _, session) = registered(json!({"from": "None"})).await;
     let object = is_refused_untouched(&world, "object", &session, "NamespaceNotAllowed").await;
     let message = condition(&object, "Ready").unwrap().2;
     assert!(message.contains("cluster administrator") && message.contains(&world.namespace), "{message}");
-    assert_eq!(world.note_of("object", "Warning NamespaceNotAllowed").await, message, "told from the start");
+    assert_eq!(world.note_of("object", "Warning NamespaceNotAllowed").await, message, "the event comes at once");
 }
 
+/// S5: the namespace lacks the label.
 #[tokio::test]
 async fn a_selector_that_doesnt_match_serves_nobody() {
     let (world, _, session) = registered(json!({"from": "Selector", "selector": {"matchLabels": {"team": "b"}}})).await;
     is_refused_untouched(&world, "object", &session, "NamespaceNotAllowed").await;
 }
 
+/// L1: by the watch, and not by a poll.
 #[tokio::test]
 async fn a_reference_is_served_the_moment_its_work_group_appears() {
     let world = World::new().await;
     let session = world.session_of(TEAM_A);
-    // Whatever is seen soon is not seen by polling.
+    // With a slow poll, only the watch can be so quick.
     world.start_operator_with(Start::with(&["--poll-interval=1h"])).await;
     let missing = format!("{}-missing", world.namespace);
     world.refer("refused", &missing, &session).await;
@@ -124,6 +136,7 @@ async fn without_a_reference_the_operators_own_identity_serves() {
     is_served(&world, "bare", &session).await;
 }
 
+/// S5: with --require-work-group.
 #[tokio::test]
 async fn an_object_without_a_required_work_group_is_refused() {
     let world = World::new().await;
@@ -144,7 +157,7 @@ async fn an_object_without_a_required_work_group_is_refused() {
     is_served(&world, "mended", &session).await;
 }
 
-/// An object that was adopted before the flag: it is left alone, and goes when it says what it refers to.
+/// S5, L1: the object was adopted before the flag --require-work-group was set. It waits until its reference is set.
 #[tokio::test]
 async fn an_adopted_object_without_a_required_work_group_waits() {
     let world = World::new().await;
@@ -166,7 +179,7 @@ async fn an_adopted_object_without_a_required_work_group_waits() {
     assert_eq!(world.athena_session(&session).state, "TERMINATED");
 }
 
-/// S8, bug 16: the session of another team, by way of one's own work group.
+/// S5, S8: a tenant names the session of another team, with a reference to the tenant's own work group.
 #[tokio::test]
 async fn a_session_of_another_work_group_is_neither_told_of_nor_ended() {
     let world = World::new().await;
@@ -191,7 +204,7 @@ async fn a_session_of_another_work_group_is_neither_told_of_nor_ended() {
     assert_eq!(world.athena_session(&foreign).state, "IDLE");
 }
 
-/// The same after a restart, and when it is deleted while no operator runs.
+/// S1, S8: the object is deleted while no operator runs.
 #[tokio::test]
 async fn after_a_restart_a_session_of_another_work_group_isnt_ended() {
     let world = World::new().await;
@@ -208,7 +221,7 @@ async fn after_a_restart_a_session_of_another_work_group_isnt_ended() {
     assert_eq!(world.athena_session(&foreign).state, "IDLE");
 }
 
-/// S5.
+/// S5: an end that is asked for without a grant isn't called for.
 #[tokio::test]
 async fn a_withdrawn_grant_holds_up_the_end_until_it_is_back() {
     let world = World::new().await;
@@ -230,12 +243,13 @@ async fn a_withdrawn_grant_holds_up_the_end_until_it_is_back() {
     sleep(Duration::from_millis(1_500)).await;
     assert_eq!(world.terminations(&session), 0);
     let object = world.get("object").await.unwrap();
-    assert_eq!(object.status.unwrap().termination_requested_at, None, "an end that isn't ours to begin");
+    assert_eq!(object.status.unwrap().termination_requested_at, None, "without a grant no end is requested");
     world.edit_group(&group, json!({"spec": {"namespaces": {"selector": {"matchLabels": {"team": "a"}}}}})).await;
     world.until_reason("object", "Ended").await;
     assert_eq!(world.terminations(&session), 1);
 }
 
+/// S1: the end of one session doesn't touch the other.
 #[tokio::test]
 async fn several_work_groups_serve_side_by_side() {
     let world = World::with(brisk()).await;
@@ -252,7 +266,7 @@ async fn several_work_groups_serve_side_by_side() {
     assert_eq!(world.athena_session(&in_b).state, "TERMINATED");
 }
 
-/// S8: somebody who may not use a work group names a session that the operator watches on behalf of those who may.
+/// S5, S8: a tenant without a grant names a session that the operator watches for others.
 #[tokio::test]
 async fn without_a_grant_nothing_of_anothers_session_is_told() {
     let world = World::new().await;

@@ -1,5 +1,5 @@
-//! The IAM policies in `deploy/` and in the documentation: the operator works under exactly these policies, and needs each of
-//! their lines.
+//! S8: the IAM policies of `deploy/` and of the documentation. The operator works under exactly these policies, and
+//! needs each of their lines.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use crate::world::{World, condition, eventually, in_checkout};
 
 const ACCOUNT: &str = "555566667777";
 
-/// Where the operator works, and the policies that its identities have there.
+/// A partition and Region, and the policies that the operator's identities have there.
 struct Site {
     partition: &'static str,
     region: &'static str,
@@ -22,7 +22,7 @@ struct Site {
 const IRELAND: Site = Site { partition: "aws", region: "eu-west-1" };
 
 impl Site {
-    /// A policy as an administrator would adapt it.
+    /// The policy, as an administrator would adapt it.
     fn adapt(&self, policy: &str) -> Value {
         let policy = policy.replace("arn:aws:", &format!("arn:{}:", self.partition));
         let policy = policy.replace("eu-west-1", self.region).replace("123456789012", ACCOUNT);
@@ -87,7 +87,8 @@ async fn register(world: &World, role: &str, operators_role: Option<&str>) -> [S
     groups.try_into().unwrap()
 }
 
-/// In each work group a session is adopted and one is started; in the first one with a role of its own.
+/// In each work group one session is adopted and one is started. In the first work group the start has an execution
+/// role.
 async fn create(world: &World, groups: &[String; 2], role: &str, number: usize) -> Vec<String> {
     let mut names = Vec::new();
     for (group, work_group) in groups.iter().zip([TEAM_A, TEAM_B]) {
@@ -108,7 +109,7 @@ async fn create(world: &World, groups: &[String; 2], role: &str, number: usize) 
     names
 }
 
-/// All of them come up, and end with their objects.
+/// Waits until all sessions are up, and ends them with their objects.
 async fn live(world: &World, names: &[String]) {
     for name in names {
         world.until_reason(name, "Running").await;
@@ -117,7 +118,7 @@ async fn live(world: &World, names: &[String]) {
     assert!(world.athena.sessions().iter().all(|session| session.state == "TERMINATED"));
 }
 
-/// The sessions of those objects that the operator has taken on are ended. An object that goes before leaves its session as it was.
+/// Deletes the objects, and waits until they are gone. The session of an object that was never adopted stays as it was.
 async fn end(world: &World, names: &[String]) {
     for name in names {
         world.delete(name).await;
@@ -159,8 +160,8 @@ async fn the_shipped_policies_are_enough_for_a_role_that_is_assumed() {
     assert!(world.denials().is_empty());
 }
 
-/// The policy without each of its actions and resources in turn, and which one that is. The operator does without those whose
-/// statement says that it is optional.
+/// The policy without each of its actions and resources in turn, each with the name of what is missing. Optional
+/// statements are left out, since the operator works without them.
 fn without_each_line(policy: &Value) -> Vec<(String, Value)> {
     let mut all = Vec::new();
     for (number, statement) in policy["Statement"].as_array().unwrap().iter().enumerate() {
@@ -182,7 +183,7 @@ fn without_each_line(policy: &Value) -> Vec<(String, Value)> {
 
 #[tokio::test]
 async fn each_line_of_the_shipped_policy_is_needed() {
-    // One that watches all namespaces lists the sessions of each work group.
+    // An operator that watches all namespaces lists the sessions of each work group.
     let (site, world) = (IRELAND, Whole::new().await);
     world.athena.reconfigure(|config| config.account = ACCOUNT.to_owned());
     world.start(&[]).await;
@@ -196,7 +197,7 @@ async fn each_line_of_the_shipped_policy_is_needed() {
         world.athena.clear_calls();
         world.give([(site.user(), rest)]);
         let names = create(&world, &groups, &role, number).await;
-        // The right that is missing matters only for an end.
+        // The missing right matters only for an end.
         for name in names.iter().filter(|name| name.starts_with("adopts")) {
             world.edit(name, json!({"terminate": true})).await;
         }
@@ -209,7 +210,7 @@ async fn each_line_of_the_shipped_policy_is_needed() {
     }
 }
 
-/// With aws:ResourceTag the operator ends what it started in this cluster, and nothing else.
+/// S8: with a condition on aws:ResourceTag the operator can end only sessions that it started in this cluster.
 #[tokio::test]
 async fn with_the_condition_on_tags_only_own_sessions_are_ended() {
     let (site, world) = (IRELAND, IRELAND.world().await);
@@ -235,7 +236,7 @@ async fn with_the_condition_on_tags_only_own_sessions_are_ended() {
     assert_eq!(world.athena_session(&session).state, "IDLE");
 }
 
-/// The advice names the right that is missing, not the call that was made.
+/// The message names the missing right, and not the call that was made.
 #[tokio::test]
 async fn a_role_that_may_not_be_passed_is_named_with_its_right() {
     let (site, world) = (IRELAND, IRELAND.world().await);

@@ -1,5 +1,5 @@
-//! AWS roles and accounts: each session is reached by the role of its AthenaWorkGroup, and in no other account than the
-//! one on record.
+//! S4, S8: IAM roles and accounts. Each session is reached by the role of its AthenaWorkGroup, and only in the account
+//! on record.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -40,7 +40,7 @@ impl World {
         self.athena.calls().into_iter().filter(|call| call.operation == "AssumeRole").collect()
     }
 
-    /// Calls of Athena in this account.
+    /// The calls to Athena in this account.
     fn calls_in(&self, account: &str) -> Vec<Call> {
         let of_athena = |call: &Call| call.operation.contains("Session");
         self.athena.calls().into_iter().filter(|call| call.account == account && of_athena(call)).collect()
@@ -51,13 +51,14 @@ impl World {
     }
 }
 
-/// What a form says.
+/// The value of a parameter in a form.
 pub fn parameter(body: &str, name: &str) -> Option<String> {
     let pairs = body.split('&').filter_map(|pair| pair.split_once('='));
     let value = pairs.into_iter().find(|(key, _)| *key == name)?.1;
     Some(value.replace("%3A", ":").replace("%2F", "/"))
 }
 
+/// S1, S4, S8: each object reaches only the session of its own account.
 #[tokio::test]
 async fn work_groups_of_one_name_in_two_accounts_are_kept_apart() {
     let world = World::new().await;
@@ -71,7 +72,7 @@ async fn work_groups_of_one_name_in_two_accounts_are_kept_apart() {
         let object = world.until_reason(name, "Running").await;
         assert_eq!(object.status.unwrap().account_id.as_deref(), Some(account));
     }
-    // Bug 16: the session of account A by way of B's work group.
+    // An object of B's work group names the session of account A.
     world.refer("thief", &b, &in_a).await;
     let thief = world.until_reason("thief", "SessionNotFound").await;
     assert!(thief.status.unwrap().state.is_none());
@@ -93,8 +94,8 @@ async fn work_groups_of_one_name_in_two_accounts_are_kept_apart() {
     assert!(world.calls_in(HOME).is_empty(), "the operator's own identity asks nothing");
 }
 
-/// Bug 16, where one account has both: another namespace's session by way of one's own grant of another work group,
-/// with another role.
+/// S5, S8: both work groups are in one account. A tenant names another namespace's session with a reference to the
+/// tenant's own work group, which has another role.
 #[tokio::test]
 async fn a_namespace_cant_reach_anothers_session_through_the_operator() {
     let world = World::new().await;
@@ -107,7 +108,7 @@ async fn a_namespace_cant_reach_anothers_session_through_the_operator() {
     world.start_operator_with(Start::with(&["--watch-namespace", &second])).await;
     world.refer("mine", &a, &session).await;
     world.until_reason("mine", "Running").await;
-    // By A's work group, which isn't granted; and by B's own, which the session isn't in.
+    // Through A's work group, for which B has no grant, and through B's own, which the session isn't in.
     world.create_in(&second, "by-a", referring(&a, &session)).await;
     world.until_reason_in(&second, "by-a", "NamespaceNotAllowed").await;
     world.create_in(&second, "by-b", referring(&b, &session)).await;
@@ -164,7 +165,7 @@ async fn without_a_role_no_role_is_assumed() {
     assert!(world.assumed().is_empty());
 }
 
-/// Bug 18: credentials that expire while the operator runs.
+/// L1: the credentials expire while the operator runs.
 #[tokio::test]
 async fn credentials_that_expire_are_renewed() {
     let world = World::with(Config { credentials_life: Some(Duration::from_secs(3)), ..brisk() }).await;
@@ -182,7 +183,7 @@ async fn credentials_that_expire_are_renewed() {
     assert!(refused.is_empty(), "{refused:?}");
 }
 
-/// Bug 15: nothing is called by the operator's own identity while the role isn't known.
+/// S4, S8: while the role isn't known, the operator's own identity calls nothing.
 #[tokio::test]
 async fn before_the_role_is_known_nothing_is_called() {
     let world = World::new().await;
@@ -200,7 +201,7 @@ async fn before_the_role_is_known_nothing_is_called() {
     assert!(world.calls_in(HOME).is_empty());
 }
 
-/// Bug 15: a role that can't be assumed is told, and nothing is called another way.
+/// S4, S8: the condition names the role that can't be assumed, and no other identity makes the calls.
 #[tokio::test]
 async fn a_role_that_cant_be_assumed_is_told_and_tried_again() {
     let world = World::new().await;
@@ -243,7 +244,7 @@ async fn another_role_of_the_same_account_makes_the_next_call() {
     assert_eq!(world.athena_session(&session).state, "TERMINATED");
 }
 
-/// S4.
+/// S4: the role of the AthenaWorkGroup is replaced by one of another account.
 #[tokio::test]
 async fn a_role_of_another_account_is_refused_until_it_is_taken_back() {
     let world = World::new().await;
@@ -271,7 +272,7 @@ async fn a_role_of_another_account_is_refused_until_it_is_taken_back() {
     assert_eq!(world.accounts_of(&session), [ACCOUNT_A.to_owned()].into());
 }
 
-/// S4: the account that was recorded for the work group, by an operator that keeps it.
+/// S4: the status of the AthenaWorkGroup records another account.
 #[tokio::test]
 async fn an_account_on_record_that_differs_lets_nothing_be_called() {
     let world = World::new().await;
@@ -287,7 +288,7 @@ async fn an_account_on_record_that_differs_lets_nothing_be_called() {
     world.until_reason("object", "Running").await;
 }
 
-/// Bug 14: the reference is added to an object that was adopted by the operator's own identity.
+/// S1, S4: the object was adopted with the operator's own identity, and then its reference is set.
 #[tokio::test]
 async fn a_reference_added_later_makes_calls_use_its_role() {
     let world = World::new().await;
@@ -313,7 +314,7 @@ async fn a_reference_added_later_makes_calls_use_its_role() {
     world.until_gone("object").await;
     let ended = world.mutations().pop().unwrap();
     assert!(ended.access_key.unwrap().starts_with("ASIA"));
-    // One of another account is refused, since the session was seen in this one.
+    // A role of another account is refused, since the session was seen in this account.
     world.edit("astray", json!({"workGroupRef": {"name": other}})).await;
     world.until_reason("astray", "WrongAccount").await;
     world.delete("astray").await;

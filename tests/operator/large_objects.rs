@@ -1,4 +1,4 @@
-//! Objects that weigh much: a tenant makes many of them, and the operator has little memory.
+//! Large objects: a tenant makes many of them, and the operator has little memory.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -17,14 +17,15 @@ use crate::launch::Start;
 use crate::proxy::{Meddle, Script, kubeconfig_by_way_of};
 use crate::world::{World, eventually, has_finalizer};
 
-/// 96 MiB for the operator's data: much less than what it takes to collect a page of these objects and look into it.
+/// 96 MiB for the operator's data, which is much less than a parsed page of these objects.
 const DATA_LIMIT: &str = "-d 98304";
 const MOST_MEMORY: u64 = 96 << 20;
-/// AthenaSessions of 250 kB each: an annotation, since the API server takes seconds for each write of thousands of labels.
+/// AthenaSessions of 250 kB each. An annotation makes them large, since the API server takes seconds for a write of
+/// thousands of labels.
 const OBJECTS: usize = 100;
 /// Pods of 0.9 MB each.
 const PODS: usize = 60;
-/// So many labels of 260 bytes, each of which the API server also notes in managedFields, make an object of 0.9 MB.
+/// So many labels of 260 bytes make an object of 0.9 MB, since managedFields has each of them once more.
 const LABELS: usize = 2_000;
 
 fn large_labels() -> Value {
@@ -76,7 +77,7 @@ impl World {
     }
 }
 
-/// The start, and the list after a watch that ends with 410, as the API server does when it has forgotten what came since.
+/// L1: at the first list, and at the list after a watch that ends with 410 Gone.
 #[tokio::test]
 async fn large_objects_of_one_tenant_stop_nobody() {
     let world = World::with_workloads().await;
@@ -115,7 +116,7 @@ async fn large_objects_of_one_tenant_stop_nobody() {
     assert!(world.peak_memory() <= MOST_MEMORY, "{} bytes", world.peak_memory());
 }
 
-/// What is asked of StartSession may be large. Other parts that are large are told and do no harm.
+/// L1: the request for StartSession may be large. Other large parts of an object are reported, and do no harm.
 #[tokio::test]
 async fn an_object_too_large_to_be_kept_starts_and_ends_its_session() {
     let world = World::new().await;
@@ -137,7 +138,7 @@ async fn an_object_too_large_to_be_kept_starts_and_ends_its_session() {
     let labels = world.get("large").await.unwrap().metadata.labels.unwrap_or_default();
     assert_eq!(labels.len(), LABELS, "no write of the operator takes a label away");
 
-    // The finalizers of others, among which ours has its place.
+    // Thousands of foreign finalizers, and the operator's own among them.
     let id = world.declare("held", "IDLE").await;
     world.until_reason("held", "Running").await;
     let finalizers = |count: usize| -> Vec<_> {

@@ -1,4 +1,4 @@
-//! The program as a child process.
+//! Starts the operator as a child process.
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -8,7 +8,7 @@ use crate::world::{World, operator_kubeconfig};
 
 const OPERATOR: &str = env!("CARGO_BIN_EXE_athena-session-operator");
 
-/// Intervals short enough for tests; the order of events is that of the defaults.
+/// Intervals that are short enough for tests. The order of events is that of the defaults.
 const BRISK: [(&str, &str); 12] = [
     ("ATHENA_OPERATOR_ATHENA_RATE", "1000000"),
     ("ATHENA_OPERATOR_ATHENA_BURST", "1000000"),
@@ -24,7 +24,7 @@ const BRISK: [(&str, &str); 12] = [
     ("ATHENA_OPERATOR_LOG_FORMAT", "json"),
 ];
 
-/// How to start an operator, where the usual way isn't meant.
+/// How to start an operator, where the defaults of these tests don't fit.
 #[derive(Clone, Default)]
 pub struct Start {
     pub arguments: Vec<String>,
@@ -43,7 +43,7 @@ impl Start {
     }
 }
 
-/// A running operator; it is killed at the end.
+/// A running operator, which is killed when this value is dropped.
 pub struct Operator(Child);
 
 impl Operator {
@@ -100,7 +100,7 @@ pub fn operator_command() -> Command {
     clean(Command::new(OPERATOR))
 }
 
-/// The same, by a shell that sets limits and then becomes the operator.
+/// The operator's command in a shell that sets limits and then becomes the operator.
 fn operator_command_within(ulimit: &str) -> Command {
     let mut shell = Command::new("/bin/sh");
     shell.args(["-c", &format!("ulimit {ulimit} && exec \"$0\" \"$@\""), OPERATOR]);

@@ -10,7 +10,7 @@ use tokio::time::sleep;
 use crate::api::TerminationReason;
 use crate::world::{World, condition};
 
-/// With limits, and an operator that has seen the session.
+/// An object with these limits, whose session the operator has seen.
 async fn limited(world: &World, name: &str, state: &str, limits: Value) -> String {
     let id = world.session_in(state);
     let mut spec = json!({"sessionId": id});
@@ -19,6 +19,7 @@ async fn limited(world: &World, name: &str, state: &str, limits: Value) -> Strin
     id
 }
 
+/// S1: only idle time counts.
 #[tokio::test]
 async fn max_idle_ends_an_idle_session_and_no_busy_one() {
     let world = World::new().await;
@@ -33,9 +34,10 @@ async fn max_idle_ends_an_idle_session_and_no_busy_one() {
     world.until_reason("busy", "Running").await;
 }
 
+/// S1: and not by the operator's.
 #[tokio::test]
 async fn a_lifetime_is_counted_by_athenas_clock() {
-    // The fake's sessions start by its own clock, an hour ahead or behind: nothing is over for that.
+    // The fake Athena's clock is an hour ahead or behind. That alone reaches no limit.
     for skew in [SignedDuration::from_hours(1), SignedDuration::from_hours(-1)] {
         let world = World::with(Config { skew, ..Config::default() }).await;
         world.start_operator().await;
@@ -65,6 +67,7 @@ async fn an_end_waits_until_a_busy_session_has_finished() {
     assert_eq!(world.terminations(&id), 1);
 }
 
+/// S1, L1: the period isn't skipped, and doesn't begin anew.
 #[tokio::test]
 async fn a_grace_period_holds_across_a_crash_and_can_be_taken_away() {
     let world = World::new().await;

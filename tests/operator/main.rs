@@ -1,5 +1,8 @@
-//! The real program against a real control plane and, over HTTP, the fake Athena. One file a theme;
-//! the tests wait side by side, each in a namespace of its own, with an operator and an Athena of its own.
+//! Tests of the real program against a real control plane and, over HTTP, the fake Athena. The tests run side by side,
+//! each in a namespace of its own, with an operator and an Athena of its own.
+//!
+//! One file a subject. The files `adversarial_*` have what an attacker would try. The labels S1 to S8, L1 and L2 are
+//! the invariants of docs/design/invariants.md. Helpers: [`world`], [`tenancy`], [`launch`], [`proxy`], [`probes`].
 
 #![allow(clippy::unwrap_used, reason = "a test that can't go on should say where")]
 

@@ -1,4 +1,4 @@
-//! What people write by mistake, and what the API server says of it.
+//! Mistakes in manifests, and what the API server says of them.
 
 use fake_athena::Config;
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::api::{AthenaSessionStatus, crds};
 use crate::world::{World, eventually};
 
-/// kubectl's words on a manifest with this spec, in YAML; nothing where it is taken.
+/// kubectl's refusal of a manifest with this spec, in YAML; an empty text where the manifest is accepted.
 async fn answer(world: &World, spec: &str) -> String {
     let manifest = format!(
         "apiVersion: athena-operator.dev/v1alpha1\nkind: AthenaSession\nmetadata: {{name: new}}\nspec: {spec}\n"
@@ -16,7 +16,7 @@ async fn answer(world: &World, spec: &str) -> String {
     if output.status.success() { String::new() } else { String::from_utf8(output.stderr).unwrap() }
 }
 
-/// Each as kubectl prints it, in one line.
+/// Each refusal is one line, as kubectl prints it.
 #[tokio::test]
 async fn a_mistake_is_refused_in_a_sentence_that_says_what_to_write() {
     let world = World::new().await;
@@ -68,8 +68,8 @@ async fn a_work_groups_defaults_are_for_one_engine() {
     world.plane.kubectl_with_ok(&create, &one.to_string()).await;
 }
 
-/// From Kubernetes 1.30 on the API server checks a new rule only on fields that change. Here the kind is in a group of its own,
-/// so that only this test changes its rules.
+/// L1: from Kubernetes 1.30 on, the API server checks a new rule only on fields that change. The CRD of this test is in
+/// a group of its own, so that only this test changes its rules.
 #[tokio::test]
 async fn an_object_of_an_earlier_rule_can_be_changed_and_deleted() {
     let world = World::new().await;
@@ -115,7 +115,7 @@ async fn an_object_of_an_earlier_rule_can_be_changed_and_deleted() {
     world.plane.kubectl_ok(&["delete", "crd", &kind]).await;
 }
 
-/// kstatus, and so Flux, counts an object without a status as ready. No operator has seen this object.
+/// kstatus, and so Flux, counts an object without a status as ready. No operator runs here.
 #[tokio::test]
 async fn an_object_that_nobody_has_seen_says_so() {
     let world = World::with(Config::default()).await;

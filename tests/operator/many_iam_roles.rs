@@ -1,4 +1,4 @@
-//! Many roles: their credentials are kept apart, kept until they expire, and cost neither calls nor descriptors.
+//! Many IAM roles: credentials are kept apart (S4, S8), used until they expire, and cost neither calls nor descriptors.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, Instant};
@@ -55,13 +55,13 @@ impl World {
     }
 }
 
-/// Above 64 of them the SDK's own cache of credentials forgets one for each that comes.
+/// L2: with more than 64 roles, the SDK's own cache would drop credentials that are still needed.
 #[tokio::test]
 async fn roles_cost_one_assume_role_each_and_no_descriptors() {
     const ROLES: usize = 80;
     const POLLS: usize = 4;
     let whole = Whole::new().await;
-    // As on AWS: without latency no two calls would be under way at once.
+    // With latency, as on AWS, so that several calls are under way at once.
     whole.athena.reconfigure(|config| config.latency = Duration::from_millis(20));
     let groups = join_all((0..ROLES).map(|number| whole.register_account(number))).await;
     let sessions: Vec<_> = (0..ROLES).map(|number| whole.session_of_account(number)).collect();
@@ -114,7 +114,7 @@ async fn roles_cost_one_assume_role_each_and_no_descriptors() {
     assert!(!calls.iter().any(by_own), "the operator's own identity asks nothing");
 }
 
-/// S4, S8: the roles have the same account, sessions and work group; only what AWS allows them differs.
+/// S4, S8: the roles have the same account and work group. Only the rights that AWS gives them differ.
 #[tokio::test]
 async fn credentials_of_one_role_are_never_used_for_another() {
     const ROLES: usize = 6;
@@ -161,7 +161,7 @@ async fn credentials_of_one_role_are_never_used_for_another() {
     assert_eq!(users.len(), ROLES);
 }
 
-/// The credentials have expired, and STS has too much to do. Each of the objects would ask it by itself.
+/// L2: the credentials have expired, and STS throttles. Each object alone would ask STS again.
 #[tokio::test]
 async fn sts_that_throttles_isnt_asked_in_a_tight_loop() {
     const OBJECTS: usize = 20;
@@ -198,7 +198,7 @@ async fn sts_that_throttles_isnt_asked_in_a_tight_loop() {
     assert!(world.athena.sessions().iter().all(|session| session.state == "TERMINATED"));
 }
 
-/// As the console's "Revoke active sessions" does it: what was handed out before is denied everything.
+/// L1: after "Revoke active sessions" in the AWS console, all earlier credentials of the role are denied.
 #[tokio::test]
 async fn a_role_whose_sessions_were_revoked_is_assumed_again() {
     let world = World::with(brisk()).await;

@@ -1,4 +1,4 @@
-//! Many objects: what they cost, and what they have of each other.
+//! Many objects: what they cost, and that they don't hold up each other.
 
 use std::time::Duration;
 
@@ -10,13 +10,13 @@ use tokio::time::sleep;
 use crate::launch::Start;
 use crate::world::{World, eventually, within};
 
-/// Bug 11: a status that is written again and again. And a thousand that are deleted at once.
+/// L1, L2: a status isn't written again and again. Then a thousand objects are deleted at once.
 #[tokio::test]
 async fn an_idle_cluster_writes_nothing_and_mass_deletion_completes() {
     const QUIET: usize = 300;
     const ALL: usize = 1_000;
     let world = World::new().await;
-    // The intervals of the defaults.
+    // The default intervals.
     world.start_operator_with(Start::with(&["--poll-interval=60s"])).await;
     let names: Vec<_> = (0..ALL).map(|number| format!("object-{number}")).collect();
     join_all(names[..QUIET].iter().map(|name| world.declare(name, "IDLE"))).await;
@@ -55,6 +55,7 @@ async fn an_idle_cluster_writes_nothing_and_mass_deletion_completes() {
     assert_eq!(world.athena.calls_of("TerminateSession", None), ALL);
 }
 
+/// L1: only the object of this call waits.
 #[tokio::test]
 async fn a_call_that_hangs_holds_up_no_other_object() {
     let world = World::new().await;
@@ -71,6 +72,6 @@ async fn a_call_that_hangs_holds_up_no_other_object() {
         world.until_gone("other").await;
         assert_eq!(world.athena_session(&id).state, "TERMINATED");
     };
-    assert!(within(Duration::from_secs(20), others).await, "everything waits for one call");
-    assert_eq!(calls(), 1, "it hangs still");
+    assert!(within(Duration::from_secs(20), others).await, "all objects wait for one call");
+    assert_eq!(calls(), 1, "the call still hangs");
 }

@@ -1,4 +1,4 @@
-//! Objects that are so large that their status has no room.
+//! The size limit of etcd: objects that are so large that their status has no room.
 
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
@@ -8,7 +8,7 @@ use crate::proxy::{Script, about, refusal};
 use crate::world::{World, condition, eventually, has_finalizer};
 
 impl World {
-    /// Gives the object a condition of somebody else's with a message of so many bytes; false where the API server refuses that.
+    /// Adds a foreign condition with a message of so many bytes. Returns false where the API server refuses the size.
     async fn fill(&self, name: &str, bytes: usize) -> bool {
         let status = self.get(name).await.unwrap().status.unwrap();
         let others = status.conditions.iter().position(|condition| condition.type_ == "Filler");
@@ -21,7 +21,7 @@ impl World {
         match self.objects().patch_status(name, &PatchParams::default(), &patch).await {
             Ok(_) => true,
             Err(error) => {
-                // Any other refusal would tell nothing of the room.
+                // Another refusal would say nothing about the size.
                 assert!(error.to_string().contains("request is too large"), "{error}");
                 false
             }
@@ -39,14 +39,14 @@ impl World {
     }
 }
 
-/// Who fills an object keeps nobody from ending its session.
+/// S7, L1: a tenant who fills up an object can't keep its session from being ended.
 #[tokio::test]
 async fn an_object_without_room_for_its_status_is_ended_and_goes() {
     let world = World::new().await;
     world.start_operator().await;
     let id = world.declare("object", "IDLE").await;
     world.until_reason("object", "Running").await;
-    // The mark of the deletion has room, the reason for the end hasn't.
+    // The deletion mark has room, and the reason for the end hasn't.
     world.fill_up("object", 130).await;
     world.delete("object").await;
     world.until_gone("object").await;
@@ -57,7 +57,7 @@ async fn an_object_without_room_for_its_status_is_ended_and_goes() {
     assert!(note.contains("request is too large") && note.contains("make it smaller"), "{note}");
 }
 
-/// With a proxy, since how much room a status needs isn't the same in each version of the API server.
+/// A proxy refuses the status, since the limit differs between versions of the API server.
 #[tokio::test]
 async fn a_status_that_is_refused_for_its_size_is_shortened() {
     let world = World::new().await;
@@ -84,7 +84,7 @@ async fn a_status_that_is_refused_for_its_size_is_shortened() {
     assert_eq!(world.athena_session(&id).state, "TERMINATED");
 }
 
-/// Nothing is started that couldn't be recorded.
+/// S3: the attempt can't be recorded, so no session is started.
 #[tokio::test]
 async fn without_room_for_the_attempt_no_session_is_started() {
     let world = World::new().await;

@@ -1,4 +1,5 @@
-//! A tenant goes: the grant is withdrawn, then the namespace deleted, while a session runs. Who can act, and how.
+//! A tenant leaves: while a session runs, the grant is withdrawn, and then the namespace is deleted. Who can act, and
+//! how.
 
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use tokio::time::sleep;
 use crate::tenancy::TEAM_A;
 use crate::world::{World, condition, eventually};
 
-/// A namespace that is Terminating, held by an object whose session runs and whose grant was withdrawn.
+/// A namespace that is Terminating. An object holds it whose session runs, and whose grant was withdrawn.
 async fn off_boarded() -> (World, String) {
     let world = World::new().await;
     world.start_operator().await;
@@ -45,6 +46,7 @@ async fn until_namespace_gone(world: &World) {
     .await;
 }
 
+/// S5, L1: an administrator grants access again.
 #[tokio::test]
 async fn granted_again_the_session_is_ended_and_the_namespace_goes() {
     let (world, session) = off_boarded().await;
@@ -54,6 +56,7 @@ async fn granted_again_the_session_is_ended_and_the_namespace_goes() {
     assert_eq!(world.terminations(&session), 1);
 }
 
+/// S2, L1: Retain is the tenant's way out.
 #[tokio::test]
 async fn with_retain_the_namespace_goes_and_the_session_is_left() {
     let (world, session) = off_boarded().await;
@@ -63,6 +66,7 @@ async fn with_retain_the_namespace_goes_and_the_session_is_left() {
     assert_eq!(world.athena_session(&session).state, "IDLE");
 }
 
+/// S2, L1: nothing else has to be done.
 #[tokio::test]
 async fn when_the_session_ends_by_itself_the_namespace_goes() {
     let (world, session) = off_boarded().await;

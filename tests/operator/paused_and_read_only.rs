@@ -1,4 +1,4 @@
-//! What holds up ends: `--read-only`, and the annotation athena-operator.dev/paused.
+//! Suspended ends: the flag `--read-only`, and the annotation `athena-operator.dev/paused`.
 
 use std::time::Duration;
 
@@ -47,7 +47,7 @@ async fn a_read_only_operator_ends_nothing_and_says_what_it_would_do() {
     assert_eq!((world.terminations(&session), world.terminations(&bare)), (1, 1));
 }
 
-/// What has ended by itself isn't held up.
+/// L1: an object whose session has ended by itself goes.
 #[tokio::test]
 async fn a_read_only_operator_lets_go_of_what_has_ended() {
     let world = World::new().await;
@@ -64,7 +64,7 @@ async fn a_read_only_operator_lets_go_of_what_has_ended() {
 #[tokio::test]
 async fn a_paused_object_ends_nothing_until_the_annotation_goes() {
     let world = World::new().await;
-    // What happens soon follows from the change, not from a poll.
+    // With a slow poll, only the change itself can have a quick effect.
     world.start_operator_with(Start::with(&["--poll-interval=1h"])).await;
     let id = world.declare("object", "IDLE").await;
     world.until_reason("object", "Running").await;
@@ -91,7 +91,7 @@ async fn a_paused_work_group_ends_nothing_until_the_annotation_goes() {
     world.until_reason("deleted", "Running").await;
     world.until_reason("terminated", "Running").await;
     world.edit_group(&group, json!({"metadata": {"annotations": {PAUSED: "true"}}})).await;
-    // The operator has to have heard of it: the annotation of a moment ago stops no end of now.
+    // The operator must have seen the annotation before the end is asked for.
     sleep(Duration::from_millis(500)).await;
     world.delete("deleted").await;
     world.edit("terminated", json!({"terminate": true})).await;

@@ -1,5 +1,5 @@
-//! A proxy in front of the API server or of Athena that knows each request by name, and can hold it,
-//! answer it in their place, or end the operator before or after it takes effect.
+//! A proxy in front of the API server or of Athena. It knows each request by name. It can hold a request, answer it
+//! itself, or let a test kill the operator before or after the request takes effect.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -21,30 +21,30 @@ use crate::world::{OPERATOR_ACCOUNT, OPERATOR_NAMESPACE, World};
 
 const MOST_BYTES: usize = 1 << 20;
 
-/// A request, known again in another run: what it does, and which one of its kind it is.
+/// A request that can be recognised in another run: its name, and its number among the requests of that name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Key {
     pub request: String,
     pub occurrence: u32,
 }
 
-/// When to strike, seen from the request's effect.
+/// Whether to strike before or after the request's effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum When {
     Before,
     After,
 }
 
-/// An answer that upstream didn't give.
+/// An answer that the proxy gives itself.
 pub enum Meddle {
     Never,
     Answer(u16, Value),
 }
 
-/// Sees each request's name and body; None lets it through.
+/// Gets the name and the body of each request. None lets the request through.
 type Meddler = Box<dyn Fn(&str, &str) -> Option<Meddle> + Send + Sync>;
 
-/// What the proxies of one test share.
+/// What the proxies of one test share, and how the test controls them.
 #[derive(Default)]
 pub struct Script {
     meddler: Option<Meddler>,
@@ -57,7 +57,7 @@ pub struct Script {
     hold: Mutex<Option<Hold>>,
 }
 
-/// Holds requests until it is released.
+/// Holds requests until the test releases them.
 #[derive(Clone)]
 pub struct Hold {
     request: String,
@@ -73,22 +73,22 @@ impl Hold {
 }
 
 impl Script {
-    /// With somebody on the way who answers some requests himself.
+    /// A script that answers some requests itself.
     pub fn meddling(meddler: impl Fn(&str, &str) -> Option<Meddle> + Send + Sync + 'static) -> Arc<Self> {
         Arc::new(Self { meddler: Some(Box::new(meddler)), ..Self::default() })
     }
 
-    /// A strike cuts the connection, rather than to leave the request without an answer.
+    /// A script whose strike cuts the connection. Otherwise the request stays without an answer.
     pub fn cutting() -> Self {
         Self { cuts: true, ..Self::default() }
     }
 
-    /// Whether watches stand still: their connections live, and nothing comes.
+    /// Lets watches stand still: their connections stay open, and nothing arrives.
     pub fn pause_watches(&self, paused: bool) {
         self.paused.send_replace(paused);
     }
 
-    /// How many requests there were of this name.
+    /// How many requests of this name there were.
     pub fn count(&self, request: &str) -> usize {
         self.counts.lock().unwrap().get(request).map_or(0, |count| *count as usize)
     }
@@ -98,7 +98,7 @@ impl Script {
         self.seen.lock().unwrap().clone()
     }
 
-    /// At this request, once, [`Script::struck`] returns, and the request is never answered.
+    /// Strikes once, at this request: [`Script::struck`] returns, and the request is never answered.
     pub fn strike_at(&self, key: Key, when: When) {
         *self.strike.lock().unwrap() = Some((key, when));
     }
@@ -108,7 +108,7 @@ impl Script {
         self.struck.notified().await;
     }
 
-    /// Whether the strike has been, or none was set.
+    /// Whether the strike has happened, or none was set.
     pub fn is_spent(&self) -> bool {
         self.strike.lock().unwrap().is_none()
     }
@@ -137,7 +137,7 @@ struct Proxy {
     namespace: String,
 }
 
-/// A kubeconfig of the operator's, by way of a proxy.
+/// A kubeconfig for the operator that leads through a proxy.
 pub async fn kubeconfig_by_way_of(script: &Arc<Script>, world: &World) -> Option<PathBuf> {
     let url = before_api_server(world.plane, script, &world.namespace).await;
     let token = world.plane.service_account_token(OPERATOR_NAMESPACE, OPERATOR_ACCOUNT).await.unwrap();
@@ -150,7 +150,7 @@ pub fn about(verb: &str, object: &str) -> String {
     format!("{verb} {path}{}{object}", if object.is_empty() { "" } else { "/" })
 }
 
-/// A refusal of the API server's.
+/// A refusal, as the API server writes it.
 pub fn refusal(code: u16, reason: &str, message: &str) -> Meddle {
     let status = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "details": {}, "status": "Failure",
                         "code": code, "reason": reason, "message": message});
@@ -161,7 +161,7 @@ pub fn refusal(code: u16, reason: &str, message: &str) -> Meddle {
 async fn before_api_server(plane: &ControlPlane, script: &Arc<Script>, namespace: &str) -> String {
     let kubeconfig = Kubeconfig::read_from(plane.admin_kubeconfig()).unwrap();
     let mut config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
-    // Who asks is told by the operator's own token.
+    // The operator's own token says who asks.
     config.auth_info = AuthInfo::default();
     start(config, script, namespace).await
 }
@@ -215,7 +215,7 @@ fn answer(status: u16, kind: &str, body: String) -> Response {
     Response::builder().status(status).header("content-type", kind).body(Body::from(body)).unwrap()
 }
 
-/// Comes to a stop while watches are paused.
+/// A body that stands still while watches are paused.
 fn pausing(body: Body, script: &Script) -> Body {
     let paused = script.paused.subscribe();
     Body::from_stream(body.into_data_stream().then(move |chunk| {
@@ -228,7 +228,7 @@ fn pausing(body: Body, script: &Script) -> Body {
 }
 
 impl Proxy {
-    /// Nothing is answered: by then the operator is dead, or the connection is cut in the midst of an answer.
+    /// Leaves the request without an answer. By then the operator is dead, or the connection is cut within an answer.
     async fn strike(&self) -> Response {
         self.script.struck.notify_one();
         if self.script.cuts {
@@ -238,7 +238,7 @@ impl Proxy {
         std::future::pending().await
     }
 
-    /// The same in each run: without names that differ from run to run.
+    /// The name of a request, which is the same in each run.
     fn name_of(&self, request: &Request<Body>) -> String {
         if let Some(target) = request.headers().get("x-amz-target") {
             let unsigned = if request.headers().contains_key("authorization") { "" } else { " (unsigned)" };

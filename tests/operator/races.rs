@@ -1,4 +1,4 @@
-//! Copies that are old, writes that are late, names that come back.
+//! Races with the API server: old copies of objects, late writes, and names that are used again (S1, S2).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::api::FINALIZER;
 use crate::proxy::{Script, about};
 use crate::world::{World, eventually, has_finalizer, within};
 
-/// Bug 20: a new object of the same name that is taken for the old one.
+/// S1: the UID counts and not the name, so a new object isn't taken for the old one.
 #[tokio::test]
 async fn a_name_created_again_during_the_end_is_another_object() {
     let world = World::with(Config { terminating: Some(Duration::from_secs(1)), ..Config::default() }).await;
@@ -43,7 +43,7 @@ async fn a_name_created_again_during_the_end_is_another_object() {
     assert_eq!(world.athena_session(&old).state, "TERMINATED");
 }
 
-/// Bug 20, at its worst: the finalizer's removal is on its way while the name changes hands.
+/// S2: the removal of the finalizer is on its way while a new object takes the name.
 #[tokio::test]
 async fn a_late_finalizer_removal_doesnt_hit_a_new_object() {
     let world = World::with(Config { terminating: None, ..Config::default() }).await;
@@ -75,7 +75,7 @@ async fn a_late_finalizer_removal_doesnt_hit_a_new_object() {
     world.until_gone("name").await;
 }
 
-/// Bug 9: a finalizer that is added again during the deletion.
+/// L1: a finalizer that is added during the deletion would make the object hang.
 #[tokio::test]
 async fn an_object_deleted_before_the_patch_gets_no_finalizer() {
     let world = World::new().await;
@@ -101,12 +101,12 @@ async fn an_object_deleted_before_the_patch_gets_no_finalizer() {
     sleep(Duration::from_secs(2)).await;
     let object = world.get("race").await.expect("the other finalizer holds it");
     assert!(!has_finalizer(&object), "a finalizer was added to an object that is being deleted");
-    assert_eq!(world.terminations(&id), 0, "an object without our finalizer is not ours");
-    // The API server itself refuses such a finalizer; insisting would be the bug that is left.
-    assert_eq!(script.count(&patch), 1, "it is tried again");
+    assert_eq!(world.terminations(&id), 0, "without the operator's finalizer nothing is ended");
+    // The API server itself refuses this finalizer, and the operator must not try again.
+    assert_eq!(script.count(&patch), 1, "the patch is tried again");
 }
 
-/// S1: what a cache says is no wish: Retain was set meanwhile, and the watch stands still.
+/// S1: Retain was set, and the watch stands still. The operator must read the object before it ends the session.
 #[tokio::test]
 async fn a_session_isnt_ended_by_an_old_copy_of_its_object() {
     let world = World::new().await;
@@ -123,12 +123,12 @@ async fn a_session_isnt_ended_by_an_old_copy_of_its_object() {
     script.pause_watches(true);
     world.edit("changed", json!({"deletionPolicy": "Retain"})).await;
     world.until_gone("changed").await;
-    assert_eq!(world.terminations(&id), 1, "the refused one");
+    assert_eq!(world.terminations(&id), 1, "only the refused call");
     assert_eq!(world.athena_session(&id).state, "IDLE");
-    assert!(script.count(&about("GET", "changed")) > 0, "it was read, not watched");
+    assert!(script.count(&about("GET", "changed")) > 0, "the object was read, not only watched");
 }
 
-/// Somebody else writes to the object all the time.
+/// L1: somebody else writes to the object all the time.
 #[tokio::test]
 async fn a_storm_of_conflicts_doesnt_hold_up_the_end() {
     let world = World::new().await;

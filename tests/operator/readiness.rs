@@ -1,5 +1,5 @@
-//! `/readyz` fails for problems that waiting doesn't heal, says why in the same line as the log, and passes when the problem is
-//! mended.
+//! `/readyz` fails for problems that don't heal by waiting. It gives the reason in the same words as the log, and
+//! passes when the problem is solved.
 
 use std::time::Duration;
 
@@ -15,7 +15,8 @@ use crate::world::{OPERATOR_NAMESPACE, World, eventually};
 const CREDENTIALS: &str = "[-]AWS credentials failed: ";
 const ENDPOINT: &str = "[-]Athena's endpoint failed: ";
 
-/// An operator with this environment isn't ready: that line of `/readyz`, which the log says once.
+/// Checks that an operator with this environment isn't ready, that `/readyz` has this line, and that the log has it
+/// once.
 async fn isnt_ready(arguments: &[&str], environment: &[(&'static str, &str)], line: &str) -> World {
     let world = World::new().await;
     let environment = environment.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
@@ -39,7 +40,7 @@ async fn without_credentials_or_region_it_isnt_ready() {
     isnt_ready(&[], &[("AWS_REGION", "")], &format!("{CREDENTIALS}no AWS Region is configured: set AWS_REGION")).await;
 }
 
-/// The SDK alone would ignore such a profile, and use other credentials.
+/// S4: the SDK alone would ignore this profile, and use other credentials.
 #[tokio::test]
 async fn a_profile_that_doesnt_exist_is_named_and_no_call_is_made() {
     let said = "there is no profile nobody, which AWS_PROFILE names, in /nonexistent/.aws/config or \
@@ -50,8 +51,7 @@ async fn a_profile_that_doesnt_exist_is_named_and_no_call_is_made() {
     assert_eq!(world.athena.calls().len(), 0);
 }
 
-/// With --require-work-group each AthenaWorkGroup may name its Region; roles are assumed by the operator's credentials
-/// all the same.
+/// With --require-work-group each AthenaWorkGroup may name its Region. Credentials are needed to assume roles.
 #[tokio::test]
 async fn with_required_work_groups_no_default_region_is_needed() {
     let required = ["--require-work-group"];
@@ -79,7 +79,7 @@ async fn an_endpoint_that_isnt_athenas_is_named() {
         while let Ok((mut stream, _)) = listener.accept().await {
             let answer = b"HTTP/1.1 404 Not Found\r\ncontent-length: 6\r\n\r\n<html>";
             let _ = stream.write_all(answer).await;
-            // Until the client has read it.
+            // Waits until the client has read the answer.
             sleep(Duration::from_millis(100)).await;
         }
     });
@@ -87,7 +87,7 @@ async fn an_endpoint_that_isnt_athenas_is_named() {
     isnt_ready(&[], &[("AWS_ENDPOINT_URL_ATHENA", &url)], &line).await;
 }
 
-/// It heals by itself, and a rollout in the middle of it must go on.
+/// An outage heals by itself, and a rollout during the outage must go on.
 #[tokio::test]
 async fn an_operator_that_starts_in_an_outage_of_aws_is_ready() {
     let world = World::new().await;

@@ -1,4 +1,4 @@
-//! The status as the session's record.
+//! The recorded status: what is kept of a session, also after its end.
 
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ async fn spec_terminate_ends_the_session_and_keeps_the_object() {
     assert_eq!(condition(&ended, "Active").unwrap().0, "False");
     assert_eq!(world.terminations(&id), 1);
 
-    // What has ended is asked about no more, and goes at once.
+    // L2: an ended session isn't asked about any more. The deleted object goes at once.
     let calls = || world.athena.calls().iter().filter(|call| call.operation != "GetCallerIdentity").count();
     let before = calls();
     sleep(Duration::from_secs(3)).await;
@@ -79,7 +79,7 @@ async fn a_recorded_end_isnt_taken_back_where_athena_refuses_to_tell() {
     assert_eq!(condition(&after, "Ready"), condition(&before, "Ready"));
 }
 
-/// kstatus waits for it.
+/// kstatus waits for the observed generation.
 #[tokio::test]
 async fn the_observed_generation_follows_each_change_of_the_spec() {
     let world = World::new().await;

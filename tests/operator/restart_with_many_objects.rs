@@ -1,5 +1,5 @@
-//! A restart with many objects whose session, if there is one, isn't known: one complete list answers for all of them. The
-//! attack: a tenant has thousands of objects that wait to start, and each would list the whole work group for itself.
+//! L2: a restart with many objects of which nobody knows whether they have a session. One complete list answers for
+//! all. Otherwise a tenant with thousands of objects that wait to start would make one full list for each.
 
 use std::time::{Duration, Instant};
 
@@ -11,12 +11,11 @@ use crate::launch::Start;
 use crate::tenancy::{TEAM_A, TEAM_B, brisk, referring};
 use crate::world::{World, condition, eventually};
 
-/// The calls of a list of a work group in each state, where each state fits on a page.
+/// The calls for a list of a work group in all states, where each state fits on a page.
 const FULL_LIST: usize = 9;
-/// Sessions of the past, all of them on pages that no object here needs.
+/// Ended sessions, on pages that no object of these tests needs.
 const HISTORY: usize = 2_000;
-/// The intervals are those of the defaults but for their length: two lists prove that no session was started if they
-/// begin 4 s apart.
+/// Shorter intervals than the defaults: two lists that begin 4 s apart prove that no session was started.
 const QUIET: Duration = Duration::from_secs(4);
 const SETTINGS: [&str; 7] = [
     "--poll-interval=60s",
@@ -33,7 +32,7 @@ fn limited() -> Config {
     Config { history: HISTORY, quotas, work_groups: team_a_first(), ..brisk() }
 }
 
-/// The history is the first work group's.
+/// The ended sessions are in the first work group.
 fn team_a_first() -> Vec<fake_athena::WorkGroup> {
     [TEAM_A, TEAM_B].map(fake_athena::WorkGroup::named).to_vec()
 }
@@ -44,7 +43,7 @@ fn lists(athena: &FakeAthena, work_group: &str) -> usize {
     calls.filter(|call| of_group(&call.body)).count()
 }
 
-/// Objects that wait: one session runs, and the namespace may have no more.
+/// Objects that wait for a slot: one session runs, and the namespace may have no more.
 async fn waiting(world: &World, count: usize) -> String {
     world.start_operator_with(Start::with(&SETTINGS)).await;
     let group = world.register_for_starts("a", json!({"sessionsPerNamespace": 1})).await;
@@ -86,18 +85,17 @@ async fn many_that_wait_to_start_share_the_lists_of_a_restart() {
     world.start_operator_with(Start::with(&SETTINGS)).await;
     until_waiting_are_gone(&world).await;
     let (took, calls) = (started.elapsed(), lists(&world.athena, TEAM_A));
-    // Two lists, since one that shows nothing isn't believed, each no more than a full one; and the few that look after the
-    // session that runs.
+    // Two full lists, since one empty list isn't believed, and the few calls for the session that runs.
     let most = 2 * FULL_LIST * 12 / 10 + 3;
     assert!(calls <= most, "{calls} calls of ListSessions for {WAITING} objects, {most} are enough");
     assert!(took >= QUIET, "gone after {took:?}: before what was under way had come to pass");
-    // An operator takes a second to start, and the tests run side by side.
+    // The limit is generous, since the tests run side by side.
     assert!(took < QUIET * 10, "gone after {took:?}");
     assert_eq!(world.athena.calls_of("StartSession", None), 0);
     world.until_reason("first", "Running").await;
 }
 
-/// What waits is listed for once, and from then on now and then.
+/// L2: the first list is made for all objects that wait. Later lists are rare.
 #[tokio::test]
 async fn many_that_are_deleted_after_a_restart_share_one_list() {
     const WAITING: usize = 100;
@@ -117,7 +115,7 @@ async fn many_that_are_deleted_after_a_restart_share_one_list() {
     assert!(calls <= FULL_LIST * 12 / 10 + 3, "{calls} calls of ListSessions for {WAITING} deleted objects");
 }
 
-/// Another tenant's adoption, in another work group of the account, is as fast as it is without them.
+/// L1: another tenant adopts a session in another work group of the account, as fast as without these objects.
 #[tokio::test]
 async fn many_waiting_starts_hold_up_no_adoption() {
     const WAITING: usize = 100;
@@ -138,7 +136,7 @@ async fn many_waiting_starts_hold_up_no_adoption() {
     assert!(took < Duration::from_secs(10), "adopted after {took:?}");
 }
 
-/// Sessions that Athena has forgotten, of objects that are deleted: their absence is proven by one list.
+/// S2, L2: Athena has forgotten the sessions of deleted objects. One list proves the absence of all of them.
 #[tokio::test]
 async fn many_whose_sessions_nobody_knows_any_more_share_a_list() {
     const GONE: usize = 20;
@@ -162,12 +160,12 @@ async fn many_whose_sessions_nobody_knows_any_more_share_a_list() {
     })
     .await;
     let calls = lists(&world.athena, TEAM_A);
-    // It isn't known when these sessions were started, so that the list is read to its end.
+    // Nobody knows when these sessions were started, so the list is read to its end.
     let full = FULL_LIST + HISTORY / 100 - 1;
     assert!((full..full * 2).contains(&calls), "{calls} calls of ListSessions, a full list has {full}");
 }
 
-/// Where lists are denied the objects say so, and stay.
+/// S2: lists are denied, so nothing is proven. The objects say so, and stay.
 #[tokio::test]
 async fn without_lists_no_possibly_started_session_is_released() {
     const WAITING: usize = 10;
@@ -188,7 +186,7 @@ async fn without_lists_no_possibly_started_session_is_released() {
     until_waiting_are_gone(&world).await;
 }
 
-/// The sessions of starts whose answer was lost, by an operator that has died since, are found by one list.
+/// S2, S3: an operator died before it got the answers to its starts. One list finds all these sessions.
 #[tokio::test]
 async fn one_list_finds_the_sessions_of_starts_that_were_lost() {
     const LOST: usize = 12;

@@ -1,4 +1,4 @@
-//! `deletionPolicy: Retain`: the session is left alone.
+//! `deletionPolicy: Retain`: a deleted object goes at once, and its session is left alone.
 
 use fake_athena::Config;
 use serde_json::json;
@@ -19,7 +19,7 @@ async fn a_retained_session_is_left_alone_when_its_object_goes() {
     assert_eq!(world.terminations(&id), 0);
 }
 
-/// Bug 10: an object that can't be deleted after permission errors.
+/// S2, L1: AWS denies every call, and only a person can end the wait.
 #[tokio::test]
 async fn retain_is_the_way_out_of_a_deletion_that_hangs() {
     let world = World::with(Config { terminating: None, ..Config::default() }).await;

@@ -1,4 +1,4 @@
-//! What must not be shown: credentials, in what others say.
+//! Secrets that must not appear in status, events or logs: credentials and tokens in the messages of others.
 
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -15,7 +15,7 @@ fn scratch(name: &str, content: &str) -> PathBuf {
     path
 }
 
-/// Status, log and events don't hold it.
+/// Checks that status, events and log don't contain the secret.
 async fn assert_unsaid(world: &World, name: &str, reason: &str, secret: &str) {
     let object = world.until_reason(name, reason).await;
     assert!(!condition(&object, "Ready").unwrap().2.contains(secret), "{object:?}");
@@ -24,7 +24,7 @@ async fn assert_unsaid(world: &World, name: &str, reason: &str, secret: &str) {
     assert!(!world.log().contains(secret), "the log: {}", world.log());
 }
 
-/// To a wrong signature AWS answers with what was signed.
+/// AWS answers a wrong signature with the text that was signed, which has the session token.
 #[tokio::test]
 async fn the_session_token_in_an_answer_of_aws_isnt_shown() {
     const TOKEN: &str = "IQoJb3JpZ2luX2VjEPLANTEDTOKEN";
@@ -41,8 +41,8 @@ async fn the_session_token_in_an_answer_of_aws_isnt_shown() {
     assert_unsaid(&world, "signed", "AccessDenied", TOKEN).await;
 }
 
-/// What a manifest sets for Spark may be a secret, and whoever knows the request's token knows too much. The code that
-/// runs in the session isn't asked for at all.
+/// Spark properties of a manifest may be secrets, and so is the request's token. The operator never asks for the code
+/// that runs in a session.
 #[tokio::test]
 async fn what_a_session_is_started_with_isnt_shown() {
     let world = World::new().await;

@@ -1,4 +1,5 @@
-//! One session that several objects name: the oldest that has a grant owns it.
+//! Who owns a session that several objects name: the oldest object with a grant. Only the owner may end the session
+//! (S1).
 
 use std::time::Duration;
 
@@ -10,12 +11,12 @@ use crate::launch::Start;
 use crate::tenancy::{TEAM_A, TEAM_B, referring};
 use crate::world::{World, condition, has_finalizer};
 
-/// Kubernetes tells creation times apart by seconds.
+/// Waits until a new object has a later creation time. Kubernetes' times have no fractions of seconds.
 async fn a_second_later() {
     sleep(Duration::from_millis(1_100)).await;
 }
 
-/// Two namespaces, each granted a work group of the same Athena work group.
+/// Two namespaces, each with a grant of its own for the same work group of Athena.
 async fn two_teams(arguments: &[&str]) -> (World, String, String) {
     let world = World::new().await;
     let second = world.second_namespace().await;
@@ -48,7 +49,7 @@ async fn of_two_namespaces_the_older_object_owns_the_session() {
     assert_eq!(world.athena_session(&session).state, "TERMINATED");
 }
 
-/// Also one that asks by `terminate`.
+/// S1: also where the younger object sets `terminate`.
 #[tokio::test]
 async fn the_younger_object_ends_nothing() {
     let (world, second, group) = two_teams(&[]).await;
@@ -83,6 +84,7 @@ async fn after_the_owner_is_retained_the_other_object_owns_the_session() {
     assert_eq!(world.athena_session(&session).state, "TERMINATED");
 }
 
+/// S5: it may not end the session either.
 #[tokio::test]
 async fn an_older_object_without_a_grant_owns_nothing() {
     let world = World::new().await;
@@ -102,7 +104,7 @@ async fn an_older_object_without_a_grant_owns_nothing() {
     assert_eq!(world.terminations(&session), 1);
 }
 
-/// GetSession, which would tell whose the session is, is denied.
+/// S5, L1: GetSession, which would show the work group of the session, is denied.
 #[tokio::test]
 async fn an_object_without_a_grant_holds_up_no_end() {
     let world = World::new().await;
@@ -118,7 +120,7 @@ async fn an_object_without_a_grant_holds_up_no_end() {
     assert_eq!(world.athena_session(&session).state, "TERMINATED");
 }
 
-/// A squatter names the session before its owner does, by way of a work group that it isn't in.
+/// S1, S5: somebody names the session before its owner does, with a work group that the session isn't in.
 #[tokio::test]
 async fn an_older_object_of_another_work_group_owns_nothing() {
     let (world, second, group) = two_teams(&[]).await;
@@ -137,7 +139,7 @@ async fn an_older_object_of_another_work_group_owns_nothing() {
     assert_eq!(world.athena_session(&session).state, "TERMINATED");
 }
 
-/// Both deleted at once: neither is let go while the session runs.
+/// S2: the owner and another object are deleted at once. Neither goes while the session runs.
 #[tokio::test]
 async fn two_objects_deleted_together_end_the_session_once() {
     let world = World::new().await;
@@ -156,7 +158,7 @@ async fn two_objects_deleted_together_end_the_session_once() {
     assert_eq!(world.athena_session(&session).state, "TERMINATED");
 }
 
-/// The grant of the owner is withdrawn: the next one with a grant serves.
+/// S5: the grant of the owner is withdrawn, and the next object with a grant owns the session.
 #[tokio::test]
 async fn an_owner_that_loses_its_grant_loses_the_session() {
     let (world, second, group) = two_teams(&[]).await;
@@ -174,7 +176,7 @@ async fn an_owner_that_loses_its_grant_loses_the_session() {
     world.objects_in(&second).delete("younger", &Default::default()).await.unwrap();
     world.until_gone_in(&second, "younger").await;
     assert_eq!(world.athena_session(&session).state, "TERMINATED");
-    // And so the older one's session has ended by itself.
+    // For the older object the session has ended by itself.
     world.delete("older").await;
     world.until_gone("older").await;
     assert_eq!(world.terminations(&session), 1);

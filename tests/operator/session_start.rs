@@ -1,4 +1,5 @@
-//! Sessions that are started from their manifests: once, whatever happens, and ended with their objects.
+//! StartSession: sessions that are started from their manifests. Once, whatever happens (S3), and ended with their
+//! objects (S2, L1).
 
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ impl World {
         self.register(name, json!({"workGroup": TEAM_A, "namespaces": {"from": "All"}, "start": bounds})).await
     }
 
-    /// An object that starts a session as the work group has it.
+    /// Creates an object that starts a session with the defaults of the work group.
     pub async fn start_session(&self, name: &str, group: &str) {
         self.create(name, starting(group, json!({}))).await;
     }
@@ -73,7 +74,7 @@ async fn a_session_is_started_from_its_manifest_and_ended_with_its_object() {
     assert_eq!((world.starts(), world.terminations(&session.id)), (1, 1));
 }
 
-/// What is sent is the same in each version: Athena compares it with what the token was used for before.
+/// S3: each version must send the same request, since Athena compares it with the one that first had this token.
 #[tokio::test]
 async fn the_request_is_as_it_always_was() {
     let world = World::new().await;
@@ -132,7 +133,7 @@ async fn the_request_is_as_it_always_was() {
     );
 }
 
-/// Bugs 2, 3: whatever becomes of the answer, there is one session, and it ends with its object.
+/// S2, S3: whatever happens to the answer, there is one session, and it ends with its object.
 #[tokio::test]
 async fn an_answer_that_is_lost_starts_no_second_session() {
     for (name, fault) in [
@@ -151,14 +152,14 @@ async fn an_answer_that_is_lost_starts_no_second_session() {
         assert_eq!(world.started().len(), 1, "{name}");
         world.delete("nightly").await;
         world.until_gone("nightly").await;
-        // What was under way comes to pass.
+        // The call that was under way takes effect.
         sleep(Duration::from_secs(3)).await;
         assert!(world.started().iter().all(|session| session.state == "TERMINATED"), "{name}: {:?}", world.started());
         assert_eq!(world.started().len(), 1, "{name}");
     }
 }
 
-/// Bug 2: the object is deleted while StartSession hangs.
+/// S2, L1: the object is deleted while StartSession hangs.
 #[tokio::test]
 async fn an_object_deleted_during_its_start_leaves_no_session() {
     for after_effect in [false, true] {
@@ -171,13 +172,13 @@ async fn an_object_deleted_during_its_start_leaves_no_session() {
         eventually("the call is made", || async { (world.starts() == 1).then_some(()) }).await;
         world.delete("nightly").await;
         world.until_gone("nightly").await;
-        assert_eq!(world.starts(), 1, "a call isn't repeated for what is to end");
+        assert_eq!(world.starts(), 1, "the call isn't repeated for a deleted object");
         assert_eq!(world.started().len(), usize::from(after_effect));
         assert!(world.started().iter().all(|session| session.state == "TERMINATED"));
     }
 }
 
-/// Bug 13: the watch stands still, and the operator goes by an old copy.
+/// S3: the watch stands still, and the operator has an old copy of the object.
 #[tokio::test]
 async fn a_watch_that_stands_still_starts_no_second_session() {
     let world = World::new().await;
@@ -193,7 +194,7 @@ async fn a_watch_that_stands_still_starts_no_second_session() {
     assert_eq!((world.starts(), world.started().len()), (1, 1));
 }
 
-/// Status wiped, the same UID; and the manifest restored with a new one.
+/// S1, S3: the status of an object is wiped. Then its manifest is applied anew, which gives a new UID.
 #[tokio::test]
 async fn a_wiped_status_finds_the_session_and_a_new_uid_starts_one() {
     let world = World::new().await;
@@ -216,10 +217,10 @@ async fn a_wiped_status_finds_the_session_and_a_new_uid_starts_one() {
     assert_ne!(object.status.unwrap().session_id, Some(first.clone()), "what was started for another object");
     world.delete("nightly").await;
     world.until_gone("nightly").await;
-    assert_eq!(world.athena_session(&first).state, "IDLE", "it was to be left alone");
+    assert_eq!(world.athena_session(&first).state, "IDLE", "the retained session was to be left alone");
 }
 
-/// Bug 20: the name is used again while the first session ends.
+/// S1: the name is used again while the first session ends.
 #[tokio::test]
 async fn a_name_that_is_used_again_stands_for_a_session_of_its_own() {
     let world = World::new().await;
@@ -235,6 +236,7 @@ async fn a_name_that_is_used_again_stands_for_a_session_of_its_own() {
     assert!(world.started().iter().all(|session| session.state == "TERMINATED"));
 }
 
+/// S5, S8: the bounds of the AthenaWorkGroup.
 #[tokio::test]
 async fn what_the_work_group_doesnt_allow_is_refused_without_a_call() {
     let world = World::new().await;
@@ -257,13 +259,14 @@ async fn what_the_work_group_doesnt_allow_is_refused_without_a_call() {
         world.until_gone(name).await;
     }
     assert!(world.mutations().is_empty());
-    // It is picked up as soon as it is allowed.
+    // The session is started as soon as the work group allows it.
     world.start_session("later", &none).await;
     world.until_reason("later", "StartNotAllowed").await;
     world.edit_group(&none, json!({"spec": {"start": {}}})).await;
     world.until_reason("later", "Running").await;
 }
 
+/// S8: `sessionsPerNamespace`.
 #[tokio::test]
 async fn a_namespace_keeps_its_session_quota_and_the_next_one_waits() {
     let world = World::new().await;
@@ -271,7 +274,7 @@ async fn a_namespace_keeps_its_session_quota_and_the_next_one_waits() {
     let group = world.register_for_starts("a", json!({"sessionsPerNamespace": 2})).await;
     for name in ["one", "two", "three"] {
         world.start_session(name, &group).await;
-        // Kubernetes tells creation times apart by seconds.
+        // Kubernetes' creation times have no fractions of seconds.
         sleep(Duration::from_millis(1_100)).await;
     }
     let waiting = world.until_reason("three", "WaitingForQuota").await;
@@ -286,6 +289,7 @@ async fn a_namespace_keeps_its_session_quota_and_the_next_one_waits() {
     assert_eq!(world.started().len(), 3);
 }
 
+/// S8: `sessionsPerNamespace`.
 #[tokio::test]
 async fn sessions_requested_at_once_stay_within_the_session_quota() {
     let world = World::new().await;
@@ -324,7 +328,7 @@ async fn capacity_is_waited_for_and_a_refusal_is_quoted() {
         let object = world.until("nightly", words, said).await;
         assert_eq!(condition(&object, "Stalled").is_some(), reason == "Invalid", "{words}");
     }
-    // Bug 5: there is nothing to wait for.
+    // No session was started, so the object goes at once.
     world.delete("nightly").await;
     world.until_gone("nightly").await;
     assert!(world.started().is_empty());
@@ -358,7 +362,7 @@ async fn a_degraded_session_isnt_active_and_warns() {
     assert_eq!(condition(&object, "Active").unwrap().0, "False");
 }
 
-/// The mark owns: an older object that names the session doesn't.
+/// S1: the object of the marker owns the session, and not an older object that names it.
 #[tokio::test]
 async fn a_session_belongs_to_the_object_whose_mark_it_bears() {
     let world = World::new().await;
@@ -371,7 +375,7 @@ async fn a_session_belongs_to_the_object_whose_mark_it_bears() {
     let description = Some(format!("dbt {mark}"));
     let work_group = Some(TEAM_A.to_owned());
     world.athena.add_session(NewSession { id: Some(id.to_owned()), description, work_group, ..NewSession::default() });
-    // As an earlier operator left it.
+    // The object, as an earlier operator left it.
     world.put_finalizer("starter").await;
     world.start_operator().await;
     let starter = world.until_reason("starter", "Running").await;
@@ -385,7 +389,7 @@ async fn a_session_belongs_to_the_object_whose_mark_it_bears() {
     assert_eq!(world.athena_session(id).state, "TERMINATED");
 }
 
-/// S5: the grant is withdrawn, and then all is deleted.
+/// S5, L1: the grant is withdrawn, and then all is deleted.
 #[tokio::test]
 async fn what_was_started_is_ended_after_the_grant_was_withdrawn() {
     let world = World::new().await;
@@ -418,7 +422,7 @@ async fn read_only_starts_nothing() {
     world.until_gone("nightly").await;
 }
 
-/// S7: what a tenant writes into the status of a start that waits keeps nobody else's object from ending its session.
+/// S7, L1: a tenant forges the status of an object that waits to start. The owner of the named session still ends it.
 #[tokio::test]
 async fn a_forged_start_record_takes_no_session_from_its_owner() {
     let world = World::new().await;
@@ -441,7 +445,7 @@ async fn a_forged_start_record_takes_no_session_from_its_owner() {
     assert_eq!(world.athena_session(id).state, "TERMINATED");
 }
 
-/// S1, S7: a tenant names another object's session, and has an end of it on record before the grant comes.
+/// S1, S7: a tenant names another object's session, and forges a recorded end before the grant comes.
 #[tokio::test]
 async fn a_forged_record_of_an_end_ends_no_session_of_another_object() {
     let world = World::new().await;
@@ -462,7 +466,7 @@ async fn a_forged_record_of_an_end_ends_no_session_of_another_object() {
     assert_eq!((world.terminations(&victim), world.athena_session(&victim).state.as_str()), (0, "IDLE"));
 }
 
-/// All of them are there before the operator, which takes them on at once.
+/// S8: all objects exist before the operator starts, and are adopted at once.
 #[tokio::test]
 async fn objects_found_at_startup_use_exactly_the_session_quota() {
     for _ in 0..3 {
@@ -478,7 +482,7 @@ async fn objects_found_at_startup_use_exactly_the_session_quota() {
     }
 }
 
-/// What isn't allowed to start has no place, however old it is.
+/// An object that isn't allowed to start has no slot, however old it is.
 #[tokio::test]
 async fn a_start_that_isnt_allowed_any_more_holds_no_slot() {
     let world = World::new().await;

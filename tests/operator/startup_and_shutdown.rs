@@ -1,4 +1,4 @@
-//! The program as a process: how it starts, what it says when it can't, how it stops.
+//! The program as a process: how it starts, what it says when it can't start, and how it stops.
 
 use std::process::Stdio;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ fn without_a_cluster_one_line_says_what_to_do() {
     assert!(output.stdout.is_empty());
 }
 
-/// What it says where it refuses to start: one line, with the exit code of a usage error.
+/// The one line that the program prints with the exit code of a usage error; None where it starts.
 fn refusal(arguments: &[&str], variables: &[(&str, &str)]) -> Option<String> {
     let mut command = operator_command();
     let output = command.arg("run").args(arguments).envs(variables.iter().copied()).stderr(Stdio::piped()).output();
@@ -46,7 +46,7 @@ fn a_flag_that_cant_be_used_is_a_usage_error() {
     }
 }
 
-/// The variable was meant to keep the operator from ending anything.
+/// A user may have meant such a variable to keep the operator from ending sessions.
 #[test]
 fn a_variable_that_no_flag_reads_is_a_usage_error() {
     let said = "error: no flag reads the environment variable ATHENA_OPERATOR_READONLY: remove it, or write \
@@ -67,7 +67,7 @@ fn a_minimum_back_off_above_the_maximum_is_a_usage_error() {
     assert_eq!(refusal(&["--backoff-min=2s", "--backoff-max=2s"], &[]), None);
 }
 
-/// As a reader of logfmt takes a line apart: keys, and values that are in quotation marks where they need it.
+/// Parses a line of logfmt: keys, and values that are in quotation marks where needed.
 fn logfmt(line: &str) -> Vec<(String, String)> {
     let (mut pairs, mut rest) = (Vec::new(), line);
     while !rest.is_empty() {

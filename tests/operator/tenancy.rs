@@ -1,4 +1,4 @@
-//! AthenaWorkGroups, objects that refer to them, and a control plane for operators that keep them.
+//! Helpers for AthenaWorkGroups, for objects that refer to them, and for operators that write their status.
 
 use std::collections::BTreeSet;
 use std::ops::Deref;
@@ -14,7 +14,7 @@ use crate::api::{AthenaSession, AthenaWorkGroup, WORK_GROUP_FINALIZER};
 use crate::launch::Start;
 use crate::world::{World, condition, eventually, install};
 
-/// Work groups of the fake's defaults.
+/// Two work groups of the fake Athena.
 pub const TEAM_A: &str = "spark-team-a";
 pub const TEAM_B: &str = "spark-team-b";
 
@@ -29,12 +29,12 @@ impl World {
         name
     }
 
-    /// One that each namespace may use.
+    /// Registers a work group that each namespace may use.
     pub async fn register_for_all(&self, name: &str, work_group: &str) -> String {
         self.register(name, json!({"workGroup": work_group, "namespaces": {"from": "All"}})).await
     }
 
-    /// One that this test's namespace may use as long as it has the label team=a.
+    /// Registers a work group that this test's namespace may use as long as the namespace has the label team=a.
     pub async fn register_for_label(&self, name: &str, work_group: &str) -> String {
         self.label("team=a").await;
         let namespaces = json!({"from": "Selector", "selector": {"matchLabels": {"team": "a"}}});
@@ -58,7 +58,7 @@ impl World {
         self.groups().patch_status(name, &PatchParams::default(), &patch).await.unwrap();
     }
 
-    /// Asks for the deletion, and doesn't wait for it.
+    /// Deletes the AthenaWorkGroup, and doesn't wait until it is gone.
     pub async fn delete_group(&self, name: &str) {
         self.groups().delete(name, &DeleteParams::default()).await.unwrap();
     }
@@ -76,13 +76,13 @@ impl World {
         eventually(&format!("{name}: {what}"), || async { self.group(name).await.filter(|group| holds(group)) }).await
     }
 
-    /// Waits until the AthenaWorkGroup is Ready, or not, for this reason; the message.
+    /// Waits until the AthenaWorkGroup's condition Ready has this reason, and returns the message.
     pub async fn until_group_reason(&self, name: &str, reason: &str) -> String {
         let is_it = |group: &AthenaWorkGroup| ready_of(group).is_some_and(|ready| ready.0 == reason);
         ready_of(&self.until_group(name, reason, is_it).await).unwrap().1
     }
 
-    /// `key=value`, or `key-`.
+    /// Sets a label of the namespace (`key=value`), or removes one (`key-`).
     pub async fn label(&self, label: &str) {
         self.plane.kubectl_ok(&["label", "--overwrite", "namespace", &self.namespace, label]).await;
     }
@@ -92,7 +92,8 @@ impl World {
         self.athena.add_session(NewSession { work_group: Some(work_group.to_owned()), ..NewSession::default() })
     }
 
-    /// The same, with an object that refers to the AthenaWorkGroup.
+    /// Creates an object that names this session and refers to the AthenaWorkGroup, and waits until the session was
+    /// seen.
     pub async fn refer(&self, name: &str, group: &str, session: &str) -> AthenaSession {
         self.create(name, referring(group, session)).await
     }
@@ -158,7 +159,7 @@ pub fn referring(group: &str, session: &str) -> Value {
     json!({"sessionId": session, "workGroupRef": {"name": group}})
 }
 
-/// (reason, message) of Ready.
+/// The reason and the message of the condition Ready.
 pub fn ready_of(group: &AthenaWorkGroup) -> Option<(String, String)> {
     let conditions = &group.status.as_ref()?.conditions;
     let ready = conditions.iter().find(|condition| condition.type_ == "Ready")?;
@@ -169,8 +170,8 @@ pub fn is_kept(group: &AthenaWorkGroup) -> bool {
     group.finalizers().iter().any(|name| name == WORK_GROUP_FINALIZER)
 }
 
-/// A control plane whose operator watches all namespaces. The tests that use it take turns, since each operator acts
-/// on all there is.
+/// A control plane whose operator watches all namespaces. Its tests run one after the other, since each operator acts
+/// on all objects.
 pub struct Whole {
     pub world: World,
     _turn: MutexGuard<'static, ()>,
@@ -213,13 +214,13 @@ impl Deref for Whole {
     }
 }
 
-/// Where sessions start and end within a moment.
+/// An Athena where sessions start and end within a moment.
 pub fn brisk() -> Config {
     let moment = std::time::Duration::from_millis(300);
     Config { creating: Some(moment), terminating: Some(moment), ..Config::default() }
 }
 
-/// What the test before left behind, whether it passed or not. No operator runs.
+/// Removes what the test before left behind. No operator runs.
 async fn tidy(plane: &ControlPlane) {
     const FREE: &str = r#"{"metadata":{"finalizers":[]}}"#;
     let client = plane.client().await;

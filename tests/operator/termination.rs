@@ -1,4 +1,4 @@
-//! Ending: by deletion, by `spec.terminate`, from each state, under faults of Athena.
+//! How a session is ended: by deletion, by `spec.terminate`, from each state, and under faults of Athena.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -12,6 +12,7 @@ use crate::launch::Start;
 use crate::proxy::{Meddle, Script, before_athena};
 use crate::world::{World, condition, eventually, has_finalizer};
 
+/// S2, L1: the whole life of an object, as a user sees it.
 #[tokio::test]
 async fn deleting_the_object_ends_the_session_first() {
     let world = World::new().await;
@@ -51,7 +52,7 @@ async fn deleting_the_object_ends_the_session_first() {
     assert!(!world.log().contains("planted-secret"));
 }
 
-/// Bug 1: a finalizer that was removed before the machine was gone.
+/// S2: TERMINATING is no end. An earlier removal would leave a session behind that doesn't end.
 #[tokio::test]
 async fn the_finalizer_stays_as_long_as_athena_says_terminating() {
     let world = World::with(Config { terminating: None, ..Config::default() }).await;
@@ -73,7 +74,7 @@ async fn the_finalizer_stays_as_long_as_athena_says_terminating() {
     world.until_gone("slow").await;
 }
 
-/// Bug 2: a finalizer that came too late.
+/// S2, L1: the finalizer is added before Athena is asked anything, so a deletion in the next second finds it.
 #[tokio::test]
 async fn a_deletion_right_after_the_apply_ends_the_session() {
     let world = World::new().await;
@@ -95,6 +96,7 @@ async fn a_deletion_right_after_the_apply_ends_the_session() {
     assert_eq!(world.terminations(&id), 1);
 }
 
+/// L1: and with none where the session is ending already.
 #[tokio::test]
 async fn a_session_in_any_state_is_ended_with_at_most_one_call() {
     let world = World::new().await;
@@ -147,6 +149,7 @@ async fn a_session_that_fails_while_it_is_ended_counts_as_ended() {
     assert_eq!(world.athena_session(&id).state, "FAILED");
 }
 
+/// L1: after --terminate-again-after.
 #[tokio::test]
 async fn an_accepted_end_without_effect_is_asked_for_again() {
     let world = World::new().await;
@@ -194,6 +197,7 @@ async fn an_answer_cut_after_the_effect_leads_to_a_look() {
     assert_eq!(world.terminations(&id), 1);
 }
 
+/// L1, L2: throttled calls are repeated with growing waits.
 #[tokio::test]
 async fn throttling_is_waited_out() {
     let world = World::with(Config {
@@ -216,7 +220,7 @@ async fn throttling_is_waited_out() {
         world.until_gone(&format!("many-{number}")).await;
     }
     let throttled = world.athena.calls().iter().filter(|call| call.outcome.contains("Throttling")).count();
-    assert!(throttled > 0, "the quota was never met");
+    assert!(throttled > 0, "no call was throttled");
     assert!(throttled < 400, "{throttled} calls too many: the wait doesn't grow");
     for number in 0..20 {
         let events = world.events(&format!("many-{number}")).await;
@@ -225,7 +229,7 @@ async fn throttling_is_waited_out() {
     assert!(ids.iter().all(|id| world.athena_session(id).state == "TERMINATED"));
 }
 
-/// The operator was away for longer than --termination-overdue-after; the end itself takes a moment.
+/// The operator was away for longer than --termination-overdue-after, and the end itself takes a moment.
 #[tokio::test]
 async fn an_end_that_begins_after_a_downtime_isnt_overdue() {
     let world = World::with(Config { terminating: Some(Duration::from_millis(1500)), ..Config::default() }).await;
@@ -243,7 +247,7 @@ async fn an_end_that_begins_after_a_downtime_isnt_overdue() {
     assert!(!events.contains(&"Warning TerminationOverdue".to_owned()), "{events:?}");
 }
 
-/// Athena calls an ended session of Spark 3.5 STOPPED in some places.
+/// L1: Athena sometimes calls an ended session of Spark 3.5 STOPPED.
 #[tokio::test]
 async fn an_end_by_another_word_is_an_end_where_athena_says_when() {
     let ends_in = "STOPPED".to_owned();
@@ -279,7 +283,7 @@ async fn an_id_of_any_characters_is_taken_as_it_is() {
     assert_eq!(world.athena_session(&id).state, "TERMINATED");
 }
 
-/// The state isn't written as long as it is: the API server would refuse that status, which would hold up the end.
+/// L1: the state is cut before it is written. The API server would refuse such a status, which would hold up the end.
 #[tokio::test]
 async fn a_state_of_a_hundred_kilobytes_doesnt_hold_up_the_end() {
     let world = World::new().await;

@@ -1,4 +1,4 @@
-//! Two operators at the same objects: by mistake, or for a moment during a roll-out.
+//! S6, L2: two operators work on the same objects, by mistake or for a moment during a rollout.
 
 use std::time::Duration;
 
@@ -9,14 +9,14 @@ use crate::world::World;
 
 const SECONDS: u64 = 8;
 
-/// What both write from now on; neither looks at Athena by itself meanwhile.
+/// How many writes both operators make from now on. Meanwhile no poll is due.
 async fn writes_from_now(world: &World) -> usize {
     let before = world.writes().len();
     sleep(Duration::from_secs(SECONDS)).await;
     world.writes().len() - before
 }
 
-/// L2: one has looked before the session changed, the other one after.
+/// S6, L2: one operator looked before the session changed, the other one afterwards.
 #[tokio::test]
 async fn two_operators_with_different_news_dont_write_over_each_other() {
     let world = World::new().await;
@@ -25,14 +25,14 @@ async fn two_operators_with_different_news_dont_write_over_each_other() {
     let id = world.declare("shared", "IDLE").await;
     world.until_reason("shared", "Running").await;
     world.athena.set_state(&id, "TERMINATED");
-    // It looks at its start.
+    // The second operator looks when it starts.
     let _second = Operator::start(&world, start).await;
     let writes = writes_from_now(&world).await;
     assert!((1..=5).contains(&writes), "{writes} writes in {SECONDS} s: {:?}", world.events("shared").await);
     world.until_reason("shared", "Ended").await;
 }
 
-/// One for each Region, both for all namespaces: what one says of the other's session isn't said for ever.
+/// S6, L2: one operator for each Region, both for all namespaces. They don't overwrite each other's status for ever.
 #[tokio::test]
 async fn two_operators_of_two_regions_dont_write_over_each_other() {
     let world = World::new().await;

@@ -1,4 +1,4 @@
-//! What is watched: namespaces, a kind that isn't there, objects that can't be read, and watches that fail.
+//! Watches: namespaces, a missing CRD, objects that can't be read, and watches that fail or hang.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -48,7 +48,7 @@ async fn until_active_in(world: &World, namespace: &str) {
     world.plane.kubectl_ok(&["wait", "--for=condition=Active", "ats/there", "-n", namespace, "--timeout=30s"]).await;
 }
 
-/// Where what a test does to the kind does nothing to other tests.
+/// A control plane of its own, since the test changes the CRD.
 async fn own_control_plane() -> &'static ControlPlane {
     let plane: &'static ControlPlane = Box::leak(Box::new(ControlPlane::start(Default::default()).await.unwrap()));
     for file in ["deploy/namespace.yaml", "deploy/serviceaccount.yaml", "deploy/rbac.yaml"] {
@@ -57,7 +57,7 @@ async fn own_control_plane() -> &'static ControlPlane {
     plane
 }
 
-/// Bug 19: a missing kind that gives a tight loop. And without --watch-namespace all namespaces are watched.
+/// L1, L2: a missing CRD makes no tight loop. And without --watch-namespace all namespaces are watched.
 #[tokio::test]
 async fn a_missing_kind_is_waited_for_with_few_requests() {
     let plane = own_control_plane().await;
@@ -101,7 +101,7 @@ async fn a_missing_kind_is_waited_for_with_few_requests() {
     world.until_reason("second", "Running").await;
 }
 
-/// As under a CRD that somebody has replaced.
+/// L1: such an object can exist where somebody has replaced the CRD.
 #[tokio::test]
 async fn an_object_that_cant_be_read_is_told_and_stops_no_other() {
     let plane = own_control_plane().await;
@@ -136,7 +136,7 @@ async fn an_object_that_cant_be_read_is_told_and_stops_no_other() {
 #[tokio::test]
 async fn a_list_that_hangs_is_given_up() {
     let lists = AtomicUsize::new(0);
-    // The first one shows whether the kind is there.
+    // The first list shows whether the kind exists.
     let script = Script::meddling(move |request, _| {
         (request == about("GET", "") && lists.fetch_add(1, Ordering::SeqCst) == 1).then_some(Meddle::Never)
     });
@@ -146,7 +146,7 @@ async fn a_list_that_hangs_is_given_up() {
 #[tokio::test]
 async fn a_watch_that_hangs_is_given_up() {
     let watches = AtomicUsize::new(0);
-    // The first one shows whether it may be watched.
+    // The first watch shows whether the operator has the right to watch.
     let script = Script::meddling(move |request, _| {
         (request == about("GET (watch)", "") && watches.fetch_add(1, Ordering::SeqCst) == 1).then_some(Meddle::Never)
     });

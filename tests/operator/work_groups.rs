@@ -1,4 +1,4 @@
-//! AthenaWorkGroups as an operator that sees the whole cluster keeps them: status, counts, deletion, metrics, probes.
+//! AthenaWorkGroups with an operator that sees the whole cluster: status, counts, deletion, metrics and probes.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -73,6 +73,7 @@ async fn the_account_of_a_role_is_recorded_and_another_one_refused() {
     whole.until_group_reason(&group, "Available").await;
 }
 
+/// L2: the status is written once.
 #[tokio::test]
 async fn where_nothing_changes_a_work_group_isnt_written() {
     let whole = Whole::new().await;
@@ -87,7 +88,7 @@ async fn where_nothing_changes_a_work_group_isnt_written() {
     assert_eq!(whole.group(&group).await.unwrap().metadata.resource_version, before);
 }
 
-/// `kubectl delete -f .`, Argo CD's prune: first what others depend on.
+/// L1: `kubectl delete -f .` and Argo CD may delete the AthenaWorkGroup before the objects that depend on it.
 #[tokio::test]
 async fn a_deleted_work_group_waits_for_its_sessions_and_takes_no_new() {
     let whole = Whole::new().await;
@@ -126,7 +127,7 @@ async fn a_deleted_work_group_waits_for_its_sessions_and_takes_no_new() {
     assert_eq!(whole.athena_session(&late).state, "IDLE");
 }
 
-/// An object whose session isn't started yet has no id, and holds its own work group all the same, and no other.
+/// An object whose session isn't started yet has no session id. It holds its own work group, and no other.
 #[tokio::test]
 async fn a_session_that_waits_for_its_start_holds_no_other_work_group() {
     let whole = Whole::new().await;
@@ -151,7 +152,7 @@ async fn a_work_group_and_its_sessions_can_be_deleted_at_once() {
     let mut sessions = Vec::new();
     for round in ["group-first", "sessions-first"] {
         if round == "sessions-first" {
-            // A name that is used again.
+            // The name is used again.
             assert_eq!(whole.register_for_all("a", TEAM_A).await, group);
         }
         let ids: Vec<_> = (0..10).map(|_| whole.session_of(TEAM_A)).collect();
@@ -176,7 +177,7 @@ async fn a_work_group_and_its_sessions_can_be_deleted_at_once() {
     assert_eq!(whole.mutations().len(), sessions.len());
 }
 
-/// The objects of a work group that goes while no operator runs.
+/// L1: the AthenaWorkGroup and its objects are deleted while no operator runs.
 #[tokio::test]
 async fn objects_deleted_during_a_downtime_use_their_work_group() {
     let whole = Whole::new().await;
@@ -204,14 +205,14 @@ async fn an_object_and_its_work_group_may_come_in_either_order() {
     let group = whole.register_for_all("a", TEAM_A).await;
     whole.until_reason("early", "Running").await;
     assert!(is_kept(&whole.group(&group).await.unwrap()), "it is kept before anything depends on it");
-    // A work group that nothing depends on goes at once.
+    // An AthenaWorkGroup that nothing depends on goes at once.
     let unused = whole.register_for_all("unused", TEAM_B).await;
     whole.until_group_reason(&unused, "Available").await;
     whole.delete_group(&unused).await;
     whole.until_group_gone(&unused).await;
 }
 
-/// S2: a name that is used again, for another work group of Athena, while an object refers to it.
+/// S1, S2: an AthenaWorkGroup's name is used again for another work group of Athena, while an object refers to it.
 #[tokio::test]
 async fn a_reused_work_group_name_ends_no_session_of_the_first() {
     let whole = Whole::new().await;
@@ -220,7 +221,7 @@ async fn a_reused_work_group_name_ends_no_session_of_the_first() {
     let session = whole.session_of(TEAM_A);
     whole.refer("object", &group, &session).await;
     whole.until_reason("object", "Running").await;
-    // By force, which only an administrator can.
+    // Only an administrator can remove the finalizer by force.
     whole.kill_operator();
     whole.edit_group(&group, json!({"metadata": {"finalizers": []}})).await;
     whole.delete_group(&group).await;
@@ -326,7 +327,7 @@ async fn probes_answer_when_it_is_up() {
     assert_eq!(ask(&address, "/nothing").await.0, 404);
 }
 
-/// Where the API server is away nothing has been listed.
+/// The API server is away, so nothing has been listed.
 #[tokio::test]
 async fn an_operator_that_has_seen_nothing_yet_is_alive_and_not_ready() {
     let world = World::new().await;

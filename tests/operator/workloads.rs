@@ -1,5 +1,5 @@
-//! Sessions that go with a workload: the ConfigMap that tells it of the session, the end with a Job, and the object's own
-//! end. The rights for these are those of `deploy/workloads`, in the test's namespace.
+//! Sessions with a workload: the ConfigMap of `publishTo`, the end with a Job or Pod (`endWith`), and `ttlAfterEnded`.
+//! The operator has the rights of `deploy/workloads` in the test's namespace.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use crate::world::{OPERATOR_ACCOUNT, OPERATOR_NAMESPACE, World, condition, event
 const CONFIG_MAP: &str = "nightly-session";
 
 impl World {
-    /// With the rights of `deploy/workloads`, here alone.
+    /// A world where the operator has the rights of `deploy/workloads` in the test's namespace.
     pub async fn with_workloads() -> Self {
         static ROLE: OnceCell<()> = OnceCell::const_new();
         let world = Self::new().await;
@@ -29,7 +29,7 @@ impl World {
         world
     }
 
-    /// The same rights, in another namespace.
+    /// Grants the rights of `deploy/workloads` in another namespace.
     pub async fn grant_workloads_in(&self, namespace: &str) {
         let account = format!("--serviceaccount={OPERATOR_NAMESPACE}:{OPERATOR_ACCOUNT}");
         for feature in ["publish", "end-with", "expire"] {
@@ -70,7 +70,7 @@ impl World {
         self.plane.kubectl_with_ok(&["create", "-f", "-"], &job.to_string()).await;
     }
 
-    /// As the Job controller, which doesn't run, says it.
+    /// Sets the status that the Job controller would set, which doesn't run here.
     async fn complete_job(&self, name: &str) {
         let time = "2026-03-01T03:12:00Z";
         let condition =
@@ -97,7 +97,7 @@ impl World {
         self.create(name, spec).await;
     }
 
-    /// As the example says.
+    /// The Job of the example `deploy/examples/job-owns-session`.
     async fn create_job_that_owns_its_session(&self, run: &str, group: &str) {
         let read = |file: &str| {
             let path = in_checkout(&format!("deploy/examples/job-owns-session/{file}.yaml.in"));
@@ -173,7 +173,7 @@ async fn a_config_map_tells_of_the_session_while_it_is_up() {
     assert_eq!(world.terminations(&id), 1);
 }
 
-/// What the workload finds while TerminateSession is on its way is already nothing.
+/// While TerminateSession is on its way, the workload must find no ConfigMap.
 #[tokio::test]
 async fn the_config_map_goes_before_the_end_is_called_for() {
     let world = World::with_workloads().await;
@@ -223,7 +223,7 @@ async fn an_edited_config_map_is_set_right_and_goes_with_its_object() {
     eventually("the garbage collector removes it", || async { world.config_map().await.is_none().then_some(()) }).await;
 }
 
-/// Without `deploy/workloads`.
+/// L1: without `deploy/workloads`.
 #[tokio::test]
 async fn missing_rights_are_told_and_hold_up_no_end() {
     let world = World::new().await;
@@ -249,7 +249,7 @@ async fn missing_rights_are_told_and_hold_up_no_end() {
     world.until("over", "says why it stays", is_told).await;
 }
 
-/// The API server refuses the removal, at an end and no sooner.
+/// L1: the API server refuses only the removal of the ConfigMap.
 #[tokio::test]
 async fn a_removal_that_is_refused_holds_up_no_end() {
     let world = World::with_workloads().await;
@@ -270,7 +270,7 @@ async fn a_removal_that_is_refused_holds_up_no_end() {
 async fn a_session_ends_with_its_job() {
     let world = World::with_workloads().await;
     world.start_following().await;
-    // Whichever is applied first.
+    // The Job and the object may be applied in any order.
     let id = world.follow("nightly", "job").await;
     world.until_reason("nightly", "Running").await;
     world.add_job("job").await;
@@ -304,7 +304,7 @@ async fn a_session_ends_when_its_job_or_pod_is_gone() {
     world.remove_job("job").await;
     sleep(Duration::from_secs(2)).await;
     assert_eq!(world.terminations(&id), 0, "the Pod is there");
-    // An operator that never saw them goes by the record.
+    // An operator that never saw the Job uses the record.
     world.kill_operator();
     world.kubectl(&["delete", "pod", "pod", "--grace-period=0", "--force"]).await;
     world.start_following().await;
@@ -334,7 +334,7 @@ async fn a_job_that_is_created_anew_keeps_the_session() {
     world.until("nightly", "ended with its Job", ended_by_workload).await;
 }
 
-/// With Kueue, a Job that is suspended leaves its place in sessionsPerNamespace to another one.
+/// With Kueue, a Job that is suspended leaves its slot in sessionsPerNamespace to another Job.
 #[tokio::test]
 async fn a_session_is_started_when_its_suspended_job_is_resumed() {
     let world = World::with_workloads().await;
@@ -348,7 +348,7 @@ async fn a_session_is_started_when_its_suspended_job_is_resumed() {
     let object = world.until_reason("waits", "WaitingForWorkload").await;
     let message = condition(&object, "Reconciling").unwrap().2;
     assert!(message.contains(&format!("Job {}/held is suspended", world.namespace)), "{message}");
-    // It is the younger one.
+    // This object is younger.
     sleep(Duration::from_millis(1_100)).await;
     world.start_for("runs", &group, "free").await;
     world.until_reason("runs", "Running").await;
@@ -431,7 +431,7 @@ async fn without_the_flag_a_session_isnt_ended_with_its_job() {
     assert_eq!(world.terminations(&id), 0);
 }
 
-/// By ownerReferences, as Kubernetes' garbage collector has it.
+/// The garbage collector of Kubernetes removes the Job by its ownerReference.
 #[tokio::test]
 async fn a_job_that_the_session_owns_goes_with_it() {
     let world = World::with_workloads().await;
@@ -452,7 +452,7 @@ async fn a_job_that_the_session_owns_goes_with_it() {
     .await;
 }
 
-/// The pattern of `deploy/examples/job-owns-session`: the garbage collector needs no operator.
+/// S2: the pattern of `deploy/examples/job-owns-session`, where the garbage collector deletes the object.
 #[tokio::test]
 async fn a_job_that_came_and_went_unseen_starts_no_session() {
     let world = World::with_workloads().await;
@@ -463,7 +463,7 @@ async fn a_job_that_came_and_went_unseen_starts_no_session() {
     world.create_job_that_owns_its_session("2", &group).await;
     world.start_following().await;
     let id = world.until_reason("nightly-report-2", "Running").await.status.unwrap().session_id.unwrap();
-    // The session has been started, and nobody is there when the Job goes.
+    // The session has been started, and no operator runs when the Job goes.
     world.kill_operator();
     world.remove_job_in_the_background("nightly-report-2").await;
     let is_deleted = |object: &AthenaSession| object.metadata.deletion_timestamp.is_some();
@@ -509,7 +509,7 @@ async fn a_starting_object_that_argo_cd_tracks_is_kept() {
     world.until("tracked", "says why it stays", is_kept).await;
     sleep(Duration::from_secs(3)).await;
     assert!(world.get("tracked").await.unwrap().metadata.deletion_timestamp.is_none());
-    // Its labels and annotations are as they were.
+    // The labels and annotations of the object are unchanged.
     let kept = world.get("tracked").await.unwrap();
     assert!(kept.annotations().contains_key("argocd.argoproj.io/tracking-id") && kept.labels().is_empty());
     let remove = r#"{"metadata":{"annotations":{"argocd.argoproj.io/tracking-id":null}}}"#;
@@ -583,7 +583,7 @@ async fn the_component_for_workloads_adds_the_rights_and_the_flag() {
     }
 }
 
-/// `kubectl delete --cascade=orphan`: the garbage collector takes the owner off, and removes nothing.
+/// After `kubectl delete --cascade=orphan` the garbage collector removes the ownerReference, and keeps the ConfigMap.
 #[tokio::test]
 async fn a_config_map_that_lost_its_owner_is_taken_over_or_removed() {
     let world = World::with_workloads().await;
@@ -598,7 +598,7 @@ async fn a_config_map_that_lost_its_owner_is_taken_over_or_removed() {
     assert_eq!(world.terminations(&first), 1);
     assert!(world.config_map().await.is_none(), "it is removed before the session is ended");
 
-    // Left over from an object of the same name, whose session was retained.
+    // The ConfigMap remains from an object of the same name, whose session was retained.
     let mut left = published.clone();
     left.metadata = k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta {
         name: published.metadata.name.clone(),
@@ -620,7 +620,7 @@ async fn a_config_map_that_lost_its_owner_is_taken_over_or_removed() {
     world.delete("nightly").await;
     world.until_gone("nightly").await;
 
-    // One that was written for another object, or that something owns, is left as it is.
+    // A ConfigMap that was written for another object, or that has an owner, is left as it is.
     left.metadata
         .annotations
         .get_or_insert_default()

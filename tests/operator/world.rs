@@ -1,4 +1,4 @@
-//! What each test starts from: a namespace, an Athena, and an operator to start, stop and kill.
+//! The world of a test: a namespace, a fake Athena, and an operator to start, stop and kill.
 
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Output};
@@ -19,11 +19,11 @@ use crate::api::{AthenaSession, FINALIZER};
 use crate::launch::{Operator, Start};
 use crate::proxy::{Script, kubeconfig_by_way_of};
 
-/// As deploy/ names them.
+/// The names in deploy/.
 pub const OPERATOR_NAMESPACE: &str = "athena-session-operator";
 pub const OPERATOR_ACCOUNT: &str = "athena-session-operator";
 
-/// A wait that no healthy run reaches.
+/// The longest wait, which no healthy run reaches.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
 pub struct World {
@@ -56,7 +56,7 @@ impl World {
         let namespace = format!("test-{}", NUMBER.fetch_add(1, Ordering::Relaxed));
         plane.kubectl_ok(&["create", "namespace", &namespace]).await;
         let logs = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{namespace}.log"));
-        // Each start of an operator adds to it.
+        // Each operator of the test adds to this log.
         let _ = std::fs::remove_file(&logs);
         let athena = FakeAthena::start(config).await.unwrap();
         Self { client: plane.client().await, plane, athena, namespace, logs, operator: Mutex::default() }
@@ -98,7 +98,7 @@ impl World {
         self.operator().as_mut().is_some_and(|operator| operator.exit_status().is_none())
     }
 
-    /// SIGTERM, as the kubelet does it.
+    /// Stops the operator with SIGTERM, as the kubelet does.
     pub async fn stop_operator(&self) -> (ExitStatus, Duration) {
         self.stop_operator_by("-TERM").await
     }
@@ -161,12 +161,12 @@ impl World {
         self.objects().patch_status(name, &PatchParams::default(), &patch).await.unwrap();
     }
 
-    /// Asks for the deletion, and doesn't wait for it.
+    /// Deletes the object, and doesn't wait until it is gone.
     pub async fn delete(&self, name: &str) {
         self.objects().delete(name, &DeleteParams::default()).await.unwrap();
     }
 
-    /// kubectl in this namespace, whatever it answers: for what the typed client can't read or write.
+    /// Runs kubectl in this namespace, whatever it answers, for what the typed client can't read or write.
     pub async fn kubectl(&self, arguments: &[&str]) -> Output {
         self.plane.kubectl(&[&["-n", &self.namespace], arguments].concat()).await.unwrap()
     }
@@ -194,12 +194,12 @@ impl World {
         eventually(&format!("{name}: {what}"), || async { self.get(name).await.filter(|object| holds(object)) }).await
     }
 
-    /// The events about an object, as "Type Reason"; one that was repeated is there so often.
+    /// The events about an object, as "Type Reason". An event that was repeated stands so often.
     pub async fn events(&self, name: &str) -> Vec<String> {
         self.events_about(name).await.into_iter().map(|(word, _)| word).collect()
     }
 
-    /// The text of the first such event.
+    /// The text of the first event of this type and reason.
     pub async fn note_of(&self, name: &str, event: &str) -> String {
         self.until_event(name, event).await;
         self.events_about(name).await.into_iter().find(|(word, _)| word == event).unwrap().1
@@ -278,12 +278,12 @@ pub async fn operator_kubeconfig(plane: &ControlPlane) -> PathBuf {
     plane.kubeconfig_for_service_account(OPERATOR_NAMESPACE, OPERATOR_ACCOUNT).await.unwrap()
 }
 
-/// Whether it comes within so long, where it coming at all isn't said.
+/// Whether this comes within so long.
 pub async fn within(time: Duration, what: impl Future) -> bool {
     timeout(time, what).await.is_ok()
 }
 
-/// Asks until there is an answer.
+/// Asks again and again until there is an answer.
 pub async fn eventually<T, F>(what: &str, ask: impl Fn() -> F) -> T
 where
     F: Future<Output = Option<T>>,
@@ -298,7 +298,7 @@ where
     }
 }
 
-/// (status, reason, message) of a condition.
+/// The status, the reason and the message of a condition.
 pub fn condition<'a>(object: &'a AthenaSession, type_: &str) -> Option<(&'a str, &'a str, &'a str)> {
     let conditions = &object.status.as_ref()?.conditions;
     let found = conditions.iter().find(|condition| condition.type_ == type_)?;

@@ -1,5 +1,5 @@
-//! What others than the object's author say and do: the AthenaWorkGroup, brakes, another object that names the session,
-//! and the poller of the work group. What must hold of all of them is checked here, by the truth of this world.
+//! What others than the object's author say and do: the AthenaWorkGroup, suspensions, another object that names the
+//! session, and the poller of the work group. S1, S2, S5 and S8 are checked here against the truth of this world.
 
 use std::time::Duration;
 
@@ -18,20 +18,20 @@ pub const GROUP: &str = "spark";
 /// Another object, older, with a grant, that names the session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Owner {
-    /// It ends the session when it is deleted.
+    /// The other object ends the session when that object is deleted.
     pub stands: bool,
 }
 
 /// What the poller of the session's work group does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Poller {
-    /// There is none that could.
+    /// There is no poller.
     Off,
-    /// It shows the session, as it was so long before.
+    /// The poller shows the session, as the session was so long before.
     Shows { lag: Duration },
-    /// It can't tell.
+    /// The poller tells the object to ask for itself.
     AskYourself,
-    /// It never gets there.
+    /// The poller never answers.
     Silent,
 }
 
@@ -40,9 +40,9 @@ pub struct Around {
     pub real: &'static str,
     /// The AthenaWorkGroup is there.
     pub exists: bool,
-    /// It selects the object's namespace.
+    /// The AthenaWorkGroup selects the object's namespace.
     pub allows: bool,
-    /// It is being deleted.
+    /// The AthenaWorkGroup is being deleted.
     pub closes: bool,
     /// The account that is recorded for it.
     pub account: Option<&'static str>,
@@ -56,11 +56,11 @@ pub struct Around {
     /// The owner that the watch shows.
     pub shown: Option<Owner>,
     pub poller: Poller,
-    /// What the operator last asked of it.
+    /// What the operator last asked of the poller.
     pub interest: Option<Interest>,
     /// The object has had a grant.
     pub was_granted: bool,
-    /// Somebody has written lies into the status.
+    /// Somebody has forged the status.
     pub is_forged: bool,
     sight: Option<(SessionStatus, Duration, Source)>,
     /// A call has contradicted a list's end: after that lists show no end.
@@ -121,7 +121,7 @@ impl World {
         world
     }
 
-    /// The same, a while later.
+    /// An object that refers to the AthenaWorkGroup and was adopted a while ago.
     pub fn granted(session: SessionState) -> Self {
         let mut world = Self::bound(session);
         world.run_for(seconds(1));
@@ -185,7 +185,7 @@ impl World {
         CallerContext { region, ..self.scope.clone() }
     }
 
-    /// What the poller says, as `reconcile/observe.rs` passes it on. Whether there is one.
+    /// Passes on what the poller says, as `src/session/reconcile` does. Returns whether there is a poller.
     pub(super) fn hear(&mut self, object: &AthenaSession, access: &Access, scope: &CallerContext, now: Now) -> bool {
         let work_group = access.work_group.clone().or(self.observed.work_group.clone());
         let Some(work_group) = work_group.filter(|_| scope.region.is_some()) else { return false };
@@ -195,7 +195,7 @@ impl World {
         }
         let sight = around.sight.as_ref().filter(|_| work_group == around.real && self.is_home());
         let polled = match sight {
-            // Of no session, or of another one than this world's.
+            // The object names no session, or another session than this world's.
             _ if object.spec.start.is_some() && self.observed.session_id(object) != Some(SESSION) => {
                 return self.observed.session_id(object).is_none();
             }
@@ -240,7 +240,7 @@ impl World {
         }
     }
 
-    /// The poller asks Athena, on whose behalf ever. Whether that is news.
+    /// The poller asks Athena. Returns whether the answer is news.
     pub fn poll(&mut self) -> bool {
         let bound = self.object.as_ref().is_some_and(|object| self.is_bound(object));
         let reaches = self.is_home() && (!bound || self.around.real == WORK_GROUP);
@@ -254,7 +254,7 @@ impl World {
         let around = &mut self.around;
         let Some(state) = shown else { return !std::mem::replace(&mut around.asks_back, true) };
         let known = around.sight.as_ref().map(|(status, at, _)| (&status.state, *at));
-        // As the poller's store does: an end is final, and a list lags behind.
+        // The poller's store keeps an end for good, since a list lags behind.
         let is_late = known.is_some_and(|(known, seen_at)| {
             let lags = *known == SessionState::Terminating && !state.is_ended() && state != SessionState::Terminating;
             known.is_ended() && !state.is_ended() || lags && self.elapsed < seen_at + TIMING.steady
@@ -284,7 +284,7 @@ impl World {
     pub(super) fn is_others(&self, object: &AthenaSession) -> bool {
         let recorded = object.status.as_ref().and_then(|status| status.work_group.as_deref());
         let never_ours = self.is_foreign(object) && recorded != Some(self.around.real);
-        // What the owner comes to after it was read can't be known: nobody can hold two objects at once.
+        // What happens to the owner after it was read can't be known: no request reads two objects at once.
         let read = self.observed.owner.as_ref().filter(|read| at(self.elapsed).tick <= read.at + PASS + seconds(1));
         never_ours || self.around.shown.is_some() && read.is_some_and(|read| read.stands)
     }
@@ -328,7 +328,7 @@ impl World {
     /// A status tells its readers nothing that isn't theirs to know.
     pub(super) fn check_status(&mut self, object: &AthenaSession, status: &AthenaSessionStatus) {
         let held = object.finalizers().iter().any(|name| name == FINALIZER);
-        // What was adopted before the object came to refer to another work group, is known anyway.
+        // The object may show what it knew before its reference to another work group was set.
         let recorded = object.status.as_ref().and_then(|status| status.work_group.as_deref());
         let was_known = recorded == Some(self.around.real) || self.around.is_forged;
         let is_foreign = self.is_foreign(object) && !was_known;

@@ -1,4 +1,4 @@
-//! Athena's side: one session, and what happens to the calls. What must hold of calls is checked here.
+//! Athena's side: one session, and what happens to the calls. S1 and S4 are checked here, at each call.
 
 use std::time::Duration;
 
@@ -175,12 +175,12 @@ impl World {
         Ok(())
     }
 
-    /// A passing "does not exist" is told apart from the truth only by what was recorded: an
-    /// object without a record, or with a forged work group, can't be protected from it.
+    /// Whether this world may claim for a moment that the session doesn't exist. Only the record shows the operator
+    /// that this isn't true, so an object without a record, or with a forged work group, can't be protected.
     fn may_seem_missing(&self, operation: Operation, object: &AthenaSession) -> bool {
         let recorded = object.status.as_ref();
         let known = recorded.is_some_and(|it| it.state.is_some() && it.work_group.as_deref() == Some(self.around.real));
-        // Nor can one that this process took on and never saw, whatever is recorded of it.
+        // Neither can an object be protected that this process adopted without ever seeing its session.
         let never_seen = self.observed.adopted_here && self.observed.seen.is_none();
         known && !never_seen && !matches!(operation, Operation::ListSessions | Operation::GetCallerIdentity)
     }

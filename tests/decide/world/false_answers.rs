@@ -2,21 +2,21 @@
 
 use crate::core::SessionState;
 
-/// What Athena says instead of the truth: one answer after the other, from the beginning again when all were given.
+/// What Athena says instead of the truth, one answer after the other. After the last answer comes the first one again.
 #[derive(Clone, Debug, Default)]
 pub struct Lies {
-    /// The states that answers show; None: the truth.
+    /// The states that answers show. None stands for the truth.
     pub states: Vec<Option<SessionState>>,
-    /// GetSession and GetSessionStatus lie, too, and not only lists and TerminateSession.
+    /// Whether GetSession and GetSessionStatus give false answers, too, and not only lists and TerminateSession.
     pub in_calls: bool,
-    /// The work groups that GetSession names; None: the truth.
+    /// The work groups that GetSession names. None stands for the truth.
     pub work_groups: Vec<Option<&'static str>>,
-    /// How many were given.
+    /// How many answers were given.
     pub told: usize,
 }
 
 impl Lies {
-    /// Lists, and TerminateSession, always say this.
+    /// Lists and TerminateSession always show this state.
     pub fn of_lists(state: SessionState) -> Self {
         Self { states: vec![Some(state)], ..Self::default() }
     }

@@ -1,5 +1,5 @@
-//! The limits of a session's life, by the truth of this world: when it was started and since when it is idle. What must hold
-//! of ends that nobody asks for, and of grace periods, is checked here.
+//! The limits of a session's life by the truth of this world: when the session was started, and since when it is idle.
+//! S1 is checked here for ends by a limit, and so is that no BUSY session loses its grace period.
 
 use std::time::Duration;
 
@@ -10,12 +10,12 @@ use super::World;
 use crate::core::{AthenaSession, SessionState, SessionStatus};
 use crate::fixtures::{at, seconds};
 
-/// What a clock that is read in whole requests may be off.
+/// How much a clock may be off that is read from answers.
 const SLACK: Duration = seconds(1);
-/// How old a look may be when the end is called for, and what that call takes.
+/// How old an answer about the session may be when TerminateSession is called, and how long that call takes.
 const STEPS: Duration = Duration::from_millis(2100);
 
-/// The truth.
+/// The times of the session by the truth of this world, and the times that Athena claims.
 #[derive(Clone, Debug, Default)]
 pub struct Truth {
     pub idle_since: Duration,
@@ -23,25 +23,25 @@ pub struct Truth {
     pub ended_at: Option<Duration>,
     /// When Athena says that the session was started, if that isn't the truth.
     pub said_started_at: Option<Timestamp>,
-    /// Since when Athena says that it is idle, if that isn't the truth.
+    /// Since when Athena says that the session is idle, if that isn't the truth.
     pub said_idle_since: Option<Timestamp>,
-    /// When Athena says that it ended, if that isn't the truth.
+    /// When Athena says that the session ended, if that isn't the truth.
     pub said_ended_at: Option<Timestamp>,
     /// When the first end was asked for, by the object's deletion or spec.
     pub asked_at: Option<Duration>,
-    /// When a limit was reached that isn't reached any more: until the operator sees that nobody asks for an end.
+    /// When a limit was reached that isn't reached any more. Kept until the operator sees that nobody asks for an end.
     pub lapsed_at: Option<Duration>,
-    /// Whether `maxIdle` was reached: until the operator sees that nobody asks for an end.
+    /// Whether `maxIdle` was reached. Kept until the operator sees that nobody asks for an end.
     pub was_idle_too_long: bool,
-    /// What the last look of the object's own showed: when, and the truth then.
+    /// When the operator last called Athena for this session, and the state and the idle time of that moment.
     looked: Option<(Duration, Option<SessionState>, Duration)>,
 }
 
 impl World {
-    /// Athena's times, by its own clock.
+    /// Adds the times that Athena shows, by Athena's clock.
     pub(super) fn dated(&self, status: SessionStatus) -> SessionStatus {
         let moment = |elapsed: Duration| -> Option<Timestamp> { Some(self.scope.athena_time(at(elapsed).wall)) };
-        // It may stay there while the session isn't idle.
+        // Athena may show the idle time also of a session that isn't idle.
         let idle_since = self.truth.said_idle_since.or(moment(self.truth.idle_since));
         let ended_at = self.truth.said_ended_at.or(self.truth.ended_at.and_then(moment));
         let started_at = self.truth.said_started_at.or(moment(self.truth.started_at));
@@ -75,8 +75,8 @@ impl World {
         self.set(|spec| spec.max_lifetime = lifetime.map(Into::into));
     }
 
-    /// An end by `maxIdle` is asked for from when a list shows this limit to be reached, until the operator sees that nobody
-    /// asks. Lists lag, so that it isn't kept here since when.
+    /// Notes that `maxIdle` was reached. An end by `maxIdle` is asked for from the list that shows the limit reached
+    /// until the operator sees that nobody asks. Lists lag, so the moment isn't kept.
     pub(super) fn note_idle_limit(&mut self) {
         let limit = self.object.as_ref().and_then(|object| object.spec.max_idle).map(Duration::from);
         let is_idle = self.session == Some(SessionState::Idle);
@@ -84,11 +84,11 @@ impl World {
             is_idle && limit.is_some_and(|limit| self.truth.idle_since + limit <= self.elapsed);
     }
 
-    /// No session that is BUSY loses its grace period.
+    /// Checks that TerminateSession isn't called for a BUSY session within its grace period.
     pub(super) fn check_grace(&mut self, object: &AthenaSession) {
         let Some(grace) = object.spec.termination_grace_period.map(Duration::from) else { return };
-        // A forged record can shorten it where nothing but the record says since when an end is asked for.
-        // When workloads have finished isn't kept here.
+        // Two cases aren't checked. Where only the record says since when an end is asked for, a forged record can
+        // shorten the period. And this world doesn't keep when workloads have finished.
         if !object.spec.end_with.is_empty() || self.truth.was_idle_too_long {
             return;
         }

@@ -1,7 +1,7 @@
-//! A small world: one name at an API server, one session at Athena, and an operator that takes the
-//! steps that `decide` names ([`operator`]). Time passes only when it is told to.
+//! A simulated world for tests: an API server with one object, Athena with one session, and an operator that takes the
+//! steps that `decide` names ([`operator`]). Time passes only when a test says so.
 //!
-//! It watches the operator: the first breach of what must hold is kept in [`World::breach`].
+//! The world checks the invariants S1 to S5, S7, S8 and L2 at each step. [`World::breach`] keeps the first breach.
 
 mod around;
 mod athena;
@@ -20,8 +20,8 @@ use kube::ResourceExt;
 pub use self::around::{Around, Owner, Poller};
 pub use self::false_answers::Lies;
 pub use self::limits::Truth;
-pub use self::objects::{NOBODY, Objects, Webhook, completed, job, suspended, unfinished};
-pub use self::operator::{ends, reason, word};
+pub use self::objects::{NOBODY, Objects, Webhook, completed, failed, job, suspended, unfinished};
+pub use self::operator::{ends, message, reason, word, written};
 pub use self::starts::{Starts, VICTIM};
 pub use self::story::{Line, config, fault, poller};
 use crate::core::{
@@ -33,15 +33,15 @@ use crate::fixtures::{home, object, seconds, time, unwritten};
 /// What happens to one call to Athena.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// Nothing: it is answered.
+    /// The call is answered.
     None,
-    /// It fails, without an effect.
+    /// The call fails without an effect.
     Fails(ErrorClass),
-    /// It has its effect, and the answer is lost.
+    /// The call has its effect, and its answer is lost.
     CutAfter,
     /// TerminateSession is accepted and does nothing.
     NoEffect,
-    /// No answer; StartSession has its effect later.
+    /// No answer comes, and StartSession has its effect later.
     Late,
 }
 
@@ -54,7 +54,7 @@ pub enum Event {
     SetGrace(Option<Duration>),
     SetLifetime(Option<Duration>),
     SetIdle(Option<Duration>),
-    /// Create the name again, once it is free.
+    /// An object of the same name is created once the name is free.
     Create(Box<AthenaSessionSpec>),
     Forge(Forgery),
     /// The operator is killed and started again.
@@ -63,36 +63,37 @@ pub enum Event {
     Becomes(SessionState),
     /// Athena no longer knows the session, if it has ended.
     Forgets,
-    /// This many requests to the API server fail; with `late`, after their effect.
+    /// So many requests to the API server fail. `late`: they fail after their effect.
     ApiServerFails {
         requests: u8,
         late: bool,
     },
     /// The AthenaWorkGroup is created, or taken away by force.
     GroupExists(bool),
-    /// It selects the object's namespace, or doesn't any more.
+    /// The AthenaWorkGroup selects the object's namespace, or doesn't any more.
     GroupAllows(bool),
-    /// It is being deleted, or isn't.
+    /// The AthenaWorkGroup is being deleted, or isn't.
     GroupCloses(bool),
-    /// The operator asks for a workGroupRef.
+    /// The operator requires a workGroupRef (`--require-work-group`).
     RefIsRequired(bool),
-    /// Ends are held up.
+    /// Ends are suspended, or not any more.
     Suspension(Option<Suspension>),
-    /// The object comes to refer to the AthenaWorkGroup.
+    /// The object's reference to the AthenaWorkGroup is set.
     SetRef,
-    /// An older object that names the session appears, changes or vanishes; the watch shows it at once, or later.
+    /// An older object that names the session appears, changes or vanishes. The flag says whether the watch shows
+    /// this at once.
     Owner(Option<Owner>, bool),
-    /// The watch shows whose the session is by now.
+    /// The watch shows who owns the session by now.
     OwnerIsShown,
     /// What the poller of the work group does from now on.
     Poller(Poller),
-    /// Others of the namespace have all the places for sessions, or not.
+    /// Other objects of the namespace use up `sessionsPerNamespace`, or don't any more.
     QuotaExceeded(bool),
-    /// This is known by now of the work group's engine.
+    /// What is known of the work group's engine changes.
     Learns(EngineKnowledge),
 }
 
-/// Lies in a status.
+/// How somebody forges a status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Forgery {
     Emptied,
@@ -129,21 +130,21 @@ pub struct World {
     observed_of: Option<String>,
     /// The session's state; None: it doesn't exist, or no longer.
     pub session: Option<SessionState>,
-    /// How long it is TERMINATING; None: for ever.
+    /// How long the session is TERMINATING. None stands for ever.
     pub terminating_for: Option<Duration>,
     terminated_at: Option<Duration>,
-    /// The fates of the next calls; later ones are answered.
+    /// What happens to the next calls. Later calls are answered.
     pub faults: VecDeque<Fault>,
-    /// The fate of every call of these operations.
+    /// The error of each call of these operations.
     pub outages: Vec<(Operation, ErrorClass)>,
-    /// What happens after so many further steps of the operator.
+    /// Events that happen after so many further steps of the operator.
     pub ambush: Vec<(u8, Event)>,
-    /// What StartSession has done.
+    /// What StartSession has done, and will do.
     pub starts: Starts,
     pub truth: Truth,
-    /// What Athena says instead of the truth.
+    /// The false answers of Athena.
     pub lies: Lies,
-    /// Other objects at the API server.
+    /// Other objects at the API server: the ConfigMap, Jobs and Pods.
     pub objects: Objects,
     api_server_fails: (u8, bool),
     versions: u64,
@@ -151,11 +152,11 @@ pub struct World {
     /// What the operator did, in order.
     pub steps: Vec<Step>,
     pub calls: Vec<(Duration, Operation)>,
-    /// Writes that the API server took from the operator.
+    /// The operator's writes that the API server accepted.
     pub writes: Vec<(Duration, Step)>,
     /// The newest copy that the API server gave in this pass.
     read: Option<AthenaSession>,
-    /// The first breach of what must hold.
+    /// The first breach of an invariant.
     pub breach: Option<String>,
 }
 
@@ -283,7 +284,8 @@ impl World {
                 self.killed = true;
             }
             Event::Becomes(state) => {
-                // In stories with workloads an end that is under way comes: see adversarial_limits_and_workloads for what follows otherwise.
+                // In stories with workloads an end that is under way is reached. The case in which it isn't is tested
+                // in adversarial_limits_and_workloads.
                 let comes_back = self.objects.looked.is_some() && self.session == Some(SessionState::Terminating);
                 if self.session.as_ref().is_some_and(|now| !now.is_ended()) && (!comes_back || state.is_ended()) {
                     self.become_state(state.clone());
@@ -354,7 +356,7 @@ impl World {
         self.object.clone().map_or(Answer::Gone, |object| Answer::Object(Box::new(object)))
     }
 
-    /// Whether this request fails; one with an effect may fail before it or after it.
+    /// Whether this request fails. A write may fail before its effect or, with `after`, after it.
     fn api_server_fails(&mut self, after: bool) -> bool {
         let (requests, late) = self.api_server_fails;
         let fails = requests > 0 && late == after;
@@ -364,7 +366,7 @@ impl World {
         fails
     }
 
-    /// A write to exactly the copy that was decided on.
+    /// Writes the object, if its version is still the one that was decided on.
     fn write(&mut self, decided_on: &AthenaSession, step: &Step) -> Answer {
         if self.api_server_fails(false) {
             return Answer::Failed;
@@ -383,7 +385,7 @@ impl World {
                     self.breach("S5: adopted without a grant".to_owned());
                 }
                 if deleted {
-                    self.breach("bug 9: finalizer added to an object that is being deleted".to_owned());
+                    self.breach("finalizer added to an object that is being deleted".to_owned());
                 }
             }
             Step::RemoveFinalizer { .. } => {

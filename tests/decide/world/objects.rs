@@ -1,4 +1,4 @@
-//! Other objects at the API server: the ConfigMap of `spec.publishTo`.
+//! Other objects at the API server: the ConfigMap of `spec.publishTo`, and the Jobs and Pods of `spec.endWith`.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::fixtures::{TIMING, at, seconds};
 /// Who owns a ConfigMap that was written for the object, and whose owner is gone.
 pub const NOBODY: &str = "(nobody)";
 
-/// What is made of a ConfigMap that is written.
+/// How a webhook of the cluster changes each ConfigMap that is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Webhook {
     /// The labels and the annotation of the operator are taken off, or replaced.
@@ -27,25 +27,24 @@ pub struct Objects {
     pub config_map: Option<(String, BTreeMap<String, String>)>,
     /// The API server refuses requests about ConfigMaps.
     pub is_forbidden: bool,
-    /// It doesn't answer them.
+    /// The API server doesn't answer requests about ConfigMaps.
     pub is_silent: bool,
     version: u64,
     /// Jobs and Pods.
     pub workloads: BTreeMap<Workload, WorkloadState>,
-    /// When the watch last had news of them.
+    /// When the watch last had news of Jobs or Pods.
     pub news: Option<Duration>,
     /// What each request about other objects takes.
     pub slow: Duration,
-    /// ConfigMaps can be read; each write of one fails, without words that refuse it.
+    /// ConfigMaps can be read. Each write of a ConfigMap fails with an error that is no refusal.
     pub writes_fail: bool,
-    /// A removal of a ConfigMap gets no answer, for so long, and has no effect.
+    /// The removal of a ConfigMap has no effect, and no answer comes for so long.
     pub removal_hangs: Option<Duration>,
-    /// What a webhook of the API server makes of each ConfigMap that is written.
+    /// The webhook that changes ConfigMaps.
     pub webhook: Option<Webhook>,
     /// The name of a workload that can't be read.
     pub unreadable: Option<&'static str>,
-    /// What the last complete look at the workloads showed, in truth: when, and which had finished; where stories ask
-    /// for it.
+    /// When the operator last read all workloads, and which of them had finished then. Only stories keep this.
     pub looked: Option<(Duration, Vec<Workload>)>,
     /// TerminateSession was called for finished workloads.
     pub was_called: bool,
@@ -72,7 +71,7 @@ impl Default for Objects {
 }
 
 impl Objects {
-    /// Whether all of them have, and there is one.
+    /// Whether there is a workload, and all workloads have finished.
     pub fn have_finished(&self, workloads: &[Workload], now: Duration) -> bool {
         if let Some((looked_at, finished)) = &self.looked {
             let is_young = now <= *looked_at + PASS + seconds(1);
@@ -98,7 +97,7 @@ impl World {
         world
     }
 
-    pub(super) fn run_errand(&mut self, object: &AthenaSession, step: &Step) {
+    pub(super) fn take_step_about_objects(&mut self, object: &AthenaSession, step: &Step) {
         if *step == Step::GetWorkloads {
             return self.look_at_workloads(object);
         }
@@ -208,7 +207,7 @@ impl World {
         world
     }
 
-    /// A Job comes to stand so; without the watch telling it, where that is `false`.
+    /// Sets the state of a Job. `is_told`: the watch tells the operator.
     pub fn job_becomes(&mut self, name: &str, state: WorkloadState, is_told: bool) {
         self.objects.workloads.insert(job(name), state);
         if is_told {
@@ -233,12 +232,17 @@ pub fn unfinished(uid: &str) -> WorkloadState {
     WorkloadState::Unfinished { uid: uid.to_owned() }
 }
 
-/// One that is held back.
+/// A workload that is suspended.
 pub fn suspended(uid: &str) -> WorkloadState {
     WorkloadState::Suspended { uid: uid.to_owned() }
 }
 
-/// One that is done.
+/// A workload that has failed.
+pub fn failed(uid: &str) -> WorkloadState {
+    WorkloadState::Finished { uid: uid.to_owned(), outcome: WorkloadOutcome::Failed, at: None }
+}
+
+/// A workload that has completed.
 pub fn completed(uid: &str) -> WorkloadState {
     WorkloadState::Finished { uid: uid.to_owned(), outcome: WorkloadOutcome::Completed, at: None }
 }

@@ -1,4 +1,4 @@
-//! The operator's side: takes the steps that `decide` names, as `src/session/reconcile/mod.rs` does.
+//! The operator's side: takes the steps that `decide` names, as `src/session/reconcile` does.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use super::{Answer, World};
 use crate::core::{AthenaSession, Decision, Observed, Operation, PASS, Step, View, decision};
 use crate::fixtures::{CLUSTER, TIMING, at, condition, seconds};
 
-/// As in `reconcile/action.rs`.
+/// The most steps of one pass, as in `src/session/reconcile`.
 const MOST_STEPS: usize = 24;
 /// What each request takes.
 const REQUEST: Duration = Duration::from_millis(20);
@@ -18,21 +18,20 @@ const REQUEST: Duration = Duration::from_millis(20);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     Wait(Option<Duration>),
-    /// Ours no more, or gone.
+    /// The object is gone, or doesn't have the operator's finalizer any more.
     Done,
-    /// Given up: the API server failed, or the operator was killed.
+    /// The pass was given up: the API server failed, or the operator was killed.
     Broken,
 }
 
 impl World {
-    /// Passes, each when the last one said, and after each change of the object, as a controller
-    /// runs them.
+    /// Makes passes for so long, as a controller does: after each change of the object, and when the last pass said.
     pub fn run_for(&mut self, long: Duration) {
         let until = self.elapsed + long;
         self.run_until(until, |_| false);
     }
 
-    /// The same, until something holds, for this long at the most. Says whether it came to hold.
+    /// Makes passes until something holds, for so long at the most. Returns whether it came to hold.
     pub fn run_until(&mut self, until: Duration, done: impl Fn(&Self) -> bool) -> bool {
         let mut broken: u32 = 0;
         while self.elapsed < until {
@@ -161,7 +160,7 @@ impl World {
                 | Step::DeleteConfigMap { .. }
                 | Step::GetWorkloads
                 | Step::DeleteObject => {
-                    self.run_errand(&object, &step);
+                    self.take_step_about_objects(&object, &step);
                     self.spring();
                     if self.killed {
                         return Outcome::Broken;
@@ -205,7 +204,7 @@ impl World {
         Outcome::Broken
     }
 
-    /// Whatever was to happen after this step.
+    /// The events that were planned to happen after this step.
     fn spring(&mut self) {
         for (steps, _) in &mut self.ambush {
             *steps = steps.saturating_sub(1);
@@ -219,7 +218,7 @@ impl World {
     }
 }
 
-/// A step in a word.
+/// The name of a step.
 pub fn word(step: &Step) -> String {
     match step {
         Step::AddFinalizer => "AddFinalizer".to_owned(),
@@ -247,6 +246,16 @@ pub fn word(step: &Step) -> String {
 /// Why the object stands as it does.
 pub fn reason(world: &World) -> String {
     condition(world.recorded(), "Ready").unwrap().reason.clone()
+}
+
+/// The message of the condition Ready.
+pub fn message(world: &World) -> String {
+    condition(world.recorded(), "Ready").unwrap().message.clone()
+}
+
+/// The names of the steps that wrote the object.
+pub fn written(world: &World) -> Vec<String> {
+    world.writes.iter().map(|(_, step)| word(step)).collect()
 }
 
 /// How often TerminateSession was called.

@@ -1,4 +1,4 @@
-//! Athena's side of starts: tokens, marks, and sessions that come late. S3 is checked here.
+//! Athena's side of starts: tokens, markers, and sessions that appear late. S3 is checked here, and S5 for starts.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::core::{
 };
 use crate::fixtures::{CLUSTER, SESSION, TIMING, WORK_GROUP, at, lacking, seconds, status};
 
-/// How long after a call that got no answer its effect may come.
+/// How long after a call without an answer its effect may come.
 const LATE: Duration = Duration::from_secs(15);
 
 /// Somebody else's session, which StartSession may answer with.
@@ -28,25 +28,25 @@ pub(super) fn is_by_mark(wanted: &ListRequest) -> bool {
 pub struct Starts {
     /// What the AthenaWorkGroup allows.
     pub bounds: Option<StartBounds>,
-    /// Others have all the places.
+    /// Other objects have used up `sessionsPerNamespace`.
     pub quota_exceeded: Option<QuotaExceeded>,
-    /// The number of sessions is limited: a place has to be reserved.
+    /// `sessionsPerNamespace` is set, so a slot has to be reserved before a start.
     pub limited: bool,
-    /// The object has reserved its place.
+    /// The object has a slot.
     pub has_slot: bool,
-    /// Another object is faster.
+    /// Another object takes the slot first.
     pub is_raced: bool,
-    /// How long Athena remembers a token.
+    /// How long Athena remembers a ClientRequestToken.
     pub token_life: Duration,
-    /// How long it takes until a session is listed.
+    /// How long after its start a session appears in lists.
     pub list_lag: Duration,
-    /// How long ago the list began that objects are told of.
+    /// How long ago the informer's last complete list began.
     pub list_age: Duration,
     /// StartSession answers with this id instead of the session's.
     pub answers_with: Option<&'static str>,
     /// The UID of the object that the session was started for.
     pub started_by: Option<String>,
-    /// The object was let go whatever was started for it.
+    /// The finalizer went although a session may have been started, since the object was retained.
     pub retained: bool,
     /// What is known of the work group's engine.
     pub engine: EngineKnowledge,
@@ -85,7 +85,7 @@ impl Default for Starts {
 }
 
 impl Starts {
-    /// As the registry has it.
+    /// The object's slot, as the cluster index shows it.
     pub fn slot(&self) -> Slot {
         match &self.quota_exceeded {
             _ if self.has_slot => Slot::Held,
@@ -166,7 +166,7 @@ impl World {
         Ok(())
     }
 
-    /// A call for somebody else's session, which is IDLE and has no mark.
+    /// Answers a call for somebody else's session, which is IDLE and has no marker.
     pub(super) fn answer_about_victim(&mut self, step: &Step) -> Result<(), ErrorClass> {
         let (now, status) = (at(self.elapsed), status(&SessionState::Idle));
         match step {
@@ -185,7 +185,8 @@ impl World {
         }
     }
 
-    /// The list that the informer has made for all who have asked began so long ago. An object that needs a later one waits.
+    /// Whether the informer's last complete list is new enough for this object. Otherwise the object waits for the
+    /// next list.
     pub(super) fn has_list(&self, wanted: &ListRequest) -> bool {
         let began = self.elapsed.checked_sub(self.starts.list_age);
         let began = began.map(|began| at(began).tick);
@@ -209,7 +210,7 @@ impl World {
         self.observed.listed(wanted, found, &self.scope, now, &TIMING);
     }
 
-    /// What was called without an answer comes to pass.
+    /// Starts the session of an earlier call that had no answer, when its time has come.
     pub(super) fn start_late(&mut self) {
         if let Some((due, request)) = self.starts.late.take_if(|(due, _)| *due <= self.elapsed) {
             let is_there = self
@@ -229,7 +230,7 @@ impl World {
         self.starts.used.as_ref().is_some_and(|(used, then)| used.token == request.token && at < *then + life)
     }
 
-    /// Athena compares what is asked for with what the token was used for.
+    /// Whether the request differs from the one that its token was first used for. Athena refuses such a request.
     fn differs_from_used(&mut self, request: &StartRequest) -> bool {
         let is_known = self.is_known(request, self.elapsed);
         let differs = is_known && self.starts.used.as_ref().is_some_and(|(used, _)| used != request);
@@ -254,7 +255,7 @@ impl World {
         self.session = Some(SessionState::Creating);
     }
 
-    /// What others may have is neither recorded as this object's nor given up while it has it.
+    /// Checks that no attempt is recorded without a slot, and that no slot is given up that is still used.
     pub(super) fn check_slot(&mut self, object: &AthenaSession, usage: Option<Usage>, step: &Step) {
         let Some(usage) = usage else { return };
         let begins = match step {
@@ -263,14 +264,14 @@ impl World {
             _ => false,
         };
         if begins && usage == Usage::Unused {
-            self.breach("a place is given up while it is made use of".to_owned());
+            self.breach("a slot is given up while it is used".to_owned());
         }
         if begins && *step != Step::ReserveSlot && self.starts.slot() != Slot::Held {
-            self.breach("an attempt is recorded without a place".to_owned());
+            self.breach("an attempt is recorded without a slot".to_owned());
         }
         let lives = self.is_ours(object) && self.session_runs() && !self.starts.retained;
         if self.starts.has_slot && usage == Usage::Unused && lives {
-            self.breach("a place is given up while the session lives".to_owned());
+            self.breach("a slot is given up while the session lives".to_owned());
         }
         self.starts.report_usage(usage);
     }
@@ -299,15 +300,15 @@ impl World {
             self.breach("StartSession, and no workload would use the session".to_owned());
         }
         if self.around.suspension.is_some() || self.starts.slot() != Slot::Held {
-            self.breach("StartSession in spite of a suspension, or without a place".to_owned());
+            self.breach("StartSession in spite of a suspension, or without a slot".to_owned());
         }
     }
 }
 
-/// Whether this status announces a call.
+/// Whether this status records an attempt to call StartSession.
 fn is_attempt(object: &AthenaSession, status: &AthenaSessionStatus) -> bool {
     let recorded = object.status.as_ref().and_then(|status| status.start_attempt.as_ref());
     let attempt = status.start_attempt.as_ref().filter(|it| it.outcome == StartOutcome::Unknown);
-    // What an earlier process may have called is recorded as of when the object was created.
+    // A call that an earlier process may have made is recorded with the object's creation time.
     attempt.is_some_and(|it| Some(it) != recorded && Some(&it.at) != object.metadata.creation_timestamp.as_ref())
 }

@@ -1,4 +1,5 @@
-//! What random stories have in common: their lines, and how they are told.
+//! What random stories have in common: their lines, and how a world lives through them. A story is a list of lines,
+//! each of which lets time pass, makes a pass, or lets something happen in the middle of a pass.
 
 use std::time::Duration;
 
@@ -8,13 +9,13 @@ use super::{Event, Fault, Poller, World};
 use crate::core::ErrorClass;
 use crate::fixtures::seconds;
 
-/// How many stories are told. As in each test of a property: PROPTEST_CASES says so, too.
+/// How many stories are tried: 3000, or as many as the environment variable PROPTEST_CASES says.
 pub fn config() -> ProptestConfig {
     let asked = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok());
     ProptestConfig { cases: asked.unwrap_or(3000), ..ProptestConfig::default() }
 }
 
-/// What becomes of a call to Athena, where starts are another matter.
+/// What happens to a call to Athena other than StartSession.
 pub fn fault() -> impl Strategy<Value = Fault> {
     let classes = [ErrorClass::Throttled, ErrorClass::Denied, ErrorClass::Unavailable];
     prop_oneof![
@@ -36,7 +37,7 @@ pub fn poller() -> impl Strategy<Value = Poller> {
 pub enum Line {
     /// The operator works for so long.
     Run(Duration),
-    /// One pass, and this happens after so many of its steps.
+    /// One pass, in which this happens after so many steps.
     Ambush(u8, Event),
     Event(Event),
     /// The watch stands still, or goes on.
@@ -56,7 +57,7 @@ impl World {
         }
     }
 
-    /// Lives through these, as far as what must hold does.
+    /// Lives through these lines, until an invariant is broken.
     pub fn live_through(&mut self, lines: &[Line]) {
         for line in lines {
             self.live(line);
@@ -66,7 +67,7 @@ impl World {
         }
     }
 
-    /// All answer again, and then this happens.
+    /// The API server and Athena answer again, and then this happens.
     pub fn calm(&mut self, events: &[Event]) {
         self.faults.clear();
         self.ambush.clear();
