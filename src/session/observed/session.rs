@@ -2,22 +2,28 @@
 //! come in, nothing is asked.
 //!
 //! It is not saved: after a restart all of it is learned again, and deciding is right without it.
+//!
+//! The informer makes one complete list for many objects. So a list may have begun before the last call for this one: then it
+//! proves nothing to it.
 
 use std::time::Instant;
 
+use super::answers::{Absence, Described, OwnerRead, Seen};
 use super::config_map::Publication;
 use super::now::{ANSWER_LIFE, Now};
 use super::recorded_status::Record;
+use super::start::{Answered, Start};
 use super::status_size::Rooms;
+use super::trouble::{Trouble, Undescribed};
 use super::ttl::Ttl;
 use super::workloads::Workloads;
 use crate::api::is_held;
 use crate::api::session::{AthenaSession, TerminationReason};
-use crate::athena::informer::proof_of_absence::ListRequest;
+use crate::athena::informer::proof_of_absence::{CompleteList, ListAnswer, ListRequest, Shown, Sought};
 use crate::athena::types::{
     CallError, CallerContext, ErrorClass, Operation, Polled, Session, SessionState, SessionStatus, Source,
 };
-use crate::compact::{LazyBox, StaticDefault};
+use crate::compact::LazyBox;
 use crate::timing::Timing;
 
 /// What is known of one session. Of thousands of objects: what few of them have is boxed.
@@ -81,127 +87,6 @@ pub struct Observed {
     pub workloads: LazyBox<Workloads>,
     /// What came of `spec.ttlAfterEnded`.
     pub ttl: LazyBox<Ttl>,
-}
-
-/// What is known of the start of a session.
-#[derive(Clone, Debug, Default)]
-pub struct Start {
-    /// The session that is the object's own: it bears the object's mark, or StartSession returned it, GetSession can't be had,
-    /// and no other object names it.
-    pub id: Option<String>,
-    /// The session that the last StartSession returned. By itself that answer doesn't show whose the session is.
-    pub answered: Option<Answered>,
-    /// A session that is recorded as the object's own, and isn't.
-    pub disowned: Option<String>,
-    /// When this process first saw the object, where an earlier one may have called StartSession.
-    pub first_seen_at: Option<Instant>,
-    /// When this process last called StartSession; where that call failed, when it failed.
-    pub called_at: Option<Instant>,
-    /// No call has had an effect, whoever made it.
-    surely_none: bool,
-    /// The same, before the last call.
-    surely_none_before: bool,
-    /// The first and the last complete list since the last call that showed no session with the object's mark: when these
-    /// lists began.
-    pub unlisted: Option<(Instant, Instant)>,
-    /// StartSession, if it fails at present.
-    pub trouble: Option<Box<Trouble>>,
-}
-
-/// What StartSession answered.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answered {
-    /// The session's id.
-    pub id: String,
-    /// The work group that the session was asked for in.
-    pub work_group: String,
-    /// Athena has shown that the session isn't the object's own.
-    pub is_disowned: bool,
-}
-
-impl StaticDefault for Start {
-    const DEFAULT: &'static Self = &Self {
-        id: None,
-        answered: None,
-        disowned: None,
-        first_seen_at: None,
-        called_at: None,
-        surely_none: false,
-        surely_none_before: false,
-        unlisted: None,
-        trouble: None,
-    };
-}
-
-/// A positive answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Seen {
-    /// What Athena said.
-    pub status: SessionStatus,
-    /// When.
-    pub at: Instant,
-    /// A TerminateSession has been sent since, and how the session stands after it isn't known.
-    pub doubtful: bool,
-    /// Which answer said so.
-    pub source: Source,
-}
-
-/// Which GetSession is still wanted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Described {
-    /// None has answered.
-    #[default]
-    No,
-    /// One has.
-    Yes,
-    /// One has since the session ended: its statistics are final.
-    AfterEnd,
-}
-
-/// Answers that the session doesn't exist. They prove nothing singly.
-#[derive(Clone, Debug)]
-pub struct Absence {
-    /// The first one.
-    pub first: Instant,
-    /// The last one.
-    pub last: Instant,
-    /// The last one's words.
-    pub error: CallError,
-    /// When its work group's sessions were listed in every state, completely, without it.
-    pub unlisted_at: Option<Instant>,
-}
-
-/// What is remembered while AWS denies GetSession for a session.
-#[derive(Clone, Debug)]
-pub struct Undescribed {
-    /// The denial. It has a back-off of its own, since GetSessionStatus may be allowed all the same.
-    pub trouble: Trouble,
-    /// When a complete list of the work group's sessions, in every state, last lacked the session.
-    pub unlisted_at: Option<Instant>,
-}
-
-/// Another object, which a session belongs to, as it was read from the API server.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OwnerRead {
-    /// Its UID, as the watch has it.
-    pub uid: String,
-    /// When it was read.
-    pub at: Instant,
-    /// Whether it is still there, and will end the session if it is deleted.
-    pub stands: bool,
-}
-
-/// A call that fails.
-#[derive(Clone, Debug)]
-pub struct Trouble {
-    /// The last failure.
-    pub error: CallError,
-    /// When it failed last.
-    pub at: Instant,
-    /// How many in a row.
-    pub attempts: u32,
-    /// When the call may be made again for this object; earlier if an outage ends.
-    pub retry_at: Instant,
 }
 
 impl Observed {
@@ -316,6 +201,80 @@ impl Observed {
             is_look(trouble.error.operation) && (is_unneeded || is_past)
         });
         self.answered_in(scope);
+    }
+
+    /// What lists have shown of what was asked for.
+    pub fn listed(
+        &mut self,
+        wanted: &ListRequest,
+        found: ListAnswer,
+        scope: &CallerContext,
+        now: Now,
+        timing: &Timing,
+    ) {
+        self.succeeded(Operation::ListSessions);
+        // What another account said counts for nothing.
+        let is_elsewhere = |at: Instant| scope.since.is_some_and(|since| at < since);
+        match (&wanted.sought, found) {
+            (_, ListAnswer::Failed | ListAnswer::Endless) => {}
+            (_, ListAnswer::Shown(shown)) if is_elsewhere(shown.at) => {}
+            (_, ListAnswer::Lacking(list)) if is_elsewhere(list.began) => {}
+            // Whose the session is was shown meanwhile.
+            (Sought::Mark { .. }, ListAnswer::Shown(_)) if self.start.id.is_some() => {}
+            (Sought::Mark { .. }, ListAnswer::Shown(shown)) => {
+                self.own(shown.id, shown.status, &wanted.work_group, Now { tick: shown.at, ..now });
+            }
+            (Sought::Mark { .. }, ListAnswer::Lacking(list)) => self.lacks_mark(list, timing),
+            (Sought::Session(_), ListAnswer::Shown(shown)) => {
+                self.shows_session(shown, &wanted.work_group, now, timing);
+            }
+            (Sought::Session(_), ListAnswer::Lacking(list)) => self.lacks_session(list),
+        }
+    }
+
+    /// A complete list shows no session that bears the object's mark.
+    fn lacks_mark(&mut self, list: CompleteList, timing: &Timing) {
+        let is_proof = self.start.proven_from().is_none_or(|from| list.began >= from);
+        let is_newer = self.start.unlisted.is_none_or(|(_, last)| list.began > last);
+        if self.start.id.is_some() || !is_proof || !is_newer {
+            return;
+        }
+        let first = self.start.unlisted.map_or(list.began, |(first, _)| first);
+        self.start.unlisted = Some((first, list.began));
+        if list.began - first >= timing.between_proving_lists() {
+            self.start.proven_none();
+        }
+    }
+
+    /// A list shows the session: it exists, and in this work group.
+    fn shows_session(&mut self, shown: Shown, work_group: &str, now: Now, timing: &Timing) {
+        if self.absence.as_ref().is_some_and(|absence| shown.at < absence.last) {
+            return;
+        }
+        if !self.is_believed(&shown.status, Source::List) {
+            // After a contradiction a list proves no end by itself. It doesn't show that the session lives either, which is what
+            // an absence needs. Otherwise an object would never go whose session Athena has forgotten but for its lists.
+            self.lacks_session(CompleteList { began: shown.at, ended: shown.at });
+            return;
+        }
+        let absence = self.absence.take();
+        self.work_group.get_or_insert_with(|| work_group.to_owned());
+        self.saw(shown.status, Source::List, shown.at);
+        // The answer that said otherwise was a refusal of something else.
+        if let Some(absence) = absence {
+            self.fail(absence.error, now, timing, 1.0);
+        }
+    }
+
+    /// A complete list doesn't show the session.
+    fn lacks_session(&mut self, list: CompleteList) {
+        if let Some(undescribed) = &mut self.undescribed {
+            undescribed.unlisted_at = Some(list.ended);
+        }
+        // A list that was begun before the last answer proves nothing after it.
+        if let Some(absence) = self.absence.as_mut().filter(|absence| list.began >= absence.last) {
+            absence.unlisted_at = Some(list.ended);
+        }
     }
 
     // Of the start of a session.
@@ -554,61 +513,6 @@ impl Observed {
         let trouble = self.trouble_of(error.operation);
         let before = trouble.take().map(|before| *before);
         *trouble = Some(Box::new(Trouble::after(before, error, now, timing, jitter)));
-    }
-}
-
-impl Start {
-    /// Lists have proven that no call has had an effect, whoever made it.
-    pub(super) fn proven_none(&mut self) {
-        self.surely_none = true;
-    }
-
-    /// The session that StartSession returned, unless Athena has shown that it isn't the object's own.
-    pub(crate) fn answered_not_disowned(&self) -> Option<&str> {
-        let answered = self.answered.as_ref().map(|answered| answered.id.as_str());
-        answered.filter(|id| !self.is_disowned(id))
-    }
-
-    /// Whether Athena has shown that this session isn't the object's own. Both the session that StartSession returned and the
-    /// one that is recorded may be another object's: each is looked at once.
-    fn is_disowned(&self, id: &str) -> bool {
-        let is_answered = self.answered.as_ref().is_some_and(|answered| answered.is_disowned && answered.id == id);
-        is_answered || self.disowned.as_deref() == Some(id)
-    }
-}
-
-impl Trouble {
-    /// When the call may be made again: at once if an outage has ended since it failed, else after the back-off.
-    #[must_use]
-    pub fn due_at(&self, recovered_at: Option<Instant>) -> Instant {
-        match recovered_at {
-            Some(recovered_at) if self.error.class.is_outage() && recovered_at > self.at => {
-                self.retry_at.min(recovered_at)
-            }
-            _ => self.retry_at,
-        }
-    }
-
-    /// Whether an outage that ended then has put off the next call.
-    #[must_use]
-    pub fn is_relieved(&self, recovered_at: Option<Instant>) -> bool {
-        self.due_at(recovered_at) < self.retry_at
-    }
-
-    fn after(before: Option<Self>, error: CallError, now: Now, timing: &Timing, jitter: f64) -> Self {
-        // Another operation that fails in the same way is the same trouble.
-        let is_same = |before: &CallError| before.operation == error.operation || before.class == error.class;
-        let before = before.filter(|trouble| is_same(&trouble.error));
-        let attempts = before.as_ref().map_or(1, |trouble| trouble.attempts.saturating_add(1));
-        // Some messages hold the time, and each new one would be a write: the first one stays.
-        let said = before.map(|trouble| trouble.error);
-        let error = said.filter(|said| said.says_the_same(&error)).unwrap_or(error);
-        let wait = timing.after(error.class, attempts - 1, jitter);
-        // Each further call of StartSession takes two writes.
-        let is_lasting =
-            matches!(error.class, ErrorClass::Denied | ErrorClass::Invalid | ErrorClass::NotFoundOrInvalid);
-        let wait = if is_lasting && error.operation == Operation::StartSession { timing.rarely() } else { wait };
-        Self { error, at: now.tick, attempts, retry_at: now.tick + wait }
     }
 }
 

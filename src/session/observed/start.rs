@@ -1,0 +1,83 @@
+//! What this process has learned of the start of a session. PURE.
+
+use std::time::Instant;
+
+use super::trouble::Trouble;
+use crate::compact::StaticDefault;
+
+/// What is known of the start of a session.
+#[derive(Clone, Debug, Default)]
+pub struct Start {
+    /// The session that is the object's own: it bears the object's mark, or StartSession returned it, GetSession can't be had,
+    /// and no other object names it.
+    pub id: Option<String>,
+    /// The session that the last StartSession returned. By itself that answer doesn't show whose the session is.
+    pub answered: Option<Answered>,
+    /// A session that is recorded as the object's own, and isn't.
+    pub disowned: Option<String>,
+    /// When this process first saw the object, where an earlier one may have called StartSession.
+    pub first_seen_at: Option<Instant>,
+    /// When this process last called StartSession; where that call failed, when it failed.
+    pub called_at: Option<Instant>,
+    /// No call has had an effect, whoever made it.
+    pub(super) surely_none: bool,
+    /// The same, before the last call.
+    pub(super) surely_none_before: bool,
+    /// The first and the last complete list since the last call that showed no session with the object's mark: when these
+    /// lists began.
+    pub unlisted: Option<(Instant, Instant)>,
+    /// StartSession, if it fails at present.
+    pub trouble: Option<Box<Trouble>>,
+}
+
+/// What StartSession answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answered {
+    /// The session's id.
+    pub id: String,
+    /// The work group that the session was asked for in.
+    pub work_group: String,
+    /// Athena has shown that the session isn't the object's own.
+    pub is_disowned: bool,
+}
+
+impl StaticDefault for Start {
+    const DEFAULT: &'static Self = &Self {
+        id: None,
+        answered: None,
+        disowned: None,
+        first_seen_at: None,
+        called_at: None,
+        surely_none: false,
+        surely_none_before: false,
+        unlisted: None,
+        trouble: None,
+    };
+}
+
+impl Start {
+    /// Lists have proven that no call has had an effect, whoever made it.
+    pub(super) fn proven_none(&mut self) {
+        self.surely_none = true;
+    }
+
+    /// The session that StartSession returned, unless Athena has shown that it isn't the object's own.
+    pub(crate) fn answered_not_disowned(&self) -> Option<&str> {
+        let answered = self.answered.as_ref().map(|answered| answered.id.as_str());
+        answered.filter(|id| !self.is_disowned(id))
+    }
+
+    /// Whether Athena has shown that this session isn't the object's own. Both the session that StartSession returned and the
+    /// one that is recorded may be another object's: each is looked at once.
+    pub(super) fn is_disowned(&self, id: &str) -> bool {
+        let is_answered = self.answered.as_ref().is_some_and(|answered| answered.is_disowned && answered.id == id);
+        is_answered || self.disowned.as_deref() == Some(id)
+    }
+
+    /// The moment from which on a list proves something: when this process had last called StartSession, and when it first
+    /// saw an object that an earlier process may have called for. None: there is nothing to prove.
+    #[must_use]
+    pub fn proven_from(&self) -> Option<Instant> {
+        self.first_seen_at.max(self.called_at)
+    }
+}
