@@ -9,9 +9,9 @@ use serde_json::json;
 
 use crate::core::{
     Access, Account, AthenaSession, AthenaSessionSpec, AthenaSessionStatus, CallError, CallerContext, Claim,
-    CompleteList, ErrorClass, FINALIZER, ListAnswer, Now, Observed, Operation, SessionState, SessionStatus, Timing,
-    View,
+    CompleteList, ErrorClass, FINALIZER, ListAnswer, Now, Observed, Operation, SessionState, SessionStatus, View,
 };
+pub use crate::timing::{TIMING, seconds};
 
 pub const SESSION: &str = "11111111-2222-3333-4444-555555555555";
 pub const WORK_GROUP: &str = "team-a-spark";
@@ -19,23 +19,6 @@ pub const HOME: &str = "111111111111";
 pub const ELSEWHERE: &str = "999999999999";
 pub const CLUSTER: &str = "cluster-1";
 pub const REGION: &str = "eu-west-1";
-
-/// The defaults of the command line.
-pub const TIMING: Timing = Timing {
-    changing: Duration::from_secs(2),
-    steady: Duration::from_secs(60),
-    confirm_absence: Duration::from_secs(60),
-    terminate_again: Duration::from_secs(60),
-    overdue: Duration::from_secs(15 * 60),
-    backoff_min: Duration::from_secs(1),
-    backoff_max: Duration::from_secs(5 * 60),
-    call_deadline: Duration::from_secs(10),
-    end_with: Some(Duration::from_secs(30)),
-};
-
-pub const fn seconds(seconds: u64) -> Duration {
-    Duration::from_secs(seconds)
-}
 
 pub const fn minutes(minutes: u64) -> Duration {
     Duration::from_secs(minutes * 60)

@@ -48,6 +48,8 @@ mod session_start;
 mod session_stories;
 mod start_stories;
 mod termination;
+#[path = "../shared/timing.rs"]
+mod timing;
 mod ttl_after_ended;
 mod two_operators;
 mod work_group_status;

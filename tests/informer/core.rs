@@ -9,4 +9,3 @@ pub use athena_session_operator::athena::marker::Marker;
 pub use athena_session_operator::athena::types::{
     CallError, ErrorClass, Operation, Polled, SessionPage, SessionState, SessionStatus, Source,
 };
-pub use athena_session_operator::timing::Timing;

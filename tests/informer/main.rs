@@ -16,3 +16,5 @@ mod model;
 mod proofs_of_absence;
 mod properties;
 mod table;
+#[path = "../shared/timing.rs"]
+mod timing;

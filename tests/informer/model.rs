@@ -10,27 +10,11 @@ use jiff::Timestamp;
 
 use crate::core::{
     Asker, CallFailure, ErrorClass, Interest, ListAnswer, ListRequest, Marker, Operation, Plan, Polled, SessionPage,
-    SessionState, SessionStatus, Sought, Source, Task, Timing,
+    SessionState, SessionStatus, Sought, Source, Task,
 };
-
-/// The defaults of the command line.
-pub const TIMING: Timing = Timing {
-    changing: Duration::from_secs(2),
-    steady: Duration::from_secs(60),
-    confirm_absence: Duration::from_secs(60),
-    terminate_again: Duration::from_secs(60),
-    overdue: Duration::from_secs(15 * 60),
-    backoff_min: Duration::from_secs(1),
-    backoff_max: Duration::from_secs(5 * 60),
-    call_deadline: Duration::from_secs(10),
-    end_with: None,
-};
+pub use crate::timing::{TIMING, seconds};
 
 pub const PAGE: usize = 100;
-
-pub const fn seconds(seconds: u64) -> Duration {
-    Duration::from_secs(seconds)
-}
 
 pub const fn millis(millis: u64) -> Duration {
     Duration::from_millis(millis)
