@@ -17,10 +17,12 @@ use crate::scenario::{Kind, Scenario};
 use crate::stage::Stage;
 use crate::watched::{self, Light, Watched};
 
-/// A scenario takes some minutes.
-const PATIENCE: Duration = Duration::from_secs(15 * 60);
+/// A scenario takes some minutes; one of 100,000 objects needs a quarter of an hour to make them.
+const PATIENCE: Duration = Duration::from_secs(40 * 60);
 /// Between the last adoption and what is measured then.
 const SETTLE: Duration = Duration::from_secs(10);
+/// Before calls are counted while nothing changes: a list that began during the adoption, and was slow for that, has ended.
+const LISTS_SETTLE: Duration = Duration::from_secs(60);
 const MINUTE: Duration = Duration::from_secs(60);
 /// How often half of the sessions change; an odd number, so that they end in another state than at the start.
 const ROUNDS: usize = 3;
@@ -158,7 +160,7 @@ impl<'a> Run<'a> {
     /// A minute of nothing.
     async fn idle(&mut self) -> Outcome<Phase> {
         self.phase("nothing changes for a minute");
-        sleep(SETTLE).await;
+        sleep(LISTS_SETTLE).await;
         self.requests.new_ones()?;
         let start = self.begin()?;
         self.pass(MINUTE).await?;

@@ -2,7 +2,7 @@
 //! object hang.
 
 use crate::core::{
-    ErrorClass, Observed, Operation, Polled, QuotaExceeded, SessionState, Source, StartAttempt, StartOutcome,
+    ErrorClass, Observed, Operation, Polled, QuotaExceeded, SessionState, Source, StartAttempt, StartOutcome, Step,
     Suspension,
 };
 use crate::fixtures::{
@@ -214,4 +214,22 @@ fn a_parameter_mismatch_leads_to_a_list_at_once() {
         assert_eq!(world.recorded().session_id.as_deref(), Some(SESSION), "{class:?}: {}", reason(&world));
         assert_eq!(world.breach, None);
     }
+}
+
+/// S1: one list may lag. A person who deleted the object because of it would end a session that runs.
+#[test]
+fn one_list_without_the_session_doesnt_tell_that_it_is_gone() {
+    let mut world = World::starting();
+    world.run_for(seconds(10));
+    world.event(&Event::Becomes(SessionState::Idle));
+    world.run_for(minutes(2));
+    world.event(&Event::Becomes(SessionState::Terminated));
+    world.event(&Event::Forgets);
+    world.event(&Event::Restart);
+    world.forget_the_past();
+    let is_listed = |world: &World| world.steps.iter().any(|step| matches!(step, Step::ListSessions { .. }));
+    assert!(world.run_until(minutes(60), is_listed));
+    assert_eq!(reason(&world), "Running", "{}", world.told());
+    let is_told = |world: &World| reason(world) == "SessionNotFound";
+    assert!(world.run_until(minutes(60), is_told), "{}", world.told());
 }

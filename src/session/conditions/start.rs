@@ -223,13 +223,18 @@ fn unrecognized(case: &Case<'_>) -> Option<Finding> {
     Some(Finding { reason: Reason::Starting, message })
 }
 
-/// The session that the object started is gone, and there won't be another one.
-fn lost(case: &Case<'_>) -> Finding {
+/// The session that the object started is gone, and there won't be another one. One list may lag. A person who deleted the
+/// object because of it would end a session that runs.
+fn lost(case: &Case<'_>) -> Option<Finding> {
+    let (first, last) = case.facts.observed.start.unlisted?;
+    if last - first < case.facts.timing.between_proving_lists() {
+        return None;
+    }
     let message = format!(
         "The session was started {}, and no list shows it any more: it is gone. Delete this object; another one starts another session.",
         place(case)
     );
-    Finding { reason: Reason::SessionNotFound, message: with_way_out(case, message) }
+    Some(Finding { reason: Reason::SessionNotFound, message: with_way_out(case, message) })
 }
 
 /// A call was recorded long ago, and nothing shows what came of it.
@@ -241,7 +246,7 @@ fn unclear(case: &Case<'_>) -> Option<Finding> {
     let attempt = case.start.attempt_to_record()?;
     let rarely = duration(facts.timing.rarely());
     match attempt.outcome {
-        StartOutcome::Started => Some(misled(case).unwrap_or_else(|| lost(case))),
+        StartOutcome::Started => misled(case).or_else(|| lost(case)),
         StartOutcome::Unknown if case.start.age(&attempt) >= TOKEN_LIFE && facts.observed.start.called_at.is_none() => {
             let message = format!(
                 "StartSession may have been called at {}, and no list shows the session. It isn't called again: that might \

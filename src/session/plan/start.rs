@@ -31,6 +31,7 @@ use crate::index::session_quota::Slot;
 use crate::session::conditions::Findings;
 use crate::session::conditions::start::beginning;
 use crate::session::rules::case::Case;
+use crate::session::rules::facts::Facts;
 use crate::session::rules::start::{RECORD_LIFE, TOKEN_LIFE};
 use crate::session::rules::start_request::request;
 use crate::status::condition;
@@ -136,9 +137,13 @@ fn list(case: &Case<'_>) -> Step {
 fn meanwhile(case: &Case<'_>, wait: Duration) -> Step {
     let facts = case.facts;
     let unlisted = if case.start.is_not_started() { None } else { facts.observed.start.unlisted };
-    let Some((first, last)) = unlisted else { return Step::Wait(Some(wait)) };
-    let next = if first == last { first + facts.timing.between_proving_lists() } else { last + facts.timing.rarely() };
-    by_then(list_at(case, next), Some(wait))
+    let Some(unlisted) = unlisted else { return Step::Wait(Some(wait)) };
+    by_then(list_at(case, next_list(facts, unlisted)), Some(wait))
+}
+
+/// When another list is due after these lists, which showed no session: soon after the first one, since that may have lagged.
+fn next_list(facts: &Facts<'_>, (first, last): (Instant, Instant)) -> Instant {
+    if first == last { first + facts.timing.between_proving_lists() } else { last + facts.timing.rarely() }
 }
 
 fn list_at(case: &Case<'_>, moment: Instant) -> Step {
@@ -172,10 +177,10 @@ fn attempt(case: &Case<'_>, findings: &Findings) -> Step {
 }
 
 fn attempt_again(case: &Case<'_>, findings: &Findings) -> Step {
-    let facts = case.facts;
     use StartOutcome::{Refused, Started, Unknown};
+    let facts = case.facts;
     let start = &facts.observed.start;
-    let Some((_, last)) = start.unlisted else { return list(case) };
+    let Some(unlisted) = start.unlisted else { return list(case) };
     let Some(attempt) = case.start.attempt_to_record() else {
         return record(case, findings, condition::time(facts.now.wall));
     };
@@ -188,7 +193,7 @@ fn attempt_again(case: &Case<'_>, findings: &Findings) -> Step {
         Unknown if start.called_at.is_some() => list(case),
         // The record of an end is final.
         Started if facts.recorded_terminated().is_some() => Step::Wait(None),
-        Started | Unknown => list_at(case, last + facts.timing.rarely()),
+        Started | Unknown => list_at(case, next_list(facts, unlisted)),
     }
 }
 
