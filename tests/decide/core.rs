@@ -30,8 +30,7 @@ pub use athena_session_operator::athena::types::{
 pub use athena_session_operator::index::access::{Access, Denied, Rules, StartAccess, Suspension, selects};
 pub use athena_session_operator::index::claims::{Claim, Location};
 pub use athena_session_operator::index::dependents::Dependents;
-pub use athena_session_operator::index::session_quota::Usage;
-pub use athena_session_operator::index::session_quota::{QuotaExceeded, Slot};
+pub use athena_session_operator::index::session_quota::{QuotaExceeded, Slot, Usage};
 pub use athena_session_operator::session::observed::config_map::Found as FoundConfigMap;
 pub use athena_session_operator::session::observed::{
     ANSWER_LIFE as PASS, Absence, Described, Now, Observed, OwnerRead, Seen, Trouble,

@@ -2,9 +2,9 @@
 
 use std::process::Command;
 
-use athena_session_operator::status::reason::{Pace, Reason};
 use serde_json::{Value, json};
 
+use crate::api::{Pace, Reason};
 use crate::world::{World, in_checkout};
 
 #[test]

@@ -3,8 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use athena_session_operator::status::reason::{Reason, Standing};
-
+use crate::api::{Reason, Standing};
 use crate::world::in_checkout;
 
 /// The checkout's own pages.

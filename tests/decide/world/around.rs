@@ -294,7 +294,7 @@ impl World {
     }
 
     /// S1 and S5, at each call.
-    pub(super) fn check_terms(&mut self, object: &AthenaSession, operation: Operation) {
+    pub(super) fn check_access(&mut self, object: &AthenaSession, operation: Operation) {
         let knows_foreign = self.is_foreign(object)
             && self.around.exists
             && self.observed.work_group.as_deref() == Some(self.around.real);

@@ -50,7 +50,7 @@ impl World {
         if !object.finalizers().iter().any(|name| name == FINALIZER) {
             self.breach(format!("{operation} without our finalizer"));
         }
-        self.check_terms(object, operation);
+        self.check_access(object, operation);
         let recorded = object.status.as_ref().and_then(|status| status.account_id.as_deref());
         if self.observed.seen.is_none()
             && let (Some(recorded), Account::Known(account)) = (recorded, &self.scope.account)
