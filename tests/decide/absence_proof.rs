@@ -254,7 +254,7 @@ fn a_slow_sts_isnt_an_endless_circle() {
             Step::Wait(after) => now += after.unwrap(),
             Step::WriteStatus { status, .. } => {
                 object.status = Some(*status);
-                observed.record.written(object.status.as_ref());
+                observed.recorded_status.written(object.status.as_ref());
             }
             Step::GetSessionStatus => {
                 calls += 1;

@@ -69,7 +69,7 @@ fn step_at(observed: &mut Observed, now: Now, spec: &[Event]) -> Step {
         observed.found(&object, &scope, now);
         let step = decide(&view(&object, observed, &scope, now));
         let Step::WriteStatus { status, .. } = step else { return step };
-        observed.record.written(Some(&status));
+        observed.recorded_status.written(Some(&status));
         object.status = Some(*status);
     }
     unreachable!()
@@ -479,7 +479,7 @@ fn the_ttl_is_kept_whatever_the_operators_clock_says() {
         observed.found(&object, &scope, now);
         match decide(&view(&object, &observed, &scope, now)) {
             Step::WriteStatus { status, .. } => {
-                observed.record.written(Some(&status));
+                observed.recorded_status.written(Some(&status));
                 object.status = Some(*status);
             }
             step => return assert!(matches!(step, Step::Wait(_)), "five seconds after the end: {step:?}"),

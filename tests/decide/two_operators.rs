@@ -26,7 +26,7 @@ impl Two {
                     self.writes += 1;
                     self.version += 1;
                     self.object.status = Some(*status);
-                    observed.record.written(self.object.status.as_ref());
+                    observed.recorded_status.written(self.object.status.as_ref());
                     return true;
                 }
                 Step::GetSessionStatus => observed.looked(athena.clone(), now),
@@ -124,7 +124,7 @@ fn two_operators_with_other_settings_dont_fight() {
                             writes += 1;
                         }
                         object.status = Some(*status);
-                        observed.record.written(object.status.as_ref());
+                        observed.recorded_status.written(object.status.as_ref());
                         wrote = true;
                         break;
                     }

@@ -22,7 +22,7 @@ fn config_map_blocker(case: &Case<'_>) -> Option<Finding> {
     let facts = case.facts;
     let name = &facts.object.spec.publish_to.as_ref()?.config_map_name;
     let namespace = facts.object.namespace().unwrap_or_default();
-    let known = &facts.observed.publication;
+    let known = &facts.observed.config_map;
     let steady = duration(facts.timing.steady);
     let lead = blocker_prefix(case);
     if known.found == Found::Foreign {

@@ -10,7 +10,7 @@ use crate::timing::Timing;
 
 /// What is known of the ConfigMap.
 #[derive(Clone, Debug, Default)]
-pub struct Publication {
+pub struct ObservedConfigMap {
     /// What was found last.
     pub found: Found,
     /// When.
@@ -37,11 +37,11 @@ struct Altered {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Request {
     /// Read it.
-    Look,
+    Get,
     /// Write it.
-    Publish,
+    Write,
     /// Remove it.
-    Unpublish,
+    Delete,
 }
 
 /// A ConfigMap, or none, under the name that `spec.publishTo` says.
@@ -68,18 +68,18 @@ pub enum Found {
     Foreign,
 }
 
-impl StaticDefault for Publication {
+impl StaticDefault for ObservedConfigMap {
     const DEFAULT: &'static Self =
         &Self { found: Found::Unknown, at: None, retry: None, was_old: false, late_until: None, altered: None };
 }
 
-impl Publication {
+impl ObservedConfigMap {
     /// The API server has answered a request.
     pub fn answered(&mut self, request: Request, found: Found, now: Now) {
         // That it can be read says nothing about the next attempt to write it.
-        let retry = self.retry.take().filter(|(failing, _)| request == Request::Look && *failing != request);
-        let was_old = self.was_old && request == Request::Look;
-        let late_until = self.late_until.filter(|until| request == Request::Look && now.tick < *until);
+        let retry = self.retry.take().filter(|(failing, _)| request == Request::Get && *failing != request);
+        let was_old = self.was_old && request == Request::Get;
+        let late_until = self.late_until.filter(|until| request == Request::Get && now.tick < *until);
         let altered = self.altered.take();
         *self = Self { found, at: Some(now.tick), retry, was_old, late_until, altered };
     }
@@ -92,7 +92,7 @@ impl Publication {
             }
             _ => None,
         };
-        self.answered(Request::Publish, found, now);
+        self.answered(Request::Write, found, now);
     }
 
     /// Whether it is to be written, to say `wanted`, over what was found.
@@ -116,7 +116,7 @@ impl Publication {
 
     /// It hasn't answered, or refuses, in these words. `jitter`, from 0 to 1, spreads the retries of many objects.
     pub fn failed(&mut self, request: Request, refusal: Option<String>, now: Now, timing: &Timing, jitter: f64) {
-        if request == Request::Publish && refusal.is_none() {
+        if request == Request::Write && refusal.is_none() {
             self.late_until = Some(now.tick + timing.steady);
         }
         let before = self.retry.take().filter(|(failing, _)| *failing == request).map(|(_, retry)| retry);

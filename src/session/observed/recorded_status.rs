@@ -11,7 +11,7 @@ use crate::athena::types::CallerContext;
 
 /// The recorded status, as far as it tells who wrote it.
 #[derive(Clone, Debug, Default)]
-pub struct Record {
+pub struct RecordedStatus {
     /// A fingerprint of what it says: of thousands of objects the whole would be much to keep.
     status: Option<u64>,
     others_wrote_at: Option<Instant>,
@@ -76,7 +76,7 @@ impl Requested {
     }
 }
 
-impl Record {
+impl RecordedStatus {
     /// What is found at first is nobody's news.
     pub(super) fn found(&mut self, object: &AthenaSession, scope: &CallerContext, now: Now) {
         let now = Moment {

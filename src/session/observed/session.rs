@@ -9,11 +9,11 @@
 use std::time::Instant;
 
 use super::answers::{Absence, Described, OwnerRead, Seen};
-use super::config_map::Publication;
+use super::config_map::ObservedConfigMap;
 use super::now::{ANSWER_LIFE, Now};
-use super::recorded_status::Record;
+use super::recorded_status::RecordedStatus;
 use super::start::{Answered, Start};
-use super::status_size::Rooms;
+use super::status_size::StatusLimit;
 use super::trouble::{Trouble, Undescribed};
 use super::ttl::Ttl;
 use super::workloads::Workloads;
@@ -55,9 +55,9 @@ pub struct Observed {
     /// Whether this process put the finalizer on the object, so that no earlier one has seen its session.
     pub adopted_here: bool,
     /// The recorded status as it was last found or written, to notice when somebody else writes it.
-    pub record: Record,
+    pub recorded_status: RecordedStatus,
     /// How much of a status has room in the object.
-    pub rooms: Rooms,
+    pub status_limit: StatusLimit,
     /// When the object was first found being deleted.
     pub deleted_at: Option<Instant>,
     /// The statistics, from GetSession.
@@ -82,7 +82,7 @@ pub struct Observed {
     /// in between don't make it any better.
     pub end_trouble: Option<Box<Trouble>>,
     /// What is known of the ConfigMap of `spec.publishTo`.
-    pub publication: LazyBox<Publication>,
+    pub config_map: LazyBox<ObservedConfigMap>,
     /// What is known of the workloads of `spec.endWith`.
     pub workloads: LazyBox<Workloads>,
     /// What came of `spec.ttlAfterEnded`.
@@ -118,7 +118,7 @@ impl Observed {
 
     /// This is the object as it stands now, and where calls go.
     pub fn found(&mut self, object: &AthenaSession, scope: &CallerContext, now: Now) {
-        self.record.found(object, scope, now);
+        self.recorded_status.found(object, scope, now);
         // In another account the session doesn't exist, which says nothing of this one.
         if self.absence.as_ref().is_some_and(|absence| scope.since.is_some_and(|since| absence.first < since)) {
             self.absence = None;
@@ -355,9 +355,9 @@ impl Observed {
 
     /// Forgets what is known of a session, and keeps what is known of the object.
     fn begin_anew(&mut self) {
-        let (start, record) = (std::mem::take(&mut self.start), std::mem::take(&mut self.record));
+        let (start, recorded_status) = (std::mem::take(&mut self.start), std::mem::take(&mut self.recorded_status));
         let (adopted_here, deleted_at) = (self.adopted_here, self.deleted_at);
-        *self = Self { start, adopted_here, deleted_at, record, ..Self::default() };
+        *self = Self { start, adopted_here, deleted_at, recorded_status, ..Self::default() };
     }
 
     /// This process has put the finalizer on. Where more than that is recorded it was on before, and somebody took it off.

@@ -10,59 +10,59 @@ const NO_ROOM: &str = "The object is too large for this message: make it smaller
 
 /// How much of a status has room.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Room {
+pub enum StatusSize {
     /// All of it, as far as is known.
     #[default]
-    Ample,
+    Full,
     /// What decisions depend on, without texts.
-    Scant,
+    Short,
     /// Nothing.
-    None,
+    Nothing,
 }
 
 /// What the API server refused for its size.
 #[derive(Clone, Debug, Default)]
-pub struct Rooms(Option<Box<Refused>>);
+pub struct StatusLimit(Option<Box<Refused>>);
 
 #[derive(Clone, Debug)]
 struct Refused {
     /// The version of the copy that had no room.
     version: Option<String>,
-    room: Room,
+    size: StatusSize,
 }
 
-impl Rooms {
+impl StatusLimit {
     /// How much room this copy has. Another version of the object may have more.
     #[must_use]
-    pub fn of(&self, object: &AthenaSession) -> Room {
+    pub fn of(&self, object: &AthenaSession) -> StatusSize {
         let refused = self.0.as_ref().filter(|refused| refused.version == object.metadata.resource_version);
-        refused.map_or(Room::Ample, |refused| refused.room)
+        refused.map_or(StatusSize::Full, |refused| refused.size)
     }
 
     /// The API server refused a status for this copy for its size. Returns whether less may have room.
     pub fn refused(&mut self, object: &AthenaSession) -> bool {
-        let room = match self.of(object) {
-            Room::Ample => Room::Scant,
-            Room::Scant => Room::None,
-            Room::None => return false,
+        let size = match self.of(object) {
+            StatusSize::Full => StatusSize::Short,
+            StatusSize::Short => StatusSize::Nothing,
+            StatusSize::Nothing => return false,
         };
-        self.0 = Some(Box::new(Refused { version: object.metadata.resource_version.clone(), room }));
+        self.0 = Some(Box::new(Refused { version: object.metadata.resource_version.clone(), size }));
         true
     }
 
     /// A status was written, which has made `written` of `object`: it has no more room than before.
     pub fn written(&mut self, object: &AthenaSession, written: &AthenaSession) {
-        let room = self.of(object);
-        self.0 = match room {
-            Room::Ample => None,
-            room => Some(Box::new(Refused { version: written.metadata.resource_version.clone(), room })),
+        let size = self.of(object);
+        self.0 = match size {
+            StatusSize::Full => None,
+            size => Some(Box::new(Refused { version: written.metadata.resource_version.clone(), size })),
         };
     }
 }
 
 /// The status without what only people read.
 #[must_use]
-pub fn scant(mut status: AthenaSessionStatus) -> AthenaSessionStatus {
+pub fn shortened(mut status: AthenaSessionStatus) -> AthenaSessionStatus {
     (status.state_change_reason, status.engine_version, status.dpu_execution_millis) = (None, None, None);
     status.conditions.iter_mut().for_each(|condition| NO_ROOM.clone_into(&mut condition.message));
     status
@@ -81,15 +81,15 @@ mod tests {
 
     #[test]
     fn a_copy_without_room_gets_less_and_another_copy_gets_all() {
-        let mut rooms = Rooms::default();
-        assert_eq!(rooms.of(&copy("1")), Room::Ample);
-        assert!(rooms.refused(&copy("1")));
-        assert_eq!(rooms.of(&copy("1")), Room::Scant);
-        rooms.written(&copy("1"), &copy("2"));
-        assert_eq!(rooms.of(&copy("2")), Room::Scant, "the operator itself made this copy");
-        assert!(rooms.refused(&copy("2")));
-        assert_eq!(rooms.of(&copy("2")), Room::None);
-        assert!(!rooms.refused(&copy("2")), "there is nothing less than nothing");
-        assert_eq!(rooms.of(&copy("3")), Room::Ample, "somebody may have made it smaller");
+        let mut limit = StatusLimit::default();
+        assert_eq!(limit.of(&copy("1")), StatusSize::Full);
+        assert!(limit.refused(&copy("1")));
+        assert_eq!(limit.of(&copy("1")), StatusSize::Short);
+        limit.written(&copy("1"), &copy("2"));
+        assert_eq!(limit.of(&copy("2")), StatusSize::Short, "the operator itself made this copy");
+        assert!(limit.refused(&copy("2")));
+        assert_eq!(limit.of(&copy("2")), StatusSize::Nothing);
+        assert!(!limit.refused(&copy("2")), "there is nothing less than nothing");
+        assert_eq!(limit.of(&copy("3")), StatusSize::Full, "somebody may have made it smaller");
     }
 }

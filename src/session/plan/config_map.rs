@@ -75,7 +75,7 @@ fn data(facts: &Facts<'_>) -> Option<BTreeMap<String, String>> {
 
 /// The next request about it, and how long from now it is due, if nothing changes until then.
 fn next(case: &Case<'_>, findings: &Findings) -> Option<(Duration, Step)> {
-    let (facts, known) = (case.facts, &case.facts.observed.publication);
+    let (facts, known) = (case.facts, &case.facts.observed.config_map);
     let (due, step) = match (wanted(case, findings)?, &known.found) {
         (_, Found::Unknown) => (Duration::ZERO, Step::GetConfigMap),
         (Wanted::Absent, Found::Ours { uid, resource_version, .. }) => {
@@ -115,12 +115,12 @@ pub(super) fn wait(case: &Case<'_>, findings: &Findings) -> Option<Duration> {
 
 /// What is to be done about it before the session is ended: tried once, since nothing about it holds up an end.
 pub(super) fn before_end(case: &Case<'_>, findings: &Findings) -> Option<Step> {
-    if case.facts.observed.publication.retry.is_some() { None } else { due(case, findings) }
+    if case.facts.observed.config_map.retry.is_some() { None } else { due(case, findings) }
 }
 
 /// What is to be known of it before the session is started: one that can't be told of would be billed for nothing.
 pub(super) fn before_start(facts: &Facts<'_>) -> Option<Step> {
-    let known = &facts.observed.publication;
+    let known = &facts.observed.config_map;
     let is_due = match known.found {
         Found::Unknown => true,
         Found::Foreign => look_again(facts, &known.found).is_zero(),
@@ -133,5 +133,5 @@ pub(super) fn before_start(facts: &Facts<'_>) -> Option<Step> {
 /// Nobody tells when somebody else changes it.
 fn look_again(facts: &Facts<'_>, found: &Found) -> Duration {
     let interval = if *found == Found::Foreign { facts.timing.steady } else { facts.timing.rarely() };
-    facts.observed.publication.at.map_or(Duration::ZERO, |at| facts.until(at + interval))
+    facts.observed.config_map.at.map_or(Duration::ZERO, |at| facts.until(at + interval))
 }

@@ -116,7 +116,7 @@ fn next(case: &Case<'_>, findings: &Findings) -> Step {
 /// later than this one: two that write what each of them last knew would go on for ever.
 fn before_overwriting(case: &Case<'_>, findings: &Findings) -> Option<Step> {
     let (facts, observed) = (case.facts, case.facts.observed);
-    let theirs = observed.record.others_wrote_at()?;
+    let theirs = observed.recorded_status.others_wrote_at()?;
     let patience = theirs + facts.timing.steady;
     if patience <= facts.now.tick {
         return None;

@@ -11,7 +11,7 @@ use crate::athena::types::SessionState;
 use crate::session::conditions::finding::Finding;
 use crate::session::conditions::start::activity;
 use crate::session::conditions::{Findings, arrives_within};
-use crate::session::observed::status_size::{self, Room};
+use crate::session::observed::status_size::{self, StatusSize};
 use crate::session::rules::case::Case;
 use crate::session::rules::evidence::Evidence;
 use crate::session::rules::{engine, limits};
@@ -28,7 +28,7 @@ pub(super) fn due(case: &Case<'_>, findings: &Findings) -> Option<Step> {
     // What is going is written to once, and then only if there is something to tell, or if it couldn't
     // say by then that the session was seen, which absence depends on.
     let is_told = facts.is_end_recorded() && recorded.is_some_and(|status| status.state.is_some());
-    if facts.observed.rooms.of(facts.object) == Room::None {
+    if facts.observed.status_limit.of(facts.object) == StatusSize::Nothing {
         return None;
     }
     let news = render(case, finding, !(facts.is_deleted() && is_told));
@@ -82,7 +82,11 @@ pub(super) fn render(case: &Case<'_>, finding: &Finding, with_session: bool) -> 
     }
     status.termination_reason = status.termination_reason.or(case.idled_out);
     status.conditions = conditions(case, finding, &status);
-    if facts.observed.rooms.of(facts.object) == Room::Ample { status } else { status_size::scant(status) }
+    if facts.observed.status_limit.of(facts.object) == StatusSize::Full {
+        status
+    } else {
+        status_size::shortened(status)
+    }
 }
 
 fn record_session(case: &Case<'_>, status: &mut AthenaSessionStatus) {

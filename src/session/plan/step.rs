@@ -88,9 +88,9 @@ impl Step {
     #[must_use]
     pub fn config_map_request(&self) -> Request {
         match self {
-            Self::WriteConfigMap { .. } => Request::Publish,
-            Self::DeleteConfigMap { .. } => Request::Unpublish,
-            _ => Request::Look,
+            Self::WriteConfigMap { .. } => Request::Write,
+            Self::DeleteConfigMap { .. } => Request::Delete,
+            _ => Request::Get,
         }
     }
 }

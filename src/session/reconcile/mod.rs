@@ -132,7 +132,7 @@ impl Reconciler {
             self.observer.index.report_usage(object, usage);
         }
         if decision.is_no_end_wanted {
-            observed.record.unasked(object.status.as_ref());
+            observed.recorded_status.unasked(object.status.as_ref());
         }
         match decision.step {
             Step::Wait(after) => {

@@ -72,16 +72,16 @@ impl ObjectRequests {
                 conflict @ Answer::Conflict { .. } => conflict,
             },
             Step::WriteStatus { status, notices } => match self.write_status(object, &status, notices).await {
-                Err(error) if error.is_too_large() && observed.rooms.refused(object) => {
-                    observed.record.refused(&status, now);
+                Err(error) if error.is_too_large() && observed.status_limit.refused(object) => {
+                    observed.recorded_status.refused(&status, now);
                     self.tell_too_large(object, &error);
                     return Ok(ControlFlow::Continue(()));
                 }
                 answer => {
                     let answer = answer?;
                     if let Answer::Object(written) = &answer {
-                        observed.record.written(written.status.as_ref());
-                        observed.rooms.written(object, written);
+                        observed.recorded_status.written(written.status.as_ref());
+                        observed.status_limit.written(object, written);
                     }
                     answer
                 }

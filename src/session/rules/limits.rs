@@ -91,7 +91,7 @@ impl Grace {
         }
         let period = facts.object.spec.termination_grace_period.and_then(positive)?;
         let since = requested_at(facts);
-        let requested = facts.observed.record.requested();
+        let requested = facts.observed.recorded_status.requested();
         let passed = requested.map_or(Duration::ZERO, |it| facts.now.tick.saturating_duration_since(it.since));
         let rest = period.checked_sub(passed).filter(|rest| !rest.is_zero())?;
         Some(Self { since, until: after(since, period), rest })
@@ -102,7 +102,7 @@ impl Grace {
 /// off no end, nor bring it forward.
 #[must_use]
 pub fn requested_at(facts: &Facts<'_>) -> Timestamp {
-    let requested = facts.observed.record.requested();
+    let requested = facts.observed.recorded_status.requested();
     condition::time(requested.map_or_else(|| facts.athena_now(), |it| it.at)).0
 }
 

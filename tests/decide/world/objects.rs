@@ -108,15 +108,15 @@ impl World {
         self.wait(self.objects.slow);
         if let (Step::DeleteConfigMap { .. }, Some(long)) = (step, self.objects.removal_hangs) {
             self.wait(long);
-            return self.observed.publication.failed(step.config_map_request(), None, at(self.elapsed), &TIMING, 1.0);
+            return self.observed.config_map.failed(step.config_map_request(), None, at(self.elapsed), &TIMING, 1.0);
         }
         let now = at(self.elapsed);
         if self.objects.writes_fail && *step != Step::GetConfigMap {
-            return self.observed.publication.failed(step.config_map_request(), None, now, &TIMING, 1.0);
+            return self.observed.config_map.failed(step.config_map_request(), None, now, &TIMING, 1.0);
         }
         if self.objects.is_forbidden || self.objects.is_silent {
             let refusal = self.objects.is_forbidden.then(|| "configmaps is forbidden".to_owned());
-            return self.observed.publication.failed(step.config_map_request(), refusal, now, &TIMING, 1.0);
+            return self.observed.config_map.failed(step.config_map_request(), refusal, now, &TIMING, 1.0);
         }
         let is_ours = |owner: &str| owner == uid || owner == NOBODY;
         let objects = &mut self.objects;
@@ -131,7 +131,7 @@ impl World {
             }
             Step::DeleteConfigMap { resource_version, .. } => {
                 if *resource_version != objects.version.to_string() {
-                    return self.observed.publication.changed(step.config_map_request(), now, &TIMING, 1.0);
+                    return self.observed.config_map.changed(step.config_map_request(), now, &TIMING, 1.0);
                 }
                 let (owner, _) = objects.config_map.take().expect("it is there");
                 assert!(is_ours(&owner), "only the object's own is removed");
@@ -148,9 +148,9 @@ impl World {
             Some(_) => FoundConfigMap::Foreign,
         };
         if let Step::WriteConfigMap { data } = step {
-            return self.observed.publication.written(data.clone(), found, now);
+            return self.observed.config_map.written(data.clone(), found, now);
         }
-        self.observed.publication.answered(step.config_map_request(), found, now);
+        self.observed.config_map.answered(step.config_map_request(), found, now);
     }
 
     fn expire(&mut self, object: &AthenaSession) {

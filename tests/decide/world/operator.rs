@@ -113,7 +113,7 @@ impl World {
             };
             let Decision { step, interest, usage, is_no_end_wanted, .. } = decision(&view);
             if is_no_end_wanted {
-                self.observed.record.unasked(object.status.as_ref());
+                self.observed.recorded_status.unasked(object.status.as_ref());
                 (self.truth.lapsed_at, self.truth.was_idle_too_long) = (None, false);
             }
             self.steps.push(step.clone());
@@ -134,7 +134,7 @@ impl World {
                         if step == Step::AddFinalizer {
                             self.observed.adopted(written);
                         }
-                        self.observed.record.written(written.status.as_ref());
+                        self.observed.recorded_status.written(written.status.as_ref());
                     }
                     answer
                 }
