@@ -7,4 +7,5 @@ pub mod dependents;
 pub mod objects;
 pub mod session_quota;
 pub mod work_groups;
+#[expect(clippy::disallowed_methods, reason = "news of a workload bears the time")]
 pub mod workloads;

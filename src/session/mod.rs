@@ -3,5 +3,6 @@
 pub mod conditions;
 pub mod observed;
 pub mod plan;
+#[expect(clippy::disallowed_methods, reason = "decide is told the time")]
 pub mod reconcile;
 pub mod rules;

@@ -12,6 +12,7 @@ pub mod engine;
 mod full_scan;
 mod parts;
 pub mod plan;
+#[expect(clippy::disallowed_methods, reason = "the plan is told the time")]
 mod poller;
 mod pool;
 pub mod proof_of_absence;
