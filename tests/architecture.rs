@@ -15,21 +15,17 @@ use syn::{Attribute, Item, Type, UseTree};
 /// is its path, or a folder above it. It may import from its own layer and from those below.
 const LAYERS: &[(&str, &str, &str)] = &[
     ("program", "", "main lib run watches config telemetry"),
-    (
-        "reconcile",
-        "session/reconcile/large_objects",
-        "session/reconcile session/mod work_group/mod work_group/controller",
-    ),
+    ("reconcile", "session/reconcile/large_objects", "session/reconcile session/mod work_group"),
     (
         "kubernetes",
         "bodies/trim bodies/pages bodies/rules",
-        "bodies cluster controller events health kind_deletion kubernetes write_refusals write_dry_run writes",
+        "bodies cluster controller events health kind_deletion kubernetes write_refusals write_dry_run",
     ),
     ("plan", "session/plan work_group/status", ""),
     ("conditions", "session/conditions", ""),
     ("rules", "session/rules", ""),
     ("observed", "session/observed", ""),
-    ("index", "index/access index/claims index/session_quota index/dependents", "index"),
+    ("index", "index", "index/cluster index/objects index/workloads index/work_groups"),
     (
         "athena",
         "athena/quota/bucket athena/quota/fair_queue athena/quota/adaptive_rate athena/informer",
