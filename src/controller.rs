@@ -1,4 +1,4 @@
-//! What both controllers have in common: kube's watcher and reflector, and the loop that makes passes. An object gets a pass
+//! What both controllers have in common: kube's watcher and reflector, and the loop that reconciles. An object is reconciled
 //! when it changes, and when somebody wakes it.
 
 use std::convert::Infallible;
@@ -29,11 +29,11 @@ pub struct Watched<K: Resource<DynamicType = ()> + Clone + 'static> {
     pub api: Api<K>,
     /// What fills the store.
     pub writer: Writer<K>,
-    /// Objects that need a pass though they haven't changed.
+    /// Objects that are to be reconciled though they haven't changed.
     pub wakes: mpsc::UnboundedReceiver<ObjectRef<K>>,
 }
 
-/// Objects that need a pass: those that change, and those that are woken; until `stop` says true. `seen` is called for
+/// Objects that are to be reconciled: those that change, and those that are woken; until `stop` says true. `seen` is called for
 /// each event once the store knows it, and `woken` for each object that is woken.
 pub fn queue<K>(
     watched: Watched<K>,
@@ -60,28 +60,28 @@ where
     stream::select(changes, wakes).take_until(Box::pin(stopped))
 }
 
-/// Makes the passes until they and their queue have ended. `each_beat` is called between passes. `gone` is called with the
+/// Runs the reconciliations until they and their queue have ended. `each_beat` is called between them. `gone` is called with the
 /// namespace and name of each object that doesn't exist any more when its turn comes.
 pub async fn drive<K: Resource<DynamicType = ()>>(
     kind: &'static str,
-    passes: impl Stream<Item = Result<(ObjectRef<K>, Action), Error<Infallible, watcher::Error>>>,
+    reconciliations: impl Stream<Item = Result<(ObjectRef<K>, Action), Error<Infallible, watcher::Error>>>,
     pulse: Pulse,
     each_beat: impl Fn(),
     gone: impl Fn(String, String),
 ) {
-    let mut passes = pin!(passes);
+    let mut reconciliations = pin!(reconciliations);
     let mut log = TroubleLog::new(format!("watch of {kind}"));
     let mut beat = interval(BEAT);
     loop {
-        let pass = tokio::select! {
-            pass = passes.next() => pass,
+        let reconciliation = tokio::select! {
+            reconciliation = reconciliations.next() => reconciliation,
             _ = beat.tick() => {
                 pulse.beat();
                 each_beat();
                 continue;
             }
         };
-        match pass {
+        match reconciliation {
             None => return,
             Some(Ok(_)) => {}
             Some(Err(Error::ObjectNotFound(object))) => gone(object.namespace.unwrap_or_default(), object.name),

@@ -56,9 +56,9 @@ pub struct Metrics {
     call_seconds: Family<Labels<1>, Histogram, fn() -> Histogram>,
 }
 
-/// How a pass over an object ended.
+/// How a reconciliation of an object ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PassResult {
+pub enum ReconcileResult {
     /// Nothing to do until the object changes.
     Success,
     /// It is looked at again after some time.
@@ -67,7 +67,7 @@ pub enum PassResult {
     Error,
 }
 
-impl PassResult {
+impl ReconcileResult {
     const ALL: [Self; 3] = [Self::Success, Self::RequeueAfter, Self::Error];
 
     /// controller-runtime's word.
@@ -132,7 +132,7 @@ impl Metrics {
     /// Declares a controller, so that its series are there, at 0, before anything happens.
     pub fn controller(&self, controller: &'static str, max_concurrent: u16) {
         let labels = [("controller", controller)];
-        for result in PassResult::ALL {
+        for result in ReconcileResult::ALL {
             drop(self.reconciles.get_or_create(&[labels[0], ("result", result.as_str())]));
         }
         drop(self.reconcile_errors.get_or_create(&labels));
@@ -141,12 +141,12 @@ impl Metrics {
         self.queue_depth(controller, 0);
     }
 
-    /// A pass begins. It counts as under way until the returned value is dropped.
+    /// A reconciliation begins. It counts as under way until the returned value is dropped.
     #[must_use]
-    pub fn pass(&self, controller: &'static str) -> Pass {
+    pub fn reconciliation(&self, controller: &'static str) -> Reconciliation {
         let active = self.active_workers.get_or_create_owned(&[("controller", controller)]);
         active.inc();
-        Pass { metrics: self.clone(), controller, active, begun: Instant::now() }
+        Reconciliation { metrics: self.clone(), controller, active, begun: Instant::now() }
     }
 
     /// How many objects are due and not yet begun.
@@ -210,28 +210,28 @@ impl Metrics {
     }
 }
 
-/// A pass under way.
+/// A reconciliation under way.
 #[derive(Debug)]
-pub struct Pass {
+pub struct Reconciliation {
     metrics: Metrics,
     controller: &'static str,
     active: Gauge,
     begun: Instant,
 }
 
-impl Pass {
-    /// Counts the pass as ended. A pass that is dropped without this, by a panic or at shutdown, isn't counted.
-    pub fn ended(self, result: PassResult) {
+impl Reconciliation {
+    /// Counts the reconciliation as ended. One that is dropped without this, by a panic or at shutdown, isn't counted.
+    pub fn ended(self, result: ReconcileResult) {
         let label = ("controller", self.controller);
         self.metrics.reconciles.get_or_create(&[label, ("result", result.as_str())]).inc();
-        if result == PassResult::Error {
+        if result == ReconcileResult::Error {
             self.metrics.reconcile_errors.get_or_create(&[label]).inc();
         }
         self.metrics.reconcile_seconds.get_or_create(&[label]).observe(self.begun.elapsed().as_secs_f64());
     }
 }
 
-impl Drop for Pass {
+impl Drop for Reconciliation {
     fn drop(&mut self) {
         self.active.dec();
     }

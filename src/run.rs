@@ -37,7 +37,7 @@ use crate::write_dry_run::WriteDryRun;
 use crate::write_refusals::WriteRefusals;
 use crate::{config, kind_deletion, work_group};
 
-/// Running passes get so long to finish at shutdown. What is abandoned then is as after a crash, safe.
+/// Running reconciliations get so long to finish at shutdown. What is abandoned then is as after a crash, safe.
 const SHUTDOWN: Duration = Duration::from_secs(4);
 
 /// A loop that has shown no sign of life for so long is stuck.
@@ -272,7 +272,7 @@ impl Operator<'_> {
     }
 }
 
-/// Gives a pass to each object that there is news of from Athena, or that has got a token.
+/// Has each object reconciled that there is news of from Athena, or that has got a token.
 async fn wake_objects(
     index: Arc<ClusterIndex>,
     mut heard: mpsc::UnboundedReceiver<News>,

@@ -5,7 +5,7 @@ use super::trim::Keep;
 use crate::api::cached::{MARKS, OMITTED};
 use crate::api::{FINALIZER, PAUSED, RESTORED, START_RESTORED};
 
-/// The most bytes of `spec.start` of an AthenaSession in memory. An object with more is read anew for each of its passes.
+/// The most bytes of `spec.start` of an AthenaSession in memory. An object with more is read anew each time it is reconciled.
 const MOST_START: usize = 8 << 10;
 /// The most bytes of `status` of an AthenaSession in memory.
 const MOST_STATUS: usize = 12 << 10;
@@ -112,7 +112,7 @@ static SESSION: Keep = object![
     ),
     ("status", &Keep::UpTo { most: MOST_STATUS, instead: OMITTED })
 ];
-/// For an AthenaSession that is too large to be kept in memory, and is read anew for its pass.
+/// For an AthenaSession that is too large to be kept in memory, and is read anew when it is reconciled.
 static WHOLE_SESSION: Keep = object![("metadata", metadata!(ALL)), ("spec", ALL), ("status", ALL)];
 static GROUP: Keep = object![("metadata", metadata!(ALL)), ("spec", ALL), ("status", ALL)];
 

@@ -20,7 +20,7 @@ fn used() -> Metrics {
     let metrics = Metrics::new();
     metrics.controller("athenasession", 64);
     metrics.queue_depth("athenasession", 7);
-    metrics.pass("athenasession").ended(PassResult::Error);
+    metrics.reconciliation("athenasession").ended(ReconcileResult::Error);
     metrics.terminated(TerminationReason::ObjectDeleted, Duration::from_secs(3));
     metrics.called(Operation::GetSession, None, Duration::from_millis(20));
     let throttled = failure(ErrorClass::Throttled, "ThrottlingException");
@@ -130,9 +130,9 @@ fn the_age_of_a_poll_is_that_at_the_scrape() {
 fn a_pass_is_under_way_until_it_ends_however_it_ends() {
     let metrics = Metrics::new();
     let active = || value(&metrics, "controller_runtime_active_workers{controller=\"c\"}");
-    let (one, other) = (metrics.pass("c"), metrics.pass("c"));
+    let (one, other) = (metrics.reconciliation("c"), metrics.reconciliation("c"));
     assert_eq!(active(), Some(2.0));
-    one.ended(PassResult::Success);
+    one.ended(ReconcileResult::Success);
     drop(other);
     assert_eq!(active(), Some(0.0));
     assert_eq!(value(&metrics, "controller_runtime_reconcile_time_seconds_count{controller=\"c\"}"), Some(1.0));

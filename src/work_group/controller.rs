@@ -27,7 +27,7 @@ use crate::index::cluster::ClusterIndex;
 use crate::index::dependents::Dependents;
 use crate::index::objects::{Group, Session, Watch, depends_on};
 use crate::kubernetes::{Answer, RequestError, Requests, within};
-use crate::metrics::{Metrics, PassResult};
+use crate::metrics::{Metrics, ReconcileResult};
 use crate::status::event::{Notice, Refusals};
 use crate::timing::Timing;
 use crate::write_refusals::WriteRefusals;
@@ -86,10 +86,10 @@ pub async fn run(watched: Watched<Group>, reconciler: GroupReconciler, pulse: Pu
     let hearing = Arc::clone(&reconciler);
     let queue = queue(watched, stop, move |event| hearing.event(event), |_| {});
     let config = Config::default().concurrency(CONCURRENCY);
-    let pass = |object, reconciler| reconcile(object, reconciler).boxed();
+    let reconcile = |object, reconciler| reconcile(object, reconciler).boxed();
     let shared = Arc::clone(&reconciler);
-    let passes = applier(pass, |_, never: &Infallible, _| match *never {}, shared, store, queue, config);
-    drive("AthenaWorkGroups", passes, pulse, || {}, |_, name| reconciler.forget(&name)).await;
+    let reconciliations = applier(reconcile, |_, never: &Infallible, _| match *never {}, shared, store, queue, config);
+    drive("AthenaWorkGroups", reconciliations, pulse, || {}, |_, name| reconciler.forget(&name)).await;
 }
 
 async fn reconcile(object: Arc<Group>, reconciler: Arc<GroupReconciler>) -> Result<Action, Infallible> {
@@ -97,13 +97,13 @@ async fn reconcile(object: Arc<Group>, reconciler: Arc<GroupReconciler>) -> Resu
     if !reconciler.index.work_groups.is_cluster_wide {
         return Ok(Action::await_change());
     }
-    let pass = reconciler.metrics.pass(NAME);
+    let reconciliation = reconciler.metrics.reconciliation(NAME);
     let name = group.name_any();
     let mut state = reconciler.states().remove(&name).unwrap_or_default();
     let (wait, result) = match reconciler.reconcile(group, &mut state).await {
         Ok(wait) => {
             (state.failures, state.refusals) = (0, Refusals::default());
-            (wait, PassResult::RequeueAfter)
+            (wait, ReconcileResult::RequeueAfter)
         }
         Err(error) => {
             if let Some(notice) = error.refusal().and_then(|refusal| state.refusals.notice(&refusal)) {
@@ -111,12 +111,12 @@ async fn reconcile(object: Arc<Group>, reconciler: Arc<GroupReconciler>) -> Resu
             }
             let wait = reconciler.timing.back_off(state.failures, fastrand::f64());
             state.failures = state.failures.saturating_add(1);
-            warn!(name, problem = %error, again_in = ?wait, "a pass over an AthenaWorkGroup was given up");
-            (wait, PassResult::Error)
+            warn!(name, problem = %error, again_in = ?wait, "the reconciliation of an AthenaWorkGroup was given up");
+            (wait, ReconcileResult::Error)
         }
     };
     reconciler.states().insert(name, state);
-    pass.ended(result);
+    reconciliation.ended(result);
     Ok(Action::requeue(wait))
 }
 

@@ -33,7 +33,7 @@ pub use athena_session_operator::index::dependents::Dependents;
 pub use athena_session_operator::index::session_quota::{QuotaExceeded, Slot, Usage};
 pub use athena_session_operator::session::observed::config_map::Found as FoundConfigMap;
 pub use athena_session_operator::session::observed::{
-    ANSWER_LIFE as PASS, Absence, Described, Now, Observed, OwnerRead, Seen, Trouble,
+    ANSWER_LIFE, Absence, Described, Now, Observed, OwnerRead, Seen, Trouble,
 };
 pub use athena_session_operator::session::plan::{Decision, Interest, Prolonged, Step};
 pub use athena_session_operator::session::rules::evidence::{Evidence, Proof};

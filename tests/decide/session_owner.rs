@@ -1,6 +1,6 @@
 //! S1, S2: who owns a session that two objects name. Only the owner may end it.
 
-use crate::core::{Access, Observed, OwnerRead, PASS, SessionState, Step, View, decide};
+use crate::core::{ANSWER_LIFE, Access, Observed, OwnerRead, SessionState, Step, View, decide};
 use crate::fixtures::{at, claim, condition, home, minutes, object, seconds, states, time, view};
 use crate::world::{Event, Owner, Poller, World};
 
@@ -93,8 +93,8 @@ fn the_owner_is_read_again_when_the_read_is_old() {
         decide(&View { access: &access, ..view(&object, &observed, &scope, now) })
     };
     let confirms = |step| matches!(step, Step::GetOwner { .. });
-    assert!(matches!(step("older", PASS, true), Step::RemoveFinalizer { .. }));
-    assert!(confirms(step("older", PASS + seconds(1), true)));
+    assert!(matches!(step("older", ANSWER_LIFE, true), Step::RemoveFinalizer { .. }));
+    assert!(confirms(step("older", ANSWER_LIFE + seconds(1), true)));
     assert!(confirms(step("another", seconds(1), true)));
     assert!(!confirms(step("older", seconds(1), false)));
 }

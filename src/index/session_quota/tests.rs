@@ -166,7 +166,7 @@ fn a_forged_status_frees_nothing_that_is_known_to_be_taken() {
     assert_eq!(report_usage(&quotas, &waits("b", 1), Usage::Unused), ["b"], "its status says that it waits");
 }
 
-/// The first pass after a restart knows only what is recorded.
+/// The first reconciliation after a restart knows only what is recorded.
 #[test]
 fn what_is_recorded_counts_and_gives_no_place() {
     let quotas = line();

@@ -92,8 +92,8 @@ impl RecordedStatus {
         }
         self.status = Some(found);
         // An earlier process, or another one, recorded it: not before it wasn't there, nor before the deletion that asks.
-        let deleted = object.metadata.deletion_timestamp.as_ref().filter(|_| !object.spec.terminate);
-        let deleted = deleted.map(|deleted| deleted.0);
+        let deletion = object.metadata.deletion_timestamp.as_ref().map(|deletion| deletion.0);
+        let deleted = if object.spec.terminate { None } else { deletion };
         let unrecorded = self.found_at.and_then(|found_at| found_at.time.checked_sub(ANSWER_LIFE).ok());
         let recorded = requested_at(status).filter(|at| self.taken_back != Some(*at));
         let requested = recorded.map(|at| Requested::new(at, unrecorded, deleted, now));

@@ -66,7 +66,7 @@ pub struct Observed {
     pub described: Described,
     /// Answers that the session doesn't exist, since it was seen last.
     pub absence: Option<Box<Absence>>,
-    /// The complete list that the informer has been asked for in this pass.
+    /// The complete list that the informer has been asked for in this reconciliation.
     pub asked: Option<Box<ListRequest>>,
     /// When Athena last accepted our TerminateSession.
     pub accepted_at: Option<Instant>,
@@ -331,12 +331,10 @@ impl Observed {
             return;
         }
         // Where AWS denies GetSession, the answer of StartSession has to do, unless somebody else may have the session.
-        let said = said.filter(|_| mark.is_none() && !is_contested);
+        let said_suffices = self.undescribed.is_some() && mark.is_none() && !is_contested;
         if is_ours {
             self.start.id = Some(id);
-        } else if self.undescribed.is_some()
-            && let Some(said) = said
-        {
+        } else if said_suffices && let Some(said) = said {
             self.work_group.get_or_insert_with(|| said.work_group.clone());
             self.start.id = Some(id);
         } else if self.seen.is_some() && self.described != Described::No {

@@ -21,7 +21,7 @@ use crate::controller::{BEAT, Watched, drive, queue};
 use crate::health::Pulse;
 use crate::index::objects::{Session, key};
 use crate::kubernetes::Answer;
-use crate::metrics::PassResult;
+use crate::metrics::ReconcileResult;
 use crate::session::observed::Observed;
 use crate::status::event::Notice;
 
@@ -104,21 +104,21 @@ impl Controller {
         if !was_woken && let Some(requeue) = self.schedule.after_echo(&key, cached) {
             return requeue;
         }
-        let pass = self.dependencies().metrics.pass(NAME);
+        let reconciliation = self.dependencies().metrics.reconciliation(NAME);
         let (requeue, result) = self.reconcile(key, cached).await;
-        pass.ended(result);
+        reconciliation.ended(result);
         requeue
     }
 
-    async fn reconcile(&self, key: Key, cached: &Session) -> (Requeue, PassResult) {
+    async fn reconcile(&self, key: Key, cached: &Session) -> (Requeue, ReconcileResult) {
         let timing = &self.dependencies().timing;
         let (reconciler, object, turn) = match self.open(&key, cached).await {
             Opened::Cached(object) => (&self.reconciler, object, None),
             Opened::Read(object, turn) => (&self.large_reconciler, object, Some(turn)),
-            Opened::Later(wait) => return (Requeue::requeue(wait), PassResult::RequeueAfter),
+            Opened::Later(wait) => return (Requeue::requeue(wait), ReconcileResult::RequeueAfter),
             Opened::Unreadable(problem) => {
                 self.tell_unreadable(cached, &problem);
-                return (Requeue::await_change(), PassResult::Error);
+                return (Requeue::await_change(), ReconcileResult::Error);
             }
         };
         let mut entry = self.schedule.take(&key, &object);
@@ -126,7 +126,7 @@ impl Controller {
         if entry.is_newer_than(&object) {
             // The watch brings the newer copy.
             self.schedule.keep(key, entry);
-            return (Requeue::requeue(Duration::from_secs(1)), PassResult::RequeueAfter);
+            return (Requeue::requeue(Duration::from_secs(1)), ReconcileResult::RequeueAfter);
         }
         let newest_before = entry.state.newest_version;
         let outcome = AssertUnwindSafe(reconciler.reconcile(&object, &mut entry.state)).catch_unwind().await;
@@ -138,12 +138,15 @@ impl Controller {
                 self.schedule.release(&key, Some(entry));
                 // A proxy on the way may have said 404 for a moment, and no change would bring the object back here. An
                 // object that is really gone causes no request then.
-                return (Requeue::requeue(timing.steady), PassResult::RequeueAfter);
+                return (Requeue::requeue(timing.steady), ReconcileResult::RequeueAfter);
             }
             Ok(Ok(Action::Wait(after))) => {
                 let requeue = entry.wait(after, cached);
                 self.schedule.keep(key, entry);
-                return (requeue, if after.is_some() { PassResult::RequeueAfter } else { PassResult::Success });
+                return (
+                    requeue,
+                    if after.is_some() { ReconcileResult::RequeueAfter } else { ReconcileResult::Success },
+                );
             }
             Ok(Err(error)) => {
                 if let Some(event) = error.refusal().and_then(|refusal| entry.refusals.notice(&refusal)) {
@@ -160,7 +163,7 @@ impl Controller {
         let wait = entry.back_off(timing);
         warn!(namespace = key.0, name = key.1, problem, again_in = ?wait, "an AthenaSession can't be reconciled now");
         self.schedule.keep(key, entry);
-        (Requeue::requeue(wait), PassResult::Error)
+        (Requeue::requeue(wait), ReconcileResult::Error)
     }
 
     async fn open(&self, key: &Key, cached: &Session) -> Opened {

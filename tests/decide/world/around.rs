@@ -7,8 +7,8 @@ use kube::ResourceExt;
 
 use super::{Event, World};
 use crate::core::{
-    Access, Account, AthenaSession, AthenaSessionStatus, CallerContext, Claim, Denied, FINALIZER, Interest, Now,
-    Operation, OwnerRead, PASS, Polled, SessionState, SessionStatus, Source, StartAccess, Suspension,
+    ANSWER_LIFE, Access, Account, AthenaSession, AthenaSessionStatus, CallerContext, Claim, Denied, FINALIZER,
+    Interest, Now, Operation, OwnerRead, Polled, SessionState, SessionStatus, Source, StartAccess, Suspension,
 };
 use crate::fixtures::{HOME, SESSION, TIMING, WORK_GROUP, at, claim, condition, seconds};
 
@@ -285,7 +285,8 @@ impl World {
         let recorded = object.status.as_ref().and_then(|status| status.work_group.as_deref());
         let never_ours = self.is_foreign(object) && recorded != Some(self.around.real);
         // What happens to the owner after it was read can't be known: no request reads two objects at once.
-        let read = self.observed.owner.as_ref().filter(|read| at(self.elapsed).tick <= read.at + PASS + seconds(1));
+        let read =
+            self.observed.owner.as_ref().filter(|read| at(self.elapsed).tick <= read.at + ANSWER_LIFE + seconds(1));
         never_ours || self.around.shown.is_some() && read.is_some_and(|read| read.stands)
     }
 

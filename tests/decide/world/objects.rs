@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::World;
 use crate::core::{
-    AthenaSession, FoundConfigMap, PASS, PublishTo, SessionState, Step, Workload, WorkloadKind, WorkloadOutcome,
+    ANSWER_LIFE, AthenaSession, FoundConfigMap, PublishTo, SessionState, Step, Workload, WorkloadKind, WorkloadOutcome,
     WorkloadState,
 };
 use crate::fixtures::{TIMING, at, seconds};
@@ -74,7 +74,7 @@ impl Objects {
     /// Whether there is a workload, and all workloads have finished.
     pub fn have_finished(&self, workloads: &[Workload], now: Duration) -> bool {
         if let Some((looked_at, finished)) = &self.looked {
-            let is_young = now <= *looked_at + PASS + seconds(1);
+            let is_young = now <= *looked_at + ANSWER_LIFE + seconds(1);
             return !workloads.is_empty()
                 && (self.was_called || is_young && workloads.iter().all(|it| finished.contains(it)));
         }

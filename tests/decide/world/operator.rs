@@ -6,7 +6,7 @@ use kube::ResourceExt;
 
 use super::starts::is_by_mark;
 use super::{Answer, World};
-use crate::core::{AthenaSession, Decision, Observed, Operation, PASS, Step, View, decision};
+use crate::core::{ANSWER_LIFE, AthenaSession, Decision, Observed, Operation, Step, View, decision};
 use crate::fixtures::{CLUSTER, TIMING, at, condition, seconds};
 
 /// The most steps of one pass, as in `src/session/reconcile`.
@@ -100,7 +100,7 @@ impl World {
             let view = View {
                 object: &object,
                 began,
-                fresh: read_at.is_some_and(|read_at| self.elapsed < read_at + PASS),
+                fresh: read_at.is_some_and(|read_at| self.elapsed < read_at + ANSWER_LIFE),
                 observed,
                 access,
                 polled,
