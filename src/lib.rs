@@ -28,7 +28,7 @@ pub mod status;
 pub mod telemetry;
 pub mod text;
 pub mod timing;
-pub mod watches;
+pub(crate) mod watches;
 pub mod work_group;
 pub mod write_dry_run;
 #[expect(clippy::disallowed_methods, reason = "says how long writes have been refused")]

@@ -24,16 +24,16 @@ const NAMESPACES: &str = "namespaces";
 /// The watch of all namespaces, whose labels the grants of AthenaWorkGroups select.
 pub struct NamespaceWatch {
     /// The API server.
-    pub cluster: Cluster,
+    pub(crate) cluster: Cluster,
     /// What is told.
-    pub index: Arc<ClusterIndex>,
+    pub(crate) index: Arc<ClusterIndex>,
     /// The namespaces that --watch-namespace names.
-    pub names: Vec<String>,
+    pub(crate) names: Vec<String>,
 }
 
 impl NamespaceWatch {
     /// Watches, and keeps the namespaces in a store.
-    pub async fn run(self, store: Writer<Labelled>) {
+    pub(crate) async fn run(self, store: Writer<Labelled>) {
         let api: Api<Labelled> = Api::all(self.cluster.client.clone());
         let changes = watcher(api.clone(), self.cluster.watch_config()).default_backoff();
         let changes = self.cluster.report_trouble(api, changes);
@@ -79,7 +79,7 @@ impl NamespaceWatch {
 }
 
 /// Watches the Jobs and the Pods of one namespace, or of all.
-pub async fn watch_workloads(cluster: Cluster, namespace: Option<String>, index: Arc<ClusterIndex>) {
+pub(crate) async fn watch_workloads(cluster: Cluster, namespace: Option<String>, index: Arc<ClusterIndex>) {
     let namespace = namespace.as_deref();
     tokio::join!(
         watch_kind::<Job>(&cluster, WorkloadKind::Job, namespace, &index),

@@ -66,7 +66,7 @@ impl Location {
 
 /// The objects that claim each session, by a fingerprint of the session's id.
 #[derive(Default)]
-pub struct Claims(Mutex<HashMap<u64, Vec<Claimant>>>);
+pub(crate) struct Claims(Mutex<HashMap<u64, Vec<Claimant>>>);
 
 struct Claimant {
     key: Key,
@@ -77,7 +77,7 @@ struct Claimant {
 impl Claims {
     /// Takes in an object that is new or has changed. Returns the others that claim its session, where the change may concern
     /// them.
-    pub fn applied(&self, object: &Session) -> Vec<Key> {
+    pub(crate) fn applied(&self, object: &Session) -> Vec<Key> {
         let Some(id) = object.session_id() else { return Vec::new() };
         let mut claims = self.lock();
         let claimants = claims.entry(fingerprint(id)).or_insert_with(|| Vec::with_capacity(1));
@@ -91,7 +91,7 @@ impl Claims {
     }
 
     /// Takes in that an object is gone. Returns the others that claim its session.
-    pub fn deleted(&self, object: &Session) -> Vec<Key> {
+    pub(crate) fn deleted(&self, object: &Session) -> Vec<Key> {
         let Some(id) = object.session_id().map(fingerprint) else { return Vec::new() };
         let mut claims = self.lock();
         let Some(claimants) = claims.get_mut(&id) else { return Vec::new() };
@@ -105,17 +105,17 @@ impl Claims {
     }
 
     /// The objects that claim this session.
-    pub fn claimants(&self, id: &str) -> Vec<Key> {
+    pub(crate) fn claimants(&self, id: &str) -> Vec<Key> {
         self.lock().get(&fingerprint(id)).into_iter().flatten().map(|claimant| claimant.key.clone()).collect()
     }
 
     /// Whether any object claims this session.
-    pub fn contains(&self, id: &str) -> bool {
+    pub(crate) fn contains(&self, id: &str) -> bool {
         self.lock().contains_key(&fingerprint(id))
     }
 
     /// Drops the claims of objects that are gone. `session_of`: the id of the session that an object claims now.
-    pub fn retain(&self, session_of: impl Fn(&Key) -> Option<String>) {
+    pub(crate) fn retain(&self, session_of: impl Fn(&Key) -> Option<String>) {
         self.lock().retain(|id, claimants| {
             claimants.retain(|claimant| session_of(&claimant.key).is_some_and(|session| fingerprint(&session) == *id));
             !claimants.is_empty()

@@ -26,25 +26,21 @@ use crate::compact::fingerprint;
 /// What all watches show together.
 pub struct ClusterIndex {
     /// The cluster's id: the UID of the namespace kube-system.
-    pub cluster: String,
-    /// The objects.
-    pub objects: Arc<Objects>,
-    /// What the AthenaWorkGroups say for each object.
-    pub work_groups: WorkGroups,
-    /// Which objects claim which session.
-    pub claims: Claims,
+    pub(crate) cluster: String,
+    pub(crate) objects: Arc<Objects>,
+    pub(crate) work_groups: WorkGroups,
+    pub(crate) claims: Claims,
     quotas: SessionQuotas,
     workloads: FollowedWorkloads,
     /// A fingerprint of each AthenaWorkGroup, as far as AthenaSessions depend on it. The numbers in its status change often, and
     /// are no part of it.
     spec_hashes: Mutex<HashMap<String, u64>>,
     /// Held for reading while an object is adopted, and for writing while the finalizer of an AthenaWorkGroup is removed.
-    pub adoptions: RwLock<()>,
+    pub(crate) adoptions: RwLock<()>,
 }
 
 impl ClusterIndex {
-    /// Without any event yet.
-    pub fn new(cluster: String, objects: Arc<Objects>, work_groups: WorkGroups) -> Self {
+    pub(crate) fn new(cluster: String, objects: Arc<Objects>, work_groups: WorkGroups) -> Self {
         let (claims, quotas, workloads, spec_hashes, adoptions) = Default::default();
         Self { cluster, objects, work_groups, claims, quotas, workloads, spec_hashes, adoptions }
     }
@@ -52,7 +48,7 @@ impl ClusterIndex {
     // Events.
 
     /// Takes in an event of a watch of AthenaSessions. `watch`: which one, by its position.
-    pub fn session_event(&self, watch: usize, event: &Event<Session>) {
+    pub(crate) fn session_event(&self, watch: usize, event: &Event<Session>) {
         match event {
             Event::Apply(object) | Event::InitApply(object) => self.session_applied(object),
             Event::Delete(object) => self.session_deleted(object),
@@ -94,14 +90,14 @@ impl ClusterIndex {
     }
 
     /// Takes in that all AthenaWorkGroups, or all namespaces, have been listed anew. Any of them may have changed.
-    pub fn grants_listed(&self, watch: Watch) {
+    pub(crate) fn grants_listed(&self, watch: Watch) {
         self.spec_hashes().clear();
         self.objects.listed(watch);
         self.objects.wake_where(|object| object.reference().is_some());
     }
 
     /// Takes in an AthenaWorkGroup that is new or has changed.
-    pub fn group_applied(&self, group: &Group) {
+    pub(crate) fn group_applied(&self, group: &Group) {
         let (name, hash) = (group.name_any(), spec_hash(group));
         let before = self.spec_hashes().insert(name.clone(), hash);
         if before != Some(hash) {
@@ -110,7 +106,7 @@ impl ClusterIndex {
     }
 
     /// Takes in that an AthenaWorkGroup is gone.
-    pub fn group_deleted(&self, name: &str) {
+    pub(crate) fn group_deleted(&self, name: &str) {
         self.spec_hashes().remove(name);
         self.wake_users(name);
     }
@@ -120,28 +116,28 @@ impl ClusterIndex {
     }
 
     /// Takes in that a namespace is new, has changed or is gone.
-    pub fn namespace_changed(&self, name: &str) {
+    pub(crate) fn namespace_changed(&self, name: &str) {
         let is_inside = |object: &Session| object.meta().namespace.as_deref() == Some(name);
         self.objects.wake_where(|object| object.reference().is_some() && is_inside(object));
     }
 
     /// Takes in what a watch shows of a workload.
-    pub fn workload_changed(&self, namespace: &str, workload: Workload, state: WorkloadState) {
+    pub(crate) fn workload_changed(&self, namespace: &str, workload: Workload, state: WorkloadState) {
         self.objects.wake_all(&self.workloads.changed(namespace, workload, state));
     }
 
     /// Takes in that all workloads of a kind have been listed anew, in one namespace or in all.
-    pub fn workloads_listed(&self, kind: WorkloadKind, namespace: Option<&str>) {
+    pub(crate) fn workloads_listed(&self, kind: WorkloadKind, namespace: Option<&str>) {
         self.objects.wake_all(&self.workloads.listed(kind, namespace));
     }
 
     /// Takes in that all sessions of a work group have been counted.
-    pub fn full_scan_completed(&self, target: &AwsTarget, work_group: &str) {
+    pub(crate) fn full_scan_completed(&self, target: &AwsTarget, work_group: &str) {
         self.work_groups.of_athena(target, work_group).iter().for_each(|group| self.objects.wake_group(group));
     }
 
     /// Takes in that the engine of a work group is known now, or has changed. A start may have waited for that.
-    pub fn engine_learned(&self, target: &AwsTarget, work_group: &str) {
+    pub(crate) fn engine_learned(&self, target: &AwsTarget, work_group: &str) {
         for group in self.work_groups.of_athena(target, work_group) {
             self.objects.wake_group(&group);
             self.objects.wake_where(|object| {
@@ -151,14 +147,14 @@ impl ClusterIndex {
     }
 
     /// Has each object reconciled that claims this session.
-    pub fn wake_session(&self, id: &str) {
+    pub(crate) fn wake_session(&self, id: &str) {
         self.objects.wake_all(&self.claims.claimants(id));
     }
 
     // Answers for one object.
 
     /// When a watch last had news of a workload that an object follows.
-    pub fn workload_news(&self, object: &AthenaSession) -> Option<Instant> {
+    pub(crate) fn workload_news(&self, object: &AthenaSession) -> Option<Instant> {
         let workloads = &object.spec.end_with;
         if workloads.is_empty() {
             return None;
@@ -167,14 +163,14 @@ impl ClusterIndex {
     }
 
     /// Reserves a slot for an object that is about to start its session, if there is one still: its access tells.
-    pub fn reserve(&self, object: &AthenaSession) {
+    pub(crate) fn reserve(&self, object: &AthenaSession) {
         if let Some(limit) = self.work_groups.sessions_per_namespace(reference(object)) {
             self.quotas.reserve(object, limit);
         }
     }
 
     /// Takes in what a reconciliation found out about the session that takes an object's slot.
-    pub fn report_usage(&self, object: &AthenaSession, usage: Usage) {
+    pub(crate) fn report_usage(&self, object: &AthenaSession, usage: Usage) {
         let limit = self.work_groups.sessions_per_namespace(reference(object));
         self.objects.wake_all(&self.quotas.report_usage(object, usage, limit));
     }
@@ -182,7 +178,7 @@ impl ClusterIndex {
     /// What an object may do in Athena. `id`: the session that it stands for, as far as that is known. `shown_in`: the work group
     /// that Athena shows the session in; an object that is bound to another work group has no claim to it. `marker`: the mark
     /// that Athena shows on the session.
-    pub fn access(
+    pub(crate) fn access(
         &self,
         object: &AthenaSession,
         id: Option<&str>,

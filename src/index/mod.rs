@@ -2,10 +2,10 @@
 
 pub mod access;
 pub mod claims;
-pub mod cluster;
+pub(crate) mod cluster;
 pub mod dependents;
-pub mod objects;
+pub(crate) mod objects;
 pub mod session_quota;
-pub mod work_groups;
+pub(crate) mod work_groups;
 #[expect(clippy::disallowed_methods, reason = "news of a workload bears the time")]
-pub mod workloads;
+pub(crate) mod workloads;

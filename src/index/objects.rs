@@ -17,35 +17,32 @@ use crate::api::work_group::AthenaWorkGroup;
 use crate::athena::quota::Key;
 
 /// An AthenaSession as the watch has it.
-pub type Session = CachedSession;
+pub(crate) type Session = CachedSession;
 /// An AthenaWorkGroup as the watch has it.
-pub type Group = Trimmed<AthenaWorkGroup>;
+pub(crate) type Group = Trimmed<AthenaWorkGroup>;
 /// A namespace, of which only the metadata is read.
-pub type Labelled = PartialObjectMeta<Namespace>;
+pub(crate) type Labelled = PartialObjectMeta<Namespace>;
 
 /// One of the watches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Watch {
-    /// Of AthenaWorkGroups.
+pub(crate) enum Watch {
     Groups,
-    /// Of namespaces.
     Namespaces,
     /// Of AthenaSessions, by its position among the watches of AthenaSessions.
     Sessions(usize),
 }
 
 /// The AthenaSessions of one watch.
-pub struct Sessions {
+pub(crate) struct Sessions {
     /// The namespace; None: all of them.
-    pub namespace: Option<String>,
-    /// The objects.
-    pub store: Store<Session>,
+    pub(crate) namespace: Option<String>,
+    pub(crate) store: Store<Session>,
     /// The queue of the controller.
-    pub wake: mpsc::UnboundedSender<ObjectRef<Session>>,
+    pub(crate) wake: mpsc::UnboundedSender<ObjectRef<Session>>,
 }
 
 /// All objects that are watched.
-pub struct Objects {
+pub(crate) struct Objects {
     groups: Store<Group>,
     group_wake: mpsc::UnboundedSender<ObjectRef<Group>>,
     namespaces: Store<Labelled>,
@@ -55,8 +52,7 @@ pub struct Objects {
 }
 
 impl Objects {
-    /// Takes the stores that the watches fill, and the queues of the controllers.
-    pub fn new(
+    pub(crate) fn new(
         (groups, group_wake): (Store<Group>, mpsc::UnboundedSender<ObjectRef<Group>>),
         namespaces: Store<Labelled>,
         sessions: Vec<Sessions>,
@@ -67,43 +63,39 @@ impl Objects {
     }
 
     /// Notes that a watch has listed all its objects.
-    pub fn listed(&self, watch: Watch) {
+    pub(crate) fn listed(&self, watch: Watch) {
         self.unlisted.send_if_modified(|unlisted| unlisted.remove(&watch));
     }
 
     /// Returns when each watch has listed all its objects once.
-    pub async fn until_listed(&self) {
+    pub(crate) async fn until_listed(&self) {
         // `wait_for` fails only when the sender is gone, and `self` has the sender.
         let _ = self.unlisted.subscribe().wait_for(BTreeSet::is_empty).await;
     }
 
     /// Whether each watch has listed all its objects once, so that no AthenaWorkGroup and no claim is unknown.
-    pub fn is_complete(&self) -> bool {
+    pub(crate) fn is_complete(&self) -> bool {
         self.unlisted.borrow().is_empty()
     }
 
-    /// The AthenaWorkGroup of this name.
-    pub fn group(&self, name: &str) -> Option<Arc<Group>> {
+    pub(crate) fn group(&self, name: &str) -> Option<Arc<Group>> {
         self.groups.get(&ObjectRef::new(name))
     }
 
-    /// All AthenaWorkGroups.
-    pub fn groups(&self) -> Vec<Arc<Group>> {
+    pub(crate) fn groups(&self) -> Vec<Arc<Group>> {
         self.groups.state()
     }
 
-    /// The namespace of this name.
-    pub fn namespace(&self, name: &str) -> Option<Arc<Labelled>> {
+    pub(crate) fn namespace(&self, name: &str) -> Option<Arc<Labelled>> {
         self.namespaces.get(&ObjectRef::new(name))
     }
 
-    /// The AthenaSession of this namespace and name.
-    pub fn session(&self, key: &Key) -> Option<Arc<Session>> {
+    pub(crate) fn session(&self, key: &Key) -> Option<Arc<Session>> {
         self.sessions_of(&key.0)?.store.get(&ObjectRef::new(&key.1).within(&key.0))
     }
 
     /// The AthenaSessions that keep an AthenaWorkGroup from going, as far as the watch shows.
-    pub fn dependents(&self, group: &str) -> Dependents {
+    pub(crate) fn dependents(&self, group: &str) -> Dependents {
         let mut dependents = Dependents::default();
         let objects = self.sessions.iter().flat_map(|watched| watched.store.state());
         objects.filter(|object| depends_on(object, group)).for_each(|object| dependents.add(&*object));
@@ -111,25 +103,23 @@ impl Objects {
     }
 
     /// Has an AthenaSession reconciled.
-    pub fn wake(&self, key: &Key) {
+    pub(crate) fn wake(&self, key: &Key) {
         let object = ObjectRef::new(&key.1).within(&key.0);
         // At shutdown nobody receives any more.
         let _ = self.sessions_of(&key.0).map(|watched| watched.wake.send(object));
     }
 
-    /// Has these AthenaSessions reconciled.
-    pub fn wake_all(&self, keys: &[Key]) {
+    pub(crate) fn wake_all(&self, keys: &[Key]) {
         keys.iter().for_each(|key| self.wake(key));
     }
 
     /// Has each AthenaSession reconciled that fits.
-    pub fn wake_where(&self, fits: impl Fn(&Session) -> bool) {
+    pub(crate) fn wake_where(&self, fits: impl Fn(&Session) -> bool) {
         let objects = self.sessions.iter().flat_map(|watched| watched.store.state());
         objects.filter(|object| fits(object)).for_each(|object| self.wake(&key(&*object)));
     }
 
-    /// Has an AthenaWorkGroup reconciled.
-    pub fn wake_group(&self, name: &str) {
+    pub(crate) fn wake_group(&self, name: &str) {
         // At shutdown nobody receives any more.
         let _ = self.group_wake.send(ObjectRef::new(name));
     }
@@ -140,16 +130,15 @@ impl Objects {
 }
 
 /// Whether an AthenaSession keeps this AthenaWorkGroup from going: it refers to it, and bears our finalizer.
-pub fn depends_on(object: &Session, group: &str) -> bool {
+pub(crate) fn depends_on(object: &Session, group: &str) -> bool {
     object.reference() == Some(group) && is_held(object)
 }
 
-/// An object's namespace and name.
-pub fn key(object: &impl ResourceExt) -> Key {
+pub(crate) fn key(object: &impl ResourceExt) -> Key {
     (object.namespace().unwrap_or_default(), object.name_any())
 }
 
 /// The name of the AthenaWorkGroup that an object refers to.
-pub fn reference(object: &AthenaSession) -> Option<&str> {
+pub(crate) fn reference(object: &AthenaSession) -> Option<&str> {
     object.spec.work_group_ref.as_ref().map(|reference| reference.name.as_str())
 }

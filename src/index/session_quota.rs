@@ -98,7 +98,7 @@ impl QuotaExceeded {
 
 /// The objects that start sessions, as the watch shows them, and their reservations.
 #[derive(Default)]
-pub struct SessionQuotas(Mutex<HashMap<QuotaKey, Entries>>);
+pub(crate) struct SessionQuotas(Mutex<HashMap<QuotaKey, Entries>>);
 
 /// A namespace, and an AthenaWorkGroup.
 type QuotaKey = (String, String);
@@ -134,7 +134,7 @@ enum Rank {
 impl SessionQuotas {
     /// Takes in an object that is new or has changed. `limit`: how many sessions its namespace may have. Returns the objects that
     /// may have a slot now.
-    pub fn applied(&self, object: &Session, limit: Option<u32>) -> Vec<Key> {
+    pub(crate) fn applied(&self, object: &Session, limit: Option<u32>) -> Vec<Key> {
         let (Some(recorded), Some((quota, age))) = (object.start_place(), entry_of(object, object.reference())) else {
             return Vec::new();
         };
@@ -156,7 +156,7 @@ impl SessionQuotas {
     }
 
     /// Takes in that an object is gone. Returns the objects that may have a slot now.
-    pub fn deleted(&self, object: &Session, limit: Option<u32>) -> Vec<Key> {
+    pub(crate) fn deleted(&self, object: &Session, limit: Option<u32>) -> Vec<Key> {
         let Some((quota, age)) = entry_of(object, object.reference()) else { return Vec::new() };
         let mut quotas = self.lock();
         let Some(entries) = quotas.get_mut(&quota) else { return Vec::new() };
@@ -169,7 +169,7 @@ impl SessionQuotas {
     }
 
     /// Drops the objects that are gone. `uid_of`: the UID of the object that has a name now.
-    pub fn retain(&self, uid_of: impl Fn(&Key) -> Option<String>) {
+    pub(crate) fn retain(&self, uid_of: impl Fn(&Key) -> Option<String>) {
         self.lock().retain(|(namespace, _), entries| {
             entries.retain(|(_, uid), entry| uid_of(&(namespace.clone(), entry.name.clone())).as_ref() == Some(uid));
             !entries.is_empty()
@@ -177,7 +177,7 @@ impl SessionQuotas {
     }
 
     /// Takes in what a reconciliation found out about an object. Returns the objects that may have a slot now.
-    pub fn report_usage(&self, object: &AthenaSession, usage: Usage, limit: Option<u32>) -> Vec<Key> {
+    pub(crate) fn report_usage(&self, object: &AthenaSession, usage: Usage, limit: Option<u32>) -> Vec<Key> {
         let Some((quota, age)) = entry_of(object, reference(object)) else { return Vec::new() };
         let mut quotas = self.lock();
         let Some(entries) = quotas.get_mut(&quota) else { return Vec::new() };
@@ -193,13 +193,13 @@ impl SessionQuotas {
     }
 
     /// Whether there is a slot for an object. The answer reserves nothing.
-    pub fn slot(&self, object: &AthenaSession, limit: u32) -> Slot {
+    pub(crate) fn slot(&self, object: &AthenaSession, limit: u32) -> Slot {
         let Some((quota, age)) = entry_of(object, reference(object)) else { return Slot::Free };
         self.lock().get(&quota).map_or(Slot::Free, |entries| slot(entries, &age, limit))
     }
 
     /// Reserves a slot for an object, if there is one: [`SessionQuotas::slot`] tells.
-    pub fn reserve(&self, object: &AthenaSession, limit: u32) {
+    pub(crate) fn reserve(&self, object: &AthenaSession, limit: u32) {
         let Some((quota, age)) = entry_of(object, reference(object)) else { return };
         let mut quotas = self.lock();
         // An object that the watch doesn't show is gone, and nothing would give its slot back.

@@ -15,20 +15,17 @@ use crate::athena::identity::Identities;
 use crate::athena::types::{AwsTarget, Role};
 
 /// The AthenaWorkGroups, with what the command line says about them.
-pub struct WorkGroups {
-    /// What the watches show.
-    pub objects: Arc<Objects>,
-    /// What the command line says about every object.
-    pub rules: Rules,
+pub(crate) struct WorkGroups {
+    pub(crate) objects: Arc<Objects>,
+    pub(crate) rules: Rules,
     /// Whether the operator watches all namespaces. Only such an operator reconciles AthenaWorkGroups.
-    pub is_cluster_wide: bool,
-    /// The identities by which AWS is called.
-    pub identities: Arc<Identities>,
+    pub(crate) is_cluster_wide: bool,
+    pub(crate) identities: Arc<Identities>,
 }
 
 impl WorkGroups {
     /// The access of an object, without other objects that claim its session, and without the quota of its namespace.
-    pub fn access(&self, object: &AthenaSession) -> Access {
+    pub(crate) fn access(&self, object: &AthenaSession) -> Access {
         let group = reference(object).and_then(|name| self.objects.group(name));
         let group = group.as_ref().and_then(|group| group.0.as_ref().ok());
         let namespace = self.objects.namespace(object.meta().namespace.as_deref().unwrap_or_default());
@@ -39,12 +36,12 @@ impl WorkGroups {
     }
 
     /// How many sessions an AthenaWorkGroup allows to a namespace at once.
-    pub fn sessions_per_namespace(&self, group: Option<&str>) -> Option<u32> {
+    pub(crate) fn sessions_per_namespace(&self, group: Option<&str>) -> Option<u32> {
         self.objects.group(group?)?.0.as_ref().ok()?.spec.start.as_ref()?.sessions_per_namespace
     }
 
     /// How an object's session is reached; None where its AthenaWorkGroup doesn't exist.
-    pub fn target(&self, object: &AthenaSession) -> Option<AwsTarget> {
+    pub(crate) fn target(&self, object: &AthenaSession) -> Option<AwsTarget> {
         let Some(name) = reference(object) else {
             return Some(AwsTarget { role: None, region: self.identities.region().map(str::to_owned) });
         };
@@ -53,7 +50,7 @@ impl WorkGroups {
     }
 
     /// How a work group is reached.
-    pub fn target_of(&self, group: &AthenaWorkGroup) -> AwsTarget {
+    pub(crate) fn target_of(&self, group: &AthenaWorkGroup) -> AwsTarget {
         let external_id = group.spec.external_id.clone();
         AwsTarget {
             role: group.spec.role_arn.clone().map(|arn| Role { arn, external_id }),
@@ -62,13 +59,13 @@ impl WorkGroups {
     }
 
     /// How all work groups are reached.
-    pub fn targets(&self) -> HashSet<AwsTarget> {
+    pub(crate) fn targets(&self) -> HashSet<AwsTarget> {
         let groups = self.objects.groups();
         groups.iter().filter_map(|group| group.0.as_ref().ok()).map(|group| self.target_of(group)).collect()
     }
 
     /// The names of the AthenaWorkGroups that stand for a work group of Athena.
-    pub fn of_athena(&self, target: &AwsTarget, work_group: &str) -> Vec<String> {
+    pub(crate) fn of_athena(&self, target: &AwsTarget, work_group: &str) -> Vec<String> {
         let stands_for_it =
             |group: &AthenaWorkGroup| group.athena_name() == work_group && self.target_of(group) == *target;
         let groups = self.objects.groups();
@@ -76,7 +73,7 @@ impl WorkGroups {
     }
 
     /// Where an object's session is, as far as that is known without a call.
-    pub fn location(&self, object: &AthenaSession) -> Location {
+    pub(crate) fn location(&self, object: &AthenaSession) -> Location {
         let own_account = || self.identities.own().caller_context().account.known().map(str::to_owned);
         let own_region = || self.identities.region().map(str::to_owned);
         let Some(name) = reference(object) else {

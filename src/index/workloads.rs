@@ -9,7 +9,7 @@ use crate::athena::quota::Key;
 
 /// The workloads that objects follow.
 #[derive(Default)]
-pub struct FollowedWorkloads(Mutex<Index>);
+pub(crate) struct FollowedWorkloads(Mutex<Index>);
 
 #[derive(Default)]
 struct Index {
@@ -29,7 +29,7 @@ struct Followers {
 
 impl FollowedWorkloads {
     /// From now on the object follows these workloads, and no others.
-    pub fn follow(&self, key: &Key, workloads: &[Workload]) {
+    pub(crate) fn follow(&self, key: &Key, workloads: &[Workload]) {
         let mut index = self.lock();
         if index.followed.get(key).map_or(&[][..], |known| known) == workloads {
             return;
@@ -48,14 +48,14 @@ impl FollowedWorkloads {
     }
 
     /// Drops the objects that are gone.
-    pub fn retain(&self, is_there: impl Fn(&Key) -> bool) {
+    pub(crate) fn retain(&self, is_there: impl Fn(&Key) -> bool) {
         let mut index = self.lock();
         let gone: Vec<_> = index.followed.keys().filter(|key| !is_there(key)).cloned().collect();
         gone.iter().for_each(|key| index.forget(key));
     }
 
     /// Takes in what a watch shows of a workload. Returns the objects that the change concerns.
-    pub fn changed(&self, namespace: &str, workload: Workload, state: WorkloadState) -> Vec<Key> {
+    pub(crate) fn changed(&self, namespace: &str, workload: Workload, state: WorkloadState) -> Vec<Key> {
         let mut index = self.lock();
         let Some(followers) = index.followers.get_mut(&(namespace.to_owned(), workload)) else { return Vec::new() };
         if followers.last.as_ref() == Some(&state) {
@@ -67,7 +67,7 @@ impl FollowedWorkloads {
 
     /// Takes in that all workloads of a kind have been listed anew, in one namespace or in all. Some may have gone without an
     /// event. Returns the objects that follow any of them.
-    pub fn listed(&self, kind: WorkloadKind, namespace: Option<&str>) -> Vec<Key> {
+    pub(crate) fn listed(&self, kind: WorkloadKind, namespace: Option<&str>) -> Vec<Key> {
         let mut index = self.lock();
         let concerned = index
             .followers
@@ -81,7 +81,7 @@ impl FollowedWorkloads {
     }
 
     /// When there last was news of any of these workloads.
-    pub fn news(&self, namespace: &str, workloads: &[Workload]) -> Option<Instant> {
+    pub(crate) fn news(&self, namespace: &str, workloads: &[Workload]) -> Option<Instant> {
         let index = self.lock();
         let of = |workload: &Workload| index.followers.get(&(namespace.to_owned(), workload.clone()))?.news;
         workloads.iter().filter_map(of).max()

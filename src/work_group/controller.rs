@@ -33,10 +33,10 @@ use crate::timing::Timing;
 use crate::write_refusals::WriteRefusals;
 
 /// The controller's name in logs and metrics.
-pub const NAME: &str = "athenaworkgroup";
+pub(crate) const NAME: &str = "athenaworkgroup";
 
 /// So many objects are reconciled at once.
-pub const CONCURRENCY: u16 = 4;
+pub(crate) const CONCURRENCY: u16 = 4;
 
 /// Changed numbers are written no more often than this.
 const COUNTS: Duration = Duration::from_secs(30);
@@ -45,32 +45,26 @@ const COUNTS: Duration = Duration::from_secs(30);
 const RATES: Duration = Duration::from_secs(300);
 
 /// Everything that a reconciliation needs.
-pub struct GroupReconciler {
-    /// Kubernetes.
-    pub client: kube::Client,
-    /// What the watches show.
-    pub index: Arc<ClusterIndex>,
+pub(crate) struct GroupReconciler {
+    pub(crate) client: kube::Client,
+    pub(crate) index: Arc<ClusterIndex>,
     /// Where sessions are counted.
-    pub informer: Arc<Informer>,
+    pub(crate) informer: Arc<Informer>,
     /// Where the rates that were found out come from.
-    pub quotas: Arc<Quotas>,
-    /// Where events are published.
-    pub events: Events,
-    /// What is counted.
-    pub metrics: Metrics,
-    /// The intervals.
-    pub timing: Timing,
-    /// The deadline of each request to Kubernetes.
-    pub deadline: Duration,
+    pub(crate) quotas: Arc<Quotas>,
+    pub(crate) events: Events,
+    pub(crate) metrics: Metrics,
+    pub(crate) timing: Timing,
+    pub(crate) deadline: Duration,
     /// Where each accepted and each refused write is reported.
-    pub writes: WriteRefusals,
+    pub(crate) writes: WriteRefusals,
     /// What is kept of each object between its reconciliations.
-    pub states: Mutex<HashMap<String, GroupState>>,
+    pub(crate) states: Mutex<HashMap<String, GroupState>>,
 }
 
 /// What is kept of an object between its reconciliations.
 #[derive(Default)]
-pub struct GroupState {
+pub(crate) struct GroupState {
     counted_by: Option<Arc<Poller>>,
     written_at: Option<Instant>,
     /// The rates that the status has, and since when.
@@ -80,7 +74,12 @@ pub struct GroupState {
 }
 
 /// Watches AthenaWorkGroups until `stop` says true, and reconciles them where the operator watches all namespaces.
-pub async fn run(watched: Watched<Group>, reconciler: GroupReconciler, pulse: Pulse, stop: watch::Receiver<bool>) {
+pub(crate) async fn run(
+    watched: Watched<Group>,
+    reconciler: GroupReconciler,
+    pulse: Pulse,
+    stop: watch::Receiver<bool>,
+) {
     let reconciler = Arc::new(reconciler);
     let store = watched.writer.as_reader();
     let hearing = Arc::clone(&reconciler);
