@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
-use k8s_openapi::api::events::v1::Event;
+use k8s_openapi::api::events::v1::Event as KubernetesEvent;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use kube::Api;
 use kube::api::PostParams;
@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use tracing::{debug, warn};
 
 use crate::kubernetes::describe;
-use crate::status::event::{Notice, Severity};
+use crate::status::event::{Event, EventType};
 use crate::text::message;
 
 const QUEUE: usize = 1_000;
@@ -30,37 +30,37 @@ const NO_NAMESPACE: &str = "default";
 /// The queue.
 #[derive(Clone, Debug)]
 pub struct Events {
-    queue: mpsc::Sender<(Notice, ObjectReference)>,
+    queue: mpsc::Sender<(Event, ObjectReference)>,
 }
 
 impl Events {
     /// Starts the task that publishes, with `deadline` for each request.
     #[must_use]
     pub fn start(client: kube::Client, deadline: Duration) -> Self {
-        let (queue, notices) = mpsc::channel(QUEUE);
-        tokio::spawn(publish(client, deadline, notices));
+        let (queue, events) = mpsc::channel(QUEUE);
+        tokio::spawn(publish(client, deadline, events));
         Self { queue }
     }
 
-    /// Queues a notice about an object.
-    pub fn tell(&self, about: ObjectReference, notice: Notice) {
-        if self.queue.try_send((notice, about)).is_err() {
+    /// Queues an event about an object.
+    pub fn tell(&self, about: ObjectReference, event: Event) {
+        if self.queue.try_send((event, about)).is_err() {
             debug!("an event was dropped: the queue is full");
         }
     }
 }
 
-async fn publish(client: kube::Client, deadline: Duration, mut notices: mpsc::Receiver<(Notice, ObjectReference)>) {
+async fn publish(client: kube::Client, deadline: Duration, mut events: mpsc::Receiver<(Event, ObjectReference)>) {
     // As the Deployment's Pod is named; outside a Pod, as the machine is.
     let instance = std::env::var("HOSTNAME").ok().filter(|name| !name.is_empty());
     let instance = instance.unwrap_or_else(|| REPORTER.to_owned());
     let mut refused = false;
-    while let Some((notice, about)) = notices.recv().await {
-        let reason = notice.reason;
-        let event = event(&notice, about, &instance);
-        let api: Api<Event> =
-            Api::namespaced(client.clone(), event.metadata.namespace.as_deref().unwrap_or(NO_NAMESPACE));
-        let failure = match timeout(deadline, api.create(&PostParams::default(), &event)).await {
+    while let Some((event, about)) = events.recv().await {
+        let reason = event.reason;
+        let published = kubernetes_event(&event, about, &instance);
+        let api: Api<KubernetesEvent> =
+            Api::namespaced(client.clone(), published.metadata.namespace.as_deref().unwrap_or(NO_NAMESPACE));
+        let failure = match timeout(deadline, api.create(&PostParams::default(), &published)).await {
             Ok(Ok(_)) => continue,
             // A namespace that is being deleted takes no events.
             Ok(Err(kube::Error::Api(status))) if status.message.contains("because it is being terminated") => continue,
@@ -79,29 +79,29 @@ async fn publish(client: kube::Client, deadline: Duration, mut notices: mpsc::Re
 
 /// Makes an event. kube's Recorder isn't used: to count repetitions it keeps thousands of events, and the operator doesn't
 /// repeat an event.
-fn event(notice: &Notice, about: ObjectReference, instance: &str) -> Event {
+fn kubernetes_event(event: &Event, about: ObjectReference, instance: &str) -> KubernetesEvent {
     let now = Timestamp::now();
     // As client-go makes it: the object's name, and a number that no other event has.
     let mut name = about.name.clone().unwrap_or_else(|| REPORTER.to_owned());
     name.truncate(name.floor_char_boundary(NAME_BYTES));
     let name = format!("{name}.{:016x}", fastrand::u64(..));
-    Event {
+    KubernetesEvent {
         metadata: ObjectMeta {
             name: Some(name),
             namespace: Some(about.namespace.clone().unwrap_or_else(|| NO_NAMESPACE.to_owned())),
             ..ObjectMeta::default()
         },
-        action: Some(notice.reason.to_owned()),
-        reason: Some(notice.reason.to_owned()),
-        note: Some(message(&notice.note)),
-        type_: Some(match notice.severity {
-            Severity::Normal => "Normal".to_owned(),
-            Severity::Warning => "Warning".to_owned(),
+        action: Some(event.reason.to_owned()),
+        reason: Some(event.reason.to_owned()),
+        note: Some(message(&event.note)),
+        type_: Some(match event.type_ {
+            EventType::Normal => "Normal".to_owned(),
+            EventType::Warning => "Warning".to_owned(),
         }),
         event_time: Some(MicroTime(now)),
         regarding: Some(about),
         reporting_controller: Some(REPORTER.to_owned()),
         reporting_instance: Some(instance.to_owned()),
-        ..Event::default()
+        ..KubernetesEvent::default()
     }
 }

@@ -5,7 +5,7 @@ pub const TERMINATED: &str = "Terminated";
 
 /// An event's type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Severity {
+pub enum EventType {
     /// What was asked for happened.
     Normal,
     /// A person should look.
@@ -14,24 +14,24 @@ pub enum Severity {
 
 /// Something to tell people once: a Kubernetes Event.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Notice {
+pub struct Event {
     /// Its type.
-    pub severity: Severity,
+    pub type_: EventType,
     /// Its reason, in PascalCase.
     pub reason: &'static str,
     /// Its text.
     pub note: String,
 }
 
-impl Notice {
+impl Event {
     /// An event that reports what was asked for.
     pub fn normal(reason: &'static str, note: String) -> Self {
-        Self { severity: Severity::Normal, reason, note }
+        Self { type_: EventType::Normal, reason, note }
     }
 
     /// An event that a person should look at.
     pub fn warning(reason: &'static str, note: String) -> Self {
-        Self { severity: Severity::Warning, reason, note }
+        Self { type_: EventType::Warning, reason, note }
     }
 
     /// Whether the event reports the end of a session.
@@ -47,10 +47,10 @@ pub struct Refusals(u32);
 impl Refusals {
     /// Counts a refusal. Returns the event for the first one and for each eighth in a row. The API server keeps events for an
     /// hour, and the longest wait between two tries is 5 min by default, so there is always one to see.
-    pub fn notice(&mut self, refusal: &str) -> Option<Notice> {
+    pub fn event(&mut self, refusal: &str) -> Option<Event> {
         let is_told = self.0.is_multiple_of(8);
         self.0 = self.0.saturating_add(1);
         let note = || format!("The API server refuses a write of the operator, which tries again: {refusal}");
-        is_told.then(|| Notice::warning("Refused", note()))
+        is_told.then(|| Event::warning("Refused", note()))
     }
 }

@@ -9,7 +9,7 @@ use futures::FutureExt;
 use jiff::Timestamp;
 use kube::api::ListParams;
 use kube::runtime::controller::{Action, Config, applier};
-use kube::runtime::watcher::Event;
+use kube::runtime::watcher;
 use kube::{Api, Resource, ResourceExt};
 use tokio::sync::watch;
 use tracing::{info, warn};
@@ -28,7 +28,7 @@ use crate::index::dependents::Dependents;
 use crate::index::objects::{Group, Session, Watch, depends_on};
 use crate::kubernetes::{Answer, RequestError, Requests, within};
 use crate::metrics::{Metrics, ReconcileResult};
-use crate::status::event::{Notice, Refusals};
+use crate::status::event::{Event, Refusals};
 use crate::timing::Timing;
 use crate::write_refusals::WriteRefusals;
 
@@ -105,8 +105,8 @@ async fn reconcile(object: Arc<Group>, reconciler: Arc<GroupReconciler>) -> Resu
             (wait, ReconcileResult::RequeueAfter)
         }
         Err(error) => {
-            if let Some(notice) = error.refusal().and_then(|refusal| state.refusals.notice(&refusal)) {
-                reconciler.events.tell(group.object_ref(&()), notice);
+            if let Some(event) = error.refusal().and_then(|refusal| state.refusals.event(&refusal)) {
+                reconciler.events.tell(group.object_ref(&()), event);
             }
             let wait = reconciler.timing.back_off(state.failures, fastrand::f64());
             state.failures = state.failures.saturating_add(1);
@@ -127,12 +127,12 @@ impl GroupState {
 }
 
 impl GroupReconciler {
-    fn event(&self, event: &Event<Group>) {
+    fn event(&self, event: &watcher::Event<Group>) {
         match event {
-            Event::Apply(group) => self.index.group_applied(group),
-            Event::Delete(group) => self.index.group_deleted(&group.name_any()),
-            Event::Init | Event::InitApply(_) => return,
-            Event::InitDone => self.index.grants_listed(Watch::Groups),
+            watcher::Event::Apply(group) => self.index.group_applied(group),
+            watcher::Event::Delete(group) => self.index.group_deleted(&group.name_any()),
+            watcher::Event::Init | watcher::Event::InitApply(_) => return,
+            watcher::Event::InitDone => self.index.grants_listed(Watch::Groups),
         }
         let (targets, identities) = (self.index.work_groups.targets(), &self.index.work_groups.identities);
         identities.retain(&targets);
@@ -159,8 +159,8 @@ impl GroupReconciler {
         let rates = state.rates_to_report(|| rates_in_words(&self.quotas.learned_rates(&QuotaScope::of(&scope))));
         let (dependents, timing, wall) = (dependents.as_ref(), &self.timing, Timestamp::now());
         let update = due(&GroupFacts { group, scope: &scope, census: &census, rates, dependents, timing, wall });
-        if let Some((status, notice)) = update
-            && let Some(wait) = self.write(&requests, group, state, status, notice).await?
+        if let Some((status, event)) = update
+            && let Some(wait) = self.write(&requests, group, state, status, event).await?
         {
             return Ok(wait);
         }
@@ -193,7 +193,7 @@ impl GroupReconciler {
         group: &AthenaWorkGroup,
         state: &mut GroupState,
         status: AthenaWorkGroupStatus,
-        notice: Option<Notice>,
+        event: Option<Event>,
     ) -> Result<Option<Duration>, RequestError> {
         let since = state.written_at.map_or(COUNTS, |at| at.elapsed());
         let is_small = group.status.as_ref().is_some_and(|recorded| only_counts_differ(recorded, &status));
@@ -203,8 +203,8 @@ impl GroupReconciler {
         let written = Box::new(AthenaWorkGroup { status: Some(status), ..group.clone() });
         if let Answer::Object(_) = requests.write_status(written).await? {
             state.written_at = Some(Instant::now());
-            if let Some(notice) = notice {
-                self.events.tell(group.object_ref(&()), notice);
+            if let Some(event) = event {
+                self.events.tell(group.object_ref(&()), event);
             }
         }
         Ok(None)

@@ -14,7 +14,7 @@ use crate::athena::types::{Account, CallerContext, ErrorClass, Operation};
 use crate::index::access::{HOW_TO_RESUME, is_paused};
 use crate::index::dependents::Dependents;
 use crate::status::condition;
-use crate::status::event::Notice;
+use crate::status::event::Event;
 use crate::status::failure::explain;
 use crate::status::reason::Reason;
 use crate::text::duration;
@@ -41,7 +41,7 @@ pub struct GroupFacts<'a> {
 }
 
 /// The status to write, if it differs from the recorded one, and the event to publish then.
-pub fn due(facts: &GroupFacts<'_>) -> Option<(AthenaWorkGroupStatus, Option<Notice>)> {
+pub fn due(facts: &GroupFacts<'_>) -> Option<(AthenaWorkGroupStatus, Option<Event>)> {
     let (reason, message) = finding(facts);
     let status = status(facts, reason, &message);
     let recorded = facts.group.status.as_ref();
@@ -50,7 +50,7 @@ pub fn due(facts: &GroupFacts<'_>) -> Option<(AthenaWorkGroupStatus, Option<Noti
     }
     let told = recorded.and_then(|recorded| recorded.conditions.iter().find(|it| it.type_ == "Ready"));
     let is_news = reason.row().warns && told.is_none_or(|told| told.reason != reason.as_str());
-    Some((status, is_news.then(|| Notice::warning(reason.as_str(), message))))
+    Some((status, is_news.then(|| Event::warning(reason.as_str(), message))))
 }
 
 fn status(facts: &GroupFacts<'_>, reason: Reason, message: &str) -> AthenaWorkGroupStatus {

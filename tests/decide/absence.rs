@@ -120,8 +120,8 @@ fn a_session_never_seen_is_absent_after_two_answers() {
     world.forget_the_past();
     world.pass();
     assert_eq!(world.told(), "GetSession RemoveFinalizer");
-    let (_, Step::RemoveFinalizer { notice: Some(notice) }) = world.writes.last().unwrap() else { panic!() };
-    assert_eq!(notice.reason, "SessionNotFound");
+    let (_, Step::RemoveFinalizer { event: Some(event) }) = world.writes.last().unwrap() else { panic!() };
+    assert_eq!(event.reason, "SessionNotFound");
 }
 
 #[test]

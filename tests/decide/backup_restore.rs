@@ -56,11 +56,11 @@ fn agree(world: &mut World) {
 }
 
 fn warnings(world: &World) -> usize {
-    let notices = world.writes.iter().map(|(_, step)| match step {
-        Step::WriteStatus { notices, .. } => notices.iter().filter(|notice| notice.reason == "Restored").count(),
+    let events = world.writes.iter().map(|(_, step)| match step {
+        Step::WriteStatus { events, .. } => events.iter().filter(|event| event.reason == "Restored").count(),
         _ => 0,
     });
-    notices.sum()
+    events.sum()
 }
 
 /// S3: until the annotation `start-restored` allows it.

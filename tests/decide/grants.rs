@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::core::{
-    Access, DeletionPolicy, Denied, ErrorClass, Evidence, FINALIZER, Observed, Operation, Proof, SessionState,
-    Severity, Step, View, decide, evidence,
+    Access, DeletionPolicy, Denied, ErrorClass, EventType, Evidence, FINALIZER, Observed, Operation, Proof,
+    SessionState, Step, View, decide, evidence,
 };
 use crate::fixtures::{
     TIMING, at, condition, elsewhere, error, home, minutes, object, recorded_as, seconds, states, view,
@@ -48,7 +48,7 @@ fn a_namespace_never_allowed_gets_no_call_and_no_information() {
                     assert_eq!(world.recorded().state, None, "{state} {refusal:?} planted: {planted}");
                     assert!(world.writes.len() <= 2, "{}", world.told());
                     let told = world.writes.iter().filter_map(|(_, step)| match step {
-                        Step::WriteStatus { notices, .. } => Some(notices.len()),
+                        Step::WriteStatus { events, .. } => Some(events.len()),
                         _ => None,
                     });
                     assert_eq!(told.sum::<usize>(), 1);
@@ -68,11 +68,11 @@ fn what_may_still_arrive_counts_as_trouble_after_two_minutes() {
     assert_eq!(condition(world.recorded(), "Stalled").unwrap().reason, "WorkGroupNotFound");
     assert_eq!(world.writes.len(), 2);
     let warnings = |write: usize| match &world.writes[write].1 {
-        Step::WriteStatus { notices, .. } => notices.iter().map(|it| (it.severity, it.reason)).collect(),
+        Step::WriteStatus { events, .. } => events.iter().map(|it| (it.type_, it.reason)).collect(),
         step => panic!("{step:?}"),
     };
     let told: [Vec<_>; 2] = [warnings(0), warnings(1)];
-    assert_eq!(told, [vec![(Severity::Warning, "WorkGroupNotFound")], vec![]], "at once, and not again");
+    assert_eq!(told, [vec![(EventType::Warning, "WorkGroupNotFound")], vec![]], "at once, and not again");
 }
 
 /// Each cause has two minutes of its own, whatever was missing before.

@@ -107,9 +107,9 @@ fn each_thing_is_told_once() {
     let told: Vec<_> = world
         .writes
         .iter()
-        .filter_map(|(_, step)| if let Step::WriteStatus { notices, .. } = step { Some(notices) } else { None })
+        .filter_map(|(_, step)| if let Step::WriteStatus { events, .. } = step { Some(events) } else { None })
         .flatten()
-        .map(|notice| notice.reason)
+        .map(|event| event.reason)
         .collect();
     assert_eq!(told, ["Terminated"]);
 }

@@ -9,8 +9,8 @@ const ALL: [Operation; 4] =
 
 /// The reason of the event that was written when the object went.
 fn released_event(world: &World) -> Option<&'static str> {
-    let (_, Step::RemoveFinalizer { notice }) = world.writes.last().unwrap() else { panic!("{:?}", world.writes) };
-    notice.as_ref().map(|notice| notice.reason)
+    let (_, Step::RemoveFinalizer { event }) = world.writes.last().unwrap() else { panic!("{:?}", world.writes) };
+    event.as_ref().map(|event| event.reason)
 }
 
 /// S2: Retain is the way out where nothing else helps.
@@ -68,9 +68,9 @@ fn the_event_retained_says_that_an_end_was_requested() {
     assert_eq!(world.session, Some(SessionState::Terminating));
     world.event(&Event::SetPolicy(DeletionPolicy::Retain));
     world.pass();
-    let (_, Step::RemoveFinalizer { notice: Some(notice) }) = world.writes.last().unwrap() else {
+    let (_, Step::RemoveFinalizer { event: Some(event) }) = world.writes.last().unwrap() else {
         panic!("{}", world.told())
     };
-    assert_eq!(notice.reason, "Retained");
-    assert!(!notice.note.contains("left as it is") && notice.note.contains("asked for"), "{}", notice.note);
+    assert_eq!(event.reason, "Retained");
+    assert!(!event.note.contains("left as it is") && event.note.contains("asked for"), "{}", event.note);
 }

@@ -227,7 +227,7 @@ fn a_refused_request_is_stalled_with_athenas_words() {
     assert!((2..=14).contains(&world.count(Operation::StartSession)), "{}", world.count(Operation::StartSession));
     // The condition stays while the call is repeated, and there is one Warning.
     let warnings = world.writes.iter().filter_map(|(_, step)| match step {
-        Step::WriteStatus { notices, .. } => Some(notices.len()),
+        Step::WriteStatus { events, .. } => Some(events.len()),
         _ => None,
     });
     assert_eq!(warnings.sum::<usize>(), 1);

@@ -239,8 +239,8 @@ fn an_overdue_end_is_reported_and_looking_goes_on() {
     assert!(told);
     let after = world.elapsed;
     assert!(after >= TIMING.overdue && after < TIMING.overdue + minutes(1), "reported after {after:?}");
-    let (_, Step::WriteStatus { notices, .. }) = world.writes.last().unwrap() else { panic!() };
-    assert_eq!(notices.iter().map(|notice| notice.reason).collect::<Vec<_>>(), ["TerminationOverdue"]);
+    let (_, Step::WriteStatus { events, .. }) = world.writes.last().unwrap() else { panic!() };
+    assert_eq!(events.iter().map(|event| event.reason).collect::<Vec<_>>(), ["TerminationOverdue"]);
 
     world.forget_the_past();
     world.run_for(minutes(60));

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::core::{
     Account, AthenaSession, AthenaSessionSpec, AthenaWorkGroup, AthenaWorkGroupSpec, AthenaWorkGroupStatus,
-    CallerContext, Census, Dependents, ErrorClass, GroupFacts, Notice, Operation, PAUSED, due, only_counts_differ,
+    CallerContext, Census, Dependents, ErrorClass, Event, GroupFacts, Operation, PAUSED, due, only_counts_differ,
     rates_in_words,
 };
 use crate::fixtures::{HOME, REGION, TIMING, at, elsewhere, error, home, seconds};
@@ -24,7 +24,7 @@ fn written(
     scope: &CallerContext,
     census: &Census,
     dependents: Option<&Dependents>,
-) -> Option<(AthenaWorkGroupStatus, Option<Notice>)> {
+) -> Option<(AthenaWorkGroupStatus, Option<Event>)> {
     with_rates(group, scope, census, dependents, &BTreeMap::new())
 }
 
@@ -34,7 +34,7 @@ fn with_rates(
     census: &Census,
     dependents: Option<&Dependents>,
     rates: &BTreeMap<String, String>,
-) -> Option<(AthenaWorkGroupStatus, Option<Notice>)> {
+) -> Option<(AthenaWorkGroupStatus, Option<Event>)> {
     due(&GroupFacts { group, scope, census, rates, dependents, timing: &TIMING, wall: at(seconds(0)).wall })
 }
 
@@ -57,11 +57,11 @@ fn reason(status: &AthenaWorkGroupStatus) -> &str {
 #[test]
 fn the_first_status_records_where_it_is_and_the_second_is_none() {
     let mut group = group();
-    let (status, notice) = written(&group, &home(), &census(5, 2), None).unwrap();
+    let (status, event) = written(&group, &home(), &census(5, 2), None).unwrap();
     assert_eq!((status.work_group.as_deref(), status.region.as_deref()), (Some("spark"), Some(REGION)));
     assert_eq!(status.account_id.as_deref(), Some(HOME));
     assert_eq!((status.declared, status.undeclared, reason(&status)), (Some(2), Some(3), "Available"));
-    assert_eq!(notice, None);
+    assert_eq!(event, None);
     group.status = Some(status);
     assert_eq!(written(&group, &home(), &census(5, 2), None), None);
     // Where sessions can't be counted the numbers stay.
@@ -96,8 +96,8 @@ fn what_is_worst_is_said_first_and_told_once() {
         (recorded(), home(), unknown_group, None, "WorkGroupUnknown", true),
         (unreadable(), elsewhere(), trouble, Some(&dependents(&["a/one"])), "InUse", false),
     ] {
-        let (status, notice) = written(&group, &scope, &census, dependents).unwrap();
-        assert_eq!((reason(&status), notice.is_some()), (expected, told), "{group:?}");
+        let (status, event) = written(&group, &scope, &census, dependents).unwrap();
+        assert_eq!((reason(&status), event.is_some()), (expected, told), "{group:?}");
         assert_eq!(status.account_id.as_deref(), Some(HOME), "the record isn't replaced");
         group.status = Some(status);
         assert_eq!(written(&group, &scope, &census, dependents), None);

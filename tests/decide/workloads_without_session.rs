@@ -29,11 +29,11 @@ fn up() -> World {
 
 /// How many Warnings said that a session ended while its workload was at work.
 fn warnings(world: &World) -> usize {
-    let notices = world.writes.iter().map(|(_, step)| match step {
-        Step::WriteStatus { notices, .. } => notices.iter().filter(|it| it.reason == "WorkloadWithoutSession").count(),
+    let events = world.writes.iter().map(|(_, step)| match step {
+        Step::WriteStatus { events, .. } => events.iter().filter(|it| it.reason == "WorkloadWithoutSession").count(),
         _ => 0,
     });
-    notices.sum()
+    events.sum()
 }
 
 #[test]

@@ -7,14 +7,14 @@ use crate::session::conditions::left_workloads;
 use crate::session::conditions::words::place;
 use crate::session::rules::case::Case;
 use crate::session::rules::evidence::Evidence;
-use crate::status::event::{Notice, TERMINATED};
+use crate::status::event::{Event, TERMINATED};
 use crate::status::reason::Reason;
 
 const NOT_STARTED: &str = "NotStarted";
 
 /// What to tell once this status is written.
-pub(super) fn of_status(case: &Case<'_>, status: &AthenaSessionStatus, finding: &Finding) -> Vec<Notice> {
-    let mut notices = Vec::new();
+pub(super) fn of_status(case: &Case<'_>, status: &AthenaSessionStatus, finding: &Finding) -> Vec<Event> {
+    let mut events = Vec::new();
     let id = case.facts.id();
     let recorded = case.facts.recorded();
     // Where StartSession has only named a session, it isn't known yet whose that is.
@@ -22,30 +22,30 @@ pub(super) fn of_status(case: &Case<'_>, status: &AthenaSessionStatus, finding: 
     if let (Some(_), Some(state), true) = (&status.session_id, status.state.as_deref(), is_new) {
         let work_group = status.work_group.as_deref().unwrap_or("unknown");
         let done = if case.start.is_started() { "Started" } else { "Adopted" };
-        notices.push(Notice::normal(done, format!("Session {id} of work group {work_group} is {state}")));
+        events.push(Event::normal(done, format!("Session {id} of work group {work_group} is {state}")));
     }
     if finding.reason == Reason::Ended && case.facts.recorded_terminated().is_none() {
         let what = if case.start.state.is_none_shown() { NOT_STARTED } else { TERMINATED };
-        notices.push(Notice::normal(what, finding.message.clone()));
+        events.push(Event::normal(what, finding.message.clone()));
     }
     if left_workloads::is_news(case, finding) {
-        notices.push(Notice::warning(left_workloads::EVENT, finding.message.clone()));
+        events.push(Event::warning(left_workloads::EVENT, finding.message.clone()));
     }
     let before = case.facts.recorded_condition("Ready").map(|ready| ready.reason.as_str());
     if finding.reason.row().warns && before != Some(finding.reason.as_str()) {
-        notices.push(Notice::warning(finding.reason.as_str(), finding.message.clone()));
+        events.push(Event::warning(finding.reason.as_str(), finding.message.clone()));
     }
-    notices
+    events
 }
 
 /// What to tell when the object goes because its session has ended, or never was.
-pub(super) fn released_event(case: &Case<'_>) -> Option<Notice> {
+pub(super) fn released_event(case: &Case<'_>) -> Option<Event> {
     let id = case.facts.id();
     if case.facts.recorded_terminated().is_some() {
         return None;
     }
     if case.start.state.is_pending() {
-        return Some(Notice::normal(NOT_STARTED, "No session was started for the object: it goes".to_owned()));
+        return Some(Event::normal(NOT_STARTED, "No session was started for the object: it goes".to_owned()));
     }
     if let Some(owner) = &case.facts.access.owner {
         let whose = match case.facts.access.denied {
@@ -53,20 +53,20 @@ pub(super) fn released_event(case: &Case<'_>) -> Option<Notice> {
             None => format!("AthenaSession {} of namespace {}", owner.name, owner.namespace),
         };
         let note = format!("Session {id} belongs to {whose}: the object goes, the session is left as it is");
-        return Some(Notice::normal(Reason::AlreadyDeclared.as_str(), note));
+        return Some(Event::normal(Reason::AlreadyDeclared.as_str(), note));
     }
     if case.whose.is_foreign {
         let work_group = case.facts.access.work_group.as_deref().unwrap_or_default();
         let note =
             format!("Session {id} isn't in work group {work_group}: the object goes, nothing was done to the session");
-        return Some(Notice::normal(Reason::WrongWorkGroup.as_str(), note));
+        return Some(Event::normal(Reason::WrongWorkGroup.as_str(), note));
     }
     Some(match case.evidence {
-        Evidence::Absent if !case.facts.once_seen() => Notice::warning(
+        Evidence::Absent if !case.facts.once_seen() => Event::warning(
             Reason::SessionNotFound.as_str(),
             format!("Athena has never shown session {id} {}: there was nothing to end", place(case)),
         ),
-        Evidence::Absent => Notice::normal(
+        Evidence::Absent => Event::normal(
             TERMINATED,
             format!("Athena no longer knows session {id}, and its work group doesn't list it: it is gone"),
         ),
@@ -74,24 +74,24 @@ pub(super) fn released_event(case: &Case<'_>) -> Option<Notice> {
             let state = case.facts.observed.state().map_or("ended", SessionState::as_str);
             let why = case.facts.recorded().and_then(|status| status.termination_reason);
             let why = why.map_or("EndedElsewhere", TerminationReason::as_str);
-            Notice::normal(TERMINATED, format!("Session {id} is {state} ({why}): the object goes"))
+            Event::normal(TERMINATED, format!("Session {id} is {state} ({why}): the object goes"))
         }
     })
 }
 
 /// What to tell when the object goes and its session is left alone.
-pub(super) fn retained_event(case: &Case<'_>) -> Option<Notice> {
+pub(super) fn retained_event(case: &Case<'_>) -> Option<Event> {
     let is_none_left = case.start.state.is_none_shown() || case.evidence == Evidence::Ended;
     if case.facts.recorded_terminated().is_some() || is_none_left {
         return None;
     }
     if case.start.state.is_pending() {
         let note = "The object goes since deletionPolicy is Retain: a session may have been started for it, and be running, and billed";
-        return Some(Notice::warning("Retained", note.to_owned()));
+        return Some(Event::warning("Retained", note.to_owned()));
     }
     let id = case.facts.id();
     Some(if case.requested_end.is_some() {
-        Notice::warning(
+        Event::warning(
             "EndNotReached",
             format!(
                 "The object goes since deletionPolicy is Retain, before the end that spec.terminate asked for was \
@@ -102,8 +102,8 @@ pub(super) fn retained_event(case: &Case<'_>) -> Option<Notice> {
         let note = format!(
             "The object goes since deletionPolicy is Retain: the end of session {id}, which had been asked for, isn't waited for"
         );
-        Notice::normal("Retained", note)
+        Event::normal("Retained", note)
     } else {
-        Notice::normal("Retained", format!("Session {id} is left as it is: deletionPolicy is Retain"))
+        Event::normal("Retained", format!("Session {id} is left as it is: deletionPolicy is Retain"))
     })
 }

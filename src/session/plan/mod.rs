@@ -142,7 +142,7 @@ fn for_session(case: &Case<'_>, findings: &Findings) -> Step {
         return take_on(case, findings);
     }
     if facts.is_deleted() && facts.object.spec.deletion_policy == DeletionPolicy::Retain {
-        return Step::RemoveFinalizer { notice: events::retained_event(case) };
+        return Step::RemoveFinalizer { event: events::retained_event(case) };
     }
     if start::goes_at_once(case) {
         return release(case);
@@ -213,7 +213,7 @@ fn by_evidence(case: &Case<'_>, findings: &Findings) -> Step {
 
 /// Nothing holds the object any more.
 fn release(case: &Case<'_>) -> Step {
-    Step::RemoveFinalizer { notice: events::released_event(case) }
+    Step::RemoveFinalizer { event: events::released_event(case) }
 }
 
 /// The session is another object's, which ends it when it is asked to. This one goes when that is certain:

@@ -116,7 +116,7 @@ fn list_for_description(case: &Case<'_>) -> Step {
 fn end_none(case: &Case<'_>) -> Step {
     if case.start.state.is_none_shown() {
         return if case.facts.is_deleted() {
-            Step::RemoveFinalizer { notice: events::released_event(case) }
+            Step::RemoveFinalizer { event: events::released_event(case) }
         } else {
             Step::Wait(None)
         };
@@ -230,7 +230,7 @@ fn record(case: &Case<'_>, findings: &Findings, at: Time) -> Step {
     status.start_attempt = Some(attempt);
     // What comes of it can be found out there only.
     status::record_place(case, &mut status);
-    Step::WriteStatus { status: Box::new(status), notices: Vec::new() }
+    Step::WriteStatus { status: Box::new(status), events: Vec::new() }
 }
 
 /// The finalizer on an old object without a status would look as if an earlier process had called: that none has is
@@ -242,7 +242,7 @@ pub(super) fn record_not_attempted(case: &Case<'_>) -> Option<Step> {
     let is_old = facts.now.wall.duration_since(created.0).unsigned_abs() >= RECORD_LIFE;
     (is_old && case.start.is_record_lost).then(|| {
         let status = AthenaSessionStatus { start_attempt: None, ..status::render(case, &beginning(), false) };
-        Step::WriteStatus { status: Box::new(status), notices: Vec::new() }
+        Step::WriteStatus { status: Box::new(status), events: Vec::new() }
     })
 }
 

@@ -34,8 +34,8 @@ pub(super) fn due(case: &Case<'_>, findings: &Findings) -> Option<Step> {
     let news = render(case, finding, !(facts.is_deleted() && is_told));
     (recorded != Some(&news)).then(|| {
         let status = Box::new(render(case, finding, true));
-        let notices = events::of_status(case, &status, finding);
-        Step::WriteStatus { status, notices }
+        let events = events::of_status(case, &status, finding);
+        Step::WriteStatus { status, events }
     })
 }
 

@@ -8,7 +8,7 @@ use crate::athena::informer::proof_of_absence::ListRequest;
 use crate::athena::types::StartRequest;
 use crate::index::claims::Claim;
 use crate::session::observed::config_map::Request;
-use crate::status::event::Notice;
+use crate::status::event::Event;
 
 /// One thing to do.
 #[derive(Clone, Debug, PartialEq)]
@@ -72,12 +72,12 @@ pub enum Step {
         /// All of it.
         status: Box<AthenaSessionStatus>,
         /// What to tell once it is written.
-        notices: Vec<Notice>,
+        events: Vec<Event>,
     },
     /// Take our finalizer off: nothing holds the object any more.
     RemoveFinalizer {
         /// What to tell once it is off.
-        notice: Option<Notice>,
+        event: Option<Event>,
     },
     /// Nothing until the object changes, or until this long from now.
     Wait(Option<Duration>),

@@ -23,7 +23,7 @@ use crate::events::Events;
 use crate::index::objects::key;
 use crate::session::observed::Observed;
 use crate::session::plan::Step;
-use crate::status::event::Notice;
+use crate::status::event::Event;
 use crate::timing::Timing;
 
 /// What calls Athena, each time a token of the quotas allows that.
@@ -166,7 +166,7 @@ impl AthenaCalls {
         // No second event with the same words when the call is repeated.
         if observed.accepted_for != Some(reason) {
             let note = format!("Athena accepted the end of session {session}: {}", reason.clause());
-            self.events.tell(object.object_ref(&()), Notice::normal("Terminating", note));
+            self.events.tell(object.object_ref(&()), Event::normal("Terminating", note));
         }
         observed.terminate_accepted(reason, accepted.state, now());
         Ok(())

@@ -18,7 +18,7 @@ use crate::index::objects::key;
 use crate::session::observed::Observed;
 use crate::session::observed::config_map::Found;
 use crate::session::plan::Step;
-use crate::status::event::Notice;
+use crate::status::event::Event;
 use crate::timing::Timing;
 
 /// The label that says who manages an object.
@@ -115,7 +115,7 @@ impl ConfigMapRequests {
         let (namespace, name) = key(object);
         info!(namespace, name, config_map, "the session is published");
         let note = format!("The session's id is in ConfigMap {config_map} now (spec.publishTo)");
-        self.events.tell(object.object_ref(&()), Notice::normal("Published", note));
+        self.events.tell(object.object_ref(&()), Event::normal("Published", note));
     }
 }
 

@@ -23,7 +23,7 @@ use crate::index::objects::{Session, key};
 use crate::kubernetes::Answer;
 use crate::metrics::ReconcileResult;
 use crate::session::observed::Observed;
-use crate::status::event::Notice;
+use crate::status::event::Event;
 
 /// Reconciliations at once. Each is a request in flight, to Kubernetes or to Athena.
 pub(crate) const CONCURRENCY: u16 = 32;
@@ -149,7 +149,7 @@ impl Controller {
                 );
             }
             Ok(Err(error)) => {
-                if let Some(event) = error.refusal().and_then(|refusal| entry.refusals.notice(&refusal)) {
+                if let Some(event) = error.refusal().and_then(|refusal| entry.refusals.event(&refusal)) {
                     self.tell(&*object, event);
                 }
                 error.to_string()
@@ -198,17 +198,17 @@ impl Controller {
         let note = "This object is too large for the operator to keep it in memory: spec.start has more than 8 KiB, the \
                     status more than 12 KiB, or there are many finalizers. The operator reads the object anew for each \
                     step, one large object at a time, so all takes longer; its session is ended as any other";
-        self.tell(object, Notice::normal("LargeObject", note.to_owned()));
+        self.tell(object, Event::normal("LargeObject", note.to_owned()));
     }
 
     fn tell_unreadable(&self, object: &Session, problem: &str) {
         let (namespace, name) = key(object);
         error!(namespace, name, problem, "an AthenaSession can't be read; it is left alone until it changes");
         let note = format!("The operator can't read this object, and leaves it alone until it changes: {problem}");
-        self.tell(object, Notice::warning("Unreadable", note));
+        self.tell(object, Event::warning("Unreadable", note));
     }
 
-    fn tell(&self, object: &impl Resource<DynamicType = ()>, event: Notice) {
+    fn tell(&self, object: &impl Resource<DynamicType = ()>, event: Event) {
         self.dependencies().events.tell(object.object_ref(&()), event);
     }
 }

@@ -26,7 +26,7 @@ use crate::kubernetes::{Answer, RequestError, Requests, within};
 use crate::metrics::Metrics;
 use crate::session::observed::{Now, Observed, OwnerRead};
 use crate::session::plan::Step;
-use crate::status::event::Notice;
+use crate::status::event::Event;
 use crate::status::reason::Reason;
 use crate::timing::Timing;
 use crate::write_refusals::WriteRefusals;
@@ -67,11 +67,11 @@ impl ObjectRequests {
                 }
                 answer
             }
-            Step::RemoveFinalizer { notice } => match self.remove_finalizer(object, notice).await? {
+            Step::RemoveFinalizer { event } => match self.remove_finalizer(object, event).await? {
                 Answer::Object(_) | Answer::Gone => return Ok(ControlFlow::Break(Action::Gone)),
                 conflict @ Answer::Conflict { .. } => conflict,
             },
-            Step::WriteStatus { status, notices } => match self.write_status(object, &status, notices).await {
+            Step::WriteStatus { status, events } => match self.write_status(object, &status, events).await {
                 Err(error) if error.is_too_large() && observed.status_limit.refused(object) => {
                     observed.recorded_status.refused(&status, now);
                     self.tell_too_large(object, &error);
@@ -125,7 +125,7 @@ impl ObjectRequests {
     async fn remove_finalizer(
         &self,
         object: &AthenaSession,
-        event: Option<Notice>,
+        event: Option<Event>,
     ) -> Result<Answer<AthenaSession>, RequestError> {
         let answer = self.requests(&key(object).0).remove_finalizer(object, FINALIZER).await?;
         if let Answer::Object(_) = &answer {
@@ -139,7 +139,7 @@ impl ObjectRequests {
         &self,
         object: &AthenaSession,
         status: &AthenaSessionStatus,
-        events: Vec<Notice>,
+        events: Vec<Event>,
     ) -> Result<Answer<AthenaSession>, RequestError> {
         let written = Box::new(AthenaSession { status: Some(status.clone()), ..object.clone() });
         let answer = self.requests(&key(object).0).write_status(written).await?;
@@ -154,7 +154,7 @@ impl ObjectRequests {
         let (namespace, name) = key(object);
         warn!(namespace, name, problem = %refusal, "the object is too large for its status, which is shortened or left out");
         let note = format!("The status is shortened or left out: {}", refusal.refusal().unwrap_or_default());
-        self.events.tell(object.object_ref(&()), Notice::warning("Refused", note));
+        self.events.tell(object.object_ref(&()), Event::warning("Refused", note));
     }
 
     /// Deletes the copy of the object that was decided on. The watch brings what follows from the deletion.
@@ -167,7 +167,7 @@ impl ObjectRequests {
             Ok(_) | Err(Problem::Gone) => {
                 info!(namespace, name, "deleted, since spec.ttlAfterEnded is over");
                 let note = "The session ended long enough ago (spec.ttlAfterEnded): the object is deleted".to_owned();
-                self.events.tell(object.object_ref(&()), Notice::normal("Expired", note));
+                self.events.tell(object.object_ref(&()), Event::normal("Expired", note));
                 observed.ttl.asked(now(), &self.timing);
             }
             Err(problem) => {
@@ -204,7 +204,7 @@ impl ObjectRequests {
         &self,
         object: &AthenaSession,
         status: Option<&AthenaSessionStatus>,
-        events: impl IntoIterator<Item = Notice>,
+        events: impl IntoIterator<Item = Event>,
     ) {
         for event in events {
             if event.is_end() {
