@@ -136,7 +136,6 @@ impl Cluster {
     }
 
     /// The objects of one kind in this namespace; None: in all namespaces.
-    #[must_use]
     pub fn api<K>(&self, namespace: Option<&str>) -> Api<K>
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
@@ -148,7 +147,6 @@ impl Cluster {
     }
 
     /// How a watch is made.
-    #[must_use]
     pub fn watch_config(&self) -> watcher::Config {
         watcher::Config::default().timeout(u32::try_from(self.timeouts.watch.as_secs().max(1)).unwrap_or(u32::MAX))
     }
@@ -251,7 +249,6 @@ impl TroubleLog {
     const AGAIN: Duration = Duration::from_secs(600);
 
     /// For the watch of this name.
-    #[must_use]
     pub fn new(watch: String) -> Self {
         Self { watch, last: None }
     }
@@ -267,7 +264,6 @@ impl TroubleLog {
 }
 
 /// What is wrong with a watch.
-#[must_use]
 pub fn watch_problem(error: &watcher::Error) -> String {
     let cause = error.source().and_then(|cause| cause.downcast_ref::<kube::Error>());
     cause.map_or_else(|| chain(error), describe)

@@ -25,7 +25,6 @@ pub struct Cli {
 
 impl Cli {
     /// What the command line and the environment say. Where that is no use, one line says why, and the program ends.
-    #[must_use]
     pub fn read() -> Self {
         let cli = Self::parse();
         if let Command::Run(run) = &cli.command
@@ -181,7 +180,6 @@ pub struct Run {
 impl Run {
     /// The namespaces to watch, each once; None means all of them. Several names that are all empty mean none of them:
     /// a comma too many must not mean all namespaces.
-    #[must_use]
     pub fn namespaces(&self) -> Option<BTreeSet<&str>> {
         let named = self.watch_namespaces.iter().map(String::as_str).filter(|name| !name.is_empty());
         // A single empty name counts as none given: a manifest may set the variable to nothing.
@@ -207,19 +205,16 @@ impl Run {
     }
 
     /// How many calls are made.
-    #[must_use]
     pub fn rate(&self) -> Rate {
         Rate { per_second: self.athena_rate, most: self.athena_rate_max, burst: self.athena_burst }
     }
 
     /// What holds for every object.
-    #[must_use]
     pub fn rules(&self) -> Rules {
         Rules { require_work_group: self.require_work_group, read_only: self.read_only }
     }
 
     /// The intervals that deciding uses.
-    #[must_use]
     pub fn timing(&self) -> Timing {
         Timing {
             changing: self.poll_interval_changing,

@@ -35,7 +35,6 @@ pub struct Events {
 
 impl Events {
     /// Starts the task that publishes, with `deadline` for each request.
-    #[must_use]
     pub fn start(client: kube::Client, deadline: Duration) -> Self {
         let (queue, events) = mpsc::channel(QUEUE);
         tokio::spawn(publish(client, deadline, events));

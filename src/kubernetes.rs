@@ -75,7 +75,6 @@ pub enum RequestError {
 
 impl RequestError {
     /// What to tell people of a refusal; None where the error isn't a refusal.
-    #[must_use]
     pub fn refusal(&self) -> Option<String> {
         match self {
             Self::Refused { by, .. } => Some(format!("{self}. For an administrator: {}", by.remedy())),
@@ -85,7 +84,6 @@ impl RequestError {
     }
 
     /// Whether the object has no room for the write.
-    #[must_use]
     pub fn is_too_large(&self) -> bool {
         matches!(self, Self::TooLarge { .. })
     }
@@ -113,13 +111,11 @@ impl RequestFailure {
     }
 
     /// The HTTP status of a refusal; None where the API server said nothing.
-    #[must_use]
     pub fn code(&self) -> Option<u16> {
         self.refusal().map(|status| status.code)
     }
 
     /// Whether the API server itself says that there is no such object.
-    #[must_use]
     pub fn is_not_found(&self) -> bool {
         self.refusal().is_some_and(|status| status.reason == "NotFound")
     }
@@ -139,7 +135,6 @@ impl RequestFailure {
     }
 
     /// The API server's own words, or what happened instead.
-    #[must_use]
     pub fn words(&self) -> String {
         match self {
             Self::Silent(deadline) => format!("no answer from the API server within {deadline:?}"),
@@ -148,7 +143,6 @@ impl RequestFailure {
     }
 
     /// The failure as an error that says what was tried.
-    #[must_use]
     pub fn while_doing(self, doing: &'static str) -> RequestError {
         match self {
             Self::Silent(deadline) => RequestError::Deadline { doing, deadline },
@@ -158,7 +152,6 @@ impl RequestFailure {
 }
 
 /// An error of kube's client in a sentence: the API server's message where the API server answered, or else the causes.
-#[must_use]
 pub fn describe(error: &kube::Error) -> String {
     match error {
         kube::Error::Api(status) => one_line(&format!("{} (HTTP {})", status.message, status.code)),

@@ -82,7 +82,6 @@ impl ReconcileResult {
 
 impl Metrics {
     /// Makes the metrics. Call it once for a process, since the process' own metrics are among them.
-    #[must_use]
     #[expect(clippy::new_without_default, reason = "a process has one")]
     pub fn new() -> Self {
         let (reconcile_seconds, call_seconds) = (|| Histogram::new(PASS_SECONDS), || Histogram::new(CALL_SECONDS));
@@ -142,7 +141,6 @@ impl Metrics {
     }
 
     /// A reconciliation begins. It counts as under way until the returned value is dropped.
-    #[must_use]
     pub fn reconciliation(&self, controller: &'static str) -> Reconciliation {
         let active = self.active_workers.get_or_create_owned(&[("controller", controller)]);
         active.inc();
@@ -198,7 +196,6 @@ impl Metrics {
     }
 
     /// All metrics, in this format.
-    #[must_use]
     pub fn text(&self, format: Format) -> String {
         let mut text = String::new();
         // Writing to a String doesn't fail.

@@ -17,7 +17,6 @@ const MESSAGE_BYTES: usize = 1_000;
 const MESSAGE_END_BYTES: usize = 300;
 
 /// An error with its causes.
-#[must_use]
 pub fn chain(error: &dyn Error) -> String {
     let mut line = error.to_string();
     let mut cause = error.source();
@@ -34,13 +33,11 @@ pub fn chain(error: &dyn Error) -> String {
 
 /// A text of somebody else's, as it may stand in a sentence: with white space folded, with hidden characters written out, and
 /// cut where it is too long.
-#[must_use]
 pub fn one_line(text: &str) -> String {
     cut(text, MOST_BYTES)
 }
 
 /// A text of somebody else's, as [`one_line`] makes it, of at most so many bytes.
-#[must_use]
 pub fn cut(text: &str, most_bytes: usize) -> String {
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     let mut line = visible(&line).into_owned();
@@ -53,7 +50,6 @@ pub fn cut(text: &str, most_bytes: usize) -> String {
 
 /// The message of a condition or an event: hidden characters are written out, and a message that is too long loses its
 /// middle, since its end says what to do.
-#[must_use]
 pub fn message(text: &str) -> String {
     let text = visible(text);
     if text.len() <= MESSAGE_BYTES {
@@ -66,7 +62,6 @@ pub fn message(text: &str) -> String {
 }
 
 /// A text with its hidden characters written out, such as `\u001b`. A string of JSON remains a string of JSON.
-#[must_use]
 pub fn visible(text: &str) -> Cow<'_, str> {
     if !text.contains(is_hidden) {
         return Cow::Borrowed(text);
@@ -85,7 +80,6 @@ pub fn visible(text: &str) -> Cow<'_, str> {
 
 /// Whether a character can't be seen: a control character, which may command a terminal, the end of a line, a character
 /// without width, or a mark that turns the direction of writing. With these a text can look like another one.
-#[must_use]
 pub fn is_hidden(character: char) -> bool {
     let has_no_width = matches!(character, '\u{ad}' | '\u{200b}'..='\u{200d}' | '\u{2060}'..='\u{2065}' | '\u{feff}');
     let turns_direction =
@@ -94,7 +88,6 @@ pub fn is_hidden(character: char) -> bool {
 }
 
 /// A duration as people write it in a spec: `30m`, not `1800s`.
-#[must_use]
 pub fn duration(duration: Duration) -> String {
     SpanPrinter::new().spacing(Spacing::None).unsigned_duration_to_string(&duration)
 }

@@ -32,27 +32,23 @@ pub struct Timing {
 
 impl Timing {
     /// Between two looks for a session that Athena hasn't known for a long time.
-    #[must_use]
     pub fn rarely(&self) -> Duration {
         self.steady.max(self.backoff_max)
     }
 
     /// Between the beginnings of two lists that don't show a session, and so prove that none was started. A call that was
     /// under way when the first list began has had its effect when the second one begins.
-    #[must_use]
     pub fn between_proving_lists(&self) -> Duration {
         self.confirm_absence.max(self.call_deadline * 2)
     }
 
     /// The wait after a failure that so many failures came before. `jitter`, from 0 to 1, takes up to half of the wait away.
-    #[must_use]
     pub fn back_off(&self, failures: u32, jitter: f64) -> Duration {
         let doubled = self.backoff_min.saturating_mul(1 << failures.min(20));
         doubled.min(self.backoff_max).mul_f64(0.5 + jitter.clamp(0.0, 1.0) / 2.0)
     }
 
     /// The wait after a call of this error class, which so many failures came before.
-    #[must_use]
     pub fn after(&self, class: ErrorClass, failures: u32, jitter: f64) -> Duration {
         match class {
             ErrorClass::Denied | ErrorClass::Invalid | ErrorClass::NotFoundOrInvalid => self.steady,

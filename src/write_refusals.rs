@@ -31,7 +31,6 @@ pub enum Refuser {
 impl Refuser {
     /// Reads who refused from the HTTP status and the message of an answer. None where the answer isn't a refusal by
     /// permissions or policy: a conflict, say, or a value that isn't valid.
-    #[must_use]
     pub fn of(code: u16, message: &str) -> Option<Self> {
         if let Some(policy) = quoted(message, "ValidatingAdmissionPolicy ", '\'') {
             return Some(Self::Policy(policy));
@@ -44,7 +43,6 @@ impl Refuser {
     }
 
     /// What an administrator can do about it.
-    #[must_use]
     pub fn remedy(&self) -> &'static str {
         match self {
             Self::Policy(name) if OUR_POLICIES.iter().any(|ours| name.ends_with(ours)) => {
@@ -102,7 +100,6 @@ struct Refused {
 
 impl WriteRefusals {
     /// Before the first write. A refused write is tried again within `longest_wait`.
-    #[must_use]
     pub fn new(longest_wait: Duration) -> Self {
         Self { state: Arc::default(), forgotten_after: longest_wait.saturating_mul(2).max(2 * PATIENCE) }
     }

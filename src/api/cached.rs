@@ -41,7 +41,6 @@ impl CachedSession {
     }
 
     /// Whether a part of the object is too large to be kept: `spec.start`, the status or the finalizers.
-    #[must_use]
     pub fn is_partial(&self) -> bool {
         self.is_partial
     }
@@ -57,31 +56,26 @@ impl CachedSession {
     }
 
     /// The id of the object's session: the one that the spec names, or the recorded one of the session that was started.
-    #[must_use]
     pub fn session_id(&self) -> Option<&str> {
         self.session_id.as_deref()
     }
 
     /// Whether the object says which session it is about: one that it names, or starts.
-    #[must_use]
     pub fn is_legible(&self) -> bool {
         self.session_id.is_some() || self.place.is_some() && self.reference.is_some()
     }
 
     /// How the object counts among the sessions of its namespace; None where it starts none.
-    #[must_use]
     pub fn start_place(&self) -> Option<StartPlace> {
         self.place
     }
 
     /// The workloads of `spec.endWith`.
-    #[must_use]
     pub fn end_with(&self) -> &[Workload] {
         &self.end_with
     }
 
     /// The name of the AthenaWorkGroup that the object refers to, if it does.
-    #[must_use]
     pub fn reference(&self) -> Option<&str> {
         self.reference.as_deref()
     }

@@ -9,7 +9,6 @@ use super::session::AthenaSession;
 use super::work_group::AthenaWorkGroup;
 
 /// The CustomResourceDefinitions, as they are installed.
-#[must_use]
 pub fn all() -> Vec<Value> {
     let crds: [CustomResourceDefinition; 2] = [AthenaSession::crd(), AthenaWorkGroup::crd()];
     let mut crds = crds.map(|crd| json!(crd));

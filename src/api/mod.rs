@@ -23,13 +23,11 @@ pub const FINALIZER: &str = "athena-operator.dev/session";
 pub const WORK_GROUP_FINALIZER: &str = "athena-operator.dev/work-group";
 
 /// Whether the operator answers for an AthenaSession: our finalizer is on it.
-#[must_use]
 pub fn is_held(object: &impl ResourceExt) -> bool {
     object.finalizers().iter().any(|name| name == FINALIZER)
 }
 
 /// Whether our finalizer is on an AthenaWorkGroup.
-#[must_use]
 pub fn is_kept(group: &impl ResourceExt) -> bool {
     group.finalizers().iter().any(|name| name == WORK_GROUP_FINALIZER)
 }

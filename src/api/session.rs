@@ -378,7 +378,6 @@ pub enum TerminationReason {
 
 impl TerminationReason {
     /// The word as status, conditions and logs show it.
-    #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::ObjectDeleted => "ObjectDeleted",
@@ -390,7 +389,6 @@ impl TerminationReason {
     }
 
     /// The same in a clause.
-    #[must_use]
     pub fn clause(self) -> &'static str {
         match self {
             Self::ObjectDeleted => "the object was deleted",
@@ -402,7 +400,6 @@ impl TerminationReason {
     }
 
     /// Whether it is a limit of the session's life, which the object's spec sets and Athena shows to be reached.
-    #[must_use]
     pub fn is_limit(self) -> bool {
         matches!(self, Self::MaxLifetime | Self::MaxIdle)
     }

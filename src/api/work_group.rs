@@ -234,20 +234,17 @@ pub struct AthenaWorkGroupStatus {
 
 impl AthenaWorkGroup {
     /// The work group's name in Athena.
-    #[must_use]
     pub fn athena_name(&self) -> String {
         self.spec.work_group.clone().unwrap_or_else(|| self.name_any())
     }
 
     /// The Region that it names, or that was recorded for it.
-    #[must_use]
     pub fn region(&self) -> Option<&str> {
         let recorded = self.status.as_ref().and_then(|status| status.region.as_deref());
         self.spec.region.as_deref().or(recorded)
     }
 
     /// The account that was recorded for it.
-    #[must_use]
     pub fn account(&self) -> Option<&str> {
         self.status.as_ref().and_then(|status| status.account_id.as_deref())
     }

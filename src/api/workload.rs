@@ -36,7 +36,6 @@ pub enum WorkloadKind {
 
 impl WorkloadKind {
     /// The kind, as manifests have it.
-    #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Job => "Job",
@@ -78,7 +77,6 @@ pub enum WorkloadOutcome {
 
 impl WorkloadOutcome {
     /// The same as a verb of the past.
-    #[must_use]
     pub fn verb(self) -> &'static str {
         match self {
             Self::Completed => "completed",
@@ -116,7 +114,6 @@ pub enum WorkloadState {
 
 impl WorkloadState {
     /// The UID of the workload, where there is one.
-    #[must_use]
     pub fn uid(&self) -> Option<&str> {
         match self {
             Self::Absent => None,
@@ -125,7 +122,6 @@ impl WorkloadState {
     }
 
     /// Whether the workload needs no session: it has finished, or isn't there.
-    #[must_use]
     pub fn is_over(&self) -> bool {
         matches!(self, Self::Absent | Self::Finished { .. })
     }
@@ -198,7 +194,6 @@ resource_of!(K, impl[K: Resource<DynamicType = ()>] WorkloadObject<K>, self => &
 
 impl<K> WorkloadObject<K> {
     /// How it stands.
-    #[must_use]
     pub fn state(&self, kind: WorkloadKind) -> WorkloadState {
         let uid = self.metadata.uid.clone().unwrap_or_default();
         let finished = match kind {

@@ -152,7 +152,6 @@ static CONFIG_MAP: Keep = object![
 
 /// The rules for a kind, by the name that paths have for its objects; none where answers are small whatever they say.
 /// `is_whole`: AthenaSessions are kept whole, however large they are.
-#[must_use]
 pub fn rules(plural: &str, is_whole: bool) -> Option<Rules> {
     Some(match plural {
         "athenasessions" if is_whole => rules!(WHOLE_SESSION),

@@ -111,13 +111,11 @@ enum Sink {
 
 impl Trim {
     /// By a rule for each text.
-    #[must_use]
     pub fn by(rule: &'static Keep) -> Self {
         Self { rule, levels: vec![], step: Step::Value(rule), elements: 0 }
     }
 
     /// How many elements the arrays had that are members of the texts themselves: the objects of a list.
-    #[must_use]
     pub fn elements(&self) -> usize {
         self.elements
     }

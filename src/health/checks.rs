@@ -55,7 +55,6 @@ struct Loop {
 impl Heartbeats {
     /// Registers a loop, which counts as alive for `limit` from now, and from each beat. The loop is registered until the
     /// returned value is dropped, so a loop that has ended doesn't fail the check.
-    #[must_use]
     pub fn register(&self, name: impl Into<String>, limit: Duration) -> Pulse {
         let mut loops = self.lock();
         loops.registered += 1;
@@ -120,7 +119,6 @@ impl Readiness {
     }
 
     /// Whether a condition fails for exactly this reason.
-    #[must_use]
     pub fn fails_for(&self, reason: &str) -> bool {
         self.lock().values().any(|result| result.as_ref().is_err_and(|why| why == reason))
     }

@@ -13,7 +13,6 @@ pub enum Format {
 
 impl Format {
     /// What this Accept header asks for.
-    #[must_use]
     pub fn asked(accept: Option<&str>) -> Self {
         let accept = accept.unwrap_or_default();
         let (open_metrics, text) = (weight(accept, OPEN_METRICS), weight(accept, TEXT));
@@ -21,7 +20,6 @@ impl Format {
     }
 
     /// Its content type.
-    #[must_use]
     pub fn content_type(self) -> &'static str {
         match self {
             Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",

@@ -22,7 +22,6 @@ pub struct Draft<'a> {
 /// The conditions after a change: `drafts` in their order, then those of `before` that aren't `ours`. The time of the last
 /// transition changes only with the status; of `Reconciling`, which is there only while it is true, also with the reason.
 /// Messages are made fit here ([`message`]), since each may hold words of Athena, and names that tenants chose.
-#[must_use]
 pub fn renewed(
     before: &[Condition],
     ours: &[&str],
@@ -48,7 +47,6 @@ pub fn renewed(
 }
 
 /// `Ready`, and `Reconciling` or `Stalled` where that holds. `arrives`: what is missing may still arrive.
-#[must_use]
 pub fn standing(reason: Reason, message: &str, arrives: bool) -> Vec<Draft<'static>> {
     let standing = reason.row().standing;
     let draft = |type_, status| Draft { type_, status, reason: reason.as_str(), message: message.to_owned() };
@@ -64,7 +62,6 @@ pub fn standing(reason: Reason, message: &str, arrives: bool) -> Vec<Draft<'stat
 }
 
 /// Kubernetes' times have no fractions; one would make what is written differ from what is read.
-#[must_use]
 pub fn time(time: Timestamp) -> Time {
     Time(Timestamp::from_second(time.as_second()).unwrap_or(time))
 }

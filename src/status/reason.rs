@@ -181,19 +181,16 @@ pub struct Row {
 
 impl Reason {
     /// This reason's row.
-    #[must_use]
     pub const fn row(self) -> &'static Row {
         &Self::TABLE[self as usize]
     }
 
     /// The reason of this word.
-    #[must_use]
     pub fn from_word(word: &str) -> Option<Self> {
         Self::TABLE.iter().find(|row| row.word == word).map(|row| row.reason)
     }
 
     /// The word, as users read it.
-    #[must_use]
     pub const fn as_str(self) -> &'static str {
         self.row().word
     }

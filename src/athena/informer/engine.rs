@@ -30,7 +30,6 @@ pub struct EngineWatch {
 
 impl EngineWatch {
     /// What is known.
-    #[must_use]
     pub fn known(&self) -> EngineKnowledge {
         match self.from_get_work_group.as_ref().or(self.from_lists.as_ref()) {
             Some(engine) => EngineKnowledge::Known(engine.clone()),
@@ -45,7 +44,6 @@ impl EngineWatch {
     }
 
     /// Whether it is time to call GetWorkGroup.
-    #[must_use]
     pub fn is_due(&self, now: Instant) -> bool {
         self.next.is_none_or(|next| next <= now)
     }

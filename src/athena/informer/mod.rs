@@ -44,7 +44,6 @@ pub struct Informer {
 
 impl Informer {
     /// Without any poller yet.
-    #[must_use]
     pub fn new(quotas: Arc<Quotas>, metrics: Metrics, timing: Timing, news: mpsc::UnboundedSender<News>) -> Arc<Self> {
         let shared = Arc::new(Shared { quotas, metrics, timing, news });
         Arc::new(Self { shared, pollers: Mutex::default() })

@@ -49,7 +49,6 @@ pub struct Plan {
 
 impl Plan {
     /// Nothing is known or wanted yet.
-    #[must_use]
     pub fn new(timing: Timing) -> Self {
         Self { parts: Parts::new(timing), in_flight: None, full_scan_alone_since: None, forgot_at: None }
     }
@@ -102,7 +101,6 @@ impl Plan {
 
     /// What is known of a session. A watcher that gets [`Polled::NotYet`] is notified when that changes. A watcher that
     /// gets [`Polled::AskYourself`] calls Athena itself, and hands the answer to [`Plan::observe`].
-    #[must_use]
     pub fn sighting(&self, id: &str) -> Polled<'_> {
         self.parts.store.sighting(id)
     }
@@ -200,7 +198,6 @@ impl Plan {
     }
 
     /// The last complete full scan.
-    #[must_use]
     pub fn full_scan(&self) -> Option<&FullScan> {
         self.parts.full_scans.last_completed.as_ref()
     }
@@ -212,13 +209,11 @@ impl Plan {
     }
 
     /// The back-off of ListSessions, while it fails.
-    #[must_use]
     pub fn list_backoff(&self) -> Option<&Backoff> {
         self.parts.list_calls.backoff.as_ref()
     }
 
     /// Whether there is anything to do, now or later.
-    #[must_use]
     pub fn is_wanted(&self) -> bool {
         self.parts.is_anything_wanted()
     }

@@ -77,7 +77,6 @@ impl Poller {
     }
 
     /// The work group, by its name in Athena.
-    #[must_use]
     pub fn work_group(&self) -> &str {
         &self.work_group
     }
@@ -134,7 +133,6 @@ impl Poller {
     }
 
     /// What is known of the work group's engine.
-    #[must_use]
     pub fn engine(&self) -> EngineKnowledge {
         self.inner().engine.known()
     }
@@ -153,7 +151,6 @@ impl Poller {
     }
 
     /// When the session was last shown with this status, in this account. None where something else is known of it.
-    #[must_use]
     pub fn shown_unchanged(&self, id: &str, status: &SessionStatus, account: Option<&str>) -> Option<Instant> {
         if self.identity.caller_context().account.known() != account {
             return None;
@@ -170,25 +167,21 @@ impl Poller {
     }
 
     /// Whether ListSessions works. Otherwise watchers call Athena themselves.
-    #[must_use]
     pub fn can_list(&self) -> bool {
         self.inner().plan.list_backoff().is_none()
     }
 
     /// How long the last complete full scan took.
-    #[must_use]
     pub fn full_scan_took(&self) -> Duration {
         self.inner().plan.full_scan().map_or(Duration::ZERO, |scan| scan.took)
     }
 
     /// When the last complete full scan began.
-    #[must_use]
     pub fn full_scan_at(&self) -> Option<Instant> {
         self.inner().plan.full_scan().map(|scan| scan.began)
     }
 
     /// What the last complete full scan showed.
-    #[must_use]
     pub fn census(&self, is_declared: impl Fn(&str) -> bool) -> Census {
         let inner = self.inner();
         let declared = inner.plan.counted().filter(|(id, _)| is_declared(id)).count();

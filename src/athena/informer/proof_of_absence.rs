@@ -298,7 +298,6 @@ impl CompleteLists {
 }
 
 /// The error that is told where a list comes to no end.
-#[must_use]
 pub fn endless() -> CallError {
     CallError {
         operation: Operation::ListSessions,

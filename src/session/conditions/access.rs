@@ -181,7 +181,6 @@ pub(super) fn foreign(case: &Case<'_>) -> Finding {
 }
 
 /// How long something may still be missing before it counts as trouble; None: no longer.
-#[must_use]
 pub fn arrives_within(case: &Case<'_>, reason: Reason) -> Option<Duration> {
     let facts = case.facts;
     if facts.recorded_condition("Stalled").is_some_and(|told| told.reason == reason.as_str()) {

@@ -41,7 +41,6 @@ pub struct Findings {
 }
 
 /// Where an object stands, and what holds up what is asked for.
-#[must_use]
 pub fn of(case: &Case<'_>) -> Findings {
     let handover = handover::blocker(case);
     let is_pending = case.start.state.is_pending();

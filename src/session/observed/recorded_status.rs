@@ -131,13 +131,11 @@ impl RecordedStatus {
     }
 
     /// Since when an end is asked for.
-    #[must_use]
     pub fn requested(&self) -> Option<Requested> {
         self.requested
     }
 
     /// When somebody else was found to have written what is recorded.
-    #[must_use]
     pub fn others_wrote_at(&self) -> Option<Instant> {
         self.others_wrote_at
     }

@@ -19,7 +19,6 @@ pub struct Retry {
 impl Retry {
     /// The one after `before`: the API server refuses, in these words, or gave no answer. `jitter`, from 0 to 1, spreads
     /// the retries of many objects.
-    #[must_use]
     pub fn after(before: Option<Self>, refusal: Option<String>, now: Now, timing: &Timing, jitter: f64) -> Self {
         let before = before.map_or(0, |before| before.attempts);
         let wait = if refusal.is_some() { timing.steady } else { timing.back_off(before, jitter) };

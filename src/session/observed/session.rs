@@ -91,14 +91,12 @@ pub struct Observed {
 
 impl Observed {
     /// The session's last known state.
-    #[must_use]
     pub fn state(&self) -> Option<&SessionState> {
         self.seen.as_ref().map(|seen| &seen.status.state)
     }
 
     /// Whether Athena has shown the session's work group, and whether it has shown a mark on the session. These two tell which
     /// object the session belongs to, and neither changes once it has been shown.
-    #[must_use]
     pub fn shown_of_owner(&self) -> (bool, bool) {
         let has_mark = self.seen.as_ref().is_some_and(|seen| seen.status.marker.is_some());
         (self.work_group.is_some(), has_mark)
@@ -106,7 +104,6 @@ impl Observed {
 
     /// The id of the session that an object stands for, as far as there is one: that it names; or that it has started; or
     /// that is recorded as such, where Athena hasn't shown whose it is.
-    #[must_use]
     pub fn session_id<'a>(&'a self, object: &'a AthenaSession) -> Option<&'a str> {
         let recorded = || {
             let recorded = object.status.as_ref().and_then(|status| status.session_id.as_deref());
@@ -280,7 +277,6 @@ impl Observed {
     // Of the start of a session.
 
     /// Whether it is certain that no session was started for the object.
-    #[must_use]
     pub fn is_unstarted(&self) -> bool {
         let start = &self.start;
         start.id.is_none() && (start.surely_none || self.adopted_here && start.called_at.is_none())
@@ -468,13 +464,11 @@ impl Observed {
     }
 
     /// Whether a call waits because of an outage that isn't over, as far as is known.
-    #[must_use]
     pub fn is_put_off(&self, recovered_at: Option<Instant>) -> bool {
         self.troubles().any(|trouble| trouble.error.class.is_outage()) && !self.is_relieved(recovered_at)
     }
 
     /// Whether a call that waited because of an outage may be made early, since the outage has ended.
-    #[must_use]
     pub fn is_relieved(&self, recovered_at: Option<Instant>) -> bool {
         self.troubles().any(|trouble| trouble.is_relieved(recovered_at))
     }

@@ -76,7 +76,6 @@ impl Start {
 
     /// The moment from which on a list proves something: when this process had last called StartSession, and when it first
     /// saw an object that an earlier process may have called for. None: there is nothing to prove.
-    #[must_use]
     pub fn proven_from(&self) -> Option<Instant> {
         self.first_seen_at.max(self.called_at)
     }

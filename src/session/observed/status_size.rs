@@ -33,7 +33,6 @@ struct Refused {
 
 impl StatusLimit {
     /// How much room this copy has. Another version of the object may have more.
-    #[must_use]
     pub fn of(&self, object: &AthenaSession) -> StatusSize {
         let refused = self.0.as_ref().filter(|refused| refused.version == object.metadata.resource_version);
         refused.map_or(StatusSize::Full, |refused| refused.size)
@@ -61,7 +60,6 @@ impl StatusLimit {
 }
 
 /// The status without what only people read.
-#[must_use]
 pub fn shortened(mut status: AthenaSessionStatus) -> AthenaSessionStatus {
     (status.state_change_reason, status.engine_version, status.dpu_execution_millis) = (None, None, None);
     status.conditions.iter_mut().for_each(|condition| NO_ROOM.clone_into(&mut condition.message));

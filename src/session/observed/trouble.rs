@@ -30,7 +30,6 @@ pub struct Undescribed {
 
 impl Trouble {
     /// When the call may be made again: at once if an outage has ended since it failed, else after the back-off.
-    #[must_use]
     pub fn due_at(&self, recovered_at: Option<Instant>) -> Instant {
         match recovered_at {
             Some(recovered_at) if self.error.class.is_outage() && recovered_at > self.at => {
@@ -41,7 +40,6 @@ impl Trouble {
     }
 
     /// Whether an outage that ended then has put off the next call.
-    #[must_use]
     pub fn is_relieved(&self, recovered_at: Option<Instant>) -> bool {
         self.due_at(recovered_at) < self.retry_at
     }

@@ -23,7 +23,6 @@ pub struct Prolonged {
 }
 
 /// What is asked of the poller of the session's work group, if anything is.
-#[must_use]
 pub fn of(case: &Case<'_>, findings: &Findings) -> Option<Interest> {
     let facts = case.facts;
     facts.session_id()?;

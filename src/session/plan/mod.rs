@@ -73,7 +73,6 @@ pub struct Decision {
 }
 
 /// What to do next for one object.
-#[must_use]
 pub fn decide(facts: &Facts<'_>) -> Decision {
     let case = Case::of(facts);
     let findings = conditions::of(&case);

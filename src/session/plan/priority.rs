@@ -6,7 +6,6 @@ use crate::session::rules::case::Case;
 use crate::session::rules::evidence::Evidence;
 
 /// The priority of the call that the step makes.
-#[must_use]
 pub fn of(case: &Case<'_>, step: &Step) -> Priority {
     match step {
         Step::TerminateSession { .. } => Priority::End,

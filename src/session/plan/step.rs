@@ -85,7 +85,6 @@ pub enum Step {
 
 impl Step {
     /// The request about the ConfigMap of `spec.publishTo` that the step makes; a read for each other step.
-    #[must_use]
     pub fn config_map_request(&self) -> Request {
         match self {
             Self::WriteConfigMap { .. } => Request::Write,

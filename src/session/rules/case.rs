@@ -51,7 +51,6 @@ pub struct Case<'a> {
 
 impl<'a> Case<'a> {
     /// What follows from these facts.
-    #[must_use]
     pub fn of(facts: &'a Facts<'a>) -> Self {
         let start = Start::of(facts);
         let whose = Ownership::of(facts, start.state);
@@ -89,14 +88,12 @@ impl<'a> Case<'a> {
     }
 
     /// Whether it is certain that nobody asks for the session's end.
-    #[must_use]
     pub fn is_no_end_wanted(&self) -> bool {
         self.end_reason.is_none() && matches!(self.evidence, Evidence::Alive(_))
     }
 
     /// Whether an end is asked for of what the object may have started: our finalizer alone, which anybody may write on
     /// an object of his own, is no sign of that.
-    #[must_use]
     pub fn ends_its_own(&self) -> bool {
         let start = &self.facts.observed.start;
         let is_recorded = self.facts.recorded().is_some_and(|it| it.start_attempt.is_some() || it.session_id.is_some());
@@ -106,7 +103,6 @@ impl<'a> Case<'a> {
 
     /// Whether the session has been seen to end, as far as that lets the object go: an end is evidence also where the
     /// object came to refer to another work group since.
-    #[must_use]
     pub fn has_ended(&self) -> bool {
         let was_ours = self.whose.is_foreign && self.whose.was_ours;
         let has_ended = |seen: &Seen| seen.status.state.is_ended() && evidence::is_confirmed(self.facts, seen);
@@ -114,25 +110,21 @@ impl<'a> Case<'a> {
     }
 
     /// Whether the session has ended, or is proven not to exist any more: nothing is asked after that.
-    #[must_use]
     pub fn is_end_final(&self) -> bool {
         self.evidence == Evidence::Ended || self.evidence == Evidence::Absent && self.facts.once_seen()
     }
 
     /// How long from now until the session reaches a limit of the spec.
-    #[must_use]
     pub fn limit_due_in(&self) -> Option<Duration> {
         self.limit?.due_in(self.facts)
     }
 
     /// Whether an idle session will be ended by `spec.maxIdle`.
-    #[must_use]
     pub fn keeps_idle(&self) -> bool {
         limits::keeps_idle(self.facts, self.start.state, self.evidence)
     }
 
     /// Whether the end that is asked for is reached already, since no session was started.
-    #[must_use]
     pub fn ends_nothing(&self) -> bool {
         self.start.state.is_none_shown() && self.end_reason.is_some()
     }

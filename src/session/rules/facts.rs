@@ -43,89 +43,75 @@ pub struct Facts<'a> {
 
 impl<'a> Facts<'a> {
     /// Whether the object is being deleted.
-    #[must_use]
     pub fn is_deleted(&self) -> bool {
         self.object.metadata.deletion_timestamp.is_some()
     }
 
     /// Whether the operator answers for the object: our finalizer is on it.
-    #[must_use]
     pub fn is_held(&self) -> bool {
         api::is_held(self.object)
     }
 
     /// The id of the session that the object stands for, as far as there is one: that it names; or that it has started; or
     /// that is recorded as such, where Athena hasn't shown whose it is.
-    #[must_use]
     pub fn session_id(&self) -> Option<&'a str> {
         self.observed.session_id(self.object)
     }
 
     /// The session's id for a sentence.
-    #[must_use]
     pub fn id(&self) -> &'a str {
         self.session_id().unwrap_or("(none)")
     }
 
     /// The object's last recorded status.
-    #[must_use]
     pub fn recorded(&self) -> Option<&'a AthenaSessionStatus> {
         self.object.status.as_ref()
     }
 
     /// A condition of the recorded status.
-    #[must_use]
     pub fn recorded_condition(&self, type_: &str) -> Option<&'a Condition> {
         self.recorded()?.conditions.iter().find(|condition| condition.type_ == type_)
     }
 
     /// The condition `Terminated`, where it is recorded as True.
-    #[must_use]
     pub fn recorded_terminated(&self) -> Option<&'a Condition> {
         self.recorded_condition("Terminated").filter(|condition| condition.status == "True")
     }
 
     /// Whether it is recorded that an end is asked for.
-    #[must_use]
     pub fn is_end_recorded(&self) -> bool {
         self.recorded().is_some_and(|status| status.termination_requested_at.is_some())
     }
 
     /// Whether the session was shown to the object while it had a grant.
-    #[must_use]
     pub fn was_adopted(&self) -> bool {
         self.recorded().is_some_and(|status| status.state.is_some())
     }
 
     /// Whether Athena has ever shown the session, to this process or to an earlier one.
-    #[must_use]
     pub fn once_seen(&self) -> bool {
         self.observed.seen.is_some() || self.was_adopted()
     }
 
     /// The work group that is recorded.
-    #[must_use]
     pub fn recorded_work_group(&self) -> Option<&'a str> {
         self.recorded().and_then(|status| status.work_group.as_deref())
     }
 
     /// The session's work group: from Athena; else the one that it must be in; else as Athena said it to an
     /// earlier process.
-    #[must_use]
     pub fn work_group(&self) -> Option<&'a str> {
         let shown = self.observed.work_group.as_deref();
         shown.or(self.access.work_group.as_deref()).or(self.recorded_work_group())
     }
 
     /// The account that the session was seen in, by this process or else by an earlier one.
-    #[must_use]
     pub fn account(&self) -> Option<&'a str> {
         let recorded = || self.recorded().and_then(|status| status.account_id.as_deref());
         self.observed.account.as_deref().or_else(|| self.if_unseen(recorded))
     }
 
     /// The Region that the session was seen in, by this process or else by an earlier one.
-    #[must_use]
     pub fn region(&self) -> Option<&'a str> {
         let recorded = || self.recorded().and_then(|status| status.region.as_deref());
         self.observed.region.as_deref().or_else(|| self.if_unseen(recorded))
@@ -137,19 +123,16 @@ impl<'a> Facts<'a> {
     }
 
     /// Whether GetSession is denied, and isn't due to be tried again.
-    #[must_use]
     pub fn is_undescribed(&self) -> bool {
         self.observed.undescribed.as_ref().is_some_and(|it| it.trouble.retry_at > self.now.tick)
     }
 
     /// The moment by Athena's clock, which Athena's times are compared with.
-    #[must_use]
     pub fn athena_now(&self) -> Timestamp {
         self.scope.athena_time(self.now.wall)
     }
 
     /// How long from now until a moment; zero where it has passed.
-    #[must_use]
     pub fn until(&self, moment: Instant) -> Duration {
         moment.saturating_duration_since(self.now.tick)
     }

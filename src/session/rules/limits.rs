@@ -44,7 +44,6 @@ pub struct Grace {
 
 /// The duration, if it is one second or longer. A shorter or negative one counts as not set: `500ms`, a slip for `500m`,
 /// would end the session at once. The API server refuses such a duration now, but objects of earlier versions may have one.
-#[must_use]
 pub fn positive(asked: Asked) -> Option<Duration> {
     const SHORTEST: Duration = Duration::from_secs(1);
     Some(Duration::from(asked)).filter(|long| !asked.is_negative() && *long >= SHORTEST)
@@ -69,13 +68,11 @@ impl Limit {
     }
 
     /// Since how long the limit is reached, by Athena's clock; None: it isn't reached.
-    #[must_use]
     pub fn reached_for(&self, facts: &Facts<'_>) -> Option<Duration> {
         Duration::try_from(facts.athena_now().duration_since(self.due)).ok()
     }
 
     /// How long from now until the limit is reached; None: it is.
-    #[must_use]
     pub fn due_in(&self, facts: &Facts<'_>) -> Option<Duration> {
         Duration::try_from(self.due.duration_since(facts.athena_now())).ok().filter(|rest| !rest.is_zero())
     }
@@ -83,7 +80,6 @@ impl Limit {
 
 impl Grace {
     /// The grace period that an end for this reason is in; None where it has none, or it is over.
-    #[must_use]
     pub fn of(facts: &Facts<'_>, intent: Option<TerminationReason>) -> Option<Self> {
         // What is idle has nothing to finish.
         if intent? == TerminationReason::MaxIdle {
@@ -100,7 +96,6 @@ impl Grace {
 
 /// When the end was asked for, as this process wrote or first found it: what others write into the status later can put
 /// off no end, nor bring it forward.
-#[must_use]
 pub fn requested_at(facts: &Facts<'_>) -> Timestamp {
     let requested = facts.observed.recorded_status.requested();
     condition::time(requested.map_or_else(|| facts.athena_now(), |it| it.at)).0
@@ -142,7 +137,6 @@ pub(super) fn is_idled_out(facts: &Facts<'_>, start: StartState, evidence: Evide
 
 /// Whether an idle session will be ended by `spec.maxIdle`. The operator can do so only where Athena says since when the
 /// session is idle. A session that this object started has Athena's own idle timeout, too, so Athena ends that one.
-#[must_use]
 pub fn keeps_idle(facts: &Facts<'_>, start: StartState, evidence: Evidence<'_>) -> bool {
     let Evidence::Alive(seen) = evidence else { return true };
     let is_untold = match seen.status.state {
@@ -155,13 +149,11 @@ pub fn keeps_idle(facts: &Facts<'_>, start: StartState, evidence: Evidence<'_>) 
 }
 
 /// Athena's times of the session, as far as they can be.
-#[must_use]
 pub fn times(facts: &Facts<'_>, seen: &Seen) -> PlausibleTimes {
     PlausibleTimes::of(&seen.status, facts.athena_now())
 }
 
 /// So long after a moment.
-#[must_use]
 pub fn after(from: Timestamp, long: Duration) -> Timestamp {
     let long = SignedDuration::try_from(long).unwrap_or(SignedDuration::MAX);
     from.checked_add(long).unwrap_or(Timestamp::MAX)

@@ -58,14 +58,12 @@ impl StartState {
     }
 
     /// Whether the object starts a session, and which one is its own isn't known.
-    #[must_use]
     pub fn is_pending(self) -> bool {
         matches!(self, Self::NotStarted | Self::NoneListed | Self::Unknown)
     }
 
     /// Whether the object starts a session, and none was started, as far as lists show. An end that is asked for is reached
     /// then.
-    #[must_use]
     pub fn is_none_shown(self) -> bool {
         matches!(self, Self::NotStarted | Self::NoneListed)
     }
@@ -122,19 +120,16 @@ impl<'a> Start<'a> {
     }
 
     /// Whether the object's own session is known.
-    #[must_use]
     pub fn is_started(&self) -> bool {
         self.state == StartState::Started
     }
 
     /// Whether a call of StartSession would be the first one to have an effect.
-    #[must_use]
     pub fn is_not_started(&self) -> bool {
         self.state == StartState::NotStarted
     }
 
     /// Whether it is certain that the object has no session. StartSession is never called before our finalizer is on.
-    #[must_use]
     pub fn has_none(&self) -> bool {
         let was_started = self.attempt.is_some_and(|attempt| attempt.outcome == StartOutcome::Started);
         let is_untouched = !self.facts.is_held() && self.facts.session_id().is_none() && !was_started;
@@ -144,7 +139,6 @@ impl<'a> Start<'a> {
     /// Whether it isn't decided what the missing record means. Without a grant, and without a record, an object has a
     /// finalizer that anybody may have put on it, or a status that was wiped. Until there is a grant it stays visible that
     /// the status was lost. A restored object may have its finalizer from the backup: there a list by its mark decides.
-    #[must_use]
     pub fn is_undecided(&self) -> bool {
         let is_unlisted = self.facts.observed.start.unlisted.is_some();
         let waits = self.facts.access.denied.is_some() || self.is_restored && !is_unlisted;
@@ -153,7 +147,6 @@ impl<'a> Start<'a> {
     }
 
     /// What the status says of the attempt.
-    #[must_use]
     pub fn attempt_to_record(&self) -> Option<StartAttempt> {
         let facts = self.facts;
         let with = |outcome| {
@@ -180,7 +173,6 @@ impl<'a> Start<'a> {
     }
 
     /// How old a recorded attempt is.
-    #[must_use]
     pub fn age(&self, attempt: &StartAttempt) -> Duration {
         let age = self.facts.now.wall.duration_since(attempt.at.0);
         // A record of the near future is one of now: clocks differ. One of a later time tells nothing.
@@ -209,7 +201,6 @@ fn is_restored(facts: &Facts<'_>, attempt: Option<&StartAttempt>) -> bool {
 }
 
 /// Whether somebody has allowed a restored object to start its session.
-#[must_use]
 pub fn is_start_allowed(facts: &Facts<'_>) -> bool {
     facts.object.annotations().get(START_RESTORED).is_some_and(|value| value == "true")
 }

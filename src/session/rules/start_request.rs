@@ -15,7 +15,6 @@ use crate::athena::marker::Marker;
 use crate::athena::types::StartRequest;
 
 /// Why an AthenaWorkGroup doesn't allow this, if it doesn't: what to ask for instead.
-#[must_use]
 pub fn breach(start: &SessionStart, bounds: Option<&StartBounds>) -> Option<String> {
     let Some(bounds) = bounds else {
         return Some("it lets nobody start a session: its spec.start isn't set".to_owned());
@@ -38,7 +37,6 @@ pub fn breach(start: &SessionStart, bounds: Option<&StartBounds>) -> Option<Stri
 
 /// The parameters of StartSession. They depend only on the object, its recorded attempt, its AthenaWorkGroup and the cluster:
 /// a repeated call has the same parameters, whatever the operator has learned of the engine since.
-#[must_use]
 pub fn request(facts: &Facts<'_>, attempt: &StartAttempt) -> Option<StartRequest> {
     let start = facts.object.spec.start.as_ref()?;
     let engine = attempt.engine_version.as_deref().map(Engine::from);

@@ -36,14 +36,12 @@ fn ended_at(case: &Case<'_>) -> Option<Timestamp> {
 }
 
 /// Who would create the object anew, and with it another session.
-#[must_use]
 pub fn tracker<'a>(facts: &Facts<'a>) -> Option<&'a str> {
     facts.object.spec.start.as_ref()?;
     facts.object.labels().get(TRACKED_BY).map(String::as_str)
 }
 
 /// How long the object has still to live.
-#[must_use]
 pub fn rest(case: &Case<'_>) -> Option<Duration> {
     let facts = case.facts;
     let ttl = facts.object.spec.ttl_after_ended.as_deref().and_then(parse)?;

@@ -109,19 +109,16 @@ impl<'a> FollowedWorkloads<'a> {
     }
 
     /// The workloads that the spec names.
-    #[must_use]
     pub fn all(&self) -> &'a [Workload] {
         &self.facts.object.spec.end_with
     }
 
     /// Whether all workloads finished longer ago than `--end-with-delay`, as far as is known: then no session is started.
-    #[must_use]
     pub fn are_past(&self) -> bool {
         self.due_at.is_some_and(|due| due <= self.facts.now.tick)
     }
 
     /// Whether each workload was read in this very reconciliation.
-    #[must_use]
     pub fn are_read_anew(&self) -> bool {
         let known = &self.facts.observed.workloads;
         let is_new = |workload| known.readings.get(workload).is_some_and(|reading| reading.at >= self.facts.began);
@@ -129,32 +126,27 @@ impl<'a> FollowedWorkloads<'a> {
     }
 
     /// Whether an end on account of the workloads needs no further read of them.
-    #[must_use]
     pub fn is_end_confirmed(&self) -> bool {
         self.is_end_begun || self.are_read_anew()
     }
 
     /// How the workload stood when it was read last; None: it hasn't been read.
-    #[must_use]
     pub fn state(&self, workload: &Workload) -> Option<&'a WorkloadState> {
         self.facts.observed.workloads.readings.get(workload).map(|reading| &reading.state)
     }
 
     /// Whether the workload has been there, as this process saw or an earlier one recorded.
-    #[must_use]
     pub fn was_seen(&self, workload: &Workload) -> bool {
         let reading = self.facts.observed.workloads.readings.get(workload);
         reading.is_some_and(|reading| reading.uid.is_some()) || self.recorded(workload).is_some()
     }
 
     /// Whether a workload that the object follows hasn't been read yet.
-    #[must_use]
     pub fn is_any_unread(&self) -> bool {
         self.is_followed && self.all().iter().any(|workload| self.state(workload).is_none())
     }
 
     /// The workloads that are at work.
-    #[must_use]
     pub fn at_work(&self) -> Vec<&'a Workload> {
         let is_at_work = |workload: &&Workload| matches!(self.state(workload), Some(WorkloadState::Unfinished { .. }));
         if self.is_followed { self.all().iter().filter(is_at_work).collect() } else { Vec::new() }
@@ -162,20 +154,17 @@ impl<'a> FollowedWorkloads<'a> {
 
     /// Whether the object must not be deleted for `spec.ttlAfterEnded` yet: its session has ended, a workload hasn't finished,
     /// and the object's condition is what tells people why that workload has no session.
-    #[must_use]
     pub fn keep_object(&self) -> bool {
         let is_there = |workload| self.state(workload).map_or(self.may_work(workload), |state| !state.is_over());
         self.has_ended && self.is_followed && self.all().iter().any(is_there)
     }
 
     /// When the last workload finished, as far as is known.
-    #[must_use]
     pub fn finished_at(&self) -> Option<Timestamp> {
         self.to_record().iter().filter_map(|record| record.finished_at.as_ref()).map(|at| at.0).max()
     }
 
     /// What the status says of them.
-    #[must_use]
     pub fn to_record(&self) -> Vec<WorkloadRecord> {
         if !self.may_follow || self.is_over && !self.has_ended {
             return self.all().iter().filter_map(|workload| self.recorded(workload).cloned()).collect();
