@@ -109,12 +109,12 @@ fn build(folder: &Path, program: &Path) -> Result<(), Error> {
     });
     let mut progress = Progress::new();
     let status = loop {
-        if let Some(status) = child.try_wait().map_err(Error::io("go build"))? {
-            break status;
-        }
         progress.tell(&format!(
             "building a Kubernetes {kubernetes} control plane with Go, which takes some minutes the first time"
         ));
+        if let Some(status) = child.try_wait().map_err(Error::io("go build"))? {
+            break status;
+        }
         thread::sleep(Duration::from_millis(200));
     };
     let messages = messages.join().unwrap_or_default();
