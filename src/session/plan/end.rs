@@ -7,8 +7,7 @@ use super::{config_map, status, workloads};
 use crate::api::session::TerminationReason;
 use crate::athena::types::{ErrorClass, SessionState};
 use crate::session::conditions::Findings;
-use crate::session::observed::ANSWER_LIFE;
-use crate::session::observed::Seen;
+use crate::session::observed::{ANSWER_LIFE, Seen};
 use crate::session::rules::case::Case;
 use crate::session::rules::facts::Facts;
 

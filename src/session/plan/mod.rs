@@ -222,12 +222,11 @@ fn defer_to_owner(case: &Case<'_>, owner: &Claim) -> Step {
     if !facts.is_deleted() {
         return Step::Wait(Some(facts.timing.steady));
     }
-    let is_current = |at| facts.now.tick <= at + ANSWER_LIFE;
     match &facts.observed.owner {
-        Some(read) if read.uid != owner.uid || !is_current(read.at) => Step::GetOwner { owner: owner.clone() },
-        Some(read) if read.stands => release(case),
-        // The watch brings what has become of it.
-        Some(_) => Step::Wait(Some(facts.timing.changing)),
-        None => Step::GetOwner { owner: owner.clone() },
+        Some(read) if read.uid == owner.uid && facts.now.tick <= read.at + ANSWER_LIFE => {
+            // Where the owner doesn't stand, the watch brings what has become of it.
+            if read.stands { release(case) } else { Step::Wait(Some(facts.timing.changing)) }
+        }
+        _ => Step::GetOwner { owner: owner.clone() },
     }
 }

@@ -8,8 +8,7 @@ use crate::athena::informer::proof_of_absence::{ListRequest, Sought};
 use crate::athena::types::ErrorClass;
 use crate::session::conditions::Findings;
 use crate::session::conditions::failure::is_told;
-use crate::session::observed::ANSWER_LIFE;
-use crate::session::observed::{Absence, Described, Seen};
+use crate::session::observed::{ANSWER_LIFE, Absence, Described, Seen};
 use crate::session::rules::facts::Facts;
 use crate::status::reason::Reason;
 

@@ -113,6 +113,7 @@ fn list_for_description(case: &Case<'_>) -> Step {
     by_then(step, until_described(case.facts))
 }
 
+/// The next step where an end is asked for: nothing, once it is shown that no session was started.
 fn end_none(case: &Case<'_>) -> Step {
     if case.start.state.is_none_shown() {
         return if case.facts.is_deleted() {

@@ -10,7 +10,7 @@ use crate::api::is_held;
 use crate::api::session::AthenaSession;
 use crate::athena::identity::Identity;
 use crate::athena::informer::{Informer, Poller};
-use crate::athena::types::{Account, CallerContext};
+use crate::athena::types::CallerContext;
 use crate::index::access::Access;
 use crate::index::cluster::ClusterIndex;
 use crate::session::observed::{Now, Observed};
@@ -52,7 +52,12 @@ impl Observer {
         let object = &*current.object;
         let mut access = self.access(object, &state.observed);
         let identity = self.identity(object, &access).await;
-        let (scope, now) = (identity.as_deref().map_or_else(no_scope, Identity::caller_context), now());
+        let (scope, now) = (
+            identity
+                .as_deref()
+                .map_or_else(|| CallerContext::unknown("there is no AthenaWorkGroup"), Identity::caller_context),
+            now(),
+        );
         state.observed.found(object, &scope, now);
         if let Some(news) = self.index.workload_news(object) {
             state.observed.workloads.heard(news);
@@ -103,18 +108,5 @@ impl Observer {
     fn poller(&self, access: &Access, identity: Option<&Arc<Identity>>, observed: &Observed) -> Option<Arc<Poller>> {
         let work_group = access.work_group.as_ref().or(observed.work_group.as_ref())?;
         Some(self.informer.poller(identity?, work_group))
-    }
-}
-
-/// Where calls go for an object without an AthenaWorkGroup: nowhere.
-fn no_scope() -> CallerContext {
-    CallerContext {
-        role: None,
-        region: None,
-        account: Account::Unknown("there is no AthenaWorkGroup".to_owned()),
-        confirmed_at: None,
-        since: None,
-        skew: None,
-        recovered_at: None,
     }
 }
