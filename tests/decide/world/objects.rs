@@ -179,7 +179,8 @@ impl World {
             return self.observed.workloads.failed(refusal, now, &TIMING, 1.0);
         }
         let sent = at(self.elapsed).tick;
-        self.wait(self.objects.slow);
+        // An answer comes later than its request, so no later reconciliation begins at the moment of the request.
+        self.wait(self.objects.slow.max(Duration::from_nanos(1)));
         let now = at(self.elapsed);
         let (unreadable, readable): (Vec<_>, Vec<_>) =
             object.spec.end_with.iter().partition(|it| self.objects.unreadable == Some(it.name.as_str()));
