@@ -9,7 +9,7 @@ use crate::world::in_checkout;
 /// The checkout's own pages.
 fn pages() -> Vec<PathBuf> {
     let mut pages = Vec::new();
-    for folder in ["", "docs", "docs/design"] {
+    for folder in ["", "docs", "docs/design", "docs/operations"] {
         let files = std::fs::read_dir(in_checkout(folder)).unwrap().map(|file| file.unwrap().path());
         pages.extend(files.filter(|file| file.extension().is_some_and(|it| it == "md")));
     }
@@ -64,10 +64,10 @@ fn no_link_of_the_docs_leads_nowhere() {
     assert!(checked >= 40, "{checked} links were found");
 }
 
-/// An object that is Stalled waits for a person, who looks for the reason in docs/troubleshooting.md.
+/// An object that is Stalled waits for a person, who looks for the reason in docs/operations/troubleshooting.md.
 #[test]
 fn each_reason_that_waits_for_a_person_says_what_to_do() {
-    let page = std::fs::read_to_string(in_checkout("docs/troubleshooting.md")).unwrap();
+    let page = std::fs::read_to_string(in_checkout("docs/operations/troubleshooting.md")).unwrap();
     let waits = |standing| matches!(standing, Standing::Stalled | Standing::StalledLater);
     let mut missing = Vec::new();
     for row in Reason::TABLE.iter().filter(|row| waits(row.standing)) {
@@ -77,7 +77,7 @@ fn each_reason_that_waits_for_a_person_says_what_to_do() {
             missing.push(row.word);
         }
     }
-    assert!(missing.is_empty(), "docs/troubleshooting.md has no row with what to do for {missing:?}");
+    assert!(missing.is_empty(), "docs/operations/troubleshooting.md has no row with what to do for {missing:?}");
 }
 
 /// The rows of the threat model: number, threat, bound, test.
@@ -199,7 +199,7 @@ fn source_of(folder: &Path) -> String {
 
 #[test]
 fn each_message_that_troubleshooting_cites_is_in_the_code() {
-    let page = prose(Path::new(&in_checkout("docs/troubleshooting.md"))).join("\n");
+    let page = prose(Path::new(&in_checkout("docs/operations/troubleshooting.md"))).join("\n");
     let (_, section) = page.split_once("## An answer of Athena isn't believed\n").unwrap();
     let source = source_of(Path::new(&in_checkout("src")));
     let mut checked = 0;
@@ -208,7 +208,7 @@ fn each_message_that_troubleshooting_cites_is_in_the_code() {
         // What a message has in places of `…` differs.
         for words in cell.split('`').skip(1).step_by(2).flat_map(|message| message.split('…')) {
             let words = words.trim_matches(|it: char| !it.is_alphanumeric());
-            assert!(source.contains(words), "docs/troubleshooting.md cites a message that isn't there: {words}");
+            assert!(source.contains(words), "docs/operations/troubleshooting.md cites a message that isn't there: {words}");
             checked += 1;
         }
     }
