@@ -26,7 +26,7 @@ help: ## Says what there is
 demo: kubernetes ## Shows the operator start and end sessions: a real Kubernetes API server, a fake Athena; half a minute once built
 	@$(programs)/examples/demo
 
-playground: kubernetes ## The same stage, left running until Ctrl-C for you to play on
+playground: kubernetes ## The same stage, left running until Ctrl-C; prints what to try next
 	@$(programs)/examples/demo --playground
 
 test: need-python kubernetes ## Runs every test

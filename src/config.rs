@@ -13,10 +13,15 @@ use crate::index::access::Rules;
 use crate::text;
 use crate::timing::Timing;
 
+/// Where to read on, by the paths of the source.
+const DOCS: &str = "Documentation: README.md, which leads to all pages. docs/installation.md: how to install it. \
+                    docs/reference/settings.md: all settings. docs/operations/troubleshooting.md: what to do when something \
+                    hangs.";
+
 /// A Kubernetes operator that starts and ends Amazon Athena for Apache Spark sessions, each for an object,
 /// and waits until Athena says that they have ended.
 #[derive(Debug, Parser)]
-#[command(version, max_term_width = 100)]
+#[command(version, max_term_width = 100, after_help = DOCS)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -80,6 +85,7 @@ pub enum Command {
     /// The cluster comes from KUBECONFIG or ~/.kube/config, or from the Pod that it runs in. AWS
     /// credentials and Region come from the default chain of the AWS SDKs (AWS_REGION, AWS_PROFILE,
     /// AWS_ENDPOINT_URL_ATHENA, web identity, Pod Identity, …).
+    #[command(after_help = DOCS)]
     Run(Box<Run>),
     /// Prints the CustomResourceDefinitions as YAML, for `kubectl apply -f -`.
     Crds,

@@ -570,7 +570,7 @@ async fn the_operator_does_its_work_under_the_policies() {
 
 // Kustomizations.
 
-/// What `kubectl kustomize` renders of a kustomization in a folder next to `deploy/`, as the README proposes.
+/// What `kubectl kustomize` renders of a kustomization in a folder next to `deploy/`, as docs/installation.md proposes.
 pub async fn rendered(name: &str, kustomization: &str) -> Vec<Value> {
     rendered_of(name, &[(".", kustomization)]).await
 }
@@ -768,7 +768,7 @@ async fn an_operator_of_one_namespace_only_reads_what_is_in_none() {
 #[tokio::test]
 async fn with_all_components_one_namespace_gives_no_rights_in_others() {
     let plane = installed().await;
-    let page = std::fs::read_to_string(in_checkout("README.md")).unwrap();
+    let page = std::fs::read_to_string(in_checkout("docs/installation.md")).unwrap();
     let block = page.split("```yaml\n").find(|block| block.starts_with("resources: [deploy]\n")).unwrap();
     let block = block.split("```").next().unwrap().replace("\n# ", "\n");
     for component in ["workloads", "require-work-group", "one-namespace"] {

@@ -131,13 +131,13 @@ async fn a_kind_goes_only_with_the_annotation_that_allows_it() {
     plane.kubectl_ok(&["annotate", "crd", SESSIONS, "athena-operator.dev/allow-delete=false"]).await;
     assert!(refusal(plane, &["delete", "crd", SESSIONS]).await.contains(REFUSED), "false is taken for true");
 
-    // The commands of the README.
-    let page = std::fs::read_to_string(in_checkout("README.md")).unwrap();
-    let mut blocks = page.split("```sh\n").filter_map(|block| block.split("```").next());
+    // The commands of the page Uninstall.
+    let page = std::fs::read_to_string(in_checkout("docs/operations/uninstall.md")).unwrap();
+    let mut blocks = page.split("```console\n").filter_map(|block| block.split("```").next());
     let uninstall = blocks.find(|block| block.contains("allow-delete=true")).unwrap();
     let commands = uninstall.replace("\\\n", " ").replace('\'', "");
     for command in commands.lines() {
-        let command = command.replace("-k deploy", &format!("-k {}", in_checkout("deploy")));
+        let command = command.trim_start_matches("$ ").replace("-k deploy", &format!("-k {}", in_checkout("deploy")));
         let words: Vec<_> = command.split_whitespace().collect();
         assert_eq!(words[0], "kubectl", "{command}");
         let overwrite: &[&str] = if words[1] == "annotate" { &["--overwrite"] } else { &[] };

@@ -9,7 +9,7 @@ use crate::world::in_checkout;
 /// The checkout's own pages.
 fn pages() -> Vec<PathBuf> {
     let mut pages = Vec::new();
-    for folder in ["", "docs", "docs/design", "docs/operations"] {
+    for folder in ["", "docs", "docs/design", "docs/operations", "docs/tasks"] {
         let files = std::fs::read_dir(in_checkout(folder)).unwrap().map(|file| file.unwrap().path());
         pages.extend(files.filter(|file| file.extension().is_some_and(|it| it == "md")));
     }
