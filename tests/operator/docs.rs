@@ -208,7 +208,10 @@ fn each_message_that_troubleshooting_cites_is_in_the_code() {
         // What a message has in places of `…` differs.
         for words in cell.split('`').skip(1).step_by(2).flat_map(|message| message.split('…')) {
             let words = words.trim_matches(|it: char| !it.is_alphanumeric());
-            assert!(source.contains(words), "docs/operations/troubleshooting.md cites a message that isn't there: {words}");
+            assert!(
+                source.contains(words),
+                "docs/operations/troubleshooting.md cites a message that isn't there: {words}"
+            );
             checked += 1;
         }
     }
