@@ -14,7 +14,7 @@ const TO_TRY: [(&str, &str, &[&str]); 8] = [
     ),
     (
         "end a session, and keep its object as a record",
-        "docs/concepts.md",
+        "docs/tasks/adopt.md",
         &[
             "kubectl apply -f deploy/examples/terminate.yaml",
             "kubectl patch ats weekly-report --type merge --patch '{\"spec\":{\"terminate\":true}}'",
