@@ -55,7 +55,7 @@ crds: build ## Writes crds/ anew, after a change of src/api/
 	$(programs)/athena-session-operator crds > crds/athena-operator.dev.yaml.new
 	mv crds/athena-operator.dev.yaml.new crds/athena-operator.dev.yaml
 
-docs-table: need-rust ## Writes the table of docs/conditions.md anew, after a change of src/status/reason.rs
+docs-table: need-rust ## Writes the table of docs/reference/conditions.md anew, after a change of src/status/reason.rs
 	UPDATE_DOCS=1 cargo test --workspace --test operator table_of_reasons
 
 build: need-rust ## Builds the operator, the fake Athena and the demo

@@ -1,4 +1,4 @@
-//! Metrics, in OpenMetrics and in Prometheus' text format: what each one means is in `docs/metrics.md`.
+//! Metrics, in OpenMetrics and in Prometheus' text format: what each one means is in `docs/reference/metrics.md`.
 //!
 //! Names are controller-runtime's where they mean the same, so that its dashboards work. Every label has
 //! a bounded set of values; a work group's series go with it.

@@ -170,7 +170,7 @@ fn told(text: &str) -> BTreeMap<String, (String, String)> {
 
 #[test]
 fn the_documentation_names_each_metric_with_its_labels_and_type() {
-    let page = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/metrics.md")).expect("docs/metrics.md");
+    let page = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/reference/metrics.md")).expect("docs/reference/metrics.md");
     let documented: BTreeMap<_, _> = page
         .lines()
         .filter_map(|line| {

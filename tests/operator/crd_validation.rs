@@ -17,7 +17,7 @@ fn the_generated_crds_are_up_to_date() {
 
 #[test]
 fn the_table_of_reasons_in_the_docs_is_up_to_date() {
-    let file = in_checkout("docs/conditions.md");
+    let file = in_checkout("docs/reference/conditions.md");
     let page = std::fs::read_to_string(&file).unwrap();
     let (before, rest) = page.split_once("<!-- reasons -->\n").unwrap();
     let (_, after) = rest.split_once("<!-- /reasons -->").unwrap();
@@ -25,7 +25,7 @@ fn the_table_of_reasons_in_the_docs_is_up_to_date() {
     if std::env::var_os("UPDATE_DOCS").is_some() {
         std::fs::write(file, made).unwrap();
     } else {
-        assert!(page == made, "docs/conditions.md is out of date: run `make docs-table`");
+        assert!(page == made, "docs/reference/conditions.md is out of date: run `make docs-table`");
     }
 }
 
