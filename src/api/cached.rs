@@ -13,9 +13,12 @@ use serde::ser::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Value, json};
 
+use super::labels::{
+    ARGO_HOOK, ARGO_ID, ARGO_INSTANCE, FLUX_HELM, FLUX_KUSTOMIZATION, HELM_HOOK, HELM_RELEASE, INSTANCE, MANAGED_BY, PAUSED,
+    RESTORED, START_RESTORED,
+};
 use super::session::{AthenaSession, AthenaSessionSpec, AthenaSessionStatus};
 use super::workload::Workload;
-use super::{PAUSED, RESTORED, START_RESTORED};
 use crate::status::reason::Reason;
 
 /// An AthenaSession in memory. Spec and status are kept as JSON, which takes half the memory of the parsed object.
@@ -184,16 +187,6 @@ struct Metadata {
     #[serde(skip)]
     restored_by: Option<String>,
 }
-
-const HELM_HOOK: &str = "helm.sh/hook";
-const HELM_RELEASE: &str = "meta.helm.sh/release-name";
-const ARGO_HOOK: &str = "argocd.argoproj.io/hook";
-const ARGO_ID: &str = "argocd.argoproj.io/tracking-id";
-const ARGO_INSTANCE: &str = "argocd.argoproj.io/instance";
-const FLUX_KUSTOMIZATION: &str = "kustomize.toolkit.fluxcd.io/name";
-const FLUX_HELM: &str = "helm.toolkit.fluxcd.io/name";
-const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
-const INSTANCE: &str = "app.kubernetes.io/instance";
 
 /// The labels and annotations by which a tracker, such as Helm, marks its objects.
 pub const MARKS: [&str; 9] =

@@ -12,7 +12,7 @@ use tracing::{info, warn};
 use super::clock::now;
 use super::request::{Problem, ask};
 use crate::api::session::AthenaSession;
-use crate::api::{EXCLUDED_FROM_BACKUP, PUBLISHED_FOR};
+use crate::api::{EXCLUDED_FROM_BACKUP, MANAGED_BY, PUBLISHED_FOR};
 use crate::events::{Events, REPORTER};
 use crate::index::objects::key;
 use crate::session::observed::Observed;
@@ -20,9 +20,6 @@ use crate::session::observed::config_map::Found;
 use crate::session::plan::Step;
 use crate::status::event::Event;
 use crate::timing::Timing;
-
-/// The label that says who manages an object.
-const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 
 /// What makes requests about ConfigMaps.
 pub(super) struct ConfigMapRequests {
