@@ -4,7 +4,10 @@ use std::fmt;
 use std::time::Duration;
 
 macro_rules! reasons {
-    ($($(#[doc = $meaning:literal])+ $reason:ident: $active:ident, $standing:ident, $pace:ident, $warns:literal;)+) => {
+    ($(
+        $(#[doc = $meaning:literal])+
+        $reason:ident of $kinds:ident: $active:ident, $standing:ident, $pace:ident, $warns:literal;
+    )+) => {
         /// Where an [`AthenaSession`](crate::api::session::AthenaSession) stands. It is the `reason` of the
         /// conditions `Ready`, `Reconciling` and `Stalled`, and the column REASON.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -19,6 +22,7 @@ macro_rules! reasons {
                     reason: Self::$reason,
                     word: stringify!($reason),
                     meaning: concat!($($meaning),+),
+                    kinds: Kinds::$kinds,
                     active: Tristate::$active,
                     standing: Standing::$standing,
                     pace: Pace::$pace,
@@ -30,94 +34,105 @@ macro_rules! reasons {
 }
 
 reasons! {
-    // Reason: Active, standing, pace, whether it is a Warning event.
+    // Reason of which kinds: Active, standing, pace, whether it is a Warning event.
 
     /// Athena is starting the session.
-    Starting: False, Reconciling, Fast, false;
+    Starting of Session: False, Reconciling, Fast, false;
     /// The AthenaWorkGroup doesn't allow the session that spec.start asks for.
-    StartNotAllowed: False, Stalled, Slow, true;
+    StartNotAllowed of Session: False, Stalled, Slow, true;
     /// The work group's engine doesn't take what spec.start asks for.
-    EngineRefuses: False, Stalled, Slow, true;
+    EngineRefuses of Session: False, Stalled, Slow, true;
     /// The object was restored from a backup. It starts no session until an annotation allows the start.
-    Restored: False, Stalled, Slow, true;
+    Restored of Session: False, Stalled, Slow, true;
     /// The namespace has as many sessions as the AthenaWorkGroup allows.
-    WaitingForQuota: False, Reconciling, Slow, false;
+    WaitingForQuota of Session: False, Reconciling, Slow, false;
     /// Athena has no capacity for another session now.
-    WaitingForCapacity: False, Reconciling, BackOff, false;
+    WaitingForCapacity of Session: False, Reconciling, BackOff, false;
     /// The workloads of spec.endWith are suspended, or have finished, so no session is started for them.
-    WaitingForWorkload: False, Reconciling, Slow, false;
+    WaitingForWorkload of Session: False, Reconciling, Slow, false;
     /// StartSession may have been called, and nothing shows whether a session was started.
-    StartUnclear: False, Stalled, Slow, true;
+    StartUnclear of Session: False, Stalled, Slow, true;
     /// The session can be used.
-    Running: True, Ready, Slow, false;
+    Running of Session: True, Ready, Slow, false;
     /// A ConfigMap of the name in spec.publishTo exists already, and belongs to somebody else.
-    PublishConflict: True, Stalled, Slow, true;
+    PublishConflict of Session: True, Stalled, Slow, true;
     /// The API server doesn't let the operator read or write the ConfigMap of spec.publishTo.
-    PublishForbidden: True, Stalled, Slow, true;
+    PublishForbidden of Session: True, Stalled, Slow, true;
     /// The operator runs without --end-with, so that spec.endWith doesn't end the session.
-    EndWithDisabled: True, Stalled, Slow, true;
+    EndWithDisabled of Session: True, Stalled, Slow, true;
     /// The API server doesn't let the operator read the workloads that spec.endWith names.
-    EndWithForbidden: True, Stalled, Slow, true;
+    EndWithForbidden of Session: True, Stalled, Slow, true;
     /// AWS denies the operator GetSession. The session can be used, and is ended when that is asked for.
-    GetSessionDenied: True, Stalled, Slow, true;
+    GetSessionDenied of Session: True, Stalled, Slow, true;
     /// The session has no healthy coordinators and can't be used, but is billed. A person has to end it.
-    Degraded: False, Stalled, Slow, true;
+    Degraded of Session: False, Stalled, Slow, true;
     /// Athena names a state that this operator doesn't know.
-    StateUnknown: Unknown, Reconciling, Slow, true;
+    StateUnknown of Session: Unknown, Reconciling, Slow, true;
     /// The end is asked for. The session is BUSY, and may finish its work in the grace period first.
-    Draining: False, Reconciling, Fast, false;
+    Draining of Session: False, Reconciling, Fast, false;
     /// The session is being ended.
-    Terminating: False, Reconciling, Fast, false;
+    Terminating of Session: False, Reconciling, Fast, false;
     /// The end takes longer than it should.
-    TerminationOverdue: False, Stalled, Slow, true;
+    TerminationOverdue of Session: False, Stalled, Slow, true;
     /// The session has ended.
-    Ended: False, Ready, Never, false;
+    Ended of Session: False, Ready, Never, false;
     /// The session failed before its end was asked for, or couldn't be started before its workloads had finished.
-    Failed: False, Stalled, Never, true;
+    Failed of Session: False, Stalled, Never, true;
     /// Athena doesn't know the session.
-    SessionNotFound: False, Stalled, Slow, true;
+    SessionNotFound of Session: False, Stalled, Slow, true;
     /// The operator's AWS account isn't the one that the session was seen in.
-    WrongAccount: Unknown, Stalled, Slow, true;
+    WrongAccount of Both: Unknown, Stalled, Slow, true;
     /// The operator's Region isn't the one that the session was seen in.
-    WrongRegion: Unknown, Stalled, Slow, true;
+    WrongRegion of Session: Unknown, Stalled, Slow, true;
     /// The operator can't find out which AWS account it works in.
-    AccountUnknown: Unknown, Reconciling, Fast, false;
+    AccountUnknown of Both: Unknown, Reconciling, Fast, false;
     /// AWS denies the operator a call.
-    AccessDenied: Unknown, Stalled, Slow, true;
+    AccessDenied of Both: Unknown, Stalled, Slow, true;
     /// Athena refuses the request as invalid.
-    Invalid: Unknown, Stalled, Slow, true;
+    Invalid of Both: Unknown, Stalled, Slow, true;
     /// The operator has no AWS credentials or no Region.
-    AwsNotConfigured: Unknown, Stalled, BackOff, true;
+    AwsNotConfigured of Both: Unknown, Stalled, BackOff, true;
     /// Athena throttles the operator's calls.
-    Throttled: Unknown, Reconciling, BackOff, false;
+    Throttled of Both: Unknown, Reconciling, BackOff, false;
     /// Athena doesn't answer, or answers with an error of its own.
-    AthenaUnavailable: Unknown, Reconciling, BackOff, true;
+    AthenaUnavailable of Both: Unknown, Reconciling, BackOff, true;
     /// The AthenaWorkGroup can be used.
-    Available: Unknown, Ready, Slow, false;
+    Available of WorkGroup: Unknown, Ready, Slow, false;
     /// The AthenaWorkGroup is being deleted, and AthenaSessions that refer to it are still there.
-    InUse: Unknown, Reconciling, Fast, false;
+    InUse of WorkGroup: Unknown, Reconciling, Fast, false;
     /// The selector of the AthenaWorkGroup can't be read, so it selects no namespace.
-    InvalidSelector: Unknown, Stalled, Never, true;
+    InvalidSelector of WorkGroup: Unknown, Stalled, Never, true;
     /// Athena doesn't know the work group of the AthenaWorkGroup, or can't use it.
-    WorkGroupUnknown: Unknown, Stalled, Slow, true;
+    WorkGroupUnknown of WorkGroup: Unknown, Stalled, Slow, true;
     /// The work group isn't for Spark, so it has no sessions.
-    WorkGroupNotSpark: False, Stalled, Slow, true;
+    WorkGroupNotSpark of Both: False, Stalled, Slow, true;
     /// The object has no workGroupRef, and the operator runs with --require-work-group.
-    WorkGroupRequired: Unknown, Stalled, Never, true;
+    WorkGroupRequired of Session: Unknown, Stalled, Never, true;
     /// The AthenaWorkGroup that the object refers to doesn't exist.
-    WorkGroupNotFound: Unknown, StalledLater, Slow, true;
+    WorkGroupNotFound of Session: Unknown, StalledLater, Slow, true;
     /// The AthenaWorkGroup doesn't select the object's namespace.
-    NamespaceNotAllowed: Unknown, StalledLater, Slow, true;
+    NamespaceNotAllowed of Session: Unknown, StalledLater, Slow, true;
     /// The AthenaWorkGroup is being deleted, and takes no new sessions.
-    WorkGroupTerminating: Unknown, Stalled, Never, true;
+    WorkGroupTerminating of Session: Unknown, Stalled, Never, true;
     /// The session isn't in the work group that the object refers to.
-    WrongWorkGroup: Unknown, Stalled, Never, true;
+    WrongWorkGroup of Session: Unknown, Stalled, Never, true;
     /// The session belongs to another AthenaSession.
-    AlreadyDeclared: Unknown, Stalled, Slow, true;
+    AlreadyDeclared of Session: Unknown, Stalled, Slow, true;
     /// The annotation athena-operator.dev/paused prevents the start or the end that is asked for.
-    Paused: Unknown, Stalled, Slow, true;
+    Paused of Session: Unknown, Stalled, Slow, true;
     /// The operator runs with --read-only, so it doesn't make the call that would start or end the session.
-    ReadOnly: Unknown, Stalled, Slow, true;
+    ReadOnly of Session: Unknown, Stalled, Slow, true;
+}
+
+/// Which kinds have a reason.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kinds {
+    /// AthenaSessions.
+    Session,
+    /// AthenaWorkGroups.
+    WorkGroup,
+    /// AthenaSessions and AthenaWorkGroups.
+    Both,
 }
 
 /// The three values of a condition's status.
@@ -169,6 +184,8 @@ pub struct Row {
     pub word: &'static str,
     /// The sentence, as the docs have it.
     pub meaning: &'static str,
+    /// The kinds that have this reason.
+    pub kinds: Kinds,
     /// Condition `Active`, as long as no end is asked for; afterwards it is False.
     pub active: Tristate,
     /// Conditions `Ready`, `Reconciling` and `Stalled`.

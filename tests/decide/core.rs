@@ -41,7 +41,7 @@ pub use athena_session_operator::session::rules::facts::Facts as View;
 pub use athena_session_operator::session::rules::limits::Grace;
 pub use athena_session_operator::status::condition;
 pub use athena_session_operator::status::event::{Event, EventType};
-pub use athena_session_operator::status::reason::Reason;
+pub use athena_session_operator::status::reason::{Kinds, Reason};
 pub use athena_session_operator::timing::Timing;
 pub use athena_session_operator::work_group::status::{GroupFacts, due, only_counts_differ, rates_in_words};
 

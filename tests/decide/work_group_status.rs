@@ -6,7 +6,8 @@ use serde_json::json;
 
 use crate::core::{
     Account, AthenaSession, AthenaSessionSpec, AthenaWorkGroup, AthenaWorkGroupSpec, AthenaWorkGroupStatus,
-    CallerContext, Census, Dependents, ErrorClass, Event, GroupFacts, Operation, PAUSED, due, only_counts_differ,
+    CallerContext, Census, Dependents, ErrorClass, Event, GroupFacts, Kinds, Operation, PAUSED, Reason,
+    due, only_counts_differ,
     rates_in_words,
 };
 use crate::fixtures::{HOME, REGION, TIMING, at, elsewhere, error, home, seconds};
@@ -50,7 +51,9 @@ fn dependents(objects: &[&str]) -> Dependents {
 }
 
 fn reason(status: &AthenaWorkGroupStatus) -> &str {
-    &status.conditions.iter().find(|it| it.type_ == "Ready").unwrap().reason
+    let word = &status.conditions.iter().find(|it| it.type_ == "Ready").unwrap().reason;
+    assert_ne!(Reason::from_word(word).unwrap().row().kinds, Kinds::Session, "{word}");
+    word
 }
 
 /// S4, L2: the account and the Region are recorded, and nothing is written twice.

@@ -6,7 +6,7 @@ use kube::ResourceExt;
 
 use super::starts::is_by_mark;
 use super::{Answer, World};
-use crate::core::{ANSWER_LIFE, AthenaSession, Decision, Observed, Operation, Step, View, decision};
+use crate::core::{ANSWER_LIFE, AthenaSession, Decision, Kinds, Observed, Operation, Reason, Step, View, decision};
 use crate::fixtures::{CLUSTER, TIMING, at, condition, seconds};
 
 /// The most steps of one pass, as in `src/session/reconcile`.
@@ -245,7 +245,9 @@ pub fn word(step: &Step) -> String {
 
 /// Why the object stands as it does.
 pub fn reason(world: &World) -> String {
-    condition(world.recorded(), "Ready").unwrap().reason.clone()
+    let word = condition(world.recorded(), "Ready").unwrap().reason.clone();
+    assert_ne!(Reason::from_word(&word).unwrap().row().kinds, Kinds::WorkGroup, "{word}");
+    word
 }
 
 /// The message of the condition Ready.
