@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
 use crate::api::{FINALIZER, WORK_GROUP_FINALIZER};
+use crate::docs::pages::{self, Page, block};
 use crate::world::{OPERATOR_ACCOUNT, OPERATOR_NAMESPACE, World, eventually, in_checkout, operator_kubeconfig, within};
 
 /// Answers of the API server.
@@ -148,7 +149,7 @@ impl Place {
         self.admin(&["create", what, &name, role, &format!("--user={user}")], &Value::Null).await;
     }
 
-    /// A tenant with the rights that docs/security.md proposes.
+    /// A tenant with the rights that the documentation proposes.
     async fn tenant(&self, name: &str) -> String {
         let user = self.account(name);
         let verbs = "--verb=create,get,list,watch,delete,patch,update";
@@ -440,7 +441,7 @@ async fn flux_needs_the_right_use_for_the_account_it_impersonates() {
     // author. Then only the AthenaWorkGroup's `namespaces` decide.
     let other = json!({"sessionId": "one", "workGroupRef": {"name": "of-somebody-else"}});
     assert_eq!(apply(Some("team"), &manifest("three", other.clone())).await, USE);
-    assert_eq!(apply(None, &manifest("three", other)).await, YES, "what docs/security.md warns of");
+    assert_eq!(apply(None, &manifest("three", other)).await, YES, "what the documentation warns of");
 }
 
 #[tokio::test]
@@ -768,13 +769,11 @@ async fn an_operator_of_one_namespace_only_reads_what_is_in_none() {
 #[tokio::test]
 async fn with_all_components_one_namespace_gives_no_rights_in_others() {
     let plane = installed().await;
-    let page = std::fs::read_to_string(in_checkout("docs/installation.md")).unwrap();
-    let block = page.split("```yaml\n").find(|block| block.starts_with("resources: [deploy]\n")).unwrap();
-    let block = block.split("```").next().unwrap().replace("\n# ", "\n");
+    let block = block(&["yaml"], |block| block.starts_with("resources: [deploy]\n")).replace("\n# ", "\n");
     for component in ["workloads", "require-work-group", "one-namespace"] {
         assert!(block.contains(&format!("\n- deploy/{component} ")), "{block}");
     }
-    let objects = rendered("readme", &format!("{block}nameSuffix: -of-all\n")).await;
+    let objects = rendered("readme", &format!("{block}\nnameSuffix: -of-all\n")).await;
     with_team_a(plane).await;
     for object in &objects {
         if object["kind"].as_str().unwrap().contains("Role") {
@@ -813,14 +812,12 @@ async fn of_the_rights_for_workloads_each_can_be_left_out() {
     }
 }
 
-// docs/security.md.
+// The documentation.
 
 #[tokio::test]
 async fn the_rights_that_the_docs_propose_for_tenants_do() {
     let plane = installed().await;
-    let page = std::fs::read_to_string(in_checkout("docs/security.md")).unwrap();
-    let example = page.split("```yaml\n").find(|block| block.starts_with("# For tenants")).unwrap();
-    let example = example.split("```").next().unwrap().replace("team-a", "team-of-the-docs");
+    let example = block(&["yaml"], |block| block.starts_with("# For tenants")).replace("team-a", "team-of-the-docs");
     plane.kubectl_ok(&["create", "namespace", "team-of-the-docs"]).await;
     plane.kubectl_with_ok(&["apply", "-f", "-"], &example).await;
     let tenant = ["--as=ann", "--as-group=team-of-the-docs", "-n", "team-of-the-docs"];
@@ -847,11 +844,13 @@ async fn the_rights_that_the_docs_propose_for_tenants_do() {
 
 #[test]
 fn each_json_of_the_docs_and_of_iam_can_be_read() {
-    let page = std::fs::read_to_string(in_checkout("docs/security.md")).unwrap();
-    let in_docs = page.split("```json\n").skip(1).map(|block| block.split("```").next().unwrap().to_owned());
+    let is_policy = |text: &String| text.contains("\"Statement\"");
+    let blocks = |page: &Page| page.blocks().map(|block| block.text.clone()).filter(is_policy).collect::<Vec<_>>();
+    let in_docs: Vec<_> = pages::for_users().iter().flat_map(blocks).collect();
+    assert!(in_docs.len() >= 2, "{in_docs:?}");
     let files = ["deploy/iam-policy.json", "deploy/iam-assume-role.json"];
     let files = files.map(|file| std::fs::read_to_string(PathBuf::from(in_checkout(file))).unwrap());
-    for policy in in_docs.chain(files) {
+    for policy in in_docs.into_iter().chain(files) {
         let policy: Value = serde_json::from_str(&policy).unwrap_or_else(|error| panic!("{error}: {policy}"));
         assert_eq!(policy["Version"], "2012-10-17");
     }

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::admission_policies::rendered;
 use crate::api::FINALIZER;
+use crate::docs::pages::block;
 use crate::launch::Start;
 use crate::probes::{address, ask};
 use crate::world::{OPERATOR_ACCOUNT, OPERATOR_NAMESPACE, World, eventually, in_checkout};
@@ -131,13 +132,13 @@ async fn a_kind_goes_only_with_the_annotation_that_allows_it() {
     plane.kubectl_ok(&["annotate", "crd", SESSIONS, "athena-operator.dev/allow-delete=false"]).await;
     assert!(refusal(plane, &["delete", "crd", SESSIONS]).await.contains(REFUSED), "false is taken for true");
 
-    // The commands of the page Uninstall.
-    let page = std::fs::read_to_string(in_checkout("docs/operations/uninstall.md")).unwrap();
-    let mut blocks = page.split("```console\n").filter_map(|block| block.split("```").next());
-    let uninstall = blocks.find(|block| block.contains("allow-delete=true")).unwrap();
+    // The commands of the documentation.
+    let is_uninstall = |block: &str| block.contains("allow-delete=true") && block.contains("delete -k deploy");
+    let uninstall = block(&["sh", "console"], is_uninstall);
     let commands = uninstall.replace("\\\n", " ").replace('\'', "");
-    for command in commands.lines() {
-        let command = command.trim_start_matches("$ ").replace("-k deploy", &format!("-k {}", in_checkout("deploy")));
+    let commands: Vec<_> = commands.lines().map(|line| line.trim_start_matches("$ ")).collect();
+    for command in commands.into_iter().filter(|line| line.starts_with("kubectl ")) {
+        let command = command.replace("-k deploy", &format!("-k {}", in_checkout("deploy")));
         let words: Vec<_> = command.split_whitespace().collect();
         assert_eq!(words[0], "kubectl", "{command}");
         let overwrite: &[&str] = if words[1] == "annotate" { &["--overwrite"] } else { &[] };

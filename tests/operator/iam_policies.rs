@@ -7,6 +7,7 @@ use fake_athena::iam::Policy;
 use fake_athena::{Call, Config, NewSession};
 use serde_json::{Value, json};
 
+use crate::docs::pages::block;
 use crate::launch::Start;
 use crate::tenancy::{TEAM_A, TEAM_B, Whole, referring};
 use crate::world::{World, condition, eventually, in_checkout};
@@ -33,12 +34,9 @@ impl Site {
         self.adapt(&std::fs::read_to_string(in_checkout(&format!("deploy/{file}"))).unwrap())
     }
 
-    /// The policy of docs/security.md that has a statement of this name.
+    /// The policy of the documentation that has a statement of this name.
     fn documented(&self, sid: &str) -> Value {
-        let page = std::fs::read_to_string(in_checkout("docs/security.md")).unwrap();
-        let blocks = page.split("```json\n").skip(1).filter_map(|rest| rest.split("```").next());
-        let is_it = |block: &&str| block.contains(&format!("\"Sid\": \"{sid}\""));
-        self.adapt(blocks.into_iter().find(is_it).expect("the page has this policy"))
+        self.adapt(&block(&["json"], |block| block.contains(&format!("\"Sid\": \"{sid}\""))))
     }
 
     fn user(&self) -> String {

@@ -9,7 +9,7 @@ use crate::world::{World, operator_kubeconfig};
 const OPERATOR: &str = env!("CARGO_BIN_EXE_athena-session-operator");
 
 /// Intervals that are short enough for tests. The order of events is that of the defaults.
-const BRISK: [(&str, &str); 12] = [
+pub const BRISK: [(&str, &str); 12] = [
     ("ATHENA_OPERATOR_ATHENA_RATE", "1000000"),
     ("ATHENA_OPERATOR_ATHENA_BURST", "1000000"),
     ("ATHENA_OPERATOR_HTTP_ADDRESS", "127.0.0.1:0"),
@@ -65,6 +65,10 @@ impl Operator {
             .envs(BRISK)
             .envs(start.environment)
             .stderr(File::options().create(true).append(true).open(&world.logs).unwrap());
+        Self::spawn(command)
+    }
+
+    pub fn spawn(mut command: Command) -> Self {
         Self(command.spawn().unwrap())
     }
 
