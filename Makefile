@@ -5,7 +5,7 @@ SHELL := /bin/sh
 # How many random stories `make stories` plays, and which.
 STORIES ?= 100000
 SEED ?= 20261122
-.PHONY: help demo playground test stories bench lint docs docs-table crds build kubernetes need-rust need-deny need-go need-python
+.PHONY: help demo playground test stories bench lint docs docs-reference crds build kubernetes need-rust need-deny need-go need-python
 
 # One folder, and one choice of packages in every cargo command: each crate is compiled once.
 export CARGO_TARGET_DIR ?= $(CURDIR)/target
@@ -21,7 +21,7 @@ define need
 endef
 
 help: ## Says what there is
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: kubernetes ## Shows the operator start and end sessions: a real Kubernetes API server, a fake Athena; half a minute once built
 	@$(programs)/examples/demo
@@ -55,8 +55,8 @@ crds: build ## Writes crds/ anew, after a change of src/api/
 	$(programs)/athena-session-operator crds > crds/athena-operator.dev.yaml.new
 	mv crds/athena-operator.dev.yaml.new crds/athena-operator.dev.yaml
 
-docs-table: need-rust ## Writes the table of docs/reference/conditions.md anew, after a change of src/status/reason.rs
-	UPDATE_DOCS=1 cargo test --workspace --test operator table_of_reasons
+docs-reference: need-rust ## Writes the generated parts of docs/reference/ anew, after a change of what they describe
+	UPDATE_DOCS=1 cargo test --workspace --test operator docs::reference
 
 build: need-rust ## Builds the operator, the fake Athena and the demo
 	cargo build --workspace --bins --examples

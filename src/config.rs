@@ -122,7 +122,7 @@ pub struct Run {
     #[arg(long, env = "ATHENA_OPERATOR_ATHENA_RATE_MAX", value_name = "CALLS", default_value_t = 100.0, value_parser = calls)]
     pub athena_rate_max: f64,
 
-    /// Such calls at once, after a while without any
+    /// Calls of one operation at once, after a while without any
     #[arg(long, env = "ATHENA_OPERATOR_ATHENA_BURST", value_name = "CALLS", default_value_t = 10.0, value_parser = calls)]
     pub athena_burst: f64,
 
@@ -138,15 +138,15 @@ pub struct Run {
     #[arg(long, env = "ATHENA_OPERATOR_END_WITH", value_parser = switch)]
     pub end_with: bool,
 
-    /// After the last of these has finished, until the session is ended
+    /// The time from the end of the last workload of spec.endWith until the session is ended
     #[arg(long, env = "ATHENA_OPERATOR_END_WITH_DELAY", value_name = "DURATION", default_value = "30s", value_parser = duration)]
     pub end_with_delay: Duration,
 
-    /// Between two looks at a session that isn't changing, and between retries that need a person
+    /// The time between two looks at a session that isn't changing, and between retries that need a person
     #[arg(long, env = "ATHENA_OPERATOR_POLL_INTERVAL", value_name = "DURATION", default_value = "60s", value_parser = duration)]
     pub poll_interval: Duration,
 
-    /// Between two looks at a session that is starting or ending
+    /// The time between two looks at a session that is starting or ending
     #[arg(long, env = "ATHENA_OPERATOR_POLL_INTERVAL_CHANGING", value_name = "DURATION", default_value = "2s", value_parser = duration)]
     pub poll_interval_changing: Duration,
 
@@ -154,7 +154,7 @@ pub struct Run {
     #[arg(hide = true, long, env = "ATHENA_OPERATOR_TERMINATE_AGAIN_AFTER", value_name = "DURATION", default_value = "60s", value_parser = duration)]
     pub terminate_again_after: Duration,
 
-    /// After the first sign that an end is under way, until it is reported as TerminationOverdue
+    /// The time from the first sign that an end is under way until it is reported as TerminationOverdue
     #[arg(long, env = "ATHENA_OPERATOR_TERMINATION_OVERDUE_AFTER", value_name = "DURATION", default_value = "15m", value_parser = duration)]
     pub termination_overdue_after: Duration,
 

@@ -86,26 +86,30 @@ impl Metrics {
     pub fn new() -> Self {
         let (reconcile_seconds, call_seconds) = (|| Histogram::new(PASS_SECONDS), || Histogram::new(CALL_SECONDS));
         let mut registry = Registry::default();
-        let queue_depth = new(&mut registry, "workqueue_depth", "Objects that wait for their reconciliation");
+        let queue_depth = new(&mut registry, "workqueue_depth", "objects that wait for their reconciliation");
 
         let of = registry.sub_registry_with_prefix("controller_runtime");
-        let reconciles = new(of, "reconcile", "Reconciliations of objects, by result");
-        let reconcile_errors = new(of, "reconcile_errors", "Reconciliations that failed");
-        let active_workers = new(of, "active_workers", "Reconciliations under way");
-        let max_concurrent = new(of, "max_concurrent_reconciles", "The most reconciliations at once");
+        let help = "reconciliations of objects; result is success, requeue_after or error";
+        let reconciles = new(of, "reconcile", help);
+        let help = "reconciliations that failed, nearly always because of the API server";
+        let reconcile_errors = new(of, "reconcile_errors", help);
+        let active_workers = new(of, "active_workers", "reconciliations under way");
+        let max_concurrent = new(of, "max_concurrent_reconciles", "the most reconciliations at once");
         let reconcile_seconds = Family::new_with_constructor(reconcile_seconds as fn() -> _);
-        let reconcile_seconds = add(of, "reconcile_time_seconds", "How long reconciliations take", reconcile_seconds);
+        let reconcile_seconds = add(of, "reconcile_time_seconds", "how long reconciliations took", reconcile_seconds);
 
         let of = registry.sub_registry_with_prefix("athena_session_operator");
-        let terminations = new(of, "terminations", "Sessions that ended as the operator asked");
+        let help = "sessions that ended after their end had been asked for (deletion, terminate, endWith or a limit)";
+        let terminations = new(of, "terminations", help);
         let termination_seconds = Histogram::new(TERMINATION_SECONDS);
-        let help = "From the request for an end until the end";
+        let help = "from the moment that the operator noticed the request for an end until the end";
         let termination_seconds = add(of, "termination_duration_seconds", help, termination_seconds);
-        let calls = new(of, "athena_calls", "Calls to AWS, by outcome");
-        let throttled = new(of, "athena_throttled", "Calls that AWS throttled");
+        let calls = new(of, "athena_calls", "calls to AWS; code is OK, the error's code, or Other");
+        let throttled = new(of, "athena_throttled", "calls that AWS throttled");
         let call_seconds = Family::new_with_constructor(call_seconds as fn() -> _);
-        let call_seconds = add(of, "athena_call_duration_seconds", "How long calls to AWS take", call_seconds);
-        let build: Family<Labels<1>, Gauge> = new(of, "build_info", "Always 1; the label has the version");
+        let help = "how long calls to AWS took, without the wait for a token before";
+        let call_seconds = add(of, "athena_call_duration_seconds", help, call_seconds);
+        let build: Family<Labels<1>, Gauge> = new(of, "build_info", "always 1");
         build.get_or_create(&[("version", env!("CARGO_PKG_VERSION"))]).set(1);
 
         let scrape = Arc::new(Scrape::default());

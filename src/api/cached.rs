@@ -14,8 +14,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Value, json};
 
 use super::labels::{
-    ARGO_HOOK, ARGO_ID, ARGO_INSTANCE, FLUX_HELM, FLUX_KUSTOMIZATION, HELM_HOOK, HELM_RELEASE, INSTANCE, MANAGED_BY, PAUSED,
-    RESTORED, START_RESTORED,
+    ARGO_HOOK, ARGO_ID, ARGO_INSTANCE, FLUX_HELM, FLUX_KUSTOMIZATION, HELM_HOOK, HELM_RELEASE, INSTANCE, MANAGED_BY,
+    PAUSED, RESTORED, START_RESTORED,
 };
 use super::session::{AthenaSession, AthenaSessionSpec, AthenaSessionStatus};
 use super::workload::Workload;

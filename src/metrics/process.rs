@@ -32,16 +32,16 @@ impl Collector for Process {
             let metric = ConstGauge::new(value);
             metric.encode(encoder.encode_descriptor(name, help, None, metric.metric_type())?)
         };
-        gauge("process_start_time_seconds", "When the process started, in seconds since 1970.", self.started)?;
+        gauge("process_start_time_seconds", "when the process started, since 1970.", self.started)?;
         if let Some(bytes) = resident_bytes() {
-            gauge("process_resident_memory_bytes", "Resident memory, in bytes.", bytes)?;
+            gauge("process_resident_memory_bytes", "resident memory.", bytes)?;
         }
         if let Ok(files) = fs::read_dir("/proc/self/fd") {
-            gauge("process_open_fds", "Open file descriptors.", files.count() as f64)?;
+            gauge("process_open_fds", "open file descriptors.", files.count() as f64)?;
         }
         if let Some(seconds) = cpu_seconds() {
             let metric = ConstCounter::new(seconds);
-            let help = "CPU time of user and system, in seconds.";
+            let help = "CPU time of user and system.";
             metric.encode(encoder.encode_descriptor("process_cpu_seconds", help, None, metric.metric_type())?)?;
         }
         Ok(())

@@ -89,7 +89,9 @@ impl Collector for Scrape {
                 ([account, region, name, ("state", state.as_str())], *count as f64)
             })
         });
-        let help = "Sessions by work group and state, as last listed.";
+        let help = "sessions of a work group when it was last listed; a work group that few AthenaSessions use, \
+                    without an AthenaWorkGroup, isn't listed and has no row; state is Athena's word, or UNKNOWN for a \
+                    state that the operator doesn't know.";
         gauges(&mut encoder, "athena_session_operator_sessions", help, sessions)?;
 
         let now = Instant::now();
@@ -97,12 +99,12 @@ impl Collector for Scrape {
             let age = now.saturating_duration_since(group.polled_at?);
             Some((work_group.labels(), age.as_secs_f64()))
         });
-        let help = "Seconds since the last complete poll of the work group.";
+        let help = "time since the last complete list of the work group; no row for a work group that isn't listed.";
         gauges(&mut encoder, "athena_session_operator_poll_age_seconds", help, ages)?;
 
         let waiting = self.waiting.get().map(|source| source()).unwrap_or_default();
         let waiting = waiting.into_iter().map(|(operation, calls)| ([("operation", operation.as_str())], calls as f64));
-        let help = "Calls to Athena that wait, so that the rate isn't exceeded.";
+        let help = "calls that wait for a token, so that athena_session_operator_athena_rate isn't exceeded.";
         gauges(&mut encoder, "athena_session_operator_athena_waiting", help, waiting)?;
 
         let rates = self.rates.get().map(|source| source()).unwrap_or_default();
@@ -110,7 +112,7 @@ impl Collector for Scrape {
             let [account, region] = [&place.account, &place.region].map(|it| it.as_deref().unwrap_or_default());
             ([("account", account), ("region", region), ("operation", operation.as_str())], *rate)
         });
-        let help = "Calls to Athena a second that the operator allows itself at present.";
+        let help = "calls a second that the operator allows itself now; only ends use a rate above --athena-rate.";
         gauges(&mut encoder, "athena_session_operator_athena_rate", help, rates)
     }
 }

@@ -1,6 +1,3 @@
-use std::collections::BTreeMap;
-use std::fs;
-
 use crate::athena::types::QuotaScope;
 
 use super::*;
@@ -150,35 +147,6 @@ fn the_process_tells_of_itself() {
     while cpu() < before + 0.05 {
         assert!(begun.elapsed() < Duration::from_secs(20), "no CPU time was used");
     }
-}
-
-/// Name, labels and type of each.
-fn told(text: &str) -> BTreeMap<String, (String, String)> {
-    let mut told = BTreeMap::new();
-    let mut lines = text.lines().filter(|line| !line.starts_with("# HELP")).peekable();
-    while let Some(line) = lines.next() {
-        let Some((name, kind)) = line.strip_prefix("# TYPE ").and_then(|line| line.split_once(' ')) else { continue };
-        let sample = lines.peek().expect("a sample");
-        let keys = sample.split_once('{').map_or("", |(_, labels)| labels);
-        let keys = keys.split("\",").filter_map(|pair| pair.split_once("=\"")).map(|(key, _)| key);
-        let keys: Vec<_> = keys.filter(|key| *key != "le").map(|key| format!("`{key}`")).collect();
-        let suffix = if kind == "counter" { "_total" } else { "" };
-        told.insert(format!("{name}{suffix}"), (keys.join(", "), kind.to_owned()));
-    }
-    told
-}
-
-#[test]
-fn the_documentation_names_each_metric_with_its_labels_and_type() {
-    let page = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/reference/metrics.md")).expect("docs/reference/metrics.md");
-    let documented: BTreeMap<_, _> = page
-        .lines()
-        .filter_map(|line| {
-            let cells: Vec<_> = line.strip_prefix("| `")?.split('|').map(str::trim).collect();
-            Some((cells[0].trim_end_matches('`').to_owned(), (cells[1].to_owned(), cells[2].to_owned())))
-        })
-        .collect();
-    assert_eq!(documented, told(&used().text(Format::OpenMetrics)));
 }
 
 /// What promtool asks of the text format, too: each family is described by the name that its samples have.

@@ -6,9 +6,8 @@ use serde_json::json;
 
 use crate::core::{
     Account, AthenaSession, AthenaSessionSpec, AthenaWorkGroup, AthenaWorkGroupSpec, AthenaWorkGroupStatus,
-    CallerContext, Census, Dependents, ErrorClass, Event, GroupFacts, Kinds, Operation, PAUSED, Reason,
-    due, only_counts_differ,
-    rates_in_words,
+    CallerContext, Census, Dependents, ErrorClass, Event, GroupFacts, Kinds, Operation, PAUSED, Reason, due,
+    only_counts_differ, rates_in_words,
 };
 use crate::fixtures::{HOME, REGION, TIMING, at, elsewhere, error, home, seconds};
 

@@ -4,7 +4,6 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::api::{Pace, Reason};
 use crate::world::{World, in_checkout};
 
 #[test]
@@ -13,37 +12,6 @@ fn the_generated_crds_are_up_to_date() {
     let committed = std::fs::read_to_string(in_checkout("crds/athena-operator.dev.yaml")).unwrap();
     assert!(printed.status.success());
     assert!(String::from_utf8(printed.stdout).unwrap() == committed, "crds/ is out of date: run `make crds`");
-}
-
-#[test]
-fn the_table_of_reasons_in_the_docs_is_up_to_date() {
-    let file = in_checkout("docs/reference/conditions.md");
-    let page = std::fs::read_to_string(&file).unwrap();
-    let (before, rest) = page.split_once("<!-- reasons -->\n").unwrap();
-    let (_, after) = rest.split_once("<!-- /reasons -->").unwrap();
-    let made = format!("{before}<!-- reasons -->\n{}<!-- /reasons -->{after}", table_of_reasons());
-    if std::env::var_os("UPDATE_DOCS").is_some() {
-        std::fs::write(file, made).unwrap();
-    } else {
-        assert!(page == made, "docs/reference/conditions.md is out of date: run `make docs-table`");
-    }
-}
-
-fn table_of_reasons() -> String {
-    let mut table =
-        "| reason | meaning | Active | stands | looked at again | Warning |\n|---|---|---|---|---|---|\n".to_owned();
-    for row in Reason::TABLE {
-        let pace = match row.pace {
-            Pace::Fast => "changing",
-            Pace::Slow => "steady",
-            Pace::BackOff => "back-off",
-            Pace::Never => "never",
-        };
-        let warning = if row.warns { "yes" } else { "" };
-        let (word, meaning) = (row.word, row.meaning.trim());
-        table += &format!("| `{word}` | {meaning} | {:?} | {:?} | {pace} | {warning} |\n", row.active, row.standing);
-    }
-    table
 }
 
 async fn refused(world: &World, name: &str, spec: Value) -> String {

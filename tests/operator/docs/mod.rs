@@ -7,6 +7,7 @@ mod manifests;
 mod not_run;
 pub mod pages;
 mod promises;
+mod reference;
 mod run;
 mod shell;
 mod stage;

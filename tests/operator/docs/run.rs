@@ -33,6 +33,7 @@ macro_rules! pages {
 pages! {
     readme: "README.md";
     adopt: "docs/tasks/adopt.md";
+    athenasession: "docs/reference/athenasession.md";
     first_week: "docs/first-week.md";
     gitops: "docs/tasks/gitops.md";
     installation: "docs/installation.md" begins Empty;
