@@ -12,6 +12,7 @@ pub mod bodies;
 pub mod cluster;
 pub mod compact;
 pub mod config;
+#[expect(clippy::disallowed_methods, reason = "an object that waits is reconciled again when its time has come")]
 pub mod controller;
 #[expect(clippy::disallowed_methods, reason = "an event bears the time, and a number that no other event has")]
 pub mod events;

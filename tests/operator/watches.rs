@@ -163,6 +163,38 @@ async fn adopts_all_the_same(script: &Arc<Script>, hangs: &str) {
     assert!(adopted, "{} such requests in 30 s", script.count(hangs));
 }
 
+/// L1: a deletion while the watch was broken. The list of so many objects comes in two pages, and nothing else wakes an object
+/// whose session has ended.
+#[tokio::test]
+async fn a_deletion_that_only_a_list_of_several_pages_shows_is_seen() {
+    const OTHERS: usize = 60;
+    let world = World::new().await;
+    let is_forgotten = Arc::new(AtomicBool::new(false));
+    let forgets = Arc::clone(&is_forgotten);
+    let gone = json!({"type": "ERROR", "object": {
+        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "reason": "Expired", "code": 410,
+        "message": "too old resource version",
+    }});
+    let script = Script::meddling(move |request, _| {
+        let ends = request == about("GET (watch)", "") && forgets.swap(false, Ordering::SeqCst);
+        ends.then(|| Meddle::Answer(200, gone.clone()))
+    });
+    world.start_operator_by_way_of(&script, &["--watch-timeout=2s"]).await;
+    for number in 0..OTHERS {
+        world.declare(&format!("other-{number}"), "IDLE").await;
+    }
+    world.create("ended", json!({"sessionId": world.session_in("IDLE"), "terminate": true})).await;
+    world.until_reason("ended", "Ended").await;
+    let (list, release) = script.hold(&about("GET", ""));
+    is_forgotten.store(true, Ordering::SeqCst);
+    list.arrived().await;
+    world.delete("ended").await;
+    let lists = script.count(&about("GET", ""));
+    release.send_replace(true);
+    world.until_gone("ended").await;
+    assert_eq!(script.count(&about("GET", "")), lists + 1, "the list came in one page");
+}
+
 #[tokio::test]
 async fn a_watch_that_is_refused_is_told_once_and_not_ready() {
     let world = World::new().await;
