@@ -1,11 +1,13 @@
 //! The HTTP server for probes and metrics: `/livez`, `/readyz`, `/metrics`, on one port.
 //!
-//! An answer waits for nothing: all that is told is in memory. A client that is slow to ask loses its connection.
+//! An answer waits for nothing: all that is told is in memory. So each connection is accepted at once, and when there are too
+//! many, the oldest one is closed: clients that connect and ask nothing can't keep out the kubelet, whose request comes with
+//! its connection. Otherwise the kubelet would restart the operator again and again.
 
 pub mod aws;
 mod checks;
 
-use std::sync::Arc;
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -18,7 +20,8 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
+use tokio::task::{AbortHandle, yield_now};
 use tokio::time::{sleep, timeout};
 use tracing::warn;
 
@@ -27,7 +30,7 @@ pub use self::checks::{Heartbeats, Pulse, Readiness};
 use crate::metrics::{Format, Metrics};
 use crate::write_refusals::WriteRefusals;
 
-/// Connections at once. Further ones wait until one of these has ended.
+/// Connections at once. For a further one, the oldest of these is closed.
 const MOST_CONNECTIONS: usize = 128;
 /// So long a client may take for its request.
 const REQUEST: Duration = Duration::from_secs(1);
@@ -62,30 +65,34 @@ impl Health {
 /// Serves until `stop` says true, or nobody can say it any more.
 pub async fn serve(listener: TcpListener, health: Health, mut stop: watch::Receiver<bool>) {
     let router = health.router();
-    let free = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+    let mut open = VecDeque::new();
     loop {
-        let accept = async {
-            // The semaphore is never closed.
-            let place = Arc::clone(&free).acquire_owned().await;
-            (listener.accept().await, place)
-        };
-        let (accepted, place) = tokio::select! {
-            accepted = accept => accepted,
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
             _ = stop.wait_for(|stop| *stop) => return,
         };
         match accepted {
             Ok((stream, _)) => {
-                let answer = answer(stream, router.clone());
-                tokio::spawn(async move {
-                    answer.await;
-                    drop(place);
-                });
+                make_room(&mut open);
+                open.push_back(tokio::spawn(answer(stream, router.clone())).abort_handle());
+                // A request that has arrived is answered before the next connection is accepted.
+                yield_now().await;
             }
             Err(error) => {
                 warn!(%error, "a connection for probes or metrics can't be accepted");
                 sleep(PAUSE).await;
             }
         }
+    }
+}
+
+/// Makes room for another connection.
+fn make_room(open: &mut VecDeque<AbortHandle>) {
+    open.retain(|connection| !connection.is_finished());
+    if open.len() >= MOST_CONNECTIONS
+        && let Some(oldest) = open.pop_front()
+    {
+        oldest.abort();
     }
 }
 

@@ -1,10 +1,17 @@
 //! What the operator serves over HTTP.
 
+use std::collections::VecDeque;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::world::{World, eventually};
+use crate::world::{World, eventually, within};
 
 /// The status and the body.
 pub async fn ask(address: &str, path: &str) -> (u16, String) {
@@ -48,4 +55,70 @@ pub async fn until_unready(address: &str, words: &str) -> String {
         unready(address).await.into_iter().find(|line| line.contains(words))
     })
     .await
+}
+
+/// A client that opens connections and never ends a request, until it is dropped.
+struct SlowClient {
+    stop: Arc<AtomicBool>,
+    opened: Arc<AtomicUsize>,
+}
+
+impl SlowClient {
+    const THREADS: usize = 4;
+    /// So many connections are kept open by each thread.
+    const OPEN: usize = 300;
+    const PAUSE: Duration = Duration::from_millis(4);
+
+    fn start(address: SocketAddr, sends: &'static str) -> Self {
+        let (stop, opened) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+        for _ in 0..Self::THREADS {
+            let (stop, opened) = (Arc::clone(&stop), Arc::clone(&opened));
+            std::thread::spawn(move || {
+                let mut open = VecDeque::new();
+                while !stop.load(Ordering::SeqCst) {
+                    // Where it fails, the server has no room for the connection.
+                    if let Ok(mut stream) = std::net::TcpStream::connect_timeout(&address, Duration::from_secs(1)) {
+                        let _ = stream.write_all(sends.as_bytes());
+                        opened.fetch_add(1, Ordering::SeqCst);
+                        open.push_back(stream);
+                    }
+                    if open.len() > Self::OPEN {
+                        open.pop_front();
+                    }
+                    std::thread::sleep(Self::PAUSE);
+                }
+            });
+        }
+        Self { stop, opened }
+    }
+}
+
+impl Drop for SlowClient {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::SeqCst);
+    }
+}
+
+/// Kubernetes gives a probe one second where the Deployment doesn't say how long.
+const PROBE: Duration = Duration::from_secs(1);
+
+/// L1: the kubelet restarts an operator whose probe fails, again and again.
+#[tokio::test]
+async fn connections_that_ask_nothing_keep_out_no_probe() {
+    let world = World::new().await;
+    world.start_operator().await;
+    let address = address(&world).await;
+    until_ready(&address).await;
+    for sends in ["", "GET /livez HTTP/1.1\r\nX-Slow: "] {
+        let client = SlowClient::start(address.parse().unwrap(), sends);
+        eventually("it has opened more connections than may be open", || async {
+            (client.opened.load(Ordering::SeqCst) > 200).then_some(())
+        })
+        .await;
+        for probe in 0..20 {
+            let answered = within(PROBE, async { assert_eq!(ask(&address, "/livez").await.0, 200) });
+            assert!(answered.await, "probe {probe} failed");
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
 }
