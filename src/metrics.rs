@@ -104,7 +104,8 @@ impl Metrics {
         let termination_seconds = Histogram::new(TERMINATION_SECONDS);
         let help = "from the moment that the operator noticed the request for an end until the end";
         let termination_seconds = add(of, "termination_duration_seconds", help, termination_seconds);
-        let calls = new(of, "athena_calls", "calls to AWS; code is OK, the error's code, or Other");
+        let help = "calls to AWS; code is OK, the error's code, UnusablePage and the like for answers that can't be used, or Other";
+        let calls = new(of, "athena_calls", help);
         let throttled = new(of, "athena_throttled", "calls that AWS throttled");
         let call_seconds = Family::new_with_constructor(call_seconds as fn() -> _);
         let help = "how long calls to AWS took, without the wait for a token before";

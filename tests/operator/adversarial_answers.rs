@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 use tokio::time::sleep;
 
 use crate::launch::Start;
-use crate::probes::{address, until_unready};
+use crate::probes::{address, ask, until_unready};
 use crate::tenancy::{TEAM_A, Whole};
 use crate::world::{World, condition, eventually};
 
@@ -110,6 +110,8 @@ async fn a_page_with_more_sessions_than_were_asked_for_is_refused() {
         whole.athena.fault(Fault::body(page).on("ListSessions"));
         let told = whole.until_group_reason(&group, "AthenaUnavailable").await;
         assert!(told.contains(&format!("ListSessions: {code}: ")), "{told}");
+        let metrics = ask(&address(&whole).await, "/metrics").await.1;
+        assert!(metrics.contains(&format!("operation=\"ListSessions\",code=\"{code}\"")), "{metrics}");
         whole.athena.clear_faults();
     }
     assert!(whole.peak_memory() < MOST_MEMORY, "{} bytes", whole.peak_memory());

@@ -102,28 +102,28 @@ impl Athena {
             let config = aws_sdk_sts::config::Builder::default().credentials_provider(credentials);
             request.config_override(config.identity_cache(IdentityCache::no_cache())).send()
         };
-        answers::account(self.call(OPERATION, send).await?)
+        self.call(OPERATION, send, answers::account).await
     }
 
     /// GetSession.
     pub async fn get_session(&self, id: &str) -> Result<Session, CallError> {
         let request = || self.clients.athena.get_session().session_id(id).customize();
-        let answer = self.call(Operation::GetSession, |role| self.prepared(request(), role).send()).await?;
-        answers::session(id, answer, self.athena_now())
+        let read = |answer| answers::session(id, answer, self.athena_now());
+        self.call(Operation::GetSession, |role| self.prepared(request(), role).send(), read).await
     }
 
     /// GetSessionStatus.
     pub async fn get_session_status(&self, id: &str) -> Result<SessionStatus, CallError> {
         let request = || self.clients.athena.get_session_status().session_id(id).customize();
-        let answer = self.call(Operation::GetSessionStatus, |role| self.prepared(request(), role).send()).await?;
-        answers::session_status(id, answer, self.athena_now())
+        let read = |answer| answers::session_status(id, answer, self.athena_now());
+        self.call(Operation::GetSessionStatus, |role| self.prepared(request(), role).send(), read).await
     }
 
     /// GetWorkGroup, of whose answer only the engine is used.
     pub async fn get_work_group_engine(&self, work_group: &str) -> Result<Engine, CallError> {
         let request = || self.clients.athena.get_work_group().work_group(work_group).customize();
-        let answer = self.call(Operation::GetWorkGroup, |role| self.prepared(request(), role).send()).await?;
-        answers::work_group_engine(answer)
+        let send = |role| self.prepared(request(), role).send();
+        self.call(Operation::GetWorkGroup, send, answers::work_group_engine).await
     }
 
     /// ListSessions: one page, of the sessions in one state or without a filter.
@@ -138,23 +138,23 @@ impl Athena {
             let request = request.set_state_filter(filter.map(|state| state.as_str().into()));
             request.max_results(answers::PAGE_SESSIONS.into()).set_next_token(token.map(str::to_owned)).customize()
         };
-        let answer = self.call(Operation::ListSessions, |role| self.prepared(request(), role).send()).await?;
-        answers::page(token, answer, self.athena_now())
+        let read = |answer| answers::page(token, answer, self.athena_now());
+        self.call(Operation::ListSessions, |role| self.prepared(request(), role).send(), read).await
     }
 
     /// StartSession. The call is safe to repeat with the same request, as long as Athena remembers the token.
     /// After [`ErrorClass::Unavailable`] a session may have been started.
     pub async fn start_session(&self, request: &StartRequest) -> Result<StartSessionAnswer, CallError> {
         let request = start_session::build(&self.clients.athena, request)?.customize();
-        answers::started(self.call(Operation::StartSession, |role| self.prepared(request, role).send()).await?)
+        self.call(Operation::StartSession, |role| self.prepared(request, role).send(), answers::started).await
     }
 
     /// TerminateSession. The call is safe to repeat: for a session that has ended or is TERMINATING it does nothing.
     /// After [`ErrorClass::Unavailable`] the session may have been ended.
     pub async fn terminate_session(&self, id: &str) -> Result<TerminateSessionAnswer, CallError> {
         let request = || self.clients.athena.terminate_session().session_id(id).customize();
-        let answer = self.call(Operation::TerminateSession, |role| self.prepared(request(), role).send()).await?;
-        Ok(answers::terminated(&answer))
+        let read = |answer| Ok(answers::terminated(&answer));
+        self.call(Operation::TerminateSession, |role| self.prepared(request(), role).send(), read).await
     }
 
     /// Succeeds if Athena answers at all, to a request without a signature. Athena refuses such a request before
@@ -171,13 +171,14 @@ impl Athena {
         }
     }
 
-    /// Makes a call with the credentials of the role (None: with the operator's own, which the clients have). Counts
-    /// the call, and says what its failure means.
-    async fn call<T, E, C>(
+    /// Makes a call with the credentials of the role (None: with the operator's own, which the clients have), and reads the
+    /// answer. Counts the call, and says what its failure means.
+    async fn call<T, U, E, C>(
         &self,
         operation: Operation,
         send: impl FnOnce(Option<Credentials>) -> C,
-    ) -> Result<T, CallError>
+        read: impl FnOnce(T) -> Result<U, CallError>,
+    ) -> Result<U, CallError>
     where
         E: StdError + ProvideErrorMetadata + 'static,
         C: Future<Output = Result<T, SdkError<E>>>,
@@ -189,10 +190,14 @@ impl Athena {
         let is_sts = operation == Operation::GetCallerIdentity;
         let endpoint = if is_sts { &self.clients.sts_at } else { &self.clients.athena_at };
         let answer = answer.map_err(|error| call_error(operation, &error, endpoint.url()));
-        self.count(operation, answer.as_ref().err(), began);
+        let took = began.elapsed();
+        // An answer that can't be used shows, too, that there is no outage.
+        self.tell_recovery(operation, answer.as_ref().err());
         if let (Some(role), Err(error)) = (&self.role, &answer) {
             role.refused(error);
         }
+        let answer = answer.and_then(read);
+        self.metrics.called(operation, answer.as_ref().err(), took);
         answer
     }
 
@@ -202,7 +207,8 @@ impl Athena {
         let began = Instant::now();
         let credentials = role.credentials(operation).await;
         if let Err(error) = &credentials {
-            self.count(operation, Some(error), began);
+            self.tell_recovery(operation, Some(error));
+            self.metrics.called(operation, Some(error), began.elapsed());
         }
         credentials.map(Some)
     }
@@ -221,8 +227,7 @@ impl Athena {
         request.interceptor(CallInterceptor::new(self.agent.clone(), Arc::clone(&self.clock)))
     }
 
-    fn count(&self, operation: Operation, error: Option<&CallError>, began: Instant) {
-        self.metrics.called(operation, error, began.elapsed());
+    fn tell_recovery(&self, operation: Operation, error: Option<&CallError>) {
         // STS answers GetCallerIdentity, which tells nothing about an outage of Athena.
         if operation != Operation::GetCallerIdentity {
             self.recovery.observe(operation, error, Instant::now());
