@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use crate::core::{
-    Account, AthenaSession, AthenaSessionSpec, AthenaWorkGroup, AthenaWorkGroupSpec, AthenaWorkGroupStatus,
+    Account, AthenaSession, AthenaSessionSpec, AthenaWorkGroup, AthenaWorkGroupSpec, AthenaWorkGroupStatus, CallError,
     CallerContext, Census, Dependents, ErrorClass, Event, GroupFacts, Kinds, Operation, PAUSED, Reason, due,
     only_counts_differ, rates_in_words,
 };
@@ -147,6 +147,27 @@ fn only_later_numbers_are_worth_no_write_of_their_own() {
     assert!(only_counts_differ(&counted, &later));
     let trouble = written(&group, &elsewhere(), &census(9, 3), None).unwrap().0;
     assert!(!only_counts_differ(&counted, &trouble));
+}
+
+/// L1: the API server refuses no status for its size. Names and counts are bounded where the answers are read.
+#[test]
+fn a_status_is_small_whatever_athena_says() {
+    let (long, name) = ("x".repeat(100_000), "n".repeat(253));
+    let mut group = group();
+    group.metadata.name = Some(name.clone());
+    let many: Vec<_> = (0..2_000).map(|number| format!("{}/{name}{number}", "s".repeat(63))).collect();
+    let dependents = dependents(&many.iter().map(String::as_str).collect::<Vec<_>>());
+    let rates: BTreeMap<_, _> = [("ListSessions", 1e300), ("GetSession", 5.0)].into();
+    for class in [ErrorClass::Denied, ErrorClass::NotFoundOrInvalid, ErrorClass::Unavailable] {
+        let trouble = CallError { message: long.clone(), ..error(Operation::ListSessions, class) };
+        let census = Census { trouble: Some(trouble), ..census(u32::MAX, 1) };
+        let unknown = CallerContext { account: Account::Unknown(long.clone()), ..home() };
+        for (scope, dependents) in [(home(), None), (unknown, None), (home(), Some(&dependents))] {
+            let (status, _) = with_rates(&group, &scope, &census, dependents, &rates_in_words(&rates)).unwrap();
+            let bytes = serde_json::to_string(&status).unwrap().len();
+            assert!(bytes < 8_000, "{bytes} bytes");
+        }
+    }
 }
 
 #[test]

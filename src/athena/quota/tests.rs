@@ -112,6 +112,20 @@ fn a_look_keeps_the_turn_to_end_the_session() {
     assert_eq!(quotas.waiting(), [(LOOK, 1), (Operation::TerminateSession, 1)]);
 }
 
+/// A look showed that no end is due after all.
+#[test]
+fn a_reserved_token_that_is_given_back_serves_the_next_end() {
+    const END: Operation = Operation::TerminateSession;
+    let (quotas, _woken) = quotas(0.001);
+    let here = QuotaScope::default();
+    assert!(quotas.try_reserve(&here, END, Priority::End, &key("a")));
+    assert!(quotas.try_take(&here, LOOK, Priority::FreshLook, &key("a")), "a look gives the reserved token away");
+    assert!(!quotas.try_take(&here, END, Priority::End, &key("b")), "two have one token");
+    quotas.forget(&key("a"));
+    assert!(quotas.try_take(&here, END, Priority::End, &key("b")));
+    assert!(!quotas.try_reserve(&here, END, Priority::End, &key("a")), "one token is used twice");
+}
+
 #[tokio::test]
 async fn a_task_that_is_dropped_while_it_waits_gives_its_token_back() {
     let (quotas, _woken) = quotas(1.0);
