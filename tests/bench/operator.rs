@@ -54,7 +54,7 @@ pub struct Operator {
 pub struct Launch {
     /// What its log is called.
     pub name: String,
-    /// Those that it watches.
+    /// Those that it watches; none: all.
     pub namespaces: Vec<String>,
     /// Where its Athena is.
     pub athena: String,
@@ -96,7 +96,10 @@ impl Operator {
         let stderr = File::create(&log).map_err(|error| format!("{}: {error}", log.display()))?;
         let has_metrics = stage.operator_knows("--http-address");
         let mut command = launch.command(&stage.operator);
-        command.args(["run", "--log-format=json", "--watch-namespace", &launch.namespaces.join(",")]);
+        command.args(["run", "--log-format=json"]);
+        if !launch.namespaces.is_empty() {
+            command.args(["--watch-namespace", &launch.namespaces.join(",")]);
+        }
         command.args(&launch.arguments);
         if !launch.by_default && stage.operator_knows("--athena-rate") {
             command.arg(format!("--athena-rate={UNLIMITED}")).arg(format!("--athena-burst={UNLIMITED}"));

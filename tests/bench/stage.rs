@@ -87,13 +87,12 @@ impl Stage {
         kubectl(&self.control_plane, arguments, "").await
     }
 
-    /// Grants the operator, in one namespace, the rights of deploy/workloads for spec.endWith.
-    pub async fn grant_end_with(&self, namespace: &str) -> Outcome {
-        let role = format!("{}/deploy/workloads/role.yaml", env!("CARGO_MANIFEST_DIR"));
-        self.kubectl(&["apply", "-f", &role]).await?;
-        let account = format!("--serviceaccount={NAMESPACE}:{SERVICE_ACCOUNT}");
-        let role = "--clusterrole=athena-session-operator-end-with";
-        self.kubectl(&["create", "rolebinding", "end-with", "-n", namespace, role, &account]).await
+    /// Grants the operator the rights of deploy/workloads.
+    pub async fn grant_end_with(&self) -> Outcome {
+        for file in ["role.yaml", "role-binding.yaml"] {
+            self.kubectl(&["apply", "-f", &format!("{}/deploy/workloads/{file}", env!("CARGO_MANIFEST_DIR"))]).await?;
+        }
+        Ok(())
     }
 
     /// The spec of an object for this session.

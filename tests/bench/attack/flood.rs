@@ -69,8 +69,8 @@ pub async fn play(flood: Flood, scenario: Scenario, stage: &Stage, progress: &Pr
     let (hostile, other) = (scenario.to_string(), format!("{scenario}-other"));
     for namespace in [&hostile, &other] {
         stage.create_namespace(namespace).await?;
-        stage.grant_end_with(namespace).await?;
     }
+    stage.grant_end_with().await?;
     let athena = athena::start(Some(QUOTA)).await?;
     let attack = Attack {
         flood,
@@ -81,7 +81,8 @@ pub async fn play(flood: Flood, scenario: Scenario, stage: &Stage, progress: &Pr
     };
     let mut watched = Watched::start(stage.client.clone(), &hostile);
     let launch = Launch {
-        namespaces: vec![hostile.clone(), other.clone()],
+        // As `deploy/` does it. Namespaces that are named have a controller each.
+        namespaces: vec![],
         arguments: vec!["--end-with".to_owned()],
         by_default: true,
         ..Launch::of(&hostile, &athena)

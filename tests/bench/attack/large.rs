@@ -38,8 +38,8 @@ pub async fn play(scenario: Scenario, stage: &Stage, progress: &Progress) -> Out
     let (hostile, other) = (scenario.to_string(), format!("{scenario}-other"));
     for namespace in [&hostile, &other] {
         stage.create_namespace(namespace).await?;
-        stage.grant_end_with(namespace).await?;
     }
+    stage.grant_end_with().await?;
     let athena = athena::start(None).await?;
     let api = watched::objects(stage.client.clone(), &other);
     let mut watched = Watched::start(stage.client.clone(), &other);
