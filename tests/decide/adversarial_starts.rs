@@ -233,3 +233,46 @@ fn one_list_without_the_session_doesnt_tell_that_it_is_gone() {
     let is_told = |world: &World| reason(world) == "SessionNotFound";
     assert!(world.run_until(minutes(60), is_told), "{}", world.told());
 }
+
+/// StartSession was called long ago, and lists that don't show its session come from another account.
+fn listed_elsewhere() -> World {
+    let mut world = started_unrecorded();
+    world.wait(minutes(6));
+    world.around.real = "of-another-account";
+    world.run_for(minutes(4));
+    assert_eq!(reason(&world), "StartUnclear", "{}", world.told());
+    world
+}
+
+/// Calls go to the right account again, and STS has told the operator so.
+fn come_home(world: &mut World) {
+    world.around.real = WORK_GROUP;
+    (world.scope.since, world.scope.confirmed_at) = (Some(at(world.elapsed).tick), Some(at(world.elapsed).tick));
+}
+
+/// S2.5: what lists of another account have proven is over when the account changes.
+#[test]
+fn what_lists_of_another_account_proved_lets_no_object_go() {
+    let mut world = listed_elsewhere();
+    come_home(&mut world);
+    world.event(&Event::Delete);
+    let until = world.elapsed + minutes(10);
+    assert!(world.run_until(until, |world| world.object.is_none()), "{}", world.told());
+    assert_eq!((world.session.clone(), &world.breach), (Some(SessionState::Terminated), &None), "{}", world.told());
+}
+
+/// S2.5: STS, which would tell that calls go to another account, doesn't answer.
+#[test]
+fn lists_prove_that_no_session_was_started_once_sts_confirms_their_account() {
+    let mut world = started_unrecorded();
+    world.around.real = "of-another-account";
+    world.outages.push((Operation::GetCallerIdentity, ErrorClass::Unavailable));
+    world.event(&Event::Delete);
+    world.run_for(minutes(10));
+    assert!(world.object.is_some(), "{}", world.told());
+    world.outages.clear();
+    come_home(&mut world);
+    let until = world.elapsed + minutes(10);
+    assert!(world.run_until(until, |world| world.object.is_none()), "{}", world.told());
+    assert_eq!((world.session.clone(), &world.breach), (Some(SessionState::Terminated), &None), "{}", world.told());
+}

@@ -103,9 +103,7 @@ proptest! {
             }
             let first = proofs.first().copied().unwrap_or_default();
             let are_apart = proofs.iter().any(|began| *began >= first + TIMING.between_proving_lists());
-            // A change of the account takes no proof back.
-            let has_moved = scope.since.is_some_and(|since| since >= at(proven_from).tick);
-            prop_assert!(has_moved || observed.is_unstarted() == are_apart, "{:?}", proofs);
+            prop_assert_eq!(observed.is_unstarted(), are_apart, "{:?}", proofs);
         }
     }
 }

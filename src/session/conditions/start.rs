@@ -172,7 +172,8 @@ fn end(case: &Case<'_>, blockers: Blockers<'_>) -> Finding {
         _ if !case.start.state.is_none_shown() => {
             let quiet = duration(case.facts.timing.between_proving_lists());
             let sentence = format!(
-                "A session may have been started for it. It counts as not started when two listings, {quiet} apart, don't show one."
+                "A session may have been started for it. It counts as not started when two listings, {quiet} apart, don't show one, and STS \
+                 confirms the AWS account."
             );
             ending::awaited(case, &sentence)
         }

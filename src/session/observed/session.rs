@@ -120,8 +120,10 @@ impl Observed {
         if self.absence.as_ref().is_some_and(|absence| scope.since.is_some_and(|since| absence.first < since)) {
             self.absence = None;
         }
-        if self.start.unlisted.is_some_and(|(first, _)| scope.since.is_some_and(|since| first < since)) {
-            self.start.unlisted = None;
+        if let Some(since) = scope.since
+            && (self.start.unlisted.is_some() || self.start.proven_by.is_some())
+        {
+            self.start.account_changed(since);
         }
         let may_have_called = is_held(object) && !self.adopted_here && self.start.id.is_none();
         if object.spec.start.is_some() && may_have_called && self.start.first_seen_at.is_none() {
@@ -239,7 +241,7 @@ impl Observed {
         let first = self.start.unlisted.map_or(list.began, |(first, _)| first);
         self.start.unlisted = Some((first, list.began));
         if list.began - first >= timing.between_proving_lists() {
-            self.start.proven_none();
+            self.start.proven_none(first, list.ended);
         }
     }
 
@@ -280,6 +282,12 @@ impl Observed {
     pub fn is_unstarted(&self) -> bool {
         let start = &self.start;
         start.id.is_none() && (start.surely_none || self.adopted_here && start.called_at.is_none())
+    }
+
+    /// When the last of the lists ended that prove that no session was started. None where it is certain without lists.
+    pub fn unstarted_by_lists_until(&self) -> Option<Instant> {
+        let needs_lists = !self.adopted_here || self.start.called_at.is_some();
+        self.start.proven_by.and_then(|(_, ended)| needs_lists.then_some(ended))
     }
 
     /// StartSession is about to be called.

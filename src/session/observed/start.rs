@@ -23,6 +23,8 @@ pub struct Start {
     pub(super) surely_none: bool,
     /// The same, before the last call.
     pub(super) surely_none_before: bool,
+    /// Where lists have proven that no call has had an effect: when the first of these lists began, and when the last one ended.
+    pub(super) proven_by: Option<(Instant, Instant)>,
     /// The first and the last complete list since the last call that showed no session with the object's mark: when these
     /// lists began.
     pub unlisted: Option<(Instant, Instant)>,
@@ -50,15 +52,25 @@ impl StaticDefault for Start {
         called_at: None,
         surely_none: false,
         surely_none_before: false,
+        proven_by: None,
         unlisted: None,
         trouble: None,
     };
 }
 
 impl Start {
-    /// Lists have proven that no call has had an effect, whoever made it.
-    pub(super) fn proven_none(&mut self) {
-        self.surely_none = true;
+    /// Lists have proven that no call has had an effect, whoever made it. The first of them began, and the last one ended, at
+    /// these moments.
+    pub(super) fn proven_none(&mut self, began: Instant, ended: Instant) {
+        (self.surely_none, self.proven_by) = (true, Some((began, ended)));
+    }
+
+    /// Since then calls go to another account. What earlier lists lacked proves nothing there.
+    pub(super) fn account_changed(&mut self, since: Instant) {
+        self.unlisted.take_if(|(first, _)| *first < since);
+        if self.proven_by.take_if(|(began, _)| *began < since).is_some() {
+            (self.surely_none, self.surely_none_before) = (false, false);
+        }
     }
 
     /// The session that StartSession returned, unless Athena has shown that it isn't the object's own.

@@ -32,7 +32,7 @@ use crate::session::conditions::Findings;
 use crate::session::conditions::start::beginning;
 use crate::session::rules::case::Case;
 use crate::session::rules::facts::Facts;
-use crate::session::rules::start::{RECORD_LIFE, TOKEN_LIFE};
+use crate::session::rules::start::{RECORD_LIFE, TOKEN_LIFE, is_account_awaited};
 use crate::session::rules::start_request::request;
 use crate::status::condition;
 
@@ -125,9 +125,13 @@ fn end_none(case: &Case<'_>) -> Step {
     list(case)
 }
 
-/// Asks for a list by the mark, or waits until it is time for another one.
+/// Asks for a list by the mark, or waits until it is time for another one. Once lists have proven that no session was started,
+/// STS has to confirm their account.
 fn list(case: &Case<'_>) -> Step {
     let facts = case.facts;
+    if is_account_awaited(facts) {
+        return call(facts, Step::GetCallerIdentity);
+    }
     match facts.observed.start.unlisted {
         Some((first, _)) => list_at(case, first + facts.timing.between_proving_lists()),
         None => find(case, facts.observed.start.proven_from()),

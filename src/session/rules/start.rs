@@ -48,7 +48,7 @@ impl StartState {
             Self::NotAsked
         } else if start.id.is_some() {
             Self::Started
-        } else if !observed.is_unstarted() {
+        } else if !observed.is_unstarted() || is_account_awaited(facts) {
             Self::Unknown
         } else if start.answered.is_none() && rules_out_earlier_call {
             Self::NotStarted
@@ -179,6 +179,12 @@ impl<'a> Start<'a> {
         let is_near = age.unsigned_abs() < RECORD_LIFE;
         Duration::try_from(age).unwrap_or(if is_near { Duration::ZERO } else { Duration::MAX })
     }
+}
+
+/// Whether lists show that no session was started, and STS hasn't confirmed since that they came from the account that calls are
+/// believed to go to. The credentials may have become those of another account meanwhile.
+pub fn is_account_awaited(facts: &Facts<'_>) -> bool {
+    facts.observed.is_unstarted() && facts.scope.confirmed_at < facts.observed.unstarted_by_lists_until()
 }
 
 /// Whether an attempt that is recorded as of `recorded_at` was recorded for the object that was backed up, and restored together
