@@ -1,19 +1,17 @@
 //! The watches of namespaces, Jobs and Pods, which tell the index what has changed. Nothing is stored of Jobs and Pods: an
 //! object that follows a workload reads it when there is news of it.
 
-use std::fmt::Debug;
 use std::sync::Arc;
 
 use futures::StreamExt;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
-use kube::core::NamespaceResourceScope;
 use kube::runtime::reflector::store::Writer;
 use kube::runtime::{WatchStreamExt, watcher};
-use kube::{Api, Resource, ResourceExt};
+use kube::{Api, ResourceExt};
 use tracing::warn;
 
-use crate::api::workload::{Workload, WorkloadKind, WorkloadObject, WorkloadState};
+use crate::api::workload::{Workload, WorkloadObject, WorkloadState};
 use crate::cluster::Cluster;
 use crate::index::cluster::ClusterIndex;
 use crate::index::objects::{Labelled, Watch};
@@ -22,17 +20,14 @@ use crate::index::objects::{Labelled, Watch};
 const NAMESPACES: &str = "namespaces";
 
 /// The watch of all namespaces, whose labels the grants of AthenaWorkGroups select.
-pub struct NamespaceWatch {
-    /// The API server.
+pub(crate) struct NamespaceWatch {
     pub(crate) cluster: Cluster,
-    /// What is told.
     pub(crate) index: Arc<ClusterIndex>,
     /// The namespaces that --watch-namespace names.
     pub(crate) names: Vec<String>,
 }
 
 impl NamespaceWatch {
-    /// Watches, and keeps the namespaces in a store.
     pub(crate) async fn run(self, store: Writer<Labelled>) {
         let api: Api<Labelled> = Api::all(self.cluster.client.clone());
         let changes = watcher(api.clone(), self.cluster.watch_config()).default_backoff();
@@ -78,20 +73,13 @@ impl NamespaceWatch {
     }
 }
 
-/// Watches the Jobs and the Pods of one namespace, or of all.
 pub(crate) async fn watch_workloads(cluster: Cluster, namespace: Option<String>, index: Arc<ClusterIndex>) {
     let namespace = namespace.as_deref();
-    tokio::join!(
-        watch_kind::<Job>(&cluster, WorkloadKind::Job, namespace, &index),
-        watch_kind::<Pod>(&cluster, WorkloadKind::Pod, namespace, &index)
-    );
+    tokio::join!(watch_kind::<Job>(&cluster, namespace, &index), watch_kind::<Pod>(&cluster, namespace, &index));
 }
 
-async fn watch_kind<K>(cluster: &Cluster, kind: WorkloadKind, namespace: Option<&str>, index: &ClusterIndex)
-where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + 'static,
-{
-    let api: Api<WorkloadObject<K>> = cluster.api(namespace);
+async fn watch_kind<K: WorkloadObject>(cluster: &Cluster, namespace: Option<&str>, index: &ClusterIndex) {
+    let api: Api<K> = cluster.api(namespace);
     let changes = cluster.report_trouble(api.clone(), watcher(api, cluster.watch_config()).default_backoff());
     let mut changes = std::pin::pin!(changes);
     while let Some(change) = changes.next().await {
@@ -99,14 +87,14 @@ where
             Ok(watcher::Event::Apply(workload) | watcher::Event::InitApply(workload)) => (workload, true),
             Ok(watcher::Event::Delete(workload)) => (workload, false),
             Ok(watcher::Event::InitDone) => {
-                index.workloads_listed(kind, namespace);
+                index.workloads_listed(K::KIND, namespace);
                 continue;
             }
             // Trouble with the watch has been reported.
             Ok(watcher::Event::Init) | Err(_) => continue,
         };
-        let state = if is_there { workload.state(kind) } else { WorkloadState::Absent };
+        let state = if is_there { workload.state() } else { WorkloadState::Absent };
         let namespace = workload.namespace().unwrap_or_default();
-        index.workload_changed(&namespace, Workload { kind, name: workload.name_any() }, state);
+        index.workload_changed(&namespace, Workload { kind: K::KIND, name: workload.name_any() }, state);
     }
 }

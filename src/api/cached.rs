@@ -1,12 +1,10 @@
 //! Objects as the operator keeps them: without the parts that nothing depends on, and with a reason where an object can't be
-//! read.
-//!
-//! kube's `DeserializeGuard` gives such a reason, too. But it copies each object twice, with all of its managedFields, and
-//! with ten thousand objects, each read again at each change, that would be most of the operator's work.
+//! read. kube's `DeserializeGuard` gives such a reason, too, but keeps each label and annotation.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
 use serde::de::{DeserializeOwned, Error as _};
 use serde::ser::Error as _;
@@ -22,7 +20,8 @@ use super::workload::Workload;
 use crate::status::reason::Reason;
 
 /// An AthenaSession in memory. Spec and status are kept as JSON, which takes half the memory of the parsed object.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Resource)]
+#[resource(inherit = "AthenaSession")]
 pub struct CachedSession {
     metadata: ObjectMeta,
     session_id: Option<Box<str>>,
@@ -35,10 +34,7 @@ pub struct CachedSession {
 }
 
 impl CachedSession {
-    /// The object.
-    ///
-    /// # Errors
-    /// Why the object can't be read.
+    /// The object, or why it can't be read.
     pub fn open(&self) -> Result<AthenaSession, String> {
         if self.is_partial { Err(TOO_LARGE.to_owned()) } else { self.outline() }
     }
@@ -50,9 +46,6 @@ impl CachedSession {
 
     /// The object without the parts that are too large to be kept. The outline shows what the object claims. Nothing may be
     /// done for the object by the outline alone.
-    ///
-    /// # Errors
-    /// Why the object can't be read.
     pub fn outline(&self) -> Result<AthenaSession, String> {
         let Rest { spec, status } = serde_json::from_str(&self.rest).map_err(|error| error.to_string())?;
         Ok(AthenaSession { metadata: self.metadata.clone(), spec, status })
@@ -146,55 +139,30 @@ impl<'de> Deserialize<'de> for CachedSession {
             reference: text(&raw.spec["workGroupRef"]["name"]),
             end_with: Deserialize::deserialize(&raw.spec["endWith"]).unwrap_or_default(),
             rest: json!({"spec": raw.spec, "status": raw.status}).to_string().into(),
-            metadata: raw.metadata.try_into().map_err(D::Error::custom)?,
+            metadata: raw.metadata,
             is_partial,
         })
     }
 }
 
-resource_of!(AthenaSession, impl[] CachedSession, self => &self.metadata, &mut self.metadata);
-
 /// An object without the parts that nothing depends on, or why the object can't be read.
 #[derive(Clone, Debug)]
-pub struct Trimmed<K>(pub Result<K, Unreadable>);
+pub(crate) struct Trimmed<K>(pub(crate) Result<K, Unreadable>);
 
 /// An object that can't be read.
 #[derive(Clone, Debug)]
-pub struct Unreadable {
-    /// Why.
-    pub problem: String,
-    /// Its metadata.
-    pub metadata: ObjectMeta,
-}
-
-/// The metadata that something depends on.
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Metadata {
-    name: Option<String>,
-    namespace: Option<String>,
-    uid: Option<String>,
-    resource_version: Option<String>,
-    generation: Option<i64>,
-    creation_timestamp: Option<Time>,
-    deletion_timestamp: Option<Time>,
-    /// A None stands for finalizers that were left out, since there are too many.
-    finalizers: Option<Vec<Option<String>>>,
-    annotations: Option<BTreeMap<String, String>>,
-    labels: Option<BTreeMap<String, String>>,
-    #[serde(skip)]
-    tracked_by: Option<&'static str>,
-    #[serde(skip)]
-    restored_by: Option<String>,
+pub(crate) struct Unreadable {
+    pub(crate) problem: String,
+    pub(crate) metadata: ObjectMeta,
 }
 
 /// The labels and annotations by which a tracker, such as Helm, marks its objects.
-pub const MARKS: [&str; 9] =
+pub(crate) const MARKS: [&str; 9] =
     [HELM_HOOK, HELM_RELEASE, ARGO_HOOK, ARGO_ID, ARGO_INSTANCE, FLUX_KUSTOMIZATION, FLUX_HELM, MANAGED_BY, INSTANCE];
 
 /// The value in the place of one that is too large to be kept (`bodies::rules`). Neither `spec.start` nor `status` can be a
 /// number by themselves, so code that reads this one by mistake fails.
-pub const OMITTED: &str = "0";
+pub(crate) const OMITTED: &str = "0";
 
 fn is_omitted(value: &Value) -> bool {
     *value == 0
@@ -203,63 +171,34 @@ fn is_omitted(value: &Value) -> bool {
 /// The label that names who tracks the object. The operator sets it on its copy. Of the real labels only [`RESTORED`] is kept.
 pub const TRACKED_BY: &str = "athena-operator.dev/tracked-by";
 
-impl Metadata {
-    /// Who would create the object anew if it were deleted, by the usual marks. An object that a hook has created isn't created
-    /// anew.
-    fn tracker(&self) -> Option<&'static str> {
-        let marks = || [&self.annotations, &self.labels].into_iter().flatten();
-        let has = |name: &str| marks().any(|marks| marks.contains_key(name));
-        if has(HELM_HOOK) || has(ARGO_HOOK) {
-            return None;
-        }
-        let is_managed_by = |name: &str| marks().any(|marks| marks.get(MANAGED_BY).is_some_and(|by| by == name));
-        if has(ARGO_ID) || has(ARGO_INSTANCE) {
-            Some("Argo CD")
-        } else if has(FLUX_KUSTOMIZATION) || has(FLUX_HELM) {
-            Some("Flux")
-        } else if has(HELM_RELEASE) || is_managed_by("Helm") {
-            Some("Helm")
-        } else if has(INSTANCE) {
-            // Up to version 2 this is the mark of Argo CD. Others use the label too.
-            Some("Argo CD, or another that sets the label app.kubernetes.io/instance,")
-        } else {
-            None
-        }
+/// Who would create the object anew if it were deleted, by the usual marks. An object that a hook has created isn't created
+/// anew.
+fn tracker(metadata: &ObjectMeta) -> Option<&'static str> {
+    let marks = || [&metadata.annotations, &metadata.labels].into_iter().flatten();
+    let has = |name: &str| marks().any(|marks| marks.contains_key(name));
+    if has(HELM_HOOK) || has(ARGO_HOOK) {
+        return None;
+    }
+    let is_managed_by = |name: &str| marks().any(|marks| marks.get(MANAGED_BY).is_some_and(|by| by == name));
+    if has(ARGO_ID) || has(ARGO_INSTANCE) {
+        Some("Argo CD")
+    } else if has(FLUX_KUSTOMIZATION) || has(FLUX_HELM) {
+        Some("Flux")
+    } else if has(HELM_RELEASE) || is_managed_by("Helm") {
+        Some("Helm")
+    } else if has(INSTANCE) {
+        // Up to version 2 this is the mark of Argo CD. Others use the label too.
+        Some("Argo CD, or another that sets the label app.kubernetes.io/instance,")
+    } else {
+        None
     }
 }
 
-impl TryFrom<Metadata> for ObjectMeta {
-    type Error = &'static str;
-
-    fn try_from(read: Metadata) -> Result<Self, Self::Error> {
-        if read.name.is_none() {
-            return Err("an object without a name");
-        }
-        let tracked_by = read.tracked_by.map(|tracker| (TRACKED_BY.to_owned(), tracker.to_owned()));
-        let restored_by = read.restored_by.map(|restore| (RESTORED.to_owned(), restore));
-        let labels: BTreeMap<_, _> = tracked_by.into_iter().chain(restored_by).collect();
-        let mut annotations = read.annotations.unwrap_or_default();
-        annotations.retain(|name, _| name == PAUSED || name == START_RESTORED);
-        Ok(Self {
-            name: read.name,
-            namespace: read.namespace,
-            uid: read.uid,
-            resource_version: read.resource_version,
-            generation: read.generation,
-            creation_timestamp: read.creation_timestamp,
-            deletion_timestamp: read.deletion_timestamp,
-            finalizers: read.finalizers.map(|finalizers| finalizers.into_iter().flatten().collect()),
-            annotations: (!annotations.is_empty()).then_some(annotations),
-            labels: (!labels.is_empty()).then_some(labels),
-            ..Self::default()
-        })
-    }
-}
-
+/// An object whose answer was trimmed by `bodies::rules`.
 #[derive(Deserialize)]
 struct Raw {
     #[serde(default)]
-    metadata: Metadata,
+    metadata: ObjectMeta,
     #[serde(default)]
     spec: Value,
     #[serde(default)]
@@ -269,14 +208,20 @@ struct Raw {
 impl Raw {
     fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let mut raw = Self::deserialize(deserializer)?;
+        if raw.metadata.name.is_none() {
+            return Err(D::Error::custom("an object without a name"));
+        }
         // The tracker matters only where the object is to be deleted. For thousands of others it would take memory in vain.
-        if !raw.spec["ttlAfterEnded"].is_null() {
-            raw.metadata.tracked_by = raw.metadata.tracker();
-        }
+        let tracker = if raw.spec["ttlAfterEnded"].is_null() { None } else { tracker(&raw.metadata) };
+        let mut labels = raw.metadata.labels.take().unwrap_or_default();
         // The label is kept only where it matters: a restored object with `start` must not start a session by itself.
-        if raw.starts() {
-            raw.metadata.restored_by = raw.metadata.labels.as_ref().and_then(|labels| labels.get(RESTORED).cloned());
-        }
+        labels.retain(|name, _| name == RESTORED && raw.starts());
+        labels.extend(tracker.map(|tracker| (TRACKED_BY.to_owned(), tracker.to_owned())));
+        let mut annotations = raw.metadata.annotations.take().unwrap_or_default();
+        annotations.retain(|name, _| name == PAUSED || name == START_RESTORED);
+        let unless_empty = |all: BTreeMap<_, _>| (!all.is_empty()).then_some(all);
+        (raw.metadata.labels, raw.metadata.annotations) = (unless_empty(labels), unless_empty(annotations));
+        raw.metadata.managed_fields = None;
         Ok(raw)
     }
 
@@ -286,14 +231,8 @@ impl Raw {
 
     /// Whether a part was too large to be kept.
     fn is_partial(&self) -> bool {
-        let lacks_finalizers = self.metadata.finalizers.iter().flatten().any(Option::is_none);
+        let lacks_finalizers = self.metadata.finalizers.iter().flatten().any(String::is_empty);
         lacks_finalizers || is_omitted(&self.spec["start"]) || is_omitted(&self.status)
-    }
-
-    /// Takes the object out, without its metadata.
-    fn take_rest<K: Resource<DynamicType = ()>>(&mut self) -> Value {
-        let (spec, status) = (self.spec.take(), self.status.take());
-        json!({"apiVersion": K::api_version(&()), "kind": K::kind(&()), "metadata": {}, "spec": spec, "status": status})
     }
 }
 
@@ -302,13 +241,13 @@ where
     K: Resource<DynamicType = ()> + DeserializeOwned,
 {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let mut raw = Raw::read(deserializer)?;
-        let (is_partial, rest) = (raw.is_partial(), raw.take_rest::<K>());
-        let metadata = raw.metadata.try_into().map_err(D::Error::custom)?;
+        let raw = Raw::read(deserializer)?;
+        let is_partial = raw.is_partial();
+        let Raw { metadata, spec, status } = raw;
         if is_partial {
             return Ok(Self(Err(Unreadable { problem: TOO_LARGE.to_owned(), metadata })));
         }
-        Ok(Self(match K::deserialize(rest) {
+        Ok(Self(match K::deserialize(json!({"metadata": {}, "spec": spec, "status": status})) {
             Ok(mut object) => {
                 *object.meta_mut() = metadata;
                 Ok(object)
@@ -327,9 +266,31 @@ impl<K: Serialize> Serialize for Trimmed<K> {
     }
 }
 
-resource_of!(
-    K,
-    impl[K: Resource<DynamicType = ()>] Trimmed<K>,
-    self => self.0.as_ref().map_or_else(|unreadable| &unreadable.metadata, K::meta),
-    self.0.as_mut().map_or_else(|unreadable| &mut unreadable.metadata, K::meta_mut)
-);
+impl<K: Resource<DynamicType = ()>> Resource for Trimmed<K> {
+    type DynamicType = ();
+    type Scope = K::Scope;
+
+    fn kind((): &()) -> Cow<'_, str> {
+        K::kind(&())
+    }
+
+    fn group((): &()) -> Cow<'_, str> {
+        K::group(&())
+    }
+
+    fn version((): &()) -> Cow<'_, str> {
+        K::version(&())
+    }
+
+    fn plural((): &()) -> Cow<'_, str> {
+        K::plural(&())
+    }
+
+    fn meta(&self) -> &ObjectMeta {
+        self.0.as_ref().map_or_else(|unreadable| &unreadable.metadata, K::meta)
+    }
+
+    fn meta_mut(&mut self) -> &mut ObjectMeta {
+        self.0.as_mut().map_or_else(|unreadable| &mut unreadable.metadata, K::meta_mut)
+    }
+}

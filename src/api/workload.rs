@@ -1,14 +1,16 @@
-//! Jobs and Pods as they are read, trimmed to what `spec.endWith` needs: the name, whether the workload has finished, and
-//! whether it is suspended.
+//! The Jobs and Pods of `spec.endWith`: whether each has finished, and whether it is suspended.
 
-use std::marker::PhantomData;
+use std::fmt::Debug;
 
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::core::NamespaceResourceScope;
 use kube::{KubeSchema, Resource};
 use schemars::JsonSchema;
-use serde::de::IgnoredAny;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 /// A workload of the object's namespace.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, KubeSchema)]
@@ -127,101 +129,60 @@ impl WorkloadState {
     }
 }
 
-/// A Job or a Pod without all that nothing depends on.
-#[derive(Clone, Debug)]
-pub struct WorkloadObject<K> {
-    metadata: ObjectMeta,
-    is_suspended: bool,
-    status: Status,
-    kind: PhantomData<fn() -> K>,
-}
+/// A Job or a Pod. Answers of the API server hold only what is read here (`bodies::rules`).
+pub(crate) trait WorkloadObject:
+    Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned + Send + 'static
+{
+    const KIND: WorkloadKind;
 
-/// The fields that keep a workload from running: `suspend` of a Job, scheduling gates of a Pod.
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Spec {
-    suspend: Option<bool>,
-    scheduling_gates: Option<Vec<IgnoredAny>>,
-}
+    /// Whether the workload may not run yet.
+    fn is_suspended(&self) -> bool;
 
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-struct Status {
-    phase: Option<String>,
-    conditions: Vec<Condition>,
-}
+    /// How and when the workload finished, as far as it says so.
+    fn finished(&self) -> Option<(WorkloadOutcome, Option<Timestamp>)>;
 
-#[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Condition {
-    #[serde(rename = "type")]
-    type_: String,
-    status: String,
-    last_transition_time: Option<Time>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Metadata {
-    name: Option<String>,
-    namespace: Option<String>,
-    uid: Option<String>,
-    resource_version: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Raw {
-    #[serde(default)]
-    metadata: Metadata,
-    #[serde(default)]
-    spec: Option<Spec>,
-    #[serde(default)]
-    status: Option<Status>,
-}
-
-impl<'de, K> Deserialize<'de> for WorkloadObject<K> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let Raw { metadata, spec, status } = Raw::deserialize(deserializer)?;
-        let Metadata { name, namespace, uid, resource_version } = metadata;
-        let metadata = ObjectMeta { name, namespace, uid, resource_version, ..ObjectMeta::default() };
-        let Spec { suspend, scheduling_gates } = spec.unwrap_or_default();
-        let is_suspended = suspend == Some(true) || scheduling_gates.is_some_and(|gates| !gates.is_empty());
-        Ok(Self { metadata, is_suspended, status: status.unwrap_or_default(), kind: PhantomData })
-    }
-}
-
-resource_of!(K, impl[K: Resource<DynamicType = ()>] WorkloadObject<K>, self => &self.metadata, &mut self.metadata);
-
-impl<K> WorkloadObject<K> {
-    /// How it stands.
-    pub fn state(&self, kind: WorkloadKind) -> WorkloadState {
-        let uid = self.metadata.uid.clone().unwrap_or_default();
-        let finished = match kind {
-            WorkloadKind::Job => self.job_outcome(),
-            WorkloadKind::Pod => self.pod_outcome().map(|outcome| (outcome, None)),
-        };
-        match finished {
-            Some((outcome, at)) => WorkloadState::Finished { uid, outcome, at: at.map(|at| at.0) },
-            None if self.is_suspended => WorkloadState::Suspended { uid },
+    fn state(&self) -> WorkloadState {
+        let uid = self.meta().uid.clone().unwrap_or_default();
+        match self.finished() {
+            Some((outcome, at)) => WorkloadState::Finished { uid, outcome, at },
+            None if self.is_suspended() => WorkloadState::Suspended { uid },
             None => WorkloadState::Unfinished { uid },
         }
     }
+}
 
-    fn job_outcome(&self) -> Option<(WorkloadOutcome, Option<Time>)> {
-        self.status.conditions.iter().filter(|it| it.status == "True").find_map(|it| {
+impl WorkloadObject for Job {
+    const KIND: WorkloadKind = WorkloadKind::Job;
+
+    fn is_suspended(&self) -> bool {
+        self.spec.as_ref().is_some_and(|spec| spec.suspend == Some(true))
+    }
+
+    fn finished(&self) -> Option<(WorkloadOutcome, Option<Timestamp>)> {
+        let conditions = self.status.as_ref()?.conditions.as_deref()?;
+        conditions.iter().filter(|it| it.status == "True").find_map(|it| {
             let outcome = match it.type_.as_str() {
                 "Complete" => WorkloadOutcome::Completed,
                 "Failed" => WorkloadOutcome::Failed,
                 _ => return None,
             };
-            Some((outcome, it.last_transition_time.clone()))
+            Some((outcome, it.last_transition_time.as_ref().map(|at| at.0)))
         })
     }
+}
 
-    fn pod_outcome(&self) -> Option<WorkloadOutcome> {
-        match self.status.phase.as_deref()? {
-            "Succeeded" => Some(WorkloadOutcome::Completed),
-            "Failed" => Some(WorkloadOutcome::Failed),
+impl WorkloadObject for Pod {
+    const KIND: WorkloadKind = WorkloadKind::Pod;
+
+    fn is_suspended(&self) -> bool {
+        let gates = self.spec.as_ref().and_then(|spec| spec.scheduling_gates.as_deref());
+        gates.is_some_and(|gates| !gates.is_empty())
+    }
+
+    fn finished(&self) -> Option<(WorkloadOutcome, Option<Timestamp>)> {
+        match self.status.as_ref()?.phase.as_deref()? {
+            "Succeeded" => Some((WorkloadOutcome::Completed, None)),
+            "Failed" => Some((WorkloadOutcome::Failed, None)),
             _ => None,
         }
     }
@@ -229,8 +190,6 @@ impl<K> WorkloadObject<K> {
 
 #[cfg(test)]
 mod tests {
-    use k8s_openapi::api::batch::v1::Job;
-    use k8s_openapi::api::core::v1::Pod;
     use serde_json::{Value, json};
 
     use super::*;
@@ -242,13 +201,13 @@ mod tests {
         let jobs = [(json!({"suspend": true}), &held), (json!({"suspend": false}), &at_work), (json!({}), &at_work)];
         let of = |spec: &Value| json!({"metadata": {"uid": "one"}, "spec": spec});
         for (spec, state) in jobs {
-            let job: WorkloadObject<Job> = serde_json::from_value(of(&spec)).expect("it is legible");
-            assert_eq!(job.state(WorkloadKind::Job), *state, "{spec}");
+            let job: Job = serde_json::from_value(of(&spec)).expect("it is legible");
+            assert_eq!(job.state(), *state, "{spec}");
         }
         let gate = json!({"schedulingGates": [{"name": "kueue.x-k8s.io/admission"}]});
         for (spec, state) in [(gate, &held), (json!({"schedulingGates": []}), &at_work)] {
-            let pod: WorkloadObject<Pod> = serde_json::from_value(of(&spec)).expect("it is legible");
-            assert_eq!(pod.state(WorkloadKind::Pod), *state, "{spec}");
+            let pod: Pod = serde_json::from_value(of(&spec)).expect("it is legible");
+            assert_eq!(pod.state(), *state, "{spec}");
         }
     }
 }

@@ -18,12 +18,9 @@ const MOST_DATA: usize = 64 << 10;
 
 /// The rules for the objects of one kind.
 #[derive(Clone, Copy, Debug)]
-pub struct Rules {
-    /// For an object by itself.
+pub(crate) struct Rules {
     pub object: &'static Keep,
-    /// For a list.
     pub list: &'static Keep,
-    /// For the events of a watch.
     pub events: &'static Keep,
 }
 
@@ -140,7 +137,7 @@ static JOB: Keep = object![
 ];
 static POD: Keep = object![
     ("metadata", NAMES),
-    ("spec", &Keep::Members(&[("schedulingGates", &Keep::UpTo { most: 1024, instead: "[null]" })])),
+    ("spec", &Keep::Members(&[("schedulingGates", &Keep::UpTo { most: 1024, instead: "[{}]" })])),
     ("status", &Keep::Members(&[("phase", WORD)]))
 ];
 /// A write leaves what others have written into the ConfigMap, so most of its metadata is kept.
@@ -152,7 +149,7 @@ static CONFIG_MAP: Keep = object![
 
 /// The rules for a kind, by the name that paths have for its objects; none where answers are small whatever they say.
 /// `is_whole`: AthenaSessions are kept whole, however large they are.
-pub fn rules(plural: &str, is_whole: bool) -> Option<Rules> {
+pub(crate) fn rules(plural: &str, is_whole: bool) -> Option<Rules> {
     Some(match plural {
         "athenasessions" if is_whole => rules!(WHOLE_SESSION),
         "athenasessions" => rules!(SESSION),

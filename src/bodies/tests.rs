@@ -9,7 +9,7 @@ use super::rules::rules;
 use super::trim::{Keep, Trim};
 use super::{About, Asked, with_limit};
 use crate::api::cached::CachedSession;
-use crate::api::workload::{WorkloadKind, WorkloadObject};
+use crate::api::workload::WorkloadObject;
 use crate::api::{FINALIZER, PAUSED, START_RESTORED};
 
 fn trimmed(rule: &'static Keep, text: &str, piece: usize) -> String {
@@ -158,7 +158,7 @@ fn of_many_finalizers_ours_is_kept_and_others_are_seen_to_be_there() {
     let kept = kept["metadata"]["finalizers"].as_array().unwrap();
     assert!(kept.len() < 100, "{}", kept.len());
     assert_eq!((&kept[0], kept.last().unwrap()), (&json!("example.com/0"), &json!(FINALIZER)));
-    assert!(kept.contains(&Value::Null));
+    assert!(kept.contains(&json!("")));
 }
 
 #[test]
@@ -189,13 +189,13 @@ fn a_job_and_a_pod_are_read_as_without_trimming() {
     });
     let kept = trimmed(rules("jobs", false).unwrap().object, &job.to_string(), 11);
     let states = [job.to_string(), kept].map(|text| {
-        let job: WorkloadObject<Job> = serde_json::from_str(&text).unwrap();
-        format!("{:?}", job.state(WorkloadKind::Job))
+        let job: Job = serde_json::from_str(&text).unwrap();
+        format!("{:?}", job.state())
     });
     assert_eq!(states[0], states[1]);
     let gates = vec![json!({"name": "example.com/gate"}); 10_000];
     let pod =
         json!({"metadata": {}, "spec": {"schedulingGates": gates, "containers": []}, "status": {"phase": "Failed"}});
     let kept = trimmed(rules("pods", false).unwrap().object, &pod.to_string(), 11);
-    assert_eq!(kept, r#"{"metadata":{},"spec":{"schedulingGates":[null]},"status":{"phase":"Failed"}}"#);
+    assert_eq!(kept, r#"{"metadata":{},"spec":{"schedulingGates":[{}]},"status":{"phase":"Failed"}}"#);
 }

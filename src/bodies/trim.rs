@@ -6,16 +6,13 @@ use memchr::memchr2;
 
 /// What is kept of a value.
 #[derive(Debug)]
-pub enum Keep {
-    /// All of it.
+pub(crate) enum Keep {
     All,
     /// Nothing of it, nor the name of the member that it is.
     Nothing,
-    /// All of it, where its text has at most so many bytes.
+    /// All of it where its text has at most so many bytes, or else `instead`.
     UpTo {
-        /// So many.
         most: usize,
-        /// What stands in its place where it has more.
         instead: &'static str,
     },
     /// Of an object: the members that are named here.
@@ -24,11 +21,9 @@ pub enum Keep {
     AllMembers(&'static [(&'static str, &'static Keep)], &'static Keep),
     /// Of an array: each of its elements.
     Items(&'static Keep),
-    /// Of an array of strings: `always`, and others up to so many bytes together. A null stands for those that are left out.
+    /// Of an array of strings: `always`, and others up to so many bytes together. An empty one stands for those that are left out.
     Strings {
-        /// So many.
         most: usize,
-        /// The string that is kept in any case.
         always: &'static str,
     },
 }
@@ -41,7 +36,7 @@ const LONGEST_NAME: usize = 512;
 
 /// Trims one text, or several that follow each other.
 #[derive(Debug)]
-pub struct Trim {
+pub(crate) struct Trim {
     rule: &'static Keep,
     /// The objects and arrays that are open, and looked into.
     levels: Vec<Level>,
@@ -111,17 +106,17 @@ enum Sink {
 
 impl Trim {
     /// By a rule for each text.
-    pub fn by(rule: &'static Keep) -> Self {
+    pub(crate) fn by(rule: &'static Keep) -> Self {
         Self { rule, levels: vec![], step: Step::Value(rule), elements: 0 }
     }
 
     /// How many elements the arrays had that are members of the texts themselves: the objects of a list.
-    pub fn elements(&self) -> usize {
+    pub(crate) fn elements(&self) -> usize {
         self.elements
     }
 
     /// Takes the next piece, and adds to `out` what is kept of it.
-    pub fn push(&mut self, mut piece: &[u8], out: &mut Vec<u8>) {
+    pub(crate) fn push(&mut self, mut piece: &[u8], out: &mut Vec<u8>) {
         while let Some(&byte) = piece.first() {
             let read = match &mut self.step {
                 Step::InWhole(whole) => {
@@ -258,7 +253,7 @@ impl Trim {
         } else if std::mem::replace(has_omitted, true) {
             return;
         } else {
-            b"null"
+            br#""""#
         };
         if std::mem::replace(has_kept, true) {
             out.push(b',');

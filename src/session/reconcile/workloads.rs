@@ -44,20 +44,17 @@ impl WorkloadRequests {
     }
 
     async fn read(&self, namespace: &str, Workload { kind, name }: &Workload) -> Result<WorkloadState, Problem> {
-        let client = self.client.clone();
-        let answer = match kind {
-            WorkloadKind::Job => {
-                let api: Api<WorkloadObject<Job>> = Api::namespaced(client, namespace);
-                ask(self.deadline, api.get(name)).await.map(|job| job.state(*kind))
-            }
-            WorkloadKind::Pod => {
-                let api: Api<WorkloadObject<Pod>> = Api::namespaced(client, namespace);
-                ask(self.deadline, api.get(name)).await.map(|pod| pod.state(*kind))
-            }
-        };
-        match answer {
+        match kind {
+            WorkloadKind::Job => self.read_object::<Job>(namespace, name).await,
+            WorkloadKind::Pod => self.read_object::<Pod>(namespace, name).await,
+        }
+    }
+
+    async fn read_object<K: WorkloadObject>(&self, namespace: &str, name: &str) -> Result<WorkloadState, Problem> {
+        let api: Api<K> = Api::namespaced(self.client.clone(), namespace);
+        match ask(self.deadline, api.get(name)).await {
             Err(Problem::Gone) => Ok(WorkloadState::Absent),
-            answer => answer,
+            answer => answer.map(|workload| workload.state()),
         }
     }
 }
