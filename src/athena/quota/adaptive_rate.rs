@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 /// The bounds of the rate, which the command line gives.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Rate {
+pub(crate) struct Rate {
     /// The nominal rate, in calls a second, which the rate begins with. A value below 0.001 counts as 0.001.
     pub per_second: f64,
     /// The highest rate that urgent calls may raise the rate to. With a value below `per_second` the rate doesn't grow.
@@ -25,19 +25,11 @@ pub struct Rate {
     pub burst: f64,
 }
 
-impl Default for Rate {
-    /// The lowest service quota of Athena's session operations.
-    fn default() -> Self {
-        Self { per_second: 5.0, most: 100.0, burst: 10.0 }
-    }
-}
-
 /// A rate that adapts to which calls the service throttles.
 #[derive(Clone, Copy, Debug)]
-pub struct AdaptiveRate {
+pub(super) struct AdaptiveRate {
     nominal: f64,
     most: f64,
-    /// The present rate, in calls a second.
     rate: f64,
     /// How many calls a second the service allowed when it last throttled one.
     limit: Option<f64>,
@@ -50,7 +42,7 @@ pub struct AdaptiveRate {
 
 impl AdaptiveRate {
     /// Throttled answers within this time are one event: their calls were under way together. No call begins meanwhile.
-    pub const ONE_EVENT: Duration = Duration::from_secs(1);
+    pub(super) const ONE_EVENT: Duration = Duration::from_secs(1);
     /// While no limit is known, the rate doubles in this many seconds.
     const DOUBLING: f64 = 3.0;
     /// Near a limit the rate doubles in this many seconds. Slow, since a rate above the limit costs throttled calls.
@@ -70,30 +62,26 @@ impl AdaptiveRate {
     /// The rate never falls below this many calls a second, unless the nominal rate is lower.
     const LEAST: f64 = 0.1;
 
-    /// The nominal rate.
-    pub fn new(rate: Rate) -> Self {
+    pub(super) fn new(rate: Rate) -> Self {
         let nominal = sound(rate.per_second, 0.001);
         let most = sound(rate.most, nominal);
         Self { nominal, most, rate: nominal, limit: None, throttled_at: None, passed: None }
     }
 
-    /// The present rate, in calls a second.
-    pub fn per_second(&self) -> f64 {
+    pub(super) fn per_second(&self) -> f64 {
         self.rate
     }
 
     /// The present rate, if it was learned from calls: the rate has grown, or a call was throttled. None otherwise.
-    pub fn learned(&self) -> Option<f64> {
+    pub(super) fn learned(&self) -> Option<f64> {
         (self.rate > self.nominal || self.throttled_at.is_some()).then_some(self.rate)
     }
 
-    /// The rate for calls that aren't urgent.
-    pub fn for_all(&self) -> f64 {
+    pub(super) fn for_all(&self) -> f64 {
         self.rate.min(self.nominal)
     }
 
-    /// This many seconds have passed.
-    pub fn pass(&mut self, seconds: f64, now: Instant) {
+    pub(super) fn pass(&mut self, seconds: f64, now: Instant) {
         let held = self.held();
         if self.rate < held {
             self.rate = (self.rate + seconds * held / 2.0 / Self::COME_BACK).min(held);
@@ -103,7 +91,7 @@ impl AdaptiveRate {
     }
 
     /// A call begins. `raises`: the call is urgent, and it had to wait or other urgent calls wait.
-    pub fn called(&mut self, raises: bool, now: Instant) {
+    pub(super) fn called(&mut self, raises: bool, now: Instant) {
         if let Some((_, passed)) = &mut self.passed {
             *passed += 1.0;
         }
@@ -120,13 +108,13 @@ impl AdaptiveRate {
     }
 
     /// There was a time without any call to make.
-    pub fn rested(&mut self) {
+    pub(super) fn rested(&mut self) {
         self.passed = None;
     }
 
     /// A call was throttled. Returns false where that belongs to the event before. After true, no call must begin for
     /// [`AdaptiveRate::ONE_EVENT`].
-    pub fn throttled(&mut self, now: Instant) -> bool {
+    pub(super) fn throttled(&mut self, now: Instant) -> bool {
         if let Some((_, passed)) = &mut self.passed {
             *passed = (*passed - 1.0).max(0.0);
         }

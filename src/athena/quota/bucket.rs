@@ -12,38 +12,11 @@
 //! Who is next among those who wait is in [`super::fair_queue`].
 
 use std::collections::HashMap;
-use std::hash::Hash;
 use std::time::{Duration, Instant};
 
 use super::adaptive_rate::{AdaptiveRate, Rate, sound};
-use super::fair_queue::{self, Caller, FairQueue};
+use super::fair_queue::{Caller, FairQueue, Position, Priority};
 
-type Position = fair_queue::Position<Priority>;
-
-/// Which call comes first. Within one namespace the order is strict. That delays no call for ever: only polls come
-/// again and again, and they are last. Between namespaces the order isn't strict: see [`FairQueue`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Priority {
-    /// Ends a session, or proves that it has ended.
-    End,
-    /// Shows a session anew before a decision that can't be undone, or while its end is awaited.
-    FreshLook,
-    /// Starts a session.
-    Start,
-    /// Shows a session for the first time, after a start of the operator or for a new object.
-    Adopt,
-    /// Shows a session once more.
-    Poll,
-}
-
-impl Priority {
-    /// Whether calls of this priority may raise the rate above the nominal rate, and use the higher rate.
-    fn is_urgent(self) -> bool {
-        self <= Self::FreshLook
-    }
-}
-
-/// A token that is kept for a caller.
 #[derive(Clone, Copy, Debug)]
 struct Grant {
     position: Position,
@@ -52,43 +25,9 @@ struct Grant {
     has_waited: bool,
 }
 
-/// The callers that were granted a token, and haven't used it yet.
-#[derive(Debug)]
-struct Grants<K> {
-    all: HashMap<K, Grant>,
-    /// How many of these callers aren't urgent.
-    common: usize,
-}
-
-impl<K: Eq + Hash> Grants<K> {
-    fn insert(&mut self, who: K, grant: Grant) {
-        self.common += usize::from(!grant.position.priority.is_urgent());
-        self.all.insert(who, grant);
-    }
-
-    fn remove(&mut self, who: &K) -> Option<Grant> {
-        let grant = self.all.remove(who)?;
-        self.common -= usize::from(!grant.position.priority.is_urgent());
-        Some(grant)
-    }
-
-    /// Takes away the grants that weren't used in time. Returns their callers, and the position that each had.
-    fn expire(&mut self, now: Instant) -> Vec<(K, Position)> {
-        let expired = self.all.extract_if(|_, grant| now >= grant.until);
-        let expired: Vec<_> = expired.map(|(who, grant)| (who, grant.position)).collect();
-        self.common -= expired.iter().filter(|(_, position)| !position.priority.is_urgent()).count();
-        expired
-    }
-
-    fn take_back(&mut self) -> impl Iterator<Item = (K, Position)> + use<K> {
-        self.common = 0;
-        std::mem::take(&mut self.all).into_iter().map(|(who, grant)| (who, grant.position))
-    }
-}
-
 /// A token bucket whose rate adapts to what the service allows. `K` names a caller.
 #[derive(Debug)]
-pub struct Bucket<K: Caller> {
+pub(super) struct Bucket<K: Caller> {
     capacity: f64,
     rate: AdaptiveRate,
     /// All tokens, also those that are granted.
@@ -97,8 +36,9 @@ pub struct Bucket<K: Caller> {
     common: f64,
     /// When the tokens and the rate were last brought up to date.
     at: Instant,
-    waiting: FairQueue<K, Priority>,
-    granted: Grants<K>,
+    waiting: FairQueue<K>,
+    /// The callers that were granted a token, and haven't used it yet.
+    granted: HashMap<K, Grant>,
     /// The position that each caller had whose grant expired. A caller may need a token of another bucket as well, and
     /// come again when it has that one. At the end of the queue it would never have both.
     lapsed: HashMap<K, Position>,
@@ -106,13 +46,13 @@ pub struct Bucket<K: Caller> {
 
 impl<K: Caller> Bucket<K> {
     /// A grant that isn't used for this long expires, since its caller may have no call to make any more.
-    pub const GRANT_LIFE: Duration = Duration::from_secs(5);
+    pub(super) const GRANT_LIFE: Duration = Duration::from_secs(5);
     /// Rounding of floats may make a whole token smaller by this much.
     const EPSILON: f64 = 1e-6;
 
     /// A full bucket. It holds one token less than the burst, since the service sees the calls with varying delay (the
     /// first call of a process connects first): it would throttle a delayed call that arrives together with later ones.
-    pub fn new(rate: Rate, now: Instant) -> Self {
+    pub(super) fn new(rate: Rate, now: Instant) -> Self {
         let capacity = sound(rate.burst - 1.0, 1.0);
         Self {
             capacity,
@@ -121,13 +61,12 @@ impl<K: Caller> Bucket<K> {
             common: capacity,
             at: now,
             waiting: FairQueue::default(),
-            granted: Grants { all: HashMap::new(), common: 0 },
+            granted: HashMap::new(),
             lapsed: HashMap::new(),
         }
     }
 
-    /// This bucket with a single token left.
-    pub fn drained(mut self) -> Self {
+    pub(super) fn drained(mut self) -> Self {
         self.tokens = 1.0;
         self.common = 1.0;
         self
@@ -136,7 +75,7 @@ impl<K: Caller> Bucket<K> {
     /// Whether `who` may call now: a token was granted to it (see [`Bucket::grant`]), or a token is free and nobody who
     /// waits comes before it. Then the token is spent. Otherwise `who` waits in the queue. If `who` asks again, it
     /// keeps its position, or moves to a higher priority.
-    pub fn take(&mut self, who: &K, priority: Priority, now: Instant) -> bool {
+    pub(super) fn take(&mut self, who: &K, priority: Priority, now: Instant) -> bool {
         if !self.reserve(who, priority, now) {
             return false;
         }
@@ -147,9 +86,9 @@ impl<K: Caller> Bucket<K> {
     }
 
     /// As [`Bucket::take`], but the token is granted to `who` instead of spent.
-    pub fn reserve(&mut self, who: &K, priority: Priority, now: Instant) -> bool {
+    pub(super) fn reserve(&mut self, who: &K, priority: Priority, now: Instant) -> bool {
         self.refresh(now);
-        if self.granted.all.contains_key(who) {
+        if self.granted.contains_key(who) {
             return true;
         }
         let lapsed = self.lapsed.remove(who);
@@ -167,7 +106,7 @@ impl<K: Caller> Bucket<K> {
 
     /// Grants free tokens to those who wait, in the order of [`FairQueue`]. Returns who may call now. Their tokens are
     /// kept for [`Bucket::GRANT_LIFE`].
-    pub fn grant(&mut self, now: Instant) -> Vec<K> {
+    pub(super) fn grant(&mut self, now: Instant) -> Vec<K> {
         self.refresh(now);
         let mut due = Vec::new();
         while let Some(who) = self.due().cloned() {
@@ -178,18 +117,18 @@ impl<K: Caller> Bucket<K> {
     }
 
     /// When [`Bucket::grant`] may next have a token to grant; None while nobody waits.
-    pub fn next(&self, now: Instant) -> Option<Instant> {
+    pub(super) fn next(&self, now: Instant) -> Option<Instant> {
         let seconds = self.waiting.next().map(|(priority, _)| self.seconds_until_free(priority)).reduce(f64::min)?;
         let refilled = || self.at + Duration::from_secs_f64(seconds);
         // A bucket that is full of granted tokens doesn't fill any more, before a grant is used or expires.
-        let full = self.granted.all.len() as f64 + 1.0 > self.capacity + Self::EPSILON;
-        let returned = self.granted.all.values().map(|grant| grant.until).min();
+        let full = self.granted.len() as f64 + 1.0 > self.capacity + Self::EPSILON;
+        let returned = self.granted.values().map(|grant| grant.until).min();
         let next = returned.into_iter().chain((!full).then(refilled)).min();
         next.map(|next| next.max(now))
     }
 
     /// `who` waits no more. A token that was granted to it is free again.
-    pub fn forget(&mut self, who: &K) {
+    pub(super) fn forget(&mut self, who: &K) {
         self.granted.remove(who);
         self.lapsed.remove(who);
         self.waiting.leave(who);
@@ -197,30 +136,28 @@ impl<K: Caller> Bucket<K> {
 
     /// The service throttled a call. The rate halves, and no call begins for a while: callers that were granted a token
     /// and haven't used it yet wait again, each at its old position.
-    pub fn throttled(&mut self, now: Instant) {
+    pub(super) fn throttled(&mut self, now: Instant) {
         self.refresh(now);
         if !self.rate.throttled(now) {
             return;
         }
         self.tokens = self.tokens.min(-AdaptiveRate::ONE_EVENT.as_secs_f64() * self.rate.per_second());
         self.common = self.common.min(0.0);
-        for (who, position) in self.granted.take_back() {
-            self.waiting.wait_at(who, position);
+        for (who, grant) in std::mem::take(&mut self.granted) {
+            self.waiting.wait_at(who, grant.position);
         }
     }
 
-    /// How many callers wait. A caller that was granted a token doesn't wait.
-    pub fn depth(&self) -> usize {
+    pub(super) fn depth(&self) -> usize {
         self.waiting.len()
     }
 
-    /// How many calls a second are allowed at present.
-    pub fn rate(&self) -> f64 {
+    pub(super) fn rate(&self) -> f64 {
         self.rate.per_second()
     }
 
     /// How many calls a second are allowed at present; None while that is still the nominal rate.
-    pub fn learned_rate(&self) -> Option<f64> {
+    pub(super) fn learned_rate(&self) -> Option<f64> {
         self.rate.learned()
     }
 
@@ -247,11 +184,12 @@ impl<K: Caller> Bucket<K> {
     /// The counts that a call of this priority takes a token from: for each count, the tokens that aren't granted, and
     /// how many tokens come a second.
     fn free(&self, priority: Priority) -> [(f64, f64); 2] {
-        let all = (self.tokens - self.granted.all.len() as f64, self.rate.per_second());
+        let all = (self.tokens - self.granted.len() as f64, self.rate.per_second());
         if priority.is_urgent() {
             return [all, all];
         }
-        [all, (self.common - self.granted.common as f64, self.rate.for_all())]
+        let granted = self.granted.values().filter(|grant| !grant.position.priority.is_urgent()).count();
+        [all, (self.common - granted as f64, self.rate.for_all())]
     }
 
     fn has_free(&self, priority: Priority) -> bool {
@@ -273,8 +211,8 @@ impl<K: Caller> Bucket<K> {
             self.rate.rested();
         }
         self.rate.pass(seconds, now);
-        let expired = self.granted.expire(now);
-        self.lapsed.extend(expired);
+        let expired = self.granted.extract_if(|_, grant| now >= grant.until);
+        self.lapsed.extend(expired.map(|(who, grant)| (who, grant.position)));
     }
 }
 

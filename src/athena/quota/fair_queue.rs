@@ -12,23 +12,42 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt::Debug;
 use std::hash::Hash;
 
-/// Someone who waits.
-pub trait Caller: Clone + Eq + Hash {
+/// Which call comes first. Within one namespace the order is strict. That delays no call for ever: only polls come
+/// again and again, and they are last. Between namespaces the order isn't strict: see [`FairQueue`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Priority {
+    /// Ends a session, or proves that it has ended.
+    End,
+    /// Shows a session anew before a decision that can't be undone, or while its end is awaited.
+    FreshLook,
+    /// Starts a session.
+    Start,
+    /// Shows a session for the first time, after a start of the operator or for a new object.
+    Adopt,
+    /// Shows a session once more.
+    Poll,
+}
+
+impl Priority {
+    /// Whether calls of this priority may raise the rate above the nominal rate, and use the higher rate.
+    pub(super) fn is_urgent(self) -> bool {
+        self <= Self::FreshLook
+    }
+}
+
+pub(super) trait Caller: Clone + Eq + Hash {
     /// A group of callers. The groups come in turn, so that no group delays another one for long.
     type Tenant: Clone + Debug + Eq + Hash;
 
-    /// The group that this caller belongs to.
     fn tenant(&self) -> Self::Tenant;
 }
 
-/// Where a caller stands in the queue. Of the priorities `P` the least one comes first.
+/// Where a caller stands in the queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Position<P> {
-    /// How urgent the call is.
-    pub priority: P,
+pub(super) struct Position {
+    pub priority: Priority,
     /// The number of the tenant's turn. The lowest number is next.
     turn: u64,
-    /// The number of the caller's arrival.
     arrival: u64,
 }
 
@@ -41,28 +60,27 @@ struct Queue<K> {
 
 /// The callers of one tenant.
 #[derive(Debug)]
-struct Waiting<K, P> {
-    queues: BTreeMap<P, Queue<K>>,
+struct Waiting<K> {
+    queues: BTreeMap<Priority, Queue<K>>,
     passed_over_since: Since,
 }
 
 /// How many callers had been served, and a number that makes the moment unique.
 type Since = (u64, u64);
 
-/// The callers that wait.
 #[derive(Debug)]
-pub struct FairQueue<K: Caller, P> {
-    arrivals: HashMap<K, (P, u64)>,
-    tenants: HashMap<K::Tenant, Waiting<K, P>>,
+pub(super) struct FairQueue<K: Caller> {
+    arrivals: HashMap<K, (Priority, u64)>,
+    tenants: HashMap<K::Tenant, Waiting<K>>,
     /// For each priority, whose turn comes when.
-    turns: BTreeMap<(P, u64), K::Tenant>,
+    turns: BTreeMap<(Priority, u64), K::Tenant>,
     /// The tenants, by when each began to wait or was last served.
     passed_over: BTreeMap<Since, K::Tenant>,
     served: u64,
     numbers: u64,
 }
 
-impl<K: Caller, P> Default for FairQueue<K, P> {
+impl<K: Caller> Default for FairQueue<K> {
     fn default() -> Self {
         let (arrivals, tenants, turns, passed_over) =
             (HashMap::new(), HashMap::new(), BTreeMap::new(), BTreeMap::new());
@@ -70,34 +88,30 @@ impl<K: Caller, P> Default for FairQueue<K, P> {
     }
 }
 
-impl<K: Caller, P: Copy + Ord> FairQueue<K, P> {
+impl<K: Caller> FairQueue<K> {
     /// How long a tenant can be passed over: until this many callers for each waiting tenant were served since its last
     /// turn. So calls of the highest priority get at least half of all tokens.
     const PASSED_OVER: u64 = 2;
 
-    /// How many callers wait.
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.arrivals.len()
     }
 
-    /// Whether nobody waits.
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.arrivals.is_empty()
     }
 
-    /// Whether this caller waits.
-    pub fn contains(&self, who: &K) -> bool {
+    pub(super) fn contains(&self, who: &K) -> bool {
         self.arrivals.contains_key(who)
     }
 
-    /// The highest priority of all that wait.
-    pub fn highest(&self) -> Option<P> {
+    pub(super) fn highest(&self) -> Option<Priority> {
         self.turns.first_key_value().map(|((priority, _), _)| *priority)
     }
 
     /// The caller waits from now on. A caller that waits already keeps its position. If its call has become more
     /// urgent, it moves to that priority, where it still comes before the callers of its tenant that arrived later.
-    pub fn wait(&mut self, who: &K, priority: P) {
+    pub(super) fn wait(&mut self, who: &K, priority: Priority) {
         if self.arrivals.get(who).is_some_and(|(before, _)| *before <= priority) {
             return;
         }
@@ -108,13 +122,13 @@ impl<K: Caller, P: Copy + Ord> FairQueue<K, P> {
 
     /// The caller waits again, after it was served and didn't use that. It comes before the callers of its tenant that
     /// arrived later, but the tenant gets a new turn.
-    pub fn wait_again(&mut self, who: &K, priority: P, before: Position<P>) {
+    pub(super) fn wait_again(&mut self, who: &K, priority: Priority, before: Position) {
         let turn = self.number();
         self.wait_at(who.clone(), Position { priority, turn, arrival: before.arrival });
     }
 
     /// The caller waits again, at a position that it had before.
-    pub fn wait_at(&mut self, who: K, position: Position<P>) {
+    pub(super) fn wait_at(&mut self, who: K, position: Position) {
         let tenant = who.tenant();
         let since = (self.served, self.number());
         let waiting = self.tenants.entry(tenant.clone()).or_insert_with(|| {
@@ -131,7 +145,7 @@ impl<K: Caller, P: Copy + Ord> FairQueue<K, P> {
     }
 
     /// The caller waits no more. Returns its position.
-    pub fn leave(&mut self, who: &K) -> Option<Position<P>> {
+    pub(super) fn leave(&mut self, who: &K) -> Option<Position> {
         let (priority, arrival) = self.arrivals.remove(who)?;
         let tenant = who.tenant();
         let waiting = self.tenants.get_mut(&tenant)?;
@@ -151,7 +165,7 @@ impl<K: Caller, P: Copy + Ord> FairQueue<K, P> {
 
     /// The caller is served, and waits no more. Its tenant's next turn comes after the turns of all other tenants.
     /// Returns the caller's position.
-    pub fn serve(&mut self, who: &K) -> Option<Position<P>> {
+    pub(super) fn serve(&mut self, who: &K) -> Option<Position> {
         let position = self.leave(who)?;
         self.served += 1;
         let (since, turn) = ((self.served, self.number()), self.number());
@@ -170,7 +184,7 @@ impl<K: Caller, P: Copy + Ord> FairQueue<K, P> {
     }
 
     /// The next caller, with the priority of its call. If that one can't be served yet, the second caller is next.
-    pub fn next(&self) -> impl Iterator<Item = (P, &K)> {
+    pub(super) fn next(&self) -> impl Iterator<Item = (Priority, &K)> {
         let in_turn = self.turns.first_key_value().and_then(|((priority, _), tenant)| {
             let queue = self.tenants.get(tenant)?.queues.get(priority)?;
             Some((*priority, queue.callers.first_key_value()?.1))
@@ -179,7 +193,7 @@ impl<K: Caller, P: Copy + Ord> FairQueue<K, P> {
     }
 
     /// The first caller of the tenant that has been passed over for longest, if that was too long.
-    fn passed_over(&self) -> Option<(P, &K)> {
+    fn passed_over(&self) -> Option<(Priority, &K)> {
         let ((since, _), tenant) = self.passed_over.first_key_value()?;
         if self.served - since < Self::PASSED_OVER * self.tenants.len() as u64 {
             return None;

@@ -6,27 +6,27 @@
 //! [`fair_queue`], how many calls a second a bucket allows in [`adaptive_rate`]. Crates for token buckets (governor,
 //! say) have neither an order among those who wait nor rates that change.
 
-pub mod adaptive_rate;
-pub mod bucket;
-pub mod fair_queue;
+mod adaptive_rate;
+mod bucket;
+mod fair_queue;
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::timeout;
 
-pub use self::adaptive_rate::Rate;
+pub(crate) use self::adaptive_rate::Rate;
 use self::bucket::Bucket;
-pub use self::bucket::Priority;
 use self::fair_queue::Caller;
+pub use self::fair_queue::Priority;
 use super::types::{Operation, QuotaScope};
 
 /// Namespace and name of an AthenaSession.
 pub type Key = (String, String);
 
-/// Who waits for a token.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Waiter {
     Object(Key),
@@ -36,7 +36,6 @@ enum Waiter {
 /// Whose turn a call comes in.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Tenant {
-    /// The namespace of the object.
     Namespace(String),
     /// A task: the poller of a work group, say, whose calls serve objects of many namespaces. Each task has a turn of
     /// its own, as a namespace has, so that no namespace with many objects can delay it for long.
@@ -54,9 +53,8 @@ impl Caller for Waiter {
     }
 }
 
-/// All buckets of the process.
 #[derive(Debug)]
-pub struct Quotas {
+pub(crate) struct Quotas {
     rate: Rate,
     started: Instant,
     wake: mpsc::UnboundedSender<Key>,
@@ -78,7 +76,7 @@ impl Quotas {
 
     /// Buckets that all have the same `rate`. `wake` receives the key of each object that was granted a token. Such an
     /// object has to be reconciled soon, since its token is kept for [`Bucket::GRANT_LIFE`] only.
-    pub fn new(rate: Rate, wake: mpsc::UnboundedSender<Key>) -> Arc<Self> {
+    pub(crate) fn new(rate: Rate, wake: mpsc::UnboundedSender<Key>) -> Arc<Self> {
         let (changed, inner) = (Notify::new(), Mutex::default());
         Arc::new(Self { rate, started: Instant::now(), wake, changed, inner })
     }
@@ -89,12 +87,12 @@ impl Quotas {
     /// An object waits for one operation at a time, the one that it asked for last. Otherwise tokens would be kept for
     /// calls that it doesn't want to make any more. There is one exception: an object that waits for GetSessionStatus
     /// still waits for TerminateSession, since it has to make the first call right before the second.
-    pub fn try_take(&self, scope: &QuotaScope, operation: Operation, priority: Priority, who: &Key) -> bool {
+    pub(crate) fn try_take(&self, scope: &QuotaScope, operation: Operation, priority: Priority, who: &Key) -> bool {
         if !takes_token(operation) {
             return true;
         }
         let who = Waiter::Object(who.clone());
-        let (now, mut inner) = (Instant::now(), self.inner());
+        let (now, mut inner) = (Instant::now(), self.inner.lock());
         for ((other_scope, other_operation), bucket) in &mut inner.buckets {
             let is_before_end =
                 (operation, *other_operation) == (Operation::GetSessionStatus, Operation::TerminateSession);
@@ -111,8 +109,8 @@ impl Quotas {
     /// Reserves a token for a call about an object, where another call has to come right before that one. True: the
     /// token is kept for [`Bucket::GRANT_LIFE`]. False: as with [`Quotas::try_take`]. If the object waited for this
     /// token after the other call, the answer to that call would be too old by then.
-    pub fn try_reserve(&self, scope: &QuotaScope, operation: Operation, priority: Priority, who: &Key) -> bool {
-        let (now, mut inner) = (Instant::now(), self.inner());
+    pub(crate) fn try_reserve(&self, scope: &QuotaScope, operation: Operation, priority: Priority, who: &Key) -> bool {
+        let (now, mut inner) = (Instant::now(), self.inner.lock());
         let reserved = self.bucket(&mut inner, scope, operation).reserve(&Waiter::Object(who.clone()), priority, now);
         drop(inner);
         self.changed.notify_one();
@@ -123,12 +121,12 @@ impl Quotas {
     /// a token that was granted to it is free again.
     ///
     /// The wait ends only while [`Quotas::run`] runs.
-    pub async fn take(&self, scope: &QuotaScope, operation: Operation, priority: Priority) {
+    pub(crate) async fn take(&self, scope: &QuotaScope, operation: Operation, priority: Priority) {
         if !takes_token(operation) {
             return;
         }
         let id = {
-            let mut inner = self.inner();
+            let mut inner = self.inner.lock();
             inner.arrivals += 1;
             inner.arrivals
         };
@@ -136,7 +134,7 @@ impl Quotas {
         let who = Waiter::Task(id);
         loop {
             let granted = {
-                let (now, mut inner) = (Instant::now(), self.inner());
+                let (now, mut inner) = (Instant::now(), self.inner.lock());
                 if self.bucket(&mut inner, scope, operation).take(&who, priority, now) {
                     break;
                 }
@@ -154,43 +152,42 @@ impl Quotas {
     /// Slows down the bucket of a call that Athena throttled. To be called for each [`ErrorClass::Throttled`].
     ///
     /// [`ErrorClass::Throttled`]: super::types::ErrorClass::Throttled
-    pub fn throttled(&self, scope: &QuotaScope, operation: Operation) {
+    pub(crate) fn throttled(&self, scope: &QuotaScope, operation: Operation) {
         if takes_token(operation) {
-            let (now, mut inner) = (Instant::now(), self.inner());
+            let (now, mut inner) = (Instant::now(), self.inner.lock());
             self.bucket(&mut inner, scope, operation).throttled(now);
         }
     }
 
     /// The object waits for no token any more: it is gone, or has no call to make.
-    pub fn forget(&self, who: &Key) {
+    pub(crate) fn forget(&self, who: &Key) {
         self.leave(&Waiter::Object(who.clone()));
     }
 
     /// How many calls wait for a token, for each operation that was ever called.
-    pub fn waiting(&self) -> Vec<(Operation, usize)> {
+    pub(crate) fn waiting(&self) -> Vec<(Operation, usize)> {
         let mut waiting: BTreeMap<&str, (Operation, usize)> = BTreeMap::new();
-        for ((_, operation), bucket) in &self.inner().buckets {
+        for ((_, operation), bucket) in &self.inner.lock().buckets {
             waiting.entry(operation.as_str()).or_insert((*operation, 0)).1 += bucket.depth();
         }
         waiting.into_values().collect()
     }
 
-    /// How many calls a second each bucket allows at present.
-    pub fn rates(&self) -> Vec<(QuotaScope, Operation, f64)> {
-        let inner = self.inner();
+    pub(crate) fn rates(&self) -> Vec<(QuotaScope, Operation, f64)> {
+        let inner = self.inner.lock();
         inner.buckets.iter().map(|((scope, operation), bucket)| (scope.clone(), *operation, bucket.rate())).collect()
     }
 
     /// The learned rates of one account and Region, in calls a second, by operation, without those that are still
     /// nominal.
-    pub fn learned_rates(&self, scope: &QuotaScope) -> BTreeMap<&'static str, f64> {
-        let inner = self.inner();
+    pub(crate) fn learned_rates(&self, scope: &QuotaScope) -> BTreeMap<&'static str, f64> {
+        let inner = self.inner.lock();
         let here = inner.buckets.iter().filter(|((other, _), _)| other == scope);
         here.filter_map(|((_, operation), bucket)| Some((operation.as_str(), bucket.learned_rate()?))).collect()
     }
 
     /// Grants tokens as time passes, for ever. `beat` is called at least once a second.
-    pub async fn run(&self, beat: impl Fn()) {
+    pub(crate) async fn run(&self, beat: impl Fn()) {
         loop {
             beat();
             let next = self.grant();
@@ -202,7 +199,7 @@ impl Quotas {
 
     /// Grants the tokens that are free now. Returns when the next token may be due.
     fn grant(&self) -> Option<Instant> {
-        let (now, mut inner) = (Instant::now(), self.inner());
+        let (now, mut inner) = (Instant::now(), self.inner.lock());
         let Inner { buckets, tasks, .. } = &mut *inner;
         for who in buckets.values_mut().flat_map(|bucket| bucket.grant(now)) {
             match who {
@@ -225,17 +222,13 @@ impl Quotas {
     }
 
     fn leave(&self, who: &Waiter) {
-        let mut inner = self.inner();
+        let mut inner = self.inner.lock();
         inner.buckets.values_mut().for_each(|bucket| bucket.forget(who));
         if let Waiter::Task(id) = who {
             inner.tasks.remove(id);
         }
         drop(inner);
         self.changed.notify_one();
-    }
-
-    fn inner(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

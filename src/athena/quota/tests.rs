@@ -150,7 +150,7 @@ async fn a_task_that_is_dropped_while_it_waits_gives_its_token_back() {
     assert_eq!(quotas.waiting(), [(LOOK, 0)]);
     granted.abort();
     assert!(granted.await.is_err());
-    assert!(quotas.inner().tasks.is_empty());
+    assert!(quotas.inner.lock().tasks.is_empty());
     assert!(quotas.try_take(&here, LOOK, Priority::Poll, &key("a")), "the token is lost");
 }
 
