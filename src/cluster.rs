@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::error::Error as _;
 use std::fmt::Debug;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::{Stream, StreamExt};
@@ -15,6 +15,7 @@ use kube::config::KubeconfigError;
 use kube::core::{NamespaceResourceScope, PartialObjectMeta};
 use kube::runtime::watcher;
 use kube::{Api, Client, Resource, ResourceExt};
+use parking_lot::Mutex;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 use tokio::time::sleep;
@@ -27,7 +28,6 @@ use crate::health::Readiness;
 use crate::kubernetes::{RequestFailure, describe, within};
 use crate::text::chain;
 
-/// The longest wait between two attempts to reach the API server.
 const MOST_WAIT: Duration = Duration::from_secs(30);
 
 /// A connection that has been silent for so much longer than a watch lives is dead, and is given up. Otherwise a list or a
@@ -37,51 +37,39 @@ const SILENCE_MARGIN: Duration = Duration::from_secs(5);
 /// What /readyz calls the wait at start-up.
 const CLUSTER: &str = "cluster";
 
-/// A kind that can be watched.
-pub trait Watchable: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned {}
+pub(crate) trait Watchable: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned {}
 
 impl<K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned> Watchable for K {}
 
-/// Why there is no cluster to connect to.
 #[derive(Debug, Error)]
-pub enum ConnectError {
-    /// KUBECONFIG names a kubeconfig that can't be used.
+pub(crate) enum ConnectError {
     #[error("the kubeconfig {path} can't be used: {why}")]
-    Kubeconfig {
-        /// What KUBECONFIG says.
-        path: String,
-        /// Why.
-        why: String,
-    },
-    /// There is no kubeconfig, and this isn't a Pod.
+    Kubeconfig { path: String, why: String },
     #[error(
         "no way to a Kubernetes cluster: set KUBECONFIG to a kubeconfig file, or run in a Pod with a ServiceAccount ({0})"
     )]
     NoCluster(String),
-    /// No client can be made of the kubeconfig.
     #[error("the kubeconfig can't be used: {0}")]
     Client(#[source] Box<kube::Error>),
 }
 
 /// How long the operator waits for the API server.
 #[derive(Clone, Copy, Debug)]
-pub struct Timeouts {
+pub(crate) struct Timeouts {
     /// The life of each watch.
     pub watch: Duration,
     /// The deadline of each other request.
     pub request: Duration,
-    /// The first wait after a failure.
     pub first_wait: Duration,
 }
 
 /// The API server, and where trouble with it is reported.
 #[derive(Clone)]
-pub struct Cluster {
+pub(crate) struct Cluster {
     /// The usual client. Its answers have only parts of objects that are large.
     pub client: Client,
     /// A client whose answers have AthenaSessions whole. It is for a few requests at once.
     pub whole: Client,
-    /// Where trouble is reported.
     pub readiness: Readiness,
     timeouts: Timeouts,
     address: String,
@@ -89,10 +77,7 @@ pub struct Cluster {
 
 impl Cluster {
     /// Connects as the kubeconfig, or the Pod, says. Nothing is asked yet.
-    ///
-    /// # Errors
-    /// As [`ConnectError`].
-    pub async fn connect(timeouts: Timeouts, readiness: Readiness) -> Result<Self, ConnectError> {
+    pub(crate) async fn connect(timeouts: Timeouts, readiness: Readiness) -> Result<Self, ConnectError> {
         let mut config = kube::Config::infer().await.map_err(|error| {
             let (file, why) = no_kubeconfig(&error);
             match std::env::var("KUBECONFIG").ok().filter(|path| !path.is_empty()) {
@@ -115,7 +100,7 @@ impl Cluster {
 
     /// Waits until the API server answers, knows the kinds, and lets the operator watch them. Returns the cluster's id, which
     /// is the UID of the namespace kube-system.
-    pub async fn wait(&self, namespaces: Option<&BTreeSet<&str>>) -> String {
+    pub(crate) async fn wait(&self, namespaces: Option<&BTreeSet<&str>>) -> String {
         let scopes = namespaces.map_or_else(|| vec![None], |names| names.iter().copied().map(Some).collect());
         for namespace in scopes {
             let api: Api<PartialObjectMeta<AthenaSession>> = self.api(namespace);
@@ -136,7 +121,7 @@ impl Cluster {
     }
 
     /// The objects of one kind in this namespace; None: in all namespaces.
-    pub fn api<K>(&self, namespace: Option<&str>) -> Api<K>
+    pub(crate) fn api<K>(&self, namespace: Option<&str>) -> Api<K>
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
     {
@@ -146,15 +131,14 @@ impl Cluster {
         }
     }
 
-    /// How a watch is made.
-    pub fn watch_config(&self) -> watcher::Config {
+    pub(crate) fn watch_config(&self) -> watcher::Config {
         watcher::Config::default().timeout(u32::try_from(self.timeouts.watch.as_secs().max(1)).unwrap_or(u32::MAX))
     }
 
     /// Passes on the events of the watch of `api`, and reports trouble with the watch. When the API server refuses the watch,
     /// since it doesn't know the kind any more, say, `/readyz` fails, and the watch isn't tried again until a list and a watch
     /// succeed, as at start-up.
-    pub fn report_trouble<K, T, S>(
+    pub(crate) fn report_trouble<K, T, S>(
         &self,
         api: Api<K>,
         changes: S,
@@ -176,7 +160,6 @@ impl Cluster {
         })
     }
 
-    /// Waits until a kind can be listed and watched. `name` is what `/readyz` calls the wait.
     async fn until_watchable<K: Watchable>(&self, name: &str, api: &Api<K>) {
         let mut wait = Wait::of(self, name);
         while let Err(problem) = self.try_watch(api).await {
@@ -239,7 +222,7 @@ impl Cluster {
 
 /// Logs each problem of a watch once, not at each retry.
 #[derive(Debug)]
-pub struct TroubleLog {
+pub(crate) struct TroubleLog {
     watch: String,
     last: Option<(String, Instant)>,
 }
@@ -248,13 +231,11 @@ impl TroubleLog {
     /// After so long a problem that goes on is logged again.
     const AGAIN: Duration = Duration::from_secs(600);
 
-    /// For the watch of this name.
-    pub fn new(watch: String) -> Self {
+    pub(crate) fn new(watch: String) -> Self {
         Self { watch, last: None }
     }
 
-    /// The watch has this problem.
-    pub fn report(&mut self, problem: &str) {
+    pub(crate) fn report(&mut self, problem: &str) {
         let is_logged = self.last.as_ref().is_some_and(|(last, at)| last == problem && at.elapsed() < Self::AGAIN);
         if !is_logged {
             warn!(problem, "the {} is broken; it is tried again, at the latest every 30 s", self.watch);
@@ -263,13 +244,11 @@ impl TroubleLog {
     }
 }
 
-/// What is wrong with a watch.
-pub fn watch_problem(error: &watcher::Error) -> String {
+pub(crate) fn watch_problem(error: &watcher::Error) -> String {
     let cause = error.source().and_then(|cause| cause.downcast_ref::<kube::Error>());
     cause.map_or_else(|| chain(error), describe)
 }
 
-/// Reports trouble with one watch.
 struct ReportedWatch<K> {
     cluster: Cluster,
     api: Api<K>,
@@ -283,7 +262,7 @@ impl<K: Watchable> ReportedWatch<K> {
         let problem = if is_refusal(error) { self.cluster.try_watch(&self.api).await.err() } else { None };
         let Some(problem) = problem else {
             // The trouble passes by itself, or has passed already.
-            return self.log.lock().unwrap_or_else(PoisonError::into_inner).report(&watch_problem(error));
+            return self.log.lock().report(&watch_problem(error));
         };
         Wait::of(&self.cluster, &name).for_it(problem).await;
         self.cluster.until_watchable(&name, &self.api).await;

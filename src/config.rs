@@ -25,12 +25,12 @@ const DOCS: &str = "Documentation: README.md, which leads to all pages. docs/ins
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
-    pub command: Command,
+    pub(crate) command: Command,
 }
 
 impl Cli {
     /// What the command line and the environment say. Where that is no use, one line says why, and the program ends.
-    pub fn read() -> Self {
+    pub(crate) fn read() -> Self {
         let cli = Self::parse();
         if let Command::Run(run) = &cli.command
             && let Some(wrong) = unknown_variable(&environment()).or_else(|| run.contradiction())
@@ -79,7 +79,7 @@ fn is_of_service(name: &str, environment: &BTreeSet<String>) -> bool {
 
 /// What the program can do.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Runs the operator until SIGTERM or Ctrl-C.
     ///
     /// The cluster comes from KUBECONFIG or ~/.kube/config, or from the Pod that it runs in. AWS
@@ -93,7 +93,7 @@ pub enum Command {
 
 /// The flags of `run`. Durations are written as Go writes them: 90s, 1m30s, 500ms. The hidden flags are for tests.
 #[derive(Clone, Debug, Args)]
-pub struct Run {
+pub(crate) struct Run {
     /// Watch only this namespace; may be given several times [default: all namespaces]
     #[arg(
         long = "watch-namespace",
@@ -186,7 +186,7 @@ pub struct Run {
 impl Run {
     /// The namespaces to watch, each once; None means all of them. Several names that are all empty mean none of them:
     /// a comma too many must not mean all namespaces.
-    pub fn namespaces(&self) -> Option<BTreeSet<&str>> {
+    pub(crate) fn namespaces(&self) -> Option<BTreeSet<&str>> {
         let named = self.watch_namespaces.iter().map(String::as_str).filter(|name| !name.is_empty());
         // A single empty name counts as none given: a manifest may set the variable to nothing.
         let is_unset = self.watch_namespaces.iter().all(String::is_empty) && self.watch_namespaces.len() < 2;
@@ -211,17 +211,17 @@ impl Run {
     }
 
     /// How many calls are made.
-    pub fn rate(&self) -> Rate {
+    pub(crate) fn rate(&self) -> Rate {
         Rate { per_second: self.athena_rate, most: self.athena_rate_max, burst: self.athena_burst }
     }
 
     /// What holds for every object.
-    pub fn rules(&self) -> Rules {
+    pub(crate) fn rules(&self) -> Rules {
         Rules { require_work_group: self.require_work_group, read_only: self.read_only }
     }
 
     /// The intervals that deciding uses.
-    pub fn timing(&self) -> Timing {
+    pub(crate) fn timing(&self) -> Timing {
         Timing {
             changing: self.poll_interval_changing,
             steady: self.poll_interval,
@@ -256,7 +256,7 @@ fn is_label(name: &str) -> bool {
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, ValueEnum)]
-pub enum LogFormat {
+pub(crate) enum LogFormat {
     /// Lines of key=value (logfmt).
     Pretty,
     /// One JSON object a line.

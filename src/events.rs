@@ -20,29 +20,26 @@ use crate::status::event::{Event, EventType};
 use crate::text::message;
 
 const QUEUE: usize = 1_000;
-/// The operator's name in events.
-pub const REPORTER: &str = "athena-session-operator";
+pub(crate) const REPORTER: &str = "athena-session-operator";
 /// The bytes of the object's name in an event's name, which has at most 253, 17 of them the number.
 const NAME_BYTES: usize = 236;
 /// The namespace of events about objects that have none.
 const NO_NAMESPACE: &str = "default";
 
-/// The queue.
 #[derive(Clone, Debug)]
-pub struct Events {
+pub(crate) struct Events {
     queue: mpsc::Sender<(Event, ObjectReference)>,
 }
 
 impl Events {
     /// Starts the task that publishes, with `deadline` for each request.
-    pub fn start(client: kube::Client, deadline: Duration) -> Self {
+    pub(crate) fn start(client: kube::Client, deadline: Duration) -> Self {
         let (queue, events) = mpsc::channel(QUEUE);
         tokio::spawn(publish(client, deadline, events));
         Self { queue }
     }
 
-    /// Queues an event about an object.
-    pub fn tell(&self, about: ObjectReference, event: Event) {
+    pub(crate) fn tell(&self, about: ObjectReference, event: Event) {
         if self.queue.try_send((event, about)).is_err() {
             debug!("an event was dropped: the queue is full");
         }

@@ -13,7 +13,7 @@ use crate::cluster::{Cluster, TroubleLog, watch_problem};
 use crate::health::Readiness;
 
 /// Watches the CustomResourceDefinition of one kind. `loss` says what is lost with the kind.
-pub async fn watch<K>(cluster: Cluster, loss: &'static str)
+pub(crate) async fn watch<K>(cluster: Cluster, loss: &'static str)
 where
     K: Resource<DynamicType = ()> + CustomResourceExt,
 {

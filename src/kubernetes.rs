@@ -21,78 +21,46 @@ use crate::write_refusals::{Refuser, WriteRefusals};
 
 /// What the API server says of an object after a request.
 #[derive(Debug)]
-pub enum Answer<K> {
-    /// The object as it is now.
+pub(crate) enum Answer<K> {
     Object(Box<K>),
     /// The API server refuses the write, most probably since the copy that was decided on is old.
     Conflict {
-        /// The API server's words.
         refusal: String,
     },
-    /// It doesn't exist.
     Gone,
 }
 
-/// A request that failed.
 #[derive(Debug, Error)]
-pub enum RequestError {
-    /// The API server refused or couldn't be reached.
+pub(crate) enum RequestError {
+    /// The API server refused, couldn't be reached, or didn't answer in time.
     #[error("{doing}: {why}")]
-    Kubernetes {
-        /// What was tried.
-        doing: &'static str,
-        /// What happened.
-        why: String,
-    },
+    Kubernetes { doing: &'static str, why: String },
     /// The API server refused the operator (RBAC), or an admission policy or webhook refused the write. The next try will
     /// be refused as well.
     #[error("{doing}: {words}")]
-    Refused {
-        /// What was tried.
-        doing: &'static str,
-        /// Who refused.
-        by: Refuser,
-        /// The API server's words.
-        words: String,
-    },
+    Refused { doing: &'static str, by: Refuser, words: String },
     /// The object would be larger with this write than the API server, or the store behind it, takes.
     #[error("{doing}: {words}")]
-    TooLarge {
-        /// What was tried.
-        doing: &'static str,
-        /// The API server's words.
-        words: String,
-    },
-    /// The API server didn't answer.
-    #[error("{doing}: no answer from the API server within {deadline:?}")]
-    Deadline {
-        /// What was tried.
-        doing: &'static str,
-        /// How long.
-        deadline: Duration,
-    },
+    TooLarge { doing: &'static str, words: String },
 }
 
 impl RequestError {
     /// What to tell people of a refusal; None where the error isn't a refusal.
-    pub fn refusal(&self) -> Option<String> {
+    pub(crate) fn refusal(&self) -> Option<String> {
         match self {
             Self::Refused { by, .. } => Some(format!("{self}. For an administrator: {}", by.remedy())),
             Self::TooLarge { .. } => Some(format!("{self}. The object is too large: make it smaller")),
-            Self::Kubernetes { .. } | Self::Deadline { .. } => None,
+            Self::Kubernetes { .. } => None,
         }
     }
 
-    /// Whether the object has no room for the write.
-    pub fn is_too_large(&self) -> bool {
+    pub(crate) fn is_too_large(&self) -> bool {
         matches!(self, Self::TooLarge { .. })
     }
 }
 
-/// Why a request failed.
 #[derive(Debug)]
-pub enum RequestFailure {
-    /// No answer within the deadline.
+pub(crate) enum RequestFailure {
     Silent(Duration),
     /// The API server refused, or couldn't be reached.
     Error(Box<kube::Error>),
@@ -111,12 +79,12 @@ impl RequestFailure {
     }
 
     /// The HTTP status of a refusal; None where the API server said nothing.
-    pub fn code(&self) -> Option<u16> {
+    pub(crate) fn code(&self) -> Option<u16> {
         self.refusal().map(|status| status.code)
     }
 
     /// Whether the API server itself says that there is no such object.
-    pub fn is_not_found(&self) -> bool {
+    pub(crate) fn is_not_found(&self) -> bool {
         self.refusal().is_some_and(|status| status.reason == "NotFound")
     }
 
@@ -129,30 +97,29 @@ impl RequestFailure {
         })
     }
 
-    /// Who refused; None where nobody did.
     fn refuser(&self) -> Option<Refuser> {
         self.refusal().and_then(|status| Refuser::of(status.code, &status.message))
     }
 
     /// The API server's own words, or what happened instead.
-    pub fn words(&self) -> String {
+    pub(crate) fn words(&self) -> String {
         match self {
             Self::Silent(deadline) => format!("no answer from the API server within {deadline:?}"),
             Self::Error(error) => self.refusal().map_or_else(|| describe(error), |status| one_line(&status.message)),
         }
     }
 
-    /// The failure as an error that says what was tried.
-    pub fn while_doing(self, doing: &'static str) -> RequestError {
-        match self {
-            Self::Silent(deadline) => RequestError::Deadline { doing, deadline },
-            Self::Error(error) => RequestError::Kubernetes { doing, why: describe(&error) },
-        }
+    pub(crate) fn while_doing(self, doing: &'static str) -> RequestError {
+        let why = match &self {
+            Self::Silent(_) => self.words(),
+            Self::Error(error) => describe(error),
+        };
+        RequestError::Kubernetes { doing, why }
     }
 }
 
 /// An error of kube's client in a sentence: the API server's message where the API server answered, or else the causes.
-pub fn describe(error: &kube::Error) -> String {
+pub(crate) fn describe(error: &kube::Error) -> String {
     match error {
         kube::Error::Api(status) => one_line(&format!("{} (HTTP {})", status.message, status.code)),
         // The outermost error only names a layer of the client.
@@ -160,11 +127,7 @@ pub fn describe(error: &kube::Error) -> String {
     }
 }
 
-/// A request, with a deadline.
-///
-/// # Errors
-/// As [`RequestFailure`].
-pub async fn within<T>(
+pub(crate) async fn within<T>(
     deadline: Duration,
     request: impl Future<Output = kube::Result<T>>,
 ) -> Result<T, RequestFailure> {
@@ -174,12 +137,9 @@ pub async fn within<T>(
     }
 }
 
-/// Requests about objects of one kind.
 #[derive(Clone, Debug)]
-pub struct Requests<K> {
-    /// Where the objects are.
+pub(crate) struct Requests<K> {
     pub api: Api<Trimmed<K>>,
-    /// The deadline of each.
     pub deadline: Duration,
     /// What is told whether the API server accepts writes.
     pub writes: WriteRefusals,
@@ -190,18 +150,11 @@ where
     K: Resource<DynamicType = ()> + Clone + Debug + Serialize + DeserializeOwned,
 {
     /// The object as it is now, not as a cache has it.
-    ///
-    /// # Errors
-    /// As [`RequestError`].
-    pub async fn read(&self, name: &str) -> Result<Answer<K>, RequestError> {
-        self.ask("reading the object", self.api.get(name)).await
+    pub(crate) async fn read(&self, name: &str) -> Result<Answer<K>, RequestError> {
+        answer_of("reading the object", within(self.deadline, self.api.get(name)).await)
     }
 
-    /// Puts a finalizer on.
-    ///
-    /// # Errors
-    /// As [`RequestError`].
-    pub async fn add_finalizer(&self, object: &K, finalizer: &str) -> Result<Answer<K>, RequestError> {
+    pub(crate) async fn add_finalizer(&self, object: &K, finalizer: &str) -> Result<Answer<K>, RequestError> {
         let (path, value) = if object.finalizers().is_empty() {
             (pointer(&["metadata", "finalizers"]), json!([finalizer]))
         } else {
@@ -211,11 +164,7 @@ where
         self.patch("adding the finalizer", object, vec![add]).await
     }
 
-    /// Takes a finalizer off.
-    ///
-    /// # Errors
-    /// As [`RequestError`].
-    pub async fn remove_finalizer(&self, object: &K, finalizer: &str) -> Result<Answer<K>, RequestError> {
+    pub(crate) async fn remove_finalizer(&self, object: &K, finalizer: &str) -> Result<Answer<K>, RequestError> {
         let Some(index) = object.finalizers().iter().position(|name| name == finalizer) else {
             return Ok(Answer::Gone);
         };
@@ -226,19 +175,13 @@ where
 
     /// Writes the status of `object`, which is a copy that was read, with another status in it: its uid and
     /// resourceVersion make this a write to exactly that copy.
-    ///
-    /// # Errors
-    /// As [`RequestError`].
-    pub async fn write_status(&self, object: Box<K>) -> Result<Answer<K>, RequestError> {
+    pub(crate) async fn write_status(&self, object: Box<K>) -> Result<Answer<K>, RequestError> {
         self.replace_status("writing the status", object, &PostParams::default()).await
     }
 
     /// Tries by a dry run whether the status of `object` could be written. RBAC and admission policies decide as for a real
     /// write, and nothing is stored. `object` is a copy that was just read, so even a real write would change nothing.
-    ///
-    /// # Errors
-    /// As [`RequestError`].
-    pub async fn try_status(&self, object: Box<K>) -> Result<Answer<K>, RequestError> {
+    pub(crate) async fn try_status(&self, object: Box<K>) -> Result<Answer<K>, RequestError> {
         let dry_run = PostParams { dry_run: true, ..PostParams::default() };
         self.replace_status("a dry run of writing the status", object, &dry_run).await
     }
@@ -286,14 +229,6 @@ where
             }
         }
         answer_of(doing, answer)
-    }
-
-    async fn ask(
-        &self,
-        doing: &'static str,
-        request: impl Future<Output = kube::Result<Trimmed<K>>>,
-    ) -> Result<Answer<K>, RequestError> {
-        answer_of(doing, within(self.deadline, request).await)
     }
 }
 

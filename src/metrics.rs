@@ -25,8 +25,7 @@ use self::process::Process;
 use self::scrape::Scrape;
 pub use self::scrape::WorkGroup;
 use crate::api::session::TerminationReason;
-use crate::athena::types::QuotaScope;
-use crate::athena::types::{CallError, ErrorClass, Operation, SessionState};
+use crate::athena::types::{CallError, ErrorClass, Operation};
 
 /// Upper bounds in seconds: some of controller-runtime's.
 const PASS_SECONDS: [f64; 13] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
@@ -42,7 +41,8 @@ type Labels<const N: usize> = [(&'static str, &'static str); N];
 #[derive(Clone, Debug)]
 pub struct Metrics {
     registry: Arc<Registry>,
-    scrape: Arc<Scrape>,
+    /// The metrics that are made at each scrape.
+    pub scrape: Arc<Scrape>,
     reconciles: Family<Labels<2>, Counter>,
     reconcile_errors: Family<Labels<1>, Counter>,
     reconcile_seconds: Family<Labels<1>, Histogram, fn() -> Histogram>,
@@ -85,51 +85,61 @@ impl Metrics {
     #[expect(clippy::new_without_default, reason = "a process has one")]
     pub fn new() -> Self {
         let (reconcile_seconds, call_seconds) = (|| Histogram::new(PASS_SECONDS), || Histogram::new(CALL_SECONDS));
-        let mut registry = Registry::default();
-        let queue_depth = new(&mut registry, "workqueue_depth", "objects that wait for their reconciliation");
-
-        let of = registry.sub_registry_with_prefix("controller_runtime");
-        let help = "reconciliations of objects; result is success, requeue_after or error";
-        let reconciles = new(of, "reconcile", help);
-        let help = "reconciliations that failed, nearly always because of the API server";
-        let reconcile_errors = new(of, "reconcile_errors", help);
-        let active_workers = new(of, "active_workers", "reconciliations under way");
-        let max_concurrent = new(of, "max_concurrent_reconciles", "the most reconciliations at once");
-        let reconcile_seconds = Family::new_with_constructor(reconcile_seconds as fn() -> _);
-        let reconcile_seconds = add(of, "reconcile_time_seconds", "how long reconciliations took", reconcile_seconds);
-
-        let of = registry.sub_registry_with_prefix("athena_session_operator");
-        let help = "sessions that ended after their end had been asked for (deletion, terminate, endWith or a limit)";
-        let terminations = new(of, "terminations", help);
-        let termination_seconds = Histogram::new(TERMINATION_SECONDS);
-        let help = "from the moment that the operator noticed the request for an end until the end";
-        let termination_seconds = add(of, "termination_duration_seconds", help, termination_seconds);
-        let help = "calls to AWS; code is OK, the error's code, UnusablePage and the like for answers that can't be used, or Other";
-        let calls = new(of, "athena_calls", help);
-        let throttled = new(of, "athena_throttled", "calls that AWS throttled");
-        let call_seconds = Family::new_with_constructor(call_seconds as fn() -> _);
-        let help = "how long calls to AWS took, without the wait for a token before";
-        let call_seconds = add(of, "athena_call_duration_seconds", help, call_seconds);
-        let build: Family<Labels<1>, Gauge> = new(of, "build_info", "always 1");
-        build.get_or_create(&[("version", env!("CARGO_PKG_VERSION"))]).set(1);
-
         let scrape = Arc::new(Scrape::default());
-        registry.register_collector(Box::new(Arc::clone(&scrape)));
-        registry.register_collector(Box::new(Process::new()));
+        let mut all = Registry::default();
+        all.register_collector(Box::new(Arc::clone(&scrape)));
+        all.register_collector(Box::new(Process::new()));
+        let build: Family<Labels<1>, Gauge> = new(&mut all, "athena_session_operator_build_info", "always 1");
+        build.get_or_create(&[("version", env!("CARGO_PKG_VERSION"))]).set(1);
         Self {
-            registry: Arc::new(registry),
             scrape,
-            reconciles,
-            reconcile_errors,
-            reconcile_seconds,
-            active_workers,
-            max_concurrent,
-            queue_depth,
-            terminations,
-            termination_seconds,
-            calls,
-            throttled,
-            call_seconds,
+            queue_depth: new(&mut all, "workqueue_depth", "objects that wait for their reconciliation"),
+            reconciles: new(
+                &mut all,
+                "controller_runtime_reconcile",
+                "reconciliations of objects; result is success, requeue_after or error",
+            ),
+            reconcile_errors: new(
+                &mut all,
+                "controller_runtime_reconcile_errors",
+                "reconciliations that failed, nearly always because of the API server",
+            ),
+            active_workers: new(&mut all, "controller_runtime_active_workers", "reconciliations under way"),
+            max_concurrent: new(
+                &mut all,
+                "controller_runtime_max_concurrent_reconciles",
+                "the most reconciliations at once",
+            ),
+            reconcile_seconds: add(
+                &mut all,
+                "controller_runtime_reconcile_time_seconds",
+                "how long reconciliations took",
+                Family::new_with_constructor(reconcile_seconds as fn() -> _),
+            ),
+            terminations: new(
+                &mut all,
+                "athena_session_operator_terminations",
+                "sessions that ended after their end had been asked for (deletion, terminate, endWith or a limit)",
+            ),
+            termination_seconds: add(
+                &mut all,
+                "athena_session_operator_termination_duration_seconds",
+                "from the moment that the operator noticed the request for an end until the end",
+                Histogram::new(TERMINATION_SECONDS),
+            ),
+            calls: new(
+                &mut all,
+                "athena_session_operator_athena_calls",
+                "calls to AWS; code is OK, the error's code, UnusablePage and the like for answers that can't be used, or Other",
+            ),
+            throttled: new(&mut all, "athena_session_operator_athena_throttled", "calls that AWS throttled"),
+            call_seconds: add(
+                &mut all,
+                "athena_session_operator_athena_call_duration_seconds",
+                "how long calls to AWS took, without the wait for a token before",
+                Family::new_with_constructor(call_seconds as fn() -> _),
+            ),
+            registry: Arc::new(all),
         }
     }
 
@@ -153,7 +163,7 @@ impl Metrics {
     }
 
     /// How many objects are due and not yet begun.
-    pub fn queue_depth(&self, controller: &'static str, objects: usize) {
+    pub(crate) fn queue_depth(&self, controller: &'static str, objects: usize) {
         self.queue_depth.get_or_create(&[("name", controller)]).set(i64::try_from(objects).unwrap_or(i64::MAX));
     }
 
@@ -173,31 +183,6 @@ impl Metrics {
             throttled.inc();
         }
         self.call_seconds.get_or_create(&[label]).observe(took.as_secs_f64());
-    }
-
-    /// Sets what tells at each scrape how many calls wait for a token.
-    pub fn waiting_from(&self, source: impl Fn() -> Vec<(Operation, usize)> + Send + Sync + 'static) {
-        self.scrape.waiting_from(Box::new(source));
-    }
-
-    /// Sets what tells at each scrape how many calls a second each bucket allows.
-    pub fn rates_from(&self, source: impl Fn() -> Vec<(QuotaScope, Operation, f64)> + Send + Sync + 'static) {
-        self.scrape.rates_from(Box::new(source));
-    }
-
-    /// Takes in the states of all sessions of a work group, in the place of those taken in before.
-    pub fn sessions<'a>(&self, work_group: &WorkGroup, states: impl IntoIterator<Item = &'a SessionState>) {
-        self.scrape.sessions(work_group, states);
-    }
-
-    /// A poll of the work group was complete at this time.
-    pub fn polled(&self, work_group: &WorkGroup, at: Instant) {
-        self.scrape.polled(work_group, at);
-    }
-
-    /// Removes the series of a work group that is gone, or that nobody uses any more.
-    pub fn forget_work_group(&self, work_group: &WorkGroup) {
-        self.scrape.forget(work_group);
     }
 
     /// All metrics, in this format.

@@ -1,6 +1,8 @@
-//! `run`: from start-up to shutdown.
+//! The program, from start-up to shutdown.
 
+use std::io::Write as _;
 use std::net::SocketAddr;
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,11 +11,13 @@ use kube::Api;
 use kube::runtime::reflector::{self, store::Writer};
 use thiserror::Error;
 use tokio::net::TcpListener;
+use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 use tracing::{info, warn};
 
+use crate::api::crds;
 use crate::api::session::AthenaSession;
 use crate::api::work_group::AthenaWorkGroup;
 use crate::athena::aws::Aws;
@@ -21,6 +25,7 @@ use crate::athena::identity::Identities;
 use crate::athena::informer::{Informer, News};
 use crate::athena::quota::{Key, Quotas};
 use crate::cluster::{Cluster, ConnectError, Timeouts};
+use crate::config::{Cli, Command};
 use crate::controller::Watched;
 use crate::events::Events;
 use crate::health::{Health, Heartbeats, Readiness, aws as aws_health, serve};
@@ -35,7 +40,7 @@ use crate::watches::{NamespaceWatch, watch_workloads};
 use crate::work_group::controller::GroupReconciler;
 use crate::write_dry_run::WriteDryRun;
 use crate::write_refusals::WriteRefusals;
-use crate::{config, kind_deletion, work_group};
+use crate::{config, kind_deletion, telemetry, work_group};
 
 /// Running reconciliations get so long to finish at shutdown. What is abandoned then is as after a crash, safe.
 const SHUTDOWN: Duration = Duration::from_secs(4);
@@ -43,30 +48,53 @@ const SHUTDOWN: Duration = Duration::from_secs(4);
 /// A loop that has shown no sign of life for so long is stuck.
 const STUCK: Duration = Duration::from_secs(30);
 
+/// Does what the command line says.
+pub fn main() -> ExitCode {
+    let outcome = match Cli::read().command {
+        Command::Crds => print_crds(),
+        Command::Run(options) => {
+            telemetry::start(options.log_format);
+            start(*options)
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("athena-session-operator: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn print_crds() -> Result<(), String> {
+    let documents: Result<Vec<_>, _> = crds::all().iter().map(serde_saphyr::to_string).collect();
+    let yaml = documents.map_err(|error| error.to_string())?.join("---\n");
+    std::io::stdout().write_all(yaml.as_bytes()).map_err(|error| format!("the CRDs can't be written: {error}"))
+}
+
+fn start(options: config::Run) -> Result<(), String> {
+    // One thread: the work is waiting for others. More would cost switches and memory, and hide a loop that is stuck.
+    let runtime =
+        Builder::new_current_thread().enable_all().build().map_err(|error| format!("no threads to run on: {error}"))?;
+    let outcome = runtime.block_on(run(options));
+    // A name server that doesn't answer would hold up the end otherwise.
+    runtime.shutdown_background();
+    outcome.map_err(|error| error.to_string())
+}
+
 /// Why the operator can't start. Anything that may pass by itself is waited for instead.
 #[derive(Debug, Error)]
-pub enum StartError {
-    /// There is no cluster to connect to.
+enum StartError {
     #[error(transparent)]
     Cluster(#[from] ConnectError),
-    /// The address for probes and metrics can't be listened on.
     #[error("--http-address={address} can't be listened on: {why}")]
-    Listen {
-        /// The address.
-        address: SocketAddr,
-        /// Why.
-        why: std::io::Error,
-    },
-    /// The system refused a signal handler.
+    Listen { address: SocketAddr, why: std::io::Error },
     #[error("signals can't be handled: {0}")]
     Signals(#[from] std::io::Error),
 }
 
 /// Runs the operator until SIGTERM or SIGINT.
-///
-/// # Errors
-/// As [`StartError`].
-pub async fn run(options: config::Run) -> Result<(), StartError> {
+async fn run(options: config::Run) -> Result<(), StartError> {
     info!(
         version = env!("CARGO_PKG_VERSION"),
         read_only = options.read_only,
@@ -157,8 +185,8 @@ impl Operator<'_> {
         let metrics = &self.health.metrics;
         let quotas = Quotas::new(self.options.rate(), tokens);
         let (waiting, rates) = (Arc::clone(&quotas), Arc::clone(&quotas));
-        metrics.waiting_from(move || waiting.waiting());
-        metrics.rates_from(move || rates.rates());
+        metrics.scrape.waiting_from(move || waiting.waiting());
+        metrics.scrape.rates_from(move || rates.rates());
         let informer = Informer::new(Arc::clone(&quotas), metrics.clone(), self.options.timing(), news);
         let (index, watched, groups, namespaces) = self.index();
         let pulse = self.health.heartbeats.register("quotas", STUCK);
@@ -170,18 +198,6 @@ impl Operator<'_> {
         self.check_writes().await;
 
         let events = Events::start(self.cluster.client.clone(), self.options.kubernetes_timeout);
-        let group_reconciler = GroupReconciler {
-            client: self.cluster.client.clone(),
-            index: Arc::clone(&index),
-            informer: Arc::clone(&informer),
-            quotas: Arc::clone(&quotas),
-            events: events.clone(),
-            metrics: metrics.clone(),
-            timing: self.options.timing(),
-            deadline: self.options.kubernetes_timeout,
-            writes: self.health.writes.clone(),
-            states: Default::default(),
-        };
         let dependencies = Dependencies {
             client: self.cluster.client.clone(),
             index,
@@ -193,6 +209,7 @@ impl Operator<'_> {
             deadline: self.options.kubernetes_timeout,
             writes: self.health.writes.clone(),
         };
+        let group_reconciler = GroupReconciler::new(dependencies.clone());
         let turns = LargeObjectTurns::default();
         metrics.controller(reconcile::NAME, reconcile::controller::LIMITS.all);
         metrics.controller(work_group::controller::NAME, work_group::controller::LIMITS.all);

@@ -19,7 +19,7 @@ use crate::text::{is_hidden, visible};
 const DEFAULT_FILTER: &str = "athena_session_operator=info";
 
 /// Starts logging. `RUST_LOG` selects the lines, in the syntax of tracing's `EnvFilter`.
-pub fn start(format: LogFormat) {
+pub(crate) fn start(format: LogFormat) {
     let asked = std::env::var(EnvFilter::DEFAULT_ENV).ok().filter(|asked| !asked.trim().is_empty());
     let asked = asked.map(|asked| EnvFilter::try_new(&asked).map_err(|error| format!("RUST_LOG={asked}: {error}")));
     let (filter, refused) = match asked {

@@ -20,21 +20,17 @@ use crate::write_refusals::WriteRefusals;
 /// How often the dry run is tried when other writers change or delete the object in between.
 const TRIES: usize = 3;
 
-/// The check.
-pub struct WriteDryRun {
-    /// Kubernetes.
+pub(crate) struct WriteDryRun {
     pub client: Client,
     /// The namespaces that are watched; None: all of them.
     pub namespaces: Option<Vec<String>>,
-    /// The deadline of each request.
     pub deadline: Duration,
-    /// Where the result is reported.
     pub writes: WriteRefusals,
 }
 
 impl WriteDryRun {
     /// Asks the API server which user the operator is.
-    pub async fn identify(&self) {
+    pub(crate) async fn identify(&self) {
         let api: Api<SelfSubjectReview> = Api::all(self.client.clone());
         let (params, review) = (PostParams::default(), SelfSubjectReview::default());
         match within(self.deadline, api.create(&params, &review)).await {
@@ -47,7 +43,7 @@ impl WriteDryRun {
     }
 
     /// Tries to write the status of one object. Where there is no object yet, the first real write will show a refusal.
-    pub async fn run(self) {
+    pub(crate) async fn run(self) {
         let everywhere = || Api::all(self.client.clone());
         let in_namespace = |namespace: &str| Api::namespaced(self.client.clone(), namespace);
         let lists: Vec<Api<_>> = match &self.namespaces {

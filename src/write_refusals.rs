@@ -3,9 +3,10 @@
 
 use std::collections::HashMap;
 use std::fmt::{self, Display};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use tracing::error;
 
 /// After so long without an accepted write, refusals make the operator not ready.
@@ -17,21 +18,18 @@ const OUR_POLICIES: [&str; 2] = ["status.athena-operator.dev", "finalizer.athena
 
 /// Who refused a write, as the API server's answer tells.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Refuser {
-    /// A ValidatingAdmissionPolicy of this name.
+pub(crate) enum Refuser {
     Policy(String),
-    /// An admission webhook of this name.
     Webhook(String),
     /// RBAC, or another authorizer.
     Authorizer,
-    /// The answer doesn't say.
     Unknown,
 }
 
 impl Refuser {
     /// Reads who refused from the HTTP status and the message of an answer. None where the answer isn't a refusal by
     /// permissions or policy: a conflict, say, or a value that isn't valid.
-    pub fn of(code: u16, message: &str) -> Option<Self> {
+    pub(crate) fn of(code: u16, message: &str) -> Option<Self> {
         if let Some(policy) = quoted(message, "ValidatingAdmissionPolicy ", '\'') {
             return Some(Self::Policy(policy));
         }
@@ -42,8 +40,7 @@ impl Refuser {
         (code == 403).then_some(if is_authorizer { Self::Authorizer } else { Self::Unknown })
     }
 
-    /// What an administrator can do about it.
-    pub fn remedy(&self) -> &'static str {
+    pub(crate) fn remedy(&self) -> &'static str {
         match self {
             Self::Policy(name) if OUR_POLICIES.iter().any(|ours| name.ends_with(ours)) => {
                 "apply deploy/ for the ServiceAccount that the operator runs as, or name this user in the policy, as the top of \
@@ -76,7 +73,7 @@ fn quoted(message: &str, before: &str, mark: char) -> Option<String> {
 
 /// Whether the API server accepts the operator's writes. All clones share one state.
 #[derive(Clone, Debug)]
-pub struct WriteRefusals {
+pub(crate) struct WriteRefusals {
     state: Arc<Mutex<State>>,
     /// After so long without a refusal, the object that was refused is gone, and earlier refusals don't count any more.
     forgotten_after: Duration,
@@ -100,32 +97,30 @@ struct Refused {
 
 impl WriteRefusals {
     /// Before the first write. A refused write is tried again within `longest_wait`.
-    pub fn new(longest_wait: Duration) -> Self {
+    pub(crate) fn new(longest_wait: Duration) -> Self {
         Self { state: Arc::default(), forgotten_after: longest_wait.saturating_mul(2).max(2 * PATIENCE) }
     }
 
-    /// Takes in the operator's user name, as the API server says.
-    pub fn identified(&self, user: String) {
-        self.lock().identity = Some(user);
+    pub(crate) fn identified(&self, user: String) {
+        self.state.lock().identity = Some(user);
     }
 
-    /// The API server accepted a write.
-    pub fn accepted(&self) {
-        self.lock().refused = None;
+    pub(crate) fn accepted(&self) {
+        self.state.lock().refused = None;
     }
 
     /// The API server refused a write, in these words. The refusal is logged, unless that was done not long ago.
-    pub fn refused(&self, by: &Refuser, words: &str) {
+    pub(crate) fn refused(&self, by: &Refuser, words: &str) {
         let remedy = by.remedy();
         if self.note(by, Instant::now()) {
-            let identity = self.lock().identity().to_owned();
+            let identity = self.state.lock().identity().to_owned();
             error!(refused_by = %by, identity, remedy, problem = words, "the API server refuses a write of the operator");
         }
     }
 
     /// Takes in a refusal. Returns whether it has to be logged.
     fn note(&self, by: &Refuser, now: Instant) -> bool {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let since = state.refused.as_ref().map_or(now, |refused| refused.since);
         state.refused = Some(Refused { by: by.clone(), since, last: now });
         let is_news = state.logged.get(by).is_none_or(|at| now.saturating_duration_since(*at) >= LOG_AGAIN);
@@ -135,12 +130,9 @@ impl WriteRefusals {
         is_news
     }
 
-    /// The check for `/readyz`: fails when writes have been refused for `PATIENCE`, and none was accepted meanwhile.
-    ///
-    /// # Errors
-    /// Who refuses whom, and what to do.
-    pub fn check(&self, now: Instant) -> Result<(), String> {
-        let state = self.lock();
+    /// The check for `/readyz`: fails, and says what to do, when writes have been refused for `PATIENCE`, and none was accepted meanwhile.
+    pub(crate) fn check(&self, now: Instant) -> Result<(), String> {
+        let state = self.state.lock();
         let Some(Refused { by, since, last }) = &state.refused else { return Ok(()) };
         let lasts = now.saturating_duration_since(*since);
         if lasts < PATIENCE || now.saturating_duration_since(*last) > self.forgotten_after {
@@ -148,10 +140,6 @@ impl WriteRefusals {
         }
         let (identity, remedy, seconds) = (state.identity(), by.remedy(), lasts.as_secs());
         Err(format!("for {seconds}s {by} has refused each write of {identity}: {remedy}"))
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -13,5 +13,5 @@ mod requests;
 mod role_credentials;
 mod start_session;
 
-pub use self::clients::Aws;
-pub use self::requests::Athena;
+pub(crate) use self::clients::Aws;
+pub(crate) use self::requests::Athena;

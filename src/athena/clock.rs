@@ -12,7 +12,7 @@ const UNKNOWN: i64 = i64::MIN;
 /// with what the machine's clock would show if nobody had set it: the time that it showed when this value was made,
 /// plus the time that has passed since by the monotonic clock.
 #[derive(Debug)]
-pub struct Clock {
+pub(crate) struct Clock {
     began: Instant,
     /// What the machine's clock showed at `began`.
     wall_then: Timestamp,
@@ -27,7 +27,7 @@ impl Default for Clock {
 
 impl Clock {
     /// How far Athena's clock is ahead of the machine's; None before Athena has sent a `Date`.
-    pub fn skew(&self) -> Option<SignedDuration> {
+    pub(crate) fn skew(&self) -> Option<SignedDuration> {
         self.skew_at(Instant::now(), Timestamp::now())
     }
 
@@ -43,7 +43,7 @@ impl Clock {
     /// Takes in the `Date` of an answer, and when its request was sent and the answer received. A `Date` has no
     /// fractions of a second, and was written at some moment in between. So a `Date` allows a range of skews, and the
     /// estimate moves into that range.
-    pub fn observe_date(&self, date: Timestamp, sent: Instant, received: Instant) {
+    pub(crate) fn observe_date(&self, date: Timestamp, sent: Instant, received: Instant) {
         const SECOND: i64 = 1000;
         let least = date.as_millisecond() - self.unset_wall(received).as_millisecond();
         let most = date.as_millisecond() + SECOND - self.unset_wall(sent).as_millisecond();

@@ -3,10 +3,8 @@
 //! The missing right often isn't the one for the operation that was called: StartSession also needs
 //! `athena:TagResource` for the session and `iam:PassRole` for the role. Only AWS' text says which right is missing.
 
-/// Why AWS denies a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Denial<'a> {
-    /// The identity lacks a right.
     Right {
         /// The IAM action that AWS names, if it names one.
         action: Option<&'a str>,
@@ -15,7 +13,6 @@ pub enum Denial<'a> {
         /// A policy denies the action explicitly. Then it doesn't help that another policy allows the action.
         is_explicit: bool,
     },
-    /// The credentials have expired.
     Expired,
     /// AWS doesn't accept the credentials, or the signature that was made with them.
     Credentials,

@@ -2,9 +2,10 @@
 //! STS is asked again and again: while the operator runs, the SDK's credentials may become those of another account.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
@@ -17,8 +18,7 @@ const UNASKED: &str = "GetCallerIdentity hasn't answered yet";
 
 /// One identity in one Region, with the account that its calls go to.
 #[derive(Debug)]
-pub struct Identity {
-    /// The role and the Region.
+pub(crate) struct Identity {
     pub target: AwsTarget,
     athena: Athena,
     context: watch::Sender<CallerContext>,
@@ -35,13 +35,13 @@ impl Identity {
     }
 
     /// The answers of GetCallerIdentity: the last one, and each further one as it comes.
-    pub fn answers(&self) -> watch::Receiver<Option<Result<(), CallError>>> {
+    pub(crate) fn answers(&self) -> watch::Receiver<Option<Result<(), CallError>>> {
         self.answer.subscribe()
     }
 
     /// Waits for the first answer or failure of GetCallerIdentity, but at most two seconds. An object that needs the
     /// account after that waits for it by itself.
-    pub async fn first_answer(&self) {
+    pub(crate) async fn first_answer(&self) {
         const PATIENCE: Duration = Duration::from_secs(2);
         let unasked = Account::Unknown(UNASKED.to_owned());
         let mut context = self.context.subscribe();
@@ -54,13 +54,13 @@ impl Identity {
     }
 
     /// Where calls go now, and what is known of Athena there.
-    pub fn caller_context(&self) -> CallerContext {
+    pub(crate) fn caller_context(&self) -> CallerContext {
         let (skew, recovered_at) = (self.athena.skew(), self.athena.recovery().recovered_at());
         CallerContext { skew, recovered_at, ..self.context.borrow().clone() }
     }
 
     /// Calls GetCallerIdentity. Where that fails, an account that was known before still counts.
-    pub async fn confirm(&self) -> Result<(), CallError> {
+    pub(crate) async fn confirm(&self) -> Result<(), CallError> {
         let asked_at = Instant::now();
         let answer = self.athena.get_caller_identity().await;
         self.answer.send_replace(Some(answer.as_ref().map(drop).map_err(CallError::clone)));
@@ -104,8 +104,7 @@ impl Identity {
         }
     }
 
-    /// The calls to Athena.
-    pub fn athena(&self) -> &Athena {
+    pub(crate) fn athena(&self) -> &Athena {
         &self.athena
     }
 }
@@ -137,9 +136,8 @@ async fn keep(identity: Weak<Identity>, schedule: Schedule, mut reported: bool) 
     }
 }
 
-/// The identities that are in use.
 #[derive(Debug)]
-pub struct Identities {
+pub(crate) struct Identities {
     aws: Aws,
     metrics: Metrics,
     schedule: Schedule,
@@ -150,36 +148,33 @@ pub struct Identities {
 impl Identities {
     /// With the operator's own identity, whose account is asked for from now on. Its failures aren't logged here:
     /// `/readyz` and the log tell them, by [`Identity::answers`].
-    pub fn start(aws: Aws, metrics: Metrics, interval: Duration, min: Duration) -> Self {
+    pub(crate) fn start(aws: Aws, metrics: Metrics, interval: Duration, min: Duration) -> Self {
         let schedule = Schedule { interval, min };
         let own = AwsTarget { role: None, region: aws.region().map(str::to_owned) };
         let own = begin(&aws, own, &metrics, schedule, true);
         Self { aws, metrics, schedule, own, others: Mutex::default() }
     }
 
-    /// The operator's own identity, in its own Region.
-    pub fn own(&self) -> &Arc<Identity> {
+    pub(crate) fn own(&self) -> &Arc<Identity> {
         &self.own
     }
 
-    /// The operator's Region.
-    pub fn region(&self) -> Option<&str> {
+    pub(crate) fn region(&self) -> Option<&str> {
         self.aws.region()
     }
 
-    /// The identity for this role and Region.
-    pub fn of(&self, target: &AwsTarget) -> Arc<Identity> {
+    pub(crate) fn of(&self, target: &AwsTarget) -> Arc<Identity> {
         if *target == self.own.target {
             return Arc::clone(&self.own);
         }
-        let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut others = self.others.lock();
         let new = || begin(&self.aws, target.clone(), &self.metrics, self.schedule, false);
         Arc::clone(others.entry(target.clone()).or_insert_with(new))
     }
 
     /// Forgets the identities that are used no more.
-    pub fn retain(&self, in_use: &HashSet<AwsTarget>) {
-        self.others.lock().unwrap_or_else(PoisonError::into_inner).retain(|target, _| in_use.contains(target));
+    pub(crate) fn retain(&self, in_use: &HashSet<AwsTarget>) {
+        self.others.lock().retain(|target, _| in_use.contains(target));
     }
 }
 

@@ -30,6 +30,8 @@ impl Marker {
         }
         let [cluster, object, uid] = inner.split(' ').collect::<Vec<_>>().try_into().ok()?;
         let (namespace, name) = object.split_once('/')?;
+        let is_of_uid = |c: char| c.is_ascii_alphanumeric() || c == '-';
+        let is_of_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.';
         let is_uid = |text: &str| (1..=64).contains(&text.len()) && text.chars().all(is_of_uid);
         let is_name = |text: &str, most| (1..=most).contains(&text.len()) && text.chars().all(is_of_name);
         (is_uid(cluster) && is_uid(uid) && is_name(namespace, 63) && is_name(name, 253)).then(|| Self {
@@ -51,14 +53,6 @@ impl fmt::Display for Marker {
         let Self { cluster, namespace, name, uid } = self;
         write!(f, "{OPENING}{cluster} {namespace}/{name} {uid}]")
     }
-}
-
-fn is_of_uid(c: char) -> bool {
-    c.is_ascii_alphanumeric() || c == '-'
-}
-
-fn is_of_name(c: char) -> bool {
-    c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.'
 }
 
 #[cfg(test)]

@@ -18,26 +18,19 @@ const SLACK: SignedDuration = SignedDuration::from_mins(1);
 /// The times in an answer of Athena that can be true.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PlausibleTimes {
-    /// When the session was started.
     pub started_at: Option<Timestamp>,
     /// Since when the session is idle; None unless its state is IDLE.
     pub idle_since: Option<Timestamp>,
-    /// When the session ended.
     pub ended_at: Option<Timestamp>,
     /// Why a time was left out.
     pub fault: Option<TimeFault>,
 }
 
-/// Why a time can't be true.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TimeFault {
-    /// The time is before Athena for Apache Spark existed.
     BeforeAthena,
-    /// The time is ahead of Athena's own clock.
     InTheFuture,
-    /// The session is idle since before it was started.
     IdleBeforeStart,
-    /// The session ended before it was started.
     EndBeforeStart,
 }
 
@@ -70,7 +63,7 @@ impl PlausibleTimes {
 }
 
 /// Whether a time is before Athena for Apache Spark existed. Then it tells nothing.
-pub fn predates_athena(time: Timestamp) -> bool {
+pub(crate) fn predates_athena(time: Timestamp) -> bool {
     time < ATHENA_BEGAN
 }
 

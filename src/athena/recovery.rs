@@ -6,9 +6,9 @@
 //! partial outage half of the calls may fail. So while an operation keeps failing, its back-offs are cut short less and
 //! less often.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::types::{CallError, ErrorClass, Operation};
@@ -21,7 +21,7 @@ const REMEMBERED: Duration = Duration::from_secs(60);
 
 /// Counts the failures of all calls, and knows when an outage last ended.
 #[derive(Debug, Default)]
-pub struct Recovery {
+pub(crate) struct Recovery {
     failures: Mutex<Failures>,
     recovered_at: watch::Sender<Option<Instant>>,
 }
@@ -30,7 +30,6 @@ pub struct Recovery {
 #[derive(Debug, Default)]
 struct Failures(Vec<Streak>);
 
-/// How often an operation has failed.
 #[derive(Debug)]
 struct Streak {
     operation: Operation,
@@ -38,26 +37,21 @@ struct Streak {
     failures: u32,
     /// How many failures in a row the next outage takes.
     outage_from: u32,
-    /// When the operation failed last.
     failed_at: Instant,
 }
 
 impl Recovery {
-    /// Takes in how a call ended.
-    pub fn observe(&self, operation: Operation, error: Option<&CallError>, now: Instant) {
-        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        if failures.observe(operation, error.map(|error| error.class), now) {
+    pub(crate) fn observe(&self, operation: Operation, error: Option<&CallError>, now: Instant) {
+        if self.failures.lock().observe(operation, error.map(|error| error.class), now) {
             self.recovered_at.send_replace(Some(now));
         }
     }
 
-    /// When an outage last ended.
-    pub fn recovered_at(&self) -> Option<Instant> {
+    pub(crate) fn recovered_at(&self) -> Option<Instant> {
         *self.recovered_at.borrow()
     }
 
-    /// Receives when each outage from now on ends.
-    pub fn subscribe(&self) -> watch::Receiver<Option<Instant>> {
+    pub(crate) fn subscribe(&self) -> watch::Receiver<Option<Instant>> {
         self.recovered_at.subscribe()
     }
 }

@@ -5,17 +5,18 @@
 //! would need more memory than the operator has. So a layer below kube's client trims each answer while it arrives
 //! ([`trim`]), by rules for each kind ([`mod@rules`]), and asks for pages of a size that fits ([`pages`]).
 
-pub mod pages;
-pub mod rules;
-pub mod trim;
+pub(crate) mod pages;
+pub(crate) mod rules;
+pub(crate) mod trim;
 
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use hyper::body::{Body, Bytes, Frame};
 use hyper::{Request, Response, Uri};
 use kube::client::Body as RequestBody;
+use parking_lot::Mutex;
 use thiserror::Error;
 use tower::{BoxError, Layer, Service};
 
@@ -36,14 +37,12 @@ const MOST_REFUSAL: usize = 64 << 10;
 /// An answer that is too large, and isn't read to its end.
 #[derive(Debug, Error)]
 #[error("the answer is larger than {most} bytes, also without what isn't kept of it")]
-pub struct TooLarge {
-    /// The bound.
-    pub most: usize,
+pub(crate) struct TooLarge {
+    most: usize,
 }
 
-/// The layer.
 #[derive(Clone, Debug, Default)]
-pub struct Bounds {
+pub(crate) struct Bounds {
     /// AthenaSessions are kept whole, however large they are.
     pub is_whole: bool,
 }
@@ -58,7 +57,7 @@ impl<S> Layer<S> for Bounds {
 
 /// The client below kube's, with bounded answers.
 #[derive(Debug)]
-pub struct Bounded<S> {
+pub(crate) struct Bounded<S> {
     inner: S,
     is_whole: bool,
     pages: Arc<Mutex<Pages>>,
@@ -88,7 +87,7 @@ where
             && asked > 1
         {
             let path = request.uri().path().to_owned();
-            let limit = lock(&self.pages).limit(&path, asked, is_first);
+            let limit = self.pages.lock().limit(&path, asked, is_first);
             *request.uri_mut() = with_limit(request.uri(), limit);
             listed = Some(Listed { pages: Arc::clone(&self.pages), path, limit });
         }
@@ -171,10 +170,6 @@ fn with_limit(uri: &Uri, limit: usize) -> Uri {
     Uri::from_parts(parts).unwrap_or_else(|_| uri.clone())
 }
 
-fn lock(pages: &Mutex<Pages>) -> std::sync::MutexGuard<'_, Pages> {
-    pages.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// The page of a list.
 #[derive(Debug)]
 struct Listed {
@@ -196,7 +191,7 @@ enum Bound {
 
 /// The body of an answer, without what isn't kept of it.
 #[derive(Debug)]
-pub struct BoundedBody<B> {
+pub(crate) struct BoundedBody<B> {
     inner: B,
     bound: Bound,
     listed: Option<Listed>,
@@ -238,7 +233,7 @@ impl<B> BoundedBody<B> {
     fn has_ended(&mut self) {
         if let (Some(Listed { pages, path, limit }), Bound::Trimmed { trim, .. }) = (self.listed.take(), &self.bound) {
             let page = Page { limit, objects: trim.elements(), sent: self.sent, kept: self.kept };
-            lock(&pages).read(&path, page);
+            pages.lock().read(&path, page);
         }
     }
 }

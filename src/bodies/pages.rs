@@ -13,14 +13,13 @@ const MOST_KEPT: usize = 2 << 20;
 
 /// The size of the next page, of each list.
 #[derive(Debug, Default)]
-pub struct Pages(HashMap<String, usize>);
+pub(crate) struct Pages(HashMap<String, usize>);
 
 /// A page that was read.
 #[derive(Clone, Copy, Debug)]
-pub struct Page {
+pub(crate) struct Page {
     /// How many objects were asked for.
     pub limit: usize,
-    /// How many came.
     pub objects: usize,
     /// Their bytes, as they were sent.
     pub sent: usize,
@@ -31,7 +30,7 @@ pub struct Page {
 impl Pages {
     /// How many objects to ask for in the next page of the list at this path, where `asked` would do. `is_first`: nothing of
     /// the list has been read yet.
-    pub fn limit(&mut self, path: &str, asked: usize, is_first: bool) -> usize {
+    pub(crate) fn limit(&mut self, path: &str, asked: usize, is_first: bool) -> usize {
         if is_first {
             self.0.remove(path);
         }
@@ -39,7 +38,7 @@ impl Pages {
     }
 
     /// A page of the list at this path was read.
-    pub fn read(&mut self, path: &str, page: Page) {
+    pub(crate) fn read(&mut self, path: &str, page: Page) {
         let fitting = |most: usize, bytes: usize| (most * page.objects).checked_div(bytes).unwrap_or(usize::MAX);
         let next = fitting(MOST_SENT, page.sent).min(fitting(MOST_KEPT, page.kept)).min(GROWTH * page.limit);
         self.0.insert(path.to_owned(), next.max(1));

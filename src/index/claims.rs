@@ -2,10 +2,10 @@
 //! have to hear of each other. PURE.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 use kube::{Resource, ResourceExt};
+use parking_lot::Mutex;
 
 use super::objects::{Session, key};
 use crate::api::is_held;
@@ -64,9 +64,9 @@ impl Location {
     }
 }
 
-/// The objects that claim each session, by a fingerprint of the session's id.
+/// The objects that claim each session, by the session's id.
 #[derive(Default)]
-pub(crate) struct Claims(Mutex<HashMap<u64, Vec<Claimant>>>);
+pub(crate) struct Claims(Mutex<HashMap<String, Vec<Claimant>>>);
 
 struct Claimant {
     key: Key,
@@ -79,8 +79,8 @@ impl Claims {
     /// them.
     pub(crate) fn applied(&self, object: &Session) -> Vec<Key> {
         let Some(id) = object.session_id() else { return Vec::new() };
-        let mut claims = self.lock();
-        let claimants = claims.entry(fingerprint(id)).or_insert_with(|| Vec::with_capacity(1));
+        let mut claims = self.0.lock();
+        let claimants = claims.entry(id.to_owned()).or_default();
         let (key, claim_hash) = (key(object), claim_hash(object));
         match claimants.iter_mut().find(|claimant| claimant.key == key) {
             Some(known) if known.claim_hash == claim_hash => return Vec::new(),
@@ -90,40 +90,33 @@ impl Claims {
         claimants.iter().filter(|other| other.key != key).map(|other| other.key.clone()).collect()
     }
 
-    /// Takes in that an object is gone. Returns the others that claim its session.
     pub(crate) fn deleted(&self, object: &Session) -> Vec<Key> {
-        let Some(id) = object.session_id().map(fingerprint) else { return Vec::new() };
-        let mut claims = self.lock();
-        let Some(claimants) = claims.get_mut(&id) else { return Vec::new() };
+        let Some(id) = object.session_id() else { return Vec::new() };
+        let mut claims = self.0.lock();
+        let Some(claimants) = claims.get_mut(id) else { return Vec::new() };
         let key = key(object);
         claimants.retain(|other| other.key != key);
         let others: Vec<_> = claimants.iter().map(|other| other.key.clone()).collect();
         if others.is_empty() {
-            claims.remove(&id);
+            claims.remove(id);
         }
         others
     }
 
-    /// The objects that claim this session.
     pub(crate) fn claimants(&self, id: &str) -> Vec<Key> {
-        self.lock().get(&fingerprint(id)).into_iter().flatten().map(|claimant| claimant.key.clone()).collect()
+        self.0.lock().get(id).into_iter().flatten().map(|claimant| claimant.key.clone()).collect()
     }
 
-    /// Whether any object claims this session.
     pub(crate) fn contains(&self, id: &str) -> bool {
-        self.lock().contains_key(&fingerprint(id))
+        self.0.lock().contains_key(id)
     }
 
     /// Drops the claims of objects that are gone. `session_of`: the id of the session that an object claims now.
     pub(crate) fn retain(&self, session_of: impl Fn(&Key) -> Option<String>) {
-        self.lock().retain(|id, claimants| {
-            claimants.retain(|claimant| session_of(&claimant.key).is_some_and(|session| fingerprint(&session) == *id));
+        self.0.lock().retain(|id, claimants| {
+            claimants.retain(|claimant| session_of(&claimant.key).as_ref() == Some(id));
             !claimants.is_empty()
         });
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<u64, Vec<Claimant>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -2,12 +2,13 @@
 //! AthenaSession may do.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
 use jiff::Timestamp;
 use kube::runtime::watcher::Event;
 use kube::{Resource, ResourceExt};
+use parking_lot::Mutex;
 use tokio::sync::RwLock;
 
 use super::access::{Access, is_paused};
@@ -23,8 +24,7 @@ use crate::athena::marker::Marker;
 use crate::athena::types::AwsTarget;
 use crate::compact::fingerprint;
 
-/// What all watches show together.
-pub struct ClusterIndex {
+pub(crate) struct ClusterIndex {
     /// The cluster's id: the UID of the namespace kube-system.
     pub(crate) cluster: String,
     pub(crate) objects: Arc<Objects>,
@@ -91,23 +91,21 @@ impl ClusterIndex {
 
     /// Takes in that all AthenaWorkGroups, or all namespaces, have been listed anew. Any of them may have changed.
     pub(crate) fn grants_listed(&self, watch: Watch) {
-        self.spec_hashes().clear();
+        self.spec_hashes.lock().clear();
         self.objects.listed(watch);
         self.objects.wake_where(|object| object.reference().is_some());
     }
 
-    /// Takes in an AthenaWorkGroup that is new or has changed.
     pub(crate) fn group_applied(&self, group: &Group) {
         let (name, hash) = (group.name_any(), spec_hash(group));
-        let before = self.spec_hashes().insert(name.clone(), hash);
+        let before = self.spec_hashes.lock().insert(name.clone(), hash);
         if before != Some(hash) {
             self.wake_users(&name);
         }
     }
 
-    /// Takes in that an AthenaWorkGroup is gone.
     pub(crate) fn group_deleted(&self, name: &str) {
-        self.spec_hashes().remove(name);
+        self.spec_hashes.lock().remove(name);
         self.wake_users(name);
     }
 
@@ -115,23 +113,19 @@ impl ClusterIndex {
         self.objects.wake_where(|object| object.reference() == Some(group));
     }
 
-    /// Takes in that a namespace is new, has changed or is gone.
     pub(crate) fn namespace_changed(&self, name: &str) {
         let is_inside = |object: &Session| object.meta().namespace.as_deref() == Some(name);
         self.objects.wake_where(|object| object.reference().is_some() && is_inside(object));
     }
 
-    /// Takes in what a watch shows of a workload.
     pub(crate) fn workload_changed(&self, namespace: &str, workload: Workload, state: WorkloadState) {
         self.objects.wake_all(&self.workloads.changed(namespace, workload, state));
     }
 
-    /// Takes in that all workloads of a kind have been listed anew, in one namespace or in all.
     pub(crate) fn workloads_listed(&self, kind: WorkloadKind, namespace: Option<&str>) {
         self.objects.wake_all(&self.workloads.listed(kind, namespace));
     }
 
-    /// Takes in that all sessions of a work group have been counted.
     pub(crate) fn full_scan_completed(&self, target: &AwsTarget, work_group: &str) {
         self.work_groups.of_athena(target, work_group).iter().for_each(|group| self.objects.wake_group(group));
     }
@@ -146,7 +140,6 @@ impl ClusterIndex {
         }
     }
 
-    /// Has each object reconciled that claims this session.
     pub(crate) fn wake_session(&self, id: &str) {
         self.objects.wake_all(&self.claims.claimants(id));
     }
@@ -253,10 +246,6 @@ impl ClusterIndex {
         });
         let (first, own) = (claims.next()?, access.claim(object));
         own.is_none_or(|own| first.precedes(&own)).then_some(first)
-    }
-
-    fn spec_hashes(&self) -> MutexGuard<'_, HashMap<String, u64>> {
-        self.spec_hashes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -23,7 +23,6 @@ pub(crate) type Group = Trimmed<AthenaWorkGroup>;
 /// A namespace, of which only the metadata is read.
 pub(crate) type Labelled = PartialObjectMeta<Namespace>;
 
-/// One of the watches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Watch {
     Groups,
@@ -32,16 +31,13 @@ pub(crate) enum Watch {
     Sessions(usize),
 }
 
-/// The AthenaSessions of one watch.
 pub(crate) struct Sessions {
     /// The namespace; None: all of them.
     pub(crate) namespace: Option<String>,
     pub(crate) store: Store<Session>,
-    /// The queue of the controller.
     pub(crate) wake: mpsc::UnboundedSender<ObjectRef<Session>>,
 }
 
-/// All objects that are watched.
 pub(crate) struct Objects {
     groups: Store<Group>,
     group_wake: mpsc::UnboundedSender<ObjectRef<Group>>,
@@ -62,12 +58,10 @@ impl Objects {
         Self { groups, group_wake, namespaces, sessions, unlisted }
     }
 
-    /// Notes that a watch has listed all its objects.
     pub(crate) fn listed(&self, watch: Watch) {
         self.unlisted.send_if_modified(|unlisted| unlisted.remove(&watch));
     }
 
-    /// Returns when each watch has listed all its objects once.
     pub(crate) async fn until_listed(&self) {
         // `wait_for` fails only when the sender is gone, and `self` has the sender.
         let _ = self.unlisted.subscribe().wait_for(BTreeSet::is_empty).await;
@@ -102,7 +96,6 @@ impl Objects {
         dependents
     }
 
-    /// Has an AthenaSession reconciled.
     pub(crate) fn wake(&self, key: &Key) {
         let object = ObjectRef::new(&key.1).within(&key.0);
         // At shutdown nobody receives any more.
@@ -113,7 +106,6 @@ impl Objects {
         keys.iter().for_each(|key| self.wake(key));
     }
 
-    /// Has each AthenaSession reconciled that fits.
     pub(crate) fn wake_where(&self, fits: impl Fn(&Session) -> bool) {
         let objects = self.sessions.iter().flat_map(|watched| watched.store.state());
         objects.filter(|object| fits(object)).for_each(|object| self.wake(&key(&*object)));

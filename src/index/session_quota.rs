@@ -7,10 +7,10 @@
 //! hasn't looked at yet.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 use kube::{Resource, ResourceExt};
+use parking_lot::Mutex;
 
 use super::objects::{Session, reference};
 use crate::api::cached::StartPlace;
@@ -55,7 +55,6 @@ pub struct QuotaExceeded {
 }
 
 impl QuotaExceeded {
-    /// So many holders are named.
     const NAMED: usize = 3;
 
     /// How many sessions there may be, which objects have them, and how many objects come first.
@@ -108,7 +107,6 @@ type Entries = BTreeMap<Age, Entry>;
 
 struct Entry {
     name: String,
-    /// What the status of the object says.
     recorded: StartPlace,
     is_held: bool,
     reservation: Option<Reservation>,
@@ -141,7 +139,7 @@ impl SessionQuotas {
         let is_held = is_held(object);
         // An object that we have let go has no session of ours, whatever else keeps the object.
         let is_leaving = !is_held && object.meta().deletion_timestamp.is_some();
-        let mut quotas = self.lock();
+        let mut quotas = self.0.lock();
         let entries = quotas.entry(quota.clone()).or_default();
         let before = entries.get(&age);
         let entry = Entry {
@@ -155,10 +153,9 @@ impl SessionQuotas {
         if gives_way { next(entries, &quota, limit) } else { Vec::new() }
     }
 
-    /// Takes in that an object is gone. Returns the objects that may have a slot now.
     pub(crate) fn deleted(&self, object: &Session, limit: Option<u32>) -> Vec<Key> {
         let Some((quota, age)) = entry_of(object, object.reference()) else { return Vec::new() };
-        let mut quotas = self.lock();
+        let mut quotas = self.0.lock();
         let Some(entries) = quotas.get_mut(&quota) else { return Vec::new() };
         let gives_way = entries.remove(&age).is_some_and(|entry| entry.rank() > Rank::Out);
         let woken = if gives_way { next(entries, &quota, limit) } else { Vec::new() };
@@ -170,16 +167,15 @@ impl SessionQuotas {
 
     /// Drops the objects that are gone. `uid_of`: the UID of the object that has a name now.
     pub(crate) fn retain(&self, uid_of: impl Fn(&Key) -> Option<String>) {
-        self.lock().retain(|(namespace, _), entries| {
+        self.0.lock().retain(|(namespace, _), entries| {
             entries.retain(|(_, uid), entry| uid_of(&(namespace.clone(), entry.name.clone())).as_ref() == Some(uid));
             !entries.is_empty()
         });
     }
 
-    /// Takes in what a reconciliation found out about an object. Returns the objects that may have a slot now.
     pub(crate) fn report_usage(&self, object: &AthenaSession, usage: Usage, limit: Option<u32>) -> Vec<Key> {
         let Some((quota, age)) = entry_of(object, reference(object)) else { return Vec::new() };
-        let mut quotas = self.lock();
+        let mut quotas = self.0.lock();
         let Some(entries) = quotas.get_mut(&quota) else { return Vec::new() };
         let Some(entry) = entries.get_mut(&age) else { return Vec::new() };
         let before = entry.rank();
@@ -195,13 +191,13 @@ impl SessionQuotas {
     /// Whether there is a slot for an object. The answer reserves nothing.
     pub(crate) fn slot(&self, object: &AthenaSession, limit: u32) -> Slot {
         let Some((quota, age)) = entry_of(object, reference(object)) else { return Slot::Free };
-        self.lock().get(&quota).map_or(Slot::Free, |entries| slot(entries, &age, limit))
+        self.0.lock().get(&quota).map_or(Slot::Free, |entries| slot(entries, &age, limit))
     }
 
     /// Reserves a slot for an object, if there is one: [`SessionQuotas::slot`] tells.
     pub(crate) fn reserve(&self, object: &AthenaSession, limit: u32) {
         let Some((quota, age)) = entry_of(object, reference(object)) else { return };
-        let mut quotas = self.lock();
+        let mut quotas = self.0.lock();
         // An object that the watch doesn't show is gone, and nothing would give its slot back.
         let Some(entries) = quotas.get_mut(&quota) else { return };
         if slot(entries, &age, limit) == Slot::Free
@@ -209,10 +205,6 @@ impl SessionQuotas {
         {
             entry.reservation = Some(Reservation::Confirmed);
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<QuotaKey, Entries>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -263,7 +255,6 @@ fn to_usize(limit: u32) -> usize {
     usize::try_from(limit).unwrap_or(usize::MAX)
 }
 
-/// Where the entry of an object stands.
 fn entry_of(object: &impl Resource, reference: Option<&str>) -> Option<(QuotaKey, Age)> {
     let metadata = object.meta();
     let quota = (metadata.namespace.clone()?, reference?.to_owned());

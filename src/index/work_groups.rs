@@ -35,7 +35,6 @@ impl WorkGroups {
         Access { lacks_finalizer: lacks_finalizer && self.is_cluster_wide && !access.is_terminating, ..access }
     }
 
-    /// How many sessions an AthenaWorkGroup allows to a namespace at once.
     pub(crate) fn sessions_per_namespace(&self, group: Option<&str>) -> Option<u32> {
         self.objects.group(group?)?.0.as_ref().ok()?.spec.start.as_ref()?.sessions_per_namespace
     }
@@ -49,7 +48,6 @@ impl WorkGroups {
         Some(self.target_of(group.0.as_ref().ok()?))
     }
 
-    /// How a work group is reached.
     pub(crate) fn target_of(&self, group: &AthenaWorkGroup) -> AwsTarget {
         let external_id = group.spec.external_id.clone();
         AwsTarget {
@@ -58,7 +56,6 @@ impl WorkGroups {
         }
     }
 
-    /// How all work groups are reached.
     pub(crate) fn targets(&self) -> HashSet<AwsTarget> {
         let groups = self.objects.groups();
         groups.iter().filter_map(|group| group.0.as_ref().ok()).map(|group| self.target_of(group)).collect()

@@ -1,21 +1,19 @@
 //! Which objects follow which workloads (`spec.endWith`), and when a watch last had news of a workload.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
+
+use parking_lot::Mutex;
 
 use crate::api::workload::{Workload, WorkloadKind, WorkloadState};
 use crate::athena::quota::Key;
 
-/// The workloads that objects follow.
 #[derive(Default)]
 pub(crate) struct FollowedWorkloads(Mutex<Index>);
 
 #[derive(Default)]
 struct Index {
-    /// By the namespace and the workload.
     followers: HashMap<(String, Workload), Followers>,
-    /// The workloads that each object follows.
     followed: HashMap<Key, Box<[Workload]>>,
 }
 
@@ -30,7 +28,7 @@ struct Followers {
 impl FollowedWorkloads {
     /// From now on the object follows these workloads, and no others.
     pub(crate) fn follow(&self, key: &Key, workloads: &[Workload]) {
-        let mut index = self.lock();
+        let mut index = self.0.lock();
         if index.followed.get(key).map_or(&[][..], |known| known) == workloads {
             return;
         }
@@ -47,16 +45,15 @@ impl FollowedWorkloads {
         }
     }
 
-    /// Drops the objects that are gone.
     pub(crate) fn retain(&self, is_there: impl Fn(&Key) -> bool) {
-        let mut index = self.lock();
+        let mut index = self.0.lock();
         let gone: Vec<_> = index.followed.keys().filter(|key| !is_there(key)).cloned().collect();
         gone.iter().for_each(|key| index.forget(key));
     }
 
     /// Takes in what a watch shows of a workload. Returns the objects that the change concerns.
     pub(crate) fn changed(&self, namespace: &str, workload: Workload, state: WorkloadState) -> Vec<Key> {
-        let mut index = self.lock();
+        let mut index = self.0.lock();
         let Some(followers) = index.followers.get_mut(&(namespace.to_owned(), workload)) else { return Vec::new() };
         if followers.last.as_ref() == Some(&state) {
             return Vec::new();
@@ -68,7 +65,7 @@ impl FollowedWorkloads {
     /// Takes in that all workloads of a kind have been listed anew, in one namespace or in all. Some may have gone without an
     /// event. Returns the objects that follow any of them.
     pub(crate) fn listed(&self, kind: WorkloadKind, namespace: Option<&str>) -> Vec<Key> {
-        let mut index = self.lock();
+        let mut index = self.0.lock();
         let concerned = index
             .followers
             .iter_mut()
@@ -82,13 +79,9 @@ impl FollowedWorkloads {
 
     /// When there last was news of any of these workloads.
     pub(crate) fn news(&self, namespace: &str, workloads: &[Workload]) -> Option<Instant> {
-        let index = self.lock();
+        let index = self.0.lock();
         let of = |workload: &Workload| index.followers.get(&(namespace.to_owned(), workload.clone()))?.news;
         workloads.iter().filter_map(of).max()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Index> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

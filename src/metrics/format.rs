@@ -12,15 +12,13 @@ pub enum Format {
 }
 
 impl Format {
-    /// What this Accept header asks for.
-    pub fn asked(accept: Option<&str>) -> Self {
+    pub(crate) fn asked(accept: Option<&str>) -> Self {
         let accept = accept.unwrap_or_default();
         let (open_metrics, text) = (weight(accept, OPEN_METRICS), weight(accept, TEXT));
         if open_metrics > 0.0 && open_metrics >= text { Self::OpenMetrics } else { Self::Text }
     }
 
-    /// Its content type.
-    pub fn content_type(self) -> &'static str {
+    pub(crate) fn content_type(self) -> &'static str {
         match self {
             Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
             Self::Text => "text/plain; version=0.0.4; charset=utf-8",

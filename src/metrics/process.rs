@@ -19,7 +19,6 @@ pub(super) struct Process {
 }
 
 impl Process {
-    /// Of a process that has just started.
     pub(super) fn new() -> Self {
         let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         Self { started: since_epoch.map_or(0.0, |time| time.as_secs_f64()) }

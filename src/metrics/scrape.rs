@@ -2,22 +2,21 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::OnceLock;
 use std::time::Instant;
 
+use parking_lot::Mutex;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::gauge::ConstGauge;
 
-use crate::athena::types::QuotaScope;
-use crate::athena::types::{Operation, SessionState};
+use crate::athena::types::{Operation, QuotaScope, SessionState};
 
-/// How many calls wait, for each operation.
-pub(super) type Waiting = Box<dyn Fn() -> Vec<(Operation, usize)> + Send + Sync>;
+type Waiting = Box<dyn Fn() -> Vec<(Operation, usize)> + Send + Sync>;
 
 /// The calls a second that are allowed, for each place and operation.
-pub(super) type Rates = Box<dyn Fn() -> Vec<(QuotaScope, Operation, f64)> + Send + Sync>;
+type Rates = Box<dyn Fn() -> Vec<(QuotaScope, Operation, f64)> + Send + Sync>;
 
 /// Identifies a work group: other accounts and Regions may have one of the same name.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -37,7 +36,7 @@ impl WorkGroup {
 }
 
 #[derive(Default)]
-pub(super) struct Scrape {
+pub struct Scrape {
     groups: Mutex<BTreeMap<WorkGroup, Group>>,
     waiting: OnceLock<Waiting>,
     rates: OnceLock<Rates>,
@@ -50,38 +49,39 @@ struct Group {
 }
 
 impl Scrape {
-    pub(super) fn sessions<'a>(&self, work_group: &WorkGroup, states: impl IntoIterator<Item = &'a SessionState>) {
+    /// Takes in the states of all sessions of a work group, in the place of those taken in before.
+    pub fn sessions<'a>(&self, work_group: &WorkGroup, states: impl IntoIterator<Item = &'a SessionState>) {
         let mut sessions = BTreeMap::new();
         for state in states {
             *sessions.entry(state.counted_as().to_owned()).or_insert(0) += 1;
         }
-        self.groups().entry(work_group.clone()).or_default().sessions = sessions;
+        self.groups.lock().entry(work_group.clone()).or_default().sessions = sessions;
     }
 
-    pub(super) fn polled(&self, work_group: &WorkGroup, at: Instant) {
-        self.groups().entry(work_group.clone()).or_default().polled_at = Some(at);
+    /// A poll of the work group was complete at this time.
+    pub fn polled(&self, work_group: &WorkGroup, at: Instant) {
+        self.groups.lock().entry(work_group.clone()).or_default().polled_at = Some(at);
     }
 
-    pub(super) fn forget(&self, work_group: &WorkGroup) {
-        self.groups().remove(work_group);
+    /// Removes the series of a work group that is gone, or that nobody uses any more.
+    pub(crate) fn forget(&self, work_group: &WorkGroup) {
+        self.groups.lock().remove(work_group);
     }
 
-    pub(super) fn waiting_from(&self, source: Waiting) {
-        let _ = self.waiting.set(source);
+    /// `source` tells how many calls wait for a token.
+    pub fn waiting_from(&self, source: impl Fn() -> Vec<(Operation, usize)> + Send + Sync + 'static) {
+        let _ = self.waiting.set(Box::new(source));
     }
 
-    pub(super) fn rates_from(&self, source: Rates) {
-        let _ = self.rates.set(source);
-    }
-
-    fn groups(&self) -> MutexGuard<'_, BTreeMap<WorkGroup, Group>> {
-        self.groups.lock().unwrap_or_else(PoisonError::into_inner)
+    /// `source` tells how many calls a second each bucket allows.
+    pub fn rates_from(&self, source: impl Fn() -> Vec<(QuotaScope, Operation, f64)> + Send + Sync + 'static) {
+        let _ = self.rates.set(Box::new(source));
     }
 }
 
 impl Collector for Scrape {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let groups = self.groups().clone();
+        let groups = self.groups.lock().clone();
         let sessions = groups.iter().flat_map(|(work_group, group)| {
             let of_group = group.sessions.iter();
             of_group.map(move |(state, count)| {

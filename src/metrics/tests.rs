@@ -1,4 +1,4 @@
-use crate::athena::types::QuotaScope;
+use crate::athena::types::{QuotaScope, SessionState};
 
 use super::*;
 
@@ -22,13 +22,13 @@ fn used() -> Metrics {
     metrics.called(Operation::GetSession, None, Duration::from_millis(20));
     let throttled = failure(ErrorClass::Throttled, "ThrottlingException");
     metrics.called(Operation::GetSession, Some(&throttled), Duration::from_millis(20));
-    metrics.waiting_from(|| vec![(Operation::ListSessions, 4)]);
-    metrics.rates_from(|| {
+    metrics.scrape.waiting_from(|| vec![(Operation::ListSessions, 4)]);
+    metrics.scrape.rates_from(|| {
         let place = QuotaScope { account: Some("123456789012".to_owned()), region: Some("eu-west-1".to_owned()) };
         vec![(place, Operation::TerminateSession, 18.5)]
     });
-    metrics.sessions(&named("team \"a\"\\"), &[SessionState::Idle, SessionState::Idle, SessionState::Busy]);
-    metrics.polled(&named("team \"a\"\\"), Instant::now());
+    metrics.scrape.sessions(&named("team \"a\"\\"), &[SessionState::Idle, SessionState::Idle, SessionState::Busy]);
+    metrics.scrape.polled(&named("team \"a\"\\"), Instant::now());
     metrics
 }
 
@@ -82,7 +82,7 @@ fn whatever_codes_and_states_come_in_the_series_are_few() {
         metrics.called(Operation::GetSession, Some(&garbage), Duration::ZERO);
     }
     let states: Vec<_> = (0..1_000).map(|number| SessionState::Unknown(format!("STATE{number}"))).collect();
-    metrics.sessions(&named("wg"), &states);
+    metrics.scrape.sessions(&named("wg"), &states);
     let text = metrics.text(Format::OpenMetrics);
     let series = |name: &str| text.lines().filter(|line| line.starts_with(&format!("{name}{{"))).count();
     assert_eq!(series("athena_session_operator_athena_calls_total"), 1);
@@ -99,12 +99,12 @@ fn the_sessions_of_a_work_group_are_replaced_and_go_with_it() {
         );
         value(&metrics, &series)
     };
-    metrics.sessions(&named("a"), &[SessionState::Idle, SessionState::Busy]);
-    metrics.sessions(&named("b"), &[SessionState::Idle]);
-    metrics.polled(&named("a"), Instant::now());
-    metrics.sessions(&named("a"), &[SessionState::Busy]);
+    metrics.scrape.sessions(&named("a"), &[SessionState::Idle, SessionState::Busy]);
+    metrics.scrape.sessions(&named("b"), &[SessionState::Idle]);
+    metrics.scrape.polled(&named("a"), Instant::now());
+    metrics.scrape.sessions(&named("a"), &[SessionState::Busy]);
     assert_eq!((of("a", "IDLE"), of("a", "BUSY"), of("b", "IDLE")), (None, Some(1.0), Some(1.0)));
-    metrics.forget_work_group(&named("a"));
+    metrics.scrape.forget(&named("a"));
     assert!(!metrics.text(Format::OpenMetrics).contains("\"a\""));
     assert_eq!(of("b", "IDLE"), Some(1.0));
 }
@@ -113,7 +113,7 @@ fn the_sessions_of_a_work_group_are_replaced_and_go_with_it() {
 fn the_age_of_a_poll_is_that_at_the_scrape() {
     let metrics = Metrics::new();
     let now = Instant::now();
-    metrics.polled(&named("a"), now.checked_sub(Duration::from_secs(5)).unwrap_or(now));
+    metrics.scrape.polled(&named("a"), now.checked_sub(Duration::from_secs(5)).unwrap_or(now));
     let age = || {
         value(&metrics, "athena_session_operator_poll_age_seconds{account=\"\",region=\"\",work_group=\"a\"}")
             .expect("it is told")

@@ -1,33 +1,30 @@
 //! Reconciles AthenaWorkGroups: their finalizer, their status, and the count of their sessions.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use kube::api::ListParams;
 use kube::runtime::watcher;
 use kube::{Api, Resource, ResourceExt};
+use parking_lot::Mutex;
 use tokio::sync::watch;
 use tracing::{info, warn};
 
 use super::status::{GroupFacts, due, only_counts_differ, rates_in_words, scope_problem};
 use crate::api::work_group::{AthenaWorkGroup, AthenaWorkGroupStatus};
 use crate::api::{WORK_GROUP_FINALIZER, is_held, is_kept};
-use crate::athena::informer::{Census, Informer, Poller};
-use crate::athena::quota::Quotas;
+use crate::athena::informer::{Census, Poller};
 use crate::athena::types::{CallerContext, QuotaScope};
 use crate::controller::{Limits, Requeue, Watched, drive, queue};
-use crate::events::Events;
 use crate::health::Pulse;
-use crate::index::cluster::ClusterIndex;
 use crate::index::dependents::Dependents;
 use crate::index::objects::{Group, Session, Watch, depends_on};
 use crate::kubernetes::{Answer, RequestError, Requests, within};
-use crate::metrics::{Metrics, ReconcileResult};
+use crate::metrics::ReconcileResult;
+use crate::session::reconcile::Dependencies;
 use crate::status::event::{Event, Refusals};
-use crate::timing::Timing;
-use crate::write_refusals::WriteRefusals;
 
 /// The controller's name in logs and metrics.
 pub(crate) const NAME: &str = "athenaworkgroup";
@@ -41,27 +38,16 @@ const COUNTS: Duration = Duration::from_secs(30);
 /// The rates in the status are updated no more often than this, since they change with each call.
 const RATES: Duration = Duration::from_secs(300);
 
-/// Everything that a reconciliation needs.
+/// Reconciles AthenaWorkGroups.
 pub(crate) struct GroupReconciler {
-    pub(crate) client: kube::Client,
-    pub(crate) index: Arc<ClusterIndex>,
-    /// Where sessions are counted.
-    pub(crate) informer: Arc<Informer>,
-    /// Where the rates that were found out come from.
-    pub(crate) quotas: Arc<Quotas>,
-    pub(crate) events: Events,
-    pub(crate) metrics: Metrics,
-    pub(crate) timing: Timing,
-    pub(crate) deadline: Duration,
-    /// Where each accepted and each refused write is reported.
-    pub(crate) writes: WriteRefusals,
+    shared: Dependencies,
     /// What is kept of each object between its reconciliations.
-    pub(crate) states: Mutex<HashMap<String, GroupState>>,
+    states: Mutex<HashMap<String, GroupState>>,
 }
 
 /// What is kept of an object between its reconciliations.
 #[derive(Default)]
-pub(crate) struct GroupState {
+struct GroupState {
     counted_by: Option<Arc<Poller>>,
     written_at: Option<Instant>,
     /// The rates that the status has, and since when.
@@ -87,12 +73,12 @@ pub(crate) async fn run(
 
 async fn reconcile(object: Arc<Group>, reconciler: Arc<GroupReconciler>) -> Requeue {
     let Ok(group) = &object.0 else { return Requeue::AwaitChange };
-    if !reconciler.index.work_groups.is_cluster_wide {
+    if !reconciler.shared.index.work_groups.is_cluster_wide {
         return Requeue::AwaitChange;
     }
-    let reconciliation = reconciler.metrics.reconciliation(NAME);
+    let reconciliation = reconciler.shared.metrics.reconciliation(NAME);
     let name = group.name_any();
-    let mut state = reconciler.states().remove(&name).unwrap_or_default();
+    let mut state = reconciler.states.lock().remove(&name).unwrap_or_default();
     let (wait, result) = match reconciler.reconcile(group, &mut state).await {
         Ok(wait) => {
             (state.failures, state.refusals) = (0, Refusals::default());
@@ -100,15 +86,15 @@ async fn reconcile(object: Arc<Group>, reconciler: Arc<GroupReconciler>) -> Requ
         }
         Err(error) => {
             if let Some(event) = error.refusal().and_then(|refusal| state.refusals.event(&refusal)) {
-                reconciler.events.tell(group.object_ref(&()), event);
+                reconciler.shared.events.tell(group.object_ref(&()), event);
             }
-            let wait = reconciler.timing.back_off(state.failures, fastrand::f64());
+            let wait = reconciler.shared.timing.back_off(state.failures, fastrand::f64());
             state.failures = state.failures.saturating_add(1);
             warn!(name, problem = %error, again_in = ?wait, "the reconciliation of an AthenaWorkGroup was given up");
             (wait, ReconcileResult::Error)
         }
     };
-    reconciler.states().insert(name, state);
+    reconciler.states.lock().insert(name, state);
     reconciliation.ended(result);
     Requeue::After(wait)
 }
@@ -121,37 +107,46 @@ impl GroupState {
 }
 
 impl GroupReconciler {
+    pub(crate) fn new(shared: Dependencies) -> Self {
+        Self { shared, states: Mutex::default() }
+    }
+
     fn event(&self, event: &watcher::Event<Group>) {
         match event {
-            watcher::Event::Apply(group) => self.index.group_applied(group),
-            watcher::Event::Delete(group) => self.index.group_deleted(&group.name_any()),
+            watcher::Event::Apply(group) => self.shared.index.group_applied(group),
+            watcher::Event::Delete(group) => self.shared.index.group_deleted(&group.name_any()),
             watcher::Event::Init | watcher::Event::InitApply(_) => return,
-            watcher::Event::InitDone => self.index.grants_listed(Watch::Groups),
+            watcher::Event::InitDone => self.shared.index.grants_listed(Watch::Groups),
         }
-        let (targets, identities) = (self.index.work_groups.targets(), &self.index.work_groups.identities);
+        let (targets, identities) =
+            (self.shared.index.work_groups.targets(), &self.shared.index.work_groups.identities);
         identities.retain(&targets);
-        self.informer.retain(|target| targets.contains(target) || *target == identities.own().target);
+        self.shared.informer.retain(|target| targets.contains(target) || *target == identities.own().target);
     }
 
     /// Reconciles an object. Returns after how long to do that again.
     async fn reconcile(&self, group: &AthenaWorkGroup, state: &mut GroupState) -> Result<Duration, RequestError> {
-        let requests =
-            Requests { api: Api::all(self.client.clone()), deadline: self.deadline, writes: self.writes.clone() };
+        let requests = Requests {
+            api: Api::all(self.shared.client.clone()),
+            deadline: self.shared.deadline,
+            writes: self.shared.writes.clone(),
+        };
         let is_deleted = group.meta().deletion_timestamp.is_some();
         if !is_kept(group) {
             if !is_deleted {
                 requests.add_finalizer(group, WORK_GROUP_FINALIZER).await?;
             }
             // The watch shows the change.
-            return Ok(self.timing.steady);
+            return Ok(self.shared.timing.steady);
         }
         let (scope, census) = self.observe(group, state).await;
         let dependents = if is_deleted { Some(self.remove_finalizer(&requests, group).await?) } else { None };
         if dependents.as_ref().is_some_and(Dependents::is_empty) {
-            return Ok(self.timing.steady);
+            return Ok(self.shared.timing.steady);
         }
-        let rates = state.rates_to_report(|| rates_in_words(&self.quotas.learned_rates(&QuotaScope::of(&scope))));
-        let (dependents, timing, wall) = (dependents.as_ref(), &self.timing, Timestamp::now());
+        let rates =
+            state.rates_to_report(|| rates_in_words(&self.shared.quotas.learned_rates(&QuotaScope::of(&scope))));
+        let (dependents, timing, wall) = (dependents.as_ref(), &self.shared.timing, Timestamp::now());
         let update = due(&GroupFacts { group, scope: &scope, census: &census, rates, dependents, timing, wall });
         if let Some((status, event)) = update
             && let Some(wait) = self.write(&requests, group, state, status, event).await?
@@ -159,22 +154,22 @@ impl GroupReconciler {
             return Ok(wait);
         }
         let is_usable = scope_problem(group, &scope).is_none();
-        Ok(if is_usable { self.timing.steady } else { self.timing.changing })
+        Ok(if is_usable { self.shared.timing.steady } else { self.shared.timing.changing })
     }
 
     /// Where calls for the work group go, and what is known of its sessions. Has them counted as long as the object isn't being
     /// deleted.
     async fn observe(&self, group: &AthenaWorkGroup, state: &mut GroupState) -> (CallerContext, Census) {
-        let identity = self.index.work_groups.identities.of(&self.index.work_groups.target_of(group));
+        let identity = self.shared.index.work_groups.identities.of(&self.shared.index.work_groups.target_of(group));
         identity.first_answer().await;
         let scope = identity.caller_context();
-        let poller = self.informer.poller(&identity, &group.athena_name());
+        let poller = self.shared.informer.poller(&identity, &group.athena_name());
         if let Some(before) = state.counted_by.take_if(|before| !Arc::ptr_eq(before, &poller)) {
             before.count_all(false);
         }
         let is_deleted = group.meta().deletion_timestamp.is_some();
         poller.count_all(!is_deleted && scope_problem(group, &scope).is_none());
-        let census = poller.census(|id| self.index.claims.contains(id));
+        let census = poller.census(|id| self.shared.index.claims.contains(id));
         state.counted_by = Some(poller);
         (scope, census)
     }
@@ -198,7 +193,7 @@ impl GroupReconciler {
         if let Answer::Object(_) = requests.write_status(written).await? {
             state.written_at = Some(Instant::now());
             if let Some(event) = event {
-                self.events.tell(group.object_ref(&()), event);
+                self.shared.events.tell(group.object_ref(&()), event);
             }
         }
         Ok(None)
@@ -211,12 +206,12 @@ impl GroupReconciler {
         group: &AthenaWorkGroup,
     ) -> Result<Dependents, RequestError> {
         let name = group.name_any();
-        let shown = self.index.objects.dependents(&name);
+        let shown = self.shared.index.objects.dependents(&name);
         if !shown.is_empty() {
             return Ok(shown);
         }
         // From the list to the patch no AthenaSession is adopted. Otherwise nothing could end its session.
-        let _no_adoption = self.index.adoptions.write().await;
+        let _no_adoption = self.shared.index.adoptions.write().await;
         let dependents = self.list_dependents(&name).await?;
         if dependents.is_empty() {
             requests.remove_finalizer(group, WORK_GROUP_FINALIZER).await?;
@@ -228,11 +223,12 @@ impl GroupReconciler {
     /// Asks the API server, since the cache may not show an AthenaSession that was adopted a moment ago.
     async fn list_dependents(&self, name: &str) -> Result<Dependents, RequestError> {
         const DOING: &str = "listing the AthenaSessions";
-        let api: Api<Session> = Api::all(self.client.clone());
+        let api: Api<Session> = Api::all(self.shared.client.clone());
         let mut page = ListParams::default().limit(500);
         let mut dependents = Dependents::default();
         loop {
-            let list = within(self.deadline, api.list(&page)).await.map_err(|failure| failure.while_doing(DOING))?;
+            let list =
+                within(self.shared.deadline, api.list(&page)).await.map_err(|failure| failure.while_doing(DOING))?;
             // An object that can't be read may refer to this AthenaWorkGroup.
             let may_depend = |object: &&Session| depends_on(object, name) || is_held(*object) && !object.is_legible();
             list.items.iter().filter(may_depend).for_each(|object| dependents.add(object));
@@ -244,13 +240,9 @@ impl GroupReconciler {
     }
 
     fn forget(&self, name: &str) {
-        let state = self.states().remove(name);
+        let state = self.states.lock().remove(name);
         if let Some(poller) = state.and_then(|state| state.counted_by) {
             poller.count_all(false);
         }
-    }
-
-    fn states(&self) -> MutexGuard<'_, HashMap<String, GroupState>> {
-        self.states.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -26,34 +26,26 @@ const TOKEN_BYTES: usize = 2_048;
 /// Athena's ids of sessions have 256 characters at the most.
 const ID_CHARACTERS: usize = 256;
 
-/// The answer to a StartSession that succeeded.
 #[derive(Clone, Debug)]
-pub struct StartSessionAnswer {
-    /// The id of the session that was started.
+pub(crate) struct StartSessionAnswer {
     pub id: String,
-    /// The session's state.
     pub state: SessionState,
-    /// AWS' id of the request.
     pub request_id: Option<String>,
 }
 
-/// The answer to a TerminateSession that succeeded.
 #[derive(Clone, Debug)]
-pub struct TerminateSessionAnswer {
+pub(crate) struct TerminateSessionAnswer {
     /// The session's new state, which may already be an end.
     pub state: Option<SessionState>,
-    /// AWS' id of the request.
     pub request_id: Option<String>,
 }
 
-/// The account that the answer to GetCallerIdentity names.
 pub(super) fn account(answer: GetCallerIdentityOutput) -> Result<String, CallError> {
     let is_account = |account: &String| account.len() == 12 && account.bytes().all(|byte| byte.is_ascii_digit());
     let no_account = || unusable(Operation::GetCallerIdentity, "NoAccount", "the answer names no account");
     answer.account.filter(is_account).ok_or_else(no_account)
 }
 
-/// What the answer to GetSession says of the session with this id.
 pub(super) fn session(id: &str, answer: GetSessionOutput, athena_now: Timestamp) -> Result<Session, CallError> {
     const OPERATION: Operation = Operation::GetSession;
     require_same(OPERATION, id, answer.session_id.as_deref())?;
@@ -66,7 +58,6 @@ pub(super) fn session(id: &str, answer: GetSessionOutput, athena_now: Timestamp)
     })
 }
 
-/// What the answer to GetSessionStatus says of the session with this id.
 pub(super) fn session_status(
     id: &str,
     answer: GetSessionStatusOutput,
@@ -110,7 +101,6 @@ pub(super) fn page(
     Ok(SessionPage::of(sessions, answer.next_token))
 }
 
-/// The session that StartSession has started.
 pub(super) fn started(answer: StartSessionOutput) -> Result<StartSessionAnswer, CallError> {
     let no_session = || unusable(Operation::StartSession, "NoSession", "the answer names no session");
     Ok(StartSessionAnswer {
@@ -120,7 +110,6 @@ pub(super) fn started(answer: StartSessionOutput) -> Result<StartSessionAnswer, 
     })
 }
 
-/// What the answer to TerminateSession says.
 pub(super) fn terminated(answer: &TerminateSessionOutput) -> TerminateSessionAnswer {
     TerminateSessionAnswer {
         request_id: answer.request_id().map(one_line),

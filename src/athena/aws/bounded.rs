@@ -8,10 +8,8 @@ use std::task::{Context, Poll, ready};
 use hyper::body::{Body, Bytes, Frame, SizeHint};
 use thiserror::Error;
 
-/// The most that an answer may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Bound {
-    /// The bytes of its body.
     pub(super) bytes: usize,
     /// The opening braces in its body, which limit the JSON objects. Once it is read, a JSON object may take a hundred
     /// times the memory of its text, and a page of 4 MiB could hold a million empty sessions. Braces inside texts count

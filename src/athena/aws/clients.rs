@@ -1,12 +1,13 @@
 //! The settings of the SDK, and the clients that are made from them: one for Athena and one for STS in each Region.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use aws_config::profile;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
+use parking_lot::Mutex;
 
 use super::connections::Connections;
 use super::interceptors::Endpoint;
@@ -14,7 +15,7 @@ use crate::timing::Timing;
 
 /// The settings that the SDK's default chain found, and the clients that have been made from them.
 #[derive(Debug)]
-pub struct Aws {
+pub(crate) struct Aws {
     pub(super) config: SdkConfig,
     pub(super) timing: Timing,
     pub(super) session_name: String,
@@ -36,7 +37,7 @@ impl Aws {
     /// Reads credentials, Region and endpoints by the SDK's default chain, which may ask the instance's metadata.
     /// Neither Athena nor STS is called. `timing` has the deadline of each call. `session_name` names assumed roles in
     /// CloudTrail.
-    pub async fn from_environment(timing: Timing, session_name: String) -> Self {
+    pub(crate) async fn from_environment(timing: Timing, session_name: String) -> Self {
         let deadline = timing.call_deadline;
         let timeouts = TimeoutConfig::builder().operation_timeout(deadline).connect_timeout(deadline).build();
         // The SDK doesn't retry, so that the operator's back-off and its audit log see each request.
@@ -50,15 +51,14 @@ impl Aws {
         Self { config, timing, session_name, wrong_profile, clients: Mutex::default() }
     }
 
-    /// The Region that the environment names.
-    pub fn region(&self) -> Option<&str> {
+    pub(crate) fn region(&self) -> Option<&str> {
         // A manifest may set the variable to an empty text, which names no Region.
         self.config.region().map(AsRef::as_ref).filter(|region| !region.is_empty())
     }
 
     /// The clients of a Region. They use the operator's own credentials, unless a call is given others.
     pub(super) fn clients(&self, region: Option<&str>) -> Clients {
-        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut clients = self.clients.lock();
         let new = || {
             let mut config = self.config.to_builder();
             config.set_region(region.map(|region| Region::new(region.to_owned())));

@@ -5,7 +5,7 @@
 //! the bound on requests there would be as many connections as work groups that are polled at the same moment.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_smithy_http_client::proxy::ProxyConfig;
@@ -18,6 +18,7 @@ use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
+use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
 use super::bounded::{Bound, Bounded};
@@ -30,7 +31,6 @@ const AT_ONCE: usize = 24;
 /// The header in which requests to Athena name the operation.
 const OPERATION: &str = "x-amz-target";
 
-/// How many idle connections to one endpoint are kept.
 const IDLE: usize = 16;
 
 /// The HTTP client of all AWS clients.
@@ -47,7 +47,7 @@ type Timeouts = (Option<Duration>, Option<Duration>);
 impl HttpClient for Connections {
     fn http_connector(&self, settings: &HttpConnectorSettings, components: &RuntimeComponents) -> SharedHttpConnector {
         let timeouts = (settings.connect_timeout(), settings.read_timeout());
-        let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pools = self.pools.lock();
         let new = || {
             let (pool, turns) = (SharedHttpConnector::new(pool(settings, components)), Arc::clone(&self.turns));
             SharedHttpConnector::new(InTurn { pool, turns })
@@ -103,7 +103,7 @@ impl Turns {
         let authority = request.uri().split('/').nth(2).unwrap_or_default();
         // Requests to STS and to sources of credentials have no such header.
         let operation = request.headers().get(OPERATION).unwrap_or_default();
-        let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut turns = self.0.lock();
         let turns = turns.entry((authority.to_owned(), operation.to_owned()));
         Arc::clone(turns.or_insert_with(|| Arc::new(Semaphore::new(AT_ONCE))))
     }

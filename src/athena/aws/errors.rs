@@ -17,7 +17,6 @@ const CODE_BYTES: usize = 100;
 const NO_CREDENTIALS: &str = "no AWS credentials were found: give the operator some, by EKS Pod Identity, web \
      identity, a profile or AWS_ACCESS_KEY_ID";
 
-/// What a failure means.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Explanation {
     pub(super) class: ErrorClass,
@@ -47,12 +46,10 @@ pub(super) fn own_error(operation: Operation, class: ErrorClass, code: &str, mes
     Explanation::new(class, code, message).of(operation)
 }
 
-/// The failure of an operation whose answer can't be used.
 pub(super) fn unusable(operation: Operation, code: &str, message: &str) -> CallError {
     Explanation::unavailable(code, message).of(operation)
 }
 
-/// The failure of a call that was sent to this endpoint.
 pub(super) fn call_error<E>(operation: Operation, error: &SdkError<E>, endpoint: &str) -> CallError
 where
     E: StdError + ProvideErrorMetadata + 'static,
@@ -64,7 +61,6 @@ where
     CallError { request_id: error.meta().request_id().map(one_line), ..explanation.of(operation) }
 }
 
-/// What a failure of any call to this endpoint means.
 pub(super) fn explain<E>(error: &SdkError<E>, endpoint: &str) -> Explanation
 where
     E: StdError + ProvideErrorMetadata + 'static,
@@ -118,7 +114,6 @@ fn innermost(error: &dyn StdError) -> String {
     one_line(&innermost.to_string())
 }
 
-/// The cause of this type among the causes of an error.
 fn cause<C: StdError + 'static>(error: &dyn StdError) -> Option<&C> {
     std::iter::successors(error.source(), |cause| (*cause).source()).find_map(|cause| cause.downcast_ref())
 }

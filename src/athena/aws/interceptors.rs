@@ -74,7 +74,6 @@ pub(super) struct CallInterceptor {
 }
 
 impl CallInterceptor {
-    /// For one call. `agent` is added to its user agent.
     pub(super) fn new(agent: Option<Arc<str>>, clock: Arc<Clock>) -> Self {
         Self { agent, clock, sent: OnceLock::new() }
     }

@@ -30,14 +30,13 @@ const NO_REGION: &str = "no AWS Region is configured: set AWS_REGION";
 
 /// Athena in one Region, called by one identity.
 #[derive(Clone, Debug)]
-pub struct Athena {
+pub(crate) struct Athena {
     clients: Clients,
     /// The role that is assumed for the calls; None for the operator's own identity.
     role: Option<Arc<AssumedRole>>,
     own_credentials: Option<SharedCredentialsProvider>,
     wrong_profile: Option<Arc<str>>,
     region: Option<String>,
-    /// What is added to the user agent of calls.
     agent: Option<Arc<str>>,
     clock: Arc<Clock>,
     recovery: Arc<Recovery>,
@@ -46,7 +45,7 @@ pub struct Athena {
 
 impl Athena {
     /// Athena by this identity, in this Region. Nothing is called yet.
-    pub fn new(aws: &Aws, target: &AwsTarget, metrics: Metrics) -> Self {
+    pub(crate) fn new(aws: &Aws, target: &AwsTarget, metrics: Metrics) -> Self {
         let region = target.region.as_deref().or(aws.region()).map(str::to_owned);
         let clients = aws.clients(region.as_deref());
         Self {
@@ -63,18 +62,17 @@ impl Athena {
     }
 
     /// This Athena for the calls about one object. Their user agent, which CloudTrail shows, names the object.
-    pub fn on_behalf_of(&self, namespace: &str, name: &str) -> Self {
+    pub(crate) fn on_behalf_of(&self, namespace: &str, name: &str) -> Self {
         let agent = format!("athena-session-operator/{} ({namespace}/{name})", env!("CARGO_PKG_VERSION"));
         Self { agent: Some(agent.into()), ..self.clone() }
     }
 
-    /// The Region; None where none is configured.
-    pub fn region(&self) -> Option<&str> {
+    pub(crate) fn region(&self) -> Option<&str> {
         self.region.as_deref()
     }
 
     /// How far Athena's clock is ahead of this machine's, by the answers so far.
-    pub fn skew(&self) -> Option<SignedDuration> {
+    pub(crate) fn skew(&self) -> Option<SignedDuration> {
         self.clock.skew()
     }
 
@@ -83,13 +81,12 @@ impl Athena {
         wall.checked_add(self.skew().unwrap_or_default()).unwrap_or(wall)
     }
 
-    /// What the answers so far tell about outages of Athena.
-    pub fn recovery(&self) -> &Arc<Recovery> {
+    pub(crate) fn recovery(&self) -> &Arc<Recovery> {
         &self.recovery
     }
 
     /// GetCallerIdentity of STS: the account that calls go to.
-    pub async fn get_caller_identity(&self) -> Result<String, CallError> {
+    pub(crate) async fn get_caller_identity(&self) -> Result<String, CallError> {
         const OPERATION: Operation = Operation::GetCallerIdentity;
         if let Err(no_region) = self.require_settings(OPERATION) {
             // With --require-work-group the operator needs no Region of its own, but it needs credentials. So missing
@@ -105,29 +102,27 @@ impl Athena {
         self.call(OPERATION, send, answers::account).await
     }
 
-    /// GetSession.
-    pub async fn get_session(&self, id: &str) -> Result<Session, CallError> {
+    pub(crate) async fn get_session(&self, id: &str) -> Result<Session, CallError> {
         let request = || self.clients.athena.get_session().session_id(id).customize();
         let read = |answer| answers::session(id, answer, self.athena_now());
         self.call(Operation::GetSession, |role| self.prepared(request(), role).send(), read).await
     }
 
-    /// GetSessionStatus.
-    pub async fn get_session_status(&self, id: &str) -> Result<SessionStatus, CallError> {
+    pub(crate) async fn get_session_status(&self, id: &str) -> Result<SessionStatus, CallError> {
         let request = || self.clients.athena.get_session_status().session_id(id).customize();
         let read = |answer| answers::session_status(id, answer, self.athena_now());
         self.call(Operation::GetSessionStatus, |role| self.prepared(request(), role).send(), read).await
     }
 
     /// GetWorkGroup, of whose answer only the engine is used.
-    pub async fn get_work_group_engine(&self, work_group: &str) -> Result<Engine, CallError> {
+    pub(crate) async fn get_work_group_engine(&self, work_group: &str) -> Result<Engine, CallError> {
         let request = || self.clients.athena.get_work_group().work_group(work_group).customize();
         let send = |role| self.prepared(request(), role).send();
         self.call(Operation::GetWorkGroup, send, answers::work_group_engine).await
     }
 
     /// ListSessions: one page, of the sessions in one state or without a filter.
-    pub async fn list_sessions(
+    pub(crate) async fn list_sessions(
         &self,
         work_group: &str,
         filter: Option<&SessionState>,
@@ -144,14 +139,14 @@ impl Athena {
 
     /// StartSession. The call is safe to repeat with the same request, as long as Athena remembers the token.
     /// After [`ErrorClass::Unavailable`] a session may have been started.
-    pub async fn start_session(&self, request: &StartRequest) -> Result<StartSessionAnswer, CallError> {
+    pub(crate) async fn start_session(&self, request: &StartRequest) -> Result<StartSessionAnswer, CallError> {
         let request = start_session::build(&self.clients.athena, request)?.customize();
         self.call(Operation::StartSession, |role| self.prepared(request, role).send(), answers::started).await
     }
 
     /// TerminateSession. The call is safe to repeat: for a session that has ended or is TERMINATING it does nothing.
     /// After [`ErrorClass::Unavailable`] the session may have been ended.
-    pub async fn terminate_session(&self, id: &str) -> Result<TerminateSessionAnswer, CallError> {
+    pub(crate) async fn terminate_session(&self, id: &str) -> Result<TerminateSessionAnswer, CallError> {
         let request = || self.clients.athena.terminate_session().session_id(id).customize();
         let read = |answer| Ok(answers::terminated(&answer));
         self.call(Operation::TerminateSession, |role| self.prepared(request(), role).send(), read).await
@@ -159,7 +154,7 @@ impl Athena {
 
     /// Succeeds if Athena answers at all, to a request without a signature. Athena refuses such a request before
     /// it looks at the content. So the request needs no right, counts against no quota, and doesn't show in CloudTrail.
-    pub async fn probe_endpoint(&self) -> Result<(), CallError> {
+    pub(crate) async fn probe_endpoint(&self) -> Result<(), CallError> {
         // Any operation would do, since Athena refuses each request without a signature.
         const OPERATION: Operation = Operation::GetSessionStatus;
         self.require_settings(OPERATION)?;

@@ -4,11 +4,12 @@
 //! The SDK's own cache isn't used. That cache keeps the credentials of 64 providers: with more roles, nearly each call
 //! to Athena would cost a call to STS. And it keeps no failures: each object would ask STS again.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use aws_credential_types::Credentials;
 use aws_sdk_sts::operation::assume_role::AssumeRoleOutput;
+use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout_at;
@@ -25,7 +26,6 @@ use crate::timing::Timing;
 /// a longer one: where its own credentials are those of a role, STS gives an hour at the most.
 const LIFE: Duration = Duration::from_secs(3600);
 
-/// A role that the operator assumes.
 #[derive(Debug)]
 pub(super) struct AssumedRole {
     role: Role,
@@ -45,7 +45,6 @@ struct State {
 }
 
 impl AssumedRole {
-    /// The role as the operator's own identity assumes it. Nothing is called yet.
     pub(super) fn new(role: Role, aws: &Aws, clients: &Clients) -> Arc<Self> {
         Arc::new(Self {
             role,
@@ -60,10 +59,7 @@ impl AssumedRole {
 
     /// The credentials for a call of this operation. Where there are none yet, STS is asked, and the wait for its
     /// answer takes at most half a call's deadline. Together with the call itself that stays below what
-    /// [`Timing::between_proving_lists`] allows for.
-    ///
-    /// # Errors
-    /// Where STS gives no credentials. Then the call must not be made.
+    /// [`Timing::between_proving_lists`] allows for. Where STS gives no credentials, the call must not be made.
     pub(super) async fn credentials(self: &Arc<Self>, operation: Operation) -> Result<Credentials, CallError> {
         let until = tokio::time::Instant::now() + self.timing.call_deadline / 2;
         loop {
@@ -84,13 +80,13 @@ impl AssumedRole {
     /// after somebody revoked the sessions of the role, new credentials work.
     pub(super) fn refused(&self, error: &CallError) {
         if is_about_credentials(error) {
-            self.state().cache.refused(Instant::now(), self.timing.backoff_max);
+            self.state.lock().cache.refused(Instant::now(), self.timing.backoff_max);
         }
     }
 
     /// Reads the cache, and asks STS where the cache says so.
     fn lookup(self: &Arc<Self>) -> Lookup {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         let is_asking = state.asking.as_ref().is_some_and(|asking| !asking.is_finished());
         let (found, asks) = state.cache.lookup(Instant::now());
         if asks && !is_asking {
@@ -105,10 +101,6 @@ impl AssumedRole {
         // Nothing was sent to Athena, whatever STS answered: so the class isn't that of STS' error.
         Explanation { class: ErrorClass::NotConfigured, message, ..why }.of(operation)
     }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 async fn assume_role(assumed: Arc<AssumedRole>) {
@@ -118,7 +110,7 @@ async fn assume_role(assumed: Arc<AssumedRole>) {
         Ok(answer) => cached(answer, asked_at, assumed.timing.call_deadline),
         Err(error) => Err(explain(&error, assumed.sts_at.url())),
     };
-    assumed.state().cache.answered(answer, Instant::now(), |failures| {
+    assumed.state.lock().cache.answered(answer, Instant::now(), |failures| {
         let wait = assumed.timing.back_off(failures, fastrand::f64());
         // A role that a person has mended is found out by the next poll of a work group.
         wait.min(assumed.timing.steady)

@@ -11,7 +11,6 @@ use super::errors::own_error;
 use crate::api::start::{Classification, EngineConfiguration, MonitoringConfiguration};
 use crate::athena::types::{CallError, ErrorClass, Operation, StartRequest};
 
-/// The request that starts a session as `request` says.
 pub(super) fn build(client: &Client, request: &StartRequest) -> Result<StartSessionFluentBuilder, CallError> {
     let invalid =
         |error: BuildError| own_error(Operation::StartSession, ErrorClass::Invalid, "Monitoring", &error.to_string());

@@ -9,17 +9,12 @@ use crate::timing::Timing;
 /// An operation that fails at present.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Backoff {
-    /// What the last failure means.
     pub class: ErrorClass,
-    /// When the last call failed.
     pub failed_at: Instant,
-    /// How many calls in a row have failed.
     pub attempts: u32,
-    /// No call before then.
     pub retry_at: Instant,
 }
 
-/// The calls of one operation.
 #[derive(Debug, Default)]
 pub(super) struct Calls {
     /// None while the operation works.

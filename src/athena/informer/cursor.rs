@@ -11,7 +11,6 @@ pub(super) const MOST_PAGES: usize = 2_000;
 /// How far the reading of some lists has come.
 #[derive(Debug)]
 pub(super) struct ListCursor {
-    /// One list for each of these.
     filters: &'static [Option<SessionState>],
     list: usize,
     /// Which page of its list is being read. Pages count from 0.
@@ -29,12 +28,10 @@ impl ListCursor {
         Self { filters, list: 0, page: 0, token: None, urgent, calls: 0, began: now }
     }
 
-    /// The call for the page.
     pub(super) fn task(&self) -> Task {
         Task::ListSessions { filter: self.filter().cloned(), token: self.token.clone(), urgent: self.urgent }
     }
 
-    /// The list that is being read.
     pub(super) fn filter(&self) -> Option<&SessionState> {
         self.filters[self.list].as_ref()
     }

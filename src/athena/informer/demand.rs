@@ -22,13 +22,11 @@ pub(super) fn gathering(timing: &Timing) -> Duration {
 /// A change that is expected. Each has lists of its own that would show it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ExpectedChange {
-    /// The session is starting.
     Start,
     /// The session has ended or is about to.
     End,
 }
 
-/// The change that is expected of a session, if one is.
 pub(super) fn expected_change(entry: &Entry) -> Option<ExpectedChange> {
     let (watched, sighting) = entry.tracked()?;
     let is_starting = matches!(sighting.status.state, SessionState::Creating | SessionState::Created);
@@ -45,7 +43,6 @@ pub(super) fn expected_change(entry: &Entry) -> Option<ExpectedChange> {
 pub(super) struct Targets {
     /// How many are due now or soon.
     pub(super) count: usize,
-    /// When the first one is due.
     pub(super) first_due: Option<Instant>,
     oldest_start: Option<Timestamp>,
     /// Athena hasn't told of all of them when they were started.
@@ -65,7 +62,6 @@ impl Targets {
     }
 }
 
-/// What is wanted, in numbers.
 #[derive(Debug, Default)]
 pub(super) struct Demand {
     /// How many sessions haven't been seen, and were wanted only after the full scan under way had begun.
@@ -74,7 +70,6 @@ pub(super) struct Demand {
     pub(super) first_unseen: Option<Instant>,
     /// How many sessions a full scan would be for.
     pub(super) steady: usize,
-    /// By [`ExpectedChange`].
     pub(super) targets: [Targets; 2],
 }
 

@@ -20,7 +20,6 @@ const PATIENCE: u32 = 3;
 pub struct EngineWatch {
     from_get_work_group: Option<Engine>,
     from_lists: Option<Engine>,
-    /// The last error of GetWorkGroup.
     failure: Option<Arc<CallError>>,
     /// How often in a row GetWorkGroup has failed.
     failures: u32,

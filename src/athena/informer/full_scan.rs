@@ -22,25 +22,20 @@ struct Running {
     poor_pages: usize,
 }
 
-/// A full scan that was completed.
 #[derive(Debug)]
 pub struct FullScan {
-    /// When it began.
     pub began: Instant,
-    /// How long it took.
     pub took: Duration,
     /// How many sessions it showed in each state that isn't an end.
     pub counts: BTreeMap<String, u32>,
     number: u32,
 }
 
-/// The full scans of a work group.
 #[derive(Debug, Default)]
 pub(super) struct FullScans {
     running: Option<Running>,
     /// The number of the scan that began last.
     pub(super) number: u32,
-    /// When that scan began.
     pub(super) began: Option<Instant>,
     /// How many calls a scan takes, and when that was learned.
     learned_calls: Option<(usize, Instant)>,
@@ -62,7 +57,6 @@ impl FullScans {
         self.running.as_ref().map(|running| &running.cursor)
     }
 
-    /// When the scan under way began.
     pub(super) fn running_since(&self) -> Option<Instant> {
         self.cursor().map(|cursor| cursor.began)
     }

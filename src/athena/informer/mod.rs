@@ -5,7 +5,6 @@
 //! proves nothing: a call for that session follows.
 
 mod backoff;
-mod call;
 mod cursor;
 mod demand;
 pub mod engine;
@@ -22,43 +21,48 @@ mod targeted_scan;
 pub mod types;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
-pub use self::poller::Poller;
+pub(crate) use self::poller::Poller;
 use self::poller::Shared;
 use self::pool::Pool;
-pub use self::types::{Census, Interest, News};
+pub(crate) use self::types::News;
+pub use self::types::{Census, Interest};
 use super::identity::Identity;
 use super::quota::Quotas;
 use super::types::AwsTarget;
 use crate::metrics::Metrics;
 use crate::timing::Timing;
 
-/// The pollers of all work groups.
-pub struct Informer {
+pub(crate) struct Informer {
     shared: Arc<Shared>,
     pollers: Mutex<HashMap<AwsTarget, Pool<Poller>>>,
 }
 
 impl Informer {
-    /// Without any poller yet.
-    pub fn new(quotas: Arc<Quotas>, metrics: Metrics, timing: Timing, news: mpsc::UnboundedSender<News>) -> Arc<Self> {
+    pub(crate) fn new(
+        quotas: Arc<Quotas>,
+        metrics: Metrics,
+        timing: Timing,
+        news: mpsc::UnboundedSender<News>,
+    ) -> Arc<Self> {
         let shared = Arc::new(Shared { quotas, metrics, timing, news });
         Arc::new(Self { shared, pollers: Mutex::default() })
     }
 
     /// The poller that looks up the sessions of this work group by this identity. It makes no call until something is
     /// wanted of it.
-    pub fn poller(&self, identity: &Arc<Identity>, work_group: &str) -> Arc<Poller> {
-        let mut pollers = self.pollers.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(crate) fn poller(&self, identity: &Arc<Identity>, work_group: &str) -> Arc<Poller> {
+        let mut pollers = self.pollers.lock();
         let pool = pollers.entry(identity.target.clone()).or_default();
         pool.get(work_group, || Poller::new(Arc::clone(&self.shared), Arc::clone(identity), work_group))
     }
 
     /// Forgets the pollers of ways that nothing uses any more. Each of them ends when nothing is wanted of it.
-    pub fn retain(&self, is_in_use: impl Fn(&AwsTarget) -> bool) {
-        self.pollers.lock().unwrap_or_else(PoisonError::into_inner).retain(|target, _| is_in_use(target));
+    pub(crate) fn retain(&self, is_in_use: impl Fn(&AwsTarget) -> bool) {
+        self.pollers.lock().retain(|target, _| is_in_use(target));
     }
 }

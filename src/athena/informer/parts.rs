@@ -3,7 +3,6 @@
 use std::time::Instant;
 
 use super::backoff::Calls;
-use super::call::{Call, Turns};
 use super::cursor::ListCursor;
 use super::demand::{Demand, gathering};
 use super::full_scan::FullScans;
@@ -13,6 +12,44 @@ use super::targeted_scan::TargetedScans;
 use super::types::{CallFailure, Interest, Task};
 use crate::athena::types::{ErrorClass, SessionPage, SessionStatus, Source};
 use crate::timing::Timing;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Call {
+    SessionStatus(String),
+    TargetedScan,
+    FullScan,
+    CompleteList,
+}
+
+/// Which kinds of calls had the last turns.
+#[derive(Debug, Default)]
+pub(super) struct Turns {
+    pub(super) session_status_at: Option<Instant>,
+    /// Of GetSessionStatus and the targeted scan, GetSessionStatus had the last turn.
+    pub(super) was_session_status: bool,
+    /// How many such calls in a row went before a page of a full scan or of a complete list.
+    pub(super) ahead: u32,
+    /// Of these two, the complete list had the last turn.
+    pub(super) was_complete_list: bool,
+}
+
+impl Turns {
+    pub(super) fn taken(&mut self, call: &Call, now: Instant) {
+        match call {
+            Call::FullScan | Call::CompleteList => {
+                self.ahead = 0;
+                self.was_complete_list = *call == Call::CompleteList;
+            }
+            Call::SessionStatus(_) | Call::TargetedScan => {
+                self.ahead = self.ahead.saturating_add(1);
+                self.was_session_status = *call != Call::TargetedScan;
+            }
+        }
+        if matches!(call, Call::SessionStatus(_)) {
+            self.session_status_at = Some(now);
+        }
+    }
+}
 
 /// The parts of a plan. Each has a state of its own.
 #[derive(Debug)]

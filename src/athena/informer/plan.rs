@@ -23,10 +23,9 @@
 use std::time::Instant;
 
 use super::backoff::Backoff;
-use super::call::Call;
 use super::demand::{Demand, soon};
 use super::full_scan::{FullScan, FullScans};
-use super::parts::Parts;
+use super::parts::{Call, Parts};
 use super::proof_of_absence::{ListAnswer, ListRequest};
 use super::schedule::Schedule;
 use super::store::Sighting;

@@ -1,10 +1,11 @@
 //! The poller of one work group: makes the calls that [`super::plan`] names, hands the answers to it, and sends the news.
 
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::FutureExt;
+use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{sleep, sleep_until};
 use tracing::{error, warn};
@@ -16,9 +17,8 @@ use super::types::{Asker, CallFailure, Census, Interest, News, Task};
 use crate::athena::engine::EngineKnowledge;
 use crate::athena::identity::Identity;
 use crate::athena::quota::{Priority, Quotas};
-use crate::athena::types::QuotaScope;
 use crate::athena::types::{
-    CallError, CallerContext, ErrorClass, Operation, Polled, SessionState, SessionStatus, Source,
+    CallError, CallerContext, ErrorClass, Operation, Polled, QuotaScope, SessionState, SessionStatus, Source,
 };
 use crate::metrics::{Metrics, WorkGroup};
 use crate::timing::Timing;
@@ -26,7 +26,6 @@ use crate::timing::Timing;
 /// How long changes of what is wanted are gathered, since the plan goes through all sessions to find the next call.
 const GATHERING: Duration = Duration::from_millis(20);
 
-/// What all pollers share.
 pub(super) struct Shared {
     pub(super) quotas: Arc<Quotas>,
     pub(super) metrics: Metrics,
@@ -42,12 +41,11 @@ impl Shared {
 }
 
 /// Looks up the sessions of one work group, by one identity. It runs while something is wanted of it.
-pub struct Poller {
+pub(crate) struct Poller {
     shared: Arc<Shared>,
     identity: Arc<Identity>,
     work_group: String,
     inner: Mutex<Inner>,
-    /// Something else is wanted.
     changed: Notify,
 }
 
@@ -57,7 +55,6 @@ struct Inner {
     is_running: bool,
     /// Since when the account has answered from which everything here was learned.
     account_since: Option<Instant>,
-    /// The last error of ListSessions, while it fails.
     list_error: Option<CallError>,
     /// Under which name the metrics count the work group's sessions.
     series: Option<WorkGroup>,
@@ -76,44 +73,41 @@ impl Poller {
         Self { shared, identity, work_group: work_group.to_owned(), inner: Mutex::new(inner), changed: Notify::new() }
     }
 
-    /// The work group, by its name in Athena.
-    pub fn work_group(&self) -> &str {
+    pub(crate) fn work_group(&self) -> &str {
         &self.work_group
     }
 
-    /// Somebody wants to hear of changes of this session.
-    pub fn watch(self: &Arc<Self>, id: &str, interest: Interest) {
-        let mut inner = self.inner();
-        if inner.plan.watch(id, interest, Instant::now()) {
-            self.changed.notify_one();
-        }
-        self.run(&mut inner);
+    pub(crate) fn watch(self: &Arc<Self>, id: &str, interest: Interest) {
+        self.want(|plan| plan.watch(id, interest, Instant::now()));
     }
 
-    /// Nobody wants to hear of this session any more.
-    pub fn unwatch(&self, id: &str) {
-        self.inner().plan.unwatch(id);
+    pub(crate) fn unwatch(&self, id: &str) {
+        self.inner.lock().plan.unwatch(id);
     }
 
     /// An object asks for a complete list of the work group. To ask again changes nothing. [`News::ListAnswer`] tells when
     /// there is an answer.
-    pub fn ask_for_list(self: &Arc<Self>, asker: &Asker, wanted: &ListRequest) {
-        let mut inner = self.inner();
-        if inner.plan.ask_for_list(asker, wanted, Instant::now()) {
+    pub(crate) fn ask_for_list(self: &Arc<Self>, asker: &Asker, wanted: &ListRequest) {
+        self.want(|plan| plan.ask_for_list(asker, wanted, Instant::now()));
+    }
+
+    /// `change` returns whether the plan may now say something else than before.
+    fn want(self: &Arc<Self>, change: impl FnOnce(&mut Plan) -> bool) {
+        let mut inner = self.inner.lock();
+        if change(&mut inner.plan) {
             self.changed.notify_one();
         }
         self.run(&mut inner);
     }
 
-    /// The object waits for no list any more.
-    pub fn forget_asker(&self, asker: &Asker) {
-        self.inner().plan.forget_asker(asker);
+    pub(crate) fn forget_asker(&self, asker: &Asker) {
+        self.inner.lock().plan.forget_asker(asker);
     }
 
     /// What complete lists have shown of what the object asked for, or why there are none. None: there is no answer yet, or
     /// it was fetched already.
-    pub fn list_answer(&self, asker: &Asker, wanted: &ListRequest) -> Option<Result<ListAnswer, CallError>> {
-        let mut inner = self.inner();
+    pub(crate) fn list_answer(&self, asker: &Asker, wanted: &ListRequest) -> Option<Result<ListAnswer, CallError>> {
+        let mut inner = self.inner.lock();
         match inner.plan.list_answer(asker, wanted)? {
             // If ListSessions works again by now, the object asks once more.
             ListAnswer::Failed => inner.list_error.clone().map(Err),
@@ -122,9 +116,8 @@ impl Poller {
         }
     }
 
-    /// Whether all sessions of the work group are to be counted.
-    pub fn count_all(self: &Arc<Self>, counts_all: bool) {
-        let mut inner = self.inner();
+    pub(crate) fn count_all(self: &Arc<Self>, counts_all: bool) {
+        let mut inner = self.inner.lock();
         inner.plan.count_all(counts_all);
         self.changed.notify_one();
         if counts_all {
@@ -132,58 +125,52 @@ impl Poller {
         }
     }
 
-    /// What is known of the work group's engine.
-    pub fn engine(&self) -> EngineKnowledge {
-        self.inner().engine.known()
+    pub(crate) fn engine(&self) -> EngineKnowledge {
+        self.inner.lock().engine.known()
     }
 
     /// Calls GetWorkGroup if it is due, since a start waits for the engine.
-    pub fn ask_for_engine(self: &Arc<Self>) {
-        let mut inner = self.inner();
+    pub(crate) fn ask_for_engine(self: &Arc<Self>) {
+        let mut inner = self.inner.lock();
         if inner.engine.is_due(Instant::now()) {
             self.run(&mut inner);
         }
     }
 
-    /// What is known of a session.
-    pub fn sighting<T>(&self, id: &str, take: impl FnOnce(Polled<'_>) -> T) -> T {
-        take(self.inner().plan.sighting(id))
+    pub(crate) fn sighting<T>(&self, id: &str, take: impl FnOnce(Polled<'_>) -> T) -> T {
+        take(self.inner.lock().plan.sighting(id))
     }
 
     /// When the session was last shown with this status, in this account. None where something else is known of it.
-    pub fn shown_unchanged(&self, id: &str, status: &SessionStatus, account: Option<&str>) -> Option<Instant> {
+    pub(crate) fn shown_unchanged(&self, id: &str, status: &SessionStatus, account: Option<&str>) -> Option<Instant> {
         if self.identity.caller_context().account.known() != account {
             return None;
         }
-        match self.inner().plan.sighting(id) {
+        match self.inner.lock().plan.sighting(id) {
             Polled::Seen { status: seen, at, .. } if seen.clone().after(Some(status)) == *status => Some(at),
             _ => None,
         }
     }
 
-    /// A call that the watcher of this session sent at `at` showed the session.
-    pub fn observe(&self, id: &str, status: &SessionStatus, at: Instant, source: Source) {
-        self.inner().plan.observe(id, status.clone(), at, source);
+    pub(crate) fn observe(&self, id: &str, status: &SessionStatus, at: Instant, source: Source) {
+        self.inner.lock().plan.observe(id, status.clone(), at, source);
     }
 
     /// Whether ListSessions works. Otherwise watchers call Athena themselves.
-    pub fn can_list(&self) -> bool {
-        self.inner().plan.list_backoff().is_none()
+    pub(crate) fn can_list(&self) -> bool {
+        self.inner.lock().plan.list_backoff().is_none()
     }
 
-    /// How long the last complete full scan took.
-    pub fn full_scan_took(&self) -> Duration {
-        self.inner().plan.full_scan().map_or(Duration::ZERO, |scan| scan.took)
+    pub(crate) fn full_scan_took(&self) -> Duration {
+        self.inner.lock().plan.full_scan().map_or(Duration::ZERO, |scan| scan.took)
     }
 
-    /// When the last complete full scan began.
-    pub fn full_scan_at(&self) -> Option<Instant> {
-        self.inner().plan.full_scan().map(|scan| scan.began)
+    pub(crate) fn full_scan_at(&self) -> Option<Instant> {
+        self.inner.lock().plan.full_scan().map(|scan| scan.began)
     }
 
-    /// What the last complete full scan showed.
-    pub fn census(&self, is_declared: impl Fn(&str) -> bool) -> Census {
-        let inner = self.inner();
+    pub(crate) fn census(&self, is_declared: impl Fn(&str) -> bool) -> Census {
+        let inner = self.inner.lock();
         let declared = inner.plan.counted().filter(|(id, _)| is_declared(id)).count();
         Census {
             sessions: inner.plan.full_scan().map(|scan| scan.counts.clone()),
@@ -205,7 +192,7 @@ impl Poller {
                     work_group = poller.work_group,
                     "the poller of a work group panicked; it starts anew when it is needed"
                 );
-                let mut inner = poller.inner();
+                let mut inner = poller.inner.lock();
                 inner.plan = Plan::new(poller.shared.timing);
                 inner.is_running = false;
             }
@@ -241,7 +228,7 @@ impl Poller {
 
     /// Takes in what may have changed about the account and about Athena. Whether GetWorkGroup is to be called.
     fn is_engine_due(&self, scope: &CallerContext) -> bool {
-        let mut inner = self.inner();
+        let mut inner = self.inner.lock();
         self.notice_account(&mut inner, scope);
         if let Some(recovered_at) = scope.recovered_at {
             inner.plan.recovered(recovered_at);
@@ -251,7 +238,7 @@ impl Poller {
 
     /// None: nothing is wanted, so the poller ends.
     fn next_task(&self) -> Option<Task> {
-        let mut inner = self.inner();
+        let mut inner = self.inner.lock();
         let task = inner.plan.next(Instant::now());
         if matches!(task, Task::Wait(_)) && !inner.plan.is_wanted() {
             inner.is_running = false;
@@ -279,7 +266,7 @@ impl Poller {
     async fn get_work_group(&self, scope: &CallerContext) {
         self.take_token(Operation::GetWorkGroup, false, scope).await;
         let answer = self.identity.athena().get_work_group_engine(&self.work_group).await;
-        let mut inner = self.inner();
+        let mut inner = self.inner.lock();
         let jitter = match &answer {
             Ok(_) => 0.0,
             Err(error) => self.failure(error, scope).jitter,
@@ -301,7 +288,7 @@ impl Poller {
         let sent = Instant::now();
         let answer = self.identity.athena().get_session_status(id).await;
         let answer = answer.map_err(|error| self.failure(&error, scope));
-        self.inner().plan.status_answered(id, answer, sent, Instant::now());
+        self.inner.lock().plan.status_answered(id, answer, sent, Instant::now());
     }
 
     async fn list_sessions(
@@ -314,7 +301,7 @@ impl Poller {
         self.take_token(Operation::ListSessions, urgent, scope).await;
         let sent = Instant::now();
         let answer = self.identity.athena().list_sessions(&self.work_group, filter, token).await;
-        let mut inner = self.inner();
+        let mut inner = self.inner.lock();
         let engine_before = inner.engine.known();
         match &answer {
             Ok(page) if filter.is_none() && token.is_none() => inner.engine.listed(page),
@@ -349,15 +336,15 @@ impl Poller {
         let (account, region) = (account.unwrap_or_default(), region.unwrap_or_default());
         let series = WorkGroup { account, region, name: self.work_group.clone() };
         self.count_as(inner, Some(series.clone()));
-        self.shared.metrics.sessions(&series, inner.plan.counted().map(|(_, sighting)| &sighting.status.state));
-        self.shared.metrics.polled(&series, began);
+        self.shared.metrics.scrape.sessions(&series, inner.plan.counted().map(|(_, sighting)| &sighting.status.state));
+        self.shared.metrics.scrape.polled(&series, began);
         self.shared.send(News::FullScan { target: self.identity.target.clone(), work_group: self.work_group.clone() });
     }
 
     /// Ends the series of another account, or, where `series` is None, the only one.
     fn count_as(&self, inner: &mut Inner, series: Option<WorkGroup>) {
         if let Some(before) = inner.series.take_if(|before| Some(&*before) != series.as_ref()) {
-            self.shared.metrics.forget_work_group(&before);
+            self.shared.metrics.scrape.forget(&before);
         }
         inner.series = series;
     }
@@ -382,9 +369,5 @@ impl Poller {
             () = sleep_until(until.into()) => {}
             () = self.changed.notified() => sleep(GATHERING).await,
         }
-    }
-
-    fn inner(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

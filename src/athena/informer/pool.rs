@@ -9,7 +9,6 @@ use std::sync::Arc;
 /// So many values are kept even if nobody uses them: to learn again what a poller knows takes calls.
 const KEPT: usize = 64;
 
-/// Shared values by name.
 #[derive(Debug)]
 pub(super) struct Pool<T> {
     all: HashMap<String, Arc<T>>,
@@ -24,7 +23,6 @@ impl<T> Default for Pool<T> {
 }
 
 impl<T> Pool<T> {
-    /// The value of this name, a new one if there is none.
     pub(super) fn get(&mut self, name: &str, new: impl FnOnce() -> T) -> Arc<T> {
         if let Some(known) = self.all.get(name) {
             return Arc::clone(known);

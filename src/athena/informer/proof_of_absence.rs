@@ -97,14 +97,12 @@ pub struct Shown {
     pub at: Instant,
 }
 
-/// The request of an object that hasn't been answered.
 #[derive(Debug)]
 struct Request {
     wanted: ListRequest,
     asked_at: Instant,
 }
 
-/// The list that is being made.
 #[derive(Debug)]
 struct Running {
     cursor: ListCursor,
@@ -166,7 +164,6 @@ impl CompleteLists {
         (answered == *wanted).then_some(found)
     }
 
-    /// The objects that are to be told that there is an answer.
     pub(super) fn take_news(&mut self) -> Vec<Asker> {
         std::mem::take(&mut self.news)
     }
@@ -278,7 +275,6 @@ impl CompleteLists {
         }
     }
 
-    /// The next list begins anew.
     pub(super) fn drop_running(&mut self) {
         self.running = None;
     }

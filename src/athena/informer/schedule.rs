@@ -2,9 +2,8 @@
 
 use std::time::Instant;
 
-use super::call::Call;
 use super::demand::{Demand, ExpectedChange, earlier, expected_change, gathering, soon};
-use super::parts::Parts;
+use super::parts::{Call, Parts};
 use super::store::Watched;
 
 /// Fewer sessions are never worth a targeted scan, which reads two lists.
@@ -90,7 +89,6 @@ impl Schedule<'_> {
         !self.parts.list_calls.are_waiting(self.now)
     }
 
-    /// When a full scan is due, if one is worth its calls.
     fn next_full_scan(&self) -> Option<Instant> {
         let timing = &self.parts.store.timing;
         let after = |wait| self.parts.full_scans.began.map_or(self.now, |began| began + wait);

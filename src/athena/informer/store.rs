@@ -42,11 +42,9 @@ pub(super) enum Lookup {
     OwnCall,
 }
 
-/// What a watcher wants of a session.
 #[derive(Debug)]
 pub(super) struct Watched {
     pub(super) interest: Interest,
-    /// When the session is to be looked up again.
     pub(super) due: Instant,
     pub(super) tracking: Tracking,
 }
@@ -96,7 +94,6 @@ impl Watched {
         self.due = self.due.max(due);
     }
 
-    /// The session has been seen.
     fn was_seen(&mut self, at: Instant, timing: &Timing) {
         self.tracking = Tracking::WhenDue(Lookup::Any);
         self.due = at + self.interest.interval(timing);
@@ -308,7 +305,6 @@ impl Store {
         }
     }
 
-    /// The watched sessions, and how closely each is watched.
     pub(super) fn watched(&self) -> impl Iterator<Item = (&str, &Watched)> {
         self.entries.iter().filter_map(|(id, entry)| Some((&**id, entry.watched.as_ref()?)))
     }

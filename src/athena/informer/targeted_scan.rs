@@ -17,16 +17,13 @@ const LISTS_OF_ENDS: &[Option<SessionState>] = &[Some(SessionState::Terminated),
 /// So often the wait between two scans for ends is doubled.
 const MOST_DOUBLINGS: u32 = 2;
 
-/// The targeted scan under way.
 #[derive(Debug)]
 struct Running {
     change: ExpectedChange,
     cursor: ListCursor,
-    /// How many ends it has shown.
     ends: usize,
 }
 
-/// The targeted scans of a work group.
 #[derive(Debug, Default)]
 pub(super) struct TargetedScans {
     running: Option<Running>,
@@ -137,7 +134,6 @@ impl TargetedScans {
         wait
     }
 
-    /// A page couldn't be had.
     pub(super) fn failed(&mut self, store: &mut Store) {
         self.running = None;
         let watched = store.entries.values_mut().filter_map(|entry| entry.watched.as_mut());
@@ -171,7 +167,6 @@ fn oldest_start(page: &SessionPage) -> Option<Timestamp> {
 /// How deep in a list the sessions of some time are, as far as the list was read. Lists go from the newest start to the oldest.
 #[derive(Debug, Default)]
 struct Depth {
-    /// The oldest start on each page.
     pages: Vec<Timestamp>,
     /// Whether the last of these pages is the end of the list.
     is_complete: bool,

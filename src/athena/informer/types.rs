@@ -35,25 +35,15 @@ impl Interest {
 
 /// News for the rest of the program.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum News {
+pub(crate) enum News {
     /// This session has changed, or its watchers have to call Athena for it.
     Session(String),
     /// There is an answer for this object, which has asked for a complete list.
     ListAnswer(Asker),
     /// All sessions of this work group have been listed.
-    FullScan {
-        /// How the work group is reached.
-        target: AwsTarget,
-        /// The work group's name in Athena.
-        work_group: String,
-    },
+    FullScan { target: AwsTarget, work_group: String },
     /// What is known of the engine of this work group has changed.
-    Engine {
-        /// How the work group is reached.
-        target: AwsTarget,
-        /// The work group's name in Athena.
-        work_group: String,
-    },
+    Engine { target: AwsTarget, work_group: String },
 }
 
 /// What a work group holds.

@@ -14,10 +14,10 @@ fn used() -> Metrics {
     metrics.reconciliation("athenasession").ended(ReconcileResult::Success);
     metrics.terminated(TerminationReason::ObjectDeleted, Duration::from_secs(3));
     metrics.called(Operation::GetSession, None, Duration::from_millis(20));
-    metrics.waiting_from(|| vec![(Operation::ListSessions, 4)]);
-    metrics.rates_from(|| vec![(QuotaScope { account: None, region: None }, Operation::TerminateSession, 18.5)]);
-    metrics.sessions(&WorkGroup::default(), &[SessionState::Idle]);
-    metrics.polled(&WorkGroup::default(), Instant::now());
+    metrics.scrape.waiting_from(|| vec![(Operation::ListSessions, 4)]);
+    metrics.scrape.rates_from(|| vec![(QuotaScope { account: None, region: None }, Operation::TerminateSession, 18.5)]);
+    metrics.scrape.sessions(&WorkGroup::default(), &[SessionState::Idle]);
+    metrics.scrape.polled(&WorkGroup::default(), Instant::now());
     metrics
 }
 
