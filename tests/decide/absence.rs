@@ -225,6 +225,7 @@ fn absence_in_an_account_that_was_never_recorded_proves_nothing() {
     world.scope = CallerContext { account: Account::Unknown("denied".to_owned()), ..home() };
     world
         .observed
+        .session
         .described(
             Session {
                 status: status(&SessionState::Idle),

@@ -24,8 +24,8 @@ fn seen_idle() -> Observed {
     let mut observed = Observed::default();
     let idle = status(&SessionState::Idle);
     let session = Session { status: idle, work_group: WORK_GROUP.to_owned(), dpu_execution_millis: None };
-    observed.described(session, at(seconds(0))).unwrap();
-    observed.answered_in(&home());
+    observed.session.described(session, at(seconds(0))).unwrap();
+    observed.session.answered_in(&home());
     observed
 }
 
@@ -164,7 +164,7 @@ fn a_list_counts_only_if_it_was_begun_after_the_last_answer() {
         }
         let list = lacking(at(seconds(began)), at(seconds(120)));
         observed.listed(&wanted(), list, &home(), at(seconds(120)), &TIMING);
-        assert_eq!(observed.absence.unwrap().unlisted_at.is_some(), counts, "begun after {began} s");
+        assert_eq!(observed.session.absence.unwrap().unlisted_at.is_some(), counts, "begun after {began} s");
     }
 }
 
@@ -180,7 +180,7 @@ fn a_page_older_than_the_last_answer_brings_no_session_back() {
         let status = status(&SessionState::Idle);
         let shown = ListAnswer::Shown(Shown { id: SESSION.to_owned(), status, at: at(seconds(sent)).tick });
         observed.listed(&wanted(), shown, &home(), at(seconds(72)), &TIMING);
-        assert_eq!(observed.seen.is_some(), is_back, "sent after {sent} s");
+        assert_eq!(observed.session.seen.is_some(), is_back, "sent after {sent} s");
     }
 }
 
@@ -270,7 +270,7 @@ fn a_slow_sts_isnt_an_endless_circle() {
                 let asked_at = at(now).tick;
                 now += seconds(11);
                 scope.confirmed_at = Some(asked_at);
-                observed.identified();
+                observed.session.succeeded(Operation::GetCallerIdentity);
             }
             step => panic!("{step:?}"),
         }

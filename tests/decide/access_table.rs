@@ -103,12 +103,14 @@ impl Row {
         let mut observed = Observed::default();
         let just_now = at(NOW - seconds(1)).tick;
         if let Some(state) = &self.stands {
-            observed.seen = Some(Seen { status: status(state), at: just_now, doubtful: false, source: Source::Call });
-            observed.work_group = Some(if self.on == On::Foreign { "of-others" } else { WORK_GROUP }.to_owned());
-            observed.described = Described::AfterEnd;
+            observed.session.seen =
+                Some(Seen { status: status(state), at: just_now, doubtful: false, source: Source::Call });
+            observed.session.work_group =
+                Some(if self.on == On::Foreign { "of-others" } else { WORK_GROUP }.to_owned());
+            observed.session.described = Described::AfterEnd;
         }
         if let On::Owned(Some(stands)) = self.on {
-            observed.owner = Some(Box::new(OwnerRead { uid: "older".to_owned(), at: just_now, stands }));
+            observed.session.owner = Some(Box::new(OwnerRead { uid: "older".to_owned(), at: just_now, stands }));
         }
         observed
     }

@@ -83,6 +83,7 @@ fn a_clock_that_is_set_ends_no_session_whose_limit_isnt_reached() {
         let mut observed = Observed::default();
         let idle_since = Some(at(seconds(0)).wall);
         observed
+            .session
             .described(
                 Session {
                     status: SessionStatus { idle_since, ..status(&SessionState::Idle) },
@@ -92,7 +93,7 @@ fn a_clock_that_is_set_ends_no_session_whose_limit_isnt_reached() {
                 at(minutes(10)),
             )
             .unwrap();
-        observed.answered_in(&home());
+        observed.session.answered_in(&home());
         let tick = at(minutes(10) + seconds(2)).tick;
         let now = Now { wall: at(minutes(130)).wall, tick };
         let step = step_at(&mut observed, now, std::slice::from_ref(&limit));
@@ -114,13 +115,13 @@ fn a_clock_that_is_set_right_doesnt_make_a_grace_period_longer() {
         (session, now)
     };
     let (described, now) = session(Now { wall: at(minutes(70)).wall, tick: at(minutes(10)).tick });
-    observed.described(described, now).unwrap();
-    observed.answered_in(&home());
+    observed.session.described(described, now).unwrap();
+    observed.session.answered_in(&home());
     let step = step_at(&mut observed, now, &spec);
     assert!(matches!(step, Step::Wait(_)), "the session drains: {step:?}");
     // Twelve minutes later by a clock that nobody sets.
     let (described, now) = session(at(minutes(22)));
-    observed.described(described, now).unwrap();
+    observed.session.described(described, now).unwrap();
     let step = step_at(&mut observed, now, &spec);
     assert!(matches!(step, Step::TerminateSession { .. }), "the period is over: {step:?}");
 }
@@ -135,12 +136,12 @@ fn a_clock_that_is_set_takes_no_grace_period_away() {
         work_group: crate::fixtures::WORK_GROUP.to_owned(),
         dpu_execution_millis: None,
     };
-    observed.described(session(), at(minutes(10))).unwrap();
-    observed.answered_in(&home());
+    observed.session.described(session(), at(minutes(10))).unwrap();
+    observed.session.answered_in(&home());
     let step = step_at(&mut observed, at(minutes(10)), &spec);
     assert!(matches!(step, Step::Wait(_)), "the session drains: {step:?}");
     let now = Now { wall: at(minutes(131)).wall, tick: at(minutes(11)).tick };
-    observed.described(session(), now).unwrap();
+    observed.session.described(session(), now).unwrap();
     let step = step_at(&mut observed, now, &spec);
     assert!(matches!(step, Step::Wait(_)), "BUSY, and asked for a minute ago: {step:?}");
 }
@@ -465,6 +466,7 @@ fn the_ttl_is_kept_whatever_the_operators_clock_says() {
     let ended_at = Some(scope.athena_time(at(minutes(10)).wall));
     let now = at(minutes(10) + seconds(5));
     observed
+        .session
         .described(
             Session {
                 status: SessionStatus { ended_at, ..status(&SessionState::Terminated) },
@@ -474,7 +476,7 @@ fn the_ttl_is_kept_whatever_the_operators_clock_says() {
             now,
         )
         .unwrap();
-    observed.answered_in(&scope);
+    observed.session.answered_in(&scope);
     for _ in 0..5 {
         observed.found(&object, &scope, now);
         match decide(&view(&object, &observed, &scope, now)) {

@@ -133,7 +133,7 @@ fn the_end_of_a_forged_session_isnt_that_of_the_own_session() {
     let seen = status(&SessionState::Terminated);
     let now = at(seconds(1));
     let polled = Polled::Seen { status: &seen, at: now.tick, source: Source::List };
-    observed.polled(polled, WORK_GROUP, &home(), now);
+    observed.session.polled(polled, WORK_GROUP, &home(), now);
     observed.recognize(&forged, CLUSTER, false);
     for moment in [2, 70] {
         let refused = error(Operation::GetSession, ErrorClass::NotFoundOrInvalid);
@@ -142,7 +142,7 @@ fn the_end_of_a_forged_session_isnt_that_of_the_own_session() {
     }
     observed.starting(at(seconds(80)));
     observed.started(SESSION.to_owned(), WORK_GROUP);
-    assert_eq!((observed.state(), observed.session_id(&forged)), (None, Some(SESSION)));
+    assert_eq!((observed.session.state(), observed.session_id(&forged)), (None, Some(SESSION)));
 }
 
 /// S2, S3, S4: while the effect of a call is unknown, the AthenaWorkGroup is removed by force and created anew in

@@ -19,7 +19,7 @@ fn missing(observed: &mut Observed, second: u64) {
 
 fn shown() -> Observed {
     let mut observed = Observed::default();
-    observed.looked(status(&SessionState::Idle), at(seconds(1)));
+    observed.session.looked(status(&SessionState::Idle), at(seconds(1)));
     observed
 }
 

@@ -122,10 +122,8 @@ fn a_session_that_changes_work_groups_isnt_ended_nor_released() {
             world.event(&Event::Restart);
         } else {
             // Only GetSession shows the work group, so GetSession is called again.
-            let mut session = world.observed.clone();
-            session.described = Default::default();
-            world.observed = session;
-            world.observed.seen = None;
+            world.observed.session.described = Default::default();
+            world.observed.session.seen = None;
         }
         world.event(&Event::Delete);
         world.run_for(minutes(30));
@@ -168,16 +166,16 @@ fn a_contradicted_end_is_proven_when_athena_forgets_the_session() {
     let (object, scope) = (object(), CallerContext { confirmed_at: Some(at(minutes(20)).tick), ..home() });
     let mut observed = Observed::default();
     let ended = status(&SessionState::Terminated);
-    observed.looked(status(&SessionState::Idle), at(seconds(1)));
-    observed.polled(
+    observed.session.looked(status(&SessionState::Idle), at(seconds(1)));
+    observed.session.polled(
         Polled::Seen { status: &ended, at: at(seconds(2)).tick, source: Source::List },
         WORK_GROUP,
         &scope,
         at(seconds(2)),
     );
-    observed.looked(status(&SessionState::Idle), at(seconds(3)));
-    observed.answered_in(&scope);
-    assert!(observed.is_contradicted);
+    observed.session.looked(status(&SessionState::Idle), at(seconds(3)));
+    observed.session.answered_in(&scope);
+    assert!(observed.session.is_contradicted);
     let unknown = error(Operation::GetSessionStatus, ErrorClass::NotFoundOrInvalid);
     observed.failed(unknown.clone(), at(minutes(5)), &TIMING, 1.0);
     observed.failed(unknown, at(minutes(10)), &TIMING, 1.0);
@@ -286,7 +284,7 @@ fn a_session_that_proves_to_bear_anothers_mark_is_given_up() {
     let mark = Marker { cluster: CLUSTER.to_owned(), namespace, name, uid };
     let status = SessionStatus { marker: Some(Box::new(mark)), ..status(&SessionState::Idle) };
     let sighting = Polled::Seen { status: &status, at: at(seconds(2)).tick, source: Source::List };
-    observed.polled(sighting, WORK_GROUP, &home(), at(seconds(3)));
+    observed.session.polled(sighting, WORK_GROUP, &home(), at(seconds(3)));
     observed.recognize(&object, CLUSTER, false);
     assert_eq!((observed.session_id(&object), observed.is_unstarted()), (None, false));
 }
@@ -304,7 +302,7 @@ fn two_foreign_sessions_make_no_tight_loop() {
         assert_eq!(observed.session_id(&object), Some(id));
         let status = status(&SessionState::Idle);
         let session = Session { status, work_group: WORK_GROUP.to_owned(), dpu_execution_millis: None };
-        observed.described(session, at(seconds(1))).unwrap();
+        observed.session.described(session, at(seconds(1))).unwrap();
         observed.recognize(&object, CLUSTER, false);
     }
     assert_eq!(observed.session_id(&object), None);

@@ -193,17 +193,19 @@ impl Row {
                 };
                 let doubtful = *history == History::Doubtful;
                 let source = Source::Call;
-                observed.seen = Some(Seen { status: status(state), at: tick(seen), doubtful, source });
-                observed.looked_at = Some(tick(seen));
-                observed.accepted_at = accepted.map(tick);
-                observed.work_group = Some(WORK_GROUP.to_owned());
-                observed.described = Described::Yes;
+                observed.session.seen = Some(Seen { status: status(state), at: tick(seen), doubtful, source });
+                observed.session.looked_at = Some(tick(seen));
+                observed.session.accepted_at = accepted.map(tick);
+                observed.session.work_group = Some(WORK_GROUP.to_owned());
+                observed.session.described = Described::Yes;
             }
-            Stands::MissingOnce { ago, .. } => observed.absence = missing(seconds(*ago), seconds(*ago), None),
-            Stands::Unlisted { .. } => observed.absence = missing(seconds(70), seconds(5), None),
-            Stands::Unidentified => observed.absence = missing(seconds(70), seconds(2), Some(seconds(1))),
-            Stands::Absent { .. } => observed.absence = missing(seconds(70), seconds(5), Some(seconds(4))),
-            Stands::AbsentSince { .. } => observed.absence = missing(seconds(150), seconds(80), Some(seconds(79))),
+            Stands::MissingOnce { ago, .. } => observed.session.absence = missing(seconds(*ago), seconds(*ago), None),
+            Stands::Unlisted { .. } => observed.session.absence = missing(seconds(70), seconds(5), None),
+            Stands::Unidentified => observed.session.absence = missing(seconds(70), seconds(2), Some(seconds(1))),
+            Stands::Absent { .. } => observed.session.absence = missing(seconds(70), seconds(5), Some(seconds(4))),
+            Stands::AbsentSince { .. } => {
+                observed.session.absence = missing(seconds(150), seconds(80), Some(seconds(79)));
+            }
         }
         observed.adopted_here = !self.once_seen();
         if let Some((operation, class, again)) = self.error {
@@ -215,8 +217,8 @@ impl Row {
                 retry_at,
             }));
             match operation {
-                Operation::TerminateSession => observed.end_trouble = trouble,
-                _ => observed.trouble = trouble,
+                Operation::TerminateSession => observed.session.end_trouble = trouble,
+                _ => observed.session.trouble = trouble,
             }
         }
         observed

@@ -22,7 +22,7 @@ fn polled(session: SessionState, poller: Poller) -> World {
 fn show(observed: &mut Observed, state: &SessionState, seen_at: u64, now: u64) {
     let status = status(state);
     let polled = Polled::Seen { status: &status, at: at(seconds(seen_at)).tick, source: Source::List };
-    observed.polled(polled, WORK_GROUP, &home(), at(seconds(now)));
+    observed.session.polled(polled, WORK_GROUP, &home(), at(seconds(now)));
 }
 
 /// L2: the object makes no call of its own.
@@ -101,7 +101,7 @@ fn a_sighting_that_doesnt_count_isnt_waited_for_either() {
         let now = at(seconds(second));
         // The sighting is of before the account was known.
         let polled = Polled::Seen { status: &ended, at: at(seconds(50)).tick, source: Source::List };
-        observed.polled(polled, WORK_GROUP, &scope, now);
+        observed.session.polled(polled, WORK_GROUP, &scope, now);
         let view = View { polled: true, ..view(&object, &observed, &scope, now) };
         let step = decide(&view);
         let asks = step == Step::GetSession;
@@ -152,14 +152,14 @@ fn what_was_seen_later_isnt_taken_back() {
     let mut observed = Observed::default();
     show(&mut observed, &SessionState::Busy, 10, 11);
     show(&mut observed, &SessionState::Idle, 9, 12);
-    assert_eq!(observed.state(), Some(&SessionState::Busy));
+    assert_eq!(observed.session.state(), Some(&SessionState::Busy));
     // An earlier sighting takes no absence back either.
     let missing = error(Operation::GetSessionStatus, ErrorClass::NotFoundOrInvalid);
     observed.failed(missing, at(seconds(20)), &TIMING, 1.0);
     show(&mut observed, &SessionState::Idle, 20, 21);
-    assert!(observed.absence.is_some());
+    assert!(observed.session.absence.is_some());
     show(&mut observed, &SessionState::Idle, 21, 22);
-    assert!(observed.absence.is_none());
+    assert!(observed.session.absence.is_none());
 }
 
 /// L1: a poll that was sent before TerminateSession answered shows the end. The poller won't ask again.
@@ -167,11 +167,15 @@ fn what_was_seen_later_isnt_taken_back() {
 fn an_end_is_true_however_late_it_is_told() {
     let mut observed = Observed::default();
     show(&mut observed, &SessionState::Busy, 10, 10);
-    observed.terminate_accepted(TerminationReason::ObjectDeleted, Some(SessionState::Terminating), at(seconds(20)));
+    observed.session.terminate_accepted(
+        TerminationReason::ObjectDeleted,
+        Some(SessionState::Terminating),
+        at(seconds(20)),
+    );
     show(&mut observed, &SessionState::Terminated, 19, 21);
-    assert_eq!(observed.state(), Some(&SessionState::Terminated));
+    assert_eq!(observed.session.state(), Some(&SessionState::Terminated));
     show(&mut observed, &SessionState::Idle, 30, 31);
-    assert_eq!(observed.state(), Some(&SessionState::Terminated));
+    assert_eq!(observed.session.state(), Some(&SessionState::Terminated));
 }
 
 /// S5, S8: an object without a grant has no interest.
@@ -221,7 +225,8 @@ fn the_poller_is_asked_only_on_behalf_of_what_may_know() {
 #[test]
 fn an_object_gives_a_poller_three_times_the_time_of_a_full_scan() {
     for (second, looks) in [(899, false), (900, true)] {
-        let mut observed = Observed { described: Described::Yes, ..Observed::default() };
+        let mut observed = Observed::default();
+        observed.session.described = Described::Yes;
         show(&mut observed, &SessionState::Idle, 0, 0);
         let (mut object, scope) = (object(), home());
         if let Step::WriteStatus { status, .. } = decide(&view(&object, &observed, &scope, at(seconds(0)))) {
@@ -244,7 +249,8 @@ fn the_poller_gets_time_before_the_object_looks_for_itself() {
         for is_polled in [false, true] {
             let due = if is_polled { polled } else { alone };
             for (second, looks) in [(due - 1, false), (due, true)] {
-                let mut observed = Observed { described: Described::Yes, ..Observed::default() };
+                let mut observed = Observed::default();
+                observed.session.described = Described::Yes;
                 show(&mut observed, &state, 0, 0);
                 let (mut object, scope, now) = (object(), home(), at(seconds(second)));
                 // Nothing is left to write.
@@ -266,7 +272,8 @@ fn the_poller_gets_time_before_the_object_looks_for_itself() {
 #[test]
 fn sights_prolong_only_a_wait_for_sights() {
     let waits = |change: fn(&mut AthenaSession), is_polled: bool| {
-        let mut observed = Observed { described: Described::Yes, ..Observed::default() };
+        let mut observed = Observed::default();
+        observed.session.described = Described::Yes;
         show(&mut observed, &SessionState::Idle, 0, 0);
         let (mut object, scope, now) = (object(), home(), at(seconds(0)));
         change(&mut object);
@@ -292,7 +299,8 @@ fn sights_prolong_only_a_wait_for_sights() {
 /// session.
 #[test]
 fn throttling_is_told_until_the_poller_shows_the_session() {
-    let mut observed = Observed { described: Described::Yes, ..Observed::default() };
+    let mut observed = Observed::default();
+    observed.session.described = Described::Yes;
     show(&mut observed, &SessionState::Idle, 0, 0);
     for second in [10, 11, 12] {
         let throttled = error(Operation::GetSessionStatus, ErrorClass::Throttled);

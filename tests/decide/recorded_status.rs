@@ -64,7 +64,7 @@ fn fractions_of_seconds_make_no_writes() {
     let mut said = status(&SessionState::Idle);
     said.started_at = said.started_at.map(|time| time + std::time::Duration::from_millis(999));
     said.idle_since = said.started_at;
-    world.observed.looked(said, at(world.elapsed));
+    world.observed.session.looked(said, at(world.elapsed));
     world.pass();
     assert!(world.writes.is_empty(), "{:?}", world.writes);
 }
@@ -89,10 +89,10 @@ fn idle_since_is_there_only_while_idle() {
     let mut world = World::adopted(SessionState::Idle);
     let mut said = status(&SessionState::Idle);
     said.idle_since = Some(at(world.elapsed).wall);
-    world.observed.looked(said.clone(), at(world.elapsed));
+    world.observed.session.looked(said.clone(), at(world.elapsed));
     world.pass();
     assert!(world.recorded().idle_since.is_some());
-    world.observed.looked(SessionStatus { state: SessionState::Busy, ..said }, at(world.elapsed));
+    world.observed.session.looked(SessionStatus { state: SessionState::Busy, ..said }, at(world.elapsed));
     world.pass();
     assert!(world.recorded().idle_since.is_none());
 }
@@ -180,7 +180,7 @@ fn two_operators_dont_write_over_each_other() {
     let mut world = World::adopted(SessionState::Idle);
     let mut other = world.observed.clone();
     world.event(&Event::Becomes(SessionState::Busy));
-    other.looked(status(&SessionState::Busy), at(world.elapsed));
+    other.session.looked(status(&SessionState::Busy), at(world.elapsed));
     for _ in 0..50 {
         std::mem::swap(&mut world.observed, &mut other);
         world.pass();

@@ -19,7 +19,7 @@ fn waits(class: ErrorClass, jitter: f64, failures: usize) -> Vec<Duration> {
     let mut observed = Observed::default();
     let wait = |_| {
         observed.failed(error(LOOK, class), at(Duration::ZERO), &TIMING, jitter);
-        observed.trouble.as_ref().unwrap().retry_at - at(Duration::ZERO).tick
+        observed.session.trouble.as_ref().unwrap().retry_at - at(Duration::ZERO).tick
     };
     (0..failures).map(wait).collect()
 }
@@ -63,7 +63,7 @@ fn no_call_is_made_before_its_time() {
         out(&mut world, class);
         for _ in 0..20 {
             world.pass();
-            let retry = world.observed.trouble.as_ref().unwrap().retry_at - at(world.elapsed).tick;
+            let retry = world.observed.session.trouble.as_ref().unwrap().retry_at - at(world.elapsed).tick;
             world.forget_the_past();
             world.wait(retry - Duration::from_millis(1));
             world.pass();
@@ -79,8 +79,8 @@ fn an_answer_ends_the_back_off() {
     for _ in 0..5 {
         observed.failed(error(LOOK, ErrorClass::Unavailable), at(Duration::ZERO), &TIMING, 1.0);
     }
-    observed.looked(status(&SessionState::Idle), at(Duration::ZERO));
-    assert!(observed.trouble.is_none());
+    observed.session.looked(status(&SessionState::Idle), at(Duration::ZERO));
+    assert!(observed.session.trouble.is_none());
 }
 
 /// L1: an answer to any object's call shows that an outage is over. Nothing else cuts a wait short.
@@ -95,7 +95,8 @@ fn the_end_of_an_outage_ends_the_back_off_of_what_it_put_off() {
             world.forget_the_past();
             let told = format!("{class:?} after {events:?}");
             // An answer that came before the last failure doesn't count.
-            let trouble = world.observed.trouble.clone().or(world.observed.end_trouble.clone()).unwrap();
+            let trouble =
+                world.observed.session.trouble.clone().or(world.observed.session.end_trouble.clone()).unwrap();
             for (recovered_at, ends) in [(trouble.at, false), (at(world.elapsed).tick, class.is_outage())] {
                 world.scope.recovered_at = Some(recovered_at);
                 assert_eq!(world.observed.is_relieved(world.scope.recovered_at), ends, "{told}");

@@ -88,7 +88,8 @@ fn the_owner_is_read_again_when_the_read_is_old() {
     let now = at(minutes(10));
     let step = |uid: &str, ago, stands| {
         let read = OwnerRead { uid: uid.to_owned(), at: at(minutes(10) - ago).tick, stands };
-        let observed = Observed { owner: Some(Box::new(read)), ..Observed::default() };
+        let mut observed = Observed::default();
+        observed.session.owner = Some(Box::new(read));
         let scope = home();
         decide(&View { access: &access, ..view(&object, &observed, &scope, now) })
     };

@@ -224,8 +224,8 @@ fn an_end_isnt_unlearned_by_a_late_answer() {
     let mut world = World::adopted(SessionState::Idle);
     world.event(&Event::Becomes(SessionState::Terminated));
     world.run_for(minutes(2));
-    world.observed.looked(crate::fixtures::status(&SessionState::Idle), at(world.elapsed));
-    assert_eq!(world.observed.state(), Some(&SessionState::Terminated));
+    world.observed.session.looked(crate::fixtures::status(&SessionState::Idle), at(world.elapsed));
+    assert_eq!(world.observed.session.state(), Some(&SessionState::Terminated));
 }
 
 #[test]

@@ -29,8 +29,9 @@ impl Two {
                     observed.recorded_status.written(self.object.status.as_ref());
                     return true;
                 }
-                Step::GetSessionStatus => observed.looked(athena.clone(), now),
+                Step::GetSessionStatus => observed.session.looked(athena.clone(), now),
                 Step::GetSession => observed
+                    .session
                     .described(
                         Session {
                             status: athena.clone(),
@@ -42,7 +43,7 @@ impl Two {
                     .unwrap(),
                 step => panic!("{step:?}"),
             }
-            observed.answered_in(&scope);
+            observed.session.answered_in(&scope);
         }
         panic!("unsettled")
     }
@@ -60,7 +61,7 @@ fn two_operators_dont_fight_over_idle_since() {
     two.pass(&mut other, &idle(seconds(1)));
     // The second operator looks. The session was busy in between, and the first one's next look is 30 s away.
     two.now += seconds(31);
-    one.looked(idle(seconds(1)), at(two.now - seconds(5)));
+    one.session.looked(idle(seconds(1)), at(two.now - seconds(5)));
     two.writes = 0;
     let until = two.now + seconds(50);
     while two.now < until {
@@ -84,8 +85,8 @@ fn two_operators_dont_fight_over_an_end() {
         dpu_execution_millis: Some(dpu),
     };
     // The statistics settle a moment after the end.
-    one.described(described(&ended, 700), at(seconds(1))).unwrap();
-    other.described(described(&ended, 900), at(seconds(3))).unwrap();
+    one.session.described(described(&ended, 700), at(seconds(1))).unwrap();
+    other.session.described(described(&ended, 900), at(seconds(3))).unwrap();
     two.now = seconds(4);
     let until = two.now + minutes(10);
     while two.now < until {
@@ -132,9 +133,10 @@ fn two_operators_with_other_settings_dont_fight() {
                         if now > minutes(30) {
                             calls += 1;
                         }
-                        observed.looked(terminating.clone(), at(now));
+                        observed.session.looked(terminating.clone(), at(now));
                     }
                     Step::GetSession => observed
+                        .session
                         .described(
                             Session {
                                 status: terminating.clone(),
@@ -146,7 +148,7 @@ fn two_operators_with_other_settings_dont_fight() {
                         .unwrap(),
                     step => panic!("{step:?}"),
                 }
-                observed.answered_in(&scope);
+                observed.session.answered_in(&scope);
             }
         }
         if !wrote {

@@ -129,7 +129,7 @@ pub(super) fn refused(case: &Case<'_>, refusal: Denied) -> Finding {
             ),
         ),
     };
-    let is_ending = facts.observed.state() == Some(&SessionState::Terminating);
+    let is_ending = facts.observed.session.state() == Some(&SessionState::Terminating);
     let message = if facts.is_held() && is_ending {
         format!("{message} Athena is ending the session already; the operator does nothing more to it.")
     } else if facts.object.spec.start.is_some() {

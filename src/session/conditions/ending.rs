@@ -104,10 +104,11 @@ pub(super) fn is_overdue(case: &Case<'_>, state: &SessionState) -> bool {
     let told =
         facts.recorded_condition("Ready").is_some_and(|ready| ready.reason == Reason::TerminationOverdue.as_str());
     let recorded_at = facts.recorded().and_then(|status| status.termination_requested_at.as_ref());
-    let is_ended_before = *state == SessionState::Terminating && facts.observed.accepted_at.is_none();
+    let is_ended_before = *state == SessionState::Terminating && facts.observed.session.accepted_at.is_none();
     let asked_at = if is_ended_before { recorded_at.map(|time| time.0) } else { None };
     let asked_for = asked_at.and_then(|at| Duration::try_from(facts.athena_now().duration_since(at)).ok());
-    let under_way_for = facts.observed.ending_since.map(|since| facts.now.tick.saturating_duration_since(since));
+    let under_way_for =
+        facts.observed.session.ending_since.map(|since| facts.now.tick.saturating_duration_since(since));
     let is_due = asked_for.max(under_way_for) >= Some(facts.timing.overdue);
     under_way && (told || is_due)
 }

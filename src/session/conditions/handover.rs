@@ -22,7 +22,7 @@ fn config_map_blocker(case: &Case<'_>) -> Option<Finding> {
     let facts = case.facts;
     let name = &facts.object.spec.publish_to.as_ref()?.config_map_name;
     let namespace = facts.object.namespace().unwrap_or_default();
-    let known = &facts.observed.config_map;
+    let known = &facts.observed.session.config_map;
     let steady = duration(facts.timing.steady);
     let lead = blocker_prefix(case);
     if known.found == Found::Foreign {
@@ -63,7 +63,7 @@ fn workloads_blocker(case: &Case<'_>) -> Option<Finding> {
         );
         return Some(Finding { reason: Reason::EndWithDisabled, message });
     }
-    let refusal = facts.observed.workloads.retry.as_ref()?.refusal.as_ref()?;
+    let refusal = facts.observed.session.workloads.retry.as_ref()?.refusal.as_ref()?;
     let message = format!(
         "{lead} spec.endWith can't end it: the API server refuses the operator what it names ({refusal}). A cluster \
          administrator can add the component deploy/workloads to its installation. Tried again every {}.",

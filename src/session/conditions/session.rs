@@ -30,8 +30,8 @@ pub(super) fn with_doubts(case: &Case<'_>, finding: Finding) -> Finding {
         }
         _ => return finding,
     };
-    let contradiction = if case.facts.observed.is_contradicted { contradiction } else { "" };
-    let fault = case.facts.observed.seen.as_ref().and_then(|seen| limits::times(case.facts, seen).fault);
+    let contradiction = if case.facts.observed.session.is_contradicted { contradiction } else { "" };
+    let fault = case.facts.observed.session.seen.as_ref().and_then(|seen| limits::times(case.facts, seen).fault);
     let fault = fault.map_or_else(String::new, |fault| {
         format!(" Athena says that {fault}. That can't be: no limit counts from that time.")
     });
@@ -84,17 +84,17 @@ pub(super) fn kept_end(case: &Case<'_>) -> Option<Finding> {
 /// What is told of a call that fails, and of what isn't known since then.
 pub(super) fn trouble(case: &Case<'_>) -> Option<Finding> {
     // That of the end first: it is what somebody waits for.
-    let observed = case.facts.observed;
+    let session = &case.facts.observed.session;
     // A session that perhaps doesn't exist is looked at before that counts as trouble.
-    let in_doubt = observed.absence.is_some() || observed.seen.as_ref().is_some_and(|seen| seen.doubtful);
+    let in_doubt = session.absence.is_some() || session.seen.as_ref().is_some_and(|seen| seen.doubtful);
     let end_trouble =
-        observed.end_trouble.as_deref().filter(|it| !(in_doubt && it.error.class == ErrorClass::NotFoundOrInvalid));
+        session.end_trouble.as_deref().filter(|it| !(in_doubt && it.error.class == ErrorClass::NotFoundOrInvalid));
     if end_trouble.is_none_or(|trouble| !is_told(trouble))
         && let Some(unplaced) = unplaced(case)
     {
         return Some(unplaced);
     }
-    let told = [end_trouble, observed.trouble.as_deref()].into_iter().flatten().find(|trouble| is_told(trouble))?;
+    let told = [end_trouble, session.trouble.as_deref()].into_iter().flatten().find(|trouble| is_told(trouble))?;
     Some(failure::trouble(case, told))
 }
 
@@ -104,9 +104,9 @@ fn unplaced(case: &Case<'_>) -> Option<Finding> {
     if case.evidence != Evidence::None {
         return None;
     }
-    let undescribed = facts.observed.undescribed.as_ref()?;
+    let undescribed = facts.observed.session.undescribed.as_ref()?;
     let (reason, message) = explain(&undescribed.trouble.error, facts.scope, facts.timing);
-    let why = match (&facts.observed.seen, &facts.access.work_group) {
+    let why = match (&facts.observed.session.seen, &facts.access.work_group) {
         (None, _) => String::new(),
         (Some(_), Some(work_group)) => {
             format!(
@@ -124,7 +124,7 @@ fn unplaced(case: &Case<'_>) -> Option<Finding> {
 /// The condition of a session that is up where GetSession is denied, and everything else goes on.
 pub(super) fn undescribed(case: &Case<'_>) -> Option<Finding> {
     let facts = case.facts;
-    let denied = &facts.observed.undescribed.as_ref()?.trouble.error;
+    let denied = &facts.observed.session.undescribed.as_ref()?.trouble.error;
     let (_, message) = explain(denied, facts.scope, facts.timing);
     let ways = ways_to_end(case);
     let message =
@@ -136,7 +136,8 @@ fn not_found(case: &Case<'_>) -> Finding {
     let facts = case.facts;
     let id = facts.id();
     let place = place(case);
-    let said = facts.observed.absence.as_ref().map_or_else(String::new, |absence| format!(" ({})", absence.error));
+    let said =
+        facts.observed.session.absence.as_ref().map_or_else(String::new, |absence| format!(" ({})", absence.error));
     let rarely = duration(facts.timing.rarely());
     let message = match (facts.once_seen(), facts.work_group()) {
         (false, _) => format!(
@@ -159,7 +160,7 @@ fn not_found(case: &Case<'_>) -> Finding {
 fn ended(case: &Case<'_>) -> Finding {
     let recorded = case.facts.recorded().and_then(|status| status.termination_reason);
     let asked = if case.end_cause.is_some() { recorded.or(case.idled_out) } else { case.idled_out };
-    let last_word = case.facts.observed.seen.as_ref().map(|seen| &seen.status);
+    let last_word = case.facts.observed.session.seen.as_ref().map(|seen| &seen.status);
     let Some(status) = last_word.filter(|status| status.state.is_ended()) else {
         let message = "Athena no longer knows the session, and its work group doesn't list it: it is gone.".to_owned();
         return Finding { reason: Reason::Ended, message };
@@ -268,7 +269,7 @@ fn names(case: &Case<'_>) -> String {
 
 /// The message for a session that is CREATED, and can't be used as far as the operator knows.
 fn created(case: &Case<'_>, seen: &Seen) -> String {
-    if engine::of_session(case.facts, seen).is_some() || case.facts.observed.described == Described::No {
+    if engine::of_session(case.facts, seen).is_some() || case.facts.observed.session.described == Described::No {
         return "Athena is starting the session.".to_owned();
     }
     let why = match &case.facts.access.engine {

@@ -36,7 +36,7 @@ pub(super) fn blocker(case: &Case<'_>, handover: Option<&Finding>) -> Option<Fin
         [restored, not_allowed, engine_refuses, work_group_terminating, start_paused];
     let forbidden = forbids.iter().find_map(|forbids| forbids(case));
     // What is recorded is looked at before a place is asked for.
-    let is_looked_at = case.facts.session_id().is_some() && case.facts.observed.absence.is_none();
+    let is_looked_at = case.facts.session_id().is_some() && case.facts.observed.session.absence.is_none();
     if forbidden.is_some() || is_looked_at {
         return forbidden;
     }
@@ -147,9 +147,9 @@ pub(crate) fn activity(case: &Case<'_>, reason: Reason) -> Tristate {
 
 /// The condition where an end is asked for, and AWS denies the calls that would show whether there is a session to end.
 fn denied_end(case: &Case<'_>) -> Option<Finding> {
-    let observed = case.facts.observed;
-    let denied = observed.undescribed.as_ref().map(|it| &it.trouble);
-    let mut troubles = [denied, observed.trouble.as_deref()].into_iter().flatten();
+    let session = &case.facts.observed.session;
+    let denied = session.undescribed.as_ref().map(|it| &it.trouble);
+    let mut troubles = [denied, session.trouble.as_deref()].into_iter().flatten();
     let trouble = troubles.find(|trouble| trouble.error.class == ErrorClass::Denied)?;
     if case.start.state.is_none_shown() { None } else { Some(failure::trouble(case, trouble)) }
 }
@@ -208,8 +208,8 @@ fn finished_without_session(case: &Case<'_>, blockers: Blockers<'_>) -> Finding 
 
 fn trouble(case: &Case<'_>) -> Option<Finding> {
     let observed = case.facts.observed;
-    let denied = observed.undescribed.as_ref().map(|it| &it.trouble);
-    let told = [observed.start.trouble.as_deref(), denied, observed.trouble.as_deref()];
+    let denied = observed.session.undescribed.as_ref().map(|it| &it.trouble);
+    let told = [observed.start.trouble.as_deref(), denied, observed.session.trouble.as_deref()];
     let told = told.into_iter().flatten().find(|trouble| is_told(trouble))?;
     Some(failure::trouble(case, told))
 }

@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use super::now::Now;
-use super::retry::Retry;
-use crate::compact::StaticDefault;
+use super::trouble::Retry;
 use crate::timing::Timing;
 
 /// What is known of the ConfigMap.
@@ -66,11 +65,6 @@ pub enum Found {
     },
     /// It belongs to somebody else: the object leaves it as it is.
     Foreign,
-}
-
-impl StaticDefault for ObservedConfigMap {
-    const DEFAULT: &'static Self =
-        &Self { found: Found::Unknown, at: None, retry: None, was_old: false, late_until: None, altered: None };
 }
 
 impl ObservedConfigMap {

@@ -3,8 +3,8 @@
 mod answers;
 pub mod config_map;
 mod now;
+mod object;
 pub mod recorded_status;
-pub mod retry;
 mod session;
 mod start;
 pub mod status_size;
@@ -14,6 +14,7 @@ pub mod workloads;
 
 pub use self::answers::{Absence, Described, OwnerRead, Seen};
 pub use self::now::{ANSWER_LIFE, Now};
-pub use self::session::Observed;
+pub use self::object::Observed;
+pub use self::session::ObservedSession;
 pub use self::start::{Answered, Start};
-pub use self::trouble::{Trouble, Undescribed};
+pub use self::trouble::{Retry, Trouble, Undescribed};

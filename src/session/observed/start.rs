@@ -2,8 +2,10 @@
 
 use std::time::Instant;
 
+use super::now::Now;
 use super::trouble::Trouble;
-use crate::compact::StaticDefault;
+use crate::athena::types::{CallError, ErrorClass};
+use crate::timing::Timing;
 
 /// What is known of the start of a session.
 #[derive(Clone, Debug, Default)]
@@ -43,21 +45,6 @@ pub struct Answered {
     pub is_disowned: bool,
 }
 
-impl StaticDefault for Start {
-    const DEFAULT: &'static Self = &Self {
-        id: None,
-        answered: None,
-        disowned: None,
-        first_seen_at: None,
-        called_at: None,
-        surely_none: false,
-        surely_none_before: false,
-        proven_by: None,
-        unlisted: None,
-        trouble: None,
-    };
-}
-
 impl Start {
     /// Lists have proven that no call has had an effect, whoever made it. The first of them began, and the last one ended, at
     /// these moments.
@@ -71,6 +58,15 @@ impl Start {
         if self.proven_by.take_if(|(began, _)| *began < since).is_some() {
             (self.surely_none, self.surely_none_before) = (false, false);
         }
+    }
+
+    /// StartSession failed.
+    pub(super) fn failed(&mut self, error: CallError, now: Now, timing: &Timing, jitter: f64) {
+        let is_refusal = !matches!(error.class, ErrorClass::Unavailable | ErrorClass::AlreadyStarted);
+        self.surely_none = is_refusal && self.surely_none_before;
+        // A list that began while the call was under way proves nothing.
+        self.called_at = self.called_at.map(|_| now.tick);
+        Trouble::record(&mut self.trouble, error, now, timing, jitter);
     }
 
     /// The session that StartSession returned, unless Athena has shown that it isn't the object's own.

@@ -1,4 +1,4 @@
-//! Calls to Athena that fail, and when they are made again. PURE.
+//! Calls to Athena, and requests about other objects of Kubernetes, that fail at present, and when they are made again. PURE.
 
 use std::time::Instant;
 
@@ -44,6 +44,12 @@ impl Trouble {
         self.due_at(recovered_at) < self.retry_at
     }
 
+    /// Records that a call failed, perhaps not for the first time.
+    pub(super) fn record(failing: &mut Option<Box<Self>>, error: CallError, now: Now, timing: &Timing, jitter: f64) {
+        let before = failing.take().map(|before| *before);
+        *failing = Some(Box::new(Self::after(before, error, now, timing, jitter)));
+    }
+
     pub(super) fn after(before: Option<Self>, error: CallError, now: Now, timing: &Timing, jitter: f64) -> Self {
         // Another operation that fails in the same way is the same trouble.
         let is_same = |before: &CallError| before.operation == error.operation || before.class == error.class;
@@ -58,5 +64,26 @@ impl Trouble {
             matches!(error.class, ErrorClass::Denied | ErrorClass::Invalid | ErrorClass::NotFoundOrInvalid);
         let wait = if is_lasting && error.operation == Operation::StartSession { timing.rarely() } else { wait };
         Self { error, at: now.tick, attempts, retry_at: now.tick + wait }
+    }
+}
+
+/// A request about another object of Kubernetes that fails.
+#[derive(Clone, Debug)]
+pub struct Retry {
+    /// The API server's words, where it refuses.
+    pub refusal: Option<String>,
+    /// How often in a row.
+    pub attempts: u32,
+    /// Not again before.
+    pub retry_at: Instant,
+}
+
+impl Retry {
+    /// The one after `before`: the API server refuses, in these words, or gave no answer. `jitter`, from 0 to 1, spreads
+    /// the retries of many objects.
+    pub fn after(before: Option<Self>, refusal: Option<String>, now: Now, timing: &Timing, jitter: f64) -> Self {
+        let before = before.map_or(0, |before| before.attempts);
+        let wait = if refusal.is_some() { timing.steady } else { timing.back_off(before, jitter) };
+        Self { refusal, attempts: before.saturating_add(1), retry_at: now.tick + wait }
     }
 }

@@ -3,8 +3,7 @@
 use std::time::Instant;
 
 use super::now::Now;
-use super::retry::Retry;
-use crate::compact::StaticDefault;
+use super::trouble::Retry;
 use crate::timing::Timing;
 
 /// What came of asking for the object's deletion.
@@ -14,10 +13,6 @@ pub struct Ttl {
     pub(crate) asked_until: Option<Instant>,
     /// The request that fails at present.
     pub(crate) retry: Option<Retry>,
-}
-
-impl StaticDefault for Ttl {
-    const DEFAULT: &'static Self = &Self { asked_until: None, retry: None };
 }
 
 impl Ttl {

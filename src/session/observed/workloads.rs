@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use super::now::Now;
-use super::retry::Retry;
+use super::trouble::Retry;
 use crate::api::workload::{Workload, WorkloadState};
-use crate::compact::StaticDefault;
 use crate::timing::Timing;
 
 /// What is known of them.
@@ -26,10 +25,6 @@ pub(crate) struct Reading {
     pub since: Now,
     /// The last UID that was seen under its name.
     pub uid: Option<String>,
-}
-
-impl StaticDefault for Workloads {
-    const DEFAULT: &'static Self = &Self { readings: BTreeMap::new(), news: None, retry: None };
 }
 
 impl Workloads {

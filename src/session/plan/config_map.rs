@@ -10,8 +10,8 @@ use super::step::Step;
 use crate::api::session::TerminationReason;
 use crate::athena::types::SessionState;
 use crate::session::conditions::Findings;
+use crate::session::observed::Retry;
 use crate::session::observed::config_map::Found;
-use crate::session::observed::retry::Retry;
 use crate::session::rules::case::Case;
 use crate::session::rules::evidence::Evidence;
 use crate::session::rules::facts::Facts;
@@ -64,10 +64,10 @@ fn is_certain_end(case: &Case<'_>) -> bool {
 /// What was seen from Athena alone: what is recorded may be forged.
 fn data(facts: &Facts<'_>) -> Option<BTreeMap<String, String>> {
     let observed = facts.observed;
-    let region = observed.region.as_deref().or(facts.scope.region.as_deref());
+    let region = observed.session.region.as_deref().or(facts.scope.region.as_deref());
     let data = [
         ("ATHENA_SESSION_ID", facts.session_id()?),
-        ("ATHENA_WORK_GROUP", observed.work_group.as_deref()?),
+        ("ATHENA_WORK_GROUP", observed.session.work_group.as_deref()?),
         ("AWS_REGION", region?),
     ];
     Some(data.map(|(key, value)| (key.to_owned(), value.to_owned())).into())
@@ -75,7 +75,7 @@ fn data(facts: &Facts<'_>) -> Option<BTreeMap<String, String>> {
 
 /// The next request about it, and how long from now it is due, if nothing changes until then.
 fn next(case: &Case<'_>, findings: &Findings) -> Option<(Duration, Step)> {
-    let (facts, known) = (case.facts, &case.facts.observed.config_map);
+    let (facts, known) = (case.facts, &case.facts.observed.session.config_map);
     let (due, step) = match (wanted(case, findings)?, &known.found) {
         (_, Found::Unknown) => (Duration::ZERO, Step::GetConfigMap),
         (Wanted::Absent, Found::Ours { uid, resource_version, .. }) => {
@@ -115,12 +115,12 @@ pub(super) fn wait(case: &Case<'_>, findings: &Findings) -> Option<Duration> {
 
 /// What is to be done about it before the session is ended: tried once, since nothing about it holds up an end.
 pub(super) fn before_end(case: &Case<'_>, findings: &Findings) -> Option<Step> {
-    if case.facts.observed.config_map.retry.is_some() { None } else { due(case, findings) }
+    if case.facts.observed.session.config_map.retry.is_some() { None } else { due(case, findings) }
 }
 
 /// What is to be known of it before the session is started: one that can't be told of would be billed for nothing.
 pub(super) fn before_start(facts: &Facts<'_>) -> Option<Step> {
-    let known = &facts.observed.config_map;
+    let known = &facts.observed.session.config_map;
     let is_due = match known.found {
         Found::Unknown => true,
         Found::Foreign => look_again(facts, &known.found).is_zero(),
@@ -133,5 +133,5 @@ pub(super) fn before_start(facts: &Facts<'_>) -> Option<Step> {
 /// Nobody tells when somebody else changes it.
 fn look_again(facts: &Facts<'_>, found: &Found) -> Duration {
     let interval = if *found == Found::Foreign { facts.timing.steady } else { facts.timing.rarely() };
-    facts.observed.config_map.at.map_or(Duration::ZERO, |at| facts.until(at + interval))
+    facts.observed.session.config_map.at.map_or(Duration::ZERO, |at| facts.until(at + interval))
 }

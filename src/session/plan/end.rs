@@ -25,14 +25,16 @@ pub(super) fn end(case: &Case<'_>, findings: &Findings, seen: &Seen, reason: Ter
     if seen.status.state == SessionState::Terminating {
         return look_when_due(facts, findings, seen);
     }
-    match facts.observed.accepted_at {
+    match facts.observed.session.accepted_at {
         Some(accepted) if seen.at < accepted + facts.timing.terminate_again => look_when_due(facts, findings, seen),
         // That the first call had no effect isn't believed on the word of a list.
-        Some(accepted) if facts.observed.looked_at < Some(accepted) && facts.observed.trouble.is_none() => {
+        Some(accepted)
+            if facts.observed.session.looked_at < Some(accepted) && facts.observed.session.trouble.is_none() =>
+        {
             Step::GetSessionStatus
         }
         // A look that can't be had must not hold up an end: on a session that has ended the call does nothing.
-        None if is_old(facts, seen) && facts.observed.trouble.is_none() => Step::GetSessionStatus,
+        None if is_old(facts, seen) && facts.observed.session.trouble.is_none() => Step::GetSessionStatus,
         _ => with_grace(case, findings, seen)
             .or_else(|| make_sure(case, seen, reason))
             .unwrap_or_else(|| terminate(case, findings, seen, reason)),
@@ -65,8 +67,8 @@ fn look_before_end(facts: &Facts<'_>, seen: &Seen) -> Step {
 
 /// What to do until TerminateSession may be called again, where it failed a moment ago.
 fn until_end_is_tried(facts: &Facts<'_>, seen: &Seen) -> Option<Step> {
-    let wait = wait_after(facts, facts.observed.end_trouble.as_deref())?;
-    Some(if is_old(facts, seen) && facts.observed.trouble.is_none() { Step::GetSessionStatus } else { wait })
+    let wait = wait_after(facts, facts.observed.session.end_trouble.as_deref())?;
+    Some(if is_old(facts, seen) && facts.observed.session.trouble.is_none() { Step::GetSessionStatus } else { wait })
 }
 
 fn record_why(case: &Case<'_>, findings: &Findings) -> Option<Step> {
@@ -96,7 +98,7 @@ fn terminate(case: &Case<'_>, findings: &Findings, seen: &Seen, reason: Terminat
 /// wrong. Where AWS denies that call, TerminateSession makes sure of an end that is asked for: on a session that has ended it
 /// does nothing.
 pub(super) fn confirm_end(case: &Case<'_>, findings: &Findings, seen: &Seen) -> Step {
-    let trouble = case.facts.observed.trouble.as_deref();
+    let trouble = case.facts.observed.session.trouble.as_deref();
     let is_denied = trouble.is_some_and(|trouble| trouble.error.class == ErrorClass::Denied);
     match case.end_reason {
         Some(reason) if is_denied && findings.end_blocker.is_none() => end(case, findings, seen, reason),

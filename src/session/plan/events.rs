@@ -71,7 +71,7 @@ pub(super) fn released_event(case: &Case<'_>) -> Option<Event> {
             format!("Athena no longer knows session {id}, and its work group doesn't list it: it is gone"),
         ),
         _ => {
-            let state = case.facts.observed.state().map_or("ended", SessionState::as_str);
+            let state = case.facts.observed.session.state().map_or("ended", SessionState::as_str);
             let why = case.facts.recorded().and_then(|status| status.termination_reason);
             let why = why.map_or("EndedElsewhere", TerminationReason::as_str);
             Event::normal(TERMINATED, format!("Session {id} is {state} ({why}): the object goes"))

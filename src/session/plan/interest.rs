@@ -27,7 +27,7 @@ pub fn of(case: &Case<'_>, findings: &Findings) -> Option<Interest> {
     let facts = case.facts;
     facts.session_id()?;
     // What is recorded as its own has to be seen before it is.
-    let is_own_to_see = facts.is_held() && case.start.state.is_pending() && facts.observed.absence.is_none();
+    let is_own_to_see = facts.is_held() && case.start.state.is_pending() && facts.observed.session.absence.is_none();
     let may_ask = case.whose.may_know || is_own_to_see;
     if !may_ask || facts.access.denied == Some(Denied::WorkGroupNotFound) || findings.wrong_target.is_some() {
         return None;

@@ -123,7 +123,7 @@ fn before_overwriting(case: &Case<'_>, findings: &Findings) -> Option<Step> {
     let wait = Step::Wait(Some(facts.until(patience)));
     // What can't be looked at, or differs in words only, isn't worth more than a write now and then.
     let recorded = facts.recorded().and_then(|status| status.state.as_deref());
-    let says_the_same = recorded == observed.state().map(SessionState::as_str);
+    let says_the_same = recorded == observed.session.state().map(SessionState::as_str);
     match case.evidence {
         Evidence::Alive(seen) if seen.at >= theirs => says_the_same.then_some(wait),
         Evidence::Alive(_) if findings.wrong_target.is_none() => match call(facts, poll::read(facts)) {
@@ -202,7 +202,7 @@ fn by_evidence(case: &Case<'_>, findings: &Findings) -> Step {
         }
         Evidence::Alive(seen) => match case.end_reason {
             Some(reason) if findings.end_blocker.is_none() => end::end(case, findings, seen, reason),
-            None if engine::needs_get_session(facts, seen) && facts.observed.undescribed.is_none() => {
+            None if engine::needs_get_session(facts, seen) && facts.observed.session.undescribed.is_none() => {
                 call(facts, Step::GetSession)
             }
             _ => by_then(poll::look_at_alive(facts, findings, seen), case.limit_due_in()),
@@ -222,7 +222,7 @@ fn defer_to_owner(case: &Case<'_>, owner: &Claim) -> Step {
     if !facts.is_deleted() {
         return Step::Wait(Some(facts.timing.steady));
     }
-    match &facts.observed.owner {
+    match &facts.observed.session.owner {
         Some(read) if read.uid == owner.uid && facts.now.tick <= read.at + ANSWER_LIFE => {
             // Where the owner doesn't stand, the watch brings what has become of it.
             if read.stands { release(case) } else { Step::Wait(Some(facts.timing.changing)) }

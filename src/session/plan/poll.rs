@@ -26,24 +26,24 @@ pub(super) fn look_first(facts: &Facts<'_>) -> Step {
 
 /// How long the object waits for the poller to show the session; None where the object makes a call of its own.
 pub(super) fn poller_is_awaited(facts: &Facts<'_>) -> Option<Duration> {
-    let observed = facts.observed;
-    if !facts.polled || observed.unlisted {
+    let session = &facts.observed.session;
+    if !facts.polled || session.is_unknown_to_poller {
         return None;
     }
-    let patience = observed.wanted_since.map_or(facts.timing.steady, |since| facts.until(since + facts.timing.steady));
+    let patience = session.wanted_since.map_or(facts.timing.steady, |since| facts.until(since + facts.timing.steady));
     if patience.is_zero() { None } else { Some(patience) }
 }
 
 /// What to do where GetSession is denied. GetSessionStatus shows whether the session has ended, or doesn't exist. Only a
 /// list of the work group shows that the session is in the work group that the object must use.
 fn look_without_description(facts: &Facts<'_>) -> Step {
-    let observed = facts.observed;
-    let looked_at = if observed.seen.is_some() { observed.looked_at } else { None };
+    let session = &facts.observed.session;
+    let looked_at = if session.seen.is_some() { session.looked_at } else { None };
     let next_look = looked_at.map(|looked_at| looked_at + facts.timing.steady);
     let Some(next_look) = next_look.filter(|next| *next > facts.now.tick) else {
         return call(facts, Step::GetSessionStatus);
     };
-    let unlisted_at = observed.undescribed.as_ref().and_then(|it| it.unlisted_at);
+    let unlisted_at = session.undescribed.as_ref().and_then(|it| it.unlisted_at);
     let next_list = unlisted_at.map(|unlisted_at| unlisted_at + facts.timing.rarely());
     let is_due = next_list.is_none_or(|next_list| next_list <= facts.now.tick);
     let step = match facts.work_group() {
@@ -67,7 +67,7 @@ pub(super) fn list_for_session(facts: &Facts<'_>, work_group: &str, after: Optio
 /// answer wakes it.
 pub(super) fn have_listed(facts: &Facts<'_>, step: Step) -> Step {
     match call(facts, step) {
-        Step::ListSessions { wanted } if facts.observed.asked.as_ref() == Some(&wanted) => {
+        Step::ListSessions { wanted } if facts.observed.session.asked.as_ref() == Some(&wanted) => {
             Step::Wait(Some(facts.timing.steady))
         }
         step => step,
@@ -77,11 +77,11 @@ pub(super) fn have_listed(facts: &Facts<'_>, step: Step) -> Step {
 /// What to do for a session that has ended: get its statistics, which are final then.
 pub(super) fn get_final_figures(facts: &Facts<'_>) -> Step {
     const TRIES: u32 = 5;
-    let observed = facts.observed;
-    let denied = observed.undescribed.as_ref().map_or(0, |it| it.trouble.attempts);
-    let tried = observed.trouble.as_deref().map_or(0, |trouble| trouble.attempts).max(denied);
-    let final_figures = observed.described == Described::AfterEnd;
-    let to_be_had = tried < TRIES && observed.absence.is_none();
+    let session = &facts.observed.session;
+    let denied = session.undescribed.as_ref().map_or(0, |it| it.trouble.attempts);
+    let tried = session.trouble.as_deref().map_or(0, |trouble| trouble.attempts).max(denied);
+    let final_figures = session.described == Described::AfterEnd;
+    let to_be_had = tried < TRIES && session.absence.is_none();
     match until_described(facts).filter(|wait| !wait.is_zero()) {
         _ if final_figures || !to_be_had => Step::Wait(None),
         Some(wait) => Step::Wait(Some(wait)),
@@ -92,22 +92,22 @@ pub(super) fn get_final_figures(facts: &Facts<'_>) -> Step {
 /// A call that the proof of an absence needs. While it fails the session is looked at now and then: it
 /// may be back.
 pub(super) fn prove(facts: &Facts<'_>, step: Step) -> Step {
-    let last = facts.observed.absence.as_ref().map(|absence| absence.last);
+    let last = facts.observed.session.absence.as_ref().map(|absence| absence.last);
     let is_old = last.is_some_and(|last| facts.now.tick >= last + facts.timing.steady);
-    let fails = facts.observed.trouble.as_deref().is_some_and(is_told);
+    let fails = facts.observed.session.trouble.as_deref().is_some_and(is_told);
     if fails && is_old { call(facts, read(facts)) } else { have_listed(facts, step) }
 }
 
 /// Looks again `after` the first answer that the session doesn't exist, and from then on slowly.
 pub(super) fn look_for(facts: &Facts<'_>, after: Duration) -> Step {
-    let absence = facts.observed.absence.as_ref();
+    let absence = facts.observed.session.absence.as_ref();
     let next = absence.map(|absence| (absence.first + after).max(absence.last + after.min(facts.timing.steady)));
     look_at(facts, next.unwrap_or(facts.now.tick))
 }
 
 /// Looks for what will hardly come: the longer it hasn't, the less often.
 pub(super) fn look_seldom(facts: &Facts<'_>) -> Step {
-    let absence = facts.observed.absence.as_ref();
+    let absence = facts.observed.session.absence.as_ref();
     let next = absence.map(|absence| {
         let after = |asked: Instant| asked + (asked - absence.first).clamp(facts.timing.steady, facts.timing.rarely());
         let listed = listed_without(facts, absence).map(after);
@@ -139,7 +139,7 @@ pub(super) fn look_when_due(facts: &Facts<'_>, findings: &Findings, seen: &Seen)
     let mut next = seen.at + sight_lasts(facts, findings);
     if is_overdue(findings) {
         // What lists go on to show isn't believed for ever.
-        let looked_at = facts.observed.looked_at;
+        let looked_at = facts.observed.session.looked_at;
         next = next.min(looked_at.map_or(facts.now.tick, |looked_at| looked_at + facts.timing.rarely()));
     }
     let step = look_at(facts, after_outage(facts).map_or(next, |soon| soon.min(next)));
@@ -166,7 +166,7 @@ pub(super) fn sight_lasts(facts: &Facts<'_>, findings: &Findings) -> Duration {
 /// When to look after an outage that kept the session from being looked at: soon, since the outage may be told in the
 /// object's condition. The poller, which may show the session without a call, gets a moment for that.
 fn after_outage(facts: &Facts<'_>) -> Option<Instant> {
-    let trouble = facts.observed.trouble.as_deref()?;
+    let trouble = facts.observed.session.trouble.as_deref()?;
     let recovered_at = facts.scope.recovered_at?;
     trouble.is_relieved(Some(recovered_at)).then(|| recovered_at + facts.timing.changing)
 }
@@ -174,7 +174,7 @@ fn after_outage(facts: &Facts<'_>) -> Option<Instant> {
 /// How long from now until a call for the session that was throttled is forgotten: by then the poller has shown the session, and
 /// the call isn't made again. Only the condition, which tells that it was throttled, is written anew.
 pub(super) fn until_throttling_is_over(facts: &Facts<'_>, seen: &Seen) -> Option<Duration> {
-    let trouble = facts.observed.trouble.as_deref()?;
+    let trouble = facts.observed.session.trouble.as_deref()?;
     if !facts.polled || trouble.error.class != ErrorClass::Throttled {
         return None;
     }
@@ -189,7 +189,7 @@ fn look_at(facts: &Facts<'_>, moment: Instant) -> Step {
 
 /// The call that shows the session.
 pub(super) fn read(facts: &Facts<'_>) -> Step {
-    if facts.observed.described == Described::No && !facts.is_undescribed() {
+    if facts.observed.session.described == Described::No && !facts.is_undescribed() {
         Step::GetSession
     } else {
         Step::GetSessionStatus

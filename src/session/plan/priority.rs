@@ -12,7 +12,7 @@ pub fn of(case: &Case<'_>, step: &Step) -> Priority {
         Step::StartSession { .. } => Priority::Start,
         _ if ends_a_session(case) => Priority::FreshLook,
         // An id that Athena doesn't know may never be known.
-        Step::GetSession if case.facts.observed.absence.is_none() => Priority::Adopt,
+        Step::GetSession if case.facts.observed.session.absence.is_none() => Priority::Adopt,
         _ => Priority::Poll,
     }
 }

@@ -88,8 +88,8 @@ pub(super) fn next(case: &Case<'_>, findings: &Findings) -> Step {
 fn look_at_recorded(case: &Case<'_>) -> Option<Step> {
     let facts = case.facts;
     facts.session_id()?;
-    let is_named = facts.observed.seen.is_some() || facts.observed.start.answered.is_some();
-    match &facts.observed.absence {
+    let is_named = facts.observed.session.seen.is_some() || facts.observed.start.answered.is_some();
+    match &facts.observed.session.absence {
         None if facts.is_undescribed() && poller_is_awaited(facts).is_none() => Some(list_for_description(case)),
         // What StartSession has just returned is nobody's until its mark is seen: the poller isn't waited for.
         None if is_named && !facts.is_undescribed() => Some(call(facts, Step::GetSession)),

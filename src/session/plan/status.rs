@@ -28,7 +28,7 @@ pub(super) fn due(case: &Case<'_>, findings: &Findings) -> Option<Step> {
     // What is going is written to once, and then only if there is something to tell, or if it couldn't
     // say by then that the session was seen, which absence depends on.
     let is_told = facts.is_end_recorded() && recorded.is_some_and(|status| status.state.is_some());
-    if facts.observed.status_limit.of(facts.object) == StatusSize::Nothing {
+    if facts.observed.session.status_limit.of(facts.object) == StatusSize::Nothing {
         return None;
     }
     let news = render(case, finding, !(facts.is_deleted() && is_told));
@@ -82,7 +82,7 @@ pub(super) fn render(case: &Case<'_>, finding: &Finding, with_session: bool) -> 
     }
     status.termination_reason = status.termination_reason.or(case.idled_out);
     status.conditions = conditions(case, finding, &status);
-    if facts.observed.status_limit.of(facts.object) == StatusSize::Full {
+    if facts.observed.session.status_limit.of(facts.object) == StatusSize::Full {
         status
     } else {
         status_size::shortened(status)
@@ -94,7 +94,7 @@ fn record_session(case: &Case<'_>, status: &mut AthenaSessionStatus) {
     // What isn't this object's to know isn't told, nor an end that only a list shows.
     let is_certain = !matches!(case.evidence, Evidence::Unconfirmed(_));
     let is_told = case.whose.may_know && case.whose.is_placed && is_certain;
-    let (true, Some(seen)) = (is_told, &facts.observed.seen) else { return };
+    let (true, Some(seen)) = (is_told, &facts.observed.session.seen) else { return };
     let time = |time: Option<Timestamp>| time.map(condition::time);
     let times = limits::times(facts, seen);
     status.session_id = facts.session_id().map(str::to_owned);
@@ -104,7 +104,7 @@ fn record_session(case: &Case<'_>, status: &mut AthenaSessionStatus) {
     status.idle_since = time(times.idle_since);
     if seen.status.state.is_ended() {
         status.ended_at = time(times.ended_at).or(status.ended_at.take()).or(time(Some(facts.athena_now())));
-        status.dpu_execution_millis = facts.observed.dpu_execution_millis.or(status.dpu_execution_millis);
+        status.dpu_execution_millis = facts.observed.session.dpu_execution_millis.or(status.dpu_execution_millis);
     } else {
         status.ended_at = None;
         status.dpu_execution_millis = None;
@@ -163,7 +163,7 @@ fn usable(case: &Case<'_>, active: Tristate, standing: Standing, is_over: bool) 
         Tristate::False if case.end_reason.is_some() => {
             "The session isn't to be used any more, since its end is asked for."
         }
-        Tristate::False if facts.observed.state() == Some(&SessionState::Terminating) => {
+        Tristate::False if facts.observed.session.state() == Some(&SessionState::Terminating) => {
             "The session can't be used any more."
         }
         Tristate::False if standing == Standing::Reconciling => "The session can't be used yet.",
@@ -174,7 +174,7 @@ fn usable(case: &Case<'_>, active: Tristate, standing: Standing, is_over: bool) 
 /// The message of the condition `Terminated` where it is True: how the operator knows of the end.
 fn end(case: &Case<'_>) -> String {
     let facts = case.facts;
-    if let (Evidence::Ended, Some(state)) = (case.evidence, facts.observed.state()) {
+    if let (Evidence::Ended, Some(state)) = (case.evidence, facts.observed.session.state()) {
         return format!("Athena shows the session as {state}.");
     }
     // An earlier process may have known more, and Athena forgets.
@@ -204,7 +204,7 @@ fn terminated<'a>(case: &Case<'a>, finding: &Finding, status: &AthenaSessionStat
     match case.evidence {
         Evidence::Ended => Some(match status.termination_reason {
             Some(asked) => asked.as_str(),
-            None if facts.observed.state() == Some(&SessionState::Failed) => "Failed",
+            None if facts.observed.session.state() == Some(&SessionState::Failed) => "Failed",
             None => "EndedElsewhere",
         }),
         Evidence::Absent if facts.once_seen() => Some(kept.unwrap_or("NotFound")),

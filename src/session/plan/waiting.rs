@@ -25,7 +25,7 @@ pub(super) fn wait_after(facts: &Facts<'_>, trouble: Option<&Trouble>) -> Option
 
 /// A call to Athena, unless the last one failed a moment ago.
 pub(super) fn call(facts: &Facts<'_>, step: Step) -> Step {
-    wait_after(facts, facts.observed.trouble.as_deref()).unwrap_or(step)
+    wait_after(facts, facts.observed.session.trouble.as_deref()).unwrap_or(step)
 }
 
 /// How often an object that stands so is looked at.
@@ -44,5 +44,5 @@ pub(super) fn wait_for_others(facts: &Facts<'_>, reason: Option<Reason>) -> Step
 
 /// Where GetSession is denied, how long from now until it is tried again; zero when that is due.
 pub(super) fn until_described(facts: &Facts<'_>) -> Option<Duration> {
-    facts.observed.undescribed.as_ref().map(|it| facts.until(it.trouble.retry_at))
+    facts.observed.session.undescribed.as_ref().map(|it| facts.until(it.trouble.retry_at))
 }

@@ -20,7 +20,7 @@ pub(super) fn wait(case: &Case<'_>) -> Option<Duration> {
 }
 
 fn wait_for_read(case: &Case<'_>) -> Option<Duration> {
-    let (facts, known) = (case.facts, &case.facts.observed.workloads);
+    let (facts, known) = (case.facts, &case.facts.observed.session.workloads);
     if !case.workloads.is_followed {
         return None;
     }
@@ -52,7 +52,7 @@ pub(super) fn read_before_start(case: &Case<'_>) -> Option<Step> {
 }
 
 fn read_anew(facts: &Facts<'_>) -> Step {
-    match &facts.observed.workloads.retry {
+    match &facts.observed.session.workloads.retry {
         Some(retry) if retry.retry_at > facts.now.tick => Step::Wait(Some(facts.until(retry.retry_at))),
         _ => Step::GetWorkloads,
     }

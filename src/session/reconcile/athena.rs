@@ -98,19 +98,23 @@ impl AthenaCalls {
         let athena = identity.athena().on_behalf_of(&namespace, &name);
         let sent = Instant::now();
         let outcome = match step {
-            Step::GetSession => athena.get_session(id).await.and_then(|session| observed.described(session, now())),
+            Step::GetSession => {
+                athena.get_session(id).await.and_then(|session| observed.session.described(session, now()))
+            }
             Step::GetSessionStatus | Step::GetSessionStatusBeforeEnd => {
-                athena.get_session_status(id).await.map(|status| observed.looked(status, now()))
+                athena.get_session_status(id).await.map(|status| observed.session.looked(status, now()))
             }
             Step::StartSession { request } => start(&athena, object, observed, &request).await,
-            Step::GetCallerIdentity => identity.confirm().await.map(|()| observed.identified()),
+            Step::GetCallerIdentity => {
+                identity.confirm().await.map(|()| observed.session.succeeded(Operation::GetCallerIdentity))
+            }
             Step::TerminateSession { reason } => self.terminate(&athena, object, id, observed, reason).await,
             _ => Ok(()),
         };
         let scope = identity.caller_context();
         match outcome {
             Ok(()) => {
-                observed.answered_in(&scope);
+                observed.session.answered_in(&scope);
                 self.tell_poller(observed, identity, object, sent);
             }
             Err(error) => {
@@ -125,7 +129,7 @@ impl AthenaCalls {
     /// Tells the poller what a call of the object's own has shown, which the poller needn't ask for then.
     fn tell_poller(&self, observed: &Observed, identity: &Arc<Identity>, object: &AthenaSession, sent: Instant) {
         if let (Some(seen), Some(id), Some(work_group)) =
-            (&observed.seen, observed.session_id(object), &observed.work_group)
+            (&observed.session.seen, observed.session_id(object), &observed.session.work_group)
             && seen.at >= sent
         {
             self.informer.poller(identity, work_group).observe(id, &seen.status, sent, seen.source);
@@ -162,11 +166,11 @@ impl AthenaCalls {
         let request_id = accepted.request_id.as_deref().unwrap_or("none");
         info!(namespace, name, uid, session, reason = why, answer, aws_request_id = request_id, "TerminateSession");
         // No second event with the same words when the call is repeated.
-        if observed.accepted_for != Some(reason) {
+        if observed.session.accepted_for != Some(reason) {
             let note = format!("Athena accepted the end of session {session}: {}", reason.clause());
             self.events.tell(object.object_ref(&()), Event::normal("Terminating", note));
         }
-        observed.terminate_accepted(reason, accepted.state, now());
+        observed.session.terminate_accepted(reason, accepted.state, now());
         Ok(())
     }
 }

@@ -37,7 +37,7 @@ impl ConfigMapRequests {
         let config_map = publish_to.config_map_name.as_str();
         let api = Api::namespaced(self.client.clone(), &namespace);
         let request = step.config_map_request();
-        let publication = &mut observed.config_map;
+        let publication = &mut observed.session.config_map;
         let answer = match step {
             Step::WriteConfigMap { data } => {
                 let written = match publication.found {

@@ -140,7 +140,7 @@ impl Reconciler {
                 return Ok(ControlFlow::Break(Action::Wait(after)));
             }
             Step::ReserveSlot => self.observer.index.reserve(object),
-            Step::GetOwner { owner } => observed.owner = Some(Box::new(self.objects.read_owner(owner).await?)),
+            Step::GetOwner { owner } => observed.session.owner = Some(Box::new(self.objects.read_owner(owner).await?)),
             // Boxed, so that the future of each reconciliation needn't have room for these rare requests.
             step @ (Step::GetConfigMap | Step::WriteConfigMap { .. } | Step::DeleteConfigMap { .. }) => {
                 Box::pin(self.config_maps.make(object, observed, step)).await;
@@ -160,7 +160,7 @@ impl Reconciler {
     fn prepare_wait(&self, object: &AthenaSession, decision: &Decision, inputs: &Inputs, state: &mut ObjectState) {
         let key = key(object);
         self.athena.give_back_tokens(&key, state);
-        if state.observed.asked.is_none() {
+        if state.observed.session.asked.is_none() {
             state.forget_list(&key);
         }
         if let (Some(poller), true) = (&inputs.poller, decision.awaits_engine) {

@@ -53,7 +53,7 @@ impl ObjectState {
     /// A reconciliation begins.
     pub(super) fn begin(&mut self) {
         self.prolonged = None;
-        self.observed.asked = None;
+        self.observed.session.asked = None;
     }
 
     /// Has the wait that begins now prolonged by each sight of the unchanged session, where it can be.
@@ -74,8 +74,8 @@ impl ObjectState {
     /// none where the poller has shown its session meanwhile, unchanged.
     pub(super) fn prolonged_until(&self, now: Instant) -> Option<Instant> {
         let (wait, (poller, id)) = (self.prolonged.as_ref()?, self.watched_by.as_ref()?);
-        let seen = self.observed.seen.as_ref()?;
-        let shown_at = poller.shown_unchanged(id, &seen.status, self.observed.account.as_deref())?;
+        let seen = self.observed.session.seen.as_ref()?;
+        let shown_at = poller.shown_unchanged(id, &seen.status, self.observed.session.account.as_deref())?;
         let until = shown_at + wait.sight_lasts;
         (now < until && now < wait.ends).then_some(until.min(wait.ends))
     }
@@ -93,7 +93,7 @@ impl ObjectState {
         }
         poller.ask_for_list(key, &wanted);
         self.list_asked_of = Some((poller, wanted.clone()));
-        self.observed.asked = Some(wanted);
+        self.observed.session.asked = Some(wanted);
     }
 
     /// Takes in the answer to what an earlier reconciliation asked for. Returns whether there was one. A list that the
@@ -112,13 +112,13 @@ impl ObjectState {
             poller.observe(&shown.id, &shown.status, shown.at, Source::List);
         }
         let observed = &mut self.observed;
-        observed.asked = None;
+        observed.session.asked = None;
         match answer {
             // The object stands for another session by now.
             Ok(_) if matches!(&wanted.sought, Sought::Session(id) if observed.session_id(object) != Some(id)) => {}
             Ok(found) => {
                 observed.listed(wanted, found, scope, now, timing);
-                observed.answered_in(scope);
+                observed.session.answered_in(scope);
             }
             Err(error) => observed.failed(error, now, timing, fastrand::f64()),
         }

@@ -72,7 +72,7 @@ impl ObjectRequests {
                 conflict @ Answer::Conflict { .. } => conflict,
             },
             Step::WriteStatus { status, events } => match self.write_status(object, &status, events).await {
-                Err(error) if error.is_too_large() && observed.status_limit.refused(object) => {
+                Err(error) if error.is_too_large() && observed.session.status_limit.refused(object) => {
                     observed.recorded_status.refused(&status, now);
                     self.tell_too_large(object, &error);
                     return Ok(ControlFlow::Continue(()));
@@ -81,7 +81,7 @@ impl ObjectRequests {
                     let answer = answer?;
                     if let Answer::Object(written) = &answer {
                         observed.recorded_status.written(written.status.as_ref());
-                        observed.status_limit.written(object, written);
+                        observed.session.status_limit.written(object, written);
                     }
                     answer
                 }
@@ -168,11 +168,11 @@ impl ObjectRequests {
                 info!(namespace, name, "deleted, since spec.ttlAfterEnded is over");
                 let note = "The session ended long enough ago (spec.ttlAfterEnded): the object is deleted".to_owned();
                 self.events.tell(object.object_ref(&()), Event::normal("Expired", note));
-                observed.ttl.asked(now(), &self.timing);
+                observed.session.ttl.asked(now(), &self.timing);
             }
             Err(problem) => {
                 warn!(namespace, name, %problem, "the object can't be deleted, though its spec.ttlAfterEnded is over");
-                observed.ttl.failed(problem.into_refusal(), now(), &self.timing, fastrand::f64());
+                observed.session.ttl.failed(problem.into_refusal(), now(), &self.timing, fastrand::f64());
             }
         }
     }

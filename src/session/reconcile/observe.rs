@@ -60,7 +60,7 @@ impl Observer {
         );
         state.observed.found(object, &scope, now);
         if let Some(news) = self.index.workload_news(object) {
-            state.observed.workloads.heard(news);
+            state.observed.session.workloads.heard(news);
         }
         if state.take_list_answer(object, &scope, now, &self.timing) {
             // The object may have changed while it waited for the list.
@@ -70,12 +70,12 @@ impl Observer {
         // An object without our finalizer may have no right to hear of its work group.
         let poller = if is_held(object) { self.poller(&access, identity.as_ref(), observed) } else { None };
         let session_id = observed.session_id(object).map(str::to_owned);
-        let shown_before = observed.shown_of_owner();
+        let shown_before = observed.session.shown_of_owner();
         if let (Some(poller), Some(id)) = (&poller, &session_id) {
-            poller.sighting(id, |polled| observed.polled(polled, poller.work_group(), &scope, now));
+            poller.sighting(id, |polled| observed.session.polled(polled, poller.work_group(), &scope, now));
         }
         observed.recognize(object, &self.index.cluster, access.is_contested);
-        if observed.shown_of_owner() != shown_before {
+        if observed.session.shown_of_owner() != shown_before {
             // The session may prove to be another object's, which the terms from before don't know.
             access = self.access(object, observed);
         }
@@ -88,9 +88,9 @@ impl Observer {
     fn access(&self, object: &AthenaSession, observed: &Observed) -> Access {
         // The recorded work group may be forged. It only keeps other objects' claims away until Athena has been asked.
         let recorded = object.status.as_ref().and_then(|status| status.work_group.as_deref());
-        let marker = observed.seen.as_ref().and_then(|seen| seen.status.marker.as_deref());
+        let marker = observed.session.seen.as_ref().and_then(|seen| seen.status.marker.as_deref());
         let id = observed.session_id(object);
-        self.index.access(object, id, observed.work_group.as_deref().or(recorded), marker)
+        self.index.access(object, id, observed.session.work_group.as_deref().or(recorded), marker)
     }
 
     async fn identity(&self, object: &AthenaSession, access: &Access) -> Option<Arc<Identity>> {
@@ -106,7 +106,7 @@ impl Observer {
     }
 
     fn poller(&self, access: &Access, identity: Option<&Arc<Identity>>, observed: &Observed) -> Option<Arc<Poller>> {
-        let work_group = access.work_group.as_ref().or(observed.work_group.as_ref())?;
+        let work_group = access.work_group.as_ref().or(observed.session.work_group.as_ref())?;
         Some(self.informer.poller(identity?, work_group))
     }
 }

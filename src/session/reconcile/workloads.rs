@@ -33,14 +33,16 @@ impl WorkloadRequests {
         let mut failed = None;
         for (workload, answer) in workloads.iter().zip(answers) {
             match answer {
-                Ok(state) => observed.workloads.read(workload, state, sent, now()),
+                Ok(state) => observed.session.workloads.read(workload, state, sent, now()),
                 Err(problem) => failed = Some((workload, problem)),
             }
         }
-        let Some((Workload { kind, name: workload }, problem)) = failed else { return observed.workloads.all_read() };
+        let Some((Workload { kind, name: workload }, problem)) = failed else {
+            return observed.session.workloads.all_read();
+        };
         let kind = kind.as_str();
         warn!(namespace, name = session, kind, workload, %problem, "a workload of spec.endWith can't be read");
-        observed.workloads.failed(problem.into_refusal(), now(), &self.timing, fastrand::f64());
+        observed.session.workloads.failed(problem.into_refusal(), now(), &self.timing, fastrand::f64());
     }
 
     async fn read(&self, namespace: &str, Workload { kind, name }: &Workload) -> Result<WorkloadState, Problem> {

@@ -106,7 +106,7 @@ impl<'a> Case<'a> {
     pub fn has_ended(&self) -> bool {
         let was_ours = self.whose.is_foreign && self.whose.was_ours;
         let has_ended = |seen: &Seen| seen.status.state.is_ended() && evidence::is_confirmed(self.facts, seen);
-        self.evidence == Evidence::Ended || was_ours && self.facts.observed.seen.as_ref().is_some_and(has_ended)
+        self.evidence == Evidence::Ended || was_ours && self.facts.observed.session.seen.as_ref().is_some_and(has_ended)
     }
 
     /// Whether the session has ended, or is proven not to exist any more: nothing is asked after that.

@@ -23,5 +23,5 @@ pub fn needs_get_session(facts: &Facts<'_>, seen: &Seen) -> bool {
     seen.status.state == SessionState::Created
         && of_session(facts, seen).is_none()
         && facts.access.engine != EngineKnowledge::Awaited
-        && facts.observed.described == Described::No
+        && facts.observed.session.described == Described::No
 }

@@ -53,7 +53,7 @@ impl<'a> Evidence<'a> {
         if !whose.may_know {
             return Self::None;
         }
-        match (&facts.observed.seen, &facts.observed.absence) {
+        match (&facts.observed.session.seen, &facts.observed.session.absence) {
             // An end is final, also when Athena has forgotten the session since. An object that is being deleted may go
             // then, also where it isn't known whose the session was.
             (Some(seen), _) if seen.status.state.is_ended() && (whose.is_placed || facts.is_deleted()) => {
@@ -74,8 +74,8 @@ impl<'a> Evidence<'a> {
 /// TerminateSession was accepted for the session: then the list only shows what was asked for. It does, too, where Athena
 /// says in answer to a call for the session that the session doesn't exist.
 pub(super) fn is_confirmed(facts: &Facts<'_>, seen: &Seen) -> bool {
-    let observed = facts.observed;
-    seen.source == Source::Call || observed.accepted_at.is_some() || observed.absence.is_some()
+    let session = &facts.observed.session;
+    seen.source == Source::Call || session.accepted_at.is_some() || session.absence.is_some()
 }
 
 fn missing_proof<'a>(facts: &Facts<'a>, absence: &Absence) -> Option<Proof<'a>> {
@@ -108,6 +108,6 @@ fn listable_work_group<'a>(facts: &Facts<'a>) -> Option<&'a str> {
     let is_here = facts.account().is_some_and(|then| facts.scope.account == Account::Known(then.to_owned()));
     let expected = facts.access.work_group.as_deref();
     let differs = facts.recorded_work_group().zip(expected).is_some_and(|(one, other)| one != other);
-    let is_disputed = differs && facts.observed.work_group.is_none();
+    let is_disputed = differs && facts.observed.session.work_group.is_none();
     if is_here && !is_disputed { facts.work_group() } else { None }
 }

@@ -90,7 +90,7 @@ impl<'a> Facts<'a> {
 
     /// Whether Athena has ever shown the session, to this process or to an earlier one.
     pub fn once_seen(&self) -> bool {
-        self.observed.seen.is_some() || self.was_adopted()
+        self.observed.session.seen.is_some() || self.was_adopted()
     }
 
     /// The work group that is recorded.
@@ -101,30 +101,30 @@ impl<'a> Facts<'a> {
     /// The session's work group: from Athena; else the one that it must be in; else as Athena said it to an
     /// earlier process.
     pub fn work_group(&self) -> Option<&'a str> {
-        let shown = self.observed.work_group.as_deref();
+        let shown = self.observed.session.work_group.as_deref();
         shown.or(self.access.work_group.as_deref()).or(self.recorded_work_group())
     }
 
     /// The account that the session was seen in, by this process or else by an earlier one.
     pub fn account(&self) -> Option<&'a str> {
         let recorded = || self.recorded().and_then(|status| status.account_id.as_deref());
-        self.observed.account.as_deref().or_else(|| self.if_unseen(recorded))
+        self.observed.session.account.as_deref().or_else(|| self.if_unseen(recorded))
     }
 
     /// The Region that the session was seen in, by this process or else by an earlier one.
     pub fn region(&self) -> Option<&'a str> {
         let recorded = || self.recorded().and_then(|status| status.region.as_deref());
-        self.observed.region.as_deref().or_else(|| self.if_unseen(recorded))
+        self.observed.session.region.as_deref().or_else(|| self.if_unseen(recorded))
     }
 
     /// What is recorded, unless this process itself has seen the session: the record may be forged.
     fn if_unseen(&self, recorded: impl FnOnce() -> Option<&'a str>) -> Option<&'a str> {
-        if self.observed.seen.is_some() { None } else { recorded() }
+        if self.observed.session.seen.is_some() { None } else { recorded() }
     }
 
     /// Whether GetSession is denied, and isn't due to be tried again.
     pub fn is_undescribed(&self) -> bool {
-        self.observed.undescribed.as_ref().is_some_and(|it| it.trouble.retry_at > self.now.tick)
+        self.observed.session.undescribed.as_ref().is_some_and(|it| it.trouble.retry_at > self.now.tick)
     }
 
     /// The moment by Athena's clock, which Athena's times are compared with.

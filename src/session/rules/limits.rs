@@ -109,7 +109,7 @@ pub(super) fn is_certain(
     intent: Option<TerminationReason>,
     seen: &Seen,
 ) -> bool {
-    let Some(looked_at) = facts.observed.looked_at else { return false };
+    let Some(looked_at) = facts.observed.session.looked_at else { return false };
     if looked_at != seen.at || looked_at < facts.began {
         return false;
     }
@@ -120,14 +120,14 @@ pub(super) fn is_certain(
 
 /// Whether TerminateSession was accepted, and Athena may still come to it.
 pub(super) fn has_begun(facts: &Facts<'_>, seen: &Seen) -> bool {
-    facts.observed.accepted_at.is_some_and(|accepted| seen.at < accepted + facts.timing.terminate_again)
+    facts.observed.session.accepted_at.is_some_and(|accepted| seen.at < accepted + facts.timing.terminate_again)
 }
 
 /// Whether Athena itself has ended a started session for its idleness: the start asked for that, and no later than we
 /// would have ended it.
 pub(super) fn is_idled_out(facts: &Facts<'_>, start: StartState, evidence: Evidence<'_>) -> bool {
     let idle_since = facts.recorded().and_then(|status| status.idle_since.as_ref()).map(|since| since.0);
-    let ended_at = facts.observed.seen.as_ref().and_then(|seen| times(facts, seen).ended_at);
+    let ended_at = facts.observed.session.seen.as_ref().and_then(|seen| times(facts, seen).ended_at);
     let limit = facts.object.spec.max_idle.and_then(positive).and_then(|limit| SignedDuration::try_from(limit).ok());
     let (Some(idle_since), Some(ended_at), Some(limit)) = (idle_since, ended_at, limit) else { return false };
     // Its times are whole seconds.

@@ -22,7 +22,7 @@ pub struct Ownership {
 
 impl Ownership {
     pub(super) fn of(facts: &Facts<'_>, start: StartState) -> Self {
-        let (shown, expected) = (facts.observed.work_group.as_deref(), facts.access.work_group.as_deref());
+        let (shown, expected) = (facts.observed.session.work_group.as_deref(), facts.access.work_group.as_deref());
         let recorded = facts.recorded_work_group();
         let is_foreign = shown.zip(expected).is_some_and(|(shown, expected)| shown != expected);
         let takes_any = expected.is_none() && !facts.access.is_contested;
@@ -31,7 +31,7 @@ impl Ownership {
         Self {
             is_foreign,
             was_ours: recorded.is_some() && (recorded == shown || recorded == expected),
-            is_placed: !facts.observed.is_displaced && (shown.is_some() || takes_any),
+            is_placed: !facts.observed.session.is_displaced && (shown.is_some() || takes_any),
             may_know: facts.is_held() && !start.is_pending() && has_grant && !is_elsewhere,
         }
     }

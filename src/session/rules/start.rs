@@ -115,7 +115,7 @@ impl<'a> Start<'a> {
             None => self.facts.is_held() && self.is_record_lost && !(self.is_restored && is_unlisted),
         };
         // The session in a restored status is gone: Athena doesn't know it, and no list shows one with this object's mark.
-        let is_past = self.is_restored && observed.absence.is_some() && is_unlisted;
+        let is_past = self.is_restored && observed.session.absence.is_some() && is_unlisted;
         self.facts.session_id().is_some() && !is_past || may_have_called || observed.start.called_at.is_some()
     }
 

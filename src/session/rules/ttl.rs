@@ -26,7 +26,7 @@ fn ended_at(case: &Case<'_>) -> Option<Timestamp> {
     let noticed = || facts.recorded_terminated().map(|terminated| terminated.last_transition_time.0);
     match case.evidence {
         Evidence::Ended => {
-            let seen = facts.observed.seen.as_ref()?;
+            let seen = facts.observed.session.seen.as_ref()?;
             limits::times(facts, seen).ended_at.or_else(recorded).or_else(noticed)
         }
         Evidence::Absent if facts.once_seen() => recorded().or_else(noticed),

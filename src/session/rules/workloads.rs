@@ -88,7 +88,7 @@ impl<'a> FollowedWorkloads<'a> {
         let theirs = Some(TerminationReason::WorkloadFinished);
         let is_recorded = self.facts.recorded().is_some_and(|status| status.termination_reason == theirs);
         // TerminateSession was accepted on their account, and Athena may still come to it.
-        let is_called = self.facts.observed.accepted_for == theirs
+        let is_called = self.facts.observed.session.accepted_for == theirs
             && matches!(evidence, Evidence::Alive(seen) if limits::has_begun(self.facts, seen));
         is_recorded && (is_called || self.is_over)
     }
@@ -96,7 +96,7 @@ impl<'a> FollowedWorkloads<'a> {
     fn due_at(&self) -> Option<Instant> {
         let delay = self.facts.timing.end_with?;
         let finished_since = |workload| {
-            let reading = self.facts.observed.workloads.readings.get(workload)?;
+            let reading = self.facts.observed.session.workloads.readings.get(workload)?;
             let has_finished = match reading.state {
                 WorkloadState::Absent => self.was_seen(workload),
                 WorkloadState::Unfinished { .. } | WorkloadState::Suspended { .. } => false,
@@ -120,7 +120,7 @@ impl<'a> FollowedWorkloads<'a> {
 
     /// Whether each workload was read in this very reconciliation.
     pub fn are_read_anew(&self) -> bool {
-        let known = &self.facts.observed.workloads;
+        let known = &self.facts.observed.session.workloads;
         let is_new = |workload| known.readings.get(workload).is_some_and(|reading| reading.at >= self.facts.began);
         known.retry.is_none() && self.all().iter().all(is_new)
     }
@@ -132,12 +132,12 @@ impl<'a> FollowedWorkloads<'a> {
 
     /// How the workload stood when it was read last; None: it hasn't been read.
     pub fn state(&self, workload: &Workload) -> Option<&'a WorkloadState> {
-        self.facts.observed.workloads.readings.get(workload).map(|reading| &reading.state)
+        self.facts.observed.session.workloads.readings.get(workload).map(|reading| &reading.state)
     }
 
     /// Whether the workload has been there, as this process saw or an earlier one recorded.
     pub fn was_seen(&self, workload: &Workload) -> bool {
-        let reading = self.facts.observed.workloads.readings.get(workload);
+        let reading = self.facts.observed.session.workloads.readings.get(workload);
         reading.is_some_and(|reading| reading.uid.is_some()) || self.recorded(workload).is_some()
     }
 
@@ -174,7 +174,9 @@ impl<'a> FollowedWorkloads<'a> {
 
     fn record_of(&self, workload: &Workload) -> Option<WorkloadRecord> {
         let recorded = self.recorded(workload);
-        let Some(reading) = self.facts.observed.workloads.readings.get(workload) else { return recorded.cloned() };
+        let Some(reading) = self.facts.observed.session.workloads.readings.get(workload) else {
+            return recorded.cloned();
+        };
         let uid = reading.uid.as_deref().or(recorded.map(|it| it.uid.as_str()))?;
         let before = recorded.filter(|it| it.uid == uid && it.outcome.is_some());
         let (outcome, at) = match &reading.state {

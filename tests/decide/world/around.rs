@@ -187,7 +187,7 @@ impl World {
 
     /// Passes on what the poller says, as `src/session/reconcile` does. Returns whether there is a poller.
     pub(super) fn hear(&mut self, object: &AthenaSession, access: &Access, scope: &CallerContext, now: Now) -> bool {
-        let work_group = access.work_group.clone().or(self.observed.work_group.clone());
+        let work_group = access.work_group.clone().or(self.observed.session.work_group.clone());
         let Some(work_group) = work_group.filter(|_| scope.region.is_some()) else { return false };
         let around = &self.around;
         if around.poller == Poller::Off {
@@ -203,14 +203,14 @@ impl World {
             Some((status, seen_at, source)) => Polled::Seen { status, at: at(*seen_at).tick, source: *source },
             None => Polled::NotYet,
         };
-        self.observed.polled(polled, &work_group, scope, now);
+        self.observed.session.polled(polled, &work_group, scope, now);
         true
     }
 
     /// The answer to a call of the object's own.
     pub(super) fn tell_poller(&mut self, sent: Duration) {
-        let seen = self.observed.seen.as_ref().filter(|seen| seen.at >= at(sent).tick);
-        if let Some(seen) = seen.filter(|_| self.observed.work_group.as_deref() == Some(self.around.real)) {
+        let seen = self.observed.session.seen.as_ref().filter(|seen| seen.at >= at(sent).tick);
+        if let Some(seen) = seen.filter(|_| self.observed.session.work_group.as_deref() == Some(self.around.real)) {
             let was_ended = self.around.sight.as_ref().is_some_and(|(before, ..)| before.state.is_ended());
             self.around.is_contradicted |= was_ended && !seen.status.state.is_ended();
             self.around.sight = Some((seen.status.clone(), sent, seen.source));
@@ -270,7 +270,8 @@ impl World {
 
     pub(super) fn confirm(&mut self, owner: &Claim) {
         let stands = self.around.owner.is_some_and(|owner| owner.stands);
-        self.observed.owner = Some(Box::new(OwnerRead { uid: owner.uid.clone(), at: at(self.elapsed).tick, stands }));
+        self.observed.session.owner =
+            Some(Box::new(OwnerRead { uid: owner.uid.clone(), at: at(self.elapsed).tick, stands }));
     }
 
     // What must hold.
@@ -285,8 +286,12 @@ impl World {
         let recorded = object.status.as_ref().and_then(|status| status.work_group.as_deref());
         let never_ours = self.is_foreign(object) && recorded != Some(self.around.real);
         // What happens to the owner after it was read can't be known: no request reads two objects at once.
-        let read =
-            self.observed.owner.as_ref().filter(|read| at(self.elapsed).tick <= read.at + ANSWER_LIFE + seconds(1));
+        let read = self
+            .observed
+            .session
+            .owner
+            .as_ref()
+            .filter(|read| at(self.elapsed).tick <= read.at + ANSWER_LIFE + seconds(1));
         never_ours || self.around.shown.is_some() && read.is_some_and(|read| read.stands)
     }
 
@@ -298,7 +303,7 @@ impl World {
     pub(super) fn check_access(&mut self, object: &AthenaSession, operation: Operation) {
         let knows_foreign = self.is_foreign(object)
             && self.around.exists
-            && self.observed.work_group.as_deref() == Some(self.around.real);
+            && self.observed.session.work_group.as_deref() == Some(self.around.real);
         if self.refusal(object) == Some(Denied::WorkGroupNotFound) {
             self.breach(format!("S5: {operation} without an AthenaWorkGroup"));
         }

@@ -40,7 +40,7 @@ impl World {
             let error: CallError = error(operation, class);
             self.observed.failed(error, now, &TIMING, jitter);
         } else {
-            self.observed.answered_in(&self.scope);
+            self.observed.session.answered_in(&self.scope);
             self.tell_poller(sent);
         }
     }
@@ -52,7 +52,7 @@ impl World {
         }
         self.check_access(object, operation);
         let recorded = object.status.as_ref().and_then(|status| status.account_id.as_deref());
-        if self.observed.seen.is_none()
+        if self.observed.session.seen.is_none()
             && let (Some(recorded), Account::Known(account)) = (recorded, &self.scope.account)
             && recorded != account
         {
@@ -81,7 +81,7 @@ impl World {
         }
         self.check_grace(object);
         let is_over = |seen: &Seen| seen.status.state.is_ended() && seen.source == Source::Call;
-        let last_word = self.observed.seen.clone();
+        let last_word = self.observed.session.seen.clone();
         if last_word.as_ref().is_none_or(|it| is_over(it) || it.status.state == SessionState::Terminating) {
             self.breach(format!("TerminateSession where Athena's last word is {last_word:?}"));
         }
@@ -142,7 +142,7 @@ impl World {
         match (step, answer) {
             (Step::GetCallerIdentity, _) => {
                 self.scope.confirmed_at = Some(now.tick);
-                observed.identified();
+                observed.session.succeeded(Operation::GetCallerIdentity);
             }
             (Step::ListSessions { wanted }, found) => {
                 let found = found.filter(|_| wanted.work_group == real);
@@ -159,16 +159,16 @@ impl World {
             (Step::GetSession, Some(status)) => {
                 let work_group = real.to_owned();
                 let session = Session { status, work_group, dpu_execution_millis: Some(7) };
-                observed.described(session, now).map_err(|error| error.class)?;
+                observed.session.described(session, now).map_err(|error| error.class)?;
                 self.has_looked();
             }
             (Step::GetSessionStatus | Step::GetSessionStatusBeforeEnd, Some(status)) => {
-                observed.looked(status, now);
+                observed.session.looked(status, now);
                 self.has_looked();
             }
             (Step::TerminateSession { reason }, _) => {
                 let state = lie.or(self.session.clone());
-                observed.terminate_accepted(*reason, state, now);
+                observed.session.terminate_accepted(*reason, state, now);
             }
             _ => {}
         }
@@ -181,7 +181,7 @@ impl World {
         let recorded = object.status.as_ref();
         let known = recorded.is_some_and(|it| it.state.is_some() && it.work_group.as_deref() == Some(self.around.real));
         // Neither can an object be protected that this process adopted without ever seeing its session.
-        let never_seen = self.observed.adopted_here && self.observed.seen.is_none();
+        let never_seen = self.observed.adopted_here && self.observed.session.seen.is_none();
         known && !never_seen && !matches!(operation, Operation::ListSessions | Operation::GetCallerIdentity)
     }
 }

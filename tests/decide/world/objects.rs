@@ -108,15 +108,21 @@ impl World {
         self.wait(self.objects.slow);
         if let (Step::DeleteConfigMap { .. }, Some(long)) = (step, self.objects.removal_hangs) {
             self.wait(long);
-            return self.observed.config_map.failed(step.config_map_request(), None, at(self.elapsed), &TIMING, 1.0);
+            return self.observed.session.config_map.failed(
+                step.config_map_request(),
+                None,
+                at(self.elapsed),
+                &TIMING,
+                1.0,
+            );
         }
         let now = at(self.elapsed);
         if self.objects.writes_fail && *step != Step::GetConfigMap {
-            return self.observed.config_map.failed(step.config_map_request(), None, now, &TIMING, 1.0);
+            return self.observed.session.config_map.failed(step.config_map_request(), None, now, &TIMING, 1.0);
         }
         if self.objects.is_forbidden || self.objects.is_silent {
             let refusal = self.objects.is_forbidden.then(|| "configmaps is forbidden".to_owned());
-            return self.observed.config_map.failed(step.config_map_request(), refusal, now, &TIMING, 1.0);
+            return self.observed.session.config_map.failed(step.config_map_request(), refusal, now, &TIMING, 1.0);
         }
         let is_ours = |owner: &str| owner == uid || owner == NOBODY;
         let objects = &mut self.objects;
@@ -131,7 +137,7 @@ impl World {
             }
             Step::DeleteConfigMap { resource_version, .. } => {
                 if *resource_version != objects.version.to_string() {
-                    return self.observed.config_map.changed(step.config_map_request(), now, &TIMING, 1.0);
+                    return self.observed.session.config_map.changed(step.config_map_request(), now, &TIMING, 1.0);
                 }
                 let (owner, _) = objects.config_map.take().expect("it is there");
                 assert!(is_ours(&owner), "only the object's own is removed");
@@ -148,16 +154,16 @@ impl World {
             Some(_) => FoundConfigMap::Foreign,
         };
         if let Step::WriteConfigMap { data } = step {
-            return self.observed.config_map.written(data.clone(), found, now);
+            return self.observed.session.config_map.written(data.clone(), found, now);
         }
-        self.observed.config_map.answered(step.config_map_request(), found, now);
+        self.observed.session.config_map.answered(step.config_map_request(), found, now);
     }
 
     fn expire(&mut self, object: &AthenaSession) {
         let now = at(self.elapsed);
         if self.objects.is_forbidden || self.objects.is_silent {
             let refusal = self.objects.is_forbidden.then(|| "athenasessions is forbidden".to_owned());
-            return self.observed.ttl.failed(refusal, now, &TIMING, 1.0);
+            return self.observed.session.ttl.failed(refusal, now, &TIMING, 1.0);
         }
         let is_it =
             self.object.as_ref().is_some_and(|it| it.metadata.resource_version == object.metadata.resource_version);
@@ -166,9 +172,9 @@ impl World {
                 self.breach(format!("an object was deleted whose session is {:?}", self.session));
             }
             self.event(&super::Event::Delete);
-            self.observed.ttl.asked(now, &TIMING);
+            self.observed.session.ttl.asked(now, &TIMING);
         } else {
-            self.observed.ttl.failed(None, now, &TIMING, 1.0);
+            self.observed.session.ttl.failed(None, now, &TIMING, 1.0);
         }
     }
 
@@ -176,7 +182,7 @@ impl World {
         let now = at(self.elapsed);
         if self.objects.is_forbidden || self.objects.is_silent {
             let refusal = self.objects.is_forbidden.then(|| "jobs is forbidden".to_owned());
-            return self.observed.workloads.failed(refusal, now, &TIMING, 1.0);
+            return self.observed.session.workloads.failed(refusal, now, &TIMING, 1.0);
         }
         let sent = at(self.elapsed).tick;
         // An answer comes later than its request, so no later reconciliation begins at the moment of the request.
@@ -186,12 +192,12 @@ impl World {
             object.spec.end_with.iter().partition(|it| self.objects.unreadable == Some(it.name.as_str()));
         for workload in readable {
             let state = self.objects.workloads.get(workload).cloned().unwrap_or(WorkloadState::Absent);
-            self.observed.workloads.read(workload, state, sent, now);
+            self.observed.session.workloads.read(workload, state, sent, now);
         }
         if !unreadable.is_empty() {
-            return self.observed.workloads.failed(None, now, &TIMING, 1.0);
+            return self.observed.session.workloads.failed(None, now, &TIMING, 1.0);
         }
-        self.observed.workloads.all_read();
+        self.observed.session.workloads.all_read();
         if self.objects.looked.is_some() {
             let has_finished = |it: &&Workload| {
                 matches!(self.objects.workloads.get(*it), Some(WorkloadState::Finished { .. } | WorkloadState::Absent))

@@ -79,7 +79,7 @@ impl World {
     fn steps_for(&mut self, cached: &AthenaSession) -> Outcome {
         let mut object = cached.clone();
         let began = at(self.elapsed).tick;
-        self.observed.asked = None;
+        self.observed.session.asked = None;
         let mut read_at: Option<Duration> = None;
         for _ in 0..MOST_STEPS {
             let now = at(self.elapsed);
@@ -88,12 +88,12 @@ impl World {
             self.around.was_granted |= access.denied.is_none();
             self.observed.found(&object, &scope, now);
             if let Some(news) = self.objects.news {
-                self.observed.workloads.heard(at(news).tick);
+                self.observed.session.workloads.heard(at(news).tick);
             }
-            let shown_before = self.observed.shown_of_owner();
+            let shown_before = self.observed.session.shown_of_owner();
             let polled = self.hear(&object, &access, &scope, now);
             self.observed.recognize(&object, CLUSTER, access.is_contested);
-            if self.observed.shown_of_owner() != shown_before {
+            if self.observed.session.shown_of_owner() != shown_before {
                 access = self.access(&object);
             }
             let (observed, access, scope) = (&self.observed, &access, &scope);
@@ -168,7 +168,7 @@ impl World {
                     continue;
                 }
                 Step::ListSessions { wanted } if !self.has_list(wanted) => {
-                    self.observed.asked = Some(wanted.clone());
+                    self.observed.session.asked = Some(wanted.clone());
                     self.spring();
                     if self.killed {
                         return Outcome::Broken;

@@ -172,10 +172,10 @@ impl World {
         match step {
             Step::GetSession => {
                 let session = Session { status, work_group: WORK_GROUP.to_owned(), dpu_execution_millis: None };
-                self.observed.described(session, now).map_err(|error| error.class)
+                self.observed.session.described(session, now).map_err(|error| error.class)
             }
             Step::GetSessionStatus | Step::GetSessionStatusBeforeEnd => {
-                self.observed.looked(status, now);
+                self.observed.session.looked(status, now);
                 Ok(())
             }
             _ => {
