@@ -146,7 +146,7 @@ pub enum Tristate {
     Unknown,
 }
 
-/// How far an object is what its spec asks, in the terms of kstatus.
+/// How far an object is what its spec asks, as kstatus sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
     /// `Ready` is True: it is as its spec asks.

@@ -4,12 +4,11 @@ use std::time::Duration;
 
 use kube::ResourceExt;
 
-use super::finding::Finding;
+use super::finding::{Finding, Findings};
 use super::words::{reference, with_way_out};
 use crate::athena::types::{Account, SessionState};
 use crate::index::access::Denied;
-use crate::index::claims::Claim;
-use crate::session::rules::case::Case;
+use crate::session::rules::{Case, Evidence};
 use crate::status::reason::{ARRIVAL, Reason};
 
 /// An account or Region other than the one that the session was seen in, where nothing may be called.
@@ -68,31 +67,28 @@ fn account_unknown(case: &Case<'_>, then: Option<&str>, why: &str) -> Option<(Re
     Some((Reason::AccountUnknown, message))
 }
 
-/// Why an object without our finalizer isn't taken on. `start_blocker`: what forbids the start of its session.
-pub(super) fn not_taken_on(case: &Case<'_>, start_blocker: Option<&Finding>) -> Option<Finding> {
-    let (facts, access) = (case.facts, case.facts.access);
-    if facts.is_held() {
-        return None;
-    }
-    if let Some(refusal) = access.denied {
-        return Some(refused(case, refusal));
-    }
-    if let Some(owner) = &access.owner {
-        return Some(declared_by(case, owner));
-    }
-    let may_run =
-        case.start.is_started() || case.start.may_run || facts.was_adopted() && facts.recorded_terminated().is_none();
-    // An object whose session may run gets its finalizer back, whatever forbids a start: without it nothing would end that
-    // session.
-    let forbids = |it: &&Finding| matches!(it.reason, Reason::StartNotAllowed | Reason::Restored);
-    if !may_run && let Some(blocker) = start_blocker.filter(forbids) {
-        return Some(blocker.clone());
-    }
+/// What forbids the start of an object without our finalizer, where no session may run for the object.
+pub(super) fn start_forbidden(case: &Case<'_>, findings: &Findings) -> Option<Finding> {
+    let blocker = findings.start_blocker.as_ref()?;
+    let forbids = matches!(blocker.reason, Reason::StartNotAllowed | Reason::Restored);
+    (forbids && !may_run(case)).then(|| blocker.clone())
+}
+
+/// Whether a session may run for an object without our finalizer. The object gets its finalizer back then, whatever forbids
+/// a start: without it nothing would end that session.
+fn may_run(case: &Case<'_>) -> bool {
+    let facts = case.facts;
+    case.start.is_started() || case.start.may_run || facts.was_adopted() && facts.recorded_terminated().is_none()
+}
+
+/// The AthenaWorkGroup takes no more objects.
+pub(super) fn takes_no_more(case: &Case<'_>) -> Option<Finding> {
+    let access = case.facts.access;
     if !access.is_terminating {
         return None;
     }
     let name = access.reference.as_deref()?;
-    let message = if may_run {
+    let message = if may_run(case) {
         format!(
             "AthenaWorkGroup {name} is being deleted, and takes no new sessions. A session may run for this object, and as long as \
              the operator's finalizer is missing here nothing ends that session: keep this object, and have the \
@@ -105,6 +101,21 @@ pub(super) fn not_taken_on(case: &Case<'_>, start_blocker: Option<&Finding>) -> 
         )
     };
     Some(Finding { reason: Reason::WorkGroupTerminating, message })
+}
+
+/// The object has no grant.
+pub(super) fn denied(case: &Case<'_>) -> Option<Finding> {
+    case.facts.access.denied.map(|refusal| refused(case, refusal))
+}
+
+/// The object has no grant any more. An end that was shown stays told. What Athena is ending already, and what the object
+/// itself has started, needs no grant any more, only somebody to look: that is told, unless nobody can look.
+pub(super) fn denied_now(case: &Case<'_>) -> Option<Finding> {
+    let refusal = case.facts.access.denied?;
+    let is_terminating =
+        matches!(case.evidence, Evidence::Alive(seen) if seen.status.state == SessionState::Terminating);
+    let goes_on = (is_terminating || case.ends_its_own()) && refusal != Denied::WorkGroupNotFound;
+    (!case.is_end_final() && !goes_on).then(|| refused(case, refusal))
 }
 
 /// What is told where this refuses the object its session.
@@ -154,8 +165,8 @@ fn starts_meanwhile(case: &Case<'_>, refusal: Denied) -> &'static str {
 }
 
 /// The session is another object's.
-pub(super) fn declared_by(case: &Case<'_>, owner: &Claim) -> Finding {
-    let id = case.facts.id();
+pub(super) fn owned_by_other(case: &Case<'_>) -> Option<Finding> {
+    let (id, owner) = (case.facts.id(), case.facts.access.owner.as_ref()?);
     // Who has no grant learns no more than that it isn't his.
     let (whose, why) = match case.facts.access.denied {
         Some(_) => ("another AthenaSession".to_owned(), "has a grant for it, as this one hasn't"),
@@ -164,11 +175,14 @@ pub(super) fn declared_by(case: &Case<'_>, owner: &Claim) -> Finding {
     let message = format!(
         "Session {id} belongs to {whose}, which {why}: this object neither watches nor ends it. Delete this one."
     );
-    Finding { reason: Reason::AlreadyDeclared, message }
+    Some(Finding { reason: Reason::AlreadyDeclared, message })
 }
 
 /// The session is in another work group than it must be in.
-pub(super) fn foreign(case: &Case<'_>) -> Finding {
+pub(super) fn foreign(case: &Case<'_>) -> Option<Finding> {
+    if !case.whose.is_foreign {
+        return None;
+    }
     let id = case.facts.id();
     // Which work group it is in, and how it stands, is others' business.
     let work_group = case.facts.access.work_group.as_deref().unwrap_or_default();
@@ -177,7 +191,7 @@ pub(super) fn foreign(case: &Case<'_>) -> Finding {
          workGroupRef leads to the session's work group."
     );
     let message = if case.whose.was_ours { with_way_out(case, message) } else { message };
-    Finding { reason: Reason::WrongWorkGroup, message }
+    Some(Finding { reason: Reason::WrongWorkGroup, message })
 }
 
 /// How long something may still be missing before it counts as trouble; None: no longer.

@@ -1,18 +1,15 @@
 //! How the session of an object stands. PURE.
 
-use super::ending::{self, clause, last_finished, ways_to_end, why};
-use super::failure::{self, is_told};
+use super::ending::{self, clause, why};
+use super::engine::created;
 use super::finding::Finding;
-use super::words::{place, with_way_out, worker};
+use super::limits::{unkept_idle, ways_to_end};
+use super::words::{failed_call, is_told, target, with_way_out, worker};
 use crate::api::session::TerminationReason;
-use crate::api::workload::{Workload, WorkloadState};
-use crate::athena::engine::EngineKnowledge;
 use crate::athena::types::{ErrorClass, SessionState};
-use crate::session::observed::{Described, Seen};
-use crate::session::rules::case::Case;
-use crate::session::rules::engine;
-use crate::session::rules::evidence::{Evidence, Proof};
-use crate::session::rules::limits::{self, positive};
+use crate::session::rules::engine::is_usable_as_created;
+use crate::session::rules::limits::times;
+use crate::session::rules::{Case, Evidence, Proof};
 use crate::status::failure::explain;
 use crate::status::reason::Reason;
 use crate::text::duration;
@@ -31,19 +28,19 @@ pub(super) fn with_doubts(case: &Case<'_>, finding: Finding) -> Finding {
         _ => return finding,
     };
     let contradiction = if case.facts.observed.session.is_contradicted { contradiction } else { "" };
-    let fault = case.facts.observed.session.seen.as_ref().and_then(|seen| limits::times(case.facts, seen).fault);
+    let fault = case.facts.observed.session.seen.as_ref().and_then(|seen| times(case.facts, seen).fault);
     let fault = fault.map_or_else(String::new, |fault| {
         format!(" Athena says that {fault}. That can't be: no limit counts from that time.")
     });
     Finding { message: format!("{}{contradiction}{fault}", finding.message), ..finding }
 }
 
-/// How the session stands, where nothing keeps the operator from looking at it. `end_blocker`: what holds up the end that is
-/// asked for.
-pub(super) fn standing(case: &Case<'_>, end_blocker: Option<&Finding>) -> Option<Finding> {
+/// How a session stands that isn't seen to live.
+pub(super) fn not_alive(case: &Case<'_>) -> Option<Finding> {
     let facts = case.facts;
     let if_end_wanted = |sentence: &str| case.end_reason.is_some().then(|| ending::awaited(case, sentence));
     match case.evidence {
+        Evidence::Alive(_) => None,
         Evidence::None => if_end_wanted("Athena hasn't answered yet how the session stands."),
         Evidence::Missing(Proof::NotToBeHad) => Some(not_found(case)),
         Evidence::Missing(_) if !facts.once_seen() => Some(not_found(case)),
@@ -58,7 +55,6 @@ pub(super) fn standing(case: &Case<'_>, end_blocker: Option<&Finding>) -> Option
         Evidence::Unconfirmed(_) => {
             if_end_wanted("A list shows that it has ended. That counts when a call for this session says so, too.")
         }
-        Evidence::Alive(seen) => Some(alive(case, seen, end_blocker)),
     }
 }
 
@@ -81,8 +77,11 @@ pub(super) fn kept_end(case: &Case<'_>) -> Option<Finding> {
     }
 }
 
-/// What is told of a call that fails, and of what isn't known since then.
+/// What is told of a call that fails, and of what isn't known since then. After a final end nothing is asked any more.
 pub(super) fn trouble(case: &Case<'_>) -> Option<Finding> {
+    if case.is_end_final() {
+        return None;
+    }
     // That of the end first: it is what somebody waits for.
     let session = &case.facts.observed.session;
     // A session that perhaps doesn't exist is looked at before that counts as trouble.
@@ -95,7 +94,7 @@ pub(super) fn trouble(case: &Case<'_>) -> Option<Finding> {
         return Some(unplaced);
     }
     let told = [end_trouble, session.trouble.as_deref()].into_iter().flatten().find(|trouble| is_told(trouble))?;
-    Some(failure::trouble(case, told))
+    Some(failed_call(case, told))
 }
 
 /// The condition where GetSession is denied, and nothing else shows whose the session is.
@@ -135,22 +134,22 @@ pub(super) fn undescribed(case: &Case<'_>) -> Option<Finding> {
 fn not_found(case: &Case<'_>) -> Finding {
     let facts = case.facts;
     let id = facts.id();
-    let place = place(case);
+    let target = target(case);
     let said =
         facts.observed.session.absence.as_ref().map_or_else(String::new, |absence| format!(" ({})", absence.error));
     let rarely = duration(facts.timing.rarely());
     let message = match (facts.once_seen(), facts.work_group()) {
         (false, _) => format!(
-            "Athena doesn't know session {id} {place}{said}. Check spec.sessionId, and that {} in the session's \
+            "Athena doesn't know session {id} {target}{said}. Check spec.sessionId, and that {} in the session's \
              account and Region. Looked for again, at the latest every {rarely}.",
             worker(case)
         ),
         (true, Some(work_group)) if case.evidence == Evidence::Absent => format!(
-            "Athena no longer knows session {id} {place}, and work group {work_group} doesn't list it in any \
+            "Athena no longer knows session {id} {target}, and work group {work_group} doesn't list it in any \
              state{said}: it is gone. Delete this object."
         ),
         (true, _) => format!(
-            "Athena no longer knows session {id} {place}{said}, and its work group or account wasn't recorded, so that it can't be \
+            "Athena no longer knows session {id} {target}{said}, and its work group or account wasn't recorded, so that it can't be \
              proven to be gone. Looked for again, at the latest every {rarely}."
         ),
     };
@@ -189,20 +188,10 @@ fn ended(case: &Case<'_>) -> Finding {
     }
 }
 
-fn alive(case: &Case<'_>, seen: &Seen, end_blocker: Option<&Finding>) -> Finding {
-    let state = &seen.status.state;
-    // `ReadOnly` says what would be done now. An end that would wait for a BUSY session isn't due now.
-    let isnt_due = |blocker: &&Finding| blocker.reason == Reason::ReadOnly && case.draining.is_some();
-    if let Some(blocker) = end_blocker.filter(|it| *state != SessionState::Terminating && !isnt_due(it)) {
-        return blocker.clone();
-    }
-    if ending::is_overdue(case, state) {
-        return ending::overdue(case, state);
-    }
-    if let Some(draining) = case.end_reason.and_then(|reason| ending::draining(case, reason)) {
-        return draining;
-    }
-    let (reason, message) = match (case.end_cause, state) {
+/// How a session stands that is seen to live, where nothing holds up its end.
+pub(super) fn alive(case: &Case<'_>) -> Option<Finding> {
+    let Evidence::Alive(seen) = case.evidence else { return None };
+    let (reason, message) = match (case.end_cause, &seen.status.state) {
         (Some(TerminationReason::ObjectDeleted), _) => (
             Reason::Terminating,
             with_way_out(case, "The object was deleted: the session is being ended, and the object goes when Athena says that it has.".to_owned()),
@@ -216,7 +205,7 @@ fn alive(case: &Case<'_>, seen: &Seen, end_blocker: Option<&Finding>) -> Finding
             "The session is being ended, not by this operator. Athena is asked until it says that it has.".to_owned(),
         ),
         (None, SessionState::Creating) => (Reason::Starting, "Athena is starting the session.".to_owned()),
-        (None, SessionState::Created) if !engine::is_usable_as_created(case.facts, seen) => {
+        (None, SessionState::Created) if !is_usable_as_created(case.facts, seen) => {
             (Reason::Starting, created(case, seen))
         }
         (None, SessionState::Degraded) => (
@@ -232,63 +221,5 @@ fn alive(case: &Case<'_>, seen: &Seen, end_blocker: Option<&Finding>) -> Finding
             format!("The session is up. It is ended {}.{}", ways_to_end(case), unkept_idle(case)),
         ),
     };
-    Finding { reason, message }
-}
-
-/// What is told of a session that is up, and is ended with its workloads.
-pub(super) fn up_with_workloads(case: &Case<'_>) -> Option<Finding> {
-    if case.workloads.all().is_empty() {
-        return None;
-    }
-    let delay = duration(case.facts.timing.end_with?);
-    let finished = if case.workloads.due_at.is_some() { last_finished(case) } else { None };
-    let message = match finished {
-        Some(finished) => format!("The session is up. {finished}: it is ended {delay} after that was seen."),
-        None => {
-            let (names, ways) = (names(case), ways_to_end(case));
-            format!("The session is up. It is ended when {names} finished; before that {ways}.")
-        }
-    };
-    Some(Finding { reason: Reason::Running, message })
-}
-
-fn names(case: &Case<'_>) -> String {
-    let workloads = case.workloads.all();
-    let awaited = |workload: &Workload| {
-        let is_seen = case.workloads.to_record().iter().any(|it| it.kind == workload.kind && it.name == workload.name);
-        let note = match case.workloads.state(workload) {
-            Some(WorkloadState::Suspended { .. }) => " (suspended)",
-            _ if is_seen => "",
-            _ => " (not there yet)",
-        };
-        format!("{} {}{note}", workload.kind.as_str(), workload.name)
-    };
-    let names = workloads.iter().map(awaited).collect::<Vec<_>>().join(", ");
-    format!("{names} {}", if workloads.len() > 1 { "have" } else { "has" })
-}
-
-/// The message for a session that is CREATED, and can't be used as far as the operator knows.
-fn created(case: &Case<'_>, seen: &Seen) -> String {
-    if engine::of_session(case.facts, seen).is_some() || case.facts.observed.session.described == Described::No {
-        return "Athena is starting the session.".to_owned();
-    }
-    let why = match &case.facts.access.engine {
-        EngineKnowledge::NotKnown(Some(error)) => format!(" ({error}): allow {}", error.operation.iam_action()),
-        _ => String::new(),
-    };
-    format!(
-        "The session is CREATED. On Spark 3.5 it could be used now, on PySpark 3 it is still being started, and the \
-         operator doesn't know its engine{why}."
-    )
-}
-
-/// The sentence where `spec.maxIdle` doesn't end the session; empty where it does, or isn't set.
-fn unkept_idle(case: &Case<'_>) -> String {
-    let spec = &case.facts.object.spec;
-    let Some(idle) = spec.max_idle.filter(|it| positive(*it).is_some() && !case.keeps_idle()) else {
-        return String::new();
-    };
-    let instead = if spec.max_lifetime.is_some() { "" } else { " Set spec.maxLifetime." };
-    let idle = duration(idle.into());
-    format!(" spec.maxIdle ({idle}) doesn't end it: Athena doesn't say since when the session is idle.{instead}")
+    Some(Finding { reason, message })
 }

@@ -1,7 +1,7 @@
 //! The note on why an object stays that `spec.ttlAfterEnded` should delete. PURE.
 
 use super::finding::Finding;
-use crate::session::rules::case::Case;
+use crate::session::rules::Case;
 use crate::session::rules::ttl::tracker;
 use crate::status::reason::Reason;
 
@@ -16,7 +16,7 @@ pub(super) fn with_note(case: &Case<'_>, finding: Finding) -> Finding {
     }
     // One that is kept from an earlier process may have a note already.
     let message = finding.message.split(NOTE).next().unwrap_or_default();
-    let refusal = facts.observed.session.ttl.retry.as_ref().and_then(|setback| setback.refusal.as_ref());
+    let refusal = facts.observed.session.ttl.retry.as_ref().and_then(|retry| retry.refusal.as_ref());
     let note = match (tracker(facts), refusal) {
         (Some(tracker), _) => format!(
             "{NOTE}doesn't delete this object: {tracker} tracks it, and would create it anew, which would start another \

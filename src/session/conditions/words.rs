@@ -1,10 +1,28 @@
-//! Parts of sentences that several messages share. PURE.
+//! What several findings share: parts of their sentences, and what is told of a failed call to AWS. PURE.
 
-use crate::api::PAUSED;
+use super::finding::Finding;
 use crate::api::session::DeletionPolicy;
-use crate::athena::types::Account;
-use crate::index::access::{HOW_TO_RESUME, Suspension};
-use crate::session::rules::case::Case;
+use crate::athena::types::{Account, ErrorClass};
+use crate::session::observed::Trouble;
+use crate::session::rules::Case;
+use crate::status::failure::explain;
+
+/// Passing trouble is told from this failure in a row on.
+const TOLD_AFTER: u32 = 3;
+
+/// Whether a person should hear of the failure: of passing trouble only when it stays.
+pub(crate) fn is_told(trouble: &Trouble) -> bool {
+    match trouble.error.class {
+        ErrorClass::Throttled | ErrorClass::Unavailable => trouble.attempts >= TOLD_AFTER,
+        _ => true,
+    }
+}
+
+/// What is told of a call that fails.
+pub(super) fn failed_call(case: &Case<'_>, trouble: &Trouble) -> Finding {
+    let (reason, message) = explain(&trouble.error, case.facts.scope, case.facts.timing);
+    Finding { reason, message: with_way_out(case, message) }
+}
 
 /// The message, and how to let the object go at once, where the object is being deleted. A person who reads why a deletion hangs should read
 /// that, too.
@@ -26,24 +44,12 @@ pub(super) fn worker(case: &Case<'_>) -> String {
 }
 
 /// Where calls to Athena go.
-pub(crate) fn place(case: &Case<'_>) -> String {
+pub(crate) fn target(case: &Case<'_>) -> String {
     let region = case.facts.scope.region.as_deref().unwrap_or("unknown");
     match &case.facts.scope.account {
         Account::Known(account) => format!("in account {account}, Region {region}"),
         Account::Unknown(_) => format!("in Region {region}"),
     }
-}
-
-/// The message where the annotation `paused` holds up the `start` or the `end` of the session; None where it doesn't.
-pub(super) fn paused(case: &Case<'_>, held_up: &str) -> Option<String> {
-    let place = match case.facts.access.suspension? {
-        Suspension::ReadOnly => return None,
-        Suspension::ObjectPaused => "this object".to_owned(),
-        Suspension::WorkGroupPaused => {
-            format!("AthenaWorkGroup {}", reference(case))
-        }
-    };
-    Some(format!("The annotation {PAUSED} on {place} holds up the {held_up} of the session{HOW_TO_RESUME}"))
 }
 
 /// The beginning of a message about what keeps the session from being handed over, or from being ended with its workloads.

@@ -12,9 +12,7 @@ use crate::athena::types::SessionState;
 use crate::session::conditions::Findings;
 use crate::session::observed::Retry;
 use crate::session::observed::config_map::Found;
-use crate::session::rules::case::Case;
-use crate::session::rules::evidence::Evidence;
-use crate::session::rules::facts::Facts;
+use crate::session::rules::{Case, Evidence, Facts};
 use crate::status::reason::Reason;
 
 /// What the ConfigMap should be.

@@ -8,8 +8,7 @@ use crate::api::session::TerminationReason;
 use crate::athena::types::{ErrorClass, SessionState};
 use crate::session::conditions::Findings;
 use crate::session::observed::{ANSWER_LIFE, Seen};
-use crate::session::rules::case::Case;
-use crate::session::rules::facts::Facts;
+use crate::session::rules::{Case, Facts};
 
 /// The next step towards the end of a session that hasn't ended.
 pub(super) fn end(case: &Case<'_>, findings: &Findings, seen: &Seen, reason: TerminationReason) -> Step {

@@ -2,11 +2,8 @@
 
 use crate::api::session::{AthenaSessionStatus, TerminationReason};
 use crate::athena::types::SessionState;
-use crate::session::conditions::finding::Finding;
-use crate::session::conditions::left_workloads;
-use crate::session::conditions::words::place;
-use crate::session::rules::case::Case;
-use crate::session::rules::evidence::Evidence;
+use crate::session::conditions::{Finding, target, workloads};
+use crate::session::rules::{Case, Evidence};
 use crate::status::event::{Event, TERMINATED};
 use crate::status::reason::Reason;
 
@@ -28,8 +25,8 @@ pub(super) fn of_status(case: &Case<'_>, status: &AthenaSessionStatus, finding: 
         let what = if case.start.state.is_none_shown() { NOT_STARTED } else { TERMINATED };
         events.push(Event::normal(what, finding.message.clone()));
     }
-    if left_workloads::is_news(case, finding) {
-        events.push(Event::warning(left_workloads::EVENT, finding.message.clone()));
+    if workloads::is_news(case, finding) {
+        events.push(Event::warning(workloads::EVENT, finding.message.clone()));
     }
     let before = case.facts.recorded_condition("Ready").map(|ready| ready.reason.as_str());
     if finding.reason.row().warns && before != Some(finding.reason.as_str()) {
@@ -64,7 +61,7 @@ pub(super) fn released_event(case: &Case<'_>) -> Option<Event> {
     Some(match case.evidence {
         Evidence::Absent if !case.facts.once_seen() => Event::warning(
             Reason::SessionNotFound.as_str(),
-            format!("Athena has never shown session {id} {}: there was nothing to end", place(case)),
+            format!("Athena has never shown session {id} {}: there was nothing to end", target(case)),
         ),
         Evidence::Absent => Event::normal(
             TERMINATED,

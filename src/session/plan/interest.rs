@@ -3,14 +3,13 @@
 use std::time::Duration;
 
 use super::poll::{is_overdue, sight_lasts, until_throttling_is_over};
-use super::waiting::{sooner, until_described};
-use super::{beside, ttl};
+use super::ttl;
+use super::waiting::{due_beside_session, sooner, until_described};
 pub use crate::athena::informer::types::Interest;
 use crate::index::access::Denied;
 use crate::session::conditions::Findings;
 use crate::session::observed::Seen;
-use crate::session::rules::case::Case;
-use crate::session::rules::evidence::Evidence;
+use crate::session::rules::{Case, Evidence};
 use crate::status::reason::{Pace, Reason};
 
 /// A wait that each sight of the unchanged session prolongs, so that the object isn't reconciled for it.
@@ -62,5 +61,5 @@ pub(super) fn prolonged(case: &Case<'_>, findings: &Findings, after: Option<Dura
 fn due_beside_sights(case: &Case<'_>, findings: &Findings, seen: &Seen) -> Option<Duration> {
     let facts = case.facts;
     let of_session = [case.limit_due_in(), until_described(facts), until_throttling_is_over(facts, seen)];
-    of_session.into_iter().fold(sooner(beside::due_in(case, findings), ttl::wait(case)), sooner)
+    of_session.into_iter().fold(sooner(due_beside_session(case, findings), ttl::wait(case)), sooner)
 }

@@ -19,15 +19,15 @@
 //!   otherwise ─────────────────────────────────────► look, now and then
 //! ```
 
-mod beside;
 mod config_map;
 mod end;
-pub mod events;
+mod events;
+mod finalizer;
 mod interest;
 mod poll;
 mod priority;
 mod start;
-pub(crate) mod status;
+mod status;
 mod step;
 mod ttl;
 mod usage;
@@ -39,18 +39,12 @@ pub use self::priority::of as priority;
 pub use self::step::Step;
 
 use self::poll::look_first;
-use self::waiting::{by_then, call, interval, sooner, wait_for_others};
+use self::waiting::{by_then, call, due_beside_session, interval, sooner, wait_for_others};
 use super::conditions::{self, Findings};
-use super::observed::ANSWER_LIFE;
-use super::rules::case::Case;
-use super::rules::engine;
-use super::rules::evidence::{Evidence, Proof};
-use super::rules::facts::Facts;
-use crate::api::session::DeletionPolicy;
+use super::rules::{Case, Evidence, Facts, Proof, engine};
 use crate::athena::quota::Priority;
 use crate::athena::types::SessionState;
 use crate::index::access::Denied;
-use crate::index::claims::Claim;
 use crate::index::session_quota::Usage;
 
 /// What to do next for one object, and what follows from that for others.
@@ -99,7 +93,7 @@ fn next(case: &Case<'_>, findings: &Findings) -> Step {
     if let Some(step) = config_map::due(case, findings).or_else(|| workloads::due(case)) {
         return step;
     }
-    let after = sooner(after, beside::due_in(case, findings));
+    let after = sooner(after, due_beside_session(case, findings));
     // An end is recorded before its object goes.
     let Some(write) = status::due(case, findings) else {
         return ttl::due(case).unwrap_or(Step::Wait(sooner(after, ttl::wait(case))));
@@ -138,23 +132,10 @@ fn before_overwriting(case: &Case<'_>, findings: &Findings) -> Option<Step> {
 fn for_session(case: &Case<'_>, findings: &Findings) -> Step {
     let facts = case.facts;
     if !facts.is_held() {
-        return take_on(case, findings);
+        return finalizer::take_on(case, findings);
     }
-    if facts.is_deleted() && facts.object.spec.deletion_policy == DeletionPolicy::Retain {
-        return Step::RemoveFinalizer { event: events::retained_event(case) };
-    }
-    if start::goes_at_once(case) {
-        return release(case);
-    }
-    if let Some(owner) = &facts.access.owner {
-        return defer_to_owner(case, owner);
-    }
-    if facts.is_deleted() && case.has_ended() {
-        return release(case);
-    }
-    if case.whose.is_foreign {
-        let was_never_ours = facts.is_deleted() && !case.whose.was_ours;
-        return if was_never_ours { release(case) } else { Step::Wait(None) };
+    if let Some(step) = finalizer::settled(case) {
+        return step;
     }
     // What the object itself may have started is ended also where its namespace isn't selected any more.
     if let Some(refusal) = facts.access.denied
@@ -171,24 +152,12 @@ fn for_session(case: &Case<'_>, findings: &Findings) -> Step {
     by_evidence(case, findings)
 }
 
-/// The next step for an object without our finalizer.
-fn take_on(case: &Case<'_>, findings: &Findings) -> Step {
-    if case.facts.is_deleted() {
-        return Step::Wait(None);
-    }
-    match &findings.not_taken_on {
-        Some(finding) => wait_for_others(case.facts, Some(finding.reason)),
-        None if case.facts.access.lacks_finalizer => Step::Wait(None),
-        None => start::record_not_attempted(case).unwrap_or(Step::AddFinalizer),
-    }
-}
-
 /// The next step for an object whose session is known, by how that session stands.
 fn by_evidence(case: &Case<'_>, findings: &Findings) -> Step {
     let facts = case.facts;
     match case.evidence {
         Evidence::None => look_first(facts),
-        Evidence::Absent if facts.is_deleted() => release(case),
+        Evidence::Absent if facts.is_deleted() => finalizer::release(case),
         Evidence::Ended => poll::get_final_figures(facts),
         Evidence::Unconfirmed(seen) => end::confirm_end(case, findings, seen),
         // Proven and final, as an end is.
@@ -198,7 +167,8 @@ fn by_evidence(case: &Case<'_>, findings: &Findings) -> Step {
         Evidence::Missing(Proof::FreshLook) => call(facts, poll::read(facts)),
         Evidence::Missing(Proof::Account) => poll::prove(facts, Step::GetCallerIdentity),
         Evidence::Missing(Proof::Listing { work_group, after }) => {
-            poll::prove(facts, poll::list_for_session(facts, work_group, Some(after), true))
+            let wanted = poll::list_for_session(facts, work_group, Some(after));
+            poll::prove(facts, Step::ListSessions { wanted })
         }
         Evidence::Alive(seen) => match case.end_reason {
             Some(reason) if findings.end_blocker.is_none() => end::end(case, findings, seen, reason),
@@ -207,26 +177,5 @@ fn by_evidence(case: &Case<'_>, findings: &Findings) -> Step {
             }
             _ => by_then(poll::look_at_alive(facts, findings, seen), case.limit_due_in()),
         },
-    }
-}
-
-/// Nothing holds the object any more.
-fn release(case: &Case<'_>) -> Step {
-    Step::RemoveFinalizer { event: events::released_event(case) }
-}
-
-/// The session is another object's, which ends it when it is asked to. This one goes when that is certain:
-/// the owner may be going too, and leave the session to this one.
-fn defer_to_owner(case: &Case<'_>, owner: &Claim) -> Step {
-    let facts = case.facts;
-    if !facts.is_deleted() {
-        return Step::Wait(Some(facts.timing.steady));
-    }
-    match &facts.observed.session.owner {
-        Some(read) if read.uid == owner.uid && facts.now.tick <= read.at + ANSWER_LIFE => {
-            // Where the owner doesn't stand, the watch brings what has become of it.
-            if read.stands { release(case) } else { Step::Wait(Some(facts.timing.changing)) }
-        }
-        _ => Step::GetOwner { owner: owner.clone() },
     }
 }

@@ -6,10 +6,9 @@ use super::step::Step;
 use super::waiting::{by_then, call, interval, until_described};
 use crate::athena::informer::proof_of_absence::{ListRequest, Sought};
 use crate::athena::types::ErrorClass;
-use crate::session::conditions::Findings;
-use crate::session::conditions::failure::is_told;
+use crate::session::conditions::{Findings, is_told};
 use crate::session::observed::{ANSWER_LIFE, Absence, Described, Seen};
-use crate::session::rules::facts::Facts;
+use crate::session::rules::Facts;
 use crate::status::reason::Reason;
 
 /// While complete lists don't show a session, its object makes one call of its own in the time of so many lists.
@@ -48,19 +47,19 @@ fn look_without_description(facts: &Facts<'_>) -> Step {
     let is_due = next_list.is_none_or(|next_list| next_list <= facts.now.tick);
     let step = match facts.work_group() {
         Some(work_group) if is_due => {
-            have_listed(facts, list_for_session(facts, work_group, next_list, next_list.is_none()))
+            let mut wanted = list_for_session(facts, work_group, next_list);
+            wanted.is_pressing = next_list.is_none();
+            have_listed(facts, Step::ListSessions { wanted })
         }
         _ => Step::Wait(None),
     };
     by_then(by_then(step, Some(facts.until(next_look))), until_described(facts))
 }
 
-/// Asks for a list that shows the session, or proves that it doesn't exist.
-pub(super) fn list_for_session(facts: &Facts<'_>, work_group: &str, after: Option<Instant>, is_pressing: bool) -> Step {
+/// A list that shows the session, or proves that it doesn't exist.
+pub(super) fn list_for_session(facts: &Facts<'_>, work_group: &str, after: Option<Instant>) -> Box<ListRequest> {
     let sought = Sought::Session(facts.id().to_owned());
-    Step::ListSessions {
-        wanted: Box::new(ListRequest { work_group: work_group.to_owned(), sought, since: None, after, is_pressing }),
-    }
+    Box::new(ListRequest { work_group: work_group.to_owned(), sought, since: None, after, is_pressing: true })
 }
 
 /// Asks the informer for a list, unless lists failed a moment ago. Once it has been asked in this reconciliation, the object waits: the

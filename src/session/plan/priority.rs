@@ -2,8 +2,7 @@
 
 use super::step::Step;
 use crate::athena::quota::Priority;
-use crate::session::rules::case::Case;
-use crate::session::rules::evidence::Evidence;
+use crate::session::rules::{Case, Evidence};
 
 /// The priority of the call that the step makes.
 pub fn of(case: &Case<'_>, step: &Step) -> Priority {

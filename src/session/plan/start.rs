@@ -11,7 +11,7 @@
 //!   its workloads have finished ────► nothing to start, for good
 //!   not found ── the attempt is young ► call again, with the same token
 //!                          └ old ───► wait for a person
-//!   otherwise ──────────────────────► reserve a place ► record the attempt ► call
+//!   otherwise ──────────────────────► reserve a slot ► record the attempt ► call
 //! ```
 
 use std::time::{Duration, Instant};
@@ -23,17 +23,15 @@ use kube::ResourceExt;
 use super::poll::{have_listed, look_first, look_for, poller_is_awaited};
 use super::step::Step;
 use super::waiting::{by_then, call, interval, until_described, wait_after};
-use super::{config_map, events, status, workloads};
-use crate::api::session::{AthenaSessionStatus, DeletionPolicy, StartAttempt, StartOutcome};
+use super::{config_map, status, workloads};
+use crate::api::session::{StartAttempt, StartOutcome};
 use crate::athena::engine::{Engine, EngineKnowledge};
 use crate::athena::informer::proof_of_absence::{ListRequest, Sought};
 use crate::index::session_quota::Slot;
-use crate::session::conditions::Findings;
-use crate::session::conditions::start::beginning;
-use crate::session::rules::case::Case;
-use crate::session::rules::facts::Facts;
+use crate::session::conditions::{Findings, beginning};
 use crate::session::rules::start::{RECORD_LIFE, TOKEN_LIFE, is_account_awaited};
 use crate::session::rules::start_request::request;
+use crate::session::rules::{Case, Facts};
 use crate::status::condition;
 
 /// How much the clocks of AWS and Kubernetes may differ.
@@ -115,14 +113,7 @@ fn list_for_description(case: &Case<'_>) -> Step {
 
 /// The next step where an end is asked for: nothing, once it is shown that no session was started.
 fn end_none(case: &Case<'_>) -> Step {
-    if case.start.state.is_none_shown() {
-        return if case.facts.is_deleted() {
-            Step::RemoveFinalizer { event: events::released_event(case) }
-        } else {
-            Step::Wait(None)
-        };
-    }
-    list(case)
+    if case.start.state.is_none_shown() { Step::Wait(None) } else { list(case) }
 }
 
 /// Asks for a list by the mark, or waits until it is time for another one. Once lists have proven that no session was started,
@@ -213,7 +204,7 @@ fn start_session(case: &Case<'_>) -> Step {
     }
 }
 
-/// A place is reserved before anything is recorded: others that are asked for at the same time would have it too.
+/// A slot is reserved before anything is recorded: otherwise another object could have the same slot.
 fn has_slot(case: &Case<'_>) -> bool {
     case.facts.access.start.as_ref().is_some_and(|start| start.slot == Slot::Held)
 }
@@ -231,11 +222,7 @@ fn record(case: &Case<'_>, findings: &Findings, at: Time) -> Step {
     let attempt = StartAttempt { at, outcome: StartOutcome::Unknown, engine_version };
     // A refusal that lasts stays told while the call is tried again.
     let finding = findings.start.clone().unwrap_or_else(beginning);
-    let mut status = status::render(case, &finding, false);
-    status.start_attempt = Some(attempt);
-    // What comes of it can be found out there only.
-    status::record_place(case, &mut status);
-    Step::WriteStatus { status: Box::new(status), events: Vec::new() }
+    status::record_attempt(case, &finding, Some(attempt))
 }
 
 /// The finalizer on an old object without a status would look as if an earlier process had called: that none has is
@@ -245,17 +232,7 @@ pub(super) fn record_not_attempted(case: &Case<'_>) -> Option<Step> {
     facts.object.spec.start.as_ref()?;
     let created = facts.object.metadata.creation_timestamp.as_ref()?;
     let is_old = facts.now.wall.duration_since(created.0).unsigned_abs() >= RECORD_LIFE;
-    (is_old && case.start.is_record_lost).then(|| {
-        let status = AthenaSessionStatus { start_attempt: None, ..status::render(case, &beginning(), false) };
-        Step::WriteStatus { status: Box::new(status), events: Vec::new() }
-    })
-}
-
-/// Whether the object goes without a word to Athena, whatever else holds it up.
-pub(super) fn goes_at_once(case: &Case<'_>) -> bool {
-    case.facts.is_deleted()
-        && case.facts.object.spec.deletion_policy == DeletionPolicy::Terminate
-        && case.start.state.is_none_shown()
+    (is_old && case.start.is_record_lost).then(|| status::record_attempt(case, &beginning(), None))
 }
 
 /// Whether the object is about to start a session, and must know the engine of its work group first.

@@ -1,20 +1,16 @@
 //! What the object's status says. PURE: a function of the same case as [`super::decide`].
 
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use super::events;
 use super::step::Step;
-use crate::api::session::{AthenaSessionStatus, StartOutcome, TerminationReason};
+use crate::api::session::{AthenaSessionStatus, StartAttempt, StartOutcome, TerminationReason};
 use crate::athena::engine::Engine;
 use crate::athena::types::SessionState;
-use crate::session::conditions::finding::Finding;
-use crate::session::conditions::start::activity;
-use crate::session::conditions::{Findings, arrives_within};
+use crate::session::conditions::{Finding, Findings, activity, arrives_within};
 use crate::session::observed::status_size::{self, StatusSize};
-use crate::session::rules::case::Case;
-use crate::session::rules::evidence::Evidence;
-use crate::session::rules::{engine, limits};
+use crate::session::rules::{Case, Evidence, engine, limits};
 use crate::status::condition::{self, Draft};
 use crate::status::reason::{Reason, Standing, Tristate};
 
@@ -25,106 +21,138 @@ const OURS: [&str; 5] = ["Active", "Terminated", "Ready", "Reconciling", "Stalle
 pub(super) fn due(case: &Case<'_>, findings: &Findings) -> Option<Step> {
     let finding = findings.told.as_ref()?;
     let (facts, recorded) = (case.facts, case.facts.recorded());
-    // What is going is written to once, and then only if there is something to tell, or if it couldn't
-    // say by then that the session was seen, which absence depends on.
-    let is_told = facts.is_end_recorded() && recorded.is_some_and(|status| status.state.is_some());
     if facts.observed.session.status_limit.of(facts.object) == StatusSize::Nothing {
         return None;
     }
-    let news = render(case, finding, !(facts.is_deleted() && is_told));
-    (recorded != Some(&news)).then(|| {
-        let status = Box::new(render(case, finding, true));
+    let rendered = render(case, finding);
+    // An object that is going is written to once, and then only if there is something to tell; or if the record doesn't say
+    // yet that the session was seen, which the proof of an absence depends on.
+    let is_told = facts.is_end_recorded() && facts.was_adopted();
+    if facts.is_deleted() && is_told && recorded == Some(&rendered) {
+        return None;
+    }
+    let status = Box::new(with_session(case, rendered));
+    (recorded != Some(&*status)).then(|| {
         let events = events::of_status(case, &status, finding);
         Step::WriteStatus { status, events }
     })
 }
 
-/// The whole status, as `finding` has it; without `with_session`, what it says of the session stays.
-pub(super) fn render(case: &Case<'_>, finding: &Finding, with_session: bool) -> AthenaSessionStatus {
-    let facts = case.facts;
-    let mut status = facts.recorded().cloned().unwrap_or_default();
-    if finding.reason == Reason::Restored {
-        // Everything else in the status belongs to the object that was backed up.
-        status = AthenaSessionStatus { conditions: status.conditions, ..AthenaSessionStatus::default() };
-    }
-    status.observed_generation = if case.start.is_undecided() { None } else { facts.object.metadata.generation };
-    status.start_attempt = case.start.attempt_to_record();
-    if facts.object.spec.start.is_some() && facts.session_id().is_none() {
-        // It was somebody else's record.
-        status.session_id = None;
-    }
-    if let Some(id) = facts.observed.start.answered_not_disowned() {
-        // Another process looks at this session first then, and takes it for the object's own where it bears the mark.
-        status.session_id = Some(id.to_owned());
-    }
-    status.workloads = case.workloads.to_record();
-    if status.start_attempt.as_ref().is_some_and(|attempt| attempt.outcome == StartOutcome::Refused) {
-        // There is nothing to be found out there.
-        (status.region, status.account_id) = (None, None);
-    }
-    if with_session {
-        record_session(case, &mut status);
-    }
-    if case.end_cause.is_none() {
-        // Nobody asks for an end, so what is recorded of one isn't ours.
-        status.termination_requested_at = None;
-        status.termination_reason = None;
-    }
-    let is_ours =
-        facts.is_held() && case.end_denied_by.is_none() && facts.access.owner.is_none() && !case.whose.is_foreign;
-    if is_ours
-        && case.evidence != Evidence::Ended
-        && let Some(reason) = case.end_reason
-    {
-        status.termination_requested_at = Some(condition::time(limits::requested_at(facts)));
-        status.termination_reason =
-            if facts.is_end_recorded() { status.termination_reason.or(Some(reason)) } else { Some(reason) };
-    }
-    status.termination_reason = status.termination_reason.or(case.idled_out);
-    status.conditions = conditions(case, finding, &status);
-    if facts.observed.session.status_limit.of(facts.object) == StatusSize::Full {
-        status
-    } else {
-        status_size::shortened(status)
-    }
+/// The write that records a call of StartSession before it is made, or, without an attempt, that none was made. What the
+/// status says of a session stays.
+pub(super) fn record_attempt(case: &Case<'_>, finding: &Finding, attempt: Option<StartAttempt>) -> Step {
+    let rendered = render(case, finding);
+    // What comes of the call can be found out only where it is made.
+    let placed = if attempt.is_some() { with_target(case, rendered) } else { rendered };
+    let status = Box::new(AthenaSessionStatus { start_attempt: attempt, ..placed });
+    Step::WriteStatus { status, events: Vec::new() }
 }
 
-fn record_session(case: &Case<'_>, status: &mut AthenaSessionStatus) {
+/// The status as `finding` has it. What it says of the session is what is recorded.
+fn render(case: &Case<'_>, finding: &Finding) -> AthenaSessionStatus {
+    let facts = case.facts;
+    let recorded = facts.recorded().cloned().unwrap_or_default();
+    let recorded = match finding.reason {
+        // Everything but the conditions belongs to the object that was backed up.
+        Reason::Restored => AthenaSessionStatus { conditions: recorded.conditions, ..AthenaSessionStatus::default() },
+        _ => recorded,
+    };
+    let start_attempt = case.start.attempt_to_record();
+    // Where StartSession was refused, there is nothing to be found out.
+    let is_refused = start_attempt.as_ref().is_some_and(|attempt| attempt.outcome == StartOutcome::Refused);
+    let (termination_requested_at, termination_reason) = end_to_record(case, &recorded);
+    fitting(
+        case,
+        AthenaSessionStatus {
+            observed_generation: if case.start.is_undecided() { None } else { facts.object.metadata.generation },
+            session_id: match facts.observed.start.answered_not_disowned() {
+                // Another process looks at this session first then, and takes it for the object's own where it bears the mark.
+                Some(answered) => Some(answered.to_owned()),
+                // The record was somebody else's.
+                None if facts.object.spec.start.is_some() && facts.session_id().is_none() => None,
+                None => recorded.session_id,
+            },
+            start_attempt,
+            region: if is_refused { None } else { recorded.region },
+            account_id: if is_refused { None } else { recorded.account_id },
+            termination_requested_at,
+            termination_reason,
+            workloads: case.workloads.to_record(),
+            conditions: conditions(case, finding, termination_reason, &recorded.conditions),
+            ..recorded
+        },
+    )
+}
+
+/// Since when an end is asked for, and why, as the status says.
+fn end_to_record(case: &Case<'_>, recorded: &AthenaSessionStatus) -> (Option<Time>, Option<TerminationReason>) {
+    let facts = case.facts;
+    let is_ours =
+        facts.is_held() && case.end_denied_by.is_none() && facts.access.owner.is_none() && !case.whose.is_foreign;
+    let (requested_at, reason) = match case.end_reason {
+        Some(reason) if is_ours && case.evidence != Evidence::Ended => {
+            let before = if facts.is_end_recorded() { recorded.termination_reason } else { None };
+            (Some(condition::time(limits::requested_at(facts))), before.or(Some(reason)))
+        }
+        _ if case.end_cause.is_some() => (recorded.termination_requested_at.clone(), recorded.termination_reason),
+        // Nobody asks for an end, so what is recorded of one isn't ours.
+        _ => (None, None),
+    };
+    (requested_at, reason.or(case.idled_out))
+}
+
+/// The status, with what is known of the session.
+fn with_session(case: &Case<'_>, status: AthenaSessionStatus) -> AthenaSessionStatus {
     let facts = case.facts;
     // What isn't this object's to know isn't told, nor an end that only a list shows.
     let is_certain = !matches!(case.evidence, Evidence::Unconfirmed(_));
     let is_told = case.whose.may_know && case.whose.is_placed && is_certain;
-    let (true, Some(seen)) = (is_told, &facts.observed.session.seen) else { return };
+    let (true, Some(seen)) = (is_told, &facts.observed.session.seen) else { return status };
+    let (before, times) = (with_target(case, status), limits::times(facts, seen));
     let time = |time: Option<Timestamp>| time.map(condition::time);
-    let times = limits::times(facts, seen);
-    status.session_id = facts.session_id().map(str::to_owned);
-    status.state = Some(seen.status.state.as_str().to_owned());
-    status.state_change_reason.clone_from(&seen.status.state_change_reason);
-    status.started_at = time(times.started_at).or(status.started_at.take());
-    status.idle_since = time(times.idle_since);
-    if seen.status.state.is_ended() {
-        status.ended_at = time(times.ended_at).or(status.ended_at.take()).or(time(Some(facts.athena_now())));
-        status.dpu_execution_millis = facts.observed.session.dpu_execution_millis.or(status.dpu_execution_millis);
-    } else {
-        status.ended_at = None;
-        status.dpu_execution_millis = None;
-    }
-    status.work_group = facts.work_group().map(str::to_owned);
+    let has_ended = seen.status.state.is_ended();
+    let ended_at = || time(times.ended_at).or(before.ended_at).or(time(Some(facts.athena_now())));
     let engine = engine::of_session(facts, seen).and_then(Engine::version).map(str::to_owned);
-    status.engine_version = engine.or(status.engine_version.take());
-    record_place(case, status);
+    let used = facts.observed.session.dpu_execution_millis.or(before.dpu_execution_millis);
+    fitting(
+        case,
+        AthenaSessionStatus {
+            session_id: facts.session_id().map(str::to_owned),
+            state: Some(seen.status.state.as_str().to_owned()),
+            state_change_reason: seen.status.state_change_reason.clone(),
+            started_at: time(times.started_at).or(before.started_at),
+            idle_since: time(times.idle_since),
+            ended_at: if has_ended { ended_at() } else { None },
+            dpu_execution_millis: if has_ended { used } else { None },
+            work_group: facts.work_group().map(str::to_owned),
+            engine_version: engine.or(before.engine_version),
+            ..before
+        },
+    )
 }
 
-/// Where it was seen, which isn't where calls go by now if the credentials, or the reference, have changed. Of what is
-/// yet to be seen: where calls go.
-pub(super) fn record_place(case: &Case<'_>, status: &mut AthenaSessionStatus) {
+/// The status, with where the session was seen. Calls may go elsewhere by now, if the credentials, or the reference, have
+/// changed. For a session that is yet to be seen: where calls go.
+fn with_target(case: &Case<'_>, status: AthenaSessionStatus) -> AthenaSessionStatus {
     let facts = case.facts;
-    status.region = facts.region().or(facts.scope.region.as_deref()).map(str::to_owned);
-    let account = facts.account().or(facts.scope.account.known());
-    status.account_id = account.map(str::to_owned).or(status.account_id.take());
+    let region = facts.region().or(facts.scope.region.as_deref()).map(str::to_owned);
+    let account = facts.account().or(facts.scope.account.known()).map(str::to_owned);
+    AthenaSessionStatus { region, account_id: account.or(status.account_id), ..status }
 }
 
-fn conditions(case: &Case<'_>, finding: &Finding, status: &AthenaSessionStatus) -> Vec<Condition> {
+/// The status, as far as it has room in the object.
+fn fitting(case: &Case<'_>, status: AthenaSessionStatus) -> AthenaSessionStatus {
+    let facts = case.facts;
+    let size = facts.observed.session.status_limit.of(facts.object);
+    if size == StatusSize::Full { status } else { status_size::shortened(status) }
+}
+
+fn conditions(
+    case: &Case<'_>,
+    finding: &Finding,
+    asked: Option<TerminationReason>,
+    recorded: &[Condition],
+) -> Vec<Condition> {
     let facts = case.facts;
     let row = finding.reason.row();
     let active = if case.end_reason.is_some() {
@@ -134,7 +162,7 @@ fn conditions(case: &Case<'_>, finding: &Finding, status: &AthenaSessionStatus) 
     } else {
         row.active
     };
-    let terminated = terminated(case, finding, status);
+    let terminated = terminated(case, finding, asked);
     let draft = |type_, status, reason, message| Draft { type_, status, reason, message };
     let word = finding.reason.as_str();
     let mut drafts = vec![
@@ -146,7 +174,7 @@ fn conditions(case: &Case<'_>, finding: &Finding, status: &AthenaSessionStatus) 
     ];
     let arrives = arrives_within(case, finding.reason).is_some();
     drafts.extend(condition::standing(finding.reason, &finding.message, arrives));
-    condition::renewed(&status.conditions, &OURS, drafts, facts.object.metadata.generation, facts.now.wall)
+    condition::renewed(recorded, &OURS, drafts, facts.object.metadata.generation, facts.now.wall)
 }
 
 /// The message of the condition `Active`: only whether the session can be used. The condition `Ready` says why, and what to
@@ -196,20 +224,20 @@ fn no_end(case: &Case<'_>) -> &'static str {
 }
 
 /// The reason of the condition `Terminated`, once it is True.
-fn terminated<'a>(case: &Case<'a>, finding: &Finding, status: &AthenaSessionStatus) -> Option<&'a str> {
+fn terminated<'a>(case: &Case<'a>, finding: &Finding, asked: Option<TerminationReason>) -> Option<&'a str> {
     let facts = case.facts;
     let is_end = matches!(finding.reason, Reason::Ended | Reason::Failed | Reason::SessionNotFound);
     let recorded = facts.recorded_terminated().map(|terminated| terminated.reason.as_str());
     let kept = if is_end { recorded } else { None };
     match case.evidence {
-        Evidence::Ended => Some(match status.termination_reason {
+        Evidence::Ended => Some(match asked {
             Some(asked) => asked.as_str(),
             None if facts.observed.session.state() == Some(&SessionState::Failed) => "Failed",
             None => "EndedElsewhere",
         }),
         Evidence::Absent if facts.once_seen() => Some(kept.unwrap_or("NotFound")),
         _ if case.start.state.is_none_shown() && case.end_reason.is_some() => {
-            status.termination_reason.map(TerminationReason::as_str).or(kept)
+            asked.map(TerminationReason::as_str).or(kept)
         }
         _ => kept,
     }

@@ -37,7 +37,7 @@ pub enum Step {
         /// What is asked for.
         wanted: Box<ListRequest>,
     },
-    /// Reserve a place among the sessions of the namespace; the terms tell whether there was one.
+    /// Reserve a slot among the sessions of the namespace; the access tells whether one was free.
     ReserveSlot,
     /// Call StartSession.
     StartSession {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::step::Step;
 use crate::session::observed::ttl::Ttl;
-use crate::session::rules::case::Case;
+use crate::session::rules::Case;
 use crate::session::rules::ttl::rest;
 
 /// Whether the object is to be deleted now.

@@ -3,13 +3,12 @@
 use crate::api::session::StartOutcome;
 use crate::index::session_quota::Usage;
 use crate::session::conditions::Findings;
-use crate::session::rules::case::Case;
-use crate::session::rules::evidence::Evidence;
 use crate::session::rules::start::StartState;
+use crate::session::rules::{Case, Evidence};
 use crate::status::failure::explain;
 use crate::status::reason::{Reason, Standing};
 
-/// What is known of the session that the object has its place for; None where it starts none.
+/// What is known of the session that the object has its slot for; None where it starts none.
 pub(super) fn of(case: &Case<'_>, findings: &Findings) -> Option<Usage> {
     let facts = case.facts;
     if case.start.state == StartState::NotAsked {
@@ -37,9 +36,9 @@ fn is_call_recorded(case: &Case<'_>) -> bool {
     is_called && case.facts.recorded_terminated().is_none()
 }
 
-/// Whether a start has to wait for a person or for its workloads, so that another object may have the place meanwhile. An
-/// object that waits for Athena's capacity keeps its place, since capacity comes by itself. An object whose call is due
-/// again has reserved its place anew. With --read-only an object keeps its turn, since `ReadOnly` is only a forecast.
+/// Whether a start has to wait for a person or for its workloads, so that another object may have the slot meanwhile. An
+/// object that waits for Athena's capacity keeps its slot, since capacity comes by itself. An object whose call is due
+/// again has reserved its slot anew. With --read-only an object keeps its turn, since `ReadOnly` is only a forecast.
 fn waits_for_others(case: &Case<'_>, findings: &Findings) -> bool {
     let facts = case.facts;
     if facts.access.denied.is_some() || findings.wrong_target.is_some() {

@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use super::step::Step;
+use super::{config_map, workloads};
+use crate::session::conditions::{Findings, arrives_within};
 use crate::session::observed::Trouble;
-use crate::session::rules::facts::Facts;
-use crate::status::reason::{Pace, Reason};
+use crate::session::rules::{Case, Facts};
+use crate::status::reason::{Pace, Reason, Standing};
 
 /// A wait no longer than this.
 pub(super) fn by_then(step: Step, at_most: Option<Duration>) -> Step {
@@ -45,4 +47,15 @@ pub(super) fn wait_for_others(facts: &Facts<'_>, reason: Option<Reason>) -> Step
 /// Where GetSession is denied, how long from now until it is tried again; zero when that is due.
 pub(super) fn until_described(facts: &Facts<'_>) -> Option<Duration> {
     facts.observed.session.undescribed.as_ref().map(|it| facts.until(it.trouble.retry_at))
+}
+
+/// How long from now until something is due that isn't about the session: its ConfigMap, its workloads, or that others count
+/// as late with what they have to set right.
+pub(super) fn due_beside_session(case: &Case<'_>, findings: &Findings) -> Option<Duration> {
+    let awaited = findings.told.as_ref().map(|told| told.reason).filter(|reason| {
+        // Only what others have to set right may still arrive.
+        case.facts.access.denied.is_some() && reason.row().standing == Standing::StalledLater
+    });
+    let arrival = awaited.and_then(|reason| arrives_within(case, reason));
+    [arrival, config_map::wait(case, findings), workloads::wait(case)].into_iter().fold(None, sooner)
 }

@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use super::step::Step;
-use crate::session::conditions::left_workloads;
-use crate::session::rules::case::Case;
-use crate::session::rules::facts::Facts;
+use crate::session::conditions::workloads::until_note;
+use crate::session::rules::{Case, Facts};
 
 /// The read that is due now.
 pub(super) fn due(case: &Case<'_>) -> Option<Step> {
@@ -16,7 +15,7 @@ pub(super) fn due(case: &Case<'_>) -> Option<Step> {
 pub(super) fn wait(case: &Case<'_>) -> Option<Duration> {
     let due_at = case.workloads.due_at.filter(|due| *due > case.facts.now.tick);
     let end = if case.workloads.is_followed { due_at.map(|due| case.facts.until(due)) } else { None };
-    wait_for_read(case).into_iter().chain(end).chain(left_workloads::wait(case)).min()
+    wait_for_read(case).into_iter().chain(end).chain(until_note(case)).min()
 }
 
 fn wait_for_read(case: &Case<'_>) -> Option<Duration> {

@@ -23,7 +23,7 @@ pub struct Facts<'a> {
     pub fresh: bool,
     /// What Athena and the API server have shown to this process.
     pub observed: &'a Observed,
-    /// On what terms the object may use Athena.
+    /// What the object may do in Athena.
     pub access: &'a Access,
     /// A poller looks after the sessions of its work group.
     pub polled: bool,

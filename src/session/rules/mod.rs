@@ -1,4 +1,4 @@
-//! What is true of an object and its session: from [`facts::Facts`] to [`case::Case`]. No messages. PURE.
+//! What is true of an object and its session: from [`Facts`] to [`Case`]. No messages. PURE.
 
 pub mod case;
 pub mod engine;
@@ -10,3 +10,7 @@ pub mod start;
 pub mod start_request;
 pub mod ttl;
 pub mod workloads;
+
+pub use self::case::Case;
+pub use self::evidence::{Evidence, Proof};
+pub use self::facts::Facts;

@@ -1,24 +1,16 @@
-//! What keeps the session from being handed over by `spec.publishTo`, or from being ended with its workloads. PURE.
+//! What keeps the session from being handed over by `spec.publishTo`. PURE.
 
 use kube::ResourceExt;
 
 use super::finding::Finding;
 use super::words::blocker_prefix;
 use crate::session::observed::config_map::Found;
-use crate::session::rules::case::Case;
+use crate::session::rules::Case;
 use crate::status::reason::Reason;
 use crate::text::duration;
 
-/// What keeps the session from being handed over, or from being ended with its workloads: both are told of.
-pub(super) fn blocker(case: &Case<'_>) -> Option<Finding> {
-    match (config_map_blocker(case), workloads_blocker(case)) {
-        (Some(one), Some(other)) => Some(Finding { message: format!("{} {}", one.message, other.message), ..one }),
-        (one, other) => one.or(other),
-    }
-}
-
 /// What keeps the ConfigMap from telling of the session.
-fn config_map_blocker(case: &Case<'_>) -> Option<Finding> {
+pub(super) fn blocker(case: &Case<'_>) -> Option<Finding> {
     let facts = case.facts;
     let name = &facts.object.spec.publish_to.as_ref()?.config_map_name;
     let namespace = facts.object.namespace().unwrap_or_default();
@@ -47,27 +39,4 @@ fn config_map_blocker(case: &Case<'_>) -> Option<Finding> {
          operator's installation. Tried again every {steady}."
     );
     Some(Finding { reason: Reason::PublishForbidden, message })
-}
-
-/// What keeps the workloads from ending the session.
-fn workloads_blocker(case: &Case<'_>) -> Option<Finding> {
-    let facts = case.facts;
-    if facts.object.spec.end_with.is_empty() {
-        return None;
-    }
-    let lead = blocker_prefix(case);
-    if facts.timing.end_with.is_none() {
-        let message = format!(
-            "{lead} spec.endWith won't end it: the operator runs without --end-with. A cluster administrator can add the \
-             component deploy/workloads to its installation."
-        );
-        return Some(Finding { reason: Reason::EndWithDisabled, message });
-    }
-    let refusal = facts.observed.session.workloads.retry.as_ref()?.refusal.as_ref()?;
-    let message = format!(
-        "{lead} spec.endWith can't end it: the API server refuses the operator what it names ({refusal}). A cluster \
-         administrator can add the component deploy/workloads to its installation. Tried again every {}.",
-        duration(facts.timing.steady)
-    );
-    Some(Finding { reason: Reason::EndWithForbidden, message })
 }
