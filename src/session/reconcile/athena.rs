@@ -1,16 +1,15 @@
-//! Calls Athena, and logs each call that changes something: the audit log.
+//! Calls Athena, each time a token of the quotas allows that.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Instant;
 
-use kube::{Resource, ResourceExt};
-use tracing::{info, warn};
+use kube::Resource;
 
 use super::action::Action;
-use super::clock::now;
+use super::audit_log::Audited;
 use super::object_state::ObjectState;
-use super::observe::{Current, Inputs};
+use super::observe::{Current, Inputs, now};
 use crate::api::session::{AthenaSession, TerminationReason};
 use crate::athena::aws::Athena;
 use crate::athena::identity::Identity;
@@ -69,7 +68,7 @@ impl AthenaCalls {
         ControlFlow::Continue(())
     }
 
-    /// Gives back the tokens that the quotas hold for the object, and its place among those who wait for one.
+    /// Gives back the tokens that the quotas hold for the object, and its turn among those who wait for one.
     pub(super) fn give_back_tokens(&self, key: &Key, state: &mut ObjectState) {
         if std::mem::take(&mut state.is_known_to_quotas) {
             self.quotas.forget(key);
@@ -86,10 +85,10 @@ impl AthenaCalls {
             // STS isn't Athena, and anything else is no call.
             _ => return true,
         };
-        let (place, who) = (QuotaScope::of(scope), key(object));
+        let (quota, who) = (QuotaScope::of(scope), key(object));
         let has_reserved = *step != Step::GetSessionStatusBeforeEnd
-            || self.quotas.try_reserve(&place, Operation::TerminateSession, Priority::End, &who);
-        has_reserved && self.quotas.try_take(&place, operation, priority, &who)
+            || self.quotas.try_reserve(&quota, Operation::TerminateSession, Priority::End, &who);
+        has_reserved && self.quotas.try_take(&quota, operation, priority, &who)
     }
 
     async fn call(&self, object: &AthenaSession, observed: &mut Observed, identity: &Arc<Identity>, step: Step) {
@@ -144,27 +143,10 @@ impl AthenaCalls {
         observed: &mut Observed,
         reason: TerminationReason,
     ) -> Result<(), CallError> {
-        let (namespace, name) = key(object);
-        let uid = object.uid().unwrap_or_default();
-        let why = reason.as_str();
-        let accepted = athena.terminate_session(session).await.inspect_err(|error| {
-            let request_id = error.request_id.as_deref().unwrap_or("none");
-            let (answer, error) = (&error.code, &error.message);
-            warn!(
-                namespace,
-                name,
-                uid,
-                session,
-                reason = why,
-                answer,
-                error,
-                aws_request_id = request_id,
-                "TerminateSession"
-            );
-        })?;
+        let call = Audited { session: Some(session), reason: Some(reason), work_group: None };
+        let accepted = athena.terminate_session(session).await.inspect_err(|error| call.failed(object, error))?;
         let answer = accepted.state.as_ref().map_or("none", |state| state.as_str());
-        let request_id = accepted.request_id.as_deref().unwrap_or("none");
-        info!(namespace, name, uid, session, reason = why, answer, aws_request_id = request_id, "TerminateSession");
+        call.accepted(Operation::TerminateSession, object, answer, accepted.request_id.as_deref());
         // No second event with the same words when the call is repeated.
         if observed.session.accepted_for != Some(reason) {
             let note = format!("Athena accepted the end of session {session}: {}", reason.clause());
@@ -181,18 +163,11 @@ async fn start(
     observed: &mut Observed,
     request: &StartRequest,
 ) -> Result<(), CallError> {
-    let (namespace, name) = key(object);
-    let uid = object.uid().unwrap_or_default();
-    let work_group = &request.work_group;
     observed.starting(now());
-    let started = athena.start_session(request).await.inspect_err(|error| {
-        let request_id = error.request_id.as_deref().unwrap_or("none");
-        let (answer, error) = (&error.code, &error.message);
-        warn!(namespace, name, uid, work_group, answer, error, aws_request_id = request_id, "StartSession");
-    })?;
-    let (session, answer) = (&started.id, started.state.as_str());
-    let request_id = started.request_id.as_deref().unwrap_or("none");
-    info!(namespace, name, uid, work_group, session, answer, aws_request_id = request_id, "StartSession");
-    observed.started(started.id, work_group);
+    let call = Audited { work_group: Some(&request.work_group), session: None, reason: None };
+    let started = athena.start_session(request).await.inspect_err(|error| call.failed(object, error))?;
+    let call = Audited { session: Some(&started.id), ..call };
+    call.accepted(Operation::StartSession, object, started.state.as_str(), started.request_id.as_deref());
+    observed.started(started.id, &request.work_group);
     Ok(())
 }

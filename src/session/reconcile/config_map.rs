@@ -9,14 +9,13 @@ use kube::api::{DeleteParams, PostParams, Preconditions};
 use kube::{Api, Resource, ResourceExt};
 use tracing::{info, warn};
 
-use super::clock::now;
+use super::observe::now;
 use super::request::{Problem, ask};
 use crate::api::session::AthenaSession;
 use crate::api::{EXCLUDED_FROM_BACKUP, MANAGED_BY, PUBLISHED_FOR};
 use crate::events::{Events, REPORTER};
 use crate::index::objects::key;
-use crate::session::observed::Observed;
-use crate::session::observed::config_map::Found;
+use crate::session::observed::config_map::{Found, ObservedConfigMap};
 use crate::session::plan::Step;
 use crate::status::event::Event;
 use crate::timing::Timing;
@@ -31,21 +30,20 @@ pub(super) struct ConfigMapRequests {
 
 impl ConfigMapRequests {
     /// Makes the request that the step names.
-    pub(super) async fn make(&self, object: &AthenaSession, observed: &mut Observed, step: Step) {
+    pub(super) async fn make(&self, object: &AthenaSession, known: &mut ObservedConfigMap, step: Step) {
         let Some(publish_to) = &object.spec.publish_to else { return };
         let (namespace, session) = key(object);
         let config_map = publish_to.config_map_name.as_str();
         let api = Api::namespaced(self.client.clone(), &namespace);
         let request = step.config_map_request();
-        let publication = &mut observed.session.config_map;
         let answer = match step {
             Step::WriteConfigMap { data } => {
-                let written = match publication.found {
+                let written = match known.found {
                     Found::Absent => self.create(&api, config_map, object, data.clone()).await,
                     _ => self.replace(&api, config_map, object, data.clone()).await,
                 };
                 match written {
-                    Ok(found) => return publication.written(data, found, now()),
+                    Ok(found) => return known.written(data, found, now()),
                     Err(problem) => Err(problem),
                 }
             }
@@ -57,13 +55,13 @@ impl ConfigMapRequests {
             _ => ask(self.deadline, api.get(config_map)).await.map(|read| found(&read, object)),
         };
         match answer {
-            Ok(found) => publication.answered(request, found, now()),
-            Err(Problem::Gone) => publication.answered(request, Found::Absent, now()),
-            Err(Problem::Conflict) => publication.changed(request, now(), &self.timing, fastrand::f64()),
+            Ok(found) => known.answered(request, found, now()),
+            Err(Problem::Gone) => known.answered(request, Found::Absent, now()),
+            Err(Problem::Conflict) => known.changed(request, now(), &self.timing, fastrand::f64()),
             Err(problem) => {
                 let name = session;
                 warn!(namespace, name, config_map, %problem, "the ConfigMap of spec.publishTo can't be read or written");
-                publication.failed(request, problem.into_refusal(), now(), &self.timing, fastrand::f64());
+                known.failed(request, problem.into_refusal(), now(), &self.timing, fastrand::f64());
             }
         }
     }

@@ -3,7 +3,7 @@
 
 mod action;
 mod athena;
-mod clock;
+mod audit_log;
 mod config_map;
 pub mod controller;
 pub mod large_objects;
@@ -35,7 +35,7 @@ use crate::index::objects::key;
 use crate::metrics::Metrics;
 use crate::session::observed::{ANSWER_LIFE, Observed};
 use crate::session::plan::{Decision, Step, decide};
-use crate::session::rules::facts::Facts;
+use crate::session::rules::Facts;
 use crate::timing::Timing;
 use crate::write_refusals::WriteRefusals;
 
@@ -84,19 +84,21 @@ impl Reconciler {
     /// status shows it, and the object waits.
     async fn reconcile(&self, cached: &AthenaSession, state: &mut ObjectState) -> Result<Action, ReconcileError> {
         let mut current = Current { object: Cow::Borrowed(cached), began: Instant::now(), read_at: None };
-        let mut last = Step::Wait(None);
         state.begin();
-        for _ in 0..MOST_STEPS {
+        let mut steps = 0;
+        loop {
+            steps += 1;
             let inputs = self.observer.observe(&mut current, state).await;
             let decision = decide(&self.facts(&current, &state.observed, &inputs));
-            last = decision.step.clone();
+            let last = if steps == MOST_STEPS { Some(decision.step.clone()) } else { None };
             if let ControlFlow::Break(action) = self.apply(decision, &inputs, &mut current, state).await? {
                 return Ok(action);
             }
-        }
-        match last {
-            Step::GetCallerIdentity => Ok(Action::Wait(Some(Duration::ZERO))),
-            last => Err(ReconcileError::Unsettled(Box::new(last))),
+            match last {
+                None => {}
+                Some(Step::GetCallerIdentity) => return Ok(Action::Wait(Some(Duration::ZERO))),
+                Some(last) => return Err(ReconcileError::Unsettled(Box::new(last))),
+            }
         }
     }
 
@@ -141,12 +143,11 @@ impl Reconciler {
             }
             Step::ReserveSlot => self.observer.index.reserve(object),
             Step::GetOwner { owner } => observed.session.owner = Some(Box::new(self.objects.read_owner(owner).await?)),
-            // Boxed, so that the future of each reconciliation needn't have room for these rare requests.
             step @ (Step::GetConfigMap | Step::WriteConfigMap { .. } | Step::DeleteConfigMap { .. }) => {
-                Box::pin(self.config_maps.make(object, observed, step)).await;
+                self.config_maps.make(object, &mut observed.session.config_map, step).await;
             }
-            Step::GetWorkloads => Box::pin(self.workloads.read_all(object, observed)).await,
-            Step::DeleteObject => Box::pin(self.objects.delete(object, observed)).await,
+            Step::GetWorkloads => self.workloads.read_all(object, &mut observed.session.workloads).await,
+            Step::DeleteObject => self.objects.delete(object, &mut observed.session.ttl).await,
             step @ (Step::GetObject | Step::AddFinalizer | Step::RemoveFinalizer { .. } | Step::WriteStatus { .. }) => {
                 return self.objects.make(step, inputs.now, current, state).await;
             }

@@ -31,7 +31,7 @@ pub(super) struct ObjectState {
     list_asked_of: Option<(Arc<Poller>, Box<ListRequest>)>,
     /// Where the object waits only for the poller to show its session again: how that wait is prolonged.
     prolonged: Option<ProlongedWait>,
-    /// The quotas may keep a place in a queue, or a reserved token, for the object.
+    /// The object may wait in a queue of the quotas, or the quotas may hold a reserved token for the object.
     pub(super) is_known_to_quotas: bool,
     /// Where a call of the object waits for the end of an outage: what tells when the outage has ended.
     outage: Option<Arc<Recovery>>,

@@ -10,9 +10,8 @@ use kube::{Api, Resource, ResourceExt};
 use tracing::{info, warn};
 
 use super::action::{Action, ReconcileError};
-use super::clock::now;
 use super::object_state::{ObjectState, version};
-use super::observe::Current;
+use super::observe::{Current, now};
 use super::request::{Problem, ask};
 use crate::api::cached::{CachedSession, Trimmed};
 use crate::api::session::{AthenaSession, AthenaSessionStatus, DeletionPolicy};
@@ -24,7 +23,8 @@ use crate::index::cluster::ClusterIndex;
 use crate::index::objects::key;
 use crate::kubernetes::{Answer, RequestError, Requests, within};
 use crate::metrics::Metrics;
-use crate::session::observed::{Now, Observed, OwnerRead};
+use crate::session::observed::ttl::Ttl;
+use crate::session::observed::{Now, OwnerRead};
 use crate::session::plan::Step;
 use crate::status::event::Event;
 use crate::status::reason::Reason;
@@ -158,7 +158,7 @@ impl ObjectRequests {
     }
 
     /// Deletes the copy of the object that was decided on. The watch brings what follows from the deletion.
-    pub(super) async fn delete(&self, object: &AthenaSession, observed: &mut Observed) {
+    pub(super) async fn delete(&self, object: &AthenaSession, ttl: &mut Ttl) {
         let (namespace, name) = key(object);
         let api: Api<Trimmed<AthenaSession>> = Api::namespaced(self.client.clone(), &namespace);
         let preconditions = Preconditions { uid: object.uid(), resource_version: object.resource_version() };
@@ -168,11 +168,11 @@ impl ObjectRequests {
                 info!(namespace, name, "deleted, since spec.ttlAfterEnded is over");
                 let note = "The session ended long enough ago (spec.ttlAfterEnded): the object is deleted".to_owned();
                 self.events.tell(object.object_ref(&()), Event::normal("Expired", note));
-                observed.session.ttl.asked(now(), &self.timing);
+                ttl.asked(now(), &self.timing);
             }
             Err(problem) => {
                 warn!(namespace, name, %problem, "the object can't be deleted, though its spec.ttlAfterEnded is over");
-                observed.session.ttl.failed(problem.into_refusal(), now(), &self.timing, fastrand::f64());
+                ttl.failed(problem.into_refusal(), now(), &self.timing, fastrand::f64());
             }
         }
     }

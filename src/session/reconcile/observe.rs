@@ -4,7 +4,8 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::clock::now;
+use jiff::Timestamp;
+
 use super::object_state::ObjectState;
 use crate::api::is_held;
 use crate::api::session::AthenaSession;
@@ -15,6 +16,11 @@ use crate::index::access::Access;
 use crate::index::cluster::ClusterIndex;
 use crate::session::observed::{Now, Observed};
 use crate::timing::Timing;
+
+/// The present moment. Whatever decides is told the time.
+pub(super) fn now() -> Now {
+    Now { wall: Timestamp::now(), tick: Instant::now() }
+}
 
 /// The copy of the object that is decided on.
 pub(super) struct Current<'a> {
@@ -52,12 +58,8 @@ impl Observer {
         let object = &*current.object;
         let mut access = self.access(object, &state.observed);
         let identity = self.identity(object, &access).await;
-        let (scope, now) = (
-            identity
-                .as_deref()
-                .map_or_else(|| CallerContext::unknown("there is no AthenaWorkGroup"), Identity::caller_context),
-            now(),
-        );
+        let nowhere = || CallerContext::unknown("there is no AthenaWorkGroup");
+        let (scope, now) = (identity.as_deref().map_or_else(nowhere, Identity::caller_context), now());
         state.observed.found(object, &scope, now);
         if let Some(news) = self.index.workload_news(object) {
             state.observed.session.workloads.heard(news);
@@ -76,7 +78,7 @@ impl Observer {
         }
         observed.recognize(object, &self.index.cluster, access.is_contested);
         if observed.session.shown_of_owner() != shown_before {
-            // The session may prove to be another object's, which the terms from before don't know.
+            // The session may prove to be another object's, which the access from before doesn't know.
             access = self.access(object, observed);
         }
         if let Some(poller) = &poller {

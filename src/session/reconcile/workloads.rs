@@ -8,12 +8,12 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use tracing::warn;
 
-use super::clock::now;
+use super::observe::now;
 use super::request::{Problem, ask};
 use crate::api::session::AthenaSession;
 use crate::api::workload::{Workload, WorkloadKind, WorkloadObject, WorkloadState};
 use crate::index::objects::key;
-use crate::session::observed::Observed;
+use crate::session::observed::workloads::Workloads;
 use crate::timing::Timing;
 
 /// What reads workloads.
@@ -25,7 +25,7 @@ pub(super) struct WorkloadRequests {
 
 impl WorkloadRequests {
     /// Reads all workloads of the object at once, so that each is known as of the same moment.
-    pub(super) async fn read_all(&self, object: &AthenaSession, observed: &mut Observed) {
+    pub(super) async fn read_all(&self, object: &AthenaSession, known: &mut Workloads) {
         let sent = Instant::now();
         let (namespace, session) = key(object);
         let workloads = &object.spec.end_with;
@@ -33,16 +33,14 @@ impl WorkloadRequests {
         let mut failed = None;
         for (workload, answer) in workloads.iter().zip(answers) {
             match answer {
-                Ok(state) => observed.session.workloads.read(workload, state, sent, now()),
+                Ok(state) => known.read(workload, state, sent, now()),
                 Err(problem) => failed = Some((workload, problem)),
             }
         }
-        let Some((Workload { kind, name: workload }, problem)) = failed else {
-            return observed.session.workloads.all_read();
-        };
+        let Some((Workload { kind, name: workload }, problem)) = failed else { return known.all_read() };
         let kind = kind.as_str();
         warn!(namespace, name = session, kind, workload, %problem, "a workload of spec.endWith can't be read");
-        observed.session.workloads.failed(problem.into_refusal(), now(), &self.timing, fastrand::f64());
+        known.failed(problem.into_refusal(), now(), &self.timing, fastrand::f64());
     }
 
     async fn read(&self, namespace: &str, Workload { kind, name }: &Workload) -> Result<WorkloadState, Problem> {
