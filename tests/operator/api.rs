@@ -5,4 +5,5 @@ pub use athena_session_operator::api::session::{AthenaSession, AthenaSessionStat
 pub use athena_session_operator::api::work_group::{AthenaWorkGroup, AthenaWorkGroupStatus};
 pub use athena_session_operator::api::workload::WorkloadOutcome;
 pub use athena_session_operator::api::{FINALIZER, PAUSED, RESTORED, START_RESTORED, WORK_GROUP_FINALIZER, crds};
+pub use athena_session_operator::session::conditions::ORDER;
 pub use athena_session_operator::status::reason::{Kinds, Pace, Reason, Standing};

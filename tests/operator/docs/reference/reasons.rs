@@ -1,7 +1,7 @@
-//! The reference of the reasons, from `src/status/reason.rs`.
+//! The reference of the reasons, from `src/status/reason.rs`, and their order, from `src/session/conditions/mod.rs`.
 
 use super::{escaped, keep, table};
-use crate::api::{Kinds, Pace, Reason, Standing};
+use crate::api::{Kinds, ORDER, Pace, Reason, Standing};
 use crate::docs::pages::{Page, heading, slug};
 
 #[test]
@@ -40,7 +40,22 @@ fn the_reference_of_the_reasons_is_up_to_date() {
         ]
     });
     let head = ["reason", "of", "meaning", "what to do", "stands", "Active", "looked at again", "Warning"];
-    keep("conditions.md", &[("reasons", table(head, rows))]);
+    keep("conditions.md", &[("reasons", table(head, rows)), ("order", order())]);
+}
+
+/// The checks of all groups, numbered.
+fn order() -> String {
+    let mut rows = Vec::new();
+    let mut number = 0;
+    for group in ORDER.into_iter().flatten() {
+        rows.push([String::new(), format!("**{}**", group.objects), String::new()]);
+        for check in group.checks {
+            number += 1;
+            let reasons: Vec<_> = check.reasons.iter().map(|reason| format!("`{reason}`")).collect();
+            rows.push([number.to_string(), escaped(check.says), reasons.join(", ")]);
+        }
+    }
+    table(["", "check", "reasons"], rows)
 }
 
 /// The heading above the last row of a table that says what to do for this reason.
