@@ -3,7 +3,7 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// A number that stands for a large value, where values are only compared.
-pub fn fingerprint(of: &(impl Hash + ?Sized)) -> u64 {
+pub(crate) fn fingerprint(of: &(impl Hash + ?Sized)) -> u64 {
     let mut hasher = DefaultHasher::new();
     of.hash(&mut hasher);
     hasher.finish()

@@ -18,18 +18,18 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{interval, sleep};
 
-pub use self::turns::Limits;
+pub(crate) use self::turns::Limits;
 use self::turns::Turns;
 use crate::athena::quota::Key;
 use crate::cluster::Cluster;
 use crate::health::Pulse;
 
 /// Between two signs of life.
-pub const BEAT: Duration = Duration::from_secs(1);
+pub(crate) const BEAT: Duration = Duration::from_secs(1);
 
 /// When an object is reconciled again, if it neither changes nor is woken before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Requeue {
+pub(crate) enum Requeue {
     /// After this time.
     After(Duration),
     /// Never.
@@ -37,7 +37,7 @@ pub enum Requeue {
 }
 
 /// Objects of one kind, as one watch shows them.
-pub struct Watched<K: Resource<DynamicType = ()> + Clone + 'static> {
+pub(crate) struct Watched<K: Resource<DynamicType = ()> + Clone + 'static> {
     /// Who serves them, and reports trouble with the watch.
     pub cluster: Cluster,
     /// Where they are.
@@ -50,7 +50,7 @@ pub struct Watched<K: Resource<DynamicType = ()> + Clone + 'static> {
 
 /// Objects that are to be reconciled: those that change, and those that are woken; until `stop` says true. `seen` is called for
 /// each event once the store knows it, and `woken` for each object that is woken.
-pub fn queue<K>(
+pub(crate) fn queue<K>(
     watched: Watched<K>,
     mut stop: watch::Receiver<bool>,
     seen: impl Fn(&watcher::Event<K>),
@@ -87,7 +87,7 @@ where
 
 /// Reconciles the objects of `queue`, each in a task of its own, until the queue and the reconciliations have ended.
 /// `each_beat` is called between them. `gone` is called with each object that doesn't exist any more when its turn comes.
-pub async fn drive<K, F>(
+pub(crate) async fn drive<K, F>(
     queue: impl Stream<Item = Result<ObjectRef<K>, watcher::Error>>,
     store: Store<K>,
     limits: Limits,

@@ -4,7 +4,7 @@
 //! many, the oldest one is closed: clients that connect and ask nothing can't keep out the kubelet, whose request comes with
 //! its connection. Otherwise the kubelet would restart the operator again and again.
 
-pub mod aws;
+pub(crate) mod aws;
 mod checks;
 
 use std::collections::VecDeque;
@@ -26,7 +26,7 @@ use tokio::time::{sleep, timeout};
 use tracing::warn;
 
 use self::checks::{Check, report};
-pub use self::checks::{Heartbeats, Pulse, Readiness};
+pub(crate) use self::checks::{Heartbeats, Pulse, Readiness};
 use crate::metrics::{Format, Metrics};
 use crate::write_refusals::WriteRefusals;
 
@@ -41,7 +41,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// What is served.
 #[derive(Clone, Debug)]
-pub struct Health {
+pub(crate) struct Health {
     /// For `/metrics`.
     pub metrics: Metrics,
     /// For `/livez` and `/readyz`: whether no loop is stuck.
@@ -63,7 +63,7 @@ impl Health {
 }
 
 /// Serves until `stop` says true, or nobody can say it any more.
-pub async fn serve(listener: TcpListener, health: Health, mut stop: watch::Receiver<bool>) {
+pub(crate) async fn serve(listener: TcpListener, health: Health, mut stop: watch::Receiver<bool>) {
     let router = health.router();
     let mut open = VecDeque::new();
     loop {

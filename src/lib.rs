@@ -3,6 +3,7 @@
 //!
 //! ARCHITECTURE.md has the map. The library exists for the program and its tests.
 
+#![warn(unreachable_pub)]
 #![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
 pub mod api;

@@ -15,7 +15,7 @@ use crate::athena::quota::Key;
 
 /// How many reconciliations there are at once.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
+pub(crate) struct Limits {
     /// In all.
     pub all: u16,
     /// Of the objects of one namespace.

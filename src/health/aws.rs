@@ -22,7 +22,7 @@ const ENDPOINT: &str = "Athena's endpoint";
 const MOST_WAIT: Duration = Duration::from_secs(30);
 
 /// Makes the conditions about AWS fail until [`watch`] has had an answer.
-pub fn begin(readiness: &Readiness, require_work_group: bool) {
+pub(crate) fn begin(readiness: &Readiness, require_work_group: bool) {
     let unasked = || Err("it hasn't been asked yet".to_owned());
     readiness.set(CREDENTIALS, unasked());
     // Where each object must name an AthenaWorkGroup, the operator's own Region may be one without Athena, or none.
@@ -33,7 +33,7 @@ pub fn begin(readiness: &Readiness, require_work_group: bool) {
 
 /// Keeps the conditions about AWS up to date, by the answers to calls with the operator's own identity. The operator assumes
 /// roles with that identity, too.
-pub async fn watch(own: Arc<Identity>, readiness: Readiness, require_work_group: bool, first_wait: Duration) {
+pub(crate) async fn watch(own: Arc<Identity>, readiness: Readiness, require_work_group: bool, first_wait: Duration) {
     if require_work_group {
         watch_credentials(&own, &readiness, |error| error.code != "NoRegion").await;
     } else {

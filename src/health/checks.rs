@@ -1,8 +1,10 @@
 //! The checks of `/livez` and `/readyz`: whether each loop shows signs of life, and which conditions hold.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 use crate::text::one_line;
 
@@ -35,7 +37,7 @@ pub(super) fn report(name: &str, checks: &[Check]) -> (bool, String) {
 
 /// The loops that must show signs of life. Clones share them.
 #[derive(Clone, Debug, Default)]
-pub struct Heartbeats {
+pub(crate) struct Heartbeats {
     loops: Arc<Mutex<Loops>>,
 }
 
@@ -55,8 +57,8 @@ struct Loop {
 impl Heartbeats {
     /// Registers a loop, which counts as alive for `limit` from now, and from each beat. The loop is registered until the
     /// returned value is dropped, so a loop that has ended doesn't fail the check.
-    pub fn register(&self, name: impl Into<String>, limit: Duration) -> Pulse {
-        let mut loops = self.lock();
+    pub(crate) fn register(&self, name: impl Into<String>, limit: Duration) -> Pulse {
+        let mut loops = self.loops.lock();
         loops.registered += 1;
         let id = loops.registered;
         loops.alive.insert(id, Loop { name: name.into(), limit, last: Instant::now() });
@@ -70,25 +72,21 @@ impl Heartbeats {
             let stuck = || format!("no sign of life for {}s", silent.as_secs());
             Check { name: it.name.clone(), result: if silent > it.limit { Err(stuck()) } else { Ok(()) } }
         };
-        self.lock().alive.values().map(check).collect()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Loops> {
-        self.loops.lock().unwrap_or_else(PoisonError::into_inner)
+        self.loops.lock().alive.values().map(check).collect()
     }
 }
 
 /// A registered loop.
 #[derive(Debug)]
-pub struct Pulse {
+pub(crate) struct Pulse {
     heartbeats: Heartbeats,
     id: u64,
 }
 
 impl Pulse {
     /// The loop is alive.
-    pub fn beat(&self) {
-        if let Some(it) = self.heartbeats.lock().alive.get_mut(&self.id) {
+    pub(crate) fn beat(&self) {
+        if let Some(it) = self.heartbeats.loops.lock().alive.get_mut(&self.id) {
             it.last = Instant::now();
         }
     }
@@ -96,42 +94,38 @@ impl Pulse {
 
 impl Drop for Pulse {
     fn drop(&mut self) {
-        self.heartbeats.lock().alive.remove(&self.id);
+        self.heartbeats.loops.lock().alive.remove(&self.id);
     }
 }
 
 /// The conditions that must hold before the operator is ready. Clones share them.
 #[derive(Clone, Debug, Default)]
-pub struct Readiness {
+pub(crate) struct Readiness {
     conditions: Arc<Mutex<BTreeMap<String, Result<(), String>>>>,
 }
 
 impl Readiness {
     /// Sets whether a condition holds, or why it doesn't. Set all conditions before the server starts: as long as there is no
     /// condition at all, the operator isn't ready.
-    pub fn set(&self, name: impl Into<String>, result: Result<(), String>) {
-        self.lock().insert(name.into(), result);
+    pub(crate) fn set(&self, name: impl Into<String>, result: Result<(), String>) {
+        self.conditions.lock().insert(name.into(), result);
     }
 
     /// Removes a condition.
-    pub fn remove(&self, name: &str) {
-        self.lock().remove(name);
+    pub(crate) fn remove(&self, name: &str) {
+        self.conditions.lock().remove(name);
     }
 
     /// Whether a condition fails for exactly this reason.
-    pub fn fails_for(&self, reason: &str) -> bool {
-        self.lock().values().any(|result| result.as_ref().is_err_and(|why| why == reason))
+    pub(crate) fn fails_for(&self, reason: &str) -> bool {
+        self.conditions.lock().values().any(|result| result.as_ref().is_err_and(|why| why == reason))
     }
 
     pub(super) fn checks(&self) -> Vec<Check> {
-        let conditions = self.lock().clone();
+        let conditions = self.conditions.lock().clone();
         if conditions.is_empty() {
             return vec![Check { name: "start".to_owned(), result: Err("it isn't over yet".to_owned()) }];
         }
         conditions.into_iter().map(|(name, result)| Check { name, result }).collect()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Result<(), String>>> {
-        self.conditions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

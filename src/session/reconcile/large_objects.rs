@@ -2,8 +2,10 @@
 //! memory while it is reconciled, and the namespaces in turn.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 /// A namespace that hasn't asked for so long doesn't wait any more.
 const WAITS: Duration = Duration::from_secs(5);
@@ -31,7 +33,7 @@ impl LargeObjectTurns {
     /// Begins a turn of an object of this namespace. None where it is another namespace's turn: the object asks again
     /// within seconds.
     pub(super) fn begin(&self, namespace: &str, now: Instant) -> Option<Turn> {
-        let mut state = lock(&self.0);
+        let mut state = self.0.lock();
         let State { is_taken, waiting, served } = &mut *state;
         waiting.retain(|_, asked| now.saturating_duration_since(*asked) < WAITS);
         served.retain(|_, at| now.saturating_duration_since(*at) < REMEMBERED);
@@ -51,12 +53,8 @@ impl LargeObjectTurns {
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        lock(&self.0).is_taken = false;
+        self.0.lock().is_taken = false;
     }
-}
-
-fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
-    state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

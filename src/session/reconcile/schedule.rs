@@ -1,11 +1,11 @@
 //! When each AthenaSession is reconciled again, and what is kept of it until then.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use kube::runtime::reflector::ObjectRef;
 use kube::{Resource, ResourceExt};
+use parking_lot::Mutex;
 
 use super::object_state::{ObjectState, version};
 use super::{Dependencies, NAME};
@@ -106,7 +106,7 @@ impl Schedule {
 
     /// The object waits for its turn.
     pub(super) fn queue(&self, object: &ObjectRef<Session>, is_woken: bool) {
-        let mut queued = lock(&self.queued);
+        let mut queued = self.queued.lock();
         let key = (object.namespace.clone().unwrap_or_default(), object.name.clone());
         *queued.entry(key).or_default() |= is_woken;
         self.dependencies.metrics.queue_depth(NAME, queued.len());
@@ -114,7 +114,7 @@ impl Schedule {
 
     /// The object has its turn, or doesn't exist any more. Returns whether it was woken.
     pub(super) fn dequeue(&self, key: &Key) -> bool {
-        let mut queued = lock(&self.queued);
+        let mut queued = self.queued.lock();
         let was_woken = queued.remove(key).unwrap_or_default();
         self.dependencies.metrics.queue_depth(NAME, queued.len());
         was_woken
@@ -124,7 +124,7 @@ impl Schedule {
     /// wrote it has seen to all of it. This saves one reconciliation for each write. None where the object has to be
     /// reconciled: the write has changed its wakers, so that a wake may have missed it meanwhile.
     pub(super) fn after_echo(&self, key: &Key, object: &Session) -> Option<Requeue> {
-        let entries = lock(&self.entries);
+        let entries = self.entries.lock();
         let entry = entries.get(key)?;
         let is_echo = entry.state.newest_version == Some(version(object.meta())?);
         if !is_echo || entry.settled != Some(wakers(object)) {
@@ -140,7 +140,7 @@ impl Schedule {
     pub(super) fn take(&self, key: &Key, object: &AthenaSession) -> Box<Entry> {
         // The CRD forbids a change of the session, but somebody may have replaced the CRD.
         let about = fingerprint(&(object.uid(), &object.spec.session_id));
-        let before = lock(&self.entries).remove(key);
+        let before = self.entries.lock().remove(key);
         match before {
             Some(mut entry) if entry.about == about => {
                 entry.settled = None;
@@ -155,12 +155,12 @@ impl Schedule {
 
     /// Puts an entry back.
     pub(super) fn keep(&self, key: Key, entry: Box<Entry>) {
-        lock(&self.entries).insert(key, entry);
+        self.entries.lock().insert(key, entry);
     }
 
     /// Changes the entry of an object that isn't reconciled now.
     pub(super) fn change<T>(&self, key: &Key, change: impl FnOnce(&mut Entry) -> T) -> T {
-        let mut entries = lock(&self.entries);
+        let mut entries = self.entries.lock();
         let entry = entries.entry(key.clone()).or_default();
         // Whatever it was woken for is seen to in its turn.
         entry.settled = None;
@@ -170,7 +170,7 @@ impl Schedule {
     /// The object doesn't exist any more.
     pub(super) fn forget(&self, key: &Key) {
         self.dequeue(key);
-        let entry = lock(&self.entries).remove(key);
+        let entry = self.entries.lock().remove(key);
         self.release(key, entry);
     }
 
@@ -185,7 +185,7 @@ impl Schedule {
     /// Wakes objects whose long wait is over, and objects that wait for the end of an outage that has ended.
     pub(super) fn wake_due(&self) {
         let now = Instant::now();
-        for (key, entry) in lock(&self.entries).iter_mut() {
+        for (key, entry) in self.entries.lock().iter_mut() {
             let is_due = matches!(entry.next, Next::Due(at) if at <= now);
             let until = if is_due { entry.state.prolonged_until(now) } else { None };
             if is_due {
@@ -196,8 +196,4 @@ impl Schedule {
             }
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
