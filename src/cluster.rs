@@ -53,10 +53,8 @@ pub(crate) enum ConnectError {
     Client(#[source] Box<kube::Error>),
 }
 
-/// How long the operator waits for the API server.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Timeouts {
-    /// The life of each watch.
     pub watch: Duration,
     /// The deadline of each other request.
     pub request: Duration,

@@ -19,7 +19,6 @@ use crate::api::cached::Trimmed;
 use crate::text::{chain, one_line};
 use crate::write_refusals::{Refuser, WriteRefusals};
 
-/// What the API server says of an object after a request.
 #[derive(Debug)]
 pub(crate) enum Answer<K> {
     Object(Box<K>),
@@ -62,7 +61,6 @@ impl RequestError {
 #[derive(Debug)]
 pub(crate) enum RequestFailure {
     Silent(Duration),
-    /// The API server refused, or couldn't be reached.
     Error(Box<kube::Error>),
 }
 

@@ -4,6 +4,7 @@
 //! ARCHITECTURE.md has the map. The library exists for the program and its tests.
 
 #![warn(unreachable_pub)]
+#![allow(missing_docs, reason = "a comment says what the name doesn't")]
 #![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
 pub mod api;

@@ -34,7 +34,6 @@ const CALL_SECONDS: [f64; 11] = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.
 /// Upper bounds in seconds, up to half an hour.
 const TERMINATION_SECONDS: [f64; 11] = [1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1_800.0];
 
-/// N labels, each a name and a value.
 type Labels<const N: usize> = [(&'static str, &'static str); N];
 
 /// All metrics of the process. Clones are the same metrics.
@@ -56,12 +55,9 @@ pub struct Metrics {
     call_seconds: Family<Labels<1>, Histogram, fn() -> Histogram>,
 }
 
-/// How a reconciliation of an object ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReconcileResult {
-    /// Nothing to do until the object changes.
     Success,
-    /// It is looked at again after some time.
     RequeueAfter,
     /// It was given up, and is tried again.
     Error,
@@ -162,7 +158,6 @@ impl Metrics {
         Reconciliation { metrics: self.clone(), controller, active, begun: Instant::now() }
     }
 
-    /// How many objects are due and not yet begun.
     pub(crate) fn queue_depth(&self, controller: &'static str, objects: usize) {
         self.queue_depth.get_or_create(&[("name", controller)]).set(i64::try_from(objects).unwrap_or(i64::MAX));
     }
@@ -185,7 +180,6 @@ impl Metrics {
         self.call_seconds.get_or_create(&[label]).observe(took.as_secs_f64());
     }
 
-    /// All metrics, in this format.
     pub fn text(&self, format: Format) -> String {
         let mut text = String::new();
         // Writing to a String doesn't fail.
@@ -197,7 +191,6 @@ impl Metrics {
     }
 }
 
-/// A reconciliation under way.
 #[derive(Debug)]
 pub struct Reconciliation {
     metrics: Metrics,

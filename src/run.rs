@@ -48,7 +48,6 @@ const SHUTDOWN: Duration = Duration::from_secs(4);
 /// A loop that has shown no sign of life for so long is stuck.
 const STUCK: Duration = Duration::from_secs(30);
 
-/// Does what the command line says.
 pub fn main() -> ExitCode {
     let outcome = match Cli::read().command {
         Command::Crds => print_crds(),
@@ -167,7 +166,6 @@ async fn listen(address: SocketAddr, health: Health, stop: watch::Receiver<bool>
     Ok(())
 }
 
-/// The parts of the operator, before they are put together.
 struct Operator<'a> {
     cluster: Cluster,
     options: &'a config::Run,

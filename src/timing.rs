@@ -22,7 +22,6 @@ pub struct Timing {
     pub overdue: Duration,
     /// The first wait after Athena could not answer.
     pub backoff_min: Duration,
-    /// The longest such wait.
     pub backoff_max: Duration,
     /// The deadline of each call to AWS. After twice as long a call has had its effect, or never will.
     pub call_deadline: Duration,

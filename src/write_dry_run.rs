@@ -22,7 +22,6 @@ const TRIES: usize = 3;
 
 pub(crate) struct WriteDryRun {
     pub client: Client,
-    /// The namespaces that are watched; None: all of them.
     pub namespaces: Option<Vec<String>>,
     pub deadline: Duration,
     pub writes: WriteRefusals,

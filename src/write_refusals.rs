@@ -16,7 +16,6 @@ const LOG_AGAIN: Duration = Duration::from_secs(600);
 /// The policies of `deploy/` that let only the operator write. A namePrefix may stand before these names.
 const OUR_POLICIES: [&str; 2] = ["status.athena-operator.dev", "finalizer.athena-operator.dev"];
 
-/// Who refused a write, as the API server's answer tells.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Refuser {
     Policy(String),
@@ -64,7 +63,6 @@ impl Display for Refuser {
     }
 }
 
-/// The text between the quotation marks that follow `before`.
 fn quoted(message: &str, before: &str, mark: char) -> Option<String> {
     let (_, rest) = message.split_once(before)?;
     let (name, _) = rest.strip_prefix(mark)?.split_once(mark)?;
@@ -81,7 +79,6 @@ pub(crate) struct WriteRefusals {
 
 #[derive(Debug, Default)]
 struct State {
-    /// The operator's user name, as the API server says.
     identity: Option<String>,
     refused: Option<Refused>,
     /// When a refusal by each of these was last logged.

@@ -66,7 +66,6 @@ impl CachedSession {
         self.place
     }
 
-    /// The workloads of `spec.endWith`.
     pub fn end_with(&self) -> &[Workload] {
         &self.end_with
     }
@@ -83,7 +82,6 @@ impl CachedSession {
 pub enum StartPlace {
     /// No call is recorded that could have started it.
     Waits,
-    /// It may have a session.
     Counts,
     /// Its session has ended, or none can be started for it, or its workloads are suspended or have finished.
     Free,
@@ -149,7 +147,6 @@ impl<'de> Deserialize<'de> for CachedSession {
 #[derive(Clone, Debug)]
 pub(crate) struct Trimmed<K>(pub(crate) Result<K, Unreadable>);
 
-/// An object that can't be read.
 #[derive(Clone, Debug)]
 pub(crate) struct Unreadable {
     pub(crate) problem: String,

@@ -5,7 +5,6 @@ macro_rules! labels {
     ($($(#[doc = $meaning:literal])+ $name:ident = $value:literal: $what:ident on $on:literal by $by:ident;)+) => {
         $($(#[doc = $meaning])+ pub const $name: &str = $value;)+
 
-        /// The table.
         pub const TABLE: &[Row] = &[
             $(Row { name: $value, what: What::$what, on: $on, by: By::$by, meaning: concat!($($meaning),+) },)+
         ];
@@ -59,35 +58,24 @@ labels! {
 /// What a name of the table is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum What {
-    /// An annotation.
     Annotation,
-    /// A label.
     Label,
-    /// A finalizer.
     Finalizer,
 }
 
-/// Who sets it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum By {
-    /// A person, or that person's tools.
     User,
-    /// The operator.
     Operator,
     /// Other programs of the cluster. The operator only reads it.
     Others,
 }
 
-/// A row of the table.
 #[derive(Clone, Copy, Debug)]
 pub struct Row {
-    /// The name.
     pub name: &'static str,
-    /// What it is.
     pub what: What,
-    /// The kinds that it is on.
     pub on: &'static str,
-    /// Who sets it.
     pub by: By,
     /// What it means, in sentences.
     pub meaning: &'static str,

@@ -37,7 +37,6 @@ pub enum WorkloadKind {
 }
 
 impl WorkloadKind {
-    /// The kind, as manifests have it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Job => "Job",
@@ -91,31 +90,22 @@ impl WorkloadOutcome {
 /// What the API server says of a Job or a Pod that `spec.endWith` names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WorkloadState {
-    /// There is no workload of this name.
     Absent,
-    /// The workload is there, and hasn't finished.
     Unfinished {
-        /// Its UID.
         uid: String,
     },
     /// The workload is there, but may not run: a Job with `spec.suspend`, a Pod with scheduling gates.
     Suspended {
-        /// Its UID.
         uid: String,
     },
-    /// The workload has finished.
     Finished {
-        /// Its UID.
         uid: String,
-        /// How.
         outcome: WorkloadOutcome,
-        /// When, where it says so.
         at: Option<Timestamp>,
     },
 }
 
 impl WorkloadState {
-    /// The UID of the workload, where there is one.
     pub fn uid(&self) -> Option<&str> {
         match self {
             Self::Absent => None,

@@ -11,7 +11,6 @@ use crate::api::start::EngineConfiguration;
 /// A sentence for a person who has just changed the engine of a work group, and still sees the old one.
 pub const ASKED_HOURLY: &str = "The operator asks Athena for the engine once an hour.";
 
-/// The engine of a work group, or of a session.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Engine {
     /// PySpark engine version 3. Clients run calculations, for which the session must be IDLE.
@@ -66,7 +65,6 @@ impl Engine {
     }
 }
 
-/// A setting that not every engine takes.
 struct Setting {
     /// The name of its field in a manifest.
     field: &'static str,
@@ -96,19 +94,16 @@ impl fmt::Display for Engine {
     }
 }
 
-/// What is known of the engine of a work group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EngineKnowledge {
     /// Athena hasn't been asked yet.
     Awaited,
-    /// Athena has named this engine.
     Known(Engine),
     /// The engine isn't known, and nothing waits for it any more. Holds the failure of GetWorkGroup, if there was one.
     NotKnown(Option<Arc<CallError>>),
 }
 
 impl EngineKnowledge {
-    /// The engine, if it is known.
     pub fn known(&self) -> Option<&Engine> {
         match self {
             Self::Known(engine) => Some(engine),

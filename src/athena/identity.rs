@@ -172,7 +172,6 @@ impl Identities {
         Arc::clone(others.entry(target.clone()).or_insert_with(new))
     }
 
-    /// Forgets the identities that are used no more.
     pub(crate) fn retain(&self, in_use: &HashSet<AwsTarget>) {
         self.others.lock().retain(|target, _| in_use.contains(target));
     }

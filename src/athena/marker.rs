@@ -10,13 +10,9 @@ const OPENING: &str = "[athena-operator ";
 /// Which object a session was started for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Marker {
-    /// The cluster's id.
     pub cluster: String,
-    /// The object's namespace.
     pub namespace: String,
-    /// The object's name.
     pub name: String,
-    /// The object's UID.
     pub uid: String,
 }
 

@@ -15,14 +15,12 @@ const AHEAD: SignedDuration = SignedDuration::from_mins(5);
 /// How far the times of one answer may contradict each other.
 const SLACK: SignedDuration = SignedDuration::from_mins(1);
 
-/// The times in an answer of Athena that can be true.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PlausibleTimes {
     pub started_at: Option<Timestamp>,
     /// Since when the session is idle; None unless its state is IDLE.
     pub idle_since: Option<Timestamp>,
     pub ended_at: Option<Timestamp>,
-    /// Why a time was left out.
     pub fault: Option<TimeFault>,
 }
 

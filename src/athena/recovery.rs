@@ -33,7 +33,6 @@ struct Failures(Vec<Streak>);
 #[derive(Debug)]
 struct Streak {
     operation: Operation,
-    /// Failures since the last answer.
     failures: u32,
     /// How many failures in a row the next outage takes.
     outage_from: u32,

@@ -34,7 +34,6 @@ const MOST_CONFIG_MAP: usize = 512 << 10;
 /// The most bytes that are read of a refusal.
 const MOST_REFUSAL: usize = 64 << 10;
 
-/// An answer that is too large, and isn't read to its end.
 #[derive(Debug, Error)]
 #[error("the answer is larger than {most} bytes, also without what isn't kept of it")]
 pub(crate) struct TooLarge {
@@ -101,7 +100,6 @@ where
     }
 }
 
-/// What a request asks for.
 #[derive(Debug, PartialEq, Eq)]
 struct Asked<'a> {
     /// The kind of the objects, as paths name it.
@@ -170,7 +168,6 @@ fn with_limit(uri: &Uri, limit: usize) -> Uri {
     Uri::from_parts(parts).unwrap_or_else(|_| uri.clone())
 }
 
-/// The page of a list.
 #[derive(Debug)]
 struct Listed {
     pages: Arc<Mutex<Pages>>,
@@ -178,7 +175,6 @@ struct Listed {
     limit: usize,
 }
 
-/// How an answer is bounded.
 #[derive(Debug)]
 enum Bound {
     /// It is trimmed by a rule, and fails when more than `most` bytes are kept.
@@ -201,7 +197,6 @@ pub(crate) struct BoundedBody<B> {
 }
 
 impl<B> BoundedBody<B> {
-    /// What is kept of a piece.
     fn keep(&mut self, piece: Bytes) -> Result<Bytes, TooLarge> {
         self.sent += piece.len();
         let (kept, most) = match &mut self.bound {

@@ -15,10 +15,8 @@ const MOST_KEPT: usize = 2 << 20;
 #[derive(Debug, Default)]
 pub(crate) struct Pages(HashMap<String, usize>);
 
-/// A page that was read.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Page {
-    /// How many objects were asked for.
     pub limit: usize,
     pub objects: usize,
     /// Their bytes, as they were sent.

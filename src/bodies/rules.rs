@@ -16,7 +16,6 @@ const MOST_FINALIZERS: usize = 1 << 10;
 /// The most bytes of a ConfigMap's data. The operator's own ConfigMaps have some hundred bytes.
 const MOST_DATA: usize = 64 << 10;
 
-/// The rules for the objects of one kind.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rules {
     pub object: &'static Keep,

@@ -4,7 +4,6 @@
 
 use memchr::memchr2;
 
-/// What is kept of a value.
 #[derive(Debug)]
 pub(crate) enum Keep {
     All,
@@ -44,7 +43,6 @@ pub(crate) struct Trim {
     elements: usize,
 }
 
-/// An object or an array that is open.
 #[derive(Debug)]
 struct Level {
     inside: Inside,
@@ -59,7 +57,6 @@ enum Inside {
     Strings { left: usize, always: &'static str, has_omitted: bool },
 }
 
-/// What comes next.
 #[derive(Debug)]
 enum Step {
     Value(&'static Keep),
@@ -105,7 +102,6 @@ enum Sink {
 }
 
 impl Trim {
-    /// By a rule for each text.
     pub(crate) fn by(rule: &'static Keep) -> Self {
         Self { rule, levels: vec![], step: Step::Value(rule), elements: 0 }
     }
@@ -189,7 +185,6 @@ impl Trim {
         read
     }
 
-    /// At the first byte of a value.
     fn value(&mut self, rule: &'static Keep, byte: u8, out: &mut Vec<u8>) -> usize {
         let (inside, step) = match (rule, byte) {
             (Keep::Members(known), b'{') => (Inside::Object { known, others: &Keep::Nothing }, Step::Name),

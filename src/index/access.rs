@@ -20,7 +20,6 @@ use crate::athena::engine::EngineKnowledge;
 pub const HOW_TO_RESUME: &str =
     ": remove the annotation, or set it to \"false\", to go on. Every other value counts as paused.";
 
-/// What one AthenaSession may do in Athena.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Access {
     /// The AthenaWorkGroup that the object refers to; None: the operator's own identity reaches its session.
@@ -29,29 +28,23 @@ pub struct Access {
     pub work_group: Option<String>,
     /// The AWS account that is recorded for the AthenaWorkGroup.
     pub account: Option<String>,
-    /// Why the object may neither adopt nor end a session.
     pub denied: Option<Denied>,
     /// The AthenaWorkGroup is being deleted: sessions are still ended by way of it, and no object is adopted.
     pub is_terminating: bool,
     /// Our finalizer isn't on the AthenaWorkGroup yet, so the AthenaWorkGroup could go while sessions depend on it. The object
     /// has to wait for a moment.
     pub lacks_finalizer: bool,
-    /// What suspends starts and ends.
     pub suspension: Option<Suspension>,
-    /// Another object that the session belongs to.
     pub owner: Option<Claim>,
     /// Whether another object names the session, or has recorded the session as its own. Only Athena can tell whose it is.
     pub is_contested: bool,
     /// What the object may start, where it has `spec.start`.
     pub start: Option<StartAccess>,
-    /// The engine of the work group, as far as that is known.
     pub engine: EngineKnowledge,
 }
 
-/// What an object may start.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct StartAccess {
-    /// What its AthenaWorkGroup allows.
     pub bounds: Option<Box<StartBounds>>,
     /// Whether the quota of its namespace has a slot for its session.
     pub slot: Slot,
@@ -62,20 +55,14 @@ pub struct StartAccess {
 pub enum Denied {
     /// It has no workGroupRef, and the operator asks for one.
     WorkGroupRequired,
-    /// There is no such AthenaWorkGroup.
     WorkGroupNotFound,
-    /// The AthenaWorkGroup doesn't select its namespace.
     NamespaceNotAllowed,
 }
 
-/// What suspends starts and ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Suspension {
-    /// The operator runs with `--read-only`.
     ReadOnly,
-    /// The object has the annotation [`PAUSED`].
     ObjectPaused,
-    /// Its AthenaWorkGroup has the annotation [`PAUSED`].
     WorkGroupPaused,
 }
 

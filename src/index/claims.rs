@@ -16,11 +16,8 @@ use crate::compact::fingerprint;
 /// The claim of an object to a session: what decides whose the session is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claim {
-    /// The object's namespace.
     pub namespace: String,
-    /// The object's name.
     pub name: String,
-    /// The object's UID.
     pub uid: String,
     created: Option<Timestamp>,
 }
@@ -46,7 +43,6 @@ impl Claim {
 /// Where an object's session is. The same id elsewhere is another session.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Location {
-    /// The Region.
     pub region: Option<String>,
     /// The account, as far as it is known.
     pub account: Option<String>,

@@ -10,17 +10,14 @@ use kube::Resource;
 pub struct Dependents(BTreeSet<(String, String)>);
 
 impl Dependents {
-    /// So many are named.
     const NAMED: usize = 3;
 
-    /// Adds an object.
     pub fn add(&mut self, object: &impl Resource) {
         let metadata = object.meta();
         let [namespace, name] = [&metadata.namespace, &metadata.name].map(|it| it.clone().unwrap_or_default());
         self.0.insert((namespace, name));
     }
 
-    /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -130,7 +130,6 @@ pub(crate) fn key(object: &impl ResourceExt) -> Key {
     (object.namespace().unwrap_or_default(), object.name_any())
 }
 
-/// The name of the AthenaWorkGroup that an object refers to.
 pub(crate) fn reference(object: &AthenaSession) -> Option<&str> {
     object.spec.work_group_ref.as_ref().map(|reference| reference.name.as_str())
 }

@@ -23,7 +23,6 @@ use crate::athena::quota::Key;
 pub enum Usage {
     /// The session was started, and hasn't been seen to end.
     InUse,
-    /// A call may have started a session.
     MaybeInUse,
     /// No session is known, and one may be started.
     Wanted,
@@ -31,7 +30,6 @@ pub enum Usage {
     Unused,
 }
 
-/// Whether the quota has a slot for an object's session.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Slot {
     /// The object has its slot, or the number of sessions isn't limited.
@@ -46,11 +44,9 @@ pub enum Slot {
 /// The objects of a namespace that have all slots, or have waited for them longer than another object.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct QuotaExceeded {
-    /// How many sessions the namespace may have.
     pub limit: u32,
     /// The names of the objects that have a slot, in the order of the alphabet.
     pub holders: Vec<String>,
-    /// How many objects have waited longer.
     pub waiting: usize,
 }
 

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-/// A form of the same metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// OpenMetrics, which Prometheus asks for.

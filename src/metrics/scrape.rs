@@ -23,9 +23,7 @@ type Rates = Box<dyn Fn() -> Vec<(QuotaScope, Operation, f64)> + Send + Sync>;
 pub struct WorkGroup {
     /// The AWS account; empty while it isn't known.
     pub account: String,
-    /// The Region.
     pub region: String,
-    /// The name in Athena.
     pub name: String,
 }
 

@@ -35,7 +35,6 @@ pub(crate) struct StartSessionAnswer {
 
 #[derive(Clone, Debug)]
 pub(crate) struct TerminateSessionAnswer {
-    /// The session's new state, which may already be an end.
     pub state: Option<SessionState>,
     pub request_id: Option<String>,
 }

@@ -33,7 +33,6 @@ const OPERATION: &str = "x-amz-target";
 
 const IDLE: usize = 16;
 
-/// The HTTP client of all AWS clients.
 #[derive(Debug, Default)]
 pub(super) struct Connections {
     /// One pool for each setting of timeouts. All calls to Athena and STS share one setting.

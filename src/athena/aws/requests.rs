@@ -28,7 +28,6 @@ use crate::metrics::Metrics;
 
 const NO_REGION: &str = "no AWS Region is configured: set AWS_REGION";
 
-/// Athena in one Region, called by one identity.
 #[derive(Clone, Debug)]
 pub(crate) struct Athena {
     clients: Clients,

@@ -139,13 +139,11 @@ fn is_about_credentials(error: &CallError) -> bool {
     matches!(error.denial(), Some(Denial::Expired | Denial::Credentials | Denial::Right { is_explicit: true, .. }))
 }
 
-/// What the cache has for a call.
 #[derive(Debug)]
 enum Lookup {
     Valid(Credentials),
     /// STS failed, and it is too early to ask STS again.
     Failed(Explanation),
-    /// Wait for the answer of STS.
     Awaited,
 }
 
@@ -153,7 +151,6 @@ enum Lookup {
 #[derive(Debug, Default)]
 struct Cache {
     credentials: Option<CachedCredentials>,
-    /// The failures since then.
     failures: Option<Failures>,
 }
 

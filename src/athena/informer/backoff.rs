@@ -6,7 +6,6 @@ use super::types::CallFailure;
 use crate::athena::types::ErrorClass;
 use crate::timing::Timing;
 
-/// An operation that fails at present.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Backoff {
     pub class: ErrorClass,

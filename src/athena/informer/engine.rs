@@ -15,20 +15,17 @@ const HOUR: Duration = Duration::from_secs(3_600);
 /// After so many failures of GetWorkGroup in a row, starts don't wait for the engine any longer.
 const PATIENCE: u32 = 3;
 
-/// The engine of one work group.
 #[derive(Debug, Default)]
 pub struct EngineWatch {
     from_get_work_group: Option<Engine>,
     from_lists: Option<Engine>,
     failure: Option<Arc<CallError>>,
-    /// How often in a row GetWorkGroup has failed.
     failures: u32,
     /// When GetWorkGroup is to be called next. None: at once.
     next: Option<Instant>,
 }
 
 impl EngineWatch {
-    /// What is known.
     pub fn known(&self) -> EngineKnowledge {
         match self.from_get_work_group.as_ref().or(self.from_lists.as_ref()) {
             Some(engine) => EngineKnowledge::Known(engine.clone()),
@@ -42,7 +39,6 @@ impl EngineWatch {
         self.failures < PATIENCE && self.failure.as_ref().is_some_and(|error| passes(error))
     }
 
-    /// Whether it is time to call GetWorkGroup.
     pub fn is_due(&self, now: Instant) -> bool {
         self.next.is_none_or(|next| next <= now)
     }

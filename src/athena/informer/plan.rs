@@ -37,7 +37,6 @@ use crate::timing::Timing;
 #[derive(Debug)]
 pub struct Plan {
     parts: Parts,
-    /// The call that hasn't been answered.
     in_flight: Option<Call>,
     /// When all sessions were last gone through, if the next page of the full scan was the only call to make. See
     /// [`Plan::is_full_scan_alone`].
@@ -47,7 +46,6 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Nothing is known or wanted yet.
     pub fn new(timing: Timing) -> Self {
         Self { parts: Parts::new(timing), in_flight: None, full_scan_alone_since: None, forgot_at: None }
     }
@@ -59,12 +57,10 @@ impl Plan {
         self.wanted(is_change)
     }
 
-    /// Nobody wants to hear of this session any more.
     pub fn unwatch(&mut self, id: &str) {
         self.parts.store.unwatch(id);
     }
 
-    /// The sessions that somebody wants to hear of.
     pub fn watched(&self) -> impl Iterator<Item = &str> {
         self.parts.store.watched().map(|(id, _)| id)
     }
@@ -88,7 +84,6 @@ impl Plan {
         is_change
     }
 
-    /// The object waits for no list any more.
     pub fn forget_asker(&mut self, asker: &Asker) {
         self.parts.complete_lists.forget(asker);
     }
@@ -196,7 +191,6 @@ impl Plan {
         self.parts.status_calls.outage_ended(at);
     }
 
-    /// The last complete full scan.
     pub fn full_scan(&self) -> Option<&FullScan> {
         self.parts.full_scans.last_completed.as_ref()
     }
@@ -207,7 +201,6 @@ impl Plan {
         counted.filter_map(|(id, entry)| Some((&**id, entry.sighting.as_ref()?)))
     }
 
-    /// The back-off of ListSessions, while it fails.
     pub fn list_backoff(&self) -> Option<&Backoff> {
         self.parts.list_calls.backoff.as_ref()
     }

@@ -28,9 +28,7 @@ const TOLD_AFTER: u32 = 3;
 /// What an object asks complete lists for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListRequest {
-    /// The work group.
     pub work_group: String,
-    /// What is looked for.
     pub sought: Sought,
     /// The session can't have been started before then, so that no list needs to be read further back. None: it may have been
     /// started at any time.
@@ -49,17 +47,13 @@ impl ListRequest {
     }
 }
 
-/// What is looked for in a list.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Sought {
     /// The session that bears the mark of the object with this UID, in this cluster.
     Mark {
-        /// The cluster's id.
         cluster: String,
-        /// The object's UID.
         uid: String,
     },
-    /// The session with this id.
     Session(String),
 }
 
@@ -69,31 +63,22 @@ pub enum Sought {
 pub struct CompleteList {
     /// When its first page was asked for. The list may lack a session that was started later.
     pub began: Instant,
-    /// When its last page was answered.
     pub ended: Instant,
 }
 
 /// What complete lists say of a session that was looked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ListAnswer {
-    /// A page shows the session.
     Shown(Shown),
-    /// A complete list doesn't show it.
     Lacking(CompleteList),
-    /// ListSessions fails at present.
     Failed,
-    /// A list came to no end.
     Endless,
 }
 
-/// A session on a page of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shown {
-    /// The session's id.
     pub id: String,
-    /// The session's state, and what else the page says of it.
     pub status: SessionStatus,
-    /// When the page was asked for.
     pub at: Instant,
 }
 
@@ -158,7 +143,6 @@ impl CompleteLists {
         self.answers.remove(asker);
     }
 
-    /// Hands out the answer to this request, if there is one.
     pub(super) fn take_answer(&mut self, asker: &Asker, wanted: &ListRequest) -> Option<ListAnswer> {
         let (answered, found) = self.answers.remove(asker)?;
         (answered == *wanted).then_some(found)

@@ -7,14 +7,12 @@ use super::types::Interest;
 use crate::athena::types::{Polled, SessionPage, SessionState, SessionStatus, Source};
 use crate::timing::Timing;
 
-/// A session as Athena showed it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sighting {
     /// What Athena said. The reason for the state isn't kept for a session that nobody watches.
     pub status: SessionStatus,
     /// When the request was sent whose answer showed the session.
     pub at: Instant,
-    /// Which answer showed the session.
     pub source: Source,
 }
 
@@ -74,13 +72,11 @@ impl Watched {
         }
     }
 
-    /// GetSessionStatus for this session is due now.
     pub(super) fn needs_own_call(&mut self, now: Instant) {
         self.set_lookup(Lookup::OwnCall);
         self.due = now;
     }
 
-    /// A scan that should have shown the session didn't.
     pub(super) fn was_missing(&mut self, now: Instant) {
         if self.lookup() != Some(Lookup::OwnCall) {
             self.set_lookup(Lookup::Missing);
@@ -234,7 +230,6 @@ impl Store {
         self.entries.get_mut(id)?.watched.as_mut()
     }
 
-    /// See [`Plan::sighting`](super::plan::Plan::sighting).
     pub(super) fn sighting(&self, id: &str) -> Polled<'_> {
         let Some(entry) = self.entries.get(id) else { return Polled::NotYet };
         match (entry.watched.as_ref().map(|watched| watched.tracking), &entry.sighting) {
@@ -244,7 +239,6 @@ impl Store {
         }
     }
 
-    /// See [`Plan::watch`](super::plan::Plan::watch).
     pub(super) fn watch(&mut self, id: &str, interest: Interest, now: Instant) -> bool {
         self.entries.entry(id.into()).or_default().watch(interest, now, &self.timing)
     }

@@ -8,32 +8,26 @@ pub use crate::athena::quota::Key as Asker;
 use crate::athena::types::{AwsTarget, CallError, ErrorClass, SessionState};
 use crate::timing::Timing;
 
-/// How closely a session is watched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Interest {
     /// The watcher has never seen the session. Athena may have said that the session doesn't exist.
     FirstSight,
     /// An end that was asked for is under way, and isn't overdue. The calls for the session are urgent.
     Ending,
-    /// A change is expected.
     Changing,
-    /// No change is expected.
     Steady,
 }
 
 impl Interest {
-    /// Whether a change is expected.
     pub(super) fn expects_change(self) -> bool {
         matches!(self, Self::Ending | Self::Changing)
     }
 
-    /// The time from one look at the session to the next.
     pub(super) fn interval(self, timing: &Timing) -> Duration {
         if self.expects_change() { timing.changing } else { timing.steady }
     }
 }
 
-/// News for the rest of the program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum News {
     /// This session has changed, or its watchers have to call Athena for it.
@@ -46,7 +40,6 @@ pub(crate) enum News {
     Engine { target: AwsTarget, work_group: String },
 }
 
-/// What a work group holds.
 #[derive(Clone, Debug, Default)]
 pub struct Census {
     /// How many sessions are in each state that isn't an end. None until the sessions have been listed.
@@ -55,11 +48,9 @@ pub struct Census {
     pub declared: u32,
     /// Why the sessions can't be listed at present.
     pub trouble: Option<CallError>,
-    /// The engine of the work group.
     pub engine: EngineKnowledge,
 }
 
-/// What the poller does next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Task {
     /// Tell the watchers of these sessions that there is news.
@@ -68,28 +59,21 @@ pub enum Task {
     NotifyAskers(Vec<Asker>),
     /// Wait until then, or until something else is wanted.
     Wait(Option<Instant>),
-    /// Call GetSessionStatus.
     GetSessionStatus {
-        /// The session.
         id: String,
         /// Whether an end that was asked for waits for the answer.
         urgent: bool,
     },
-    /// Call ListSessions.
     ListSessions {
-        /// Only sessions in this state.
         filter: Option<SessionState>,
-        /// Where the page begins.
         token: Option<String>,
         /// Whether an end that was asked for waits for the answer.
         urgent: bool,
     },
 }
 
-/// Why a call failed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct CallFailure {
-    /// What the error means.
     pub class: ErrorClass,
     /// From 0 to 1: takes up to half of the wait for the next try away, so that retries are spread.
     pub jitter: f64,

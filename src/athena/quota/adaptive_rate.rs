@@ -53,7 +53,6 @@ impl AdaptiveRate {
     const COME_BACK: f64 = 2.0;
     /// A measurement of the limit takes at least this many calls.
     const ENOUGH: f64 = 5.0;
-    /// A limit counts for this long.
     const MEMORY: Duration = Duration::from_secs(60);
     /// Without urgent calls the rate grows from nothing to the nominal rate in this many seconds.
     const RECOVERY: f64 = 16.0;

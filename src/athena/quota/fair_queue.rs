@@ -20,7 +20,6 @@ pub enum Priority {
     End,
     /// Shows a session anew before a decision that can't be undone, or while its end is awaited.
     FreshLook,
-    /// Starts a session.
     Start,
     /// Shows a session for the first time, after a start of the operator or for a new object.
     Adopt,
@@ -42,7 +41,6 @@ pub(super) trait Caller: Clone + Eq + Hash {
     fn tenant(&self) -> Self::Tenant;
 }
 
-/// Where a caller stands in the queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Position {
     pub priority: Priority,
@@ -58,7 +56,6 @@ struct Queue<K> {
     callers: BTreeMap<u64, K>,
 }
 
-/// The callers of one tenant.
 #[derive(Debug)]
 struct Waiting<K> {
     queues: BTreeMap<Priority, Queue<K>>,

@@ -4,18 +4,12 @@ use std::fmt;
 
 use crate::athena::denial::Denial;
 
-/// The operations that the operator calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Operation {
-    /// Reads a session, with its work group and statistics.
     GetSession,
-    /// Reads a session's status.
     GetSessionStatus,
-    /// Reads a work group's engine.
     GetWorkGroup,
-    /// Reads a work group's sessions.
     ListSessions,
-    /// Starts a session.
     StartSession,
     /// Ends a session. A repeated call is harmless: for a session that has ended or is TERMINATING it does nothing.
     TerminateSession,
@@ -24,7 +18,6 @@ pub enum Operation {
 }
 
 impl Operation {
-    /// The operation's name in the API.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::GetSession => "GetSession",
@@ -37,7 +30,6 @@ impl Operation {
         }
     }
 
-    /// The action that IAM must allow.
     pub fn iam_action(self) -> String {
         let service = if self == Self::GetCallerIdentity { "sts" } else { "athena" };
         format!("{service}:{self}")
@@ -50,7 +42,6 @@ impl fmt::Display for Operation {
     }
 }
 
-/// What a failed call means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ErrorClass {
     /// InvalidRequestException or ResourceNotFoundException: the session may not exist, the request may be wrong, or
@@ -91,13 +82,10 @@ impl ErrorClass {
     }
 }
 
-/// A call that failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{operation}: {code}: {message}")]
 pub struct CallError {
-    /// The operation that was called.
     pub operation: Operation,
-    /// What the failure means.
     pub class: ErrorClass,
     /// AWS' code of the error; a word of the operator's own where AWS sent none.
     pub code: String,

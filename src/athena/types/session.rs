@@ -14,24 +14,19 @@ use crate::text::{cut, visible};
 /// The most that is kept of Athena's word for a state that isn't known.
 const WORD_BYTES: usize = 100;
 
-/// A session's state.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum SessionState {
     /// Starting: the session acquires resources.
     Creating,
-    /// Started.
     Created,
     /// Accepts a calculation.
     Idle,
     /// Runs a calculation.
     Busy,
-    /// Shutting down.
     Terminating,
-    /// Ended.
     Terminated,
     /// The session has no healthy coordinators. AWS bills it all the same.
     Degraded,
-    /// Ended by a failure.
     Failed,
     /// An end that this operator doesn't know the word for: Athena says when the session ended. Holds Athena's word.
     Ended(String),
@@ -98,7 +93,6 @@ impl SessionState {
         }
     }
 
-    /// Athena's word.
     pub fn as_str(&self) -> &str {
         match self {
             Self::Creating => "CREATING",
@@ -140,15 +134,11 @@ pub enum Source {
 /// Athena's `SessionStatus`, which GetSessionStatus, GetSession and ListSessions have in common.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionStatus {
-    /// The state.
     pub state: SessionState,
-    /// Athena's reason for the last change of the state.
     pub state_change_reason: Option<String>,
-    /// When the session was started.
     pub started_at: Option<Timestamp>,
     /// Since when the session is idle; None while it isn't idle.
     pub idle_since: Option<Timestamp>,
-    /// When the session ended.
     pub ended_at: Option<Timestamp>,
     /// The marker in the session's description. GetSessionStatus doesn't show descriptions.
     pub marker: Option<Box<Marker>>,
@@ -165,43 +155,31 @@ impl SessionStatus {
     }
 }
 
-/// The input of StartSession.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct StartRequest {
-    /// The work group.
     pub work_group: String,
     /// The client request token. Athena starts one session for one token, however often the call is repeated.
     pub token: String,
     /// The description. It ends with the marker of the object.
     pub description: String,
-    /// The resources, and the settings of Spark.
     pub engine: EngineConfiguration,
-    /// The version of the notebook that the settings name.
     pub notebook_version: Option<String>,
-    /// The role that the session's code runs as.
     pub execution_role: Option<String>,
-    /// Where logs go.
     pub monitoring: Option<MonitoringConfiguration>,
-    /// The session's tags, by key.
     pub tags: BTreeMap<String, String>,
-    /// Whether the session gets the work group's tags as well.
     pub copy_work_group_tags: Option<bool>,
     /// After how long without a calculation Athena ends the session, 1 to 480 minutes.
     pub idle_timeout_minutes: Option<i32>,
 }
 
-/// What GetSession says of a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Session {
-    /// The status.
     pub status: SessionStatus,
-    /// The session's work group.
     pub work_group: String,
     /// How long the session's DPUs have run: `Statistics.DpuExecutionInMillis`.
     pub dpu_execution_millis: Option<i64>,
 }
 
-/// A page of ListSessions.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SessionPage {
     /// The id and the status of each session on the page, in Athena's order.
@@ -229,17 +207,13 @@ impl SessionPage {
 /// What the poller of a session's work group knows of the session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Polled<'a> {
-    /// Athena has shown the session.
     Seen {
-        /// The session's status in the last answer.
         status: &'a SessionStatus,
         /// When the request for that answer was sent.
         at: Instant,
-        /// The kind of that answer.
         source: Source,
     },
     /// The poller can't tell. The object makes a call of its own.
     AskYourself,
-    /// Athena hasn't been asked yet.
     NotYet,
 }

@@ -13,12 +13,9 @@ pub struct AwsTarget {
     pub region: Option<String>,
 }
 
-/// A role to assume.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Role {
-    /// The role's ARN.
     pub arn: String,
-    /// The external id that the role's trust policy asks for.
     pub external_id: Option<String>,
 }
 
@@ -27,9 +24,7 @@ pub struct Role {
 pub struct CallerContext {
     /// The ARN of the role that is assumed for the calls; None for the operator's own identity.
     pub role: Option<String>,
-    /// The Region; None when none is configured.
     pub region: Option<String>,
-    /// The account.
     pub account: Account,
     /// When the last GetCallerIdentity that named this account was sent.
     pub confirmed_at: Option<Instant>,
@@ -55,17 +50,14 @@ impl CallerContext {
     }
 }
 
-/// The AWS account that calls go to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Account {
-    /// The account that GetCallerIdentity named.
     Known(String),
     /// GetCallerIdentity hasn't named an account. Holds the reason.
     Unknown(String),
 }
 
 impl Account {
-    /// The account, if it is known.
     pub fn known(&self) -> Option<&str> {
         match self {
             Self::Known(account) => Some(account),
@@ -79,7 +71,6 @@ impl Account {
 pub struct QuotaScope {
     /// The AWS account; None while it isn't known.
     pub account: Option<String>,
-    /// The Region; None where none is configured.
     pub region: Option<String>,
 }
 
