@@ -9,12 +9,14 @@ use kube::core::Duration;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_with::skip_serializing_none;
 
 use super::start::SessionStart;
 use super::workload::{Workload, WorkloadRecord};
 use super::{readable, written};
 
 /// What is asked for: which session this object stands for, and when and how its end is wanted.
+#[skip_serializing_none]
 #[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[kube(
     group = "athena-operator.dev",
@@ -117,7 +119,6 @@ use super::{readable, written};
 pub struct AthenaSessionSpec {
     /// The id of a session that exists in Athena, 1 to 256 characters, as StartSession returned it. It
     /// can't change. Without workGroupRef the session must be in the operator's AWS account and Region.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 256))]
     #[x_kube(validation = Rule::new(r"!self.matches('[\\s\\pC\\pZ]')")
         .message("sessionId must not contain white space, nor characters that can't be seen"))]
@@ -125,13 +126,11 @@ pub struct AthenaSessionSpec {
 
     /// Starts one session for this object, and never a second one. It can't change. With `start: {}` the session has
     /// the AthenaWorkGroup's defaults.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start: Option<SessionStart>,
 
     /// The AthenaWorkGroup that registers the session's work group. It may be set once, and then can't change. The
     /// AthenaWorkGroup must select this object's namespace, and the session must be in its work group. Default: none,
     /// the operator uses its own identity and its own Region.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub work_group_ref: Option<WorkGroupRef>,
 
     /// Set to true to end the session and keep this object as a record. It can't be undone, since an ended session
@@ -152,7 +151,6 @@ pub struct AthenaSessionSpec {
     /// counted from status.terminationRequestedAt. The session is ended as soon as it isn't BUSY any more, or when the
     /// time is over. A duration in Go's notation, in whole seconds, such as `90s`, `10m` or `1h30m`; there are no days.
     /// It may change at any time, also while an end waits. Default: none, the session is ended at once.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     #[x_kube(validation = duration("terminationGracePeriod"))]
     pub termination_grace_period: Option<Duration>,
@@ -160,7 +158,6 @@ pub struct AthenaSessionSpec {
     /// How long the session may live, from its start by Athena's clock. Then it is ended, and this object stays as a
     /// record. A duration in Go's notation, in whole seconds, such as `90m`, `8h` or `1h30m`; there are no days. It may
     /// change at any time. Default: no limit.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     #[x_kube(validation = duration("maxLifetime"))]
     pub max_lifetime: Option<Duration>,
@@ -169,7 +166,6 @@ pub struct AthenaSessionSpec {
     /// duration in Go's notation, in whole seconds, such as `90s`, `30m` or `1h30m`; there are no days. With start it
     /// must be 1m to 8h, and is also Athena's own idle timeout of the session, in whole minutes. It may change at any
     /// time. Default: no limit but Athena's own.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     #[x_kube(validation = duration("maxIdle"))]
     pub max_idle: Option<Duration>,
@@ -177,7 +173,6 @@ pub struct AthenaSessionSpec {
     /// A ConfigMap of this namespace that tells a workload which session to use. The ConfigMap exists while the session
     /// can be used and no end is asked for, so a Pod with `envFrom` waits for it. This field may be set once, and then
     /// can't change. Default: none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub publish_to: Option<PublishTo>,
 
     /// Jobs and Pods of this namespace. The session is ended when all of them have completed, failed, or gone after
@@ -194,7 +189,6 @@ pub struct AthenaSessionSpec {
     /// Go's notation, in whole seconds, up to 16 characters, such as `90m`, `24h` or `1h30m`; there are no days. An
     /// object with start that Argo CD, Flux or Helm tracks is kept, since these tools would create it again, which
     /// would start another session. It may change at any time. Default: the object stays.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = duration("ttlAfterEnded"))]
     #[x_kube(validation = Rule::new(format!("!{} || size(self) <= 16", go("self"))).message("ttlAfterEnded has 16 characters at the most"))]
     pub ttl_after_ended: Option<String>,
@@ -259,64 +253,58 @@ pub enum DeletionPolicy {
 
 /// What the operator last recorded. It is a record, not an authority: Athena must show what the status says before it
 /// counts.
+#[skip_serializing_none]
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AthenaSessionStatus {
     /// The metadata.generation that this status was made from; -1 while the operator has written no status.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "written")]
+    #[serde(default, deserialize_with = "written")]
     pub observed_generation: Option<i64>,
 
     /// The id of the session in Athena, once Athena has shown the session.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session_id: Option<String>,
 
     /// How far the start of the session has come, where spec.start asks for it.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "readable")]
+    #[serde(default, deserialize_with = "readable")]
     pub start_attempt: Option<StartAttempt>,
 
     /// Athena's word for the session's state: CREATING, CREATED, IDLE, BUSY, TERMINATING,
     /// TERMINATED, DEGRADED or FAILED. On an object that is being deleted it stays what it was.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<String>,
 
     /// Athena's explanation of the last change of state.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state_change_reason: Option<String>,
 
     /// The Athena work group that the session runs in.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub work_group: Option<String>,
 
     /// The session's engine: PySpark engine version 3 or Apache Spark version 3.5, say.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub engine_version: Option<String>,
 
     /// The AWS Region that the session was seen in. The operator makes no calls for it in another Region.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub region: Option<String>,
 
     /// The AWS account that the session was seen in. The operator makes no calls for it in another account.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account_id: Option<String>,
 
     /// When Athena started the session.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "readable")]
+    #[serde(default, deserialize_with = "readable")]
     pub started_at: Option<Time>,
 
     /// Since when the session has been idle; absent while it isn't idle.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "readable")]
+    #[serde(default, deserialize_with = "readable")]
     pub idle_since: Option<Time>,
 
     /// When the session ended.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "readable")]
+    #[serde(default, deserialize_with = "readable")]
     pub ended_at: Option<Time>,
 
     /// When the operator noticed that an end of the session is asked for.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "readable")]
+    #[serde(default, deserialize_with = "readable")]
     pub termination_requested_at: Option<Time>,
 
     /// Why the operator ends the session.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "readable")]
+    #[serde(default, deserialize_with = "readable")]
     pub termination_reason: Option<TerminationReason>,
 
     /// The workloads of spec.endWith that have been seen.
@@ -325,7 +313,6 @@ pub struct AthenaSessionStatus {
     pub workloads: Vec<WorkloadRecord>,
 
     /// What the session's calculations used, in milliseconds of one DPU: Athena's figure at its end.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dpu_execution_millis: Option<i64>,
 
     /// Active: the session can be used, and no end is asked for. Terminated: the session has ended. Ready: the object
@@ -337,6 +324,7 @@ pub struct AthenaSessionStatus {
 }
 
 /// The operator's last call of StartSession. It is recorded before the call.
+#[skip_serializing_none]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct StartAttempt {
@@ -346,7 +334,6 @@ pub struct StartAttempt {
     pub outcome: StartOutcome,
     /// The work group's engine, if it was known when this attempt was recorded. A repeated call uses this engine, not the
     /// one that is known by then, so that it asks for the same as the first call.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub engine_version: Option<String>,
 }
 

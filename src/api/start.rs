@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_with::skip_serializing_none;
 
 /// The beginning of the keys of our own tags.
 pub const OWN_TAGS: &str = "athena-operator.dev/";
@@ -20,6 +21,7 @@ const RESERVED: &str = "^(athena-operator[.]dev/|[aA][wW][sS]:)";
 
 /// The parameters of a new session. A parameter that isn't set comes from the AthenaWorkGroup, or else from Athena's
 /// defaults.
+#[skip_serializing_none]
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("!has(self.engineConfiguration) || !has(self.engineConfiguration.additionalConfigs) || \
@@ -29,37 +31,31 @@ const RESERVED: &str = "^(athena-operator[.]dev/|[aA][wW][sS]:)";
 pub struct SessionStart {
     /// The resources of the session, and settings of Spark. Fields that the work group's engine doesn't take are
     /// refused.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub engine_configuration: Option<EngineConfiguration>,
 
     /// The version of the notebook that engineConfiguration.additionalConfigs.NotebookId names: `Athena notebook
     /// version 1`. It is needed only with a NotebookId.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 128))]
     pub notebook_version: Option<String>,
 
     /// The IAM role that the session's code runs as; one of those that the AthenaWorkGroup allows. Default: the work
     /// group's own role.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 2048))]
     #[x_kube(validation = Rule::new(format!("self.matches('{ROLE}')"))
         .message("executionRole is the ARN of an IAM role, such as arn:aws:iam::123456789012:role/spark-team-a"))]
     pub execution_role: Option<String>,
 
     /// Where the session's logs go, if the AthenaWorkGroup allows to choose that. Default: as set in the work group.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub monitoring_configuration: Option<MonitoringConfiguration>,
 
     /// What the session is for, up to 600 characters. The operator appends the name of the object that the session
     /// belongs to.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 600))]
     #[x_kube(validation = Rule::new("!self.contains('[athena-operator')")
         .message("description must not contain [athena-operator, which marks the operator's own sessions"))]
     pub description: Option<String>,
 
     /// Tags of the session, up to 40. The AthenaWorkGroup must allow their keys.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("maxProperties" = 40))]
     #[x_kube(validation = Rule::new("self.all(key, size(key) >= 1 && size(key) <= 128 && size(self[key]) <= 256)")
         .message("a tag's key has 1 to 128 characters, and its value 256 at the most"))]
@@ -68,50 +64,45 @@ pub struct SessionStart {
     pub tags: Option<BTreeMap<String, String>>,
 
     /// Whether the session gets the work group's tags, too. Default: Athena's own default.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub copy_work_group_tags: Option<bool>,
 }
 
 /// The resources of a session, and Spark's settings.
+#[skip_serializing_none]
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("!(has(self.sparkProperties) && has(self.classifications))")
     .message("sparkProperties and classifications exclude each other: keep sparkProperties where the work group's engine is PySpark engine version 3, or classifications where it is Spark 3.5"))]
 pub struct EngineConfiguration {
     /// The DPUs of the coordinator: 1. For PySpark engine version 3.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1))]
     pub coordinator_dpu_size: Option<i32>,
 
     /// The most DPUs that the session uses at once, 2 to 5000.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 2, max = 5000))]
     pub max_concurrent_dpus: Option<i32>,
 
     /// The DPUs of each executor: 1. For PySpark engine version 3.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1))]
     pub default_executor_dpu_size: Option<i32>,
 
     /// Settings of the notebook, for PySpark engine version 3.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("maxProperties" = 100))]
     #[x_kube(validation = properties())]
     pub additional_configs: Option<BTreeMap<String, String>>,
 
     /// Spark's properties, for PySpark engine version 3. Spark 3.5 takes them as a classification.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("maxProperties" = 100))]
     #[x_kube(validation = properties())]
     pub spark_properties: Option<BTreeMap<String, String>>,
 
     /// Settings by classification, for Spark 3.5: `spark-defaults`, say.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 20))]
     pub classifications: Option<Vec<Classification>>,
 }
 
 /// Settings of one classification.
+#[skip_serializing_none]
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Classification {
@@ -120,30 +111,28 @@ pub struct Classification {
     pub name: String,
 
     /// The settings.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("maxProperties" = 100))]
     #[x_kube(validation = properties())]
     pub properties: Option<BTreeMap<String, String>>,
 }
 
 /// Where the session's logs go.
+#[skip_serializing_none]
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MonitoringConfiguration {
     /// To CloudWatch Logs.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cloud_watch_logging_configuration: Option<CloudWatchLoggingConfiguration>,
 
     /// To a place that AWS manages.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub managed_logging_configuration: Option<ManagedLoggingConfiguration>,
 
     /// To S3.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub s3_logging_configuration: Option<S3LoggingConfiguration>,
 }
 
 /// Logs in CloudWatch Logs.
+#[skip_serializing_none]
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CloudWatchLoggingConfiguration {
@@ -151,26 +140,24 @@ pub struct CloudWatchLoggingConfiguration {
     pub enabled: bool,
 
     /// The log group.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 512))]
     #[x_kube(validation = Rule::new("self.matches('^[a-zA-Z0-9._/-]+$')")
         .message("logGroup has letters, digits and ._/- only"))]
     pub log_group: Option<String>,
 
     /// The beginning of the names of the log streams.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 512))]
     #[x_kube(validation = Rule::new("self.matches('^[^:*]*$')")
         .message("logStreamNamePrefix must not contain : or *"))]
     pub log_stream_name_prefix: Option<String>,
 
     /// Which logs, by the kind of process: SPARK_DRIVER: [STDOUT, STDERR], say.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("maxProperties" = 20))]
     pub log_types: Option<BTreeMap<String, Vec<String>>>,
 }
 
 /// Logs in a place that AWS manages.
+#[skip_serializing_none]
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ManagedLoggingConfiguration {
@@ -178,12 +165,12 @@ pub struct ManagedLoggingConfiguration {
     pub enabled: bool,
 
     /// The KMS key that encrypts them.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 2048))]
     pub kms_key: Option<String>,
 }
 
 /// Logs in S3.
+#[skip_serializing_none]
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct S3LoggingConfiguration {
@@ -191,12 +178,10 @@ pub struct S3LoggingConfiguration {
     pub enabled: bool,
 
     /// The KMS key that encrypts them.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 2048))]
     pub kms_key: Option<String>,
 
     /// The place, such as s3://bucket/prefix/.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     #[x_kube(validation = Rule::new("self.matches('^s3://[a-z0-9][a-z0-9-]*[a-z0-9](/.*)?$')")
         .message("logLocation is a place in S3, such as s3://bucket/prefix/"))]
@@ -205,6 +190,7 @@ pub struct S3LoggingConfiguration {
 
 /// What AthenaSessions may start in this work group. Roles, tags and monitoring that aren't listed aren't allowed. A
 /// number that isn't set means no bound.
+#[skip_serializing_none]
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct StartBounds {
@@ -217,18 +203,15 @@ pub struct StartBounds {
 
     /// The most DPUs that one session may have. A session that sets no maxConcurrentDpus gets this number, unless
     /// engineConfiguration sets a smaller one. Default: no bound.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 2, max = 5000))]
     pub max_concurrent_dpus: Option<i32>,
 
     /// How many sessions that the AthenaSessions of one namespace have started here may exist at once. Further starts
     /// wait. Default: no bound.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 100_000))]
     pub sessions_per_namespace: Option<u32>,
 
     /// Whether a session may choose where its logs go.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub monitoring: Option<Monitoring>,
 
     /// The keys of the tags that a session may have, without wildcards. Default: none.
@@ -242,7 +225,6 @@ pub struct StartBounds {
 
     /// Defaults for sessions. Each is used if the AthenaSession doesn't set that field. Defaults that the work group's
     /// engine doesn't take aren't used.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub engine_configuration: Option<EngineConfiguration>,
 }
 

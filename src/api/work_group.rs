@@ -11,11 +11,13 @@ use kube::{CustomResource, KubeSchema, ResourceExt};
 use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use serde_with::skip_serializing_none;
 
 use super::start::StartBounds;
 use super::{readable, written};
 
 /// Which Athena work group is registered, how the operator reaches it, and who may use it.
+#[skip_serializing_none]
 #[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[kube(
     group = "athena-operator.dev",
@@ -94,7 +96,6 @@ use super::{readable, written};
 )]
 pub struct AthenaWorkGroupSpec {
     /// The work group's name in Athena. It can't change. Default: metadata.name.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 128))]
     #[x_kube(validation = Rule::new("self.matches('^[a-zA-Z0-9._-]+$')")
         .message("workGroup is a work group's name in Athena: letters, digits, full stops, underscores and hyphens"))]
@@ -102,7 +103,6 @@ pub struct AthenaWorkGroupSpec {
 
     /// The AWS Region of the work group. It can't change. Default: the operator's Region, which is then recorded in
     /// status.region and kept.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     #[x_kube(validation = Rule::new("self.matches('^[a-z]{2,4}(-[a-z]+)+-[0-9]+$')")
         .message("region isn't the code of an AWS Region: write it as AWS does, such as eu-west-1 or us-gov-west-1"))]
@@ -111,14 +111,12 @@ pub struct AthenaWorkGroupSpec {
     /// The AWS role that the operator assumes for this work group. When the role changes, the operator uses the new one
     /// from the next call on. A role of another AWS account is refused once an account is recorded. Default: none, the
     /// operator uses its own identity.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 2048))]
     #[x_kube(validation = Rule::new("self.matches('^arn:aws[a-z-]*:iam::[0-9]{12}:role/[a-zA-Z0-9_+=,.@/-]+$')")
         .message("roleArn is the ARN of an IAM role, such as arn:aws:iam::123456789012:role/athena-operator-team-a"))]
     pub role_arn: Option<String>,
 
     /// The external id that the role's trust policy requires.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1224))]
     #[x_kube(validation = Rule::new("self.matches('^[a-zA-Z0-9_+=,.@:/-]{2,}$')")
         .message("externalId is as the role's trust policy has it: 2 or more of letters, digits and _+=,.@:/-"))]
@@ -130,11 +128,11 @@ pub struct AthenaWorkGroupSpec {
 
     /// What AthenaSessions may start here by their spec.start. `start: {}` allows sessions with the work group's own
     /// settings. Default: no session may be started.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start: Option<StartBounds>,
 }
 
 /// Namespaces, as the Gateway API selects them.
+#[skip_serializing_none]
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
@@ -152,7 +150,6 @@ pub struct Namespaces {
     pub from: From,
 
     /// Which labels a namespace must have; the empty selector matches each namespace.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(transform = bounded)]
     pub selector: Option<LabelSelector>,
 }
@@ -182,28 +179,25 @@ pub enum From {
 }
 
 /// What the operator last recorded of the work group.
+#[skip_serializing_none]
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AthenaWorkGroupStatus {
     /// The metadata.generation that this status was made from; -1 while the operator has written no status.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "written")]
+    #[serde(default, deserialize_with = "written")]
     pub observed_generation: Option<i64>,
 
     /// The work group's name in Athena.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub work_group: Option<String>,
 
     /// The AWS Region that calls for this work group go to.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub region: Option<String>,
 
     /// The AWS account that calls for this work group go to. The operator makes no calls for it in another account.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account_id: Option<String>,
 
     /// The work group's engine, for example PySpark engine version 3 or Apache Spark version 3.5. It is known at once
     /// if the operator may call GetWorkGroup, or else as soon as there is a session.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub engine_version: Option<String>,
 
     /// How many sessions the work group has in each state, without ended sessions. Sessions in states that the operator
@@ -212,11 +206,9 @@ pub struct AthenaWorkGroupStatus {
     pub sessions: BTreeMap<String, u32>,
 
     /// How many of these sessions an AthenaSession names, even one that may not use the work group.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub declared: Option<u32>,
 
     /// How many of these sessions no AthenaSession names.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub undeclared: Option<u32>,
 
     /// For each of Athena's operations, how many calls a second the operator found to be allowed in this account and Region.

@@ -11,6 +11,7 @@ use kube::{KubeSchema, Resource};
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_with::skip_serializing_none;
 
 /// A workload of the object's namespace.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, KubeSchema)]
@@ -46,6 +47,7 @@ impl WorkloadKind {
 }
 
 /// A workload of spec.endWith that has been seen.
+#[skip_serializing_none]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct WorkloadRecord {
@@ -56,10 +58,8 @@ pub struct WorkloadRecord {
     /// The UID of the workload that was last seen under this name.
     pub uid: String,
     /// How it finished, if it has.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<WorkloadOutcome>,
     /// When it finished, as the workload says, or else when the operator noticed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finished_at: Option<Time>,
 }
 
