@@ -26,6 +26,7 @@ mod kubernetes;
 #[expect(clippy::disallowed_methods, reason = "durations and ages are measured")]
 pub mod metrics;
 mod run;
+#[allow(missing_docs, reason = "names that say all need no comment; only the tests see these")]
 pub mod session;
 pub mod status;
 mod telemetry;

@@ -81,7 +81,6 @@ fn may_run(case: &Case<'_>) -> bool {
     case.start.is_started() || case.start.may_run || facts.was_adopted() && facts.recorded_terminated().is_none()
 }
 
-/// The AthenaWorkGroup takes no more objects.
 pub(super) fn takes_no_more(case: &Case<'_>) -> Option<Finding> {
     let access = case.facts.access;
     if !access.is_terminating {
@@ -103,7 +102,6 @@ pub(super) fn takes_no_more(case: &Case<'_>) -> Option<Finding> {
     Some(Finding { reason: Reason::WorkGroupTerminating, message })
 }
 
-/// The object has no grant.
 pub(super) fn denied(case: &Case<'_>) -> Option<Finding> {
     case.facts.access.denied.map(|refusal| refused(case, refusal))
 }
@@ -164,7 +162,6 @@ fn starts_meanwhile(case: &Case<'_>, refusal: Denied) -> &'static str {
     }
 }
 
-/// The session is another object's.
 pub(super) fn owned_by_other(case: &Case<'_>) -> Option<Finding> {
     let (id, owner) = (case.facts.id(), case.facts.access.owner.as_ref()?);
     // Who has no grant learns no more than that it isn't his.
@@ -178,7 +175,6 @@ pub(super) fn owned_by_other(case: &Case<'_>) -> Option<Finding> {
     Some(Finding { reason: Reason::AlreadyDeclared, message })
 }
 
-/// The session is in another work group than it must be in.
 pub(super) fn foreign(case: &Case<'_>) -> Option<Finding> {
     if !case.whose.is_foreign {
         return None;

@@ -9,7 +9,6 @@ use crate::session::rules::Case;
 use crate::status::reason::Reason;
 use crate::text::duration;
 
-/// What keeps the ConfigMap from telling of the session.
 pub(super) fn blocker(case: &Case<'_>) -> Option<Finding> {
     let facts = case.facts;
     let name = &facts.object.spec.publish_to.as_ref()?.config_map_name;

@@ -12,7 +12,6 @@ use crate::session::rules::{Case, Evidence};
 use crate::status::reason::Reason;
 use crate::text::duration;
 
-/// The end that is asked for is reached already, since no session was started.
 pub(super) fn nothing(case: &Case<'_>, findings: &Findings) -> Option<Finding> {
     if case.ends_nothing() { findings.start.clone() } else { None }
 }
@@ -49,7 +48,6 @@ pub(super) fn held_up(case: &Case<'_>, findings: &Findings) -> Option<Finding> {
     (seen.status.state != SessionState::Terminating && !isnt_due).then(|| blocker.clone())
 }
 
-/// The session finishes what it does before its end.
 pub(super) fn draining(case: &Case<'_>) -> Option<Finding> {
     let (reason, Grace { since, until, .. }) = (case.end_reason?, case.draining?);
     let message = format!(
@@ -60,7 +58,6 @@ pub(super) fn draining(case: &Case<'_>) -> Option<Finding> {
     Some(Finding { reason: Reason::Draining, message: with_way_out(case, message) })
 }
 
-/// The end takes longer than it should.
 pub(super) fn overdue(case: &Case<'_>) -> Option<Finding> {
     let Evidence::Alive(seen) = case.evidence else { return None };
     let (facts, state) = (case.facts, &seen.status.state);

@@ -5,13 +5,11 @@ use crate::status::reason::Reason;
 /// Where an object stands, and the sentence that explains it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// In a word.
     pub reason: Reason,
     /// In a sentence that stays the same as long as nothing changes.
     pub message: String,
 }
 
-/// Where an object stands, and what holds up what is asked for.
 #[derive(Debug, Default)]
 pub struct Findings {
     /// What keeps the session from being handed over, or from being ended with its workloads.

@@ -8,7 +8,6 @@ use crate::session::rules::{Case, Evidence};
 use crate::status::condition;
 use crate::text::duration;
 
-/// When a session that is up is ended.
 pub(super) fn ways_to_end(case: &Case<'_>) -> String {
     let spec = &case.facts.object.spec;
     let mut ways = Vec::new();

@@ -9,7 +9,6 @@ use crate::index::access::{HOW_TO_RESUME, Suspension};
 use crate::session::rules::Case;
 use crate::status::reason::Reason;
 
-/// What keeps an end that is asked for from being begun.
 pub(super) fn end_blocker(case: &Case<'_>) -> Option<Finding> {
     case.end_reason?;
     if let Some(refusal) = case.end_denied_by {

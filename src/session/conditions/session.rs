@@ -35,7 +35,6 @@ pub(super) fn with_doubts(case: &Case<'_>, finding: Finding) -> Finding {
     Finding { message: format!("{}{contradiction}{fault}", finding.message), ..finding }
 }
 
-/// How a session stands that isn't seen to live.
 pub(super) fn not_alive(case: &Case<'_>) -> Option<Finding> {
     let facts = case.facts;
     let if_end_wanted = |sentence: &str| case.end_reason.is_some().then(|| ending::awaited(case, sentence));

@@ -110,7 +110,6 @@ pub(super) fn refused_without_slot(case: &Case<'_>, findings: &Findings) -> Opti
     Some(Finding { message, ..refusal })
 }
 
-/// Where an object stands whose end is asked for.
 pub(super) fn end(case: &Case<'_>, findings: &Findings) -> Finding {
     match case.end_reason {
         _ if !case.start.state.is_none_shown() => {
@@ -238,7 +237,6 @@ pub(super) fn begun(case: &Case<'_>) -> Option<Finding> {
     (case.start.is_not_started() && case.start.attempt.is_some()).then(beginning)
 }
 
-/// StartSession is called.
 pub(crate) fn beginning() -> Finding {
     Finding { reason: Reason::Starting, message: "Athena is asked to start the session.".to_owned() }
 }

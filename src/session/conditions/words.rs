@@ -18,7 +18,6 @@ pub(crate) fn is_told(trouble: &Trouble) -> bool {
     }
 }
 
-/// What is told of a call that fails.
 pub(super) fn failed_call(case: &Case<'_>, trouble: &Trouble) -> Finding {
     let (reason, message) = explain(&trouble.error, case.facts.scope, case.facts.timing);
     Finding { reason, message: with_way_out(case, message) }

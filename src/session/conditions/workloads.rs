@@ -80,7 +80,6 @@ fn note(case: &Case<'_>, reason: Reason) -> Option<String> {
     Some(format!("{NOTE}{names}.{waits} {advice}"))
 }
 
-/// What keeps the workloads from ending the session.
 pub(super) fn blocker(case: &Case<'_>) -> Option<Finding> {
     let facts = case.facts;
     if facts.object.spec.end_with.is_empty() {

@@ -7,23 +7,18 @@ use crate::athena::types::{CallError, SessionStatus, Source};
 /// A positive answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seen {
-    /// What Athena said.
     pub status: SessionStatus,
-    /// When.
     pub at: Instant,
     /// A TerminateSession has been sent since, and how the session stands after it isn't known.
     pub doubtful: bool,
-    /// Which answer said so.
     pub source: Source,
 }
 
 /// Which GetSession is still wanted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Described {
-    /// None has answered.
     #[default]
     No,
-    /// One has.
     Yes,
     /// One has since the session ended: its statistics are final.
     AfterEnd,
@@ -32,11 +27,8 @@ pub enum Described {
 /// Answers that the session doesn't exist. They prove nothing singly.
 #[derive(Clone, Debug)]
 pub struct Absence {
-    /// The first one.
     pub first: Instant,
-    /// The last one.
     pub last: Instant,
-    /// The last one's words.
     pub error: CallError,
     /// When its work group's sessions were listed in every state, completely, without it.
     pub unlisted_at: Option<Instant>,
@@ -47,7 +39,6 @@ pub struct Absence {
 pub struct OwnerRead {
     /// Its UID, as the watch has it.
     pub uid: String,
-    /// When it was read.
     pub at: Instant,
     /// Whether it is still there, and will end the session if it is deleted.
     pub stands: bool,

@@ -7,14 +7,10 @@ use super::now::Now;
 use super::trouble::Retry;
 use crate::timing::Timing;
 
-/// What is known of the ConfigMap.
 #[derive(Clone, Debug, Default)]
 pub struct ObservedConfigMap {
-    /// What was found last.
     pub found: Found,
-    /// When.
     pub(crate) at: Option<Instant>,
-    /// The request that fails at present.
     pub(crate) retry: Option<(Request, Retry)>,
     /// What we went by was old, and nothing has been written since.
     was_old: bool,
@@ -32,14 +28,10 @@ struct Altered {
     is_marked: bool,
 }
 
-/// A request about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Request {
-    /// Read it.
     Get,
-    /// Write it.
     Write,
-    /// Remove it.
     Delete,
 }
 
@@ -49,16 +41,12 @@ pub enum Found {
     /// It hasn't been looked at.
     #[default]
     Unknown,
-    /// There is none.
     Absent,
     /// The object may write and remove it: the object owns it, or it was written for an object of this name and has lost its
     /// owner.
     Ours {
-        /// Its UID.
         uid: String,
-        /// Its version.
         resource_version: String,
-        /// What it says.
         data: BTreeMap<String, String>,
         /// Whether it has the owner, the labels and the annotation that the operator writes.
         is_marked: bool,
@@ -68,7 +56,6 @@ pub enum Found {
 }
 
 impl ObservedConfigMap {
-    /// The API server has answered a request.
     pub fn answered(&mut self, request: Request, found: Found, now: Now) {
         // That it can be read says nothing about the next attempt to write it.
         let retry = self.retry.take().filter(|(failing, _)| request == Request::Get && *failing != request);

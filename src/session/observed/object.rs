@@ -20,7 +20,6 @@ use crate::athena::informer::proof_of_absence::{CompleteList, ListAnswer, ListRe
 use crate::athena::types::{CallError, CallerContext, Operation, Source};
 use crate::timing::Timing;
 
-/// What is known of one object.
 #[derive(Clone, Debug, Default)]
 pub struct Observed {
     /// What is known of the start of its session, where the object asks for that.
@@ -130,7 +129,6 @@ impl Observed {
         self.start.proven_by.and_then(|(_, ended)| needs_lists.then_some(ended))
     }
 
-    /// StartSession is about to be called.
     pub fn starting(&mut self, now: Now) {
         self.start.surely_none_before = self.is_unstarted();
         self.start.surely_none = false;

@@ -9,19 +9,16 @@ use super::now::{ANSWER_LIFE, Now};
 use crate::api::session::{AthenaSession, AthenaSessionStatus, TerminationReason};
 use crate::athena::types::CallerContext;
 
-/// The recorded status, as far as it tells who wrote it.
 #[derive(Clone, Debug, Default)]
 pub struct RecordedStatus {
     /// A fingerprint of what it says: of thousands of objects the whole would be much to keep.
     status: Option<u64>,
     others_wrote_at: Option<Instant>,
-    /// Since when an end is asked for.
     requested: Option<Requested>,
     /// The object was found being deleted, and that alone asks.
     is_deleted: bool,
     /// What is recorded of an end that nobody asks for any more.
     taken_back: Option<Timestamp>,
-    /// When the object was found last.
     found_at: Option<Moment>,
 }
 
@@ -40,7 +37,6 @@ struct Moment {
 /// Since when an end is asked for: as this process wrote it, or first found it.
 #[derive(Clone, Copy, Debug)]
 pub struct Requested {
-    /// As it is recorded.
     pub at: Timestamp,
     /// By the clock that nobody sets.
     pub since: Instant,
@@ -106,7 +102,6 @@ impl RecordedStatus {
         self.found_at = Some(now);
     }
 
-    /// This process recorded it.
     pub fn written(&mut self, status: Option<&AthenaSessionStatus>) {
         let found_at = self.found_at;
         // In whole seconds. What is older was there before, and somebody else's word.
@@ -130,7 +125,6 @@ impl RecordedStatus {
         (self.requested, self.taken_back) = (None, requested_at(status));
     }
 
-    /// Since when an end is asked for.
     pub fn requested(&self) -> Option<Requested> {
         self.requested
     }

@@ -41,11 +41,8 @@ pub struct ObservedSession {
     pub account: Option<String>,
     /// The Region that calls went to when the session was seen.
     pub region: Option<String>,
-    /// How much of a status has room in the object.
     pub status_limit: StatusLimit,
-    /// The statistics, from GetSession.
     pub dpu_execution_millis: Option<i64>,
-    /// Whether GetSession has answered, and whether it did so after the end.
     pub described: Described,
     /// Answers that the session doesn't exist, since it was seen last.
     pub absence: Option<Box<Absence>>,
@@ -53,7 +50,6 @@ pub struct ObservedSession {
     pub asked: Option<Box<ListRequest>>,
     /// When Athena last accepted our TerminateSession.
     pub accepted_at: Option<Instant>,
-    /// On whose behalf that was.
     pub accepted_for: Option<TerminationReason>,
     /// When there was the first sign of an end under way: an accepted call, or TERMINATING.
     pub ending_since: Option<Instant>,
@@ -63,16 +59,12 @@ pub struct ObservedSession {
     pub trouble: Option<Box<Trouble>>,
     /// TerminateSession, if it fails at present. Looks that succeed in between don't end its back-off.
     pub end_trouble: Option<Box<Trouble>>,
-    /// What is known of the ConfigMap of `spec.publishTo`.
     pub config_map: ObservedConfigMap,
-    /// What is known of the workloads of `spec.endWith`.
     pub workloads: Workloads,
-    /// What came of `spec.ttlAfterEnded`.
     pub ttl: Ttl,
 }
 
 impl ObservedSession {
-    /// The session's last known state.
     pub fn state(&self) -> Option<&SessionState> {
         self.seen.as_ref().map(|seen| &seen.status.state)
     }
@@ -186,7 +178,6 @@ impl ObservedSession {
         self.region = self.region.take().or_else(|| scope.region.clone());
     }
 
-    /// TerminateSession was accepted.
     pub fn terminate_accepted(&mut self, reason: TerminationReason, state: Option<SessionState>, now: Now) {
         self.succeeded(Operation::TerminateSession);
         (self.accepted_at, self.accepted_for) = (Some(now.tick), Some(reason));
@@ -202,7 +193,6 @@ impl ObservedSession {
         }
     }
 
-    /// Athena shows the session.
     pub(super) fn saw(&mut self, status: SessionStatus, source: Source, at: Instant) {
         let status = status.after(self.seen.as_ref().map(|seen| &seen.status));
         self.absence = None;
@@ -260,7 +250,6 @@ impl ObservedSession {
         if operation == Operation::TerminateSession { &mut self.end_trouble } else { &mut self.trouble }
     }
 
-    /// A call failed.
     pub(super) fn failed(&mut self, error: CallError, now: Now, timing: &Timing, jitter: f64) {
         if is_look(error.operation) && error.class == ErrorClass::NotFoundOrInvalid {
             // Unless a listing shows that the very same answer is wrong.

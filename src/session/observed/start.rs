@@ -7,7 +7,6 @@ use super::trouble::Trouble;
 use crate::athena::types::{CallError, ErrorClass};
 use crate::timing::Timing;
 
-/// What is known of the start of a session.
 #[derive(Clone, Debug, Default)]
 pub struct Start {
     /// The session that is the object's own: it bears the object's mark, or StartSession returned it, GetSession can't be had,
@@ -34,10 +33,8 @@ pub struct Start {
     pub trouble: Option<Box<Trouble>>,
 }
 
-/// What StartSession answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answered {
-    /// The session's id.
     pub id: String,
     /// The work group that the session was asked for in.
     pub work_group: String,
@@ -60,7 +57,6 @@ impl Start {
         }
     }
 
-    /// StartSession failed.
     pub(super) fn failed(&mut self, error: CallError, now: Now, timing: &Timing, jitter: f64) {
         let is_refusal = !matches!(error.class, ErrorClass::Unavailable | ErrorClass::AlreadyStarted);
         self.surely_none = is_refusal && self.surely_none_before;

@@ -16,11 +16,9 @@ pub enum StatusSize {
     Full,
     /// What decisions depend on, without texts.
     Short,
-    /// Nothing.
     Nothing,
 }
 
-/// What the API server refused for its size.
 #[derive(Clone, Debug, Default)]
 pub struct StatusLimit(Option<Box<Refused>>);
 

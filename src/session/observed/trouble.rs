@@ -9,7 +9,6 @@ use crate::timing::Timing;
 /// A call that fails.
 #[derive(Clone, Debug)]
 pub struct Trouble {
-    /// The last failure.
     pub error: CallError,
     /// When it failed last.
     pub at: Instant,

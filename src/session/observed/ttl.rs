@@ -6,12 +6,10 @@ use super::now::Now;
 use super::trouble::Retry;
 use crate::timing::Timing;
 
-/// What came of asking for the object's deletion.
 #[derive(Clone, Debug, Default)]
 pub struct Ttl {
     /// Where it was asked for: not again before.
     pub(crate) asked_until: Option<Instant>,
-    /// The request that fails at present.
     pub(crate) retry: Option<Retry>,
 }
 

@@ -8,7 +8,6 @@ use super::trouble::Retry;
 use crate::api::workload::{Workload, WorkloadState};
 use crate::timing::Timing;
 
-/// What is known of them.
 #[derive(Clone, Debug, Default)]
 pub struct Workloads {
     pub(crate) readings: BTreeMap<Workload, Reading>,
@@ -45,7 +44,6 @@ impl Workloads {
         self.readings.insert(workload.clone(), Reading { state, at: sent, since, uid });
     }
 
-    /// It said so of all of them.
     pub fn all_read(&mut self) {
         self.retry = None;
     }

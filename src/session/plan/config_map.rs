@@ -15,7 +15,6 @@ use crate::session::observed::config_map::Found;
 use crate::session::rules::{Case, Evidence, Facts};
 use crate::status::reason::Reason;
 
-/// What the ConfigMap should be.
 enum Wanted {
     Present(BTreeMap<String, String>),
     Absent,

@@ -50,11 +50,9 @@ use crate::index::session_quota::Usage;
 /// What to do next for one object, and what follows from that for others.
 #[derive(Debug)]
 pub struct Decision {
-    /// What to do next.
     pub step: Step,
     /// How urgent the call is that the step makes.
     pub priority: Priority,
-    /// What is asked of the poller of the session's work group.
     pub interest: Option<Interest>,
     /// Where the object waits only for the poller to show its session again: how that wait is prolonged.
     pub prolonged: Option<Prolonged>,
@@ -66,7 +64,6 @@ pub struct Decision {
     pub awaits_engine: bool,
 }
 
-/// What to do next for one object.
 pub fn decide(facts: &Facts<'_>) -> Decision {
     let case = Case::of(facts);
     let findings = conditions::of(&case);

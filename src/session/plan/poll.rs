@@ -181,12 +181,10 @@ pub(super) fn until_throttling_is_over(facts: &Facts<'_>, seen: &Seen) -> Option
     (is_over_at > facts.now.tick).then(|| facts.until(is_over_at))
 }
 
-/// Looks at the session at this moment.
 fn look_at(facts: &Facts<'_>, moment: Instant) -> Step {
     if moment > facts.now.tick { Step::Wait(Some(facts.until(moment))) } else { call(facts, read(facts)) }
 }
 
-/// The call that shows the session.
 pub(super) fn read(facts: &Facts<'_>) -> Step {
     if facts.observed.session.described == Described::No && !facts.is_undescribed() {
         Step::GetSession

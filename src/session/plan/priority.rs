@@ -4,7 +4,6 @@ use super::step::Step;
 use crate::athena::quota::Priority;
 use crate::session::rules::{Case, Evidence};
 
-/// The priority of the call that the step makes.
 pub fn of(case: &Case<'_>, step: &Step) -> Priority {
     match step {
         Step::TerminateSession { .. } => Priority::End,

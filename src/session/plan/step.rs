@@ -10,76 +10,35 @@ use crate::index::claims::Claim;
 use crate::session::observed::config_map::Request;
 use crate::status::event::Event;
 
-/// One thing to do.
+/// One thing to do, named by the request that it makes.
+///
+/// - `GetObject` reads the object from the API server, not from a cache; `GetOwner` reads the object that the session belongs to.
+/// - `GetSessionStatusBeforeEnd` is called in the object's turn to call TerminateSession, which has to follow the answer at once.
+/// - `ListSessions` asks the informer for a complete list: for the object's session, or for the one that bears the object's mark.
+/// - `ReserveSlot` reserves a slot among the sessions of the namespace; the access tells whether one was free.
+/// - The ConfigMap is that of `spec.publishTo`, the workloads are those of `spec.endWith`.
+/// - Events are sent once the request has succeeded.
+/// - `Wait` does nothing until the object changes, or until so long from now.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Step {
-    /// Put our finalizer on the object.
     AddFinalizer,
-    /// Read the object from the API server, not from a cache.
     GetObject,
-    /// Read the object that the session belongs to from the API server.
-    GetOwner {
-        /// That object.
-        owner: Claim,
-    },
-    /// Call GetSession.
+    GetOwner { owner: Claim },
     GetSession,
-    /// Call GetSessionStatus.
     GetSessionStatus,
-    /// Call GetSessionStatus, whose answer TerminateSession has to follow at once: so it is called when it is this object's
-    /// turn to call TerminateSession.
     GetSessionStatusBeforeEnd,
-    /// Call GetCallerIdentity.
     GetCallerIdentity,
-    /// Ask the informer for a complete list of a work group: for the object's session, or for the session that bears the
-    /// object's mark.
-    ListSessions {
-        /// What is asked for.
-        wanted: Box<ListRequest>,
-    },
-    /// Reserve a slot among the sessions of the namespace; the access tells whether one was free.
+    ListSessions { wanted: Box<ListRequest> },
     ReserveSlot,
-    /// Call StartSession.
-    StartSession {
-        /// What it is asked for.
-        request: Box<StartRequest>,
-    },
-    /// Call TerminateSession.
-    TerminateSession {
-        /// On whose behalf.
-        reason: TerminationReason,
-    },
-    /// Read the ConfigMap of `spec.publishTo`.
+    StartSession { request: Box<StartRequest> },
+    TerminateSession { reason: TerminationReason },
     GetConfigMap,
-    /// Write it.
-    WriteConfigMap {
-        /// What it is to say.
-        data: BTreeMap<String, String>,
-    },
-    /// Remove it.
-    DeleteConfigMap {
-        /// Its UID.
-        uid: String,
-        /// Its version.
-        resource_version: String,
-    },
-    /// Read the workloads of `spec.endWith`.
+    WriteConfigMap { data: BTreeMap<String, String> },
+    DeleteConfigMap { uid: String, resource_version: String },
     GetWorkloads,
-    /// Delete the object: its session ended long enough ago.
     DeleteObject,
-    /// Write this status.
-    WriteStatus {
-        /// All of it.
-        status: Box<AthenaSessionStatus>,
-        /// What to tell once it is written.
-        events: Vec<Event>,
-    },
-    /// Take our finalizer off: nothing holds the object any more.
-    RemoveFinalizer {
-        /// What to tell once it is off.
-        event: Option<Event>,
-    },
-    /// Nothing until the object changes, or until this long from now.
+    WriteStatus { status: Box<AthenaSessionStatus>, events: Vec<Event> },
+    RemoveFinalizer { event: Option<Event> },
     Wait(Option<Duration>),
 }
 

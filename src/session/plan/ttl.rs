@@ -7,12 +7,10 @@ use crate::session::observed::ttl::Ttl;
 use crate::session::rules::Case;
 use crate::session::rules::ttl::rest;
 
-/// Whether the object is to be deleted now.
 pub(super) fn due(case: &Case<'_>) -> Option<Step> {
     wait(case)?.is_zero().then_some(Step::DeleteObject)
 }
 
-/// When it is.
 pub(super) fn wait(case: &Case<'_>) -> Option<Duration> {
     /// A clock can't count on for ever.
     const LONGEST: Duration = Duration::from_secs(24 * 3600);

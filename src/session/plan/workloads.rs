@@ -6,7 +6,6 @@ use super::step::Step;
 use crate::session::conditions::workloads::until_note;
 use crate::session::rules::{Case, Facts};
 
-/// The read that is due now.
 pub(super) fn due(case: &Case<'_>) -> Option<Step> {
     wait_for_read(case)?.is_zero().then_some(Step::GetWorkloads)
 }

@@ -10,7 +10,6 @@ use crate::session::plan::Step;
 /// No object needs more steps in one reconciliation. More would be a loop without end.
 pub(super) const MOST_STEPS: usize = 24;
 
-/// How a reconciliation ended.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Action {
     /// There is nothing to do until the object changes, or so long from now.
@@ -19,7 +18,6 @@ pub(super) enum Action {
     Gone,
 }
 
-/// Why a reconciliation couldn't go on.
 #[derive(Debug, Error)]
 pub(super) enum ReconcileError {
     /// A request to the API server wasn't answered as it should be.

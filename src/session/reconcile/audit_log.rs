@@ -7,7 +7,6 @@ use crate::api::session::{AthenaSession, TerminationReason};
 use crate::athena::types::{CallError, Operation};
 use crate::index::objects::key;
 
-/// A call that changes something.
 #[derive(Clone, Copy)]
 pub(super) struct Audited<'a> {
     pub(super) work_group: Option<&'a str>,

@@ -20,7 +20,6 @@ use crate::session::plan::Step;
 use crate::status::event::Event;
 use crate::timing::Timing;
 
-/// What makes requests about ConfigMaps.
 pub(super) struct ConfigMapRequests {
     pub(super) client: kube::Client,
     pub(super) deadline: Duration,
@@ -29,7 +28,6 @@ pub(super) struct ConfigMapRequests {
 }
 
 impl ConfigMapRequests {
-    /// Makes the request that the step names.
     pub(super) async fn make(&self, object: &AthenaSession, known: &mut ObservedConfigMap, step: Step) {
         let Some(publish_to) = &object.spec.publish_to else { return };
         let (namespace, session) = key(object);

@@ -42,7 +42,6 @@ use crate::write_refusals::WriteRefusals;
 /// The controller's name in logs and metrics.
 pub(crate) const NAME: &str = "athenasession";
 
-/// What reconciling needs.
 #[derive(Clone)]
 pub(crate) struct Dependencies {
     pub(crate) client: kube::Client,
@@ -57,7 +56,6 @@ pub(crate) struct Dependencies {
     pub(crate) writes: WriteRefusals,
 }
 
-/// Reconciles AthenaSessions.
 struct Reconciler {
     observer: Observer,
     athena: AthenaCalls,

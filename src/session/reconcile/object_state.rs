@@ -20,12 +20,9 @@ use crate::timing::Timing;
 /// shows: a change that wakes nobody is found then.
 const RECONCILED_AFTER: u32 = 30;
 
-/// What is kept of one AthenaSession between its reconciliations.
 #[derive(Default)]
 pub(super) struct ObjectState {
-    /// What was learned of its session.
     pub(super) observed: Observed,
-    /// The poller that watches the session, and the session's id.
     watched_by: Option<(Arc<Poller>, String)>,
     /// The poller that was asked for a complete list, and what the list is to show.
     list_asked_of: Option<(Arc<Poller>, Box<ListRequest>)>,
@@ -50,7 +47,6 @@ struct ProlongedWait {
 }
 
 impl ObjectState {
-    /// A reconciliation begins.
     pub(super) fn begin(&mut self) {
         self.prolonged = None;
         self.observed.session.asked = None;

@@ -31,7 +31,6 @@ use crate::status::reason::Reason;
 use crate::timing::Timing;
 use crate::write_refusals::WriteRefusals;
 
-/// What makes requests about AthenaSessions.
 pub(super) struct ObjectRequests {
     pub(super) client: kube::Client,
     pub(super) deadline: Duration,

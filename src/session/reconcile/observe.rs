@@ -25,7 +25,6 @@ pub(super) fn now() -> Now {
 /// The copy of the object that is decided on.
 pub(super) struct Current<'a> {
     pub(super) object: Cow<'a, AthenaSession>,
-    /// When the reconciliation began.
     pub(super) began: Instant,
     /// When the API server returned this copy. None where the copy may be out of date: a session is ended only after
     /// another read.
@@ -45,7 +44,6 @@ pub(super) struct Inputs {
     pub(super) now: Now,
 }
 
-/// What shows how an object and its session stand.
 pub(super) struct Observer {
     pub(super) index: Arc<ClusterIndex>,
     pub(super) informer: Arc<Informer>,

@@ -6,7 +6,6 @@ use thiserror::Error;
 
 use crate::kubernetes::within;
 
-/// Why a request has failed.
 #[derive(Debug, Error)]
 pub(super) enum Problem {
     /// There is no such object.

@@ -16,7 +16,6 @@ use crate::index::objects::key;
 use crate::session::observed::workloads::Workloads;
 use crate::timing::Timing;
 
-/// What reads workloads.
 pub(super) struct WorkloadRequests {
     pub(super) client: kube::Client,
     pub(super) deadline: Duration,

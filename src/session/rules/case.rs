@@ -13,18 +13,12 @@ use crate::athena::types::SessionState;
 use crate::index::access::Denied;
 use crate::session::observed::Seen;
 
-/// What follows from the facts.
 #[derive(Clone, Copy)]
 pub struct Case<'a> {
-    /// The facts.
     pub facts: &'a Facts<'a>,
-    /// How far the start of the session has come.
     pub start: Start<'a>,
-    /// Whose the session is.
     pub whose: Ownership,
-    /// How the session stands.
     pub evidence: Evidence<'a>,
-    /// The workloads of `spec.endWith`.
     pub workloads: FollowedWorkloads<'a>,
     /// The limit of the spec that the session reaches first.
     pub limit: Option<Limit>,
@@ -50,7 +44,6 @@ pub struct Case<'a> {
 }
 
 impl<'a> Case<'a> {
-    /// What follows from these facts.
     pub fn of(facts: &'a Facts<'a>) -> Self {
         let start = Start::of(facts);
         let whose = Ownership::of(facts, start.state);
@@ -114,7 +107,6 @@ impl<'a> Case<'a> {
         self.evidence == Evidence::Ended || self.evidence == Evidence::Absent && self.facts.once_seen()
     }
 
-    /// How long from now until the session reaches a limit of the spec.
     pub fn limit_due_in(&self) -> Option<Duration> {
         self.limit?.due_in(self.facts)
     }

@@ -8,7 +8,6 @@ use crate::athena::types::{Account, Source};
 use crate::session::observed::ANSWER_LIFE;
 use crate::session::observed::{Absence, Seen};
 
-/// How a session stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Evidence<'a> {
     /// Athena hasn't been asked, or hasn't answered.
@@ -21,7 +20,6 @@ pub enum Evidence<'a> {
     Ended,
     /// Athena says that it doesn't exist, and this is still wanted before it is believed.
     Missing(Proof<'a>),
-    /// It doesn't exist.
     Absent,
 }
 
@@ -29,19 +27,11 @@ pub enum Evidence<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Proof<'a> {
     /// The same answer again, so long after the first.
-    AnotherLook {
-        /// How long.
-        after: Duration,
-    },
+    AnotherLook { after: Duration },
     /// The same answer again, now.
     FreshLook,
     /// A complete listing of its work group, since the last answer.
-    Listing {
-        /// The work group.
-        work_group: &'a str,
-        /// When that answer came.
-        after: Instant,
-    },
+    Listing { work_group: &'a str, after: Instant },
     /// That these answers came from the account that it was seen in.
     Account,
     /// A listing of its work group, where that or the account that it was seen in isn't known.

@@ -12,10 +12,8 @@ use crate::index::access::Access;
 use crate::session::observed::{Now, Observed};
 use crate::timing::Timing;
 
-/// Everything that one step depends on.
 #[derive(Clone, Copy)]
 pub struct Facts<'a> {
-    /// The object.
     pub object: &'a AthenaSession,
     /// When this reconciliation began.
     pub began: Instant,
@@ -27,7 +25,6 @@ pub struct Facts<'a> {
     pub access: &'a Access,
     /// A poller looks after the sessions of its work group.
     pub polled: bool,
-    /// How long the poller takes to list all sessions.
     pub full_scan_took: Duration,
     /// When the poller began its last complete list of all sessions that haven't ended.
     pub listed_at: Option<Instant>,
@@ -35,14 +32,11 @@ pub struct Facts<'a> {
     pub scope: &'a CallerContext,
     /// The cluster's id: the UID of the namespace kube-system.
     pub cluster: &'a str,
-    /// The intervals.
     pub timing: &'a Timing,
-    /// The moment.
     pub now: Now,
 }
 
 impl<'a> Facts<'a> {
-    /// Whether the object is being deleted.
     pub fn is_deleted(&self) -> bool {
         self.object.metadata.deletion_timestamp.is_some()
     }
@@ -52,8 +46,7 @@ impl<'a> Facts<'a> {
         api::is_held(self.object)
     }
 
-    /// The id of the session that the object stands for, as far as there is one: that it names; or that it has started; or
-    /// that is recorded as such, where Athena hasn't shown whose it is.
+    /// See [`Observed::session_id`].
     pub fn session_id(&self) -> Option<&'a str> {
         self.observed.session_id(self.object)
     }
@@ -63,12 +56,10 @@ impl<'a> Facts<'a> {
         self.session_id().unwrap_or("(none)")
     }
 
-    /// The object's last recorded status.
     pub fn recorded(&self) -> Option<&'a AthenaSessionStatus> {
         self.object.status.as_ref()
     }
 
-    /// A condition of the recorded status.
     pub fn recorded_condition(&self, type_: &str) -> Option<&'a Condition> {
         self.recorded()?.conditions.iter().find(|condition| condition.type_ == type_)
     }
@@ -78,7 +69,6 @@ impl<'a> Facts<'a> {
         self.recorded_condition("Terminated").filter(|condition| condition.status == "True")
     }
 
-    /// Whether it is recorded that an end is asked for.
     pub fn is_end_recorded(&self) -> bool {
         self.recorded().is_some_and(|status| status.termination_requested_at.is_some())
     }
@@ -93,7 +83,6 @@ impl<'a> Facts<'a> {
         self.observed.session.seen.is_some() || self.was_adopted()
     }
 
-    /// The work group that is recorded.
     pub fn recorded_work_group(&self) -> Option<&'a str> {
         self.recorded().and_then(|status| status.work_group.as_deref())
     }

@@ -22,7 +22,6 @@ use crate::status::condition;
 /// How old that look may be: the session goes to work when somebody uses it, however long the reconciliation takes.
 const LOOK_LIFE: Duration = Duration::from_secs(2);
 
-/// A limit that the spec sets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limit {
     /// On whose behalf the session is ended then.
@@ -34,9 +33,7 @@ pub struct Limit {
 /// How long an end waits for a session that is BUSY.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Grace {
-    /// From when it is counted.
     pub since: Timestamp,
-    /// When it is over.
     pub until: Timestamp,
     /// How long that is from now, by the clock that nobody sets.
     pub rest: Duration,
@@ -153,7 +150,6 @@ pub fn times(facts: &Facts<'_>, seen: &Seen) -> PlausibleTimes {
     PlausibleTimes::of(&seen.status, facts.athena_now())
 }
 
-/// So long after a moment.
 pub fn after(from: Timestamp, long: Duration) -> Timestamp {
     let long = SignedDuration::try_from(long).unwrap_or(SignedDuration::MAX);
     from.checked_add(long).unwrap_or(Timestamp::MAX)

@@ -3,7 +3,6 @@
 use super::facts::Facts;
 use super::start::StartState;
 
-/// Whose the session is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ownership {
     /// Athena shows the session in another work group than it must be in.

@@ -72,7 +72,6 @@ impl StartState {
 /// What is recorded and known of the start.
 #[derive(Clone, Copy)]
 pub struct Start<'a> {
-    /// How far it has come.
     pub state: StartState,
     /// The call of StartSession that is recorded for this very object.
     pub attempt: Option<&'a StartAttempt>,
@@ -172,7 +171,6 @@ impl<'a> Start<'a> {
         }
     }
 
-    /// How old a recorded attempt is.
     pub fn age(&self, attempt: &StartAttempt) -> Duration {
         let age = self.facts.now.wall.duration_since(attempt.at.0);
         // A record of the near future is one of now: clocks differ. One of a later time tells nothing.

@@ -17,7 +17,6 @@ use crate::api::workload::{Workload, WorkloadOutcome, WorkloadRecord, WorkloadSt
 use crate::athena::types::SessionState;
 use crate::status::condition;
 
-/// The workloads of `spec.endWith`, and what follows from them.
 #[derive(Clone, Copy)]
 pub struct FollowedWorkloads<'a> {
     facts: &'a Facts<'a>,
@@ -108,7 +107,6 @@ impl<'a> FollowedWorkloads<'a> {
         since.into_iter().max().map(|last| last + delay)
     }
 
-    /// The workloads that the spec names.
     pub fn all(&self) -> &'a [Workload] {
         &self.facts.object.spec.end_with
     }
@@ -146,7 +144,6 @@ impl<'a> FollowedWorkloads<'a> {
         self.is_followed && self.all().iter().any(|workload| self.state(workload).is_none())
     }
 
-    /// The workloads that are at work.
     pub fn at_work(&self) -> Vec<&'a Workload> {
         let is_at_work = |workload: &&Workload| matches!(self.state(workload), Some(WorkloadState::Unfinished { .. }));
         if self.is_followed { self.all().iter().filter(is_at_work).collect() } else { Vec::new() }
@@ -164,7 +161,6 @@ impl<'a> FollowedWorkloads<'a> {
         self.to_record().iter().filter_map(|record| record.finished_at.as_ref()).map(|at| at.0).max()
     }
 
-    /// What the status says of them.
     pub fn to_record(&self) -> Vec<WorkloadRecord> {
         if !self.may_follow || self.is_over && !self.has_ended {
             return self.all().iter().filter_map(|workload| self.recorded(workload).cloned()).collect();
