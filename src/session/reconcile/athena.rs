@@ -8,27 +8,22 @@ use kube::Resource;
 
 use super::action::Action;
 use super::audit_log::Audited;
+use super::dependencies::Dependencies;
 use super::object_state::ObjectState;
 use super::observe::{Current, Inputs, now};
 use crate::api::session::{AthenaSession, TerminationReason};
 use crate::athena::aws::Athena;
 use crate::athena::identity::Identity;
-use crate::athena::informer::Informer;
-use crate::athena::quota::{Key, Priority, Quotas};
+use crate::athena::quota::{Key, Priority};
 use crate::athena::types::{CallError, CallerContext, ErrorClass, Operation, QuotaScope, StartRequest};
-use crate::events::Events;
 use crate::index::objects::key;
 use crate::session::observed::Observed;
 use crate::session::plan::Step;
 use crate::status::event::Event;
-use crate::timing::Timing;
 
 /// What calls Athena, each time a token of the quotas allows that.
 pub(super) struct AthenaCalls {
-    pub(super) informer: Arc<Informer>,
-    pub(super) quotas: Arc<Quotas>,
-    pub(super) events: Events,
-    pub(super) timing: Timing,
+    pub(super) needs: Dependencies,
 }
 
 impl AthenaCalls {
@@ -46,13 +41,13 @@ impl AthenaCalls {
         let Some(identity) = &inputs.identity else { return ControlFlow::Break(Action::Wait(None)) };
         match step {
             Step::ListSessions { wanted } => {
-                let poller = self.informer.poller(identity, &wanted.work_group);
+                let poller = self.needs.informer.poller(identity, &wanted.work_group);
                 state.ask_for_list(&key(object), poller, wanted);
             }
             step if !self.has_token(object, &inputs.scope, &step, priority) => {
                 // The arrival of its token wakes the object.
                 state.is_known_to_quotas = true;
-                return ControlFlow::Break(Action::Wait(Some(self.timing.steady)));
+                return ControlFlow::Break(Action::Wait(Some(self.needs.timing.steady)));
             }
             step => {
                 // A token for TerminateSession is reserved before. Where the answer shows that no end is due, it is
@@ -71,7 +66,7 @@ impl AthenaCalls {
     /// Gives back the tokens that the quotas hold for the object, and its turn among those who wait for one.
     pub(super) fn give_back_tokens(&self, key: &Key, state: &mut ObjectState) {
         if std::mem::take(&mut state.is_known_to_quotas) {
-            self.quotas.forget(key);
+            self.needs.quotas.forget(key);
         }
     }
 
@@ -87,8 +82,8 @@ impl AthenaCalls {
         };
         let (quota, who) = (QuotaScope::of(scope), key(object));
         let has_reserved = *step != Step::GetSessionStatusBeforeEnd
-            || self.quotas.try_reserve(&quota, Operation::TerminateSession, Priority::End, &who);
-        has_reserved && self.quotas.try_take(&quota, operation, priority, &who)
+            || self.needs.quotas.try_reserve(&quota, Operation::TerminateSession, Priority::End, &who);
+        has_reserved && self.needs.quotas.try_take(&quota, operation, priority, &who)
     }
 
     async fn call(&self, object: &AthenaSession, observed: &mut Observed, identity: &Arc<Identity>, step: Step) {
@@ -118,9 +113,9 @@ impl AthenaCalls {
             }
             Err(error) => {
                 if error.class == ErrorClass::Throttled {
-                    self.quotas.throttled(&QuotaScope::of(&scope), error.operation);
+                    self.needs.quotas.throttled(&QuotaScope::of(&scope), error.operation);
                 }
-                observed.failed(error, now(), &self.timing, fastrand::f64());
+                observed.failed(error, now(), &self.needs.timing, fastrand::f64());
             }
         }
     }
@@ -131,7 +126,7 @@ impl AthenaCalls {
             (&observed.session.seen, observed.session_id(object), &observed.session.work_group)
             && seen.at >= sent
         {
-            self.informer.poller(identity, work_group).observe(id, &seen.status, sent, seen.source);
+            self.needs.informer.poller(identity, work_group).observe(id, &seen.status, sent, seen.source);
         }
     }
 
@@ -150,7 +145,7 @@ impl AthenaCalls {
         // No second event with the same words when the call is repeated.
         if observed.session.accepted_for != Some(reason) {
             let note = format!("Athena accepted the end of session {session}: {}", reason.clause());
-            self.events.tell(object.object_ref(&()), Event::normal("Terminating", note));
+            self.needs.events.tell(object.object_ref(&()), Event::normal("Terminating", note));
         }
         observed.session.terminate_accepted(reason, accepted.state, now());
         Ok(())

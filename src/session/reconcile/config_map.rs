@@ -1,7 +1,6 @@
 //! Reads, writes and removes the ConfigMap of `spec.publishTo`.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
@@ -9,22 +8,19 @@ use kube::api::{DeleteParams, PostParams, Preconditions};
 use kube::{Api, Resource, ResourceExt};
 use tracing::{info, warn};
 
+use super::dependencies::Dependencies;
 use super::observe::now;
 use super::request::{Problem, ask};
 use crate::api::session::AthenaSession;
 use crate::api::{EXCLUDED_FROM_BACKUP, MANAGED_BY, PUBLISHED_FOR};
-use crate::events::{Events, REPORTER};
+use crate::events::REPORTER;
 use crate::index::objects::key;
 use crate::session::observed::config_map::{Found, ObservedConfigMap};
 use crate::session::plan::Step;
 use crate::status::event::Event;
-use crate::timing::Timing;
 
 pub(super) struct ConfigMapRequests {
-    pub(super) client: kube::Client,
-    pub(super) deadline: Duration,
-    pub(super) events: Events,
-    pub(super) timing: Timing,
+    pub(super) needs: Dependencies,
 }
 
 impl ConfigMapRequests {
@@ -32,7 +28,7 @@ impl ConfigMapRequests {
         let Some(publish_to) = &object.spec.publish_to else { return };
         let (namespace, session) = key(object);
         let config_map = publish_to.config_map_name.as_str();
-        let api = Api::namespaced(self.client.clone(), &namespace);
+        let api = Api::namespaced(self.needs.client.clone(), &namespace);
         let request = step.config_map_request();
         let answer = match step {
             Step::WriteConfigMap { data } => {
@@ -48,18 +44,18 @@ impl ConfigMapRequests {
             Step::DeleteConfigMap { uid, resource_version } => {
                 let preconditions = Preconditions { uid: Some(uid), resource_version: Some(resource_version) };
                 let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
-                ask(self.deadline, api.delete(config_map, &params)).await.map(|_| Found::Absent)
+                ask(self.needs.deadline, api.delete(config_map, &params)).await.map(|_| Found::Absent)
             }
-            _ => ask(self.deadline, api.get(config_map)).await.map(|read| found(&read, object)),
+            _ => ask(self.needs.deadline, api.get(config_map)).await.map(|read| found(&read, object)),
         };
         match answer {
             Ok(found) => known.answered(request, found, now()),
             Err(Problem::Gone) => known.answered(request, Found::Absent, now()),
-            Err(Problem::Conflict) => known.changed(request, now(), &self.timing, fastrand::f64()),
+            Err(Problem::Conflict) => known.changed(request, now(), &self.needs.timing, fastrand::f64()),
             Err(problem) => {
                 let name = session;
                 warn!(namespace, name, config_map, %problem, "the ConfigMap of spec.publishTo can't be read or written");
-                known.failed(request, problem.into_refusal(), now(), &self.timing, fastrand::f64());
+                known.failed(request, problem.into_refusal(), now(), &self.needs.timing, fastrand::f64());
             }
         }
     }
@@ -76,7 +72,7 @@ impl ConfigMapRequests {
             ObjectMeta { name: Some(name.to_owned()), namespace: object.namespace(), ..ObjectMeta::default() };
         mark(&mut metadata, object);
         let new = ConfigMap { metadata, data: Some(data), ..ConfigMap::default() };
-        let written = ask(self.deadline, api.create(&PostParams::default(), &new)).await?;
+        let written = ask(self.needs.deadline, api.create(&PostParams::default(), &new)).await?;
         self.tell_published(object, name);
         Ok(found(&written, object))
     }
@@ -90,14 +86,14 @@ impl ConfigMapRequests {
         object: &AthenaSession,
         data: BTreeMap<String, String>,
     ) -> Result<Found, Problem> {
-        let read = ask(self.deadline, api.get(name)).await?;
+        let read = ask(self.needs.deadline, api.get(name)).await?;
         if !is_ours(&read, object) {
             return Ok(Found::Foreign);
         }
         let is_news = read.data.as_ref() != Some(&data);
         let mut changed = ConfigMap { data: Some(data), binary_data: None, ..read };
         mark(&mut changed.metadata, object);
-        let written = ask(self.deadline, api.replace(name, &PostParams::default(), &changed)).await?;
+        let written = ask(self.needs.deadline, api.replace(name, &PostParams::default(), &changed)).await?;
         if is_news {
             self.tell_published(object, name);
         }
@@ -108,7 +104,7 @@ impl ConfigMapRequests {
         let (namespace, name) = key(object);
         info!(namespace, name, config_map, "the session is published");
         let note = format!("The session's id is in ConfigMap {config_map} now (spec.publishTo)");
-        self.events.tell(object.object_ref(&()), Event::normal("Published", note));
+        self.needs.events.tell(object.object_ref(&()), Event::normal("Published", note));
     }
 }
 

@@ -6,6 +6,7 @@ mod athena;
 mod audit_log;
 mod config_map;
 pub mod controller;
+pub(crate) mod dependencies;
 pub mod large_objects;
 mod object_state;
 mod objects;
@@ -16,45 +17,24 @@ mod workloads;
 
 use std::borrow::Cow;
 use std::ops::ControlFlow;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use self::action::{Action, MOST_STEPS, ReconcileError};
 use self::athena::AthenaCalls;
 use self::config_map::ConfigMapRequests;
+pub(crate) use self::dependencies::Dependencies;
 use self::object_state::ObjectState;
 use self::objects::ObjectRequests;
 use self::observe::{Current, Inputs, Observer};
 use self::workloads::WorkloadRequests;
 use crate::api::session::AthenaSession;
-use crate::athena::informer::Informer;
-use crate::athena::quota::Quotas;
-use crate::events::Events;
-use crate::index::cluster::ClusterIndex;
 use crate::index::objects::key;
-use crate::metrics::Metrics;
 use crate::session::observed::{ANSWER_LIFE, Observed};
 use crate::session::plan::{Decision, Step, decide};
 use crate::session::rules::Facts;
-use crate::timing::Timing;
-use crate::write_refusals::WriteRefusals;
 
 /// The controller's name in logs and metrics.
 pub(crate) const NAME: &str = "athenasession";
-
-#[derive(Clone)]
-pub(crate) struct Dependencies {
-    pub(crate) client: kube::Client,
-    pub(crate) index: Arc<ClusterIndex>,
-    pub(crate) informer: Arc<Informer>,
-    pub(crate) quotas: Arc<Quotas>,
-    pub(crate) events: Events,
-    pub(crate) metrics: Metrics,
-    pub(crate) timing: Timing,
-    /// The deadline of each request to Kubernetes.
-    pub(crate) deadline: Duration,
-    pub(crate) writes: WriteRefusals,
-}
 
 struct Reconciler {
     observer: Observer,
@@ -66,13 +46,10 @@ struct Reconciler {
 
 impl Reconciler {
     fn new(dependencies: Dependencies) -> Self {
-        let Dependencies { client, index, informer, quotas, events, metrics, timing, deadline, writes } = dependencies;
-        let workloads = WorkloadRequests { client: client.clone(), deadline, timing };
-        let config_maps = ConfigMapRequests { client: client.clone(), deadline, events: events.clone(), timing };
-        let athena = AthenaCalls { informer: Arc::clone(&informer), quotas, events: events.clone(), timing };
-        let observer = Observer { index: Arc::clone(&index), informer, timing };
-        let objects = ObjectRequests { client, deadline, writes, index, events, metrics, timing };
-        Self { observer, athena, objects, config_maps, workloads }
+        let needs = || dependencies.clone();
+        let (observer, athena) = (Observer { needs: needs() }, AthenaCalls { needs: needs() });
+        let (config_maps, workloads) = (ConfigMapRequests { needs: needs() }, WorkloadRequests { needs: needs() });
+        Self { observer, athena, objects: ObjectRequests { needs: dependencies }, config_maps, workloads }
     }
 
     /// Takes steps for one object until there is nothing left to do for now.
@@ -113,8 +90,8 @@ impl Reconciler {
             full_scan_took: poller.map_or(Duration::ZERO, |poller| poller.full_scan_took()),
             listed_at: poller.and_then(|poller| poller.full_scan_at()),
             scope: &inputs.scope,
-            cluster: &self.observer.index.cluster,
-            timing: &self.observer.timing,
+            cluster: &self.observer.needs.index.cluster,
+            timing: &self.observer.needs.timing,
             now: inputs.now,
         }
     }
@@ -129,7 +106,7 @@ impl Reconciler {
     ) -> Result<ControlFlow<Action>, ReconcileError> {
         let (object, observed) = (&*current.object, &mut state.observed);
         if let Some(usage) = decision.usage {
-            self.observer.index.report_usage(object, usage);
+            self.observer.needs.index.report_usage(object, usage);
         }
         if decision.is_no_end_wanted {
             observed.recorded_status.unasked(object.status.as_ref());
@@ -139,7 +116,7 @@ impl Reconciler {
                 self.prepare_wait(object, &decision, inputs, state);
                 return Ok(ControlFlow::Break(Action::Wait(after)));
             }
-            Step::ReserveSlot => self.observer.index.reserve(object),
+            Step::ReserveSlot => self.observer.needs.index.reserve(object),
             Step::GetOwner { owner } => observed.session.owner = Some(Box::new(self.objects.read_owner(owner).await?)),
             step @ (Step::GetConfigMap | Step::WriteConfigMap { .. } | Step::DeleteConfigMap { .. }) => {
                 self.config_maps.make(object, &mut observed.session.config_map, step).await;
@@ -167,7 +144,7 @@ impl Reconciler {
         }
         let recovery = inputs.identity.as_ref().map(|identity| identity.athena().recovery());
         state.wait_for_recovery(recovery, inputs.scope.recovered_at);
-        state.prolong_wait(decision.prolonged, inputs.now.tick, &self.observer.timing);
+        state.prolong_wait(decision.prolonged, inputs.now.tick, &self.observer.needs.timing);
         state.watch(inputs.poller.clone().zip(inputs.session_id.clone()).zip(decision.interest));
     }
 }

@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::ops::ControlFlow;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use kube::api::{DeleteParams, Preconditions};
@@ -10,6 +9,7 @@ use kube::{Api, Resource, ResourceExt};
 use tracing::{info, warn};
 
 use super::action::{Action, ReconcileError};
+use super::dependencies::Dependencies;
 use super::object_state::{ObjectState, version};
 use super::observe::{Current, now};
 use super::request::{Problem, ask};
@@ -17,28 +17,17 @@ use crate::api::cached::{CachedSession, Trimmed};
 use crate::api::session::{AthenaSession, AthenaSessionStatus, DeletionPolicy};
 use crate::api::{FINALIZER, is_held};
 use crate::athena::quota::Key;
-use crate::events::Events;
 use crate::index::claims::Claim;
-use crate::index::cluster::ClusterIndex;
 use crate::index::objects::key;
 use crate::kubernetes::{Answer, RequestError, Requests, within};
-use crate::metrics::Metrics;
 use crate::session::observed::ttl::Ttl;
 use crate::session::observed::{Now, OwnerRead};
 use crate::session::plan::Step;
 use crate::status::event::Event;
 use crate::status::reason::Reason;
-use crate::timing::Timing;
-use crate::write_refusals::WriteRefusals;
 
 pub(super) struct ObjectRequests {
-    pub(super) client: kube::Client,
-    pub(super) deadline: Duration,
-    pub(super) writes: WriteRefusals,
-    pub(super) index: Arc<ClusterIndex>,
-    pub(super) events: Events,
-    pub(super) metrics: Metrics,
-    pub(super) timing: Timing,
+    pub(super) needs: Dependencies,
 }
 
 impl ObjectRequests {
@@ -59,7 +48,7 @@ impl ObjectRequests {
         let answer = match step {
             Step::AddFinalizer => {
                 let Some(answer) = self.add_finalizer(object).await? else {
-                    return Ok(ControlFlow::Break(Action::Wait(Some(self.timing.changing))));
+                    return Ok(ControlFlow::Break(Action::Wait(Some(self.needs.timing.changing))));
                 };
                 if let Answer::Object(adopted) = &answer {
                     observed.adopted(adopted);
@@ -112,8 +101,8 @@ impl ObjectRequests {
     /// Puts our finalizer on. None: the AthenaWorkGroup that would let the object end its session is being deleted.
     async fn add_finalizer(&self, object: &AthenaSession) -> Result<Option<Answer<AthenaSession>>, RequestError> {
         // Not awaited: reconciliations that wait for a lock would hold up those of other objects.
-        let Ok(_adopting) = self.index.adoptions.try_read() else { return Ok(None) };
-        let access = self.index.access(object, None, None, None);
+        let Ok(_adopting) = self.needs.index.adoptions.try_read() else { return Ok(None) };
+        let access = self.needs.index.access(object, None, None, None);
         if access.is_terminating || access.denied.is_some() {
             return Ok(None);
         }
@@ -153,25 +142,25 @@ impl ObjectRequests {
         let (namespace, name) = key(object);
         warn!(namespace, name, problem = %refusal, "the object is too large for its status, which is shortened or left out");
         let note = format!("The status is shortened or left out: {}", refusal.refusal().unwrap_or_default());
-        self.events.tell(object.object_ref(&()), Event::warning("Refused", note));
+        self.needs.events.tell(object.object_ref(&()), Event::warning("Refused", note));
     }
 
     /// Deletes the copy of the object that was decided on. The watch brings what follows from the deletion.
     pub(super) async fn delete(&self, object: &AthenaSession, ttl: &mut Ttl) {
         let (namespace, name) = key(object);
-        let api: Api<Trimmed<AthenaSession>> = Api::namespaced(self.client.clone(), &namespace);
+        let api: Api<Trimmed<AthenaSession>> = Api::namespaced(self.needs.client.clone(), &namespace);
         let preconditions = Preconditions { uid: object.uid(), resource_version: object.resource_version() };
         let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
-        match ask(self.deadline, api.delete(&name, &params)).await {
+        match ask(self.needs.deadline, api.delete(&name, &params)).await {
             Ok(_) | Err(Problem::Gone) => {
                 info!(namespace, name, "deleted, since spec.ttlAfterEnded is over");
                 let note = "The session ended long enough ago (spec.ttlAfterEnded): the object is deleted".to_owned();
-                self.events.tell(object.object_ref(&()), Event::normal("Expired", note));
-                ttl.asked(now(), &self.timing);
+                self.needs.events.tell(object.object_ref(&()), Event::normal("Expired", note));
+                ttl.asked(now(), &self.needs.timing);
             }
             Err(problem) => {
                 warn!(namespace, name, %problem, "the object can't be deleted, though its spec.ttlAfterEnded is over");
-                ttl.failed(problem.into_refusal(), now(), &self.timing, fastrand::f64());
+                ttl.failed(problem.into_refusal(), now(), &self.needs.timing, fastrand::f64());
             }
         }
     }
@@ -180,8 +169,8 @@ impl ObjectRequests {
     pub(super) async fn read_owner(&self, owner: Claim) -> Result<OwnerRead, RequestError> {
         const DOING: &str = "reading the session's owner";
         // As in the watch: the owner may be too large to be kept whole.
-        let api: Api<CachedSession> = Api::namespaced(self.client.clone(), &owner.namespace);
-        let stands = match within(self.deadline, api.get(&owner.name)).await {
+        let api: Api<CachedSession> = Api::namespaced(self.needs.client.clone(), &owner.namespace);
+        let stands = match within(self.needs.deadline, api.get(&owner.name)).await {
             Ok(read) => {
                 let read = read.outline().map_err(|why| RequestError::Kubernetes { doing: DOING, why })?;
                 let is_deleted = read.meta().deletion_timestamp.is_some();
@@ -195,8 +184,8 @@ impl ObjectRequests {
     }
 
     fn requests(&self, namespace: &str) -> Requests<AthenaSession> {
-        let api = Api::namespaced(self.client.clone(), namespace);
-        Requests { api, deadline: self.deadline, writes: self.writes.clone() }
+        let api = Api::namespaced(self.needs.client.clone(), namespace);
+        Requests { api, deadline: self.needs.deadline, writes: self.needs.writes.clone() }
     }
 
     fn send(
@@ -213,7 +202,7 @@ impl ObjectRequests {
                 let ((namespace, name), session) = (key(object), &object.spec.session_id);
                 info!(namespace, name, session, "read-only: this would be done: {}", event.note);
             }
-            self.events.tell(object.object_ref(&()), event);
+            self.needs.events.tell(object.object_ref(&()), event);
         }
     }
 
@@ -223,7 +212,7 @@ impl ObjectRequests {
         let requested_at = status.termination_requested_at.as_ref();
         let took = requested_at.and_then(|at| Duration::try_from(now().wall.duration_since(at.0)).ok());
         if let (Some(reason), Some(took)) = (status.termination_reason, took) {
-            self.metrics.terminated(reason, took);
+            self.needs.metrics.terminated(reason, took);
         }
     }
 }

@@ -6,16 +6,15 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 
+use super::dependencies::Dependencies;
 use super::object_state::ObjectState;
 use crate::api::is_held;
 use crate::api::session::AthenaSession;
 use crate::athena::identity::Identity;
-use crate::athena::informer::{Informer, Poller};
+use crate::athena::informer::Poller;
 use crate::athena::types::CallerContext;
 use crate::index::access::Access;
-use crate::index::cluster::ClusterIndex;
 use crate::session::observed::{Now, Observed};
-use crate::timing::Timing;
 
 /// The present moment. Whatever decides is told the time.
 pub(super) fn now() -> Now {
@@ -45,9 +44,7 @@ pub(super) struct Inputs {
 }
 
 pub(super) struct Observer {
-    pub(super) index: Arc<ClusterIndex>,
-    pub(super) informer: Arc<Informer>,
-    pub(super) timing: Timing,
+    pub(super) needs: Dependencies,
 }
 
 impl Observer {
@@ -59,10 +56,10 @@ impl Observer {
         let nowhere = || CallerContext::unknown("there is no AthenaWorkGroup");
         let (scope, now) = (identity.as_deref().map_or_else(nowhere, Identity::caller_context), now());
         state.observed.found(object, &scope, now);
-        if let Some(news) = self.index.workload_news(object) {
+        if let Some(news) = self.needs.index.workload_news(object) {
             state.observed.session.workloads.heard(news);
         }
-        if state.take_list_answer(object, &scope, now, &self.timing) {
+        if state.take_list_answer(object, &scope, now, &self.needs.timing) {
             // The object may have changed while it waited for the list.
             current.read_at = None;
         }
@@ -74,7 +71,7 @@ impl Observer {
         if let (Some(poller), Some(id)) = (&poller, &session_id) {
             poller.sighting(id, |polled| observed.session.polled(polled, poller.work_group(), &scope, now));
         }
-        observed.recognize(object, &self.index.cluster, access.is_contested);
+        observed.recognize(object, &self.needs.index.cluster, access.is_contested);
         if observed.session.shown_of_owner() != shown_before {
             // The session may prove to be another object's, which the access from before doesn't know.
             access = self.access(object, observed);
@@ -90,7 +87,7 @@ impl Observer {
         let recorded = object.status.as_ref().and_then(|status| status.work_group.as_deref());
         let marker = observed.session.seen.as_ref().and_then(|seen| seen.status.marker.as_deref());
         let id = observed.session_id(object);
-        self.index.access(object, id, observed.session.work_group.as_deref().or(recorded), marker)
+        self.needs.index.access(object, id, observed.session.work_group.as_deref().or(recorded), marker)
     }
 
     async fn identity(&self, object: &AthenaSession, access: &Access) -> Option<Arc<Identity>> {
@@ -98,7 +95,7 @@ impl Observer {
             // An object that has no grant, and never had one, causes no call: not even to assume a role.
             return None;
         }
-        let identity = self.index.work_groups.identities.of(&self.index.work_groups.target(object)?);
+        let identity = self.needs.index.work_groups.identities.of(&self.needs.index.work_groups.target(object)?);
         if access.reference.is_some() {
             identity.first_answer().await;
         }
@@ -107,6 +104,6 @@ impl Observer {
 
     fn poller(&self, access: &Access, identity: Option<&Arc<Identity>>, observed: &Observed) -> Option<Arc<Poller>> {
         let work_group = access.work_group.as_ref().or(observed.session.work_group.as_ref())?;
-        Some(self.informer.poller(identity?, work_group))
+        Some(self.needs.informer.poller(identity?, work_group))
     }
 }

@@ -1,6 +1,6 @@
 //! Reads the Jobs and Pods of `spec.endWith`.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use futures::future::join_all;
 use k8s_openapi::api::batch::v1::Job;
@@ -8,18 +8,16 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use tracing::warn;
 
+use super::dependencies::Dependencies;
 use super::observe::now;
 use super::request::{Problem, ask};
 use crate::api::session::AthenaSession;
 use crate::api::workload::{Workload, WorkloadKind, WorkloadObject, WorkloadState};
 use crate::index::objects::key;
 use crate::session::observed::workloads::Workloads;
-use crate::timing::Timing;
 
 pub(super) struct WorkloadRequests {
-    pub(super) client: kube::Client,
-    pub(super) deadline: Duration,
-    pub(super) timing: Timing,
+    pub(super) needs: Dependencies,
 }
 
 impl WorkloadRequests {
@@ -39,7 +37,7 @@ impl WorkloadRequests {
         let Some((Workload { kind, name: workload }, problem)) = failed else { return known.all_read() };
         let kind = kind.as_str();
         warn!(namespace, name = session, kind, workload, %problem, "a workload of spec.endWith can't be read");
-        known.failed(problem.into_refusal(), now(), &self.timing, fastrand::f64());
+        known.failed(problem.into_refusal(), now(), &self.needs.timing, fastrand::f64());
     }
 
     async fn read(&self, namespace: &str, Workload { kind, name }: &Workload) -> Result<WorkloadState, Problem> {
@@ -50,8 +48,8 @@ impl WorkloadRequests {
     }
 
     async fn read_object<K: WorkloadObject>(&self, namespace: &str, name: &str) -> Result<WorkloadState, Problem> {
-        let api: Api<K> = Api::namespaced(self.client.clone(), namespace);
-        match ask(self.deadline, api.get(name)).await {
+        let api: Api<K> = Api::namespaced(self.needs.client.clone(), namespace);
+        match ask(self.needs.deadline, api.get(name)).await {
             Err(Problem::Gone) => Ok(WorkloadState::Absent),
             answer => answer.map(|workload| workload.state()),
         }
