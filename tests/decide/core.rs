@@ -32,6 +32,7 @@ pub use athena_session_operator::index::claims::{Claim, Location};
 pub use athena_session_operator::index::dependents::Dependents;
 pub use athena_session_operator::index::session_quota::{QuotaExceeded, Slot, Usage};
 pub use athena_session_operator::session::observed::config_map::Found as FoundConfigMap;
+pub use athena_session_operator::session::observed::status_size::{StatusLimit, StatusSize};
 pub use athena_session_operator::session::observed::{
     ANSWER_LIFE, Absence, Described, Now, Observed, OwnerRead, Seen, Trouble,
 };
@@ -41,7 +42,7 @@ pub use athena_session_operator::session::rules::facts::Facts as View;
 pub use athena_session_operator::session::rules::limits::Grace;
 pub use athena_session_operator::status::condition;
 pub use athena_session_operator::status::event::{Event, EventType};
-pub use athena_session_operator::status::reason::{Kinds, Reason};
+pub use athena_session_operator::status::reason::{Kinds, Reason, Standing, Tristate};
 pub use athena_session_operator::timing::Timing;
 pub use athena_session_operator::work_group::status::{GroupFacts, due, only_counts_differ, rates_in_words};
 

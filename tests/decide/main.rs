@@ -40,6 +40,7 @@ mod limit_stories;
 mod limits;
 mod paused_and_read_only;
 mod polling;
+mod reasons;
 mod recorded_status;
 mod retain;
 mod retry_and_backoff;
@@ -47,6 +48,7 @@ mod session_owner;
 mod session_start;
 mod session_stories;
 mod start_stories;
+mod status_size;
 mod termination;
 #[path = "../shared/timing.rs"]
 mod timing;

@@ -74,7 +74,7 @@ pub fn decide(facts: &Facts<'_>) -> Decision {
         interest: after.and_then(|_| interest::of(&case, &findings)),
         prolonged: after.and_then(|after| interest::prolonged(&case, &findings, after)),
         usage: usage::of(&case, &findings),
-        is_no_end_wanted: case.is_no_end_wanted(),
+        is_no_end_wanted: case.end_reason.is_none() && matches!(case.evidence, Evidence::Alive(_)),
         awaits_engine: start::awaits_engine(&case, &findings),
         step,
     }
@@ -172,7 +172,7 @@ fn by_evidence(case: &Case<'_>, findings: &Findings) -> Step {
             None if engine::needs_get_session(facts, seen) && facts.observed.session.undescribed.is_none() => {
                 call(facts, Step::GetSession)
             }
-            _ => by_then(poll::look_at_alive(facts, findings, seen), case.limit_due_in()),
+            _ => by_then(poll::look_at_alive(facts, findings, seen), case.limit.and_then(|limit| limit.due_in(facts))),
         },
     }
 }

@@ -26,24 +26,15 @@ pub(super) struct ObjectState {
     watched_by: Option<(Arc<Poller>, String)>,
     /// The poller that was asked for a complete list, and what the list is to show.
     list_asked_of: Option<(Arc<Poller>, Box<ListRequest>)>,
-    /// Where the object waits only for the poller to show its session again: how that wait is prolonged.
-    prolonged: Option<ProlongedWait>,
+    /// Where the object waits only for the poller to show its session again: how long after each sight of the unchanged session
+    /// the wait ends, and when the object is reconciled all the same. It saves a reconciliation at each list.
+    prolonged: Option<(Duration, Instant)>,
     /// The object may wait in a queue of the quotas, or the quotas may hold a reserved token for the object.
     pub(super) is_known_to_quotas: bool,
     /// Where a call of the object waits for the end of an outage: what tells when the outage has ended.
     outage: Option<Arc<Recovery>>,
     /// The resourceVersion of the newest copy that a request returned.
     pub(super) newest_version: Option<u64>,
-}
-
-/// A wait that goes on as long as the poller shows the session unchanged. It saves a reconciliation of each object at
-/// each list of its work group.
-#[derive(Clone, Copy, Debug)]
-struct ProlongedWait {
-    /// How long after the session was last shown the wait ends.
-    sight_lasts: Duration,
-    /// When the object is reconciled all the same.
-    ends: Instant,
 }
 
 impl ObjectState {
@@ -55,9 +46,8 @@ impl ObjectState {
     /// Has the wait that begins now prolonged by each sight of the unchanged session, where it can be.
     pub(super) fn prolong_wait(&mut self, prolonged: Option<Prolonged>, now: Instant, timing: &Timing) {
         let most = timing.steady * RECONCILED_AFTER;
-        self.prolonged = prolonged.map(|Prolonged { sight_lasts, at_most }| ProlongedWait {
-            sight_lasts,
-            ends: now + at_most.map_or(most, |at_most| at_most.min(most)),
+        self.prolonged = prolonged.map(|Prolonged { sight_lasts, at_most }| {
+            (sight_lasts, now + at_most.map_or(most, |at_most| at_most.min(most)))
         });
     }
 
@@ -69,11 +59,11 @@ impl ObjectState {
     /// Until when the object needs no reconciliation though its wait is over; None where it needs one now. It needs
     /// none where the poller has shown its session meanwhile, unchanged.
     pub(super) fn prolonged_until(&self, now: Instant) -> Option<Instant> {
-        let (wait, (poller, id)) = (self.prolonged.as_ref()?, self.watched_by.as_ref()?);
+        let ((sight_lasts, ends), (poller, id)) = (self.prolonged?, self.watched_by.as_ref()?);
         let seen = self.observed.session.seen.as_ref()?;
         let shown_at = poller.shown_unchanged(id, &seen.status, self.observed.session.account.as_deref())?;
-        let until = shown_at + wait.sight_lasts;
-        (now < until && now < wait.ends).then_some(until.min(wait.ends))
+        let until = ends.min(shown_at + sight_lasts);
+        (now < until).then_some(until)
     }
 
     /// Whether the outage that a call waits for has ended. Returns true only once.

@@ -1,7 +1,5 @@
 //! What follows from the facts, worked out once for each step. PURE.
 
-use std::time::Duration;
-
 use super::evidence::{self, Evidence};
 use super::facts::Facts;
 use super::limits::{self, Grace, Limit};
@@ -80,11 +78,6 @@ impl<'a> Case<'a> {
         }
     }
 
-    /// Whether it is certain that nobody asks for the session's end.
-    pub fn is_no_end_wanted(&self) -> bool {
-        self.end_reason.is_none() && matches!(self.evidence, Evidence::Alive(_))
-    }
-
     /// Whether an end is asked for of what the object may have started: our finalizer alone, which anybody may write on
     /// an object of his own, is no sign of that.
     pub fn ends_its_own(&self) -> bool {
@@ -107,13 +100,17 @@ impl<'a> Case<'a> {
         self.evidence == Evidence::Ended || self.evidence == Evidence::Absent && self.facts.once_seen()
     }
 
-    pub fn limit_due_in(&self) -> Option<Duration> {
-        self.limit?.due_in(self.facts)
-    }
-
-    /// Whether an idle session will be ended by `spec.maxIdle`.
+    /// Whether an idle session will be ended by `spec.maxIdle`. The operator can do so only where Athena says since when the
+    /// session is idle. A session that this object started has Athena's own idle timeout, too, so Athena ends that one.
     pub fn keeps_idle(&self) -> bool {
-        limits::keeps_idle(self.facts, self.start.state, self.evidence)
+        let Evidence::Alive(seen) = self.evidence else { return true };
+        let is_untold = match seen.status.state {
+            SessionState::Idle => limits::times(self.facts, seen).idle_since.is_none(),
+            // On Spark 3.5 a session stays CREATED for as long as nobody connects.
+            SessionState::Created => true,
+            _ => false,
+        };
+        self.start.is_started() || !is_untold
     }
 
     /// Whether the end that is asked for is reached already, since no session was started.

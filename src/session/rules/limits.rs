@@ -132,19 +132,6 @@ pub(super) fn is_idled_out(facts: &Facts<'_>, start: StartState, evidence: Evide
     start == StartState::Started && evidence == Evidence::Ended && was_idle >= limit
 }
 
-/// Whether an idle session will be ended by `spec.maxIdle`. The operator can do so only where Athena says since when the
-/// session is idle. A session that this object started has Athena's own idle timeout, too, so Athena ends that one.
-pub fn keeps_idle(facts: &Facts<'_>, start: StartState, evidence: Evidence<'_>) -> bool {
-    let Evidence::Alive(seen) = evidence else { return true };
-    let is_untold = match seen.status.state {
-        SessionState::Idle => times(facts, seen).idle_since.is_none(),
-        // On Spark 3.5 a session stays CREATED for as long as nobody connects.
-        SessionState::Created => true,
-        _ => false,
-    };
-    start == StartState::Started || !is_untold
-}
-
 /// Athena's times of the session, as far as they can be.
 pub fn times(facts: &Facts<'_>, seen: &Seen) -> PlausibleTimes {
     PlausibleTimes::of(&seen.status, facts.athena_now())
