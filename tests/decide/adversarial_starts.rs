@@ -276,3 +276,23 @@ fn lists_prove_that_no_session_was_started_once_sts_confirms_their_account() {
     assert!(world.run_until(until, |world| world.object.is_none()), "{}", world.told());
     assert_eq!((world.session.clone(), &world.breach), (Some(SessionState::Terminated), &None), "{}", world.told());
 }
+
+/// S1.12: a person who deleted the object because of lists of another account would end a session that runs.
+#[test]
+fn lists_of_an_unconfirmed_account_dont_tell_that_the_session_is_gone() {
+    let mut world = World::starting();
+    world.run_for(seconds(10));
+    world.event(&Event::Becomes(SessionState::Idle));
+    world.run_for(minutes(2));
+    world.event(&Event::Restart);
+    let running = world.session.take();
+    world.outages.push((Operation::GetCallerIdentity, ErrorClass::Unavailable));
+    let is_told = |world: &World| reason(world) == "SessionNotFound";
+    let until = world.elapsed + minutes(60);
+    assert!(!world.run_until(until, is_told), "{}", world.told());
+    world.session = running;
+    world.outages.clear();
+    come_home(&mut world);
+    world.run_for(minutes(10));
+    assert_eq!((reason(&world).as_str(), &world.breach), ("Running", &None), "{}", world.told());
+}

@@ -1,5 +1,7 @@
 //! Where an object stands whose session isn't known: what forbids the start, what it waits for, what is unclear. PURE.
 
+use std::time::Instant;
+
 use kube::ResourceExt;
 
 use super::ending::{self, why};
@@ -11,7 +13,7 @@ use crate::api::{RESTORED, START_RESTORED};
 use crate::athena::types::ErrorClass;
 use crate::index::session_quota::Slot;
 use crate::session::rules::Case;
-use crate::session::rules::start::{TOKEN_LIFE, is_start_allowed};
+use crate::session::rules::start::{TOKEN_LIFE, is_account_awaited, is_start_allowed};
 use crate::session::rules::start_request::breach;
 use crate::status::reason::{Reason, Standing, Tristate};
 use crate::text::duration;
@@ -167,11 +169,17 @@ pub(super) fn unrecognized(case: &Case<'_>) -> Option<Finding> {
     Some(Finding { reason: Reason::Starting, message })
 }
 
-/// The session that the object started is gone, and there won't be another one. One list may lag. A person who deleted the
-/// object because of it would end a session that runs.
+/// Whether lists prove that no session with the object's mark runs. One list may lag, and lists may come from another account.
+/// A person who deleted the object because of such lists would end a session that runs.
+fn is_absence_proven(case: &Case<'_>) -> bool {
+    let facts = case.facts;
+    let are_apart = |(first, last): (Instant, Instant)| last - first >= facts.timing.between_proving_lists();
+    facts.observed.start.unlisted.is_some_and(are_apart) && !is_account_awaited(facts)
+}
+
+/// The session that the object started is gone, and there won't be another one.
 fn lost(case: &Case<'_>) -> Option<Finding> {
-    let (first, last) = case.facts.observed.start.unlisted?;
-    if last - first < case.facts.timing.between_proving_lists() {
+    if !is_absence_proven(case) {
         return None;
     }
     let message = format!(
@@ -218,9 +226,7 @@ fn misled(case: &Case<'_>) -> Option<Finding> {
          that session.",
         answered.id
     );
-    let (first, last) = start.unlisted?;
-    // Lists may lag. A person who deleted the object now might end the session that StartSession has started for it.
-    if last - first < facts.timing.between_proving_lists() {
+    if !is_absence_proven(case) {
         let message = format!("{foreign} Lists of the work group are searched for the session with the mark.");
         return Some(Finding { reason: Reason::Starting, message });
     }

@@ -189,6 +189,8 @@ fn attempt_again(case: &Case<'_>, findings: &Findings) -> Step {
         Unknown if start.called_at.is_some() => list(case),
         // The record of an end is final.
         Started if facts.recorded_terminated().is_some() => Step::Wait(None),
+        // That the session is gone is told once the account of the lists is sure.
+        Started if is_account_awaited(facts) => call(facts, Step::GetCallerIdentity),
         Started | Unknown => list_at(case, next_list(facts, unlisted)),
     }
 }
