@@ -28,6 +28,7 @@ pub mod metrics;
 mod run;
 #[allow(missing_docs, reason = "names that say all need no comment; only the tests see these")]
 pub mod session;
+#[allow(missing_docs, reason = "as of session")]
 pub mod status;
 mod telemetry;
 pub mod text;

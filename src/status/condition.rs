@@ -6,16 +6,11 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use super::reason::{Reason, Standing, Tristate};
 use crate::text::message;
 
-/// A condition to be written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Draft<'a> {
-    /// Its type.
     pub type_: &'static str,
-    /// Whether it holds.
     pub status: Tristate,
-    /// Why, in a word.
     pub reason: &'a str,
-    /// Why, in a sentence.
     pub message: String,
 }
 

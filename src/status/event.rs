@@ -3,7 +3,6 @@
 /// The reason of the event that reports the end of a session.
 pub const TERMINATED: &str = "Terminated";
 
-/// An event's type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EventType {
     /// What was asked for happened.
@@ -15,21 +14,17 @@ pub enum EventType {
 /// Something to tell people once: a Kubernetes Event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// Its type.
     pub type_: EventType,
     /// Its reason, in PascalCase.
     pub reason: &'static str,
-    /// Its text.
     pub note: String,
 }
 
 impl Event {
-    /// An event that reports what was asked for.
     pub fn normal(reason: &'static str, note: String) -> Self {
         Self { type_: EventType::Normal, reason, note }
     }
 
-    /// An event that a person should look at.
     pub fn warning(reason: &'static str, note: String) -> Self {
         Self { type_: EventType::Warning, reason, note }
     }

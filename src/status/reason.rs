@@ -16,7 +16,6 @@ macro_rules! reasons {
         }
 
         impl Reason {
-            /// The table.
             pub const TABLE: &[Row] = &[
                 $(Row {
                     reason: Self::$reason,
@@ -127,22 +126,16 @@ reasons! {
 /// Which kinds have a reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kinds {
-    /// AthenaSessions.
     Session,
-    /// AthenaWorkGroups.
     WorkGroup,
-    /// AthenaSessions and AthenaWorkGroups.
     Both,
 }
 
 /// The three values of a condition's status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tristate {
-    /// The condition holds.
     True,
-    /// It doesn't.
     False,
-    /// It can't be told.
     Unknown,
 }
 
@@ -151,7 +144,6 @@ pub enum Tristate {
 pub enum Standing {
     /// `Ready` is True: it is as its spec asks.
     Ready,
-    /// `Reconciling` is True: the operator is at work on it.
     Reconciling,
     /// `Stalled` is True: it can't go on without a person. It is retried all the same.
     Stalled,
@@ -175,39 +167,31 @@ pub enum Pace {
     Never,
 }
 
-/// A row of the table.
 #[derive(Clone, Copy, Debug)]
 pub struct Row {
-    /// The row's key.
     pub reason: Reason,
-    /// The word, as users read it.
     pub word: &'static str,
     /// The sentence, as the docs have it.
     pub meaning: &'static str,
-    /// The kinds that have this reason.
     pub kinds: Kinds,
     /// Condition `Active`, as long as no end is asked for; afterwards it is False.
     pub active: Tristate,
     /// Conditions `Ready`, `Reconciling` and `Stalled`.
     pub standing: Standing,
-    /// When it is looked at again.
     pub pace: Pace,
     /// Whether a Warning event tells, once, that an object has come to stand so.
     pub warns: bool,
 }
 
 impl Reason {
-    /// This reason's row.
     pub const fn row(self) -> &'static Row {
         &Self::TABLE[self as usize]
     }
 
-    /// The reason of this word.
     pub fn from_word(word: &str) -> Option<Self> {
         Self::TABLE.iter().find(|row| row.word == word).map(|row| row.reason)
     }
 
-    /// The word, as users read it.
     pub const fn as_str(self) -> &'static str {
         self.row().word
     }

@@ -88,12 +88,12 @@ impl AssumedRole {
     fn lookup(self: &Arc<Self>) -> Lookup {
         let mut state = self.state.lock();
         let is_asking = state.asking.as_ref().is_some_and(|asking| !asking.is_finished());
-        let (found, asks) = state.cache.lookup(Instant::now());
-        if asks && !is_asking {
+        let now = Instant::now();
+        if state.cache.is_renewal_due(now) && !is_asking {
             // In a task of its own, so that the answer isn't lost when a caller gives up waiting.
             state.asking = Some(tokio::spawn(assume_role(Arc::clone(self))));
         }
-        found
+        state.cache.lookup(now)
     }
 
     fn error(&self, operation: Operation, why: Explanation) -> CallError {
@@ -182,16 +182,23 @@ impl CachedCredentials {
 }
 
 impl Cache {
-    /// What a call is given, and whether STS is to be asked, unless it is being asked already.
-    fn lookup(&self, now: Instant) -> (Lookup, bool) {
-        let backing_off = self.failures.as_ref().filter(|failures| now < failures.retry_at);
-        match (&self.credentials, backing_off) {
-            (Some(cached), _) if now < cached.expires_at => {
-                (Lookup::Valid(cached.credentials.clone()), now >= cached.renew_at && backing_off.is_none())
-            }
-            (_, Some(failures)) => (Lookup::Failed(failures.last.clone()), false),
-            (_, None) => (Lookup::Awaited, true),
+    /// What a call is given.
+    fn lookup(&self, now: Instant) -> Lookup {
+        match (&self.credentials, self.backing_off(now)) {
+            (Some(cached), _) if now < cached.expires_at => Lookup::Valid(cached.credentials.clone()),
+            (_, Some(failures)) => Lookup::Failed(failures.last.clone()),
+            (_, None) => Lookup::Awaited,
         }
+    }
+
+    /// Whether STS is to be asked, unless it is being asked already.
+    fn is_renewal_due(&self, now: Instant) -> bool {
+        let is_new = self.credentials.as_ref().is_some_and(|cached| now < cached.expires_at.min(cached.renew_at));
+        !is_new && self.backing_off(now).is_none()
+    }
+
+    fn backing_off(&self, now: Instant) -> Option<&Failures> {
+        self.failures.as_ref().filter(|failures| now < failures.retry_at)
     }
 
     /// Takes in an answer of STS. `wait` tells when to ask again after so many failures before this one.

@@ -16,7 +16,6 @@ pub struct Findings {
     pub handover: Option<Finding>,
     /// Calls would go to another account or Region than the session's, so that nothing may be called.
     pub wrong_target: Option<Finding>,
-    /// What holds up the end that is asked for.
     pub end_blocker: Option<Finding>,
     /// What keeps the session from being started, or from being started again. People are told of it only where no session may
     /// run: see [`Start::may_run`](crate::session::rules::start::Start).

@@ -22,7 +22,6 @@ pub use self::finding::Findings;
 pub(crate) use self::start::{activity, beginning};
 pub(crate) use self::words::{is_told, target};
 
-/// A group of objects, and what is asked of them.
 pub struct Group {
     /// Which objects these are, for the docs.
     pub objects: &'static str,

@@ -42,7 +42,6 @@ pub(super) fn worker(case: &Case<'_>) -> String {
     group.map_or_else(|| "the operator works".to_owned(), |name| format!("AthenaWorkGroup {name} is"))
 }
 
-/// Where calls to Athena go.
 pub(crate) fn target(case: &Case<'_>) -> String {
     let region = case.facts.scope.region.as_deref().unwrap_or("unknown");
     match &case.facts.scope.account {

@@ -4,7 +4,6 @@ use std::time::Instant;
 
 use crate::athena::types::{CallError, SessionStatus, Source};
 
-/// A positive answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seen {
     pub status: SessionStatus,

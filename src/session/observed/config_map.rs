@@ -38,7 +38,6 @@ pub enum Request {
 /// A ConfigMap, or none, under the name that `spec.publishTo` says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Found {
-    /// It hasn't been looked at.
     #[default]
     Unknown,
     Absent,

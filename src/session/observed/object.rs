@@ -69,7 +69,6 @@ impl Observed {
         self.adopted_here |= recorded.is_none_or(|it| it.start_attempt.is_none() && it.session_id.is_none());
     }
 
-    /// What lists have shown of what was asked for.
     pub fn listed(
         &mut self,
         wanted: &ListRequest,

@@ -156,7 +156,6 @@ impl ObservedSession {
         }
     }
 
-    /// A complete list doesn't show the session.
     pub(super) fn unlisted(&mut self, list: CompleteList) {
         if let Some(undescribed) = &mut self.undescribed {
             undescribed.unlisted_at = Some(list.ended);
@@ -238,7 +237,6 @@ impl ObservedSession {
         !(self.is_contradicted && !self.has_ended() && status.state.is_ended() && source == Source::List)
     }
 
-    /// A call of this operation was answered.
     pub fn succeeded(&mut self, operation: Operation) {
         if operation == Operation::GetSession {
             self.undescribed = None;

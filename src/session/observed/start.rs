@@ -36,7 +36,6 @@ pub struct Start {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answered {
     pub id: String,
-    /// The work group that the session was asked for in.
     pub work_group: String,
     /// Athena has shown that the session isn't the object's own.
     pub is_disowned: bool,

@@ -8,7 +8,6 @@ use crate::api::session::{AthenaSession, AthenaSessionStatus};
 /// What stands for each message where messages have no room.
 const NO_ROOM: &str = "The object is too large for this message: make it smaller.";
 
-/// How much of a status has room.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum StatusSize {
     /// All of it, as far as is known.

@@ -73,7 +73,6 @@ pub struct Retry {
     pub refusal: Option<String>,
     /// How often in a row.
     pub attempts: u32,
-    /// Not again before.
     pub retry_at: Instant,
 }
 

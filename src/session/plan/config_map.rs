@@ -100,12 +100,10 @@ fn pause(case: &Case<'_>, retry: &Retry) -> Duration {
     if is_over && retry.attempts > SOON { case.facts.timing.rarely() } else { Duration::ZERO }
 }
 
-/// What is to be done about it now.
 pub(super) fn due(case: &Case<'_>, findings: &Findings) -> Option<Step> {
     next(case, findings).filter(|(due, _)| due.is_zero()).map(|(_, step)| step)
 }
 
-/// When there is something to do about it again.
 pub(super) fn wait(case: &Case<'_>, findings: &Findings) -> Option<Duration> {
     next(case, findings).map(|(due, _)| due)
 }

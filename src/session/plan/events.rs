@@ -9,7 +9,6 @@ use crate::status::reason::Reason;
 
 const NOT_STARTED: &str = "NotStarted";
 
-/// What to tell once this status is written.
 pub(super) fn of_status(case: &Case<'_>, status: &AthenaSessionStatus, finding: &Finding) -> Vec<Event> {
     let mut events = Vec::new();
     let id = case.facts.id();

@@ -9,7 +9,6 @@ use crate::session::conditions::Findings;
 use crate::session::observed::ANSWER_LIFE;
 use crate::session::rules::Case;
 
-/// The next step for an object without our finalizer.
 pub(super) fn take_on(case: &Case<'_>, findings: &Findings) -> Step {
     if case.facts.is_deleted() {
         return Step::Wait(None);

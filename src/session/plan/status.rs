@@ -140,7 +140,6 @@ fn with_target(case: &Case<'_>, status: AthenaSessionStatus) -> AthenaSessionSta
     AthenaSessionStatus { region, account_id: account.or(status.account_id), ..status }
 }
 
-/// The status, as far as it has room in the object.
 fn fitting(case: &Case<'_>, status: AthenaSessionStatus) -> AthenaSessionStatus {
     let facts = case.facts;
     let size = facts.observed.session.status_limit.of(facts.object);

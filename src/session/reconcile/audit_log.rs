@@ -15,7 +15,6 @@ pub(super) struct Audited<'a> {
 }
 
 impl Audited<'_> {
-    /// Athena accepted the call, with this answer.
     pub(super) fn accepted(self, operation: Operation, object: &AthenaSession, answer: &str, request_id: Option<&str>) {
         let ((namespace, name), uid) = (key(object), object.uid().unwrap_or_default());
         let (Self { work_group, session, .. }, reason) = (self, self.reason.map(TerminationReason::as_str));

@@ -12,7 +12,6 @@ const WAITS: Duration = Duration::from_secs(5);
 /// When a namespace had its last turn is known for so long.
 const REMEMBERED: Duration = Duration::from_secs(10 * 60);
 
-/// Which namespaces wait, and which had a turn.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct LargeObjectTurns(Arc<Mutex<State>>);
 

@@ -112,7 +112,6 @@ impl ObjectState {
         true
     }
 
-    /// Waits for no list any more.
     pub(super) fn forget_list(&mut self, key: &Key) {
         if let Some((poller, _)) = self.list_asked_of.take() {
             poller.forget_asker(key);

@@ -8,16 +8,13 @@ use crate::kubernetes::within;
 
 #[derive(Debug, Error)]
 pub(super) enum Problem {
-    /// There is no such object.
     #[error("it has changed")]
     Gone,
     /// The object isn't as the request supposed.
     #[error("it has changed")]
     Conflict,
-    /// The API server refuses, in these words.
     #[error("{0}")]
     Refused(String),
-    /// The API server doesn't answer, or not as it should.
     #[error("{0}")]
     Failed(String),
 }
@@ -32,7 +29,6 @@ impl Problem {
     }
 }
 
-/// Makes a request, with a deadline.
 pub(super) async fn ask<T>(deadline: Duration, request: impl Future<Output = kube::Result<T>>) -> Result<T, Problem> {
     within(deadline, request).await.map_err(|failure| match (failure.code(), failure.words()) {
         // A proxy on the way may say 404 for a moment. That says nothing about the object.

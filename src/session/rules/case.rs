@@ -33,7 +33,6 @@ pub struct Case<'a> {
     /// Why the session may not be ended: what the object itself started is ended also where its namespace isn't selected any
     /// more.
     pub end_denied_by: Option<Denied>,
-    /// The grace period that the end is in.
     pub grace: Option<Grace>,
     /// The grace period where the session uses it. An end that has been begun isn't held up any more.
     pub draining: Option<Grace>,

@@ -16,7 +16,6 @@ pub enum Evidence<'a> {
     Alive(&'a Seen),
     /// A list shows that it has ended, and nobody has asked Athena about this session since.
     Unconfirmed(&'a Seen),
-    /// TERMINATED or FAILED.
     Ended,
     /// Athena says that it doesn't exist, and this is still wanted before it is believed.
     Missing(Proof<'a>),

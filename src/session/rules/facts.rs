@@ -15,7 +15,6 @@ use crate::timing::Timing;
 #[derive(Clone, Copy)]
 pub struct Facts<'a> {
     pub object: &'a AthenaSession,
-    /// When this reconciliation began.
     pub began: Instant,
     /// The API server gave this copy in this very reconciliation: it isn't a cached one.
     pub fresh: bool,
@@ -51,7 +50,6 @@ impl<'a> Facts<'a> {
         self.observed.session_id(self.object)
     }
 
-    /// The session's id for a sentence.
     pub fn id(&self) -> &'a str {
         self.session_id().unwrap_or("(none)")
     }

@@ -24,7 +24,6 @@ const LOOK_LIFE: Duration = Duration::from_secs(2);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limit {
-    /// On whose behalf the session is ended then.
     pub reason: TerminationReason,
     /// When it is reached, by Athena's clock.
     pub due: Timestamp,

@@ -118,7 +118,6 @@ impl<'a> Start<'a> {
         self.facts.session_id().is_some() && !is_past || may_have_called || observed.start.called_at.is_some()
     }
 
-    /// Whether the object's own session is known.
     pub fn is_started(&self) -> bool {
         self.state == StartState::Started
     }
@@ -145,7 +144,6 @@ impl<'a> Start<'a> {
         starts && self.facts.is_held() && waits && self.is_record_lost
     }
 
-    /// What the status says of the attempt.
     pub fn attempt_to_record(&self) -> Option<StartAttempt> {
         let facts = self.facts;
         let with = |outcome| {

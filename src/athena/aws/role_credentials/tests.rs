@@ -18,10 +18,11 @@ fn cache(key: &str, since: Instant, jitter: f64) -> Cache {
 
 /// The key that a caller is given, and whether STS is asked.
 fn given(cache: &Cache, now: Instant) -> (Option<String>, bool) {
-    match cache.lookup(now) {
-        (Lookup::Valid(credentials), asks) => (Some(credentials.access_key_id().to_owned()), asks),
-        (_, asks) => (None, asks),
-    }
+    let key = match cache.lookup(now) {
+        Lookup::Valid(credentials) => Some(credentials.access_key_id().to_owned()),
+        Lookup::Failed(_) | Lookup::Awaited => None,
+    };
+    (key, cache.is_renewal_due(now))
 }
 
 fn throttled() -> Explanation {
@@ -69,8 +70,10 @@ fn where_sts_fails_nobody_asks_again_before_the_wait_is_over() {
             assert_eq!(before, failures);
             wait
         });
-        let told = cache.lookup(asked_at + wait - Duration::from_millis(1));
-        assert!(matches!(&told, (Lookup::Failed(why), false) if *why == throttled()), "{told:?}");
+        let before_retry = asked_at + wait - Duration::from_millis(1);
+        let told = cache.lookup(before_retry);
+        assert!(matches!(&told, Lookup::Failed(why) if *why == throttled()), "{told:?}");
+        assert!(!cache.is_renewal_due(before_retry));
         asked_at += wait;
         assert_eq!(given(&cache, asked_at), (None, true));
     }
