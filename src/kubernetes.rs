@@ -95,10 +95,6 @@ impl RequestFailure {
         })
     }
 
-    fn refuser(&self) -> Option<Refuser> {
-        self.refusal().and_then(|status| Refuser::of(status.code, &status.message))
-    }
-
     /// The API server's own words, or what happened instead.
     pub(crate) fn words(&self) -> String {
         match self {
@@ -219,7 +215,7 @@ where
         match &answer {
             Ok(_) => self.writes.accepted(),
             Err(failure) => {
-                if let Some(by) = failure.refuser() {
+                if let Some(by) = failure.refusal().and_then(|status| Refuser::of(status.code, &status.message)) {
                     let words = failure.words();
                     self.writes.refused(&by, &format!("{doing}: {words}"));
                     return Err(RequestError::Refused { doing, by, words });

@@ -145,10 +145,10 @@ async fn operate(options: &config::Run, mut stop: watch::Receiver<bool>) -> Resu
     info!(region = aws.region().unwrap_or("none"), "watching AthenaSessions");
     let (interval, min) = (options.poll_interval, options.backoff_min);
     let identities = Arc::new(Identities::start(aws, health.metrics.clone(), interval, min));
-    let own = Arc::clone(identities.own());
+    let own = Arc::clone(&identities.own);
     tokio::spawn(aws_health::watch(own, health.readiness.clone(), options.require_work_group, min));
     // Otherwise each object would first say that its account isn't known.
-    identities.own().first_answer().await;
+    identities.own.first_answer().await;
     let namespaces = namespaces.map(|names| names.into_iter().map(str::to_owned).collect());
     Operator { cluster, options, health, namespaces, identities, cluster_id }.run(stop).await;
     Ok(())

@@ -20,7 +20,7 @@ const UNASKED: &str = "GetCallerIdentity hasn't answered yet";
 #[derive(Debug)]
 pub(crate) struct Identity {
     pub target: AwsTarget,
-    athena: Athena,
+    pub(crate) athena: Athena,
     context: watch::Sender<CallerContext>,
     /// The last answer of GetCallerIdentity; None before the first.
     answer: watch::Sender<Option<Result<(), CallError>>>,
@@ -55,7 +55,7 @@ impl Identity {
 
     /// Where calls go now, and what is known of Athena there.
     pub(crate) fn caller_context(&self) -> CallerContext {
-        let (skew, recovered_at) = (self.athena.skew(), self.athena.recovery().recovered_at());
+        let (skew, recovered_at) = (self.athena.skew(), self.athena.recovery.recovered_at());
         CallerContext { skew, recovered_at, ..self.context.borrow().clone() }
     }
 
@@ -103,10 +103,6 @@ impl Identity {
             self.context.send_modify(|context| context.account = Account::Unknown(error.to_string()));
         }
     }
-
-    pub(crate) fn athena(&self) -> &Athena {
-        &self.athena
-    }
 }
 
 /// When STS is asked which account calls go to.
@@ -141,7 +137,8 @@ pub(crate) struct Identities {
     aws: Aws,
     metrics: Metrics,
     schedule: Schedule,
-    own: Arc<Identity>,
+    /// The operator's own identity, in its own Region.
+    pub(crate) own: Arc<Identity>,
     others: Mutex<HashMap<AwsTarget, Arc<Identity>>>,
 }
 
@@ -153,10 +150,6 @@ impl Identities {
         let own = AwsTarget { role: None, region: aws.region().map(str::to_owned) };
         let own = begin(&aws, own, &metrics, schedule, true);
         Self { aws, metrics, schedule, own, others: Mutex::default() }
-    }
-
-    pub(crate) fn own(&self) -> &Arc<Identity> {
-        &self.own
     }
 
     pub(crate) fn region(&self) -> Option<&str> {

@@ -60,7 +60,7 @@ async fn watch_credentials(own: &Identity, readiness: &Readiness, matters: impl 
 /// Asks until Athena has answered once. When Athena is silent later, that is an outage, which doesn't fail `/readyz`.
 async fn reach_endpoint(own: &Identity, readiness: &Readiness, first_wait: Duration) {
     let mut wait = first_wait;
-    while let Err(error) = own.athena().probe_endpoint().await {
+    while let Err(error) = own.athena.probe_endpoint().await {
         if error.class == ErrorClass::NotConfigured {
             // The other condition says what is missing.
             readiness.set(ENDPOINT, Err(format!("it can't be asked as long as {CREDENTIALS} fails")));

@@ -71,7 +71,7 @@ impl WorkGroups {
 
     /// Where an object's session is, as far as that is known without a call.
     pub(crate) fn location(&self, object: &AthenaSession) -> Location {
-        let own_account = || self.identities.own().caller_context().account.known().map(str::to_owned);
+        let own_account = || self.identities.own.caller_context().account.known().map(str::to_owned);
         let own_region = || self.identities.region().map(str::to_owned);
         let Some(name) = reference(object) else {
             return Location { region: own_region(), account: own_account(), work_group: None };

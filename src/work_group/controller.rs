@@ -121,7 +121,7 @@ impl GroupReconciler {
         let (targets, identities) =
             (self.shared.index.work_groups.targets(), &self.shared.index.work_groups.identities);
         identities.retain(&targets);
-        self.shared.informer.retain(|target| targets.contains(target) || *target == identities.own().target);
+        self.shared.informer.retain(|target| targets.contains(target) || *target == identities.own.target);
     }
 
     /// Reconciles an object. Returns after how long to do that again.

@@ -38,7 +38,7 @@ pub(crate) struct Athena {
     region: Option<String>,
     agent: Option<Arc<str>>,
     clock: Arc<Clock>,
-    recovery: Arc<Recovery>,
+    pub(crate) recovery: Arc<Recovery>,
     metrics: Metrics,
 }
 
@@ -78,10 +78,6 @@ impl Athena {
     fn athena_now(&self) -> Timestamp {
         let wall = Timestamp::now();
         wall.checked_add(self.skew().unwrap_or_default()).unwrap_or(wall)
-    }
-
-    pub(crate) fn recovery(&self) -> &Arc<Recovery> {
-        &self.recovery
     }
 
     /// GetCallerIdentity of STS: the account that calls go to.

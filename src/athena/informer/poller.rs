@@ -200,7 +200,7 @@ impl Poller {
     }
 
     async fn poll(&self) {
-        let mut recovered = self.identity.athena().recovery().subscribe();
+        let mut recovered = self.identity.athena.recovery.subscribe();
         loop {
             let scope = self.identity.caller_context();
             if self.is_engine_due(&scope) {
@@ -265,7 +265,7 @@ impl Poller {
 
     async fn get_work_group(&self, scope: &CallerContext) {
         self.take_token(Operation::GetWorkGroup, false, scope).await;
-        let answer = self.identity.athena().get_work_group_engine(&self.work_group).await;
+        let answer = self.identity.athena.get_work_group_engine(&self.work_group).await;
         let mut inner = self.inner.lock();
         let jitter = match &answer {
             Ok(_) => 0.0,
@@ -286,7 +286,7 @@ impl Poller {
     async fn get_session_status(&self, id: &str, urgent: bool, scope: &CallerContext) {
         self.take_token(Operation::GetSessionStatus, urgent, scope).await;
         let sent = Instant::now();
-        let answer = self.identity.athena().get_session_status(id).await;
+        let answer = self.identity.athena.get_session_status(id).await;
         let answer = answer.map_err(|error| self.failure(&error, scope));
         self.inner.lock().plan.status_answered(id, answer, sent, Instant::now());
     }
@@ -300,7 +300,7 @@ impl Poller {
     ) {
         self.take_token(Operation::ListSessions, urgent, scope).await;
         let sent = Instant::now();
-        let answer = self.identity.athena().list_sessions(&self.work_group, filter, token).await;
+        let answer = self.identity.athena.list_sessions(&self.work_group, filter, token).await;
         let mut inner = self.inner.lock();
         let engine_before = inner.engine.known();
         match &answer {

@@ -118,7 +118,9 @@ impl<K: Caller> Bucket<K> {
 
     /// When [`Bucket::grant`] may next have a token to grant; None while nobody waits.
     pub(super) fn next(&self, now: Instant) -> Option<Instant> {
-        let seconds = self.waiting.next().map(|(priority, _)| self.seconds_until_free(priority)).reduce(f64::min)?;
+        let wait = |(free, rate): (f64, f64)| (1.0 - free).max(0.0) / rate;
+        let until_free = |priority| self.free(priority).map(wait).into_iter().fold(0.0, f64::max);
+        let seconds = self.waiting.next().map(|(priority, _)| until_free(priority)).reduce(f64::min)?;
         let refilled = || self.at + Duration::from_secs_f64(seconds);
         // A bucket that is full of granted tokens doesn't fill any more, before a grant is used or expires.
         let full = self.granted.len() as f64 + 1.0 > self.capacity + Self::EPSILON;
@@ -163,7 +165,8 @@ impl<K: Caller> Bucket<K> {
 
     /// The next caller for whose call a token is free.
     fn due(&self) -> Option<&K> {
-        self.waiting.next().find(|(priority, _)| self.has_free(*priority)).map(|(_, who)| who)
+        let has_free = |priority| self.free(priority).iter().all(|(free, _)| *free >= 1.0 - Self::EPSILON);
+        self.waiting.next().find(|(priority, _)| has_free(*priority)).map(|(_, who)| who)
     }
 
     fn keep(&mut self, who: &K, has_waited: bool, now: Instant) {
@@ -190,14 +193,6 @@ impl<K: Caller> Bucket<K> {
         }
         let granted = self.granted.values().filter(|grant| !grant.position.priority.is_urgent()).count();
         [all, (self.common - granted as f64, self.rate.for_all())]
-    }
-
-    fn has_free(&self, priority: Priority) -> bool {
-        self.free(priority).iter().all(|(free, _)| *free >= 1.0 - Self::EPSILON)
-    }
-
-    fn seconds_until_free(&self, priority: Priority) -> f64 {
-        self.free(priority).iter().map(|(free, rate)| (1.0 - free).max(0.0) / rate).fold(0.0, f64::max)
     }
 
     /// Brings tokens and rate up to date. First come the tokens, at the rate so far, and then the rate changes:

@@ -89,7 +89,7 @@ impl AthenaCalls {
     async fn call(&self, object: &AthenaSession, observed: &mut Observed, identity: &Arc<Identity>, step: Step) {
         let id = &observed.session_id(object).unwrap_or_default().to_owned();
         let (namespace, name) = key(object);
-        let athena = identity.athena().on_behalf_of(&namespace, &name);
+        let athena = identity.athena.on_behalf_of(&namespace, &name);
         let sent = Instant::now();
         let outcome = match step {
             Step::GetSession => {

@@ -142,7 +142,7 @@ impl Reconciler {
         if let (Some(poller), true) = (&inputs.poller, decision.awaits_engine) {
             poller.ask_for_engine();
         }
-        let recovery = inputs.identity.as_ref().map(|identity| identity.athena().recovery());
+        let recovery = inputs.identity.as_ref().map(|identity| &identity.athena.recovery);
         state.wait_for_recovery(recovery, inputs.scope.recovered_at);
         state.prolong_wait(decision.prolonged, inputs.now.tick, &self.observer.needs.timing);
         state.watch(inputs.poller.clone().zip(inputs.session_id.clone()).zip(decision.interest));
