@@ -6,6 +6,7 @@ mod links;
 mod manifests;
 mod not_run;
 pub mod pages;
+mod picture;
 mod promises;
 mod reference;
 mod run;
