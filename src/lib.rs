@@ -14,7 +14,6 @@ mod bodies;
 mod cluster;
 mod compact;
 pub mod config;
-#[expect(clippy::disallowed_methods, reason = "an object that waits is reconciled again when its time has come")]
 mod controller;
 #[expect(clippy::disallowed_methods, reason = "an event bears the time, and a number that no other event has")]
 mod events;

@@ -209,8 +209,8 @@ impl Operator<'_> {
         };
         let group_reconciler = GroupReconciler::new(dependencies.clone());
         let turns = LargeObjectTurns::default();
-        metrics.controller(reconcile::NAME, reconcile::controller::LIMITS.all);
-        metrics.controller(work_group::controller::NAME, work_group::controller::LIMITS.all);
+        metrics.controller(reconcile::NAME, reconcile::controller::CONCURRENCY);
+        metrics.controller(work_group::controller::NAME, work_group::controller::CONCURRENCY);
         let pulse = |name| self.health.heartbeats.register(name, STUCK);
         let keeping = work_group::controller::run(groups, group_reconciler, pulse("work groups"), stop.clone());
         let sessions = watched.into_iter().enumerate().map(|(position, watched)| {

@@ -18,7 +18,7 @@ const LAYERS: &[(&str, &str, &str)] = &[
     ("reconcile", "session/reconcile/large_objects", "session/reconcile session/mod work_group"),
     (
         "kubernetes",
-        "bodies/trim bodies/pages bodies/rules controller/turns",
+        "bodies/trim bodies/pages bodies/rules",
         "bodies cluster controller events health kind_deletion kubernetes write_refusals write_dry_run",
     ),
     ("plan", "session/plan work_group/status", ""),

@@ -1,11 +1,14 @@
 //! Reconciles AthenaWorkGroups: their finalizer, their status, and the count of their sessions.
 
 use std::collections::{BTreeMap, HashMap};
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures::FutureExt;
 use jiff::Timestamp;
 use kube::api::ListParams;
+use kube::runtime::controller::{Action, Config, applier};
 use kube::runtime::watcher;
 use kube::{Api, Resource, ResourceExt};
 use parking_lot::Mutex;
@@ -17,7 +20,7 @@ use crate::api::work_group::{AthenaWorkGroup, AthenaWorkGroupStatus};
 use crate::api::{WORK_GROUP_FINALIZER, is_held, is_kept};
 use crate::athena::informer::{Census, Poller};
 use crate::athena::types::{CallerContext, QuotaScope};
-use crate::controller::{Limits, Requeue, Watched, drive, queue};
+use crate::controller::{Watched, drive, queue};
 use crate::health::Pulse;
 use crate::index::dependents::Dependents;
 use crate::index::objects::{Group, Session, Watch, depends_on};
@@ -29,8 +32,8 @@ use crate::status::event::{Event, Refusals};
 /// The controller's name in logs and metrics.
 pub(crate) const NAME: &str = "athenaworkgroup";
 
-/// So many objects are reconciled at once. AthenaWorkGroups have no namespace.
-pub(crate) const LIMITS: Limits = Limits { all: 4, namespace: 4 };
+/// So many objects are reconciled at once.
+pub(crate) const CONCURRENCY: u16 = 4;
 
 /// Changed numbers are written no more often than this.
 const COUNTS: Duration = Duration::from_secs(30);
@@ -67,14 +70,17 @@ pub(crate) async fn run(
     let store = watched.writer.as_reader();
     let hearing = Arc::clone(&reconciler);
     let queue = queue(watched, stop, move |event| hearing.event(event), |_| {});
-    let reconcile = |object| reconcile(object, Arc::clone(&reconciler));
-    drive(queue, store, LIMITS, pulse, || {}, reconcile, |(_, name)| reconciler.forget(name)).await;
+    let config = Config::default().concurrency(CONCURRENCY);
+    let reconcile = |object, reconciler| reconcile(object, reconciler).boxed();
+    let shared = Arc::clone(&reconciler);
+    let reconciliations = applier(reconcile, |_, never: &Infallible, _| match *never {}, shared, store, queue, config);
+    drive("AthenaWorkGroups", reconciliations, pulse, || {}, |_, name| reconciler.forget(&name)).await;
 }
 
-async fn reconcile(object: Arc<Group>, reconciler: Arc<GroupReconciler>) -> Requeue {
-    let Ok(group) = &object.0 else { return Requeue::AwaitChange };
+async fn reconcile(object: Arc<Group>, reconciler: Arc<GroupReconciler>) -> Result<Action, Infallible> {
+    let Ok(group) = &object.0 else { return Ok(Action::await_change()) };
     if !reconciler.shared.index.work_groups.is_cluster_wide {
-        return Requeue::AwaitChange;
+        return Ok(Action::await_change());
     }
     let reconciliation = reconciler.shared.metrics.reconciliation(NAME);
     let name = group.name_any();
@@ -96,7 +102,7 @@ async fn reconcile(object: Arc<Group>, reconciler: Arc<GroupReconciler>) -> Requ
     };
     reconciler.states.lock().insert(name, state);
     reconciliation.ended(result);
-    Requeue::After(wait)
+    Ok(Action::requeue(wait))
 }
 
 impl GroupState {

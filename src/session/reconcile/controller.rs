@@ -1,11 +1,13 @@
 //! Which AthenaSession is reconciled: after a change, when it is woken, when its wait is over, and after a failure.
 
+use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::{FutureExt, TryStreamExt};
 use kube::Resource;
+use kube::runtime::controller::{Action as Requeue, Config, applier};
 use tokio::sync::watch;
 use tracing::{error, info, warn};
 
@@ -15,7 +17,7 @@ use super::schedule::Schedule;
 use super::{Dependencies, NAME, Reconciler};
 use crate::api::session::AthenaSession;
 use crate::athena::quota::Key;
-use crate::controller::{BEAT, Limits, Requeue, Watched, drive, queue};
+use crate::controller::{BEAT, Watched, drive, queue};
 use crate::health::Pulse;
 use crate::index::objects::{Session, key};
 use crate::kubernetes::Answer;
@@ -24,7 +26,7 @@ use crate::session::observed::Observed;
 use crate::status::event::Event;
 
 /// Reconciliations at once. Each is a request in flight, to Kubernetes or to Athena.
-pub(crate) const LIMITS: Limits = Limits { all: 32, namespace: 24 };
+pub(crate) const CONCURRENCY: u16 = 32;
 
 /// Between two tries of an object that is too large to be kept to have its turn.
 const TURN_WAIT: Duration = Duration::from_secs(2);
@@ -74,12 +76,18 @@ impl Controller {
         let seen = move |event: &_| index.session_event(position, event);
         let queued = queue(watched, stop, seen, move |object| waking.schedule.queue(object, true))
             .inspect_ok(move |object| queueing.schedule.queue(object, false));
-        let reconcile = |object: Arc<Session>| {
-            let controller = Arc::clone(&controller);
-            async move { controller.take_turn(&object).await }
+        let config = Config::default().concurrency(CONCURRENCY);
+        // In tasks of their own, since the applier polls each of its futures whenever one of them has something to do.
+        // A reconciliation catches its own panics, so an error means that the runtime ends.
+        let reconcile = |object: Arc<Session>, controller: Arc<Self>| {
+            let task = tokio::spawn(async move { controller.take_turn(&object).await });
+            task.map(|ended| Ok::<_, Infallible>(ended.unwrap_or_else(|_| Requeue::requeue(BEAT)))).boxed()
         };
-        let each_beat = || controller.schedule.wake_due();
-        drive(queued, store, LIMITS, pulse, each_beat, reconcile, |key| controller.schedule.forget(key)).await;
+        let context = Arc::clone(&controller);
+        let reconciliations =
+            applier(reconcile, |_, never: &Infallible, _| match *never {}, context, store, queued, config);
+        let gone = |namespace, name| controller.schedule.forget(&(namespace, name));
+        drive("AthenaSessions", reconciliations, pulse, || controller.schedule.wake_due(), gone).await;
     }
 
     fn dependencies(&self) -> &Dependencies {
@@ -91,7 +99,7 @@ impl Controller {
         let was_woken = self.schedule.dequeue(&key);
         if !self.dependencies().index.objects.is_complete() {
             // Which object a session belongs to can't be told before all have been listed.
-            return Requeue::After(BEAT);
+            return Requeue::requeue(BEAT);
         }
         if !was_woken && let Some(requeue) = self.schedule.after_echo(&key, cached) {
             return requeue;
@@ -107,10 +115,10 @@ impl Controller {
         let (reconciler, object, turn) = match self.open(&key, cached).await {
             Opened::Cached(object) => (&self.reconciler, object, None),
             Opened::Read(object, turn) => (&self.large_reconciler, object, Some(turn)),
-            Opened::Later(wait) => return (Requeue::After(wait), ReconcileResult::RequeueAfter),
+            Opened::Later(wait) => return (Requeue::requeue(wait), ReconcileResult::RequeueAfter),
             Opened::Unreadable(problem) => {
                 self.tell_unreadable(cached, &problem);
-                return (Requeue::AwaitChange, ReconcileResult::Error);
+                return (Requeue::await_change(), ReconcileResult::Error);
             }
         };
         let mut entry = self.schedule.take(&key, &object);
@@ -118,7 +126,7 @@ impl Controller {
         if entry.is_newer_than(&object) {
             // The watch brings the newer copy.
             self.schedule.keep(key, entry);
-            return (Requeue::After(Duration::from_secs(1)), ReconcileResult::RequeueAfter);
+            return (Requeue::requeue(Duration::from_secs(1)), ReconcileResult::RequeueAfter);
         }
         let newest_before = entry.state.newest_version;
         let outcome = AssertUnwindSafe(reconciler.reconcile(&object, &mut entry.state)).catch_unwind().await;
@@ -130,7 +138,7 @@ impl Controller {
                 self.schedule.release(&key, Some(entry));
                 // A proxy on the way may have said 404 for a moment, and no change would bring the object back here. An
                 // object that is really gone causes no request then.
-                return (Requeue::After(timing.steady), ReconcileResult::RequeueAfter);
+                return (Requeue::requeue(timing.steady), ReconcileResult::RequeueAfter);
             }
             Ok(Ok(Action::Wait(after))) => {
                 let requeue = entry.wait(after, cached);
@@ -155,7 +163,7 @@ impl Controller {
         let wait = entry.back_off(timing);
         warn!(namespace = key.0, name = key.1, problem, again_in = ?wait, "an AthenaSession can't be reconciled now");
         self.schedule.keep(key, entry);
-        (Requeue::After(wait), ReconcileResult::Error)
+        (Requeue::requeue(wait), ReconcileResult::Error)
     }
 
     async fn open(&self, key: &Key, cached: &Session) -> Opened {

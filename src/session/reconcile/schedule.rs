@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+use kube::runtime::controller::Action as Requeue;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Resource, ResourceExt};
 use parking_lot::Mutex;
@@ -13,7 +14,6 @@ use crate::api::is_held;
 use crate::api::session::AthenaSession;
 use crate::athena::quota::Key;
 use crate::compact::fingerprint;
-use crate::controller::Requeue;
 use crate::index::objects::Session;
 use crate::status::event::Refusals;
 use crate::timing::Timing;
@@ -21,8 +21,8 @@ use crate::timing::Timing;
 /// How long a watch may lag behind our own writes before its copy is used all the same.
 const MOST_LAG: Duration = Duration::from_secs(10);
 
-/// Waits from here on are kept in this schedule, and end with the next beat. A wait that the controller's loop keeps takes
-/// memory of its own: of thousands of objects that wait for minutes, some megabytes.
+/// Waits from here on are kept in this schedule, and end with the next beat. For each wait that kube's scheduler keeps,
+/// it takes half a kilobyte: of thousands of objects that wait for minutes, some megabytes.
 const LONG: Duration = Duration::from_secs(30);
 
 /// What is kept of an object between its reconciliations.
@@ -48,7 +48,7 @@ pub(super) struct Entry {
 enum Next {
     #[default]
     Never,
-    /// The controller's loop sees to it.
+    /// kube's scheduler sees to it.
     Requeued(Instant),
     /// This schedule does.
     Due(Instant),
@@ -66,9 +66,9 @@ impl Entry {
         (self.failures, self.refusals) = (0, Refusals::default());
         self.settled = Some(wakers(cached));
         let (next, requeue) = match after {
-            None => (Next::Never, Requeue::AwaitChange),
-            Some(after) if after < LONG => (Next::Requeued(Instant::now() + after), Requeue::After(after)),
-            Some(after) => (Next::Due(Instant::now() + after), Requeue::AwaitChange),
+            None => (Next::Never, Requeue::await_change()),
+            Some(after) if after < LONG => (Next::Requeued(Instant::now() + after), Requeue::requeue(after)),
+            Some(after) => (Next::Due(Instant::now() + after), Requeue::await_change()),
         };
         self.next = next;
         requeue
@@ -130,9 +130,9 @@ impl Schedule {
         if !is_echo || entry.settled != Some(wakers(object)) {
             return None;
         }
-        let Next::Requeued(at) = entry.next else { return Some(Requeue::AwaitChange) };
+        let Next::Requeued(at) = entry.next else { return Some(Requeue::await_change()) };
         let rest = at.saturating_duration_since(Instant::now());
-        (!rest.is_zero()).then_some(Requeue::After(rest))
+        (!rest.is_zero()).then(|| Requeue::requeue(rest))
     }
 
     /// Takes the entry of an object out for a reconciliation. An entry that is about another object of this name, or
