@@ -99,8 +99,8 @@ impl Drop for SlowClient {
     }
 }
 
-/// Kubernetes gives a probe one second where the Deployment doesn't say how long.
-const PROBE: Duration = Duration::from_secs(1);
+/// As deploy/deployment.yaml says.
+const PROBE: Duration = Duration::from_secs(5);
 
 /// L1: the kubelet restarts an operator whose probe fails, again and again.
 #[tokio::test]
