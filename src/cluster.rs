@@ -292,7 +292,6 @@ impl<'a> Wait<'a> {
     }
 }
 
-/// What the log and `/readyz` call a watch.
 fn name_of<K: Watchable>(api: &Api<K>) -> String {
     let of = format!("watch of {}s", K::kind(&()));
     api.namespace().map_or_else(|| of.clone(), |namespace| format!("{of} in {namespace}"))

@@ -23,7 +23,6 @@ const QUEUE: usize = 1_000;
 pub(crate) const REPORTER: &str = "athena-session-operator";
 /// The bytes of the object's name in an event's name, which has at most 253, 17 of them the number.
 const NAME_BYTES: usize = 236;
-/// The namespace of events about objects that have none.
 const NO_NAMESPACE: &str = "default";
 
 #[derive(Clone, Debug)]

@@ -135,7 +135,6 @@ pub(crate) async fn within<T>(
 pub(crate) struct Requests<K> {
     pub api: Api<Trimmed<K>>,
     pub deadline: Duration,
-    /// What is told whether the API server accepts writes.
     pub writes: WriteRefusals,
 }
 

@@ -81,7 +81,6 @@ pub(crate) struct WriteRefusals {
 struct State {
     identity: Option<String>,
     refused: Option<Refused>,
-    /// When a refusal by each of these was last logged.
     logged: HashMap<Refuser, Instant>,
 }
 

@@ -108,7 +108,6 @@ impl StartPlace {
     }
 }
 
-/// Why an object can't be looked into.
 const TOO_LARGE: &str = "spec.start, the status or the finalizers are too large to be kept in memory";
 
 #[derive(Deserialize)]
@@ -226,7 +225,6 @@ impl Raw {
         self.spec["start"].is_object() || is_omitted(&self.spec["start"])
     }
 
-    /// Whether a part was too large to be kept.
     fn is_partial(&self) -> bool {
         let lacks_finalizers = self.metadata.finalizers.iter().flatten().any(String::is_empty);
         lacks_finalizers || is_omitted(&self.spec["start"]) || is_omitted(&self.status)

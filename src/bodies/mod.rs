@@ -31,7 +31,6 @@ const MOST_ANSWER: usize = 32 << 20;
 const MOST_OBJECT: usize = 4 << 20;
 /// The most bytes that are kept of a ConfigMap. The operator's own ConfigMaps have less than a kilobyte.
 const MOST_CONFIG_MAP: usize = 512 << 10;
-/// The most bytes that are read of a refusal.
 const MOST_REFUSAL: usize = 64 << 10;
 
 #[derive(Debug, Error)]
@@ -158,7 +157,6 @@ impl<'a> Asked<'a> {
     }
 }
 
-/// The same request with another `limit`.
 fn with_limit(uri: &Uri, limit: usize) -> Uri {
     let query = uri.query().unwrap_or_default().split('&');
     let query: Vec<_> =
@@ -185,7 +183,6 @@ enum Bound {
     Cut,
 }
 
-/// The body of an answer, without what isn't kept of it.
 #[derive(Debug)]
 pub(crate) struct BoundedBody<B> {
     inner: B,

@@ -8,7 +8,6 @@ const FIRST: usize = 50;
 const GROWTH: usize = 4;
 /// What a page may weigh as the API server sends it, in bytes.
 const MOST_SENT: usize = 16 << 20;
-/// What may be kept of a page, in bytes.
 const MOST_KEPT: usize = 2 << 20;
 
 /// The size of the next page, of each list.
@@ -35,7 +34,6 @@ impl Pages {
         self.0.get(path).copied().unwrap_or(FIRST).min(asked)
     }
 
-    /// A page of the list at this path was read.
     pub(crate) fn read(&mut self, path: &str, page: Page) {
         let fitting = |most: usize, bytes: usize| (most * page.objects).checked_div(bytes).unwrap_or(usize::MAX);
         let next = fitting(MOST_SENT, page.sent).min(fitting(MOST_KEPT, page.kept)).min(GROWTH * page.limit);

@@ -26,7 +26,6 @@ pub struct Access {
     pub reference: Option<String>,
     /// The work group of Athena that the session must be in; None: any.
     pub work_group: Option<String>,
-    /// The AWS account that is recorded for the AthenaWorkGroup.
     pub account: Option<String>,
     pub denied: Option<Denied>,
     /// The AthenaWorkGroup is being deleted: sessions are still ended by way of it, and no object is adopted.
@@ -38,7 +37,6 @@ pub struct Access {
     pub owner: Option<Claim>,
     /// Whether another object names the session, or has recorded the session as its own. Only Athena can tell whose it is.
     pub is_contested: bool,
-    /// What the object may start, where it has `spec.start`.
     pub start: Option<StartAccess>,
     pub engine: EngineKnowledge,
 }

@@ -16,9 +16,7 @@ use crate::api::session::AthenaSession;
 use crate::api::work_group::AthenaWorkGroup;
 use crate::athena::quota::Key;
 
-/// An AthenaSession as the watch has it.
 pub(crate) type Session = CachedSession;
-/// An AthenaWorkGroup as the watch has it.
 pub(crate) type Group = Trimmed<AthenaWorkGroup>;
 /// A namespace, of which only the metadata is read.
 pub(crate) type Labelled = PartialObjectMeta<Namespace>;

@@ -67,7 +67,6 @@ impl QuotaExceeded {
         format!("{allowed}{held}.{before}")
     }
 
-    /// Which objects have how many of the sessions.
     fn held(&self) -> Option<String> {
         let count = self.holders.len();
         let mut names: Vec<_> = self.holders.iter().take(Self::NAMED).map(String::as_str).collect();
@@ -95,7 +94,6 @@ impl QuotaExceeded {
 #[derive(Default)]
 pub(crate) struct SessionQuotas(Mutex<HashMap<QuotaKey, Entries>>);
 
-/// A namespace, and an AthenaWorkGroup.
 type QuotaKey = (String, String);
 /// When the object was created, and its UID: the object that has waited longer goes first.
 type Age = (Option<Timestamp>, String);

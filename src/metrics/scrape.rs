@@ -56,7 +56,6 @@ impl Scrape {
         self.groups.lock().entry(work_group.clone()).or_default().sessions = sessions;
     }
 
-    /// A poll of the work group was complete at this time.
     pub fn polled(&self, work_group: &WorkGroup, at: Instant) {
         self.groups.lock().entry(work_group.clone()).or_default().polled_at = Some(at);
     }

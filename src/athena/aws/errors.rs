@@ -92,7 +92,6 @@ where
     Explanation::unavailable(code, message)
 }
 
-/// Why nothing came back, with what to do where one side speaks HTTP and the other one HTTPS.
 fn unreachable_because(error: &dyn StdError, endpoint: &str) -> String {
     let innermost = innermost(error);
     // These are the words of rustls. Its types can't be asked, since the SDK chooses the version of rustls.

@@ -42,7 +42,6 @@ impl Intercept for Endpoint {
     }
 }
 
-/// Takes the signature off a request.
 #[derive(Debug)]
 pub(super) struct Unsigned;
 

@@ -34,7 +34,6 @@ pub(super) struct AssumedRole {
     sts_at: Endpoint,
     timing: Timing,
     state: Mutex<State>,
-    /// Tells those who wait that STS has answered.
     answered: watch::Sender<()>,
 }
 

@@ -8,7 +8,6 @@ use crate::athena::types::SessionState;
 /// More pages than two hundred thousand sessions take: the tokens most probably go round in a circle.
 pub(super) const MOST_PAGES: usize = 2_000;
 
-/// How far the reading of some lists has come.
 #[derive(Debug)]
 pub(super) struct ListCursor {
     filters: &'static [Option<SessionState>],

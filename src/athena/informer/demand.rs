@@ -106,7 +106,6 @@ impl Demand {
     }
 }
 
-/// The earlier of two, where there are any.
 pub(super) fn earlier<T: Ord>(one: Option<T>, other: Option<T>) -> Option<T> {
     one.into_iter().chain(other).min()
 }

@@ -41,7 +41,6 @@ pub struct Plan {
     /// When all sessions were last gone through, if the next page of the full scan was the only call to make. See
     /// [`Plan::is_full_scan_alone`].
     full_scan_alone_since: Option<Instant>,
-    /// When old knowledge was last forgotten.
     forgot_at: Option<Instant>,
 }
 
@@ -205,7 +204,6 @@ impl Plan {
         self.parts.list_calls.backoff.as_ref()
     }
 
-    /// Whether there is anything to do, now or later.
     pub fn is_wanted(&self) -> bool {
         self.parts.is_anything_wanted()
     }

@@ -20,10 +20,11 @@ pub struct Sighting {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Tracking {
     /// Nothing is known of the session, or only something old. The watcher has waited for a sighting since this moment.
-    Unseen { since: Instant },
+    Unseen {
+        since: Instant,
+    },
     /// The watcher calls Athena for the session. A list may still show the session.
     LeftToWatcher,
-    /// The session is looked up when it is due.
     WhenDue(Lookup),
     /// The targeted scan under way looks for the session. Nothing else does until the scan ends.
     InTargetedScan(Lookup),

@@ -61,13 +61,11 @@ pub enum Task {
     Wait(Option<Instant>),
     GetSessionStatus {
         id: String,
-        /// Whether an end that was asked for waits for the answer.
         urgent: bool,
     },
     ListSessions {
         filter: Option<SessionState>,
         token: Option<String>,
-        /// Whether an end that was asked for waits for the answer.
         urgent: bool,
     },
 }

@@ -106,7 +106,6 @@ impl AdaptiveRate {
         self.rate = (self.rate + LN_2 / doubling).min(self.most);
     }
 
-    /// There was a time without any call to make.
     pub(super) fn rested(&mut self) {
         self.passed = None;
     }
@@ -140,7 +139,6 @@ impl AdaptiveRate {
         self.throttled_at.is_some_and(|at| now.saturating_duration_since(at) < Self::MEMORY)
     }
 
-    /// The rate that comes back with time.
     fn held(&self) -> f64 {
         self.limit.map_or(self.nominal, |limit| limit * Self::HELD)
     }

@@ -163,7 +163,6 @@ impl<K: Caller> Bucket<K> {
         self.rate.learned()
     }
 
-    /// The next caller for whose call a token is free.
     fn due(&self) -> Option<&K> {
         let has_free = |priority| self.free(priority).iter().all(|(free, _)| *free >= 1.0 - Self::EPSILON);
         self.waiting.next().find(|(priority, _)| has_free(*priority)).map(|(_, who)| who)

@@ -91,7 +91,6 @@ pub struct CallError {
     pub code: String,
     /// The error's message, on one line and of bounded length.
     pub message: String,
-    /// AWS' id of the request, which the support of AWS asks for.
     pub request_id: Option<String>,
 }
 

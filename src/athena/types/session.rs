@@ -16,7 +16,6 @@ const WORD_BYTES: usize = 100;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum SessionState {
-    /// Starting: the session acquires resources.
     Creating,
     Created,
     /// Accepts a calculation.
@@ -35,7 +34,6 @@ pub enum SessionState {
 }
 
 impl SessionState {
-    /// The eight states that Athena documents.
     pub const KNOWN: [Self; 8] = [
         Self::Creating,
         Self::Created,
@@ -209,7 +207,6 @@ impl SessionPage {
 pub enum Polled<'a> {
     Seen {
         status: &'a SessionStatus,
-        /// When the request for that answer was sent.
         at: Instant,
         source: Source,
     },
