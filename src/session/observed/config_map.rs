@@ -14,7 +14,7 @@ pub struct ObservedConfigMap {
     pub(crate) retry: Option<(Request, Retry)>,
     /// What we went by was old, and nothing has been written since.
     was_old: bool,
-    /// A creation that got no answer may still come to pass until then.
+    /// A creation that got no answer may still take effect until then.
     pub(crate) late_until: Option<Instant>,
     /// What the API server made of the last write, where that isn't what was asked for.
     altered: Option<Altered>,

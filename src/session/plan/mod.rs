@@ -1,7 +1,7 @@
 //! What to do next for one object. PURE: no client, no clock, no error, nothing async.
 //!
-//! [`decide`] maps the facts to one [`Step`]. The shell takes the step, adds what it learned, and asks again, until the step is to
-//! wait.
+//! [`decide`] maps the facts to one [`Step`]. The reconciler takes the step, adds what was learned, and asks again, until the step is
+//! to wait.
 //!
 //! ```text
 //!                   no finalizer ── being deleted ─► wait (not ours)
