@@ -118,7 +118,6 @@ impl Cluster {
         }
     }
 
-    /// The objects of one kind in this namespace; None: in all namespaces.
     pub(crate) fn api<K>(&self, namespace: Option<&str>) -> Api<K>
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
@@ -165,7 +164,6 @@ impl Cluster {
         }
     }
 
-    /// Lists one object, and begins to watch from there on.
     async fn try_watch<K: Watchable>(&self, api: &Api<K>) -> Result<(), String> {
         let (one, watch) = (ListParams::default().limit(1), WatchParams::default());
         let listed = within(self.timeouts.request, api.list_metadata(&one)).await;
@@ -187,7 +185,6 @@ impl Cluster {
         }
     }
 
-    /// Why a kind can't be watched, and what to do.
     fn problem<K: Watchable>(&self, verb: &str, failure: &RequestFailure) -> String {
         let (kind, plural, group) = (K::kind(&()), K::plural(&()), K::group(&()));
         match failure.code() {

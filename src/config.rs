@@ -41,7 +41,6 @@ impl Cli {
     }
 }
 
-/// The names of all environment variables, in order.
 fn environment() -> BTreeSet<String> {
     std::env::vars_os().map(|(name, _)| name.to_string_lossy().into_owned()).collect()
 }
@@ -193,7 +192,6 @@ impl Run {
         (!is_unset).then(|| named.collect())
     }
 
-    /// The error where flags contradict each other, or can't be used as they are given.
     fn contradiction(&self) -> Option<String> {
         let (min, max) = (self.backoff_min, self.backoff_max);
         if self.namespaces().is_some_and(|names| names.is_empty()) {
@@ -210,17 +208,14 @@ impl Run {
         })
     }
 
-    /// How many calls are made.
     pub(crate) fn rate(&self) -> Rate {
         Rate { per_second: self.athena_rate, most: self.athena_rate_max, burst: self.athena_burst }
     }
 
-    /// What holds for every object.
     pub(crate) fn rules(&self) -> Rules {
         Rules { require_work_group: self.require_work_group, read_only: self.read_only }
     }
 
-    /// The intervals that deciding uses.
     pub(crate) fn timing(&self) -> Timing {
         Timing {
             changing: self.poll_interval_changing,
@@ -236,7 +231,6 @@ impl Run {
     }
 }
 
-/// The name of a namespace, or nothing.
 fn namespace(text: &str) -> Result<String, String> {
     let name = text.trim();
     let is_possible = name.is_empty() || is_label(name);

@@ -31,7 +31,6 @@ pub(crate) struct Events {
 }
 
 impl Events {
-    /// Starts the task that publishes, with `deadline` for each request.
     pub(crate) fn start(client: kube::Client, deadline: Duration) -> Self {
         let (queue, events) = mpsc::channel(QUEUE);
         tokio::spawn(publish(client, deadline, events));

@@ -65,7 +65,6 @@ pub(crate) enum RequestFailure {
 }
 
 impl RequestFailure {
-    /// The API server's refusal; None where it said nothing.
     fn refusal(&self) -> Option<&Status> {
         match self {
             Self::Error(error) => match &**error {
@@ -76,12 +75,10 @@ impl RequestFailure {
         }
     }
 
-    /// The HTTP status of a refusal; None where the API server said nothing.
     pub(crate) fn code(&self) -> Option<u16> {
         self.refusal().map(|status| status.code)
     }
 
-    /// Whether the API server itself says that there is no such object.
     pub(crate) fn is_not_found(&self) -> bool {
         self.refusal().is_some_and(|status| status.reason == "NotFound")
     }

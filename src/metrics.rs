@@ -31,7 +31,6 @@ use crate::athena::types::{CallError, ErrorClass, Operation};
 const PASS_SECONDS: [f64; 13] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
 /// Upper bounds in seconds: --aws-timeout is among them.
 const CALL_SECONDS: [f64; 11] = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
-/// Upper bounds in seconds, up to half an hour.
 const TERMINATION_SECONDS: [f64; 11] = [1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1_800.0];
 
 type Labels<const N: usize> = [(&'static str, &'static str); N];

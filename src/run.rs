@@ -260,7 +260,6 @@ impl Operator<'_> {
         self.namespaces.clone().map_or_else(|| vec![None], |names| names.into_iter().map(Some).collect())
     }
 
-    /// The index, and what fills it.
     fn index(&self) -> (Arc<ClusterIndex>, Vec<Watched<Session>>, Watched<Group>, Writer<Labelled>) {
         let (group_wake, wakes) = mpsc::unbounded_channel();
         let (groups, writer) = reflector::store();
@@ -287,7 +286,6 @@ impl Operator<'_> {
     }
 }
 
-/// Has each object reconciled that there is news of from Athena, or that has got a token.
 async fn wake_objects(
     index: Arc<ClusterIndex>,
     mut heard: mpsc::UnboundedReceiver<News>,

@@ -16,7 +16,6 @@ const MESSAGE_BYTES: usize = 1_000;
 /// What is kept of the end of a message that is too long.
 const MESSAGE_END_BYTES: usize = 300;
 
-/// An error with its causes.
 pub fn chain(error: &dyn Error) -> String {
     let mut line = error.to_string();
     let mut cause = error.source();

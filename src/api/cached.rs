@@ -70,7 +70,6 @@ impl CachedSession {
         &self.end_with
     }
 
-    /// The name of the AthenaWorkGroup that the object refers to, if it does.
     pub fn reference(&self) -> Option<&str> {
         self.reference.as_deref()
     }

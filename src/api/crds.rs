@@ -8,7 +8,6 @@ use super::UNOBSERVED;
 use super::session::AthenaSession;
 use super::work_group::AthenaWorkGroup;
 
-/// The CustomResourceDefinitions, as they are installed.
 pub fn all() -> Vec<Value> {
     let crds: [CustomResourceDefinition; 2] = [AthenaSession::crd(), AthenaWorkGroup::crd()];
     let mut crds = crds.map(|crd| json!(crd));

@@ -1,15 +1,13 @@
 //! The kinds that people write: what a manifest may say, and what its status tells.
 
+#![allow(unreachable_pub, reason = "kube's macros repeat the types")]
+
 pub mod cached;
 pub mod crds;
 pub mod labels;
-#[allow(unreachable_pub, reason = "kube's macros repeat the types")]
 pub mod session;
-#[allow(unreachable_pub, reason = "kube's macros repeat the types")]
 pub mod start;
-#[allow(unreachable_pub, reason = "kube's macros repeat the types")]
 pub mod work_group;
-#[allow(unreachable_pub, reason = "kube's macros repeat the types")]
 pub mod workload;
 
 use kube::ResourceExt;

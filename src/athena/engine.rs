@@ -24,7 +24,6 @@ pub enum Engine {
 }
 
 impl Engine {
-    /// Athena's name of this engine, if that is known.
     pub fn version(&self) -> Option<&str> {
         match self {
             Self::PySpark3 => Some("PySpark engine version 3"),
@@ -96,7 +95,6 @@ impl fmt::Display for Engine {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EngineKnowledge {
-    /// Athena hasn't been asked yet.
     Awaited,
     Known(Engine),
     /// The engine isn't known, and nothing waits for it any more. Holds the failure of GetWorkGroup, if there was one.

@@ -105,7 +105,6 @@ impl Identity {
     }
 }
 
-/// When STS is asked which account calls go to.
 #[derive(Clone, Copy, Debug)]
 struct Schedule {
     /// The pause while the account is known, and the longest pause.

@@ -44,7 +44,6 @@ impl fmt::Display for TimeFault {
 }
 
 impl PlausibleTimes {
-    /// The times of a status, when Athena's clock shows `now`.
     pub fn of(status: &SessionStatus, now: Timestamp) -> Self {
         let mut fault = None;
         let mut possible = |time: Option<Timestamp>, after: Option<Timestamp>, otherwise| {

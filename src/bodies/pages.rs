@@ -18,9 +18,7 @@ pub(crate) struct Pages(HashMap<String, usize>);
 pub(crate) struct Page {
     pub limit: usize,
     pub objects: usize,
-    /// Their bytes, as they were sent.
     pub sent: usize,
-    /// What was kept of these bytes.
     pub kept: usize,
 }
 

@@ -44,14 +44,12 @@ pub struct Access {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct StartAccess {
     pub bounds: Option<Box<StartBounds>>,
-    /// Whether the quota of its namespace has a slot for its session.
     pub slot: Slot,
 }
 
 /// Why an object may neither adopt nor end a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Denied {
-    /// It has no workGroupRef, and the operator asks for one.
     WorkGroupRequired,
     WorkGroupNotFound,
     NamespaceNotAllowed,
@@ -67,7 +65,6 @@ pub enum Suspension {
 /// What the command line says about every object.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Rules {
-    /// An AthenaSession without workGroupRef is denied access.
     pub require_work_group: bool,
     /// No call is made that changes something in AWS.
     pub read_only: bool,
@@ -125,7 +122,6 @@ pub fn selects(namespaces: &Namespaces, labels: &BTreeMap<String, String>) -> bo
     }
 }
 
-/// Whether the annotation [`PAUSED`] suspends starts and ends.
 pub fn is_paused(object: &impl ResourceExt) -> bool {
     object.annotations().get(PAUSED).is_some_and(|value| value != "false")
 }

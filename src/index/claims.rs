@@ -44,7 +44,6 @@ impl Claim {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Location {
     pub region: Option<String>,
-    /// The account, as far as it is known.
     pub account: Option<String>,
     /// The work group, as far as the object is bound to one.
     pub work_group: Option<String>,

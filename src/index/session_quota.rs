@@ -37,7 +37,6 @@ pub enum Slot {
     Held,
     /// There is a slot. The object has to reserve it before it starts anything.
     Free,
-    /// Other objects have all slots, or wait longer for them.
     NoneFree(QuotaExceeded),
 }
 

@@ -61,7 +61,6 @@ impl WorkGroups {
         groups.iter().filter_map(|group| group.0.as_ref().ok()).map(|group| self.target_of(group)).collect()
     }
 
-    /// The names of the AthenaWorkGroups that stand for a work group of Athena.
     pub(crate) fn of_athena(&self, target: &AwsTarget, work_group: &str) -> Vec<String> {
         let stands_for_it =
             |group: &AthenaWorkGroup| group.athena_name() == work_group && self.target_of(group) == *target;

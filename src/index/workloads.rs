@@ -77,7 +77,6 @@ impl FollowedWorkloads {
         concerned.collect()
     }
 
-    /// When there last was news of any of these workloads.
     pub(crate) fn news(&self, namespace: &str, workloads: &[Workload]) -> Option<Instant> {
         let index = self.0.lock();
         let of = |workload: &Workload| index.followers.get(&(namespace.to_owned(), workload.clone()))?.news;

@@ -49,7 +49,6 @@ const CODES: &[&str] = &[
     "WrongSession",
 ];
 
-/// The code itself if it is a known one, or `Other`.
 pub(super) fn known(code: &str) -> &'static str {
     CODES.iter().find(|known| **known == code).copied().unwrap_or("Other")
 }

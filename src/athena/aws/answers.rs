@@ -19,7 +19,6 @@ use crate::athena::plausible_times::PlausibleTimes;
 use crate::athena::types::{CallError, ErrorClass, Operation, Session, SessionPage, SessionState, SessionStatus};
 use crate::text::{is_hidden, one_line};
 
-/// The most sessions on a page of ListSessions.
 pub(super) const PAGE_SESSIONS: u8 = 100;
 /// Athena's tokens for the next page have 2,048 characters at the most.
 const TOKEN_BYTES: usize = 2_048;
@@ -66,7 +65,6 @@ pub(super) fn session_status(
     status(Operation::GetSessionStatus, answer.status, None, athena_now)
 }
 
-/// The engine of the work group in the answer to GetWorkGroup.
 pub(super) fn work_group_engine(answer: GetWorkGroupOutput) -> Result<Engine, CallError> {
     let configuration = answer.work_group.and_then(|group| group.configuration);
     let engine = configuration.and_then(|configuration| effective_engine(configuration.engine_version));
@@ -75,7 +73,6 @@ pub(super) fn work_group_engine(answer: GetWorkGroupOutput) -> Result<Engine, Ca
     engine.ok_or_else(no_engine)
 }
 
-/// The page of ListSessions that was asked for with this token.
 pub(super) fn page(
     token: Option<&str>,
     answer: ListSessionsOutput,

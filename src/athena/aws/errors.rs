@@ -34,7 +34,6 @@ impl Explanation {
         Self::new(ErrorClass::Unavailable, code, message)
     }
 
-    /// The failure of this operation, where AWS sent no id of the request.
     pub(super) fn of(self, operation: Operation) -> CallError {
         let Self { class, code, message } = self;
         CallError { operation, class, code, message, request_id: None }

@@ -43,7 +43,6 @@ pub(crate) struct Athena {
 }
 
 impl Athena {
-    /// Athena by this identity, in this Region. Nothing is called yet.
     pub(crate) fn new(aws: &Aws, target: &AwsTarget, metrics: Metrics) -> Self {
         let region = target.region.as_deref().or(aws.region()).map(str::to_owned);
         let clients = aws.clients(region.as_deref());

@@ -26,7 +26,6 @@ struct Running {
 pub struct FullScan {
     pub began: Instant,
     pub took: Duration,
-    /// How many sessions it showed in each state that isn't an end.
     pub counts: BTreeMap<String, u32>,
     number: u32,
 }

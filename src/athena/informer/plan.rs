@@ -161,7 +161,6 @@ impl Plan {
         task.unwrap_or(Task::Wait(Some(now + soon(&self.parts.store.timing))))
     }
 
-    /// The answer to GetSessionStatus for this session, which was sent at `sent`.
     pub fn status_answered(
         &mut self,
         id: &str,
@@ -175,7 +174,6 @@ impl Plan {
         }
     }
 
-    /// The answer to ListSessions, which was sent at `sent`.
     pub fn page_answered(&mut self, answer: Result<SessionPage, CallFailure>, sent: Instant, now: Instant) {
         let Some(call) = self.in_flight.take_if(|call| !matches!(call, Call::SessionStatus(_))) else { return };
         match answer {

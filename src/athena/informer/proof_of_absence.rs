@@ -25,7 +25,6 @@ const EVERY_STATE: &[Option<SessionState>] = &SessionState::FILTERS;
 /// After so many failures in a row, the objects that wait are told, even if such a failure may pass by itself.
 const TOLD_AFTER: u32 = 3;
 
-/// What an object asks complete lists for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListRequest {
     pub work_group: String,
@@ -66,7 +65,6 @@ pub struct CompleteList {
     pub ended: Instant,
 }
 
-/// What complete lists say of a session that was looked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ListAnswer {
     Shown(Shown),
@@ -168,7 +166,6 @@ impl CompleteLists {
         !self.requests.is_empty()
     }
 
-    /// Whether an object waits for the list that is being made.
     pub(super) fn is_under_way(&self) -> bool {
         let Some(running) = &self.running else { return false };
         self.requests.iter().any(|(asker, request)| running.covers(asker, &request.wanted).is_some())
@@ -206,7 +203,6 @@ impl CompleteLists {
         self.running = Some(Running { cursor: ListCursor::new(EVERY_STATE, false, now), back_to, covered });
     }
 
-    /// Takes in a page of the list that is being made.
     pub(super) fn read(&mut self, page: &SessionPage, sent: Instant, now: Instant) {
         self.show(page, sent);
         let Some(mut running) = self.running.take() else { return };
@@ -226,7 +222,6 @@ impl CompleteLists {
         }
     }
 
-    /// Answers the objects whose session is on this page.
     fn show(&mut self, page: &SessionPage, at: Instant) {
         let mut shown: HashMap<Sought, Shown> = HashMap::new();
         for (id, status) in &page.sessions {
@@ -277,7 +272,6 @@ impl CompleteLists {
     }
 }
 
-/// The error that is told where a list comes to no end.
 pub fn endless() -> CallError {
     CallError {
         operation: Operation::ListSessions,

@@ -11,7 +11,6 @@ const FEW: usize = 2;
 /// So many calls that are more urgent go before one page of a full scan or of a complete list.
 const MOST_AHEAD: u32 = 3;
 
-/// What the choice of the next call depends on.
 pub(super) struct Schedule<'a> {
     pub(super) parts: &'a Parts,
     pub(super) demand: &'a Demand,
@@ -108,7 +107,6 @@ impl Schedule<'_> {
         self.parts.counts_all || steady > self.parts.full_scans.calls() || takes_lists
     }
 
-    /// When a targeted scan is due, if one is worth its calls.
     fn next_targeted_scan(&self, change: ExpectedChange) -> Option<Instant> {
         let first_due = self.demand.targets[change as usize].first_due?;
         if !self.is_worth_targeted_scan(change) {

@@ -148,7 +148,6 @@ fn lists(change: ExpectedChange) -> &'static [Option<SessionState>] {
     }
 }
 
-/// The sessions that the scan under way hasn't shown yet.
 fn targets(store: &Store) -> Targets {
     let mut targets = Targets::default();
     for entry in store.entries.values() {
@@ -159,7 +158,6 @@ fn targets(store: &Store) -> Targets {
     targets
 }
 
-/// The oldest start on a page. None where no session on it has one.
 fn oldest_start(page: &SessionPage) -> Option<Timestamp> {
     page.sessions.iter().filter_map(|(_, status)| status.started_at).min()
 }

@@ -44,9 +44,7 @@ pub(crate) enum News {
 pub struct Census {
     /// How many sessions are in each state that isn't an end. None until the sessions have been listed.
     pub sessions: Option<BTreeMap<String, u32>>,
-    /// How many of these sessions an object names.
     pub declared: u32,
-    /// Why the sessions can't be listed at present.
     pub trouble: Option<CallError>,
     pub engine: EngineKnowledge,
 }

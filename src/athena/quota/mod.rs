@@ -159,12 +159,10 @@ impl Quotas {
         }
     }
 
-    /// The object waits for no token any more: it is gone, or has no call to make.
     pub(crate) fn forget(&self, who: &Key) {
         self.leave(&Waiter::Object(who.clone()));
     }
 
-    /// How many calls wait for a token, for each operation that was ever called.
     pub(crate) fn waiting(&self) -> Vec<(Operation, usize)> {
         let mut waiting: BTreeMap<&str, (Operation, usize)> = BTreeMap::new();
         for ((_, operation), bucket) in &self.inner.lock().buckets {

@@ -135,7 +135,6 @@ pub struct SessionStatus {
     pub state: SessionState,
     pub state_change_reason: Option<String>,
     pub started_at: Option<Timestamp>,
-    /// Since when the session is idle; None while it isn't idle.
     pub idle_since: Option<Timestamp>,
     pub ended_at: Option<Timestamp>,
     /// The marker in the session's description. GetSessionStatus doesn't show descriptions.
@@ -182,7 +181,6 @@ pub struct Session {
 pub struct SessionPage {
     /// The id and the status of each session on the page, in Athena's order.
     pub sessions: Vec<(String, SessionStatus)>,
-    /// The token that asks for the next page; None on the last page.
     pub next_token: Option<String>,
 }
 

@@ -37,7 +37,6 @@ pub struct CallerContext {
 }
 
 impl CallerContext {
-    /// Nothing is known, for this reason.
     pub fn unknown(why: &str) -> Self {
         let (role, region, confirmed_at, since, skew, recovered_at) = Default::default();
         let account = Account::Unknown(why.to_owned());
@@ -75,7 +74,6 @@ pub struct QuotaScope {
 }
 
 impl QuotaScope {
-    /// Where calls of this caller count.
     pub fn of(scope: &CallerContext) -> Self {
         Self { account: scope.account.known().map(str::to_owned), region: scope.region.clone() }
     }
