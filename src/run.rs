@@ -92,7 +92,6 @@ enum StartError {
     Signals(#[from] std::io::Error),
 }
 
-/// Runs the operator until SIGTERM or SIGINT.
 async fn run(options: config::Run) -> Result<(), StartError> {
     info!(
         version = env!("CARGO_PKG_VERSION"),

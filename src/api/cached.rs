@@ -28,7 +28,6 @@ pub struct CachedSession {
     reference: Option<Box<str>>,
     place: Option<StartPlace>,
     end_with: Box<[Workload]>,
-    /// Spec and status, as JSON.
     rest: Box<str>,
     is_partial: bool,
 }

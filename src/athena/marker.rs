@@ -38,7 +38,6 @@ impl Marker {
         })
     }
 
-    /// This description with the marker at its end.
     pub fn describe(&self, description: Option<&str>) -> String {
         description.map_or_else(|| self.to_string(), |description| format!("{description} {self}"))
     }

@@ -64,7 +64,6 @@ enum Step {
     FirstElement,
     /// A member's name, or the end of the object.
     Name,
-    /// The rest of a member's name.
     InName {
         name: Vec<u8>,
         is_escaped: bool,
@@ -76,7 +75,6 @@ enum Step {
     Comma,
 }
 
-/// A value that is kept, or not, as a whole.
 #[derive(Debug)]
 struct Whole {
     depth: usize,

@@ -108,7 +108,6 @@ impl Athena {
         self.call(Operation::GetSessionStatus, |role| self.prepared(request(), role).send(), read).await
     }
 
-    /// GetWorkGroup, of whose answer only the engine is used.
     pub(crate) async fn get_work_group_engine(&self, work_group: &str) -> Result<Engine, CallError> {
         let request = || self.clients.athena.get_work_group().work_group(work_group).customize();
         let send = |role| self.prepared(request(), role).send();
