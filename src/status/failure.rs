@@ -14,17 +14,16 @@ pub fn explain(error: &CallError, scope: &CallerContext, timing: &Timing) -> (Re
         ErrorClass::Denied => {
             (Reason::AccessDenied, format!("{} Tried again every {steady}.", how_to_permit(error, scope)))
         }
-        ErrorClass::Invalid | ErrorClass::NotFoundOrInvalid if error.operation == Operation::StartSession => (
-            Reason::Invalid,
-            format!(
-                "Athena refuses the request, for the reason it gives. spec.start can't change: if it asks for what Athena \
-                 can't give, create another AthenaSession. Tried again every {steady}."
-            ),
-        ),
-        ErrorClass::Invalid | ErrorClass::NotFoundOrInvalid => (
-            Reason::Invalid,
-            format!("Athena refuses the request, for the reason it gives. Tried again every {steady}."),
-        ),
+        ErrorClass::Invalid | ErrorClass::NotFoundOrInvalid => {
+            let instead = match error.operation {
+                Operation::StartSession => {
+                    " spec.start can't change: if it asks for what Athena can't give, create another AthenaSession."
+                }
+                _ => "",
+            };
+            let refuses = "Athena refuses the request, for the reason it gives.";
+            (Reason::Invalid, format!("{refuses}{instead} Tried again every {steady}."))
+        }
         ErrorClass::NotConfigured => (Reason::AwsNotConfigured, format!("Tried again, at the latest every {max}.")),
         ErrorClass::NoCapacity => (
             Reason::WaitingForCapacity,

@@ -142,7 +142,6 @@ pub enum Tristate {
 /// How far an object is what its spec asks, as kstatus sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
-    /// `Ready` is True: it is as its spec asks.
     Ready,
     Reconciling,
     /// `Stalled` is True: it can't go on without a person. It is retried all the same.
@@ -171,7 +170,6 @@ pub enum Pace {
 pub struct Row {
     pub reason: Reason,
     pub word: &'static str,
-    /// The sentence, as the docs have it.
     pub meaning: &'static str,
     pub kinds: Kinds,
     /// Condition `Active`, as long as no end is asked for; afterwards it is False.

@@ -15,33 +15,34 @@ use crate::status::reason::{ARRIVAL, Reason};
 ///
 /// What this process saw itself needs no record: the record may be forged.
 pub(super) fn wrong_target(case: &Case<'_>) -> Option<Finding> {
-    let facts = case.facts;
+    let (facts, name) = (case.facts, case.facts.access.reference.as_deref());
     let granted = facts.access.account.as_deref();
     let (reason, message) = match (facts.region(), facts.scope.region.as_deref(), &facts.scope.account) {
-        (Some(then), Some(now), _) if then != now => wrong_region(case, then, now),
+        (Some(then), Some(now), _) if then != now => (Reason::WrongRegion, wrong_region(name, then, now)),
         (_, _, Account::Known(now)) => {
             let then = [facts.account(), granted].into_iter().flatten().find(|then| then != now)?;
-            wrong_account(case, then, now)
+            (Reason::WrongAccount, wrong_account(name, then, now))
         }
-        (_, _, Account::Unknown(why)) => account_unknown(case, facts.account().or(granted), why)?,
+        (_, _, Account::Unknown(why)) => {
+            (Reason::AccountUnknown, account_unknown(name, facts.account().or(granted), why)?)
+        }
     };
     Some(Finding { reason, message: with_way_out(case, message) })
 }
 
-fn wrong_region(case: &Case<'_>, then: &str, now: &str) -> (Reason, String) {
-    let message = match &case.facts.access.reference {
+fn wrong_region(name: Option<&str>, then: &str, now: &str) -> String {
+    match name {
         Some(name) => {
             format!("The session was seen in Region {then}, and AthenaWorkGroup {name} is in {now}: nothing is called.")
         }
         None => format!(
             "The session was seen in Region {then}, and the operator works in {now}: it calls nothing. Run it with AWS_REGION={then}."
         ),
-    };
-    (Reason::WrongRegion, message)
+    }
 }
 
-fn wrong_account(case: &Case<'_>, then: &str, now: &str) -> (Reason, String) {
-    let message = match &case.facts.access.reference {
+fn wrong_account(name: Option<&str>, then: &str, now: &str) -> String {
+    match name {
         Some(name) => format!(
             "AthenaWorkGroup {name} leads to AWS account {now}, and the one on record is {then}: nothing is called. Its \
              spec.roleArn must name a role of {then}, or the operator run with credentials of it."
@@ -49,22 +50,19 @@ fn wrong_account(case: &Case<'_>, then: &str, now: &str) -> (Reason, String) {
         None => format!(
             "The session was seen in AWS account {then}, and the operator works in {now}: it calls nothing. Run it with credentials of {then}."
         ),
-    };
-    (Reason::WrongAccount, message)
+    }
 }
 
 /// Without a reference an account matters only once it is recorded.
-fn account_unknown(case: &Case<'_>, then: Option<&str>, why: &str) -> Option<(Reason, String)> {
-    let message = match (&case.facts.access.reference, then) {
-        (Some(name), _) => format!(
-            "The operator can't tell which AWS account AthenaWorkGroup {name} leads to: it calls nothing until STS answers GetCallerIdentity ({why})."
-        ),
-        (None, Some(then)) => format!(
-            "The session was seen in AWS account {then}, and the operator can't tell which account it works in: it calls nothing until STS answers GetCallerIdentity ({why})."
-        ),
+fn account_unknown(name: Option<&str>, then: Option<&str>, why: &str) -> Option<String> {
+    let which = match (name, then) {
+        (Some(name), _) => format!("The operator can't tell which AWS account AthenaWorkGroup {name} leads to"),
+        (None, Some(then)) => {
+            format!("The session was seen in AWS account {then}, and the operator can't tell which account it works in")
+        }
         (None, None) => return None,
     };
-    Some((Reason::AccountUnknown, message))
+    Some(format!("{which}: it calls nothing until STS answers GetCallerIdentity ({why})."))
 }
 
 /// What forbids the start of an object without our finalizer, where no session may run for the object.
@@ -116,7 +114,6 @@ pub(super) fn denied_now(case: &Case<'_>) -> Option<Finding> {
     (!case.is_end_final() && !goes_on).then(|| refused(case, refusal))
 }
 
-/// What is told where this refuses the object its session.
 pub(super) fn refused(case: &Case<'_>, refusal: Denied) -> Finding {
     let facts = case.facts;
     let name = reference(case);

@@ -12,10 +12,6 @@ use crate::session::rules::{Case, Evidence};
 use crate::status::reason::Reason;
 use crate::text::duration;
 
-pub(super) fn nothing(case: &Case<'_>, findings: &Findings) -> Option<Finding> {
-    if case.ends_nothing() { findings.start.clone() } else { None }
-}
-
 /// An end that is asked for, and what is in its way.
 pub(super) fn awaited(case: &Case<'_>, sentence: &str) -> Finding {
     let asked = case.end_reason.map_or_else(String::new, |reason| format!("{}: ", why(case, reason)));

@@ -62,7 +62,8 @@ const OBJECT: &[Group] = &[
         "An end of its session is recorded, and Athena doesn't show the session. The object isn't being deleted.",
             [Ended Failed SessionNotFound], |case, _| session::kept_end(case);
         "Its session belongs to another object.", [AlreadyDeclared], |case, _| access::owned_by_other(case);
-        "An end is asked for, and no session was started.", [Ended Failed], ending::nothing;
+        "An end is asked for, and no session was started.", [Ended Failed],
+            |case, findings| if case.ends_nothing() { findings.start.clone() } else { None };
         "It has no grant any more.", [WorkGroupRequired WorkGroupNotFound NamespaceNotAllowed],
             |case, _| access::denied_now(case);
         "Calls would go to another account or Region.", [WrongRegion WrongAccount AccountUnknown],
@@ -94,11 +95,11 @@ const START: &[Group] = &[
         "A call fails.",
             [AccessDenied Invalid AwsNotConfigured Throttled AthenaUnavailable WaitingForCapacity Starting],
             |case, _| start::trouble(case);
-        "StartSession is called.", [Starting], |case, _| start::begun(case);
+        "StartSession is called.", [Starting],
+            |case, _| (case.start.is_not_started() && case.start.attempt.is_some()).then(beginning);
     },
 ];
 
-/// How the session stands.
 const SESSION: &[Group] =
     &[group! { "… whose session is known", |case| case.facts.is_held() && !case.start.state.is_pending();
         "A call fails.",

@@ -4,7 +4,7 @@ use super::ending::{self, clause, why};
 use super::engine::created;
 use super::finding::Finding;
 use super::limits::{unkept_idle, ways_to_end};
-use super::words::{failed_call, is_told, target, with_way_out, worker};
+use super::words::{failed_call, is_told, target, with_way_out};
 use crate::api::session::TerminationReason;
 use crate::athena::types::{ErrorClass, SessionState};
 use crate::session::rules::engine::is_usable_as_created;
@@ -133,15 +133,15 @@ pub(super) fn undescribed(case: &Case<'_>) -> Option<Finding> {
 fn not_found(case: &Case<'_>) -> Finding {
     let facts = case.facts;
     let id = facts.id();
-    let target = target(case);
+    let (target, group) = (target(case), facts.access.reference.as_ref());
+    let worker = group.map_or_else(|| "the operator works".to_owned(), |name| format!("AthenaWorkGroup {name} is"));
     let said =
         facts.observed.session.absence.as_ref().map_or_else(String::new, |absence| format!(" ({})", absence.error));
     let rarely = duration(facts.timing.rarely());
     let message = match (facts.once_seen(), facts.work_group()) {
         (false, _) => format!(
-            "Athena doesn't know session {id} {target}{said}. Check spec.sessionId, and that {} in the session's \
-             account and Region. Looked for again, at the latest every {rarely}.",
-            worker(case)
+            "Athena doesn't know session {id} {target}{said}. Check spec.sessionId, and that {worker} in the session's account and \
+             Region. Looked for again, at the latest every {rarely}."
         ),
         (true, Some(work_group)) if case.evidence == Evidence::Absent => format!(
             "Athena no longer knows session {id} {target}, and work group {work_group} doesn't list it in any \

@@ -238,11 +238,6 @@ fn misled(case: &Case<'_>) -> Option<Finding> {
     Some(Finding { reason: Reason::StartUnclear, message })
 }
 
-/// StartSession is called for the first time, or anew after a refusal.
-pub(super) fn begun(case: &Case<'_>) -> Option<Finding> {
-    (case.start.is_not_started() && case.start.attempt.is_some()).then(beginning)
-}
-
 pub(crate) fn beginning() -> Finding {
     Finding { reason: Reason::Starting, message: "Athena is asked to start the session.".to_owned() }
 }

@@ -36,12 +36,6 @@ pub(super) fn with_way_out(case: &Case<'_>, message: String) -> String {
     }
 }
 
-/// What chooses the account and Region, as the beginning of a sentence that names them.
-pub(super) fn worker(case: &Case<'_>) -> String {
-    let group = case.facts.access.reference.as_ref();
-    group.map_or_else(|| "the operator works".to_owned(), |name| format!("AthenaWorkGroup {name} is"))
-}
-
 pub(crate) fn target(case: &Case<'_>) -> String {
     let region = case.facts.scope.region.as_deref().unwrap_or("unknown");
     match &case.facts.scope.account {

@@ -172,7 +172,6 @@ fn names(case: &Case<'_>) -> String {
     format!("{names} {}", if workloads.len() > 1 { "have" } else { "has" })
 }
 
-/// The last workload that finished: which one, how and when.
 fn last_finished(case: &Case<'_>) -> Option<String> {
     let records = case.workloads.to_record();
     let last =

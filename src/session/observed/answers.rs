@@ -36,7 +36,6 @@ pub struct Absence {
 /// Another object, which a session belongs to, as it was read from the API server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OwnerRead {
-    /// Its UID, as the watch has it.
     pub uid: String,
     pub at: Instant,
     /// Whether it is still there, and will end the session if it is deleted.

@@ -7,7 +7,6 @@ use jiff::Timestamp;
 /// An answer counts as one of now for so long: longer than one reconciliation takes between two answers.
 pub const ANSWER_LIFE: Duration = Duration::from_secs(10);
 
-/// The moment of a decision.
 #[derive(Clone, Copy, Debug)]
 pub struct Now {
     /// For what is recorded and compared with Athena's and Kubernetes' times.

@@ -10,7 +10,6 @@ const NO_ROOM: &str = "The object is too large for this message: make it smaller
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum StatusSize {
-    /// All of it, as far as is known.
     #[default]
     Full,
     /// What decisions depend on, without texts.
@@ -23,7 +22,6 @@ pub struct StatusLimit(Option<Box<Refused>>);
 
 #[derive(Clone, Debug)]
 struct Refused {
-    /// The version of the copy that had no room.
     version: Option<String>,
     size: StatusSize,
 }

@@ -71,7 +71,6 @@ impl Trouble {
 pub struct Retry {
     /// The API server's words, where it refuses.
     pub refusal: Option<String>,
-    /// How often in a row.
     pub attempts: u32,
     pub retry_at: Instant,
 }

@@ -27,7 +27,6 @@ pub(crate) struct Reading {
 }
 
 impl Workloads {
-    /// A watch had news of one of them then.
     pub fn heard(&mut self, news: Instant) {
         self.news = self.news.max(Some(news));
     }

@@ -15,7 +15,6 @@ use crate::status::reason::{Pace, Reason};
 /// A wait that each sight of the unchanged session prolongs, so that the object isn't reconciled for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Prolonged {
-    /// How long each sight of the session lasts.
     pub sight_lasts: Duration,
     /// How long from now until the object is reconciled for another reason, as far as is known now; None: never.
     pub at_most: Option<Duration>,

@@ -37,7 +37,6 @@ use crate::status::condition;
 /// How much the clocks of AWS and Kubernetes may differ.
 const CLOCKS: SignedDuration = SignedDuration::from_mins(5);
 
-/// The next step for an object whose session isn't known.
 pub(super) fn next(case: &Case<'_>, findings: &Findings) -> Step {
     let facts = case.facts;
     if let Some(step) = look_at_recorded(case) {

@@ -101,7 +101,6 @@ fn end_to_record(case: &Case<'_>, recorded: &AthenaSessionStatus) -> (Option<Tim
     (requested_at, reason.or(case.idled_out))
 }
 
-/// The status, with what is known of the session.
 fn with_session(case: &Case<'_>, status: AthenaSessionStatus) -> AthenaSessionStatus {
     let facts = case.facts;
     // What isn't this object's to know isn't told, nor an end that only a list shows.

@@ -19,21 +19,17 @@ pub(super) fn of(case: &Case<'_>, findings: &Findings) -> Option<Usage> {
     }
     let start = &facts.observed.start;
     let is_wanted = case.end_reason.is_none();
+    let is_called = case.start.attempt.is_some_and(|attempt| attempt.outcome != StartOutcome::Refused);
+    let is_call_recorded = is_called && facts.recorded_terminated().is_none();
     Some(match case.start.state {
         StartState::Started if case.has_ended() || case.evidence == Evidence::Absent => Usage::Unused,
         StartState::Started => Usage::InUse,
         StartState::NotStarted if is_wanted && !waits_for_others(case, findings) => Usage::Wanted,
         StartState::NotStarted => Usage::Unused,
         StartState::NoneListed if !is_wanted => Usage::Unused,
-        _ if start.called_at.is_some() || is_call_recorded(case) => Usage::MaybeInUse,
+        _ if start.called_at.is_some() || is_call_recorded => Usage::MaybeInUse,
         _ => Usage::Wanted,
     })
-}
-
-/// Whether a call, and no end, is on record.
-fn is_call_recorded(case: &Case<'_>) -> bool {
-    let is_called = case.start.attempt.is_some_and(|attempt| attempt.outcome != StartOutcome::Refused);
-    is_called && case.facts.recorded_terminated().is_none()
 }
 
 /// Whether a start has to wait for a person or for its workloads, so that another object may have the slot meanwhile. An

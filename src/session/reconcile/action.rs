@@ -20,7 +20,6 @@ pub(super) enum Action {
 
 #[derive(Debug, Error)]
 pub(super) enum ReconcileError {
-    /// A request to the API server wasn't answered as it should be.
     #[error(transparent)]
     Request(#[from] RequestError),
     /// The API server refuses a write, in these words, though the copy is up to date: an admission policy, or a schema

@@ -22,7 +22,6 @@ impl Audited<'_> {
         info!(namespace, name, uid, work_group, session, reason, answer, aws_request_id, "{operation}");
     }
 
-    /// Athena refused the call, or gave no answer.
     pub(super) fn failed(self, object: &AthenaSession, error: &CallError) {
         let ((namespace, name), uid) = (key(object), object.uid().unwrap_or_default());
         let (Self { work_group, session, .. }, reason) = (self, self.reason.map(TerminationReason::as_str));

@@ -52,11 +52,8 @@ impl Reconciler {
         Self { observer, athena, objects: ObjectRequests { needs: dependencies }, config_maps, workloads }
     }
 
-    /// Takes steps for one object until there is nothing left to do for now.
-    ///
-    /// # Errors
-    /// When Kubernetes can't be read or written. Trouble with Athena isn't an error: `state` remembers the trouble, the
-    /// status shows it, and the object waits.
+    /// Takes steps for one object until there is nothing left to do for now. Trouble with Athena isn't an error: `state`
+    /// remembers the trouble, the status shows it, and the object waits.
     async fn reconcile(&self, cached: &AthenaSession, state: &mut ObjectState) -> Result<Action, ReconcileError> {
         let mut current = Current { object: Cow::Borrowed(cached), began: Instant::now(), read_at: None };
         state.begin();

@@ -55,25 +55,36 @@ impl ObjectRequests {
                 }
                 answer
             }
-            Step::RemoveFinalizer { event } => match self.remove_finalizer(object, event).await? {
-                Answer::Object(_) | Answer::Gone => return Ok(ControlFlow::Break(Action::Gone)),
-                conflict @ Answer::Conflict { .. } => conflict,
-            },
-            Step::WriteStatus { status, events } => match self.write_status(object, &status, events).await {
-                Err(error) if error.is_too_large() && observed.session.status_limit.refused(object) => {
-                    observed.recorded_status.refused(&status, now);
-                    self.tell_too_large(object, &error);
-                    return Ok(ControlFlow::Continue(()));
-                }
-                answer => {
-                    let answer = answer?;
-                    if let Answer::Object(written) = &answer {
-                        observed.recorded_status.written(written.status.as_ref());
-                        observed.session.status_limit.written(object, written);
+            Step::RemoveFinalizer { event } => {
+                match self.requests(&key(object).0).remove_finalizer(object, FINALIZER).await? {
+                    conflict @ Answer::Conflict { .. } => conflict,
+                    gone => {
+                        if let Answer::Object(_) = gone {
+                            self.send(object, object.status.as_ref(), event);
+                        }
+                        return Ok(ControlFlow::Break(Action::Gone));
                     }
-                    answer
                 }
-            },
+            }
+            Step::WriteStatus { status, events } => {
+                let written = Box::new(AthenaSession { status: Some((*status).clone()), ..object.clone() });
+                match self.requests(&key(object).0).write_status(written).await {
+                    Err(error) if error.is_too_large() && observed.session.status_limit.refused(object) => {
+                        observed.recorded_status.refused(&status, now);
+                        self.tell_too_large(object, &error);
+                        return Ok(ControlFlow::Continue(()));
+                    }
+                    answer => {
+                        let answer = answer?;
+                        if let Answer::Object(written) = &answer {
+                            self.send(object, written.status.as_ref(), events);
+                            observed.recorded_status.written(written.status.as_ref());
+                            observed.session.status_limit.written(object, written);
+                        }
+                        answer
+                    }
+                }
+            }
             _ => self.read(&key(object)).await?,
         };
         let answer = match answer {
@@ -107,34 +118,6 @@ impl ObjectRequests {
             return Ok(None);
         }
         self.requests(&key(object).0).add_finalizer(object, FINALIZER).await.map(Some)
-    }
-
-    /// Takes our finalizer off, and then sends the event.
-    async fn remove_finalizer(
-        &self,
-        object: &AthenaSession,
-        event: Option<Event>,
-    ) -> Result<Answer<AthenaSession>, RequestError> {
-        let answer = self.requests(&key(object).0).remove_finalizer(object, FINALIZER).await?;
-        if let Answer::Object(_) = &answer {
-            self.send(object, object.status.as_ref(), event);
-        }
-        Ok(answer)
-    }
-
-    /// Writes the status, and then sends the events.
-    async fn write_status(
-        &self,
-        object: &AthenaSession,
-        status: &AthenaSessionStatus,
-        events: Vec<Event>,
-    ) -> Result<Answer<AthenaSession>, RequestError> {
-        let written = Box::new(AthenaSession { status: Some(status.clone()), ..object.clone() });
-        let answer = self.requests(&key(object).0).write_status(written).await?;
-        if let Answer::Object(written) = &answer {
-            self.send(object, written.status.as_ref(), events);
-        }
-        Ok(answer)
     }
 
     /// Says that the object has no room for its status. The condition that says so may have no room either.

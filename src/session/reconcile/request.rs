@@ -10,7 +10,6 @@ use crate::kubernetes::within;
 pub(super) enum Problem {
     #[error("it has changed")]
     Gone,
-    /// The object isn't as the request supposed.
     #[error("it has changed")]
     Conflict,
     #[error("{0}")]
@@ -20,7 +19,6 @@ pub(super) enum Problem {
 }
 
 impl Problem {
-    /// The API server's words, where it refuses.
     pub(super) fn into_refusal(self) -> Option<String> {
         match self {
             Self::Refused(words) => Some(words),

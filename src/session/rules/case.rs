@@ -70,7 +70,7 @@ impl<'a> Case<'a> {
             end_reason,
             end_cause: end_reason.or(recorded_limit(facts, evidence, is_begun)).or(idled_out),
             idled_out,
-            end_denied_by: end_denied_by(facts, start.state),
+            end_denied_by: facts.access.denied.filter(|it| !(start.is_started() && *it == Denied::NamespaceNotAllowed)),
             grace,
             draining: if is_busy && !is_begun { grace } else { None },
             is_certain,
@@ -139,10 +139,4 @@ fn recorded_limit(facts: &Facts<'_>, evidence: Evidence<'_>, is_begun: bool) -> 
         _ => false,
     };
     (recorded.is_limit() && !goes_on).then_some(recorded)
-}
-
-fn end_denied_by(facts: &Facts<'_>, start: StartState) -> Option<Denied> {
-    let refusal = facts.access.denied?;
-    let ends_its_own = start == StartState::Started && refusal == Denied::NamespaceNotAllowed;
-    if ends_its_own { None } else { Some(refusal) }
 }

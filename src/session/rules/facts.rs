@@ -45,7 +45,6 @@ impl<'a> Facts<'a> {
         api::is_held(self.object)
     }
 
-    /// See [`Observed::session_id`].
     pub fn session_id(&self) -> Option<&'a str> {
         self.observed.session_id(self.object)
     }

@@ -36,7 +36,6 @@ pub enum StartState {
     NoneListed,
     /// A call of StartSession may have had its effect, and which session it started isn't known.
     Unknown,
-    /// Which session is the object's own is known.
     Started,
 }
 

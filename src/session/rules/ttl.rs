@@ -41,7 +41,6 @@ pub fn tracker<'a>(facts: &Facts<'a>) -> Option<&'a str> {
     facts.object.labels().get(TRACKED_BY).map(String::as_str)
 }
 
-/// How long the object has still to live.
 pub fn rest(case: &Case<'_>) -> Option<Duration> {
     let facts = case.facts;
     let ttl = facts.object.spec.ttl_after_ended.as_deref().and_then(parse)?;
