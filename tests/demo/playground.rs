@@ -84,6 +84,7 @@ pub async fn open(stage: &mut Stage) -> Outcome {
         screen::tell(&format!("OPERATOR={operator}"));
     }
     screen::chapter("What to try next, in this order");
+    screen::note("The commands of each page of docs/ work in a new playground: an ended session doesn't come back.");
     for (why, page, commands) in TO_TRY {
         screen::note(&format!("\n# {why}: {page}"));
         for typed in commands {
