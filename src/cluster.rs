@@ -46,7 +46,8 @@ pub(crate) enum ConnectError {
     #[error("the kubeconfig {path} can't be used: {why}")]
     Kubeconfig { path: String, why: String },
     #[error(
-        "no way to a Kubernetes cluster: set KUBECONFIG to a kubeconfig file, or run in a Pod with a ServiceAccount ({0})"
+        "no Kubernetes cluster is configured: set KUBECONFIG to a kubeconfig file, or run in a Pod with a \
+         ServiceAccount ({0})"
     )]
     NoCluster(String),
     #[error("the kubeconfig can't be used: {0}")]
@@ -92,7 +93,7 @@ impl Cluster {
             Ok(builder.with_layer(&Bounds { is_whole }).build())
         };
         let (client, whole) = (client(false)?, client(true)?);
-        readiness.set(CLUSTER, Err("it hasn't been asked yet".to_owned()));
+        readiness.set(CLUSTER, Err("the API server hasn't answered yet".to_owned()));
         Ok(Self { client, whole, readiness, timeouts, address })
     }
 
@@ -233,7 +234,7 @@ impl TroubleLog {
     pub(crate) fn report(&mut self, problem: &str) {
         let is_logged = self.last.as_ref().is_some_and(|(last, at)| last == problem && at.elapsed() < Self::AGAIN);
         if !is_logged {
-            warn!(problem, "the {} is broken; it is tried again, at the latest every 30 s", self.watch);
+            warn!(problem, "the {} fails; the operator tries again, at least every 30 s", self.watch);
             self.last = Some((problem.to_owned(), Instant::now()));
         }
     }
@@ -281,7 +282,7 @@ impl<'a> Wait<'a> {
     async fn for_it(&mut self, problem: String) {
         // A problem that several watches have is logged once.
         if !self.cluster.readiness.fails_for(&problem) {
-            warn!("{problem}; it is tried again, and /readyz fails until then");
+            warn!("{problem}; the operator tries again, and /readyz fails until it succeeds");
         }
         self.cluster.readiness.set(self.name, Err(problem));
         sleep(self.next).await;

@@ -18,8 +18,8 @@ const DOCS: &str = "Documentation: README.md, which leads to all pages. docs/ins
                     docs/reference/settings.md: all settings. docs/operations/troubleshooting.md: what to do when something \
                     hangs.";
 
-/// A Kubernetes operator that starts and ends Amazon Athena for Apache Spark sessions, each for an object,
-/// and waits until Athena says that they have ended.
+/// A Kubernetes operator that starts and ends Amazon Athena for Apache Spark sessions, one for each AthenaSession
+/// object, and waits until Athena says that they have ended.
 #[derive(Debug, Parser)]
 #[command(version, max_term_width = 100, after_help = DOCS)]
 pub struct Cli {
@@ -29,7 +29,8 @@ pub struct Cli {
 }
 
 impl Cli {
-    /// What the command line and the environment say. Where that is no use, one line says why, and the program ends.
+    /// Reads the command line and the environment. On invalid input, prints one line that says why, and ends the
+    /// program.
     pub(crate) fn read() -> Self {
         let cli = Self::parse();
         if let Command::Run(run) = &cli.command
@@ -111,13 +112,13 @@ pub(crate) struct Run {
     #[arg(long, env = "ATHENA_OPERATOR_READ_ONLY", value_parser = switch)]
     pub read_only: bool,
 
-    /// Calls a second of each of Athena's operations, for each AWS account and Region, to begin with; only ends raise
-    /// their rate
+    /// Calls a second of each Athena operation in each AWS account and Region; only calls that end sessions may exceed
+    /// this rate
     #[arg(long, env = "ATHENA_OPERATOR_ATHENA_RATE", value_name = "CALLS", default_value_t = 5.0, value_parser = calls)]
     pub athena_rate: f64,
 
-    /// The most calls a second to which the rate of ends grows while Athena throttles none; --athena-rate or less: it
-    /// doesn't grow
+    /// The highest rate for calls that end sessions, in calls a second; it is reached while Athena throttles no call.
+    /// With --athena-rate or less the rate doesn't grow
     #[arg(long, env = "ATHENA_OPERATOR_ATHENA_RATE_MAX", value_name = "CALLS", default_value_t = 100.0, value_parser = calls)]
     pub athena_rate_max: f64,
 
@@ -149,7 +150,7 @@ pub(crate) struct Run {
     #[arg(long, env = "ATHENA_OPERATOR_POLL_INTERVAL_CHANGING", value_name = "DURATION", default_value = "2s", value_parser = duration)]
     pub poll_interval_changing: Duration,
 
-    /// After an accepted TerminateSession that had no effect, until it is called again
+    /// How long after an accepted TerminateSession without effect the call is repeated
     #[arg(hide = true, long, env = "ATHENA_OPERATOR_TERMINATE_AGAIN_AFTER", value_name = "DURATION", default_value = "60s", value_parser = duration)]
     pub terminate_again_after: Duration,
 
@@ -157,15 +158,15 @@ pub(crate) struct Run {
     #[arg(long, env = "ATHENA_OPERATOR_TERMINATION_OVERDUE_AFTER", value_name = "DURATION", default_value = "15m", value_parser = duration)]
     pub termination_overdue_after: Duration,
 
-    /// Between the two answers that prove that a session once seen doesn't exist any more
+    /// The least time between the two answers that prove that a session once seen doesn't exist any more
     #[arg(hide = true, long, env = "ATHENA_OPERATOR_CONFIRM_ABSENCE_AFTER", value_name = "DURATION", default_value = "60s", value_parser = duration)]
     pub confirm_absence_after: Duration,
 
-    /// The first wait after a failure of Athena or of the API server; it doubles with each further one
+    /// The first wait after a failure of Athena or of the API server; each further failure doubles the wait
     #[arg(hide = true, long, env = "ATHENA_OPERATOR_BACKOFF_MIN", value_name = "DURATION", default_value = "1s", value_parser = duration)]
     pub backoff_min: Duration,
 
-    /// The longest such wait
+    /// The longest wait after a failure of Athena or of the API server
     #[arg(hide = true, long, env = "ATHENA_OPERATOR_BACKOFF_MAX", value_name = "DURATION", default_value = "5m", value_parser = duration)]
     pub backoff_max: Duration,
 
@@ -173,11 +174,11 @@ pub(crate) struct Run {
     #[arg(long, env = "ATHENA_OPERATOR_AWS_TIMEOUT", value_name = "DURATION", default_value = "10s", value_parser = duration)]
     pub aws_timeout: Duration,
 
-    /// The deadline of each request to the Kubernetes API server, watches apart
+    /// The deadline of each request to the Kubernetes API server, except watches
     #[arg(hide = true, long, env = "ATHENA_OPERATOR_KUBERNETES_TIMEOUT", value_name = "DURATION", default_value = "10s", value_parser = duration)]
     pub kubernetes_timeout: Duration,
 
-    /// The life of each watch, in whole seconds: then it is renewed, and given up where nothing comes any more
+    /// How long each watch lives, in whole seconds. Then it is renewed; a connection that stays silent longer is closed
     #[arg(hide = true, long, env = "ATHENA_OPERATOR_WATCH_TIMEOUT", value_name = "DURATION", default_value = "60s", value_parser = seconds)]
     pub watch_timeout: Duration,
 }

@@ -52,8 +52,8 @@ fn report(kind: &str, is_going: bool, loss: &str, readiness: &Readiness) {
         return readiness.remove(&condition);
     }
     let said = format!(
-        "the kind {kind} is being deleted: {loss}, and with its last object the kind goes, also if deploy/ was applied \
-         meanwhile; apply deploy/ once the kind is gone"
+        "the kind {kind} is being deleted: {loss}. After its last object the kind itself is removed, even if deploy/ \
+         was applied in the meantime. Apply deploy/ again after that"
     );
     warn!("{said}");
     readiness.set(condition, Err(said));

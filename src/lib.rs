@@ -1,5 +1,5 @@
-//! athena-session-operator: a Kubernetes operator that ends Amazon Athena for Apache Spark sessions,
-//! and waits until Athena says that they have ended.
+//! athena-session-operator: a Kubernetes operator that starts and ends Amazon Athena for Apache Spark sessions, and
+//! waits until Athena says that they have ended.
 //!
 //! ARCHITECTURE.md has the map. The library exists for the program and its tests.
 

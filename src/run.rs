@@ -74,7 +74,7 @@ fn print_crds() -> Result<(), String> {
 fn start(options: config::Run) -> Result<(), String> {
     // One thread: the work is waiting for others. More would cost switches and memory, and hide a loop that is stuck.
     let runtime =
-        Builder::new_current_thread().enable_all().build().map_err(|error| format!("no threads to run on: {error}"))?;
+        Builder::new_current_thread().enable_all().build().map_err(|error| format!("the runtime fails: {error}"))?;
     let outcome = runtime.block_on(run(options));
     // A name server that doesn't answer would hold up the end otherwise.
     runtime.shutdown_background();
@@ -115,7 +115,7 @@ async fn run(options: config::Run) -> Result<(), StartError> {
     stop.send_replace(true);
     match timeout(SHUTDOWN, operator).await {
         Ok(ended) => ended?,
-        Err(_) => warn!("work in hand was abandoned; it is taken up at the next start"),
+        Err(_) => warn!("running reconciliations were aborted at shutdown; the next process continues them"),
     }
     info!("stopped");
     Ok(())
@@ -233,7 +233,7 @@ impl Operator<'_> {
         ));
         tokio::spawn(kind_deletion::watch::<AthenaWorkGroup>(
             cluster.clone(),
-            "each AthenaWorkGroup is deleted, and goes once no AthenaSession depends on it",
+            "each AthenaWorkGroup is deleted, and removed once no AthenaSession depends on it",
         ));
         if self.options.end_with {
             for namespace in self.scopes() {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::athena::types::ErrorClass;
 
-/// The least wait after Athena had no room for another session.
+/// The least wait after Athena had no capacity for another session.
 const CAPACITY: Duration = Duration::from_secs(15);
 
 /// Every interval that deciding uses. The command line gives the defaults.

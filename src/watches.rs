@@ -67,7 +67,7 @@ impl NamespaceWatch {
         if absent.is_empty() {
             readiness.set(NAMESPACES, Ok(()));
         } else if !readiness.fails_for(&problem) {
-            warn!("{problem}; /readyz fails until then");
+            warn!("{problem}; until this is done /readyz fails");
             readiness.set(NAMESPACES, Err(problem));
         }
     }

@@ -77,7 +77,7 @@ impl WriteDryRun {
                 Ok(Answer::Object(_)) => return true,
                 // A refusal was reported by `Requests` already.
                 Err(problem) => {
-                    debug!(%problem, "the check of writes came to nothing");
+                    debug!(%problem, "the dry run of a write failed");
                     return true;
                 }
             }

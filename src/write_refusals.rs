@@ -47,7 +47,7 @@ impl Refuser {
             }
             Self::Policy(_) | Self::Webhook(_) => "change it so that it lets the operator's writes pass",
             Self::Authorizer => "apply the RBAC rules of deploy/ for this user",
-            Self::Unknown => "find out who refuses, and allow it",
+            Self::Unknown => "find out what refuses the operator's writes, and allow them",
         }
     }
 }

@@ -90,11 +90,12 @@ impl StartPlace {
         let conditions = status["conditions"].as_array();
         let is_true =
             |name: &str| conditions.into_iter().flatten().any(|it| it["type"] == name && it["status"] == "True");
-        // While its workloads are suspended, or have finished, the object starts nothing, and leaves the place to others.
+        // While its workloads are suspended, or have finished, the object starts no session, so other objects may use
+        // the slot.
         let is_waiting =
             |it: &Value| it["type"] == "Reconciling" && it["reason"] == Reason::WaitingForWorkload.as_str();
         let waits_for_workload = || conditions.into_iter().flatten().any(is_waiting);
-        // `ReadOnly` is a forecast: without --read-only this object would start its session, and need its place.
+        // `ReadOnly` is a forecast: without --read-only this object would start its session, and need its slot.
         let is_forecast = |it: &Value| it["reason"] == Reason::ReadOnly.as_str();
         let is_read_only = || conditions.into_iter().flatten().any(is_forecast);
         match &status["startAttempt"]["outcome"] {

@@ -24,7 +24,7 @@ use super::{readable, written};
     kind = "AthenaSession",
     doc = "An AthenaSession stands for one session of Amazon Athena for Apache Spark, as a Pod \
            stands for one run. Delete it, or set spec.terminate, and the operator ends the session \
-           and waits until Athena says that it has ended; only then does the object go.",
+           and waits until Athena says that the session has ended. Only then is the object removed.",
     namespaced,
     status = "AthenaSessionStatus",
     derive = "PartialEq",
@@ -34,7 +34,7 @@ use super::{readable, written};
         name = "State",
         type_ = "string",
         json_path = ".status.state",
-        description = "Athena's word for the session's state"
+        description = "the session's state in Athena"
     ),
     printcolumn(
         name = "Active",
@@ -46,7 +46,7 @@ use super::{readable, written};
         name = "Reason",
         type_ = "string",
         json_path = r#".status.conditions[?(@.type=="Ready")].reason"#,
-        description = "where the object stands"
+        description = "the reason of the condition Ready"
     ),
     printcolumn(
         name = "WorkGroup",
@@ -94,7 +94,8 @@ use super::{readable, written};
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new("!(has(self.sessionId) && has(self.start))")
-        .message("sessionId and start exclude each other: leave start out to take on the session that sessionId names, or leave sessionId out to start another one"),
+        .message("sessionId and start exclude each other: leave start out to adopt the session that sessionId names, \
+             or leave sessionId out to start a new one"),
     validation = Rule::new("has(self.sessionId) || has(self.start)")
         .message("no session is named: set sessionId to the id of a session that exists, or write `start: {}` to start one; `start:` with nothing after it doesn't count"),
     validation = Rule::new("!has(self.start) || has(self.workGroupRef)")
@@ -141,9 +142,9 @@ pub struct AthenaSessionSpec {
     pub terminate: bool,
 
     /// What deleting this object does to the session. `Terminate`: the session is ended, and the object goes when
-    /// Athena says that the session has ended. `Retain`: the object goes at once, and the session is left running and
-    /// billed. It may change at any time: setting Retain while a deletion hangs lets the object go. It doesn't undo
-    /// `terminate`. Default: Terminate.
+    /// Athena says that the session has ended. `Retain`: the object is removed at once, and the session keeps running
+    /// and is billed. This field may change at any time: while a deletion hangs, Retain lets Kubernetes remove the
+    /// object. Retain doesn't undo `terminate`. Default: Terminate.
     #[serde(default)]
     pub deletion_policy: DeletionPolicy,
 
@@ -197,8 +198,8 @@ pub struct AthenaSessionSpec {
 /// Athena's bounds of a session's idle timeout.
 const MAX_IDLE_OF_ATHENA: &str = "duration(self.maxIdle) >= duration('1m') && duration(self.maxIdle) <= duration('8h')";
 
-/// Whether CEL's duration() can read this: where it can't, it fails without a word that helps. Sums stay below a century,
-/// which is what it can count to.
+/// A CEL expression: whether duration() can read this field. Where it can't, duration() fails with a message that helps
+/// nobody. The sum of the parts stays below a century, beyond which duration() overflows.
 fn go(field: &str) -> String {
     let part = |digits, unit| format!("[0-9]{{1,{digits}}}([.][0-9]{{1,9}})?{unit}");
     let (hours, minutes, seconds) = (part(5, "h"), part(7, "m"), part(9, "m?s"));
@@ -268,8 +269,8 @@ pub struct AthenaSessionStatus {
     #[serde(default, deserialize_with = "readable")]
     pub start_attempt: Option<StartAttempt>,
 
-    /// Athena's word for the session's state: CREATING, CREATED, IDLE, BUSY, TERMINATING,
-    /// TERMINATED, DEGRADED or FAILED. On an object that is being deleted it stays what it was.
+    /// The session's state in Athena: CREATING, CREATED, IDLE, BUSY, TERMINATING, TERMINATED, DEGRADED or FAILED. On an
+    /// object that is being deleted the state isn't updated any more.
     pub state: Option<String>,
 
     /// Athena's explanation of the last change of state.
@@ -381,8 +382,8 @@ impl TerminationReason {
             Self::ObjectDeleted => "the object was deleted",
             Self::RequestedBySpec => "spec.terminate is true",
             Self::WorkloadFinished => "the workloads of spec.endWith have finished",
-            Self::MaxLifetime => "spec.maxLifetime is over",
-            Self::MaxIdle => "spec.maxIdle is over",
+            Self::MaxLifetime => "spec.maxLifetime is reached",
+            Self::MaxIdle => "spec.maxIdle is reached",
         }
     }
 

@@ -188,8 +188,8 @@ pub struct S3LoggingConfiguration {
     pub log_location: Option<String>,
 }
 
-/// What AthenaSessions may start in this work group. Roles, tags and monitoring that aren't listed aren't allowed. A
-/// number that isn't set means no bound.
+/// What an AthenaSession may ask for in spec.start. A role, a tag or monitoring that isn't allowed here is refused. A
+/// number that isn't set here means no limit.
 #[skip_serializing_none]
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
@@ -232,9 +232,9 @@ pub struct StartBounds {
 // `kubectl explain` shows this text for the field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Monitoring {
-    /// It may.
+    /// A session may choose where its logs go.
     Allowed,
-    /// It may not.
+    /// A session may not choose where its logs go.
     Forbidden,
 }
 

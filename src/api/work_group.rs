@@ -65,7 +65,7 @@ use super::{readable, written};
         name = "Reason",
         type_ = "string",
         json_path = r#".status.conditions[?(@.type=="Ready")].reason"#,
-        description = "where the object stands"
+        description = "the reason of the condition Ready"
     ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(
@@ -126,8 +126,8 @@ pub struct AthenaWorkGroupSpec {
     #[serde(default)]
     pub namespaces: Namespaces,
 
-    /// What AthenaSessions may start here by their spec.start. `start: {}` allows sessions with the work group's own
-    /// settings. Default: no session may be started.
+    /// Allows AthenaSessions to start sessions in this work group, within these limits. `start: {}` allows sessions
+    /// with the work group's own settings. Default: no session may be started.
     pub start: Option<StartBounds>,
 }
 

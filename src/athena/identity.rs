@@ -120,7 +120,8 @@ async fn keep(identity: Weak<Identity>, schedule: Schedule, mut reported: bool) 
         let answer = identity.confirm().await;
         let known = matches!(identity.caller_context().account, Account::Known(_));
         if let (Err(error), false, false) = (&answer, known, reported) {
-            warn!(%error, role = identity.role(), "the AWS account isn't known; STS is asked again and again");
+            warn!(%error, role = identity.role(), "the AWS account isn't known; the operator calls GetCallerIdentity \
+                 again");
             reported = true;
         }
         drop(identity);

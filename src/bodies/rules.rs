@@ -139,7 +139,7 @@ static POD: Keep = object![
     ("spec", &Keep::Members(&[("schedulingGates", &Keep::UpTo { most: 1024, instead: "[{}]" })])),
     ("status", &Keep::Members(&[("phase", WORD)]))
 ];
-/// A write leaves what others have written into the ConfigMap, so most of its metadata is kept.
+/// A write must not remove the metadata that others have put on the ConfigMap, so nearly all metadata is kept.
 static CONFIG_MAP: Keep = object![
     ("metadata", &Keep::AllMembers(&[("managedFields", &Keep::Nothing)], ALL)),
     ("data", &Keep::UpTo { most: MOST_DATA, instead: "null" }),

@@ -23,7 +23,7 @@ const MOST_WAIT: Duration = Duration::from_secs(30);
 
 /// Makes the conditions about AWS fail until [`watch`] has had an answer.
 pub(crate) fn begin(readiness: &Readiness, require_work_group: bool) {
-    let unasked = || Err("it hasn't been asked yet".to_owned());
+    let unasked = || Err("AWS hasn't answered yet".to_owned());
     readiness.set(CREDENTIALS, unasked());
     // Where each object must name an AthenaWorkGroup, the operator's own Region may be one without Athena, or none.
     if !require_work_group {
@@ -63,7 +63,7 @@ async fn reach_endpoint(own: &Identity, readiness: &Readiness, first_wait: Durat
     while let Err(error) = own.athena.probe_endpoint().await {
         if error.class == ErrorClass::NotConfigured {
             // The other condition says what is missing.
-            readiness.set(ENDPOINT, Err(format!("it can't be asked as long as {CREDENTIALS} fails")));
+            readiness.set(ENDPOINT, Err(format!("it can't be checked while the check {CREDENTIALS:?} fails")));
         } else {
             set(readiness, ENDPOINT, Some(sentence(&error)));
         }
@@ -77,7 +77,7 @@ fn set(readiness: &Readiness, name: &str, problem: Option<String>) {
     if let Some(problem) = &problem
         && !readiness.fails_for(problem)
     {
-        warn!("{problem}; it is tried again, and /readyz fails until then");
+        warn!("{problem}; the operator tries again, and /readyz fails until it succeeds");
     }
     readiness.set(name, problem.map_or(Ok(()), Err));
 }

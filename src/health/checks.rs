@@ -124,7 +124,7 @@ impl Readiness {
     pub(super) fn checks(&self) -> Vec<Check> {
         let conditions = self.conditions.lock().clone();
         if conditions.is_empty() {
-            return vec![Check { name: "start".to_owned(), result: Err("it isn't over yet".to_owned()) }];
+            return vec![Check { name: "start".to_owned(), result: Err("the operator is still starting".to_owned()) }];
         }
         conditions.into_iter().map(|(name, result)| Check { name, result }).collect()
     }

@@ -1,4 +1,5 @@
-//! What an AthenaSession may do in Athena, by what others than its author say. PURE.
+//! What an AthenaSession may do in Athena: by its AthenaWorkGroup, by other objects that claim its session, and by
+//! what is suspended (annotation `paused`, `--read-only`). PURE.
 //!
 //! An AthenaWorkGroup is an administrator's grant to the namespaces that it selects. A session that several objects claim
 //! belongs to one of them. Starts and ends can be suspended.
@@ -102,8 +103,8 @@ impl Access {
         }
     }
 
-    /// The claim of an object with this access to the session that it names. An object that we have let go, and that something
-    /// else still keeps, has no claim.
+    /// The claim of an object with this access to the session that it names. An object whose operator's finalizer was
+    /// removed, and that another finalizer still keeps, has no claim.
     pub fn claim(&self, object: &AthenaSession) -> Option<Claim> {
         let is_deleted = object.meta().deletion_timestamp.is_some();
         let may_claim = is_held(object) || !is_deleted && !self.is_terminating;

@@ -155,7 +155,8 @@ impl ClusterIndex {
         self.workloads.news(object.meta().namespace.as_deref().unwrap_or_default(), workloads)
     }
 
-    /// Reserves a slot for an object that is about to start its session, if there is one still: its access tells.
+    /// Reserves a slot for an object that is about to start its session, if one is free. The next
+    /// [`ClusterIndex::access`] shows whether the object has its slot.
     pub(crate) fn reserve(&self, object: &AthenaSession) {
         if let Some(limit) = self.work_groups.sessions_per_namespace(reference(object)) {
             self.quotas.reserve(object, limit);
@@ -222,7 +223,8 @@ impl ClusterIndex {
         (is_it && other.spec.start.is_some() && is_held(&other)).then(|| Claim::of(&other))
     }
 
-    /// The claim of the oldest of these other objects that has one, where that claim comes before the object's own.
+    /// The claim that makes another object the owner: the oldest claim among `others`, if it is older than the object's
+    /// own.
     fn first_claim(
         &self,
         object: &AthenaSession,
@@ -239,7 +241,8 @@ impl ClusterIndex {
         let named = others.iter().filter_map(|other| other.outline().ok()).filter(|it| it.spec.session_id.is_some());
         let mut claims = named.filter_map(|other| {
             let others_location = self.work_groups.location(&other);
-            // An object without a work group first asks for the session's. Before, the session is nobody else's.
+            // An object without a work group must first ask Athena for the session's. Until then no other object counts
+            // as owner.
             let is_unknown = location.work_group.is_none() && others_location.work_group.is_some();
             let may_be_same = !is_unknown && others_location.overlaps(&location);
             if may_be_same { self.work_groups.access(&other).claim(&other) } else { None }

@@ -60,8 +60,8 @@ impl QuotaExceeded {
         let held = self.held().map_or_else(String::new, |held| format!(", and {held}"));
         let before = match waiting {
             0 => String::new(),
-            1 => " 1 other waits before this one.".to_owned(),
-            _ => format!(" {waiting} others wait before this one."),
+            1 => " 1 other object waits before this one.".to_owned(),
+            _ => format!(" {waiting} other objects wait before this one."),
         };
         format!("{allowed}{held}.{before}")
     }

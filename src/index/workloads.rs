@@ -20,7 +20,7 @@ struct Index {
 #[derive(Default)]
 struct Followers {
     keys: Vec<Key>,
-    /// What the watch last showed. A Job changes often without a change of its state.
+    /// The state that the watch last showed. A Job changes often without a change of its state; then nobody is woken.
     last: Option<WorkloadState>,
     news: Option<Instant>,
 }
@@ -40,7 +40,7 @@ impl FollowedWorkloads {
         for workload in workloads {
             let followers = index.followers.entry((key.0.clone(), workload.clone())).or_default();
             followers.keys.push(key.clone());
-            // A change from before nobody noted. So the workload has to be read again.
+            // A change before this moment wasn't noticed, so the workload has to be read again.
             followers.news = Some(Instant::now());
         }
     }

@@ -15,7 +15,7 @@ use crate::athena::types::{Operation, QuotaScope, SessionState};
 
 type Waiting = Box<dyn Fn() -> Vec<(Operation, usize)> + Send + Sync>;
 
-/// The calls a second that are allowed, for each place and operation.
+/// The calls a second that are allowed, for each account, Region and operation.
 type Rates = Box<dyn Fn() -> Vec<(QuotaScope, Operation, f64)> + Send + Sync>;
 
 /// Identifies a work group: other accounts and Regions may have one of the same name.

@@ -3,6 +3,6 @@
 pub mod conditions;
 pub mod observed;
 pub mod plan;
-#[expect(clippy::disallowed_methods, reason = "decide is told the time")]
+#[expect(clippy::disallowed_methods, reason = "it gives the time to decide, which is pure")]
 pub mod reconcile;
 pub mod rules;

@@ -12,33 +12,36 @@ pub fn explain(error: &CallError, scope: &CallerContext, timing: &Timing) -> (Re
     let (steady, max) = (duration(steady), duration(timing.backoff_max));
     let (reason, advice) = match error.class {
         ErrorClass::Denied => {
-            (Reason::AccessDenied, format!("{} Tried again every {steady}.", how_to_permit(error, scope)))
+            (Reason::AccessDenied, format!("{} The operator tries again every {steady}.", how_to_permit(error, scope)))
         }
         ErrorClass::Invalid | ErrorClass::NotFoundOrInvalid => {
             let instead = match error.operation {
                 Operation::StartSession => {
-                    " spec.start can't change: if it asks for what Athena can't give, create another AthenaSession."
+                    " spec.start can't change: if the request can never succeed, create another AthenaSession."
                 }
                 _ => "",
             };
-            let refuses = "Athena refuses the request, for the reason it gives.";
-            (Reason::Invalid, format!("{refuses}{instead} Tried again every {steady}."))
+            let refuses = "That is Athena's reason for refusing the request.";
+            (Reason::Invalid, format!("{refuses}{instead} The operator tries again every {steady}."))
         }
-        ErrorClass::NotConfigured => (Reason::AwsNotConfigured, format!("Tried again, at the latest every {max}.")),
+        ErrorClass::NotConfigured => {
+            (Reason::AwsNotConfigured, format!("The operator tries again, at least every {max}."))
+        }
         ErrorClass::NoCapacity => (
             Reason::WaitingForCapacity,
-            format!("Athena has no room for another session now. Tried again, at the latest every {max}."),
+            format!("Athena has no capacity for another session now. The operator tries again, at least every {max}."),
         ),
         ErrorClass::AlreadyStarted => (
             Reason::Starting,
-            "Athena says that the session was started before: it is looked for in the list.".to_owned(),
+            "Athena says that the session was started before. The operator searches the work group for it.".to_owned(),
         ),
-        ErrorClass::Throttled => {
-            (Reason::Throttled, format!("Athena asks for fewer calls. Tried again, at the latest every {max}."))
-        }
+        ErrorClass::Throttled => (
+            Reason::Throttled,
+            format!("Athena throttles the operator's calls. The operator tries again, at least every {max}."),
+        ),
         ErrorClass::Unavailable => (
             Reason::AthenaUnavailable,
-            format!("Athena gave no usable answer. Tried again, at the latest every {max}."),
+            format!("Athena gave no usable answer. The operator tries again, at least every {max}."),
         ),
     };
     (reason, format!("{error}. {advice}"))

@@ -1,4 +1,4 @@
-//! Words that both controllers tell people.
+//! What both controllers report to people: reasons, conditions and events.
 
 pub mod condition;
 pub mod event;

@@ -1,4 +1,5 @@
-//! Where an object stands, in one word: the one table from which conditions, pace and events follow.
+//! The reasons of conditions, as one table: for each reason its meaning, the conditions, when the object is looked at
+//! again, and whether there is a Warning event.
 
 use std::fmt;
 use std::time::Duration;
@@ -153,7 +154,7 @@ pub enum Standing {
 /// How long something may be missing before a person has to look.
 pub const ARRIVAL: Duration = Duration::from_secs(120);
 
-/// When an object that stands so is looked at again.
+/// When an object with this reason is looked at again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pace {
     /// Something is changing: after `--poll-interval-changing`.
@@ -177,7 +178,7 @@ pub struct Row {
     /// Conditions `Ready`, `Reconciling` and `Stalled`.
     pub standing: Standing,
     pub pace: Pace,
-    /// Whether a Warning event tells, once, that an object has come to stand so.
+    /// Whether a Warning event is sent, once, when an object gets this reason.
     pub warns: bool,
 }
 

@@ -32,7 +32,7 @@ use crate::status::event::{Event, Refusals};
 /// The controller's name in logs and metrics.
 pub(crate) const NAME: &str = "athenaworkgroup";
 
-/// So many objects are reconciled at once.
+/// How many AthenaWorkGroups are reconciled at once.
 pub(crate) const CONCURRENCY: u16 = 4;
 
 /// Changed numbers are written no more often than this.
@@ -96,7 +96,7 @@ async fn reconcile(object: Arc<Group>, reconciler: Arc<GroupReconciler>) -> Resu
             }
             let wait = reconciler.shared.timing.back_off(state.failures, fastrand::f64());
             state.failures = state.failures.saturating_add(1);
-            warn!(name, problem = %error, again_in = ?wait, "the reconciliation of an AthenaWorkGroup was given up");
+            warn!(name, problem = %error, again_in = ?wait, "an AthenaWorkGroup can't be reconciled now");
             (wait, ReconcileResult::Error)
         }
     };
@@ -221,7 +221,7 @@ impl GroupReconciler {
         let dependents = self.list_dependents(&name).await?;
         if dependents.is_empty() {
             requests.remove_finalizer(group, WORK_GROUP_FINALIZER).await?;
-            info!(name, "an AthenaWorkGroup goes: no AthenaSession depends on it");
+            info!(name, "the finalizer of an AthenaWorkGroup was removed: no AthenaSession depends on it any more");
         }
         Ok(dependents)
     }

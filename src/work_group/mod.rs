@@ -1,5 +1,5 @@
 //! `AthenaWorkGroup`: who may use which work group of Athena, and by which AWS role.
 
-#[expect(clippy::disallowed_methods, reason = "the pass is told the time")]
+#[expect(clippy::disallowed_methods, reason = "it gives the time to the pure status")]
 pub(crate) mod controller;
 pub mod status;

@@ -135,15 +135,16 @@ pub fn scope_problem(group: &AthenaWorkGroup, scope: &CallerContext) -> Option<(
         (Account::Unknown(why), _) => Some((
             Reason::AccountUnknown,
             format!(
-                "The operator can't tell which AWS account this work group is in: it calls nothing until STS answers \
-                 GetCallerIdentity ({why})."
+                "The operator doesn't know which AWS account this work group is in. It makes no calls until STS \
+                 answers GetCallerIdentity ({why})."
             ),
         )),
         (Account::Known(now), Some(then)) if now != then => Some((
             Reason::WrongAccount,
             format!(
-                "Calls would go to AWS account {now}, and the recorded account is {then}: nothing is called. Name a role of \
-                 {then} in spec.roleArn; for a work group of another account create another AthenaWorkGroup."
+                "Calls would go to AWS account {now}, but account {then} is recorded for this AthenaWorkGroup. The \
+                 operator makes no calls. Name a role of account {then} in spec.roleArn; for a work group of another \
+                 account create another AthenaWorkGroup."
             ),
         )),
         (Account::Known(_), _) => None,
@@ -180,7 +181,7 @@ fn unlisted(facts: &GroupFacts<'_>) -> Option<(Reason, String)> {
     let message = format!(
         "Athena doesn't know work group {name} in account {account}, Region {region}, or can't use it ({error}). Check \
          spec.workGroup, or metadata.name where there is none, spec.region and spec.roleArn; create another \
-         AthenaWorkGroup for what can't change. Tried again every {steady}."
+         AthenaWorkGroup for what can't change. The operator tries again every {steady}."
     );
     Some((Reason::WorkGroupUnknown, message))
 }
@@ -205,6 +206,6 @@ fn available(facts: &GroupFacts<'_>) -> (Reason, String) {
 fn unused_defaults(facts: &GroupFacts<'_>) -> String {
     let defaults = facts.group.spec.start.as_ref().and_then(|start| start.engine_configuration.as_ref());
     let Some((engine, defaults)) = facts.census.engine.known().zip(defaults) else { return String::new() };
-    let sentence = |fields| format!(" {engine} doesn't take {fields}: the operator doesn't send these defaults.");
+    let sentence = |fields| format!(" {engine} doesn't support {fields}: the operator doesn't send these defaults.");
     engine.refused(defaults).map_or_else(String::new, sentence)
 }

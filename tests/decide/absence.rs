@@ -156,7 +156,7 @@ fn what_is_never_looked_for_again_doesnt_promise_it() {
     world.forget_the_past();
     world.run_for(minutes(60));
     let message = &condition(world.recorded(), "Ready").unwrap().message;
-    assert_eq!(message.contains("Looked for again"), !world.calls.is_empty(), "{message}");
+    assert_eq!(message.contains("The operator looks for"), !world.calls.is_empty(), "{message}");
 }
 
 #[test]

@@ -105,11 +105,11 @@ fn misleads(status: &AthenaSessionStatus) -> Option<String> {
         "Delete this object",
         "delete this object",
         "create another",
-        "create this one anew",
+        "create this AthenaSession again",
         "o session is started",
         "o session was started",
         "StartSession now",
-        "holds up the start",
+        "prevents the start",
     ];
     let speaks_of_a_start = |reason: &str| {
         use Reason::{
@@ -220,7 +220,7 @@ fn nobody_is_told_to_delete_an_object_without_finalizer() {
         world.run_for(minutes(10));
         let ready = condition(world.recorded(), "Ready").unwrap();
         assert_eq!(ready.reason, "WorkGroupTerminating", "{on_record:?}");
-        assert!(ready.message.contains("keep this object") && !ready.message.contains("elete this object"));
+        assert!(ready.message.contains("Keep this object") && !ready.message.contains("elete this object"));
         assert_ne!(condition(world.recorded(), "Active").unwrap().status, "False", "{on_record:?}");
     }
 }

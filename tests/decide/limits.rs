@@ -259,7 +259,7 @@ fn a_busy_session_may_finish_and_is_ended_as_soon_as_it_has() {
         let (reason, message) = ready(&world);
         let since = world.recorded().termination_requested_at.clone().unwrap().0;
         assert_eq!(reason, "Draining");
-        assert!(message.contains(&format!("since {since}")), "{message}");
+        assert!(message.contains(&format!("requested at {since}")), "{message}");
         assert!(message.contains(&(since + minutes(10)).to_string()), "{message}");
         assert_eq!(condition(world.recorded(), "Active").unwrap().status, "False");
         world.run_for(minutes(8));

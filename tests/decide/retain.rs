@@ -25,7 +25,11 @@ fn retain_lets_a_hanging_deletion_go() {
     world.run_for(minutes(30));
     let ready = condition(world.recorded(), "Ready").unwrap();
     assert_eq!(ready.reason, "AccessDenied");
-    assert!(ready.message.ends_with("Its session is left alone then, and billed until it ends."), "{}", ready.message);
+    assert!(
+        ready.message.ends_with("The session then keeps running, and is billed until it ends."),
+        "{}",
+        ready.message
+    );
     world.event(&Event::SetPolicy(DeletionPolicy::Retain));
     world.forget_the_past();
     world.pass();
@@ -72,5 +76,5 @@ fn the_event_retained_says_that_an_end_was_requested() {
         panic!("{}", world.told())
     };
     assert_eq!(event.reason, "Retained");
-    assert!(!event.note.contains("left as it is") && event.note.contains("asked for"), "{}", event.note);
+    assert!(!event.note.contains("isn't ended") && event.note.contains("which was requested"), "{}", event.note);
 }

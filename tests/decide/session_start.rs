@@ -476,18 +476,23 @@ fn the_quota_message_says_who_has_slots_and_who_comes_first() {
         sentence.strip_prefix("AthenaWorkGroup one allows ").unwrap().to_owned()
     };
     for (limit, holders, waiting, expected) in [
-        (1, &["a"][..], 2, "1 session at once to a namespace, and a has it. 2 others wait before this one."),
+        (1, &["a"][..], 2, "1 session at once to a namespace, and a has it. 2 other objects wait before this one."),
         (3, &["a", "b", "c"], 0, "3 sessions at once to a namespace, and a, b and c have them."),
-        (2, &["a"], 1, "2 sessions at once to a namespace, and a has one of them. 1 other waits before this one."),
+        (
+            2,
+            &["a"],
+            1,
+            "2 sessions at once to a namespace, and a has one of them. 1 other object waits before this one.",
+        ),
         (
             4,
             &["a", "b"],
             2,
-            "4 sessions at once to a namespace, and a and b have 2 of them. 2 others wait before this one.",
+            "4 sessions at once to a namespace, and a and b have 2 of them. 2 other objects wait before this one.",
         ),
         (4, &["a", "b", "c", "d"], 0, "4 sessions at once to a namespace, and a, b, c and 1 other have them."),
         (1, &["a", "b", "c", "d", "e"], 0, "1 session at once to a namespace, and a, b, c and 2 others have 5."),
-        (1, &[], 1, "1 session at once to a namespace. 1 other waits before this one."),
+        (1, &[], 1, "1 session at once to a namespace. 1 other object waits before this one."),
     ] {
         assert_eq!(sentence(limit, holders, waiting), expected);
     }

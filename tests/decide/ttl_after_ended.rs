@@ -80,7 +80,7 @@ fn an_object_that_gitops_would_recreate_isnt_deleted() {
     let world = tracked(World::starting());
     let (reason, message) = reason(&world);
     assert_eq!(reason, "Ended");
-    assert!(message.contains("spec.ttlAfterEnded doesn't delete this object: Argo CD tracks it"), "{message}");
+    assert!(message.contains("spec.ttlAfterEnded doesn't delete this object: Argo CD tracks the object"), "{message}");
     assert!(
         tracked(World::with(Some(SessionState::Idle))).object.is_none(),
         "creating this object anew starts no session"

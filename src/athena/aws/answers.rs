@@ -80,7 +80,8 @@ pub(super) fn page(
 ) -> Result<SessionPage, CallError> {
     const OPERATION: Operation = Operation::ListSessions;
     if answer.next_token.is_some() && answer.next_token.as_deref() == token {
-        return Err(own_error(OPERATION, ErrorClass::Invalid, "SamePage", "the next page is the same one"));
+        let message = "the token for the next page is that of this page";
+        return Err(own_error(OPERATION, ErrorClass::Invalid, "SamePage", message));
     }
     let sessions = answer.sessions.unwrap_or_default();
     if sessions.len() > usize::from(PAGE_SESSIONS)

@@ -26,7 +26,7 @@ impl Bound {
     /// For each other answer of AWS, of the instance's metadata, and of a container's credentials.
     pub(super) const OTHER: Self = Self { bytes: 256 << 10, braces: 256 << 10 };
 
-    /// What the rest of the answer may hold after this piece; None where the answer is too large already.
+    /// The bound that is left for the rest of the answer after this piece; None where the piece is already too much.
     fn after(self, piece: &[u8]) -> Option<Self> {
         let braces = piece.iter().filter(|byte| **byte == b'{').count();
         Some(Self { bytes: self.bytes.checked_sub(piece.len())?, braces: self.braces.checked_sub(braces)? })

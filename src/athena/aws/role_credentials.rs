@@ -111,7 +111,8 @@ async fn assume_role(assumed: Arc<AssumedRole>) {
     };
     assumed.state.lock().cache.answered(answer, Instant::now(), |failures| {
         let wait = assumed.timing.back_off(failures, fastrand::f64());
-        // A role that a person has mended is found out by the next poll of a work group.
+        // When a person has repaired a role, the next poll of its work group must find that out: so the wait is no
+        // longer.
         wait.min(assumed.timing.steady)
     });
     assumed.answered.send_replace(());

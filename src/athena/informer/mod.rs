@@ -11,7 +11,7 @@ pub mod engine;
 mod full_scan;
 mod parts;
 pub mod plan;
-#[expect(clippy::disallowed_methods, reason = "the plan is told the time")]
+#[expect(clippy::disallowed_methods, reason = "it gives the time to the plan, which is pure")]
 mod poller;
 mod pool;
 pub mod proof_of_absence;

@@ -325,7 +325,8 @@ impl Poller {
             (Some(error), Some(known)) if known.says_the_same(error) => {}
             (None, _) => inner.list_error = None,
             (Some(error), _) => {
-                warn!(work_group = self.work_group, %error, "the work group's sessions can't be listed; they are asked for one by one");
+                warn!(work_group = self.work_group, %error, "ListSessions fails for a work group; its sessions are \
+                     polled one by one");
                 inner.list_error = Some(error.clone());
             }
         }

@@ -20,7 +20,7 @@ use crate::athena::plausible_times::predates_athena;
 use crate::athena::types::{CallError, ErrorClass, Operation, SessionPage, SessionState, SessionStatus};
 use crate::timing::Timing;
 
-/// Misses no session.
+/// The filters of a complete list. Together they show each session, in whatever state it is.
 const EVERY_STATE: &[Option<SessionState>] = &SessionState::FILTERS;
 /// After so many failures in a row, the objects that wait are told, even if such a failure may pass by itself.
 const TOLD_AFTER: u32 = 3;
@@ -277,7 +277,7 @@ pub fn endless() -> CallError {
         operation: Operation::ListSessions,
         class: ErrorClass::Unavailable,
         code: "EndlessListing".to_owned(),
-        message: format!("no end after {MOST_PAGES} pages"),
+        message: format!("the list of sessions has more than {MOST_PAGES} pages"),
         request_id: None,
     }
 }

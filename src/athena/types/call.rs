@@ -55,7 +55,7 @@ pub enum ErrorClass {
     Invalid,
     /// No Region or no credentials to call with. Nothing was sent.
     NotConfigured,
-    /// Athena has no room for another session now. Nothing was started.
+    /// Athena has no capacity for another session now. No session was started.
     NoCapacity,
     /// The client request token has been used for a session already.
     AlreadyStarted,

@@ -11,7 +11,7 @@ use crate::athena::engine::Engine;
 use crate::athena::marker::Marker;
 use crate::text::{cut, visible};
 
-/// The most that is kept of Athena's word for a state that isn't known.
+/// The most bytes that are kept of the name of a state that isn't known.
 const WORD_BYTES: usize = 100;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -27,9 +27,10 @@ pub enum SessionState {
     /// The session has no healthy coordinators. AWS bills it all the same.
     Degraded,
     Failed,
-    /// An end that this operator doesn't know the word for: Athena says when the session ended. Holds Athena's word.
+    /// An end with a name that this operator doesn't know: Athena says when the session ended. Holds Athena's name of
+    /// the state.
     Ended(String),
-    /// A state that this operator doesn't know. It counts as not ended. Holds Athena's word.
+    /// A state that this operator doesn't know. It counts as not ended. Holds Athena's name of the state.
     Unknown(String),
 }
 
@@ -66,9 +67,9 @@ impl SessionState {
 
     /// Reads the state from Athena's word for it.
     ///
-    /// A session in a state that this operator doesn't know has ended if Athena tells when it ended: Athena calls an
-    /// ended session of Spark 3.5 STOPPED in some positions. In a known state the time of the end doesn't count. A word
-    /// that isn't written as Athena writes states (with white space around it, say) is never an end.
+    /// A session in a state that this operator doesn't know has ended if Athena tells when it ended: in some answers
+    /// Athena calls an ended session of Spark 3.5 STOPPED. In a known state the time of the end doesn't count. A text
+    /// that isn't written as Athena writes states (with white space around it, say) never counts as an end.
     pub fn read(word: &str, ended_at: Option<Timestamp>) -> Self {
         let is_of_state = |byte: u8| byte.is_ascii_uppercase() || byte == b'_';
         if word.is_empty() || !word.bytes().all(is_of_state) {
@@ -185,8 +186,9 @@ pub struct SessionPage {
 }
 
 impl SessionPage {
-    /// A page of these sessions. A session may stand on it more than once. Then an entry that shows the session as not
-    /// ended repositions one that shows an end: a page that contradicts itself must not count as an end.
+    /// A page of these sessions. The same session may be listed twice on one page. Then the entry that shows the
+    /// session as not ended replaces the entry that shows an end: a page that contradicts itself must not count as an
+    /// end.
     pub fn of(sessions: impl IntoIterator<Item = (String, SessionStatus)>, next_token: Option<String>) -> Self {
         let mut kept: Vec<(String, SessionStatus)> = Vec::new();
         for (id, status) in sessions {

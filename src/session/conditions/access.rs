@@ -33,10 +33,14 @@ pub(super) fn wrong_target(case: &Case<'_>) -> Option<Finding> {
 fn wrong_region(name: Option<&str>, then: &str, now: &str) -> String {
     match name {
         Some(name) => {
-            format!("The session was seen in Region {then}, and AthenaWorkGroup {name} is in {now}: nothing is called.")
+            format!(
+                "The session was seen in Region {then}, but AthenaWorkGroup {name} is in Region {now}. The operator \
+                 makes no calls for this object. An AthenaWorkGroup in Region {then} is needed under the name {name}."
+            )
         }
         None => format!(
-            "The session was seen in Region {then}, and the operator works in {now}: it calls nothing. Run it with AWS_REGION={then}."
+            "The session was seen in Region {then}, but the operator runs in Region {now}. It makes no calls for this \
+             object. Run the operator with AWS_REGION={then}."
         ),
     }
 }
@@ -44,11 +48,13 @@ fn wrong_region(name: Option<&str>, then: &str, now: &str) -> String {
 fn wrong_account(name: Option<&str>, then: &str, now: &str) -> String {
     match name {
         Some(name) => format!(
-            "AthenaWorkGroup {name} leads to AWS account {now}, and the one on record is {then}: nothing is called. Its \
-             spec.roleArn must name a role of {then}, or the operator run with credentials of it."
+            "AthenaWorkGroup {name} uses AWS account {now}, but account {then} is recorded for the session or the \
+             AthenaWorkGroup. The operator makes no calls for this object. Name a role of account {then} in the \
+             AthenaWorkGroup's spec.roleArn, or run the operator with credentials of account {then}."
         ),
         None => format!(
-            "The session was seen in AWS account {then}, and the operator works in {now}: it calls nothing. Run it with credentials of {then}."
+            "The session was seen in AWS account {then}, but the operator runs in account {now}. It makes no calls \
+             for this object. Run the operator with credentials of account {then}."
         ),
     }
 }
@@ -56,13 +62,15 @@ fn wrong_account(name: Option<&str>, then: &str, now: &str) -> String {
 /// Without a reference an account matters only once it is recorded.
 fn account_unknown(name: Option<&str>, then: Option<&str>, why: &str) -> Option<String> {
     let which = match (name, then) {
-        (Some(name), _) => format!("The operator can't tell which AWS account AthenaWorkGroup {name} leads to"),
+        (Some(name), _) => format!("The operator doesn't know which AWS account AthenaWorkGroup {name} uses"),
         (None, Some(then)) => {
-            format!("The session was seen in AWS account {then}, and the operator can't tell which account it works in")
+            format!(
+                "The session was seen in AWS account {then}, and the operator doesn't know in which account it runs"
+            )
         }
         (None, None) => return None,
     };
-    Some(format!("{which}: it calls nothing until STS answers GetCallerIdentity ({why})."))
+    Some(format!("{which}. It makes no calls for this object until STS answers GetCallerIdentity ({why})."))
 }
 
 /// What forbids the start of an object without our finalizer, where no session may run for the object.
@@ -87,14 +95,14 @@ pub(super) fn takes_no_more(case: &Case<'_>) -> Option<Finding> {
     let name = access.reference.as_deref()?;
     let message = if may_run(case) {
         format!(
-            "AthenaWorkGroup {name} is being deleted, and takes no new sessions. A session may run for this object, and as long as \
-             the operator's finalizer is missing here nothing ends that session: keep this object, and have the \
-             AthenaWorkGroup created again once it is gone."
+            "AthenaWorkGroup {name} is being deleted, and takes no new sessions. A session may run for this object, \
+             and nothing ends that session while the operator's finalizer is missing here. Keep this object. When the \
+             AthenaWorkGroup is deleted, have an administrator create it again."
         )
     } else {
         format!(
-            "AthenaWorkGroup {name} is being deleted, and takes no new sessions. Delete this object, or have the \
-             AthenaWorkGroup created anew once it is gone."
+            "AthenaWorkGroup {name} is being deleted, and takes no new sessions. Delete this object, or have an \
+             administrator create the AthenaWorkGroup again when it is deleted."
         )
     };
     Some(Finding { reason: Reason::WorkGroupTerminating, message })
@@ -148,12 +156,12 @@ pub(super) fn refused(case: &Case<'_>, refusal: Denied) -> Finding {
     Finding { reason, message: with_way_out(case, message) }
 }
 
-/// The sentence on what is done for an object with `start` until there is a grant.
+/// What the operator does, until there is a grant, for an object with `spec.start`: as a sentence of the message.
 fn starts_meanwhile(case: &Case<'_>, refusal: Denied) -> &'static str {
     match refusal {
         _ if !(case.start.is_started() || case.start.may_run) => "Until then no session is started.",
         Denied::NamespaceNotAllowed if case.facts.is_held() => {
-            "The session that this object started is ended all the same when that is asked for."
+            "The session that this object started is still ended when this object asks for the end."
         }
         _ => "Until then the session that this object started is neither looked at nor ended.",
     }
@@ -161,13 +169,14 @@ fn starts_meanwhile(case: &Case<'_>, refusal: Denied) -> &'static str {
 
 pub(super) fn owned_by_other(case: &Case<'_>) -> Option<Finding> {
     let (id, owner) = (case.facts.id(), case.facts.access.owner.as_ref()?);
-    // Who has no grant learns no more than that it isn't his.
+    // An object without a grant isn't told which object owns the session.
     let (whose, why) = match case.facts.access.denied {
-        Some(_) => ("another AthenaSession".to_owned(), "has a grant for it, as this one hasn't"),
+        Some(_) => ("another AthenaSession".to_owned(), "has a grant for the session; this object has none"),
         None => (format!("AthenaSession {} of namespace {}", owner.name, owner.namespace), "is older"),
     };
     let message = format!(
-        "Session {id} belongs to {whose}, which {why}: this object neither watches nor ends it. Delete this one."
+        "Session {id} belongs to {whose}, which {why}. This object neither watches nor ends the session. Delete this \
+         object; that doesn't end the session while its owner exists."
     );
     Some(Finding { reason: Reason::AlreadyDeclared, message })
 }
@@ -177,17 +186,18 @@ pub(super) fn foreign(case: &Case<'_>) -> Option<Finding> {
         return None;
     }
     let id = case.facts.id();
-    // Which work group it is in, and how it stands, is others' business.
+    // The session's work group and state aren't shown: the object has no right to know them.
     let work_group = case.facts.access.work_group.as_deref().unwrap_or_default();
     let message = format!(
-        "Session {id} isn't in work group {work_group}, and this object may not end it. Create another AthenaSession, whose \
-         workGroupRef leads to the session's work group."
+        "Session {id} isn't in work group {work_group}, so this object may not end it. Create another AthenaSession, \
+         whose workGroupRef names an AthenaWorkGroup for the session's work group."
     );
     let message = if case.whose.was_ours { with_way_out(case, message) } else { message };
     Some(Finding { reason: Reason::WrongWorkGroup, message })
 }
 
-/// How long something may still be missing before it counts as trouble; None: no longer.
+/// How long the missing AthenaWorkGroup or grant may still arrive before the object is Stalled; None: it is Stalled
+/// now.
 pub fn arrives_within(case: &Case<'_>, reason: Reason) -> Option<Duration> {
     let facts = case.facts;
     if facts.recorded_condition("Stalled").is_some_and(|told| told.reason == reason.as_str()) {

@@ -20,22 +20,22 @@ pub(super) fn blocker(case: &Case<'_>) -> Option<Finding> {
         // Creating the object anew would mean deleting it, which ends a session that runs. So that is advised only where
         // no session runs yet.
         let otherwise = if case.start.state.is_pending() {
-            "create this one anew with another name"
+            "create this AthenaSession again with another spec.publishTo.configMapName"
         } else {
-            "hand over status.sessionId in another way"
+            "give the workload status.sessionId in another way"
         };
         let message = format!(
-            "{lead} spec.publishTo can't tell of it: ConfigMap {namespace}/{name} is there already, and isn't this \
-             object's. It is left as it is. If nobody needs that ConfigMap, delete it; if another AthenaSession publishes there, \
-             {otherwise}. Looked at again every {steady}."
+            "{lead} the session's id can't be published: ConfigMap {namespace}/{name} exists already, and doesn't \
+             belong to this object. The operator leaves the ConfigMap unchanged. If nobody needs it, delete it; if \
+             another AthenaSession publishes there, {otherwise}. The operator checks again every {steady}."
         );
         return Some(Finding { reason: Reason::PublishConflict, message });
     }
     let refusal = known.retry.as_ref()?.1.refusal.as_ref()?;
     let message = format!(
-        "{lead} spec.publishTo can't tell of it: the API server refuses the operator ConfigMap {namespace}/{name} \
-         ({refusal}). If the right is missing, a cluster administrator can add the component deploy/workloads to the \
-         operator's installation. Tried again every {steady}."
+        "{lead} the session's id can't be published: the API server doesn't let the operator use ConfigMap \
+         {namespace}/{name} ({refusal}). If the right is missing, a cluster administrator can add the component \
+         deploy/workloads to the operator's installation. The operator tries again every {steady}."
     );
     Some(Finding { reason: Reason::PublishForbidden, message })
 }

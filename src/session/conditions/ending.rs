@@ -15,7 +15,7 @@ use crate::text::duration;
 /// An end that is asked for, and what is in its way.
 pub(super) fn awaited(case: &Case<'_>, sentence: &str) -> Finding {
     let asked = case.end_reason.map_or_else(String::new, |reason| format!("{}: ", why(case, reason)));
-    let message = format!("{asked}the session is to be ended. {sentence}");
+    let message = format!("{asked}the end of the session is requested. {sentence}");
     Finding { reason: Reason::Terminating, message: with_way_out(case, message) }
 }
 
@@ -47,8 +47,8 @@ pub(super) fn held_up(case: &Case<'_>, findings: &Findings) -> Option<Finding> {
 pub(super) fn draining(case: &Case<'_>) -> Option<Finding> {
     let (reason, Grace { since, until, .. }) = (case.end_reason?, case.draining?);
     let message = format!(
-        "{}: an end is asked for since {since}. The session is BUSY, and is ended as soon as it isn't any more, or at {until}: \
-         lower spec.terminationGracePeriod to end it sooner.",
+        "{}. The end was requested at {since}. The session is still BUSY. The operator ends it when it isn't BUSY any \
+         more, at {until} at the latest. To end it sooner, shorten spec.terminationGracePeriod.",
         why(case, reason)
     );
     Some(Finding { reason: Reason::Draining, message: with_way_out(case, message) })
@@ -63,8 +63,9 @@ pub(super) fn overdue(case: &Case<'_>) -> Option<Finding> {
     let id = facts.id();
     let (overdue, steady) = (duration(facts.timing.overdue), duration(facts.timing.steady));
     let message = format!(
-        "The session has been ending for more than {overdue}, and Athena still says {state}. It is looked at every \
-         {steady}, and asked again to end while it is active. If it stays so, ask AWS support about session {id}."
+        "The session has been ending for more than {overdue}, and Athena still says {state}. The operator polls it \
+         every {steady}, and calls TerminateSession again while it is active. If this goes on, ask AWS support about \
+         session {id}."
     );
     Some(Finding { reason: Reason::TerminationOverdue, message: with_way_out(case, message) })
 }

@@ -29,8 +29,8 @@ pub(super) fn refuses(case: &Case<'_>) -> Option<Finding> {
     };
     let them = if fields.contains(',') { "these fields" } else { "this field" };
     let message = format!(
-        "Work group {work_group} runs {engine}, which doesn't take {fields}: StartSession isn't called. Create another \
-         AthenaSession without {them}.{instead} {ASKED_HOURLY}"
+        "Work group {work_group} runs {engine}, which doesn't support {fields}. The operator doesn't call \
+         StartSession. Create another AthenaSession without {them}.{instead} {ASKED_HOURLY}"
     );
     Some(Finding { reason: Reason::EngineRefuses, message })
 }

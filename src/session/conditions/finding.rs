@@ -6,7 +6,7 @@ use crate::status::reason::Reason;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
     pub reason: Reason,
-    /// In a sentence that stays the same as long as nothing changes.
+    /// The message for people. It must not change while nothing changes, since each change is a write of the status.
     pub message: String,
 }
 

@@ -15,12 +15,18 @@ pub(super) fn end_blocker(case: &Case<'_>) -> Option<Finding> {
         return Some(refused(case, refusal));
     }
     let (reason, message) = match case.facts.access.suspension? {
-        Suspension::ReadOnly if case.requested_end.is_some_and(|asked| asked != TerminationReason::WorkloadFinished) => {
-            (Reason::ReadOnly, "The operator runs with --read-only: otherwise it would call TerminateSession now.".to_owned())
+        Suspension::ReadOnly
+            if case.requested_end.is_some_and(|asked| asked != TerminationReason::WorkloadFinished) =>
+        {
+            (
+                Reason::ReadOnly,
+                "The operator runs with --read-only: otherwise it would call TerminateSession now.".to_owned(),
+            )
         }
         Suspension::ReadOnly => (
             Reason::ReadOnly,
-            "The operator runs with --read-only: otherwise it would make sure that the time has come, and then call TerminateSession."
+            "The operator runs with --read-only. Otherwise it would check again that the limit is reached or the \
+             workloads have finished, and then call TerminateSession."
                 .to_owned(),
         ),
         Suspension::ObjectPaused | Suspension::WorkGroupPaused => (Reason::Paused, paused(case, "end")?),
@@ -48,5 +54,5 @@ fn paused(case: &Case<'_>, held_up: &str) -> Option<String> {
         Suspension::ObjectPaused => "this object".to_owned(),
         Suspension::WorkGroupPaused => format!("AthenaWorkGroup {}", reference(case)),
     };
-    Some(format!("The annotation {PAUSED} on {bearer} holds up the {held_up} of the session{HOW_TO_RESUME}"))
+    Some(format!("The annotation {PAUSED} on {bearer} prevents the {held_up} of the session{HOW_TO_RESUME}"))
 }

@@ -18,8 +18,8 @@ use crate::text::duration;
 pub(super) fn with_doubts(case: &Case<'_>, finding: Finding) -> Finding {
     let contradiction = match case.evidence {
         Evidence::Alive(_) => {
-            " Athena contradicts itself: a list shows that the session has ended, and a call for this session shows that it \
-             hasn't. The call counts."
+            " Athena contradicts itself: ListSessions shows that the session has ended, and a call for this session \
+             shows that it hasn't. The operator believes the call."
         }
         Evidence::Ended => {
             " Athena contradicts itself: a later call showed the session as one that hasn't ended. Look in Athena whether it \
@@ -30,7 +30,7 @@ pub(super) fn with_doubts(case: &Case<'_>, finding: Finding) -> Finding {
     let contradiction = if case.facts.observed.session.is_contradicted { contradiction } else { "" };
     let fault = case.facts.observed.session.seen.as_ref().and_then(|seen| times(case.facts, seen).fault);
     let fault = fault.map_or_else(String::new, |fault| {
-        format!(" Athena says that {fault}. That can't be: no limit counts from that time.")
+        format!(" Athena says that {fault}. This can't be true, so the operator doesn't use that time for any limit.")
     });
     Finding { message: format!("{}{contradiction}{fault}", finding.message), ..finding }
 }
@@ -40,25 +40,27 @@ pub(super) fn not_alive(case: &Case<'_>) -> Option<Finding> {
     let if_end_wanted = |sentence: &str| case.end_reason.is_some().then(|| ending::awaited(case, sentence));
     match case.evidence {
         Evidence::Alive(_) => None,
-        Evidence::None => if_end_wanted("Athena hasn't answered yet how the session stands."),
+        Evidence::None => if_end_wanted("Athena hasn't shown the session's state yet."),
         Evidence::Missing(Proof::NotToBeHad) => Some(not_found(case)),
         Evidence::Missing(_) if !facts.once_seen() => Some(not_found(case)),
         Evidence::Missing(_) => if_end_wanted(&format!(
-            "Athena says that the session doesn't exist. That counts when it says so again {} later, and when its work \
-             group doesn't list it.",
+            "Athena says that the session doesn't exist. The operator believes this after a second such answer, {} \
+             later, and after a complete list of the work group without the session.",
             duration(facts.timing.confirm_absence)
         )),
         Evidence::Absent if facts.once_seen() && case.end_cause.is_some() => Some(ended(case)),
         Evidence::Absent => Some(not_found(case)),
         Evidence::Ended => Some(ended(case)),
-        Evidence::Unconfirmed(_) => {
-            if_end_wanted("A list shows that it has ended. That counts when a call for this session says so, too.")
-        }
+        Evidence::Unconfirmed(_) => if_end_wanted(
+            "ListSessions shows that the session has ended. The operator believes this when GetSession shows it, \
+                 too.",
+        ),
     }
 }
 
-/// The record of an end outlives the process that saw it, and Athena's memory of the session. Only a
-/// session that is seen to live takes it back; of one that is being deleted it must be seen again.
+/// The recorded end, which counts even after a restart, and after Athena has forgotten the session. Only an answer that
+/// the session lives overrides it. For an object that is being deleted the record isn't enough: the end must be seen
+/// again.
 pub(super) fn kept_end(case: &Case<'_>) -> Option<Finding> {
     let facts = case.facts;
     let seen_anew = matches!(case.evidence, Evidence::Alive(_) | Evidence::Ended);
@@ -81,7 +83,7 @@ pub(super) fn trouble(case: &Case<'_>) -> Option<Finding> {
     if case.is_end_final() {
         return None;
     }
-    // That of the end first: it is what somebody waits for.
+    // A failure of TerminateSession comes first: somebody waits for the end.
     let session = &case.facts.observed.session;
     // A session that perhaps doesn't exist is looked at before that counts as trouble.
     let in_doubt = session.absence.is_some() || session.seen.as_ref().is_some_and(|seen| seen.doubtful);
@@ -125,8 +127,10 @@ pub(super) fn undescribed(case: &Case<'_>) -> Option<Finding> {
     let denied = &facts.observed.session.undescribed.as_ref()?.trouble.error;
     let (_, message) = explain(denied, facts.scope, facts.timing);
     let ways = ways_to_end(case);
-    let message =
-        format!("The session is up, and is ended {ways}. Its work group, and what it used, aren't known: {message}");
+    let message = format!(
+        "The session is up. It is ended {ways}. The operator can't read its work group and its DPU usage: \
+             {message}"
+    );
     Some(Finding { reason: Reason::GetSessionDenied, message })
 }
 
@@ -140,16 +144,16 @@ fn not_found(case: &Case<'_>) -> Finding {
     let rarely = duration(facts.timing.rarely());
     let message = match (facts.once_seen(), facts.work_group()) {
         (false, _) => format!(
-            "Athena doesn't know session {id} {target}{said}. Check spec.sessionId, and that {worker} in the session's account and \
-             Region. Looked for again, at the latest every {rarely}."
+            "Athena doesn't know session {id} {target}{said}. Check spec.sessionId, and that {worker} in the session's \
+             account and Region. The operator looks for the session again, at least every {rarely}."
         ),
         (true, Some(work_group)) if case.evidence == Evidence::Absent => format!(
             "Athena no longer knows session {id} {target}, and work group {work_group} doesn't list it in any \
              state{said}: it is gone. Delete this object."
         ),
         (true, _) => format!(
-            "Athena no longer knows session {id} {target}{said}, and its work group or account wasn't recorded, so that it can't be \
-             proven to be gone. Looked for again, at the latest every {rarely}."
+            "Athena no longer knows session {id} {target}{said}. Its work group or account wasn't recorded, so the \
+             operator can't prove that the session is gone. The operator looks for it again, at least every {rarely}."
         ),
     };
     Finding { reason: Reason::SessionNotFound, message: with_way_out(case, message) }
@@ -193,15 +197,28 @@ pub(super) fn alive(case: &Case<'_>) -> Option<Finding> {
     let (reason, message) = match (case.end_cause, &seen.status.state) {
         (Some(TerminationReason::ObjectDeleted), _) => (
             Reason::Terminating,
-            with_way_out(case, "The object was deleted: the session is being ended, and the object goes when Athena says that it has.".to_owned()),
+            with_way_out(
+                case,
+                "The object was deleted, so the session is being ended. The object is removed when Athena says that \
+                 the session has ended."
+                    .to_owned(),
+            ),
         ),
         (Some(reason), _) => (
             Reason::Terminating,
-            with_way_out(case, format!("{}: the session is being ended, and Athena is asked until it says that it has.", why(case, reason))),
+            with_way_out(
+                case,
+                format!(
+                    "{}: the session is being ended. The operator polls Athena until the session has ended.",
+                    why(case, reason)
+                ),
+            ),
         ),
         (None, SessionState::Terminating) => (
             Reason::Terminating,
-            "The session is being ended, not by this operator. Athena is asked until it says that it has.".to_owned(),
+            "The session is being ended, but not by this operator. The operator polls Athena until the session has \
+             ended."
+                .to_owned(),
         ),
         (None, SessionState::Creating) => (Reason::Starting, "Athena is starting the session.".to_owned()),
         (None, SessionState::Created) if !is_usable_as_created(case.facts, seen) => {

@@ -108,7 +108,7 @@ pub(super) fn refused_without_slot(case: &Case<'_>, findings: &Findings) -> Opti
     if refusal.reason.row().standing != Standing::Stalled {
         return None;
     }
-    let message = format!("{} It isn't tried again while there is no slot for it: {}", refusal.message, waits.message);
+    let message = format!("{} The start isn't tried again before a slot is free: {}", refusal.message, waits.message);
     Some(Finding { message, ..refusal })
 }
 
@@ -117,8 +117,9 @@ pub(super) fn end(case: &Case<'_>, findings: &Findings) -> Finding {
         _ if !case.start.state.is_none_shown() => {
             let quiet = duration(case.facts.timing.between_proving_lists());
             let sentence = format!(
-                "A session may have been started for it. It counts as not started when two listings, {quiet} apart, don't show one, and STS \
-                 confirms the AWS account."
+                "A session may have been started for this object. The operator believes that there is none after two \
+                 complete lists, {quiet} apart, without a session of this object, and after STS has confirmed the AWS \
+                 account."
             );
             ending::awaited(case, &sentence)
         }
@@ -163,8 +164,9 @@ pub(super) fn trouble(case: &Case<'_>) -> Option<Finding> {
 pub(super) fn unrecognized(case: &Case<'_>) -> Option<Finding> {
     let id = case.facts.observed.start.answered_not_disowned()?;
     let message = format!(
-        "StartSession returned session {id}. The operator waits until Athena shows this object's mark in the description of \
-         that session: only then is the session this object's."
+        "StartSession returned session {id}. The operator waits until Athena shows this object's mark (namespace, \
+         name and UID) at the end of that session's description. The mark proves that the session belongs to this \
+         object."
     );
     Some(Finding { reason: Reason::Starting, message })
 }
@@ -183,7 +185,8 @@ fn lost(case: &Case<'_>) -> Option<Finding> {
         return None;
     }
     let message = format!(
-        "The session was started {}, and no list shows it any more: it is gone. Delete this object; another one starts another session.",
+        "The session was started {}, and no list shows it any more: it is gone. Delete this object. To start another \
+         session, create another AthenaSession.",
         target(case)
     );
     Some(Finding { reason: Reason::SessionNotFound, message: with_way_out(case, message) })
@@ -202,9 +205,9 @@ pub(super) fn unclear(case: &Case<'_>) -> Option<Finding> {
         StartOutcome::Unknown if case.start.age(&attempt) >= TOKEN_LIFE && facts.observed.start.called_at.is_none() => {
             let message = format!(
                 "StartSession may have been called at {}, and no list shows the session. It isn't called again: that might \
-                 start a second one. Look in Athena for a session whose description ends with this object's namespace, name \
-                 and UID, and end it there if nobody needs it. Then delete this object and create another. Looked for again, \
-                 at the latest every {rarely}.",
+                 start a second one. Look in Athena for a session whose description ends with this object's namespace, \
+                 name and UID, and end it there if nobody needs it. Then delete this object and create another. The \
+                 operator looks for the session again, at least every {rarely}.",
                 attempt.at.0
             );
             Some(Finding { reason: Reason::StartUnclear, message })
@@ -227,13 +230,13 @@ fn misled(case: &Case<'_>) -> Option<Finding> {
         answered.id
     );
     if !is_absence_proven(case) {
-        let message = format!("{foreign} Lists of the work group are searched for the session with the mark.");
+        let message = format!("{foreign} The operator searches the work group's sessions for one with the mark.");
         return Some(Finding { reason: Reason::Starting, message });
     }
     let rarely = duration(facts.timing.rarely());
     let message = format!(
         "{foreign} No list shows a session with the mark. StartSession isn't called again: that might start a second session. \
-         Delete this object and create another. Looked for again, at the latest every {rarely}."
+         Delete this object and create another. The operator looks for the session again, at least every {rarely}."
     );
     Some(Finding { reason: Reason::StartUnclear, message })
 }

@@ -7,7 +7,7 @@ use crate::status::reason::Reason;
 
 const NOTE: &str = " spec.ttlAfterEnded ";
 
-/// The same, with a word about why the object stays, where it should go and can't.
+/// Adds to the finding why the object still exists, where `spec.ttlAfterEnded` should have deleted it.
 pub(super) fn with_note(case: &Case<'_>, finding: Finding) -> Finding {
     let facts = case.facts;
     let is_end = matches!(finding.reason, Reason::Ended | Reason::Failed | Reason::SessionNotFound);
@@ -19,8 +19,8 @@ pub(super) fn with_note(case: &Case<'_>, finding: Finding) -> Finding {
     let refusal = facts.observed.session.ttl.retry.as_ref().and_then(|retry| retry.refusal.as_ref());
     let note = match (tracker(facts), refusal) {
         (Some(tracker), _) => format!(
-            "{NOTE}doesn't delete this object: {tracker} tracks it, and would create it anew, which would start another \
-             session. Remove it there."
+            "{NOTE}doesn't delete this object: {tracker} tracks the object and would create it again, which would \
+             start another session. Remove the object from the sources of that tool."
         ),
         (None, Some(refusal)) => format!(
             "{NOTE}can't delete this object ({refusal}): a cluster administrator can add the component deploy/workloads \

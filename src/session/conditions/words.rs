@@ -7,7 +7,7 @@ use crate::session::observed::Trouble;
 use crate::session::rules::Case;
 use crate::status::failure::explain;
 
-/// Passing trouble is told from this failure in a row on.
+/// A failure that may pass by itself is reported only after this many failures in a row.
 const TOLD_AFTER: u32 = 3;
 
 /// Whether a person should hear of the failure: of passing trouble only when it stays.
@@ -28,8 +28,8 @@ pub(super) fn failed_call(case: &Case<'_>, trouble: &Trouble) -> Finding {
 pub(super) fn with_way_out(case: &Case<'_>, message: String) -> String {
     if case.facts.is_deleted() && case.facts.object.spec.deletion_policy == DeletionPolicy::Terminate {
         format!(
-            "{message} To let the object go at once, set spec.deletionPolicy: Retain. Its session is left alone then, and \
-             billed until it ends."
+            "{message} To remove the object at once, set spec.deletionPolicy: Retain. The session then keeps running, \
+             and is billed until it ends."
         )
     } else {
         message

@@ -61,11 +61,12 @@ fn note(case: &Case<'_>, reason: Reason) -> Option<String> {
     let config_map = facts.object.spec.publish_to.as_ref().map(|it| format!("{namespace}/{}", it.config_map_name));
     let waits = match (config_map, is_over) {
         (Some(name), true) => {
-            format!(" ConfigMap {name}, which their Pods may wait for (CreateContainerConfigError), won't come.")
+            format!(" ConfigMap {name}, for which their Pods may wait (CreateContainerConfigError), won't be created.")
         }
         (Some(name), false) => {
             format!(
-                " ConfigMap {name}, which their Pods wait for (CreateContainerConfigError), comes when this is mended."
+                " ConfigMap {name}, for which their Pods wait (CreateContainerConfigError), is created when this is \
+                 solved."
             )
         }
         (None, _) => String::new(),
@@ -88,15 +89,16 @@ pub(super) fn blocker(case: &Case<'_>) -> Option<Finding> {
     let lead = blocker_prefix(case);
     if facts.timing.end_with.is_none() {
         let message = format!(
-            "{lead} spec.endWith won't end it: the operator runs without --end-with. A cluster administrator can add the \
-             component deploy/workloads to its installation."
+            "{lead} nothing would end it with its workloads (spec.endWith): the operator runs without --end-with. A \
+             cluster administrator can add the component deploy/workloads to the operator's installation."
         );
         return Some(Finding { reason: Reason::EndWithDisabled, message });
     }
     let refusal = facts.observed.session.workloads.retry.as_ref()?.refusal.as_ref()?;
     let message = format!(
-        "{lead} spec.endWith can't end it: the API server refuses the operator what it names ({refusal}). A cluster \
-         administrator can add the component deploy/workloads to its installation. Tried again every {}.",
+        "{lead} nothing would end it with its workloads: the API server doesn't let the operator read the Jobs and \
+         Pods of spec.endWith ({refusal}). A cluster administrator can add the component deploy/workloads to the \
+         operator's installation. The operator tries again every {}.",
         duration(facts.timing.steady)
     );
     Some(Finding { reason: Reason::EndWithForbidden, message })
@@ -148,10 +150,13 @@ pub(super) fn end_session(case: &Case<'_>) -> Option<Finding> {
     let delay = duration(case.facts.timing.end_with?);
     let finished = if case.workloads.due_at.is_some() { last_finished(case) } else { None };
     let message = match finished {
-        Some(finished) => format!("The session is up. {finished}: it is ended {delay} after that was seen."),
+        Some(finished) => format!(
+            "The session is up. {finished}. The session is ended {delay} after the operator saw \
+             that."
+        ),
         None => {
             let (names, ways) = (names(case), ways_to_end(case));
-            format!("The session is up. It is ended when {names} finished; before that {ways}.")
+            format!("The session is up. It is ended when {names} finished, or earlier: {ways}.")
         }
     };
     Some(Finding { reason: Reason::Running, message })

@@ -8,22 +8,22 @@ use crate::athena::types::{CallError, SessionStatus, Source};
 pub struct Seen {
     pub status: SessionStatus,
     pub at: Instant,
-    /// A TerminateSession has been sent since, and how the session stands after it isn't known.
+    /// TerminateSession was called since then, with an unknown result, so this status may be out of date.
     pub doubtful: bool,
     pub source: Source,
 }
 
-/// Which GetSession is still wanted.
+/// Whether GetSession has answered for this session, and whether it did so after the session's end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Described {
     #[default]
     No,
     Yes,
-    /// One has since the session ended: its statistics are final.
+    /// GetSession has answered since the session ended, so the statistics are final.
     AfterEnd,
 }
 
-/// Answers that the session doesn't exist. They prove nothing singly.
+/// The answers so far that the session doesn't exist. One such answer alone proves nothing.
 #[derive(Clone, Debug)]
 pub struct Absence {
     pub first: Instant,
@@ -38,6 +38,6 @@ pub struct Absence {
 pub struct OwnerRead {
     pub uid: String,
     pub at: Instant,
-    /// Whether it is still there, and will end the session if it is deleted.
+    /// Whether the owner exists, and the session is ended when the owner is deleted.
     pub stands: bool,
 }

@@ -12,7 +12,7 @@ pub struct ObservedConfigMap {
     pub found: Found,
     pub(crate) at: Option<Instant>,
     pub(crate) retry: Option<(Request, Retry)>,
-    /// What we went by was old, and nothing has been written since.
+    /// The API server refused a write, since the copy that it was based on was old. Nothing has been written since.
     was_old: bool,
     /// A creation that got no answer may still take effect until then.
     pub(crate) late_until: Option<Instant>,
@@ -20,7 +20,8 @@ pub struct ObservedConfigMap {
     altered: Option<Altered>,
 }
 
-/// A ConfigMap that an admission webhook has changed while it was written. Written again it would be the same.
+/// A ConfigMap that an admission webhook changed while the operator wrote it. Another write would be changed in the
+/// same way, so the operator doesn't write again.
 #[derive(Clone, Debug)]
 struct Altered {
     asked: BTreeMap<String, String>,
@@ -64,7 +65,7 @@ impl ObservedConfigMap {
         *self = Self { found, at: Some(now.tick), retry, was_old, late_until, altered };
     }
 
-    /// It has been written, to say `asked`.
+    /// The API server accepted a write of the data `asked`. `found`: the ConfigMap in its answer.
     pub fn written(&mut self, asked: BTreeMap<String, String>, found: Found, now: Now) {
         self.altered = match &found {
             Found::Ours { data, is_marked, .. } if *data != asked || !is_marked => {
@@ -75,7 +76,7 @@ impl ObservedConfigMap {
         self.answered(Request::Write, found, now);
     }
 
-    /// Whether it is to be written, to say `wanted`, over what was found.
+    /// Whether the ConfigMap must be written, since its data isn't `wanted` or its marks are missing.
     pub(crate) fn differs(
         &self,
         wanted: &BTreeMap<String, String>,
@@ -86,7 +87,8 @@ impl ObservedConfigMap {
         (found != wanted || !is_marked) && !self.altered.as_ref().is_some_and(is_altered)
     }
 
-    /// What we went by is old: it is looked at anew, at once where that hasn't just been done.
+    /// The API server refused the request, since the copy was old. The ConfigMap is read again: at once for the first
+    /// refusal, after a back-off for the next.
     pub fn changed(&mut self, request: Request, now: Now, timing: &Timing, jitter: f64) {
         if self.was_old {
             return self.failed(request, None, now, timing, jitter);
@@ -94,7 +96,8 @@ impl ObservedConfigMap {
         (self.found, self.was_old) = (Found::Unknown, true);
     }
 
-    /// It hasn't answered, or refuses, in these words. `jitter`, from 0 to 1, spreads the retries of many objects.
+    /// The API server didn't answer, or refused (`refusal`: its message). `jitter`, from 0 to 1, spreads the retries of
+    /// many objects.
     pub fn failed(&mut self, request: Request, refusal: Option<String>, now: Now, timing: &Timing, jitter: f64) {
         if request == Request::Write && refusal.is_none() {
             self.late_until = Some(now.tick + timing.steady);

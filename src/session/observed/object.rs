@@ -50,7 +50,7 @@ impl Observed {
     pub fn found(&mut self, object: &AthenaSession, scope: &CallerContext, now: Now) {
         self.recorded_status.found(object, scope, now);
         if let Some(since) = scope.since {
-            // In another account the session doesn't exist, which says nothing of this one.
+            // Answers from before a change of the account say nothing about the account that calls go to now.
             self.session.absence.take_if(|absence| absence.first < since);
             self.start.account_changed(since);
         }
@@ -63,7 +63,8 @@ impl Observed {
         }
     }
 
-    /// This process has put the finalizer on. Where more than that is recorded it was on before, and somebody took it off.
+    /// This process has put the finalizer on. A status with an attempt or a session shows that an earlier process had
+    /// put it on before, and somebody removed it. Then the object doesn't count as adopted by this process.
     pub fn adopted(&mut self, object: &AthenaSession) {
         let recorded = object.status.as_ref();
         self.adopted_here |= recorded.is_none_or(|it| it.start_attempt.is_none() && it.session_id.is_none());
@@ -88,7 +89,7 @@ impl Observed {
             // Whose the session is was shown meanwhile.
             (Sought::Mark { .. }, ListAnswer::Shown(_)) if self.start.id.is_some() => {}
             (Sought::Mark { .. }, ListAnswer::Shown(shown)) => {
-                // What was seen so far was a session that somebody else recorded.
+                // The session that was seen so far was another one, whose id was forged into the status.
                 *session =
                     ObservedSession { work_group: Some(wanted.work_group.clone()), ..ObservedSession::default() };
                 session.saw(shown.status, Source::List, shown.at);
@@ -135,9 +136,9 @@ impl Observed {
         self.start.called_at = Some(now.tick);
     }
 
-    /// StartSession in this work group answered with this session. Whose the session is only its mark shows.
+    /// StartSession in this work group returned this session. Only the session's mark shows whose it is.
     pub fn started(&mut self, id: String, work_group: &str) {
-        // What was seen so far was a session that somebody else recorded.
+        // The session that was seen so far was another one, whose id was forged into the status.
         self.session = ObservedSession::default();
         self.start.trouble = None;
         self.start.answered = Some(Answered { id, work_group: work_group.to_owned(), is_disowned: false });
@@ -156,14 +157,16 @@ impl Observed {
         let is_ours = mark.is_some_and(|marker| marker.cluster == cluster && Some(&marker.uid) == uid);
         let said = self.start.answered.as_ref().filter(|said| said.id == id);
         if self.start.id.is_some() {
-            // The answer of StartSession had to do, and now Athena shows that the session is another object's.
+            // While GetSession was denied, the answer of StartSession counted as proof. Now Athena shows another
+            // object's mark.
             if said.is_some() && mark.is_some() && !is_ours {
                 self.start.id = None;
                 self.disown(id);
             }
             return;
         }
-        // Where AWS denies GetSession, the answer of StartSession has to do, unless somebody else may have the session.
+        // Where AWS denies GetSession, the answer of StartSession counts as proof, unless another object names the
+        // session.
         let said_suffices = session.undescribed.is_some() && mark.is_none() && !is_contested;
         if is_ours {
             self.start.id = Some(id);

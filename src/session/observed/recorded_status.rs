@@ -15,9 +15,9 @@ pub struct RecordedStatus {
     status: Option<u64>,
     others_wrote_at: Option<Instant>,
     requested: Option<Requested>,
-    /// The object was found being deleted, and that alone asks.
+    /// The object was found being deleted, and only its deletion asks for the end.
     is_deleted: bool,
-    /// What is recorded of an end that nobody asks for any more.
+    /// The recorded time of an end that nobody asks for any more. It is ignored as long as it stays recorded.
     taken_back: Option<Timestamp>,
     found_at: Option<Moment>,
 }
@@ -54,7 +54,7 @@ impl Requested {
         Self { at, since: now.tick, deleted, is_measured: false }.measured(now)
     }
 
-    /// The same, with what had passed before this process found the record, as soon as Athena's clock tells.
+    /// Adds the time that had passed before this process found the record, once Athena's clock is known.
     fn measured(self, now: Moment) -> Self {
         if self.is_measured || !now.is_known {
             return self;
@@ -73,7 +73,7 @@ impl Requested {
 }
 
 impl RecordedStatus {
-    /// What is found at first is nobody's news.
+    /// Takes in the object as it was found. The first status that is found doesn't count as written by somebody else.
     pub(super) fn found(&mut self, object: &AthenaSession, scope: &CallerContext, now: Now) {
         let now = Moment {
             time: scope.athena_time(now.wall),
@@ -87,7 +87,7 @@ impl RecordedStatus {
             self.others_wrote_at = Some(now.tick);
         }
         self.status = Some(found);
-        // An earlier process, or another one, recorded it: not before it wasn't there, nor before the deletion that asks.
+        // Another process recorded this time. It can't be before the last reading without it, nor before the deletion.
         let deletion = object.metadata.deletion_timestamp.as_ref().map(|deletion| deletion.0);
         let deleted = if object.spec.terminate { None } else { deletion };
         let unrecorded = self.found_at.and_then(|found_at| found_at.time.checked_sub(ANSWER_LIFE).ok());
@@ -95,7 +95,7 @@ impl RecordedStatus {
         let requested = recorded.map(|at| Requested::new(at, unrecorded, deleted, now));
         self.requested = self.requested.or(requested).map(|requested| requested.measured(now));
         if deleted.is_some() && !self.is_deleted {
-            // An object that wasn't deleted yet hadn't asked.
+            // The object is found deleted only now, so its deletion can't have asked for the end before.
             self.requested = self.requested.map(|requested| Requested::new(requested.at, None, deleted, now));
         }
         self.is_deleted = deleted.is_some();
@@ -104,7 +104,7 @@ impl RecordedStatus {
 
     pub fn written(&mut self, status: Option<&AthenaSessionStatus>) {
         let found_at = self.found_at;
-        // In whole seconds. What is older was there before, and somebody else's word.
+        // The record has whole seconds. An older time isn't this process' own, so somebody else wrote it.
         let requested = requested_at(status).zip(found_at).map(|(at, now)| {
             let earliest = now.time.checked_sub(SignedDuration::from_secs(1)).unwrap_or(at);
             Requested { at: at.max(earliest), since: now.tick, deleted: None, is_measured: true }
@@ -120,7 +120,8 @@ impl RecordedStatus {
         self.requested = self.requested.or(requested_at(Some(status)).map(requested));
     }
 
-    /// Nobody asks for an end, which is certain: the next one that is asked for begins anew, whatever `status` says.
+    /// It is certain that nobody asks for an end. The next end gets its whole grace period, whatever time `status`
+    /// records.
     pub fn unasked(&mut self, status: Option<&AthenaSessionStatus>) {
         (self.requested, self.taken_back) = (None, requested_at(status));
     }

@@ -20,7 +20,7 @@ use crate::timing::Timing;
 /// thousands of objects have is boxed.
 #[derive(Clone, Debug, Default)]
 pub struct ObservedSession {
-    /// Athena's last word that showed the session.
+    /// Athena's last answer that showed the session.
     pub seen: Option<Seen>,
     /// When a call for this session alone showed it last.
     pub looked_at: Option<Instant>,
@@ -31,9 +31,9 @@ pub struct ObservedSession {
     pub work_group: Option<String>,
     /// GetSession has named another work group than an earlier answer. Which of the two is right isn't known.
     pub is_displaced: bool,
-    /// The poller of its work group can't tell how it stands: the object is to ask for itself.
+    /// The poller can't tell the session's state, so the object must call Athena itself.
     pub is_unknown_to_poller: bool,
-    /// Since when the poller is waited for.
+    /// Since when the object has waited for the poller to show the session.
     pub wanted_since: Option<Instant>,
     /// The other object that the session belongs to, as it was read from the API server.
     pub owner: Option<Box<OwnerRead>>,
@@ -94,7 +94,7 @@ impl ObservedSession {
         self.dpu_execution_millis = session.dpu_execution_millis.or(self.dpu_execution_millis);
         self.succeeded(Operation::GetSession);
         self.looked(session.status, now);
-        // By what is known, not by this answer alone: after the end GetSession isn't called again, whatever it says.
+        // The state so far decides, not this answer alone: once an end is known, GetSession isn't called again.
         self.described = if self.has_ended() { Described::AfterEnd } else { Described::Yes };
         Ok(())
     }
@@ -120,14 +120,14 @@ impl ObservedSession {
         let denied = self.absence.as_ref().is_some_and(|absence| at <= absence.last);
         let elsewhere = scope.since.is_some_and(|since| at < since);
         if !is_newer || denied || elsewhere || !self.is_believed(status, source) {
-            // What doesn't count must not be waited for without end.
+            // The poller's answer doesn't count. The object waits for another one, but not without end.
             self.wanted_since.get_or_insert(now.tick);
             return;
         }
         self.work_group.get_or_insert_with(|| work_group.to_owned());
         self.saw(status.clone(), source, at);
         self.trouble.take_if(|trouble| {
-            // Nobody has looked again when it was time to: nobody needs that answer any more.
+            // The call wasn't repeated when its retry was due, so no step needs its answer any more.
             let is_unneeded = trouble.retry_at + ANSWER_LIFE < now.tick;
             // The session was seen since then, and the outage is over.
             let is_past = at > trouble.at && trouble.is_relieved(scope.recovered_at);
@@ -150,7 +150,7 @@ impl ObservedSession {
         let absence = self.absence.take();
         self.work_group.get_or_insert_with(|| work_group.to_owned());
         self.saw(shown.status, Source::List, shown.at);
-        // The answer that said otherwise was a refusal of something else.
+        // InvalidRequestException meant something else than "the session doesn't exist". So it counts as a failed call.
         if let Some(absence) = absence {
             self.fail(absence.error, now, timing, 1.0);
         }
@@ -195,7 +195,7 @@ impl ObservedSession {
     pub(super) fn saw(&mut self, status: SessionStatus, source: Source, at: Instant) {
         let status = status.after(self.seen.as_ref().map(|seen| &seen.status));
         self.absence = None;
-        // What an absence would have needed is needed no more.
+        // ListSessions and GetCallerIdentity were needed only to prove an absence, so their failures are over.
         self.trouble.take_if(|trouble| {
             matches!(trouble.error.operation, Operation::ListSessions | Operation::GetCallerIdentity)
         });
@@ -250,7 +250,8 @@ impl ObservedSession {
 
     pub(super) fn failed(&mut self, error: CallError, now: Now, timing: &Timing, jitter: f64) {
         if is_look(error.operation) && error.class == ErrorClass::NotFoundOrInvalid {
-            // Unless a listing shows that the very same answer is wrong.
+            // An earlier failure of this call is over. But a failure that a list has turned into trouble (see
+            // `shows_session`) stays.
             self.trouble.take_if(|trouble| {
                 trouble.error.operation == error.operation && trouble.error.class != ErrorClass::NotFoundOrInvalid
             });

@@ -22,7 +22,7 @@ pub struct Start {
     pub called_at: Option<Instant>,
     /// No call has had an effect, whoever made it.
     pub(super) surely_none: bool,
-    /// The same, before the last call.
+    /// Whether [`Start::surely_none`] was true before the last call of StartSession.
     pub(super) surely_none_before: bool,
     /// Where lists have proven that no call has had an effect: when the first of these lists began, and when the last one ended.
     pub(super) proven_by: Option<(Instant, Instant)>,

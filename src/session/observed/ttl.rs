@@ -8,7 +8,7 @@ use crate::timing::Timing;
 
 #[derive(Clone, Debug, Default)]
 pub struct Ttl {
-    /// Where it was asked for: not again before.
+    /// The API server accepted the deletion. It isn't asked for again before this moment.
     pub(crate) asked_until: Option<Instant>,
     pub(crate) retry: Option<Retry>,
 }

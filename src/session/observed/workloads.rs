@@ -20,7 +20,7 @@ pub struct Workloads {
 pub(crate) struct Reading {
     pub state: WorkloadState,
     pub at: Instant,
-    /// Since when it isn't at work.
+    /// Since when the workload has been finished or absent.
     pub since: Now,
     /// The last UID that was seen under its name.
     pub uid: Option<String>,
@@ -31,7 +31,7 @@ impl Workloads {
         self.news = self.news.max(Some(news));
     }
 
-    /// The API server said so of one, when asked at `sent`.
+    /// The API server showed this state of a workload, in answer to a request that was sent at `sent`.
     pub fn read(&mut self, workload: &Workload, state: WorkloadState, sent: Instant, now: Now) {
         let before = self.readings.remove(workload);
         let uid = state.uid().map(str::to_owned).or(before.as_ref().and_then(|before| before.uid.clone()));

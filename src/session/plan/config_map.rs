@@ -20,7 +20,7 @@ enum Wanted {
     Absent,
 }
 
-/// None: it is left as it is.
+/// What the ConfigMap should be. None: the operator leaves the ConfigMap unchanged.
 fn wanted(case: &Case<'_>, findings: &Findings) -> Option<Wanted> {
     let facts = case.facts;
     if facts.object.spec.publish_to.is_none() || !facts.is_held() {
@@ -50,7 +50,7 @@ fn is_certain_end(case: &Case<'_>) -> bool {
         None => false,
         Some(TerminationReason::WorkloadFinished) => case.workloads.is_end_confirmed(),
         Some(reason) if reason.is_limit() => {
-            // How long it has lived no list tells wrong.
+            // A list can't be wrong about how long the session has lived, so no call is needed.
             let drains = reason == TerminationReason::MaxLifetime && case.draining.is_some();
             drains || case.is_certain
         }
@@ -58,7 +58,7 @@ fn is_certain_end(case: &Case<'_>) -> bool {
     }
 }
 
-/// What was seen from Athena alone: what is recorded may be forged.
+/// The data of the ConfigMap, only from what Athena has shown to this process: the status may be forged.
 fn data(facts: &Facts<'_>) -> Option<BTreeMap<String, String>> {
     let observed = facts.observed;
     let region = observed.session.region.as_deref().or(facts.scope.region.as_deref());
@@ -93,7 +93,8 @@ fn next(case: &Case<'_>, findings: &Findings) -> Option<(Duration, Step)> {
     Some((due.max(retry), step))
 }
 
-/// After some failures nobody waits for it any more: the session has ended, most probably.
+/// An additional wait after more than five failures, once the session ends or has ended: nobody needs the ConfigMap
+/// any more.
 fn pause(case: &Case<'_>, retry: &Retry) -> Duration {
     const SOON: u32 = 5;
     let is_over = case.end_reason.is_some() || !matches!(case.evidence, Evidence::Alive(_));
@@ -113,7 +114,8 @@ pub(super) fn before_end(case: &Case<'_>, findings: &Findings) -> Option<Step> {
     if case.facts.observed.session.config_map.retry.is_some() { None } else { due(case, findings) }
 }
 
-/// What is to be known of it before the session is started: one that can't be told of would be billed for nothing.
+/// The read of the ConfigMap that must come before a start: a session whose id can't be published would be billed for
+/// nothing.
 pub(super) fn before_start(facts: &Facts<'_>) -> Option<Step> {
     let known = &facts.observed.session.config_map;
     let is_due = match known.found {
@@ -125,7 +127,7 @@ pub(super) fn before_start(facts: &Facts<'_>) -> Option<Step> {
     (is_due && facts.object.spec.publish_to.is_some() && !waits).then_some(Step::GetConfigMap)
 }
 
-/// Nobody tells when somebody else changes it.
+/// How long from now until the ConfigMap is read again: there is no watch that shows changes of it.
 fn look_again(facts: &Facts<'_>, found: &Found) -> Duration {
     let interval = if *found == Found::Foreign { facts.timing.steady } else { facts.timing.rarely() };
     facts.observed.session.config_map.at.map_or(Duration::ZERO, |at| facts.until(at + interval))

@@ -26,13 +26,14 @@ pub(super) fn end(case: &Case<'_>, findings: &Findings, seen: &Seen, reason: Ter
     }
     match facts.observed.session.accepted_at {
         Some(accepted) if seen.at < accepted + facts.timing.terminate_again => look_when_due(facts, findings, seen),
-        // That the first call had no effect isn't believed on the word of a list.
+        // A list may lag behind, so it doesn't prove that the first TerminateSession had no effect. A call does.
         Some(accepted)
             if facts.observed.session.looked_at < Some(accepted) && facts.observed.session.trouble.is_none() =>
         {
             Step::GetSessionStatus
         }
-        // A look that can't be had must not hold up an end: on a session that has ended the call does nothing.
+        // Where GetSessionStatus fails, the end isn't held up: TerminateSession does nothing to a session that has
+        // ended.
         None if is_old(facts, seen) && facts.observed.session.trouble.is_none() => Step::GetSessionStatus,
         _ => with_grace(case, findings, seen)
             .or_else(|| make_sure(case, seen, reason))
@@ -54,12 +55,13 @@ fn with_grace(case: &Case<'_>, findings: &Findings, seen: &Seen) -> Option<Step>
     (!case.is_certain).then(|| by_then(look_before_end(case.facts, seen), rest))
 }
 
-/// Before an end that nobody asked for now, Athena says in this very reconciliation that its time has come.
+/// Before an end by a limit, a call in this very reconciliation must show that the limit is reached.
 fn make_sure(case: &Case<'_>, seen: &Seen, reason: TerminationReason) -> Option<Step> {
     (reason.is_limit() && !case.is_certain).then(|| look_before_end(case.facts, seen))
 }
 
-/// By the time that TerminateSession may be called again, a look of now would be old.
+/// The call that must come right before TerminateSession. While TerminateSession waits for its retry, that call waits,
+/// too: otherwise its answer would be too old when TerminateSession is due.
 fn look_before_end(facts: &Facts<'_>, seen: &Seen) -> Step {
     until_end_is_tried(facts, seen).unwrap_or_else(|| call(facts, Step::GetSessionStatusBeforeEnd))
 }
@@ -74,15 +76,15 @@ fn record_why(case: &Case<'_>, findings: &Findings) -> Option<Step> {
     if case.facts.is_end_recorded() { None } else { status::due(case, findings) }
 }
 
-/// Whether the session may have ended by itself since it was seen, so that a look may save the call.
+/// Whether the session may have ended by itself since it was seen. Then GetSessionStatus may save a TerminateSession.
 fn is_old(facts: &Facts<'_>, seen: &Seen) -> bool {
     // A poll of many sessions takes its time.
     let polls = if facts.polled { 2 } else { 1 };
     facts.now.tick >= seen.at + (facts.timing.steady * polls).max(ANSWER_LIFE)
 }
 
-/// Why is recorded first. That write, or a read where it stands already, also shows that the object
-/// still asks for it: what is cached may be old.
+/// TerminateSession, or what must come before it. The reason for the end is recorded first. That write, or a read where
+/// the reason is recorded already, also shows that the object still asks for the end: a cached copy may be old.
 fn terminate(case: &Case<'_>, findings: &Findings, seen: &Seen, reason: TerminationReason) -> Step {
     let before = until_end_is_tried(case.facts, seen)
         .or_else(|| record_why(case, findings))

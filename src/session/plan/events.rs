@@ -41,20 +41,27 @@ pub(super) fn released_event(case: &Case<'_>) -> Option<Event> {
         return None;
     }
     if case.start.state.is_pending() {
-        return Some(Event::normal(NOT_STARTED, "No session was started for the object: it goes".to_owned()));
+        return Some(Event::normal(
+            NOT_STARTED,
+            "No session was started for this object: the object is \
+             removed"
+                .to_owned(),
+        ));
     }
     if let Some(owner) = &case.facts.access.owner {
         let whose = match case.facts.access.denied {
             Some(_) => "another AthenaSession".to_owned(),
             None => format!("AthenaSession {} of namespace {}", owner.name, owner.namespace),
         };
-        let note = format!("Session {id} belongs to {whose}: the object goes, the session is left as it is");
+        let note = format!("Session {id} belongs to {whose}: this object is removed, and the session isn't touched");
         return Some(Event::normal(Reason::AlreadyDeclared.as_str(), note));
     }
     if case.whose.is_foreign {
         let work_group = case.facts.access.work_group.as_deref().unwrap_or_default();
-        let note =
-            format!("Session {id} isn't in work group {work_group}: the object goes, nothing was done to the session");
+        let note = format!(
+            "Session {id} isn't in work group {work_group}: this object is removed, and the session isn't \
+                 touched"
+        );
         return Some(Event::normal(Reason::WrongWorkGroup.as_str(), note));
     }
     Some(match case.evidence {
@@ -70,7 +77,7 @@ pub(super) fn released_event(case: &Case<'_>) -> Option<Event> {
             let state = case.facts.observed.session.state().map_or("ended", SessionState::as_str);
             let why = case.facts.recorded().and_then(|status| status.termination_reason);
             let why = why.map_or("EndedElsewhere", TerminationReason::as_str);
-            Event::normal(TERMINATED, format!("Session {id} is {state} ({why}): the object goes"))
+            Event::normal(TERMINATED, format!("Session {id} is {state} ({why}): the object is removed"))
         }
     })
 }
@@ -82,7 +89,8 @@ pub(super) fn retained_event(case: &Case<'_>) -> Option<Event> {
         return None;
     }
     if case.start.state.is_pending() {
-        let note = "The object goes since deletionPolicy is Retain: a session may have been started for it, and be running, and billed";
+        let note = "The object is removed, since deletionPolicy is Retain. A session may have been started for it: \
+             that session may be running, and billed";
         return Some(Event::warning("Retained", note.to_owned()));
     }
     let id = case.facts.id();
@@ -90,16 +98,20 @@ pub(super) fn retained_event(case: &Case<'_>) -> Option<Event> {
         Event::warning(
             "EndNotReached",
             format!(
-                "The object goes since deletionPolicy is Retain, before the end that spec.terminate asked for was \
-                 reached: session {id} may still be running, and billed"
+                "The object is removed, since deletionPolicy is Retain, before the session ended as spec.terminate \
+                 asks: session {id} may still be running, and billed"
             ),
         )
     } else if case.facts.is_end_recorded() {
         let note = format!(
-            "The object goes since deletionPolicy is Retain: the end of session {id}, which had been asked for, isn't waited for"
+            "The object is removed, since deletionPolicy is Retain: the operator doesn't wait for the end of session \
+             {id}, which was requested before"
         );
         Event::normal("Retained", note)
     } else {
-        Event::normal("Retained", format!("Session {id} is left as it is: deletionPolicy is Retain"))
+        Event::normal(
+            "Retained",
+            format!("Session {id} isn't ended, since deletionPolicy is Retain: it may keep running, and be billed"),
+        )
     })
 }

@@ -42,13 +42,13 @@ pub(super) fn settled(case: &Case<'_>) -> Option<Step> {
     case.whose.is_foreign.then_some(Step::Wait(None))
 }
 
-/// Nothing holds the object any more.
+/// Removes the finalizer: there is evidence that no session of the object is left to be ended.
 pub(super) fn release(case: &Case<'_>) -> Step {
     Step::RemoveFinalizer { event: events::released_event(case) }
 }
 
-/// The session is another object's, which ends it when it is asked to. This one goes when that is certain:
-/// the owner may be going too, and leave the session to this one.
+/// The next step for an object whose session another object owns. A deleted object is let go only when the API server
+/// has just shown that the owner exists and isn't being deleted: otherwise nobody would end the session.
 fn defer_to_owner(case: &Case<'_>, owner: &Claim) -> Step {
     let facts = case.facts;
     if !facts.is_deleted() {
@@ -56,7 +56,7 @@ fn defer_to_owner(case: &Case<'_>, owner: &Claim) -> Step {
     }
     match &facts.observed.session.owner {
         Some(read) if read.uid == owner.uid && facts.now.tick <= read.at + ANSWER_LIFE => {
-            // Where the owner doesn't stand, the watch brings what has become of it.
+            // Where the owner is gone, or leaves the session, the watch shows that soon, and the owner changes.
             if read.stands { release(case) } else { Step::Wait(Some(facts.timing.changing)) }
         }
         _ => Step::GetOwner { owner: owner.clone() },

@@ -20,11 +20,11 @@ pub struct Prolonged {
     pub at_most: Option<Duration>,
 }
 
-/// What is asked of the poller of the session's work group, if anything is.
+/// How closely the poller of the work group is to watch the object's session; None: not at all.
 pub fn of(case: &Case<'_>, findings: &Findings) -> Option<Interest> {
     let facts = case.facts;
     facts.session_id()?;
-    // What is recorded as its own has to be seen before it is.
+    // A recorded session counts as this object's only after Athena has shown its mark, so it has to be polled first.
     let is_own_to_see = facts.is_held() && case.start.state.is_pending() && facts.observed.session.absence.is_none();
     let may_ask = case.whose.may_know || is_own_to_see;
     if !may_ask || facts.access.denied == Some(Denied::WorkGroupNotFound) || findings.wrong_target.is_some() {

@@ -6,7 +6,7 @@
 //! ```text
 //!                   no finalizer ── being deleted ─► wait (not ours)
 //!                        ├───────── no grant, or another object's session ─► wait, and say so
-//!                        └───────── wanted ────────► add it
+//!                        └───────── otherwise ─────► add the finalizer
 //!   deleted, Retain ───────────────────────────────► remove the finalizer
 //!   another object's session, another work group's ► wait; deleted: remove the finalizer
 //!   another account or Region than recorded ───────► wait, and say so
@@ -102,8 +102,8 @@ fn next(case: &Case<'_>, findings: &Findings) -> Step {
     }
 }
 
-/// What to do before a status that somebody else wrote is replaced. Another operator may have looked
-/// later than this one: two that write what each of them last knew would go on for ever.
+/// What to do before a status that somebody else wrote is replaced. Another operator may have newer answers than this
+/// one. Two operators that each write their own last answer would overwrite each other for ever.
 fn before_overwriting(case: &Case<'_>, findings: &Findings) -> Option<Step> {
     let (facts, observed) = (case.facts, case.facts.observed);
     let theirs = observed.recorded_status.others_wrote_at()?;
@@ -112,7 +112,7 @@ fn before_overwriting(case: &Case<'_>, findings: &Findings) -> Option<Step> {
         return None;
     }
     let wait = Step::Wait(Some(facts.until(patience)));
-    // What can't be looked at, or differs in words only, isn't worth more than a write now and then.
+    // Where the session can't be polled, or only the texts differ, one write each `--poll-interval` is enough.
     let recorded = facts.recorded().and_then(|status| status.state.as_deref());
     let says_the_same = recorded == observed.session.state().map(SessionState::as_str);
     match case.evidence {
@@ -134,7 +134,7 @@ fn for_session(case: &Case<'_>, findings: &Findings) -> Step {
     if let Some(step) = finalizer::settled(case) {
         return step;
     }
-    // What the object itself may have started is ended also where its namespace isn't selected any more.
+    // A session that the object itself may have started is ended even where its namespace isn't selected any more.
     if let Some(refusal) = facts.access.denied
         && (refusal == Denied::WorkGroupNotFound || !(facts.was_adopted() || case.ends_its_own()))
     {

@@ -6,7 +6,7 @@
 //!   an end is asked for ─ surely none ► nothing to end
 //!                        └ otherwise ─► have the work group listed by the mark, twice, a quiet time apart
 //!   a call may have had its effect ─► have it listed by the mark; found: this object's
-//!   restored, not allowed, paused, no room, read-only ► wait, and say so
+//!   restored, not allowed, paused, no slot, read-only ► wait, and say so
 //!   its workloads are suspended ────► wait, and say so
 //!   its workloads have finished ────► nothing to start, for good
 //!   not found ── the attempt is young ► call again, with the same token
@@ -52,11 +52,11 @@ pub(super) fn next(case: &Case<'_>, findings: &Findings) -> Step {
     if case.start.is_restored && !case.start.may_run {
         return Step::Wait(Some(facts.timing.steady));
     }
-    // What holds up another call hides no session that was started before.
+    // Even where another call of StartSession must wait, an earlier call may have started a session: look for it first.
     if !case.start.is_not_started() && facts.observed.start.unlisted.is_none() {
         return list(case);
     }
-    // What can't be handed over, or won't be ended, would be billed for nothing.
+    // A session whose ConfigMap can't be written, or that no workload will end, would be billed for nothing.
     if let Some(step) = config_map::before_start(facts).or_else(|| workloads::due(case)) {
         return step;
     }
@@ -81,18 +81,20 @@ pub(super) fn next(case: &Case<'_>, findings: &Findings) -> Step {
     }
 }
 
-/// What is recorded may be forged: what counts is the session's mark.
+/// The next step for a recorded session id. The record may be forged, so only the session's mark shows whether the
+/// session is this object's.
 fn look_at_recorded(case: &Case<'_>) -> Option<Step> {
     let facts = case.facts;
     facts.session_id()?;
     let is_named = facts.observed.session.seen.is_some() || facts.observed.start.answered.is_some();
     match &facts.observed.session.absence {
         None if facts.is_undescribed() && poller_is_awaited(facts).is_none() => Some(list_for_description(case)),
-        // What StartSession has just returned is nobody's until its mark is seen: the poller isn't waited for.
+        // The session that StartSession has just returned belongs to nobody until its mark is seen. So GetSession is
+        // called now, instead of waiting for the poller.
         None if is_named && !facts.is_undescribed() => Some(call(facts, Step::GetSession)),
         None => Some(look_first(facts)),
         Some(absence) if absence.last - absence.first < facts.timing.confirm_absence => {
-            // What StartSession has just returned Athena may not show yet.
+            // Athena may not show yet the session that StartSession has just returned.
             let is_new = facts.observed.start.answered.is_some();
             let after = if is_new { facts.timing.changing } else { facts.timing.confirm_absence };
             Some(look_for(facts, after))
@@ -154,14 +156,14 @@ fn find(case: &Case<'_>, after: Option<Instant>) -> Step {
     let sought = Sought::Mark { cluster: facts.cluster.to_owned(), uid };
     // The clocks of AWS and Kubernetes differ.
     let since = facts.object.creation_timestamp().and_then(|created| created.0.checked_sub(CLOCKS).ok());
-    // When lists have proven that none was started, they are only made to be on the safe side.
+    // Once lists have proven that no session was started, a further list is only a precaution.
     let is_pressing = !facts.observed.is_unstarted();
     let wanted = Box::new(ListRequest { work_group, sought, since, after, is_pressing });
     have_listed(facts, Step::ListSessions { wanted })
 }
 
-/// The call is recorded first. That write, or a read where it stands already, also shows that the object still asks
-/// for it: what is cached may be old.
+/// The attempt is recorded before StartSession is called. That write, or a read where the attempt is recorded already,
+/// also shows that the object still asks for the start: a cached copy may be old.
 fn attempt(case: &Case<'_>, findings: &Findings) -> Step {
     match case.start.attempt {
         Some(attempt) if attempt.outcome == StartOutcome::Unknown && case.start.age(attempt) < RECORD_LIFE => {
@@ -184,7 +186,7 @@ fn attempt_again(case: &Case<'_>, findings: &Findings) -> Step {
         Refused => record(case, findings, condition::time(facts.now.wall)),
         Unknown if is_young && case.start.attempt.is_none() => record(case, findings, attempt.at),
         Unknown if is_young => start_session(case),
-        // This process called, and can still prove that nothing came of it.
+        // This process called StartSession itself, so two lists can still prove that no session was started.
         Unknown if start.called_at.is_some() => list(case),
         // The record of an end is final.
         Started if facts.recorded_terminated().is_some() => Step::Wait(None),
@@ -226,8 +228,8 @@ fn record(case: &Case<'_>, findings: &Findings, at: Time) -> Step {
     status::record_attempt(case, &finding, Some(attempt))
 }
 
-/// The finalizer on an old object without a status would look as if an earlier process had called: that none has is
-/// recorded before.
+/// The write of a first status, before the finalizer is put on an old object without a status. Otherwise the next
+/// process would see a finalizer without a status, and believe that StartSession may have been called.
 pub(super) fn record_not_attempted(case: &Case<'_>) -> Option<Step> {
     let facts = case.facts;
     facts.object.spec.start.as_ref()?;

@@ -95,7 +95,7 @@ fn end_to_record(case: &Case<'_>, recorded: &AthenaSessionStatus) -> (Option<Tim
             (Some(condition::time(limits::requested_at(facts))), before.or(Some(reason)))
         }
         _ if case.end_cause.is_some() => (recorded.termination_requested_at.clone(), recorded.termination_reason),
-        // Nobody asks for an end, so what is recorded of one isn't ours.
+        // Nobody asks for an end, so the recorded end is forged, or was taken back.
         _ => (None, None),
     };
     (requested_at, reason.or(case.idled_out))
@@ -103,7 +103,7 @@ fn end_to_record(case: &Case<'_>, recorded: &AthenaSessionStatus) -> (Option<Tim
 
 fn with_session(case: &Case<'_>, status: AthenaSessionStatus) -> AthenaSessionStatus {
     let facts = case.facts;
-    // What isn't this object's to know isn't told, nor an end that only a list shows.
+    // The status doesn't show a session that this object may not know, or an end that only a list shows.
     let is_certain = !matches!(case.evidence, Evidence::Unconfirmed(_));
     let is_told = case.whose.may_know && case.whose.is_placed && is_certain;
     let (true, Some(seen)) = (is_told, &facts.observed.session.seen) else { return status };
@@ -187,7 +187,7 @@ fn usable(case: &Case<'_>, active: Tristate, standing: Standing, is_over: bool) 
         }
         Tristate::False if is_over => "The session can't be used any more.",
         Tristate::False if case.end_reason.is_some() => {
-            "The session isn't to be used any more, since its end is asked for."
+            "The session must not be used any more, since its end is requested."
         }
         Tristate::False if facts.observed.session.state() == Some(&SessionState::Terminating) => {
             "The session can't be used any more."

@@ -9,7 +9,7 @@ use crate::session::observed::Trouble;
 use crate::session::rules::{Case, Facts};
 use crate::status::reason::{Pace, Reason, Standing};
 
-/// A wait no longer than this.
+/// The step, with its wait shortened to `at_most` if it is a wait.
 pub(super) fn by_then(step: Step, at_most: Option<Duration>) -> Step {
     if let Step::Wait(after) = step { Step::Wait(sooner(after, at_most)) } else { step }
 }
@@ -30,7 +30,7 @@ pub(super) fn call(facts: &Facts<'_>, step: Step) -> Step {
     wait_after(facts, facts.observed.session.trouble.as_deref()).unwrap_or(step)
 }
 
-/// How often an object that stands so is looked at.
+/// How long an object with this reason waits until it is looked at again.
 pub(super) fn interval(facts: &Facts<'_>, reason: Reason) -> Duration {
     match reason.row().pace {
         Pace::Fast => facts.timing.changing,

@@ -42,8 +42,8 @@ pub(super) fn read_before_end(case: &Case<'_>) -> Option<Step> {
     if case.workloads.is_end_confirmed() { None } else { Some(read_anew(case.facts)) }
 }
 
-/// The read that is still needed before a session is started, or before it is final that none is: each workload is read anew
-/// in this very reconciliation. None when all have been read.
+/// The read that is still needed before a session is started, or before "no session will ever be started" is recorded:
+/// each workload is read anew in this very reconciliation. None when all have been read.
 pub(super) fn read_before_start(case: &Case<'_>) -> Option<Step> {
     let is_wanted = !case.workloads.all().is_empty() && case.facts.timing.end_with.is_some();
     (is_wanted && !case.workloads.are_read_anew()).then(|| read_anew(case.facts))

@@ -27,7 +27,10 @@ pub(super) enum ReconcileError {
     #[error("{0}")]
     Refused(String),
     /// The object kept changing meanwhile, or the operator has a fault. Holds the last step.
-    #[error("not settled after {MOST_STEPS} steps, the last one {0:?}")]
+    #[error(
+        "the object kept changing, or the operator has a bug: still not done after {MOST_STEPS} steps; last: \
+         {0:?}"
+    )]
     Unsettled(Box<Step>),
 }
 

@@ -77,7 +77,7 @@ impl AthenaCalls {
             Step::GetSessionStatus | Step::GetSessionStatusBeforeEnd => Operation::GetSessionStatus,
             Step::StartSession { .. } => Operation::StartSession,
             Step::TerminateSession { .. } => Operation::TerminateSession,
-            // STS isn't Athena, and anything else is no call.
+            // GetCallerIdentity is a call to STS, which takes no token. Each other step makes no call to AWS.
             _ => return true,
         };
         let (quota, who) = (QuotaScope::of(scope), key(object));

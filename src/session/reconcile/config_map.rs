@@ -103,7 +103,7 @@ impl ConfigMapRequests {
     fn tell_published(&self, object: &AthenaSession, config_map: &str) {
         let (namespace, name) = key(object);
         info!(namespace, name, config_map, "the session is published");
-        let note = format!("The session's id is in ConfigMap {config_map} now (spec.publishTo)");
+        let note = format!("The session's id was written to ConfigMap {config_map} (spec.publishTo)");
         self.needs.events.tell(object.object_ref(&()), Event::normal("Published", note));
     }
 }

@@ -157,7 +157,7 @@ impl Controller {
             Err(_) => {
                 // What was learned half-way can't be trusted.
                 entry.state.observed = Observed::default();
-                "the operator has a fault: it panicked".to_owned()
+                "the operator has a bug: it panicked (the message of the panic stands before this line)".to_owned()
             }
         };
         let wait = entry.back_off(timing);
@@ -195,9 +195,10 @@ impl Controller {
             namespace,
             name, "an AthenaSession is too large to be kept in memory; it is read anew for each reconciliation"
         );
-        let note = "This object is too large for the operator to keep it in memory: spec.start has more than 8 KiB, the \
-                    status more than 12 KiB, or there are many finalizers. The operator reads the object anew for each \
-                    step, one large object at a time, so all takes longer; its session is ended as any other";
+        let note = "This object is too large for the operator's memory: spec.start has more than 8 KiB, the status \
+             more than 12 KiB, or there are many finalizers. The operator reads the object anew for each \
+             reconciliation, one large object at a time, so everything takes longer. Its session is ended like any \
+             other";
         self.tell(object, Event::normal("LargeObject", note.to_owned()));
     }
 

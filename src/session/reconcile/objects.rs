@@ -111,7 +111,8 @@ impl ObjectRequests {
 
     /// Puts our finalizer on. None: the AthenaWorkGroup that would let the object end its session is being deleted.
     async fn add_finalizer(&self, object: &AthenaSession) -> Result<Option<Answer<AthenaSession>>, RequestError> {
-        // Not awaited: reconciliations that wait for a lock would hold up those of other objects.
+        // The lock isn't waited for: reconciliations that wait here would take the slots of other objects'
+        // reconciliations.
         let Ok(_adopting) = self.needs.index.adoptions.try_read() else { return Ok(None) };
         let access = self.needs.index.access(object, None, None, None);
         if access.is_terminating || access.denied.is_some() {
@@ -136,13 +137,14 @@ impl ObjectRequests {
         let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
         match ask(self.needs.deadline, api.delete(&name, &params)).await {
             Ok(_) | Err(Problem::Gone) => {
-                info!(namespace, name, "deleted, since spec.ttlAfterEnded is over");
-                let note = "The session ended long enough ago (spec.ttlAfterEnded): the object is deleted".to_owned();
+                info!(namespace, name, "the object was deleted, since its spec.ttlAfterEnded has passed");
+                let note = "The session ended longer ago than spec.ttlAfterEnded: the object is deleted".to_owned();
                 self.needs.events.tell(object.object_ref(&()), Event::normal("Expired", note));
                 ttl.asked(now(), &self.needs.timing);
             }
             Err(problem) => {
-                warn!(namespace, name, %problem, "the object can't be deleted, though its spec.ttlAfterEnded is over");
+                warn!(namespace, name, %problem, "the object can't be deleted, though its spec.ttlAfterEnded has \
+                     passed");
                 ttl.failed(problem.into_refusal(), now(), &self.needs.timing, fastrand::f64());
             }
         }
@@ -183,7 +185,7 @@ impl ObjectRequests {
             }
             if event.reason == Reason::ReadOnly.as_str() {
                 let ((namespace, name), session) = (key(object), &object.spec.session_id);
-                info!(namespace, name, session, "read-only: this would be done: {}", event.note);
+                info!(namespace, name, session, "{}", event.note);
             }
             self.needs.events.tell(object.object_ref(&()), event);
         }

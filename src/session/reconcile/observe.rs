@@ -33,8 +33,8 @@ pub(super) struct Current<'a> {
 /// What is observed before a step, beside the object and what was learned of its session.
 pub(super) struct Inputs {
     pub(super) access: Access,
-    /// By whose credentials Athena is asked. None where the object's AthenaWorkGroup doesn't exist, or never was for
-    /// the object.
+    /// The identity that calls Athena. None where the object's AthenaWorkGroup doesn't exist, or has never granted the
+    /// object access.
     pub(super) identity: Option<Arc<Identity>>,
     pub(super) scope: CallerContext,
     /// What polls the session's work group, where that is known.

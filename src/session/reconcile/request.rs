@@ -8,9 +8,9 @@ use crate::kubernetes::within;
 
 #[derive(Debug, Error)]
 pub(super) enum Problem {
-    #[error("it has changed")]
+    #[error("the object doesn't exist")]
     Gone,
-    #[error("it has changed")]
+    #[error("the object has changed meanwhile")]
     Conflict,
     #[error("{0}")]
     Refused(String),

@@ -82,8 +82,8 @@ impl Entry {
     }
 }
 
-/// A fingerprint of all by which others find an object to wake it: its session's id, its AthenaWorkGroup, its
-/// workloads, its place among the sessions of its namespace.
+/// A fingerprint of what decides which events wake an object: its session's id, its AthenaWorkGroup, its workloads,
+/// and how it counts in `sessionsPerNamespace`.
 fn wakers(object: &Session) -> u64 {
     let place = object.start_place().map(|place| (place as u8, is_held(object)));
     fingerprint(&(object.session_id(), object.reference(), object.end_with(), place))

@@ -25,10 +25,10 @@ pub struct Case<'a> {
     /// Why the session is to be ended: that is asked for, its workloads have finished, or a limit of the spec is reached. What
     /// the status says asks for nothing.
     pub end_reason: Option<TerminationReason>,
-    /// Why the session is to be ended, or was. A limit can't be seen to be reached any more once the session ends: of it the
-    /// record remains. Nothing is ended for that.
+    /// Why the session is to be ended, or was ended. Once the session ends, Athena doesn't show any more that a limit
+    /// was reached, so the recorded reason counts. A recorded reason never causes an end.
     pub end_cause: Option<TerminationReason>,
-    /// The reason `MaxIdle`, where Athena itself has ended a started session for its idleness.
+    /// The reason `MaxIdle`, where Athena's own idle timeout has ended a session that this object started.
     pub idled_out: Option<TerminationReason>,
     /// Why the session may not be ended: what the object itself started is ended also where its namespace isn't selected any
     /// more.
@@ -36,7 +36,7 @@ pub struct Case<'a> {
     pub grace: Option<Grace>,
     /// The grace period where the session uses it. An end that has been begun isn't held up any more.
     pub draining: Option<Grace>,
-    /// A call of this very reconciliation shows the session as it stands: TerminateSession may follow.
+    /// A call in this very reconciliation has shown the session's state, so TerminateSession may follow at once.
     pub is_certain: bool,
 }
 
@@ -86,8 +86,8 @@ impl<'a> Case<'a> {
         self.start.state != StartState::NotAsked && self.end_reason.is_some() && may_have_started
     }
 
-    /// Whether the session has been seen to end, as far as that lets the object go: an end is evidence also where the
-    /// object came to refer to another work group since.
+    /// Whether an end was seen that lets the finalizer be removed. The end counts even where the object refers to
+    /// another work group by now than the one that the session was seen in.
     pub fn has_ended(&self) -> bool {
         let was_ours = self.whose.is_foreign && self.whose.was_ours;
         let has_ended = |seen: &Seen| seen.status.state.is_ended() && evidence::is_confirmed(self.facts, seen);

@@ -1,4 +1,5 @@
-//! How the session stands, and what is still wanted before an absent one counts as gone. PURE.
+//! What the answers prove about the session: that it lives, has ended, or is absent; and what an absence still needs
+//! before it counts as proven. PURE.
 
 use std::time::{Duration, Instant};
 
@@ -17,7 +18,7 @@ pub enum Evidence<'a> {
     /// A list shows that it has ended, and nobody has asked Athena about this session since.
     Unconfirmed(&'a Seen),
     Ended,
-    /// Athena says that it doesn't exist, and this is still wanted before it is believed.
+    /// Athena says that the session doesn't exist. Holds what is still missing before the operator believes that.
     Missing(Proof<'a>),
     Absent,
 }
@@ -25,15 +26,15 @@ pub enum Evidence<'a> {
 /// What is wanted before a session counts as absent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Proof<'a> {
-    /// The same answer again, so long after the first.
+    /// Another answer that the session doesn't exist, at least this long after the first one.
     AnotherLook { after: Duration },
-    /// The same answer again, now.
+    /// Another answer that the session doesn't exist, now: the last one is too old, or from before the deletion.
     FreshLook,
     /// A complete listing of its work group, since the last answer.
     Listing { work_group: &'a str, after: Instant },
-    /// That these answers came from the account that it was seen in.
+    /// An answer of GetCallerIdentity that all these answers came from the account that the session was seen in.
     Account,
-    /// A listing of its work group, where that or the account that it was seen in isn't known.
+    /// A proof that can't be had: the session's work group, or the account that it was seen in, isn't known.
     NotToBeHad,
 }
 
@@ -68,7 +69,7 @@ pub(super) fn is_confirmed(facts: &Facts<'_>, seen: &Seen) -> bool {
 }
 
 fn missing_proof<'a>(facts: &Facts<'a>, absence: &Absence) -> Option<Proof<'a>> {
-    // What this process took on itself and never saw is no session that an earlier process saw.
+    // This process adopted the object and has never seen the session, so no earlier process has seen it either.
     let never_seen = !facts.once_seen() && facts.observed.adopted_here;
     let apart = if never_seen { facts.timing.changing } else { facts.timing.confirm_absence };
     if absence.last.duration_since(absence.first) < apart {
@@ -85,7 +86,7 @@ fn missing_proof<'a>(facts: &Facts<'a>, absence: &Absence) -> Option<Proof<'a>> 
         }
         newest = unlisted_at;
     }
-    // What is let go can't be taken back, and an answer from before the deletion may be over.
+    // A finalizer that is removed can't be put back. So the last answer must be fresh, and younger than the deletion.
     let is_old = facts.now.tick.duration_since(newest) > facts.timing.steady.max(ANSWER_LIFE);
     let is_earlier = facts.observed.deleted_at.is_some_and(|deleted| absence.last < deleted);
     (facts.is_deleted() && (is_old || is_earlier)).then_some(Proof::FreshLook)

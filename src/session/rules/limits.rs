@@ -1,7 +1,7 @@
 //! What limits a session's life, and what an end waits for: maxLifetime, maxIdle and terminationGracePeriod. PURE.
 //!
 //! ```text
-//!   a limit is reached, by Athena's last word and its clock ─► a look of this moment says so too ─► end it
+//!   a limit is reached, by Athena's last answer and clock ─► a call now shows the same ─► end the session
 //!   an end is asked for ── BUSY, in the grace period ────────► wait: until it isn't, or the period is over
 //! ```
 
@@ -19,7 +19,8 @@ use crate::athena::types::SessionState;
 use crate::session::observed::Seen;
 use crate::status::condition;
 
-/// How old that look may be: the session goes to work when somebody uses it, however long the reconciliation takes.
+/// How old the last call's answer may be when TerminateSession follows. Somebody may begin to use the session at any
+/// moment, and an old answer would end their work.
 const LOOK_LIFE: Duration = Duration::from_secs(2);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,7 +78,7 @@ impl Limit {
 impl Grace {
     /// The grace period that an end for this reason is in; None where it has none, or it is over.
     pub fn of(facts: &Facts<'_>, intent: Option<TerminationReason>) -> Option<Self> {
-        // What is idle has nothing to finish.
+        // A session that is ended for being idle has no work to finish.
         if intent? == TerminationReason::MaxIdle {
             return None;
         }
@@ -114,7 +115,7 @@ pub(super) fn is_certain(
     age <= LOOK_LIFE && asking.is_none_or(|reached_for| age <= reached_for)
 }
 
-/// Whether TerminateSession was accepted, and Athena may still come to it.
+/// Whether Athena accepted TerminateSession so recently that the session may still show its old state.
 pub(super) fn has_begun(facts: &Facts<'_>, seen: &Seen) -> bool {
     facts.observed.session.accepted_at.is_some_and(|accepted| seen.at < accepted + facts.timing.terminate_again)
 }

@@ -7,15 +7,15 @@ use super::start::StartState;
 pub struct Ownership {
     /// Athena shows the session in another work group than it must be in.
     pub is_foreign: bool,
-    /// The object was adopted in the work group that the session really is in, before it came to refer to another one; or in
-    /// the one that it refers to, where Athena has named another one since.
+    /// The object adopted the session rightfully before: in the work group that Athena now shows for it, or in the work
+    /// group that the object refers to. So a wrong answer now doesn't make the session somebody else's.
     pub was_ours: bool,
     /// Athena has shown enough of the session to tell whose it is. GetSession and lists show the work group, and the mark of
     /// the object that started the session. GetSessionStatus shows neither. An object without `workGroupRef` may have a
     /// session of any work group, so it doesn't need these, unless another object may have the same session.
     pub is_placed: bool,
-    /// How the session stands is this object's to know. Our finalizer alone gives no right to it: anybody may write it on an
-    /// object of his own.
+    /// This object may read and report the session's state. The finalizer alone doesn't allow that: anybody may put it
+    /// on an object of their own.
     pub may_know: bool,
 }
 

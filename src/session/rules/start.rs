@@ -21,7 +21,8 @@ use crate::status::condition;
 /// A call is repeated with its token for so long after it was recorded: how long Athena remembers tokens isn't
 /// documented.
 pub const TOKEN_LIFE: Duration = Duration::from_secs(5 * 60);
-/// A recorded attempt is good for a call within so long.
+/// StartSession is called only while the recorded attempt is younger than this. Otherwise the attempt is recorded
+/// again.
 pub const RECORD_LIFE: Duration = Duration::from_secs(60);
 
 /// How far the start of the object's session has come.
@@ -170,7 +171,8 @@ impl<'a> Start<'a> {
 
     pub fn age(&self, attempt: &StartAttempt) -> Duration {
         let age = self.facts.now.wall.duration_since(attempt.at.0);
-        // A record of the near future is one of now: clocks differ. One of a later time tells nothing.
+        // Clocks differ, so an attempt that is recorded a little in the future counts as recorded now. A time further
+        // in the future counts as very old.
         let is_near = age.unsigned_abs() < RECORD_LIFE;
         Duration::try_from(age).unwrap_or(if is_near { Duration::ZERO } else { Duration::MAX })
     }

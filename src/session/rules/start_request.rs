@@ -14,10 +14,10 @@ use crate::athena::engine::Engine;
 use crate::athena::marker::Marker;
 use crate::athena::types::StartRequest;
 
-/// Why an AthenaWorkGroup doesn't allow this, if it doesn't: what to ask for instead.
+/// Why an AthenaWorkGroup doesn't allow this start, as the second half of a sentence; None where it allows the start.
 pub fn breach(start: &SessionStart, bounds: Option<&StartBounds>) -> Option<String> {
     let Some(bounds) = bounds else {
-        return Some("it lets nobody start a session: its spec.start isn't set".to_owned());
+        return Some("its spec.start isn't set, so no session may be started".to_owned());
     };
     let role = start.execution_role.as_ref().filter(|role| !bounds.execution_roles.contains(role));
     if let Some(role) = role {
@@ -61,13 +61,15 @@ pub fn request(facts: &Facts<'_>, attempt: &StartAttempt) -> Option<StartRequest
     })
 }
 
-/// Athena's own limit, within its bounds: in whole minutes, so not before ours.
+/// Athena's idle timeout for `maxIdle`: rounded up to whole minutes, so that it never comes before the operator's own
+/// limit, and within Athena's bounds.
 fn idle_timeout(max_idle: Duration) -> i32 {
     let minutes = max_idle.as_millis().div_ceil(60_000).clamp(1, 480);
     i32::try_from(minutes).unwrap_or(480)
 }
 
-/// The same for the same object of the same cluster, and no other. A UUID, as Athena's own clients send.
+/// The ClientRequestToken: always the same for one object of one cluster, and different for each other object. It is a
+/// UUID, since Athena's own clients send one.
 fn token(marker: &Marker) -> String {
     let cluster = Uuid::new_v5(&Uuid::NAMESPACE_OID, marker.cluster.as_bytes());
     Uuid::new_v5(&cluster, marker.uid.as_bytes()).to_string()

@@ -1,6 +1,6 @@
 //! When the object itself is deleted: so long after its session ended as `spec.ttlAfterEnded` says. PURE.
 //!
-//! That the session has ended is seen from Athena by this very process; what is recorded says only when.
+//! The object is deleted only after this process itself has seen the end; the status says only when the end was.
 
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ fn ended_at(case: &Case<'_>) -> Option<Timestamp> {
     }
 }
 
-/// Who would create the object anew, and with it another session.
+/// The tool (Argo CD, Flux, Helm) that would create the object again if it were deleted, and so start another session.
 pub fn tracker<'a>(facts: &Facts<'a>) -> Option<&'a str> {
     facts.object.spec.start.as_ref()?;
     facts.object.labels().get(TRACKED_BY).map(String::as_str)

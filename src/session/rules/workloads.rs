@@ -1,7 +1,7 @@
 //! The workloads that an object follows: `spec.endWith` ends its session when all of them have finished. PURE.
 //!
-//! What counts is what the API server said of each of them to this process. A workload that isn't there has finished
-//! only where it was there before: an earlier process's word for that is `status.workloads`.
+//! Only what the API server showed to this process counts. A workload that doesn't exist has finished only if it
+//! existed before; `status.workloads` records that for a process that comes later.
 
 use std::time::Instant;
 
@@ -28,7 +28,8 @@ pub struct FollowedWorkloads<'a> {
     pub has_ended: bool,
     /// The workloads are read, and a watch for them wakes the object.
     pub is_followed: bool,
-    /// An end on their account is under way, or reached: it isn't taken back.
+    /// The end that the workloads asked for has begun or is reached. It isn't taken back when a workload is created
+    /// again.
     pub is_end_begun: bool,
     /// When the session is to be ended, where all of them have finished.
     pub due_at: Option<Instant>,
