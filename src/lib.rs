@@ -12,7 +12,6 @@ pub mod athena;
 mod bodies;
 #[expect(clippy::disallowed_methods, reason = "says how long a problem has lasted")]
 mod cluster;
-mod compact;
 pub mod config;
 mod controller;
 #[expect(clippy::disallowed_methods, reason = "an event bears the time, and a number that no other event has")]

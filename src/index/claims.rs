@@ -2,6 +2,7 @@
 //! have to hear of each other. PURE.
 
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use jiff::Timestamp;
 use kube::{Resource, ResourceExt};
@@ -11,7 +12,13 @@ use super::objects::{Session, key};
 use crate::api::is_held;
 use crate::api::session::AthenaSession;
 use crate::athena::quota::Key;
-use crate::compact::fingerprint;
+
+/// A number that stands for a large value where values are only compared. For thousands of objects it takes little memory.
+pub(crate) fn fingerprint(of: &(impl Hash + ?Sized)) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    of.hash(&mut hasher);
+    hasher.finish()
+}
 
 /// The claim of an object to a session: what decides whose the session is.
 #[derive(Clone, Debug, PartialEq, Eq)]

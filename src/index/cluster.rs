@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use tokio::sync::RwLock;
 
 use super::access::{Access, is_paused};
-use super::claims::{Claim, Claims};
+use super::claims::{Claim, Claims, fingerprint};
 use super::objects::{Group, Objects, Session, Watch, key, reference};
 use super::session_quota::{SessionQuotas, Usage};
 use super::work_groups::WorkGroups;
@@ -22,7 +22,6 @@ use crate::api::session::AthenaSession;
 use crate::api::workload::{Workload, WorkloadKind, WorkloadState};
 use crate::athena::marker::Marker;
 use crate::athena::types::AwsTarget;
-use crate::compact::fingerprint;
 
 pub(crate) struct ClusterIndex {
     /// The cluster's id: the UID of the namespace kube-system.

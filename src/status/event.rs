@@ -21,12 +21,12 @@ pub struct Event {
 }
 
 impl Event {
-    pub fn normal(reason: &'static str, note: String) -> Self {
-        Self { type_: EventType::Normal, reason, note }
+    pub fn normal(reason: &'static str, note: impl Into<String>) -> Self {
+        Self { type_: EventType::Normal, reason, note: note.into() }
     }
 
-    pub fn warning(reason: &'static str, note: String) -> Self {
-        Self { type_: EventType::Warning, reason, note }
+    pub fn warning(reason: &'static str, note: impl Into<String>) -> Self {
+        Self { type_: EventType::Warning, reason, note: note.into() }
     }
 
     /// Whether the event reports the end of a session.

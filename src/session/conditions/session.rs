@@ -52,8 +52,7 @@ pub(super) fn not_alive(case: &Case<'_>) -> Option<Finding> {
         Evidence::Absent => Some(not_found(case)),
         Evidence::Ended => Some(ended(case)),
         Evidence::Unconfirmed(_) => if_end_wanted(
-            "ListSessions shows that the session has ended. The operator believes this when GetSession shows it, \
-                 too.",
+            "ListSessions shows that the session has ended. The operator believes this when GetSession shows it, too.",
         ),
     }
 }
@@ -128,8 +127,7 @@ pub(super) fn undescribed(case: &Case<'_>) -> Option<Finding> {
     let (_, message) = explain(denied, facts.scope, facts.timing);
     let ways = ways_to_end(case);
     let message = format!(
-        "The session is up. It is ended {ways}. The operator can't read its work group and its DPU usage: \
-             {message}"
+        "The session is up. It is ended {ways}. The operator can't read its work group and its DPU usage: {message}"
     );
     Some(Finding { reason: Reason::GetSessionDenied, message })
 }
@@ -195,25 +193,15 @@ fn ended(case: &Case<'_>) -> Finding {
 pub(super) fn alive(case: &Case<'_>) -> Option<Finding> {
     let Evidence::Alive(seen) = case.evidence else { return None };
     let (reason, message) = match (case.end_cause, &seen.status.state) {
-        (Some(TerminationReason::ObjectDeleted), _) => (
-            Reason::Terminating,
-            with_way_out(
-                case,
-                "The object was deleted, so the session is being ended. The object is removed when Athena says that \
-                 the session has ended."
-                    .to_owned(),
-            ),
-        ),
-        (Some(reason), _) => (
-            Reason::Terminating,
-            with_way_out(
-                case,
-                format!(
-                    "{}: the session is being ended. The operator polls Athena until the session has ended.",
-                    why(case, reason)
-                ),
-            ),
-        ),
+        (Some(TerminationReason::ObjectDeleted), _) => {
+            let message = "The object was deleted, so the session is being ended. The object is removed when Athena says \
+                           that the session has ended.";
+            (Reason::Terminating, with_way_out(case, message))
+        }
+        (Some(reason), _) => {
+            let polls = "the session is being ended. The operator polls Athena until the session has ended.";
+            (Reason::Terminating, with_way_out(case, format!("{}: {polls}", why(case, reason))))
+        }
         (None, SessionState::Terminating) => (
             Reason::Terminating,
             "The session is being ended, but not by this operator. The operator polls Athena until the session has \

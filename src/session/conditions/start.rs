@@ -164,9 +164,8 @@ pub(super) fn trouble(case: &Case<'_>) -> Option<Finding> {
 pub(super) fn unrecognized(case: &Case<'_>) -> Option<Finding> {
     let id = case.facts.observed.start.answered_not_disowned()?;
     let message = format!(
-        "StartSession returned session {id}. The operator waits until Athena shows this object's mark (namespace, \
-         name and UID) at the end of that session's description. The mark proves that the session belongs to this \
-         object."
+        "StartSession returned session {id}. The operator waits until Athena shows this object's mark (namespace, name \
+         and UID) at the end of that session's description. The mark proves that the session belongs to this object."
     );
     Some(Finding { reason: Reason::Starting, message })
 }

@@ -25,7 +25,8 @@ pub(super) fn failed_call(case: &Case<'_>, trouble: &Trouble) -> Finding {
 
 /// The message, and how to let the object go at once, where the object is being deleted. A person who reads why a deletion hangs should read
 /// that, too.
-pub(super) fn with_way_out(case: &Case<'_>, message: String) -> String {
+pub(super) fn with_way_out(case: &Case<'_>, message: impl Into<String>) -> String {
+    let message = message.into();
     if case.facts.is_deleted() && case.facts.object.spec.deletion_policy == DeletionPolicy::Terminate {
         format!(
             "{message} To remove the object at once, set spec.deletionPolicy: Retain. The session then keeps running, \

@@ -150,10 +150,9 @@ pub(super) fn end_session(case: &Case<'_>) -> Option<Finding> {
     let delay = duration(case.facts.timing.end_with?);
     let finished = if case.workloads.due_at.is_some() { last_finished(case) } else { None };
     let message = match finished {
-        Some(finished) => format!(
-            "The session is up. {finished}. The session is ended {delay} after the operator saw \
-             that."
-        ),
+        Some(finished) => {
+            format!("The session is up. {finished}. The session is ended {delay} after the operator saw that.")
+        }
         None => {
             let (names, ways) = (names(case), ways_to_end(case));
             format!("The session is up. It is ended when {names} finished, or earlier: {ways}.")

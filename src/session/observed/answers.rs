@@ -1,8 +1,21 @@
-//! The answers of Athena and of the API server that are kept. PURE.
+//! The answers of Athena and of the API server that are kept, and the moments that they are compared with. PURE.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
 
 use crate::athena::types::{CallError, SessionStatus, Source};
+
+/// An answer counts as one of now for so long: longer than one reconciliation takes between two answers.
+pub const ANSWER_LIFE: Duration = Duration::from_secs(10);
+
+#[derive(Clone, Copy, Debug)]
+pub struct Now {
+    /// For what is recorded and compared with Athena's and Kubernetes' times.
+    pub wall: Timestamp,
+    /// For every wait: it doesn't jump when somebody sets the clock.
+    pub tick: Instant,
+}
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seen {

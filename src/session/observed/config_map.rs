@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use super::now::Now;
+use super::answers::Now;
 use super::trouble::Retry;
 use crate::timing::Timing;
 

@@ -2,7 +2,6 @@
 
 mod answers;
 pub mod config_map;
-mod now;
 mod object;
 pub mod recorded_status;
 mod session;
@@ -12,8 +11,7 @@ mod trouble;
 pub mod ttl;
 pub mod workloads;
 
-pub use self::answers::{Absence, Described, OwnerRead, Seen};
-pub use self::now::{ANSWER_LIFE, Now};
+pub use self::answers::{ANSWER_LIFE, Absence, Described, Now, OwnerRead, Seen};
 pub use self::object::Observed;
 pub use self::session::ObservedSession;
 pub use self::start::{Answered, Start};

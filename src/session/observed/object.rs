@@ -8,8 +8,7 @@
 
 use std::time::Instant;
 
-use super::answers::Described;
-use super::now::Now;
+use super::answers::{Described, Now};
 use super::recorded_status::RecordedStatus;
 use super::session::ObservedSession;
 use super::start::{Answered, Start};

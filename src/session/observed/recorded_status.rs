@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::now::{ANSWER_LIFE, Now};
+use super::answers::{ANSWER_LIFE, Now};
 use crate::api::session::{AthenaSession, AthenaSessionStatus, TerminationReason};
 use crate::athena::types::CallerContext;
 

@@ -2,9 +2,8 @@
 
 use std::time::Instant;
 
-use super::answers::{Absence, Described, OwnerRead, Seen};
+use super::answers::{ANSWER_LIFE, Absence, Described, Now, OwnerRead, Seen};
 use super::config_map::ObservedConfigMap;
-use super::now::{ANSWER_LIFE, Now};
 use super::status_size::StatusLimit;
 use super::trouble::{Trouble, Undescribed};
 use super::ttl::Ttl;

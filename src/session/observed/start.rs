@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::now::Now;
+use super::answers::Now;
 use super::trouble::Trouble;
 use crate::athena::types::{CallError, ErrorClass};
 use crate::timing::Timing;

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::now::Now;
+use super::answers::Now;
 use crate::athena::types::{CallError, ErrorClass, Operation};
 use crate::timing::Timing;
 

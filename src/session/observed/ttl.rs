@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::now::Now;
+use super::answers::Now;
 use super::trouble::Retry;
 use crate::timing::Timing;
 

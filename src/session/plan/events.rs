@@ -41,12 +41,7 @@ pub(super) fn released_event(case: &Case<'_>) -> Option<Event> {
         return None;
     }
     if case.start.state.is_pending() {
-        return Some(Event::normal(
-            NOT_STARTED,
-            "No session was started for this object: the object is \
-             removed"
-                .to_owned(),
-        ));
+        return Some(Event::normal(NOT_STARTED, "No session was started for this object: the object is removed"));
     }
     if let Some(owner) = &case.facts.access.owner {
         let whose = match case.facts.access.denied {
@@ -59,8 +54,7 @@ pub(super) fn released_event(case: &Case<'_>) -> Option<Event> {
     if case.whose.is_foreign {
         let work_group = case.facts.access.work_group.as_deref().unwrap_or_default();
         let note = format!(
-            "Session {id} isn't in work group {work_group}: this object is removed, and the session isn't \
-                 touched"
+            "Session {id} isn't in work group {work_group}: this object is removed, and the session isn't touched"
         );
         return Some(Event::normal(Reason::WrongWorkGroup.as_str(), note));
     }
@@ -91,7 +85,7 @@ pub(super) fn retained_event(case: &Case<'_>) -> Option<Event> {
     if case.start.state.is_pending() {
         let note = "The object is removed, since deletionPolicy is Retain. A session may have been started for it: \
              that session may be running, and billed";
-        return Some(Event::warning("Retained", note.to_owned()));
+        return Some(Event::warning("Retained", note));
     }
     let id = case.facts.id();
     Some(if case.requested_end.is_some() {

@@ -88,8 +88,7 @@ pub(super) fn get_final_figures(facts: &Facts<'_>) -> Step {
     }
 }
 
-/// A call that the proof of an absence needs. While it fails the session is looked at now and then: it
-/// may be back.
+/// A call that the proof of an absence needs. While it fails the session is looked at now and then: it may be back.
 pub(super) fn prove(facts: &Facts<'_>, step: Step) -> Step {
     let last = facts.observed.session.absence.as_ref().map(|absence| absence.last);
     let is_old = last.is_some_and(|last| facts.now.tick >= last + facts.timing.steady);

@@ -28,8 +28,7 @@ pub(super) enum ReconcileError {
     Refused(String),
     /// The object kept changing meanwhile, or the operator has a fault. Holds the last step.
     #[error(
-        "the object kept changing, or the operator has a bug: still not done after {MOST_STEPS} steps; last: \
-         {0:?}"
+        "the object kept changing, or the operator has a bug: still not done after {MOST_STEPS} steps; last: {0:?}"
     )]
     Unsettled(Box<Step>),
 }

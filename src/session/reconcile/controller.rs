@@ -199,7 +199,7 @@ impl Controller {
              more than 12 KiB, or there are many finalizers. The operator reads the object anew for each \
              reconciliation, one large object at a time, so everything takes longer. Its session is ended like any \
              other";
-        self.tell(object, Event::normal("LargeObject", note.to_owned()));
+        self.tell(object, Event::normal("LargeObject", note));
     }
 
     fn tell_unreadable(&self, object: &Session, problem: &str) {

@@ -13,7 +13,7 @@ use super::{Dependencies, NAME};
 use crate::api::is_held;
 use crate::api::session::AthenaSession;
 use crate::athena::quota::Key;
-use crate::compact::fingerprint;
+use crate::index::claims::fingerprint;
 use crate::index::objects::Session;
 use crate::status::event::Refusals;
 use crate::timing::Timing;
