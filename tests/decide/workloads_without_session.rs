@@ -108,7 +108,7 @@ fn an_end_under_a_job_that_is_at_work_is_a_warning_once() {
     assert_eq!((reason(&world), warnings(&world)), ("Ended".to_owned(), 0));
     world.run_for(minutes(10));
     assert!(
-        message(&world).contains("operator didn't end it") && message(&world).contains(WAITS),
+        message(&world).contains("It wasn't ended for this object") && message(&world).contains(WAITS),
         "{}",
         message(&world)
     );

@@ -126,8 +126,8 @@ pub(super) fn explain_credentials(error: &CredentialsError) -> Explanation {
         }
         _ => (
             ErrorClass::NotConfigured,
-            "the provider of AWS credentials failed; `aws sts get-caller-identity`, run where the operator runs, says \
-             why",
+            "the provider of AWS credentials failed: in a Pod, check its Pod Identity association or the role annotation of \
+             its ServiceAccount; elsewhere `aws sts get-caller-identity` says why",
         ),
     };
     Explanation::new(class, "NoCredentials", message)

@@ -172,7 +172,7 @@ pub(super) fn owned_by_other(case: &Case<'_>) -> Option<Finding> {
     // An object without a grant isn't told which object owns the session.
     let (whose, why) = match case.facts.access.denied {
         Some(_) => ("another AthenaSession".to_owned(), "has a grant for the session; this object has none"),
-        None => (format!("AthenaSession {} of namespace {}", owner.name, owner.namespace), "is older"),
+        None => (format!("AthenaSession {} of namespace {}", owner.name, owner.namespace), "comes first"),
     };
     let message = format!(
         "Session {id} belongs to {whose}, which {why}. This object neither watches nor ends the session. Delete this \

@@ -181,7 +181,7 @@ fn ended(case: &Case<'_>) -> Finding {
         None => {
             let said = said.map_or_else(String::new, |said| format!(" Athena says: {said}."));
             let message = format!(
-                "The session is {}. This operator didn't end it: somebody else did, or Athena's idle timeout.{said}",
+                "The session is {}. It wasn't ended for this object: somebody else ended it, or Athena's idle timeout.{said}",
                 status.state
             );
             Finding { reason: Reason::Ended, message }

@@ -216,7 +216,7 @@ fn end(case: &Case<'_>) -> String {
 /// The message of the condition `Terminated` where it is False.
 fn no_end(case: &Case<'_>) -> &'static str {
     match case.facts.session_id() {
-        Some(_) => "The session has not been seen to end.",
+        Some(_) => "Athena hasn't shown an end of the session.",
         None => "This object has no session yet, as far as is known.",
     }
 }
