@@ -512,7 +512,9 @@ async fn kubectl_shows_and_explains_the_kind() {
     assert!(wide.contains("IDLE SINCE") && wide.contains("STARTED") && wide.contains(&id));
 
     let explained = world.plane.kubectl_ok(&["explain", "athenasession.spec", "--recursive=false"]).await;
-    for said in ["sessionId", "1 to 256 characters", "can't be undone", "Default: Terminate", "running and billed"] {
+    for said in
+        ["sessionId", "1 to 256 characters", "can't be undone", "Default: Terminate", "keeps running and is billed"]
+    {
         assert!(
             explained.split_whitespace().collect::<Vec<_>>().join(" ").contains(said),
             "{said} isn't in:\n{explained}"

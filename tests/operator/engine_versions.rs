@@ -125,7 +125,7 @@ async fn defaults_that_the_engine_refuses_arent_sent_and_are_told() {
         group.status.as_ref().is_some_and(|status| status.engine_version.is_some())
     });
     let message = crate::tenancy::ready_of(&group.await).unwrap().1;
-    let unused = "Apache Spark version 3.5 doesn't take spec.start.engineConfiguration.coordinatorDpuSize, \
+    let unused = "Apache Spark version 3.5 doesn't support spec.start.engineConfiguration.coordinatorDpuSize, \
                   spec.start.engineConfiguration.sparkProperties: the operator doesn't send these defaults.";
     assert!(message.contains(unused), "{message}");
 }
