@@ -129,7 +129,7 @@ pub fn figures(results: &Results) -> Vec<Figure> {
 /// The most resident memory, in MiB, with so many objects.
 pub fn memory_target(objects: usize) -> Option<f64> {
     match objects {
-        10_000 => Some(60.0),
+        10_000 => Some(80.0),
         100_000 => Some(500.0),
         _ => None,
     }
