@@ -3,6 +3,7 @@
 #![allow(unreachable_pub, reason = "kube's macros repeat the types")]
 
 pub mod cached;
+pub mod cleanup;
 pub mod crds;
 pub mod labels;
 pub mod session;

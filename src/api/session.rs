@@ -28,6 +28,8 @@ use super::{readable, written};
     namespaced,
     status = "AthenaSessionStatus",
     derive = "PartialEq",
+    // A clean-up asks, right before it ends a session, whether an object names the session.
+    selectable = ".spec.sessionId",
     shortname = "ats",
     category = "athena",
     printcolumn(
@@ -208,7 +210,7 @@ fn go(field: &str) -> String {
 
 /// The rule of a field that is a duration. `500ms` is refused since it is a slip for `500m`, and would end a session at
 /// once.
-fn duration(name: &str) -> kube::core::Rule {
+pub(super) fn duration(name: &str) -> kube::core::Rule {
     let message = format!(
         "{name} is a duration in whole seconds, from 1s to 99999h, such as 90s, 10m or 1h30m; there are no days (three of \
          them are 72h), and no milliseconds (500 minutes are 500m)"

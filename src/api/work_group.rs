@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_with::skip_serializing_none;
 
+use super::cleanup::Cleanup;
 use super::start::StartBounds;
 use super::{readable, written};
 
@@ -129,6 +130,11 @@ pub struct AthenaWorkGroupSpec {
     /// Allows AthenaSessions to start sessions in this work group, within these limits. `start: {}` allows sessions
     /// with the work group's own settings. Default: no session may be started.
     pub start: Option<StartBounds>,
+
+    /// Rules that end sessions of this work group which no AthenaSession declares. Default: none, only declared sessions are
+    /// ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cleanup: Option<Cleanup>,
 }
 
 /// Namespaces, as the Gateway API selects them.

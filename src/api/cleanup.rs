@@ -1,0 +1,177 @@
+//! Clean-up of sessions that nobody declared: `AthenaWorkGroup.spec.cleanup`.
+//!
+//! The API server refuses rules without meaning. An object of an earlier version may have such rules all the same, so no rule
+//! makes an object unreadable: the fields are plain texts, which `cleanup::policy` reads.
+
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::session::duration;
+
+/// The states that a rule can name. The other three are ends, or an end that is under way.
+pub const RULE_STATES: [&str; 5] = ["CREATING", "CREATED", "IDLE", "BUSY", "DEGRADED"];
+
+/// The most rules, and the most entries of `protect`, of one object.
+pub const MOST_RULES: usize = 50;
+
+/// The tag that the operator puts on a session that it let go by `deletionPolicy: Retain`.
+pub const RETAINED_TAG: &str = "athena-operator.dev/retained";
+
+/// The tag that protects a session from clean-up until a moment, which is written as in RFC 3339.
+pub const KEEP_UNTIL_TAG: &str = "athena-operator.dev/keep-until";
+
+/// Which sessions of the work group are ended although no AthenaSession declares them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Cleanup {
+    /// DryRun: the status says what would be ended, and nothing is ended. Enforce: sessions are ended. Default: DryRun.
+    #[serde(default)]
+    pub mode: CleanupMode,
+
+    /// Which sessions are ended: those that a rule matches in two complete lists in a row. The first rule that matches a
+    /// session is named as the reason. No rule ever matches a session that an AthenaSession declares. Default: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = MOST_RULES))]
+    #[x_kube(validation = Rule::new("self.all(rule, self.exists_one(other, other.name == rule.name))")
+        .message("two rules have the same name: give each rule a name of its own, since events and logs tell only the rule's name"))]
+    pub rules: Vec<CleanupRule>,
+
+    /// Sessions that no rule ends, whatever the rules match. Default: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = MOST_RULES))]
+    pub protect: Vec<Protect>,
+
+    /// How many sessions are ended after one complete list at the most, those that were started first. Default: 10.
+    #[serde(default = "ends_by_default")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub max_terminations_per_run: u32,
+
+    /// When the rules match more than five sessions and more than this share of the work group's sessions, nothing is ended
+    /// until the share is smaller. Such rules are most probably a mistake. Default: 50.
+    #[serde(default = "percent_by_default")]
+    #[schemars(range(min = 1, max = 100))]
+    pub max_matched_percent: u32,
+}
+
+fn ends_by_default() -> u32 {
+    10
+}
+
+fn percent_by_default() -> u32 {
+    50
+}
+
+impl Default for Cleanup {
+    fn default() -> Self {
+        let (mode, rules, protect) = Default::default();
+        let (max_terminations_per_run, max_matched_percent) = (ends_by_default(), percent_by_default());
+        Self { mode, rules, protect, max_terminations_per_run, max_matched_percent }
+    }
+}
+
+/// Whether sessions are ended, or only told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum CleanupMode {
+    /// Nothing is ended.
+    #[default]
+    DryRun,
+    /// Sessions are ended.
+    Enforce,
+}
+
+/// A rule.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+// These stand here, since the API server would check the fields' own rules against the fields' defaults.
+#[x_kube(
+    validation = Rule::new("has(self.name) && self.name.matches('^[a-z0-9]([a-z0-9-]*[a-z0-9])?$')")
+        .message("a rule needs a name: lower-case letters, digits and hyphens, such as forgotten-dbt")
+        .field_path(".name"),
+    validation = Rule::new("has(self.match) && ((has(self.match.states) && self.match.states.size() > 0) || \
+            has(self.match.idleFor) || has(self.match.olderThan) || has(self.match.description) || \
+            (has(self.match.orphaned) && self.match.orphaned))")
+        .message("an empty match would match every session: set one or more of states, idleFor, olderThan, description and orphaned: true")
+        .field_path(".match"),
+)]
+pub struct CleanupRule {
+    /// The rule's name. The status, events, logs and AWS CloudTrail show the name for each session that the rule ends.
+    #[serde(default)]
+    #[schemars(length(max = 63))]
+    pub name: String,
+
+    /// Which sessions the rule matches. All of the conditions must hold.
+    #[serde(default, rename = "match")]
+    pub matches: SessionMatch,
+}
+
+/// Conditions on a session.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SessionMatch {
+    /// The session is in one of these states: CREATING, CREATED, IDLE, BUSY or DEGRADED. Default: in any state but an end.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8), inner(length(max = 16)))]
+    #[x_kube(validation = Rule::new("self.all(state, state in ['CREATING', 'CREATED', 'IDLE', 'BUSY', 'DEGRADED'])")
+        .message("states can be CREATING, CREATED, IDLE, BUSY and DEGRADED: a session in any other state has ended, or is being ended"))]
+    pub states: Vec<String>,
+
+    /// The session has been IDLE for so long without a break, by Athena's clock. A duration in Go's notation, in whole
+    /// seconds, such as `90s`, `30m` or `1h30m`; there are no days.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 16))]
+    #[x_kube(validation = duration("idleFor"))]
+    pub idle_for: Option<String>,
+
+    /// The session was started so long ago, by Athena's clock. A duration in Go's notation, in whole seconds, such as
+    /// `90m`, `24h` or `1h30m`; there are no days.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 16))]
+    #[x_kube(validation = duration("olderThan"))]
+    pub older_than: Option<String>,
+
+    /// A regular expression that is found in the session's description; `^` and `$` stand for its beginning and end. A
+    /// session without a description has an empty one, which `^$` matches.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 512))]
+    #[x_kube(validation = regular_expression())]
+    pub description: Option<String>,
+
+    /// With true: the session was started for an AthenaSession of this cluster that is gone. Default: false, no condition.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub orphaned: bool,
+}
+
+/// Sessions that no rule ends: those with this description, or those with this tag.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.description) != has(self.tag) && (!has(self.value) || has(self.tag))")
+    .message("an entry of protect has either description or tag, and value only together with tag: write two entries for two conditions"))]
+pub struct Protect {
+    /// A regular expression that is found in the session's description.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 512))]
+    #[x_kube(validation = regular_expression())]
+    pub description: Option<String>,
+
+    /// The key of a tag of the session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 128))]
+    pub tag: Option<String>,
+
+    /// The value of that tag. Default: any value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
+    pub value: Option<String>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+fn is_false(is_set: &bool) -> bool {
+    !is_set
+}
+
+/// The rule of a field that is a regular expression. Where CEL can't read the text, the API server's error says why and where.
+fn regular_expression() -> kube::core::Rule {
+    kube::core::Rule::new("''.matches(self) ? true : true")
+        .message("description is a regular expression, as Go and Rust read them: correct it where the error says")
+}
