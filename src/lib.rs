@@ -10,6 +10,7 @@
 pub mod api;
 pub mod athena;
 mod bodies;
+pub mod cleanup;
 #[expect(clippy::disallowed_methods, reason = "says how long a problem has lasted")]
 mod cluster;
 pub mod config;

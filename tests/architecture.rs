@@ -25,6 +25,7 @@ const LAYERS: &[(&str, &str, &str)] = &[
     ("conditions", "session/conditions", ""),
     ("rules", "session/rules", ""),
     ("observed", "session/observed", ""),
+    ("cleanup", "cleanup", ""),
     ("index", "index", "index/cluster index/objects index/workloads index/work_groups"),
     (
         "athena",

@@ -1,0 +1,200 @@
+//! The rules and protections that hold for a work group, read from the objects that register it. PURE.
+
+use std::collections::HashSet;
+
+use super::conditions::{Conditions, is_empty};
+use super::fault::Fault;
+use super::patterns::{Pattern, PatternSet, Patterns};
+use crate::api::cleanup::{Cleanup, CleanupMode, CleanupRule, MOST_RULES, Protect};
+
+/// `spec.cleanup` of one AthenaWorkGroup.
+#[derive(Clone, Copy, Debug)]
+pub struct Source<'a> {
+    /// The name of the AthenaWorkGroup; empty where the rules come from a file.
+    pub owner: &'a str,
+    /// Its rules; None where it has none.
+    pub cleanup: Option<&'a Cleanup>,
+}
+
+/// What holds for the sessions of one work group.
+#[derive(Debug)]
+pub struct Policy {
+    /// Whether every AthenaWorkGroup that registers the work group has `mode: Enforce`. This value says only whether an end is
+    /// carried out. No verdict and no plan depends on it.
+    pub enforces: bool,
+    /// How many sessions are ended in one run at the most.
+    pub most_ends: usize,
+    /// The largest share of the sessions, in percent, that the rules may match.
+    pub most_percent: usize,
+    /// What is wrong with the rules.
+    pub faults: Vec<Fault>,
+    rules: Vec<Rule>,
+    skipped: Vec<Rule>,
+    protections: Vec<Protection>,
+    patterns: PatternSet,
+}
+
+/// A rule.
+#[derive(Debug)]
+pub(super) struct Rule {
+    label: String,
+    pub(super) conditions: Conditions,
+}
+
+/// A condition that protects.
+#[derive(Debug)]
+pub(super) enum Protection {
+    Description {
+        text: String,
+        pattern: Pattern,
+    },
+    Tag {
+        key: String,
+        value: Option<String>,
+    },
+    /// An entry that can't be read, at this place: it may have been meant for any session.
+    Everything(String),
+}
+
+/// A policy, while it is being read.
+#[derive(Default)]
+struct Reading {
+    rules: Vec<Rule>,
+    skipped: Vec<Rule>,
+    protections: Vec<Protection>,
+    patterns: Patterns,
+    faults: Vec<Fault>,
+}
+
+impl Policy {
+    /// Reads the rules of all AthenaWorkGroups that register one work group, the oldest first. Their rules and protections add
+    /// up, and the smaller limits hold.
+    pub fn read(sources: &[Source<'_>]) -> Self {
+        let all = || sources.iter().filter_map(|source| source.cleanup);
+        let mut reading = Reading::default();
+        for source in sources {
+            reading.read(source);
+        }
+        let Reading { rules, skipped, protections, patterns, faults } = reading;
+        let number = |number: Option<u32>| number.map_or(0, |number| usize::try_from(number).unwrap_or(usize::MAX));
+        Self {
+            enforces: sources.iter().all(|source| source.cleanup.is_some_and(|it| it.mode == CleanupMode::Enforce)),
+            most_ends: number(all().map(|cleanup| cleanup.max_terminations_per_run).min()),
+            most_percent: number(all().map(|cleanup| cleanup.max_matched_percent).min()),
+            faults,
+            rules,
+            skipped,
+            protections,
+            patterns: patterns.build(),
+        }
+    }
+
+    /// The rule of this number, as people are told: its name, after that of its AthenaWorkGroup.
+    pub fn rule_name(&self, rule: usize) -> &str {
+        self.rules.get(rule).map_or("", Rule::label)
+    }
+
+    pub(super) fn rules(&self) -> impl Iterator<Item = (usize, &Rule)> {
+        self.rules.iter().enumerate()
+    }
+
+    /// The rules that can't be used.
+    pub(super) fn skipped(&self) -> &[Rule] {
+        &self.skipped
+    }
+
+    pub(super) fn protections(&self) -> &[Protection] {
+        &self.protections
+    }
+
+    pub(super) fn patterns(&self) -> &PatternSet {
+        &self.patterns
+    }
+}
+
+impl Rule {
+    pub(super) fn label(&self) -> &str {
+        &self.label
+    }
+}
+
+impl Reading {
+    fn read(&mut self, source: &Source<'_>) {
+        let Some(cleanup) = source.cleanup else { return };
+        let within = |place: String| if source.owner.is_empty() { place } else { format!("{}: {place}", source.owner) };
+        let mut names = HashSet::new();
+        let twice: HashSet<_> =
+            cleanup.rules.iter().map(|rule| rule.name.as_str()).filter(|name| !names.insert(*name)).collect();
+        for (number, rule) in cleanup.rules.iter().enumerate() {
+            let place = within(format!("rules[{number}]"));
+            let before = self.faults.len();
+            let conditions =
+                Conditions::read(&format!("{place}.match"), &rule.matches, &mut self.patterns, &mut self.faults);
+            self.faults.extend(fault_of(rule, number, twice.contains(rule.name.as_str()), &place));
+            let is_usable = self.faults.len() == before;
+            let name = if rule.name.is_empty() { format!("rules[{number}]") } else { rule.name.clone() };
+            let label = if source.owner.is_empty() { name } else { format!("{}/{name}", source.owner) };
+            let rule = Rule { label, conditions };
+            if is_usable { self.rules.push(rule) } else { self.skipped.push(rule) }
+        }
+        for (number, entry) in cleanup.protect.iter().enumerate() {
+            self.protect(entry, within(format!("protect[{number}]")));
+        }
+        for (field, value) in [
+            ("maxTerminationsPerRun", cleanup.max_terminations_per_run),
+            ("maxMatchedPercent", cleanup.max_matched_percent),
+        ] {
+            if value == 0 {
+                self.faults.push(Fault::new(within(field.to_owned()), "with 0 nothing is ever ended: write 1 or more"));
+            }
+        }
+    }
+
+    fn protect(&mut self, entry: &Protect, place: String) {
+        let Protect { description, tag, value } = entry;
+        if let Some(text) = description {
+            match self.patterns.add(text) {
+                Ok(pattern) => self.protections.push(Protection::Description { text: text.clone(), pattern }),
+                Err(problem) => {
+                    self.faults.push(Fault::new(format!("{place}.description"), problem));
+                    self.protections.push(Protection::Everything(place.clone()));
+                }
+            }
+        }
+        if let Some(key) = tag {
+            self.protections.push(Protection::Tag { key: key.clone(), value: value.clone() });
+        }
+        if description.is_some() == tag.is_some() || value.is_some() && tag.is_none() {
+            let problem = "an entry has either description or tag, and value only together with tag";
+            self.faults.push(Fault::new(place.clone(), problem));
+        }
+        if description.is_none() && tag.is_none() {
+            self.protections.push(Protection::Everything(place));
+        }
+    }
+}
+
+/// What is wrong with a rule, apart from its conditions.
+fn fault_of(rule: &CleanupRule, number: usize, is_twice: bool, place: &str) -> Option<Fault> {
+    if !is_name(&rule.name) {
+        let problem = "a rule needs a name: lower-case letters, digits and hyphens, such as forgotten-dbt";
+        Some(Fault::new(format!("{place}.name"), problem))
+    } else if is_twice {
+        let problem = format!("another rule has the name {}, too: give each rule a name of its own", rule.name);
+        Some(Fault::new(format!("{place}.name"), problem))
+    } else if number >= MOST_RULES {
+        Some(Fault::new(place, format!("there are more than {MOST_RULES} rules: write fewer")))
+    } else if is_empty(&rule.matches) {
+        let problem = "an empty match would match every session: set one or more of states, idleFor, olderThan, \
+                       description and orphaned: true";
+        Some(Fault::new(format!("{place}.match"), problem))
+    } else {
+        None
+    }
+}
+
+/// Whether a rule can have this name. The name stands in the user agent of calls.
+fn is_name(name: &str) -> bool {
+    let is_inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    (1..=63).contains(&name.len()) && name.bytes().all(is_inner) && !name.starts_with('-') && !name.ends_with('-')
+}

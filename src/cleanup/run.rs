@@ -1,0 +1,127 @@
+//! What one run does, after one complete list of a work group: which of the matched sessions are ended now. PURE.
+//!
+//! The plan doesn't know whether the rules are enforced. So a dry run says exactly what would be done.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use jiff::Timestamp;
+
+use super::policy::Policy;
+use super::verdict::{Listed, Verdict};
+
+/// So many matched sessions never are too large a share.
+const FEW: usize = 5;
+
+/// A session with its verdict.
+#[derive(Clone, Debug)]
+pub struct Judged<'a> {
+    /// The session.
+    pub session: Listed<'a>,
+    /// The verdict on it.
+    pub verdict: Verdict,
+}
+
+/// What becomes of a matched session in this run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// It is ended, after a last look at it.
+    Now,
+    /// The list before didn't show it as matched: the next list decides.
+    NextList,
+    /// Its tags have to be read.
+    NeedsTags,
+    /// As many sessions are ended in this run as may be: a later run ends it.
+    NextRun,
+    /// The run is held.
+    Held,
+}
+
+/// Why a run ends nothing, although rules match.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// How many sessions the rules match.
+    pub matched: usize,
+    /// Of so many.
+    pub live: usize,
+    /// The largest share that may be matched, in percent.
+    pub most_percent: usize,
+}
+
+impl fmt::Display for Held {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { matched, live, most_percent } = self;
+        write!(
+            f,
+            "the rules match {matched} of {live} sessions, which is more than maxMatchedPercent ({most_percent}): nothing is \
+             ended. If that many are to be ended, raise maxMatchedPercent; otherwise make the rules narrower"
+        )
+    }
+}
+
+/// What one run does.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RunPlan {
+    /// How many sessions the list shows that haven't ended and aren't being ended.
+    pub live: usize,
+    /// Of these, how many a rule matches, and nothing protects.
+    pub matched: usize,
+    /// Of these, how many a rule matches, and something protects; by what.
+    pub protected: BTreeMap<&'static str, usize>,
+    /// Why nothing is ended.
+    pub held: Option<Held>,
+    /// The matched sessions by their position in the list, in the order in which they are ended.
+    pub turns: Vec<(usize, Turn)>,
+}
+
+impl RunPlan {
+    /// Plans a run. `was_matched`: whether the complete list before this one showed a session as matched, too. `used`: how many
+    /// ends of this run's budget have been used already.
+    pub fn of(judged: &[Judged<'_>], policy: &Policy, was_matched: impl Fn(&str) -> bool, used: usize) -> Self {
+        let mut plan = Self::default();
+        let mut turns = Vec::new();
+        for (position, Judged { session, verdict }) in judged.iter().enumerate() {
+            plan.live += usize::from(*verdict != Verdict::Ending);
+            match verdict {
+                Verdict::Protected { by, .. } => *plan.protected.entry(by.kind()).or_default() += 1,
+                Verdict::Matched { .. } if was_matched(session.id) => turns.push((position, Turn::Now)),
+                Verdict::NeedsTags { .. } if was_matched(session.id) => turns.push((position, Turn::NeedsTags)),
+                Verdict::Matched { .. } | Verdict::NeedsTags { .. } => turns.push((position, Turn::NextList)),
+                Verdict::Ending | Verdict::Declared(_) | Verdict::Unmatched => {}
+            }
+        }
+        // Tags that haven't been read may protect. As long as they count as if they didn't, the share is never too small.
+        plan.matched = turns.len();
+        plan.held = held(plan.matched, plan.live, policy.most_percent);
+        turns.sort_by_key(|(position, _)| age_order(&judged[*position].session));
+        let mut left = policy.most_ends.saturating_sub(used);
+        for (_, turn) in &mut turns {
+            if *turn == Turn::Now {
+                *turn = match (&plan.held, left) {
+                    (Some(_), _) => Turn::Held,
+                    (None, 0) => Turn::NextRun,
+                    (None, _) => Turn::Now,
+                };
+                left -= usize::from(*turn == Turn::Now);
+            }
+        }
+        plan.turns = turns;
+        plan
+    }
+
+    /// The sessions that are ended in this run, by their position in the list.
+    pub fn ends(&self) -> impl Iterator<Item = usize> {
+        self.turns.iter().filter(|(_, turn)| *turn == Turn::Now).map(|(position, _)| *position)
+    }
+}
+
+fn held(matched: usize, live: usize, most_percent: usize) -> Option<Held> {
+    let is_too_large = matched > FEW && matched.saturating_mul(100) > live.saturating_mul(most_percent);
+    is_too_large.then_some(Held { matched, live, most_percent })
+}
+
+/// The oldest session first: it has most surely been forgotten. One without a start comes last.
+fn age_order<'a>(session: &Listed<'a>) -> (bool, Option<Timestamp>, &'a str) {
+    let started_at = session.status.started_at;
+    (started_at.is_none(), started_at, session.id)
+}

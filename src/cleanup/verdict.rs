@@ -1,0 +1,258 @@
+//! The verdict on one session: whether a rule ends it, and why, or why not. PURE.
+
+use std::cell::OnceCell;
+use std::collections::BTreeMap;
+use std::fmt;
+
+use jiff::Timestamp;
+
+use super::conditions::{Ages, Subject};
+use super::declarations::Declarations;
+use super::patterns::{Matches, Pattern};
+use super::policy::{Policy, Protection, Rule};
+use crate::api::cleanup::{KEEP_UNTIL_TAG, RETAINED_TAG};
+use crate::api::start::OWN_TAGS;
+use crate::athena::marker::Marker;
+use crate::athena::types::{SessionState, SessionStatus};
+
+/// A session as a complete list shows it.
+#[derive(Clone, Copy, Debug)]
+pub struct Listed<'a> {
+    /// The session's id.
+    pub id: &'a str,
+    /// The session's status. It has the marker, if there is one.
+    pub status: &'a SessionStatus,
+    /// The session's description.
+    pub description: Option<&'a str>,
+}
+
+/// The tags of a session, as far as they are known.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Tags {
+    /// Nobody has asked for them. Only those of sessions that a rule matches are asked for.
+    #[default]
+    Unread,
+    /// These.
+    Read(BTreeMap<String, String>),
+    /// They can't be read, for this reason.
+    Unreadable(String),
+}
+
+/// What becomes of a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The session has ended, or its end is under way.
+    Ending,
+    /// An AthenaSession declares the session: no rule applies. Holds NAMESPACE/NAME.
+    Declared(String),
+    /// No rule matches.
+    Unmatched,
+    /// The rule of this number matches, and something protects the session.
+    Protected {
+        /// The rule.
+        rule: usize,
+        /// What protects the session.
+        by: ProtectedBy,
+    },
+    /// The rule of this number matches. The session's tags have to be read before the session may be ended.
+    NeedsTags {
+        /// The rule.
+        rule: usize,
+    },
+    /// The rule of this number matches, and nothing protects the session.
+    Matched {
+        /// The rule.
+        rule: usize,
+    },
+}
+
+/// What protects a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ProtectedBy {
+    /// Athena's word for the state isn't known.
+    UnknownState(String),
+    /// The session bears the mark of another cluster.
+    OtherCluster,
+    /// The session bears a mark, and no cluster was asked whether the object exists.
+    Mark,
+    /// An entry of `protect`, with its pattern.
+    Description(String),
+    /// An entry of `protect`, with the tag's key.
+    Tag(String),
+    /// A rule or an entry of `protect` that can't be read, by its name or place.
+    Unreadable(String),
+    /// An AthenaSession let the session go by `deletionPolicy: Retain`.
+    Retained,
+    /// The tag `keep-until`.
+    KeepUntil(Timestamp),
+    /// The tag `keep-until` holds no time that can be read.
+    UnreadableKeepUntil,
+    /// The session's tags can't be read, for this reason.
+    UnreadableTags(String),
+}
+
+impl ProtectedBy {
+    /// The kind of protection, in a word: what the status counts.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::UnknownState(_) => "UnknownState",
+            Self::OtherCluster => "OtherCluster",
+            Self::Mark => "Mark",
+            Self::Description(_) => "Description",
+            Self::Tag(_) => "Tag",
+            Self::Unreadable(_) => "UnreadableRule",
+            Self::Retained => "Retained",
+            Self::KeepUntil(_) | Self::UnreadableKeepUntil => "KeepUntil",
+            Self::UnreadableTags(_) => "UnreadableTags",
+        }
+    }
+}
+
+impl fmt::Display for ProtectedBy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UnknownState(word) => write!(f, "the state {word} isn't known"),
+            Self::OtherCluster => f.write_str("it was started for an object of another cluster"),
+            Self::Mark => f.write_str("it was started for an object, and no cluster was asked whether that exists"),
+            Self::Description(pattern) => write!(f, "protect: description {pattern:?}"),
+            Self::Tag(key) => write!(f, "protect: tag {key}"),
+            Self::Unreadable(what) => write!(f, "{what} can't be read, and may be about this session"),
+            Self::Retained => f.write_str("its AthenaSession let it go by deletionPolicy: Retain"),
+            Self::KeepUntil(until) => write!(f, "the tag {KEEP_UNTIL_TAG} protects it until {until}"),
+            Self::UnreadableKeepUntil => write!(f, "the tag {KEEP_UNTIL_TAG} holds no time as in RFC 3339"),
+            Self::UnreadableTags(why) => write!(f, "its tags can't be read: {why}"),
+        }
+    }
+}
+
+/// Judges sessions.
+#[derive(Clone, Copy)]
+pub struct Judge<'a> {
+    /// The rules.
+    pub policy: &'a Policy,
+    /// What the cluster declares.
+    pub declarations: Declarations<'a>,
+    /// What Athena's clock shows.
+    pub now: Timestamp,
+}
+
+impl Judge<'_> {
+    /// The verdict on a session. The first of these that answers decides: the state, a declaration, the rules, a protection.
+    pub fn verdict(&self, session: &Listed<'_>, tags: &Tags) -> Verdict {
+        let state = &session.status.state;
+        if state.is_ended() || *state == SessionState::Terminating {
+            return Verdict::Ending;
+        }
+        let marker = session.status.marker.as_deref();
+        if let Some(object) = (self.declarations.declared_by)(session.id, marker) {
+            return Verdict::Declared(object);
+        }
+        let described =
+            Described { policy: self.policy, text: session.description.unwrap_or_default(), found: OnceCell::new() };
+        let subject = Subject {
+            state,
+            ages: Ages::of(session.status, self.now),
+            is_orphaned: marker.is_some_and(|marker| self.is_ours(&marker.cluster)),
+            describes: |pattern: Pattern| described.matches(pattern),
+        };
+        let Some((rule, _)) = self.policy.rules().find(|(_, rule)| rule.conditions.hold(&subject)) else {
+            return Verdict::Unmatched;
+        };
+        let skipped = || self.policy.skipped().iter().find(|rule| rule.conditions.hold(&subject)).map(Rule::label);
+        let by = self.unasked(session, &described).or_else(|| Some(ProtectedBy::Unreadable(skipped()?.to_owned())));
+        if let Some(by) = by {
+            return Verdict::Protected { rule, by };
+        }
+        match tags {
+            Tags::Unread => Verdict::NeedsTags { rule },
+            Tags::Unreadable(why) => Verdict::Protected { rule, by: ProtectedBy::UnreadableTags(why.clone()) },
+            Tags::Read(tags) => match self.by_tags(session.id, tags) {
+                Some(TagVerdict::Declared(object)) => Verdict::Declared(object),
+                Some(TagVerdict::Protected(by)) => Verdict::Protected { rule, by },
+                None => Verdict::Matched { rule },
+            },
+        }
+    }
+
+    fn is_ours(&self, cluster: &str) -> bool {
+        self.declarations.cluster == Some(cluster)
+    }
+
+    /// The protections that no call is needed for.
+    fn unasked(&self, session: &Listed<'_>, described: &Described<'_>) -> Option<ProtectedBy> {
+        if let SessionState::Unknown(word) = &session.status.state {
+            return Some(ProtectedBy::UnknownState(word.clone()));
+        }
+        let marker = session.status.marker.as_deref();
+        self.by_cluster(marker.map(|marker| marker.cluster.as_str())).or_else(|| {
+            self.policy.protections().iter().find_map(|protection| match protection {
+                Protection::Description { text, pattern } if described.matches(*pattern) => {
+                    Some(ProtectedBy::Description(text.clone()))
+                }
+                Protection::Everything(place) => Some(ProtectedBy::Unreadable(place.clone())),
+                Protection::Description { .. } | Protection::Tag { .. } => None,
+            })
+        })
+    }
+
+    fn by_cluster(&self, marked: Option<&str>) -> Option<ProtectedBy> {
+        match (marked, self.declarations.cluster) {
+            (None, _) => None,
+            (Some(_), None) => Some(ProtectedBy::Mark),
+            (Some(cluster), Some(_)) => (!self.is_ours(cluster)).then_some(ProtectedBy::OtherCluster),
+        }
+    }
+
+    fn by_tags(&self, id: &str, tags: &BTreeMap<String, String>) -> Option<TagVerdict> {
+        let own = |key: &str| tags.get(&format!("{OWN_TAGS}{key}")).cloned();
+        // A session that an operator started bears the mark as tags, too: somebody may have changed the description.
+        if let Some(by) = self.by_cluster(own("cluster").as_deref()) {
+            return Some(TagVerdict::Protected(by));
+        }
+        if let (Some(cluster), Some(uid)) = (own("cluster"), own("uid")) {
+            let (namespace, name) = (own("namespace").unwrap_or_default(), own("name").unwrap_or_default());
+            let marker = Marker { cluster, namespace, name, uid };
+            if let Some(object) = (self.declarations.declared_by)(id, Some(&marker)) {
+                return Some(TagVerdict::Declared(object));
+            }
+        }
+        if tags.contains_key(RETAINED_TAG) {
+            return Some(TagVerdict::Protected(ProtectedBy::Retained));
+        }
+        self.keep_until(tags).or_else(|| self.by_listed_tag(tags)).map(TagVerdict::Protected)
+    }
+
+    fn keep_until(&self, tags: &BTreeMap<String, String>) -> Option<ProtectedBy> {
+        match tags.get(KEEP_UNTIL_TAG)?.trim().parse::<Timestamp>() {
+            Ok(until) => (until > self.now).then_some(ProtectedBy::KeepUntil(until)),
+            Err(_) => Some(ProtectedBy::UnreadableKeepUntil),
+        }
+    }
+
+    fn by_listed_tag(&self, tags: &BTreeMap<String, String>) -> Option<ProtectedBy> {
+        self.policy.protections().iter().find_map(|protection| {
+            let Protection::Tag { key, value } = protection else { return None };
+            let found = tags.get(key)?;
+            value.as_ref().is_none_or(|value| value == found).then(|| ProtectedBy::Tag(key.clone()))
+        })
+    }
+}
+
+/// What tags say of a session that a rule matches.
+enum TagVerdict {
+    Declared(String),
+    Protected(ProtectedBy),
+}
+
+/// A description. The patterns are matched at the first question, all in one pass.
+struct Described<'a> {
+    policy: &'a Policy,
+    text: &'a str,
+    found: OnceCell<Matches<'a>>,
+}
+
+impl Described<'_> {
+    fn matches(&self, pattern: Pattern) -> bool {
+        self.found.get_or_init(|| self.policy.patterns().of(self.text)).has(pattern)
+    }
+}

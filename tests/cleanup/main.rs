@@ -1,0 +1,16 @@
+//! Tests of clean-up by rules: sessions, declarations, tags and rules in, verdicts and a plan out, without Kubernetes, Athena or
+//! a clock.
+//!
+//! - [`verdicts`]: a table of sessions and the verdict on each.
+//! - [`bad_rules`]: rules that can't be read, each of which protects.
+//! - [`runs`]: share, budget, order, and two lists in a row.
+//! - [`properties`]: what holds for random sessions and rules. `PROPTEST_CASES` says how many are tried.
+
+#![allow(missing_docs, reason = "the tests' names say what they show")]
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+mod bad_rules;
+mod fixtures;
+mod properties;
+mod runs;
+mod verdicts;
