@@ -9,6 +9,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use strsim::sorensen_dice;
 
 use crate::athena::quota::Rate;
+use crate::cleanup_command;
 use crate::index::access::Rules;
 use crate::text;
 use crate::timing::Timing;
@@ -32,7 +33,12 @@ impl Cli {
     /// Reads the command line and the environment. On invalid input, prints one line that says why, and ends the
     /// program.
     pub(crate) fn read() -> Self {
-        let cli = Self::parse();
+        let cli = Self::try_parse().unwrap_or_else(|error| {
+            let _ = error.print();
+            let is_cleanup = std::env::args_os().nth(1).is_some_and(|command| command == "cleanup");
+            // Where `cleanup` exits with 2, rules match.
+            std::process::exit(if is_cleanup { error.exit_code().min(1) } else { error.exit_code() })
+        });
         if let Command::Run(run) = &cli.command
             && let Some(wrong) = unknown_variable(&environment()).or_else(|| run.contradiction())
         {
@@ -87,6 +93,12 @@ pub(crate) enum Command {
     /// AWS_ENDPOINT_URL_ATHENA, web identity, Pod Identity, …).
     #[command(after_help = DOCS)]
     Run(Box<Run>),
+    /// Ends the sessions of a work group that rules match and no AthenaSession declares; a dry run without --enforce.
+    ///
+    /// The rules are those of spec.cleanup of an AthenaWorkGroup. AWS credentials and Region come from the default
+    /// chain of the AWS SDKs. Exit code 0: no rule matches, or all matched sessions have ended. 2: a dry run, and
+    /// rules match. 1: the command failed, or a matched session is left.
+    Cleanup(Box<cleanup_command::Options>),
     /// Prints the CustomResourceDefinitions as YAML, for `kubectl apply -f -`.
     Crds,
 }

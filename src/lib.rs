@@ -11,6 +11,8 @@ pub mod api;
 pub mod athena;
 mod bodies;
 pub mod cleanup;
+#[expect(clippy::disallowed_methods, reason = "waits for ends, and reads the clock that Athena's is compared with")]
+pub mod cleanup_command;
 #[expect(clippy::disallowed_methods, reason = "says how long a problem has lasted")]
 mod cluster;
 pub mod config;

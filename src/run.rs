@@ -40,7 +40,7 @@ use crate::watches::{NamespaceWatch, watch_workloads};
 use crate::work_group::controller::GroupReconciler;
 use crate::write_dry_run::WriteDryRun;
 use crate::write_refusals::WriteRefusals;
-use crate::{config, kind_deletion, telemetry, work_group};
+use crate::{cleanup_command, config, kind_deletion, telemetry, work_group};
 
 /// Running reconciliations get so long to finish at shutdown. What is abandoned then is as after a crash, safe.
 const SHUTDOWN: Duration = Duration::from_secs(4);
@@ -50,14 +50,15 @@ const STUCK: Duration = Duration::from_secs(30);
 
 pub fn main() -> ExitCode {
     let outcome = match Cli::read().command {
-        Command::Crds => print_crds(),
+        Command::Crds => print_crds().map(|()| 0),
+        Command::Cleanup(options) => clean_up(&options),
         Command::Run(options) => {
             telemetry::start(options.log_format);
-            start(*options)
+            start(*options).map(|()| 0)
         }
     };
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => ExitCode::from(code),
         Err(message) => {
             eprintln!("athena-session-operator: {message}");
             ExitCode::FAILURE
@@ -72,13 +73,21 @@ fn print_crds() -> Result<(), String> {
 }
 
 fn start(options: config::Run) -> Result<(), String> {
-    // One thread: the work is waiting for others. More would cost switches and memory, and hide a loop that is stuck.
+    on_one_thread(run(options))?.map_err(|error| error.to_string())
+}
+
+fn clean_up(options: &cleanup_command::Options) -> Result<u8, String> {
+    on_one_thread(cleanup_command::run(options))?
+}
+
+fn on_one_thread<T>(work: impl Future<Output = T>) -> Result<T, String> {
+    // The work is waiting for others. More threads would cost switches and memory, and hide a loop that is stuck.
     let runtime =
         Builder::new_current_thread().enable_all().build().map_err(|error| format!("the runtime fails: {error}"))?;
-    let outcome = runtime.block_on(run(options));
+    let outcome = runtime.block_on(work);
     // A name server that doesn't answer would hold up the end otherwise.
     runtime.shutdown_background();
-    outcome.map_err(|error| error.to_string())
+    Ok(outcome)
 }
 
 /// Why the operator can't start. Anything that may pass by itself is waited for instead.

@@ -14,7 +14,7 @@ use syn::{Attribute, Item, Type, UseTree};
 /// The layers, from the top to the bottom: the name, the pure files, and the others. A file belongs to the longest entry that
 /// is its path, or a folder above it. It may import from its own layer and from those below.
 const LAYERS: &[(&str, &str, &str)] = &[
-    ("program", "", "main lib run watches config telemetry"),
+    ("program", "", "main lib run watches config telemetry cleanup_command"),
     ("reconcile", "session/reconcile/large_objects", "session/reconcile session/mod work_group"),
     (
         "kubernetes",

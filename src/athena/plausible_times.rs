@@ -86,10 +86,11 @@ mod tests {
     }
 
     fn times(started: Option<Timestamp>, idle: Option<Timestamp>, ended: Option<Timestamp>) -> PlausibleTimes {
-        let (state_change_reason, marker, engine) = Default::default();
+        let (state_change_reason, description, marker, engine) = Default::default();
         let state = SessionState::Idle;
         let (started_at, idle_since, ended_at) = (started, idle, ended);
-        let status = SessionStatus { state, state_change_reason, started_at, idle_since, ended_at, marker, engine };
+        let status =
+            SessionStatus { state, state_change_reason, started_at, idle_since, ended_at, description, marker, engine };
         PlausibleTimes::of(&status, at(0).unwrap_or(Timestamp::MAX))
     }
 

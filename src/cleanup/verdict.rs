@@ -20,10 +20,8 @@ use crate::athena::types::{SessionState, SessionStatus};
 pub struct Listed<'a> {
     /// The session's id.
     pub id: &'a str,
-    /// The session's status. It has the marker, if there is one.
+    /// The session's status, with its description and its mark.
     pub status: &'a SessionStatus,
-    /// The session's description.
-    pub description: Option<&'a str>,
 }
 
 /// The tags of a session, as far as they are known.
@@ -147,8 +145,11 @@ impl Judge<'_> {
         if let Some(object) = (self.declarations.declared_by)(session.id, marker) {
             return Verdict::Declared(object);
         }
-        let described =
-            Described { policy: self.policy, text: session.description.unwrap_or_default(), found: OnceCell::new() };
+        let described = Described {
+            policy: self.policy,
+            text: session.status.description.as_deref().unwrap_or_default(),
+            found: OnceCell::new(),
+        };
         let subject = Subject {
             state,
             ages: Ages::of(session.status, self.now),

@@ -19,17 +19,16 @@ pub const PLACE: (&str, &str) = ("123456789012", "eu-west-1");
 pub struct Session {
     pub id: String,
     pub status: SessionStatus,
-    pub description: Option<String>,
 }
 
 impl Session {
     pub fn listed(&self) -> Listed<'_> {
-        Listed { id: &self.id, status: &self.status, description: self.description.as_deref() }
+        Listed { id: &self.id, status: &self.status }
     }
 
     pub fn described(mut self, description: &str) -> Self {
         self.status.marker = Marker::parse(description).map(Box::new);
-        self.description = Some(description.to_owned());
+        self.status.description = Some(description.into());
         self
     }
 }
@@ -44,10 +43,11 @@ pub fn session(id: &str, state: &str, minutes: i64) -> Session {
         state_change_reason: None,
         started_at: Some(since),
         ended_at: None,
+        description: None,
         marker: None,
         engine: None,
     };
-    Session { id: id.to_owned(), status, description: None }
+    Session { id: id.to_owned(), status }
 }
 
 pub fn rule(name: &str, matches: SessionMatch) -> CleanupRule {

@@ -172,7 +172,7 @@ proptest! {
                 let tag = entry.tag.as_ref().and_then(|tag| tags.get(tag));
                 prop_assert!(tag.is_none_or(|value| entry.value.as_ref().is_some_and(|protected| protected != value)));
                 let pattern = entry.description.as_ref().map(|text| regex::Regex::new(text));
-                let text = session.description.as_deref().unwrap_or_default();
+                let text = session.status.description.as_deref().unwrap_or_default();
                 prop_assert!(pattern.is_none_or(|pattern| pattern.is_ok_and(|pattern| !pattern.is_match(text))));
                 prop_assert!(entry.tag.is_some() || entry.description.is_some(), "an entry that can't be read");
             }

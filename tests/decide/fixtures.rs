@@ -94,6 +94,7 @@ pub fn status(state: &SessionState) -> SessionStatus {
         started_at: Some(at(Duration::ZERO).wall),
         idle_since: None,
         ended_at: None,
+        description: None,
         marker: None,
         engine: None,
     }

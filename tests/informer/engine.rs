@@ -25,6 +25,7 @@ fn page(engines: &[Option<Engine>]) -> SessionPage {
         started_at: None,
         idle_since: None,
         ended_at: None,
+        description: None,
         marker: None,
         engine: engine.clone(),
     };

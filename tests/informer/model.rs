@@ -53,6 +53,7 @@ impl Session {
             started_at: Some(Timestamp::from_millisecond(1_800_000_000_000 + self.start).unwrap()),
             idle_since: None,
             ended_at: None,
+            description: None,
             marker: Some(Box::new(mark(&self.id))),
             engine: None,
         }

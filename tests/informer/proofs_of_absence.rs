@@ -234,9 +234,10 @@ fn a_start_that_cant_be_cuts_no_list_short() {
     plan.ask_for_list(&("team-a".to_owned(), "nightly".to_owned()), &wanted, began);
     let now = began + TIMING.changing * 6;
     assert!(matches!(plan.next(now), Task::ListSessions { token: None, .. }));
-    let (state_change_reason, idle_since, ended_at, marker, engine) = Default::default();
+    let (state_change_reason, idle_since, ended_at, description, marker, engine) = Default::default();
     let (state, started_at) = (SessionState::Idle, Some(Timestamp::UNIX_EPOCH));
-    let odd = SessionStatus { state, state_change_reason, started_at, idle_since, ended_at, marker, engine };
+    let odd =
+        SessionStatus { state, state_change_reason, started_at, idle_since, ended_at, description, marker, engine };
     let page = SessionPage { sessions: vec![("odd".to_owned(), odd)], next_token: Some("2".to_owned()) };
     plan.page_answered(Ok(page), now, now);
     let next = plan.next(now);

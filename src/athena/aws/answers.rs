@@ -5,6 +5,7 @@ use aws_sdk_athena::operation::get_session::GetSessionOutput;
 use aws_sdk_athena::operation::get_session_status::GetSessionStatusOutput;
 use aws_sdk_athena::operation::get_work_group::GetWorkGroupOutput;
 use aws_sdk_athena::operation::list_sessions::ListSessionsOutput;
+use aws_sdk_athena::operation::list_tags_for_resource::ListTagsForResourceOutput;
 use aws_sdk_athena::operation::start_session::StartSessionOutput;
 use aws_sdk_athena::operation::terminate_session::TerminateSessionOutput;
 use aws_sdk_athena::primitives::DateTime;
@@ -93,9 +94,19 @@ pub(super) fn page(
         // An entry without an id or a state tells nothing.
         let status = status(OPERATION, summary.status, summary.description.as_deref(), athena_now).ok()?;
         let id = summary.session_id.filter(|id| is_session_id(id))?;
-        Some((id, SessionStatus { engine: effective_engine(summary.engine_version), ..status }))
+        let (description, engine) = (summary.description.map(Box::from), effective_engine(summary.engine_version));
+        Some((id, SessionStatus { description, engine, ..status }))
     });
     Ok(SessionPage::of(sessions, answer.next_token))
+}
+
+/// A page of ListTagsForResource: tags, and the token that asks for the next page.
+pub(super) type TagPage = (Vec<(String, String)>, Option<String>);
+
+pub(super) fn tags(answer: ListTagsForResourceOutput) -> TagPage {
+    let tags = answer.tags.unwrap_or_default().into_iter();
+    let tags = tags.filter_map(|tag| Some((tag.key?, tag.value.unwrap_or_default()))).collect();
+    (tags, answer.next_token)
 }
 
 pub(super) fn started(answer: StartSessionOutput) -> Result<StartSessionAnswer, CallError> {
@@ -129,6 +140,7 @@ fn status(
         started_at: status.start_date_time.and_then(timestamp),
         idle_since: status.idle_since_date_time.and_then(timestamp),
         ended_at: status.end_date_time.and_then(timestamp),
+        description: None,
         marker: description.and_then(Marker::parse).map(Box::new),
         engine: None,
     };

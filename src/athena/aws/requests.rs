@@ -1,5 +1,6 @@
 //! Calls the operations of Athena, and STS's GetCallerIdentity. Each call has a deadline, and is sent once.
 
+use std::collections::BTreeMap;
 use std::error::Error as StdError;
 use std::sync::Arc;
 use std::time::Instant;
@@ -62,6 +63,12 @@ impl Athena {
     /// This Athena for the calls about one object. Their user agent, which CloudTrail shows, names the object.
     pub(crate) fn on_behalf_of(&self, namespace: &str, name: &str) -> Self {
         let agent = format!("athena-session-operator/{} ({namespace}/{name})", env!("CARGO_PKG_VERSION"));
+        Self { agent: Some(agent.into()), ..self.clone() }
+    }
+
+    /// This Athena for the calls that a rule of clean-up leads to. Their user agent, which CloudTrail shows, names the rule.
+    pub(crate) fn on_behalf_of_rule(&self, rule: &str) -> Self {
+        let agent = format!("athena-session-operator/{} (cleanup {rule})", env!("CARGO_PKG_VERSION"));
         Self { agent: Some(agent.into()), ..self.clone() }
     }
 
@@ -128,6 +135,25 @@ impl Athena {
         };
         let read = |answer| answers::page(token, answer, self.athena_now());
         self.call(Operation::ListSessions, |role| self.prepared(request(), role).send(), read).await
+    }
+
+    /// ListTagsForResource: all tags of the resource with this ARN, by their keys.
+    pub(crate) async fn list_tags(&self, arn: &str) -> Result<BTreeMap<String, String>, CallError> {
+        const OPERATION: Operation = Operation::ListTagsForResource;
+        let mut tags = BTreeMap::new();
+        let mut token = None;
+        // A resource has 50 tags at the most, and a page 75 at the least.
+        for _ in 0..10 {
+            let request = self.clients.athena.list_tags_for_resource().resource_arn(arn).set_next_token(token);
+            let send = |role| self.prepared(request.customize(), role).send();
+            let (page, next) = self.call(OPERATION, send, |answer| Ok(answers::tags(answer))).await?;
+            tags.extend(page);
+            if next.is_none() {
+                return Ok(tags);
+            }
+            token = next;
+        }
+        Err(own_error(OPERATION, ErrorClass::Invalid, "EndlessList", "the list of tags has no end"))
     }
 
     /// StartSession. The call is safe to repeat with the same request, as long as Athena remembers the token.

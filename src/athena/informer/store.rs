@@ -177,6 +177,8 @@ impl Entry {
             return false;
         }
         let mut status = status.after(self.sighting.as_ref().map(|sighting| &sighting.status));
+        // Hundreds of bytes for each session, which nothing reads here.
+        status.description = None;
         if self.watched.is_none() {
             status.state_change_reason = None;
         }

@@ -10,6 +10,7 @@ pub enum Operation {
     GetSessionStatus,
     GetWorkGroup,
     ListSessions,
+    ListTagsForResource,
     StartSession,
     /// Ends a session. A repeated call is harmless: for a session that has ended or is TERMINATING it does nothing.
     TerminateSession,
@@ -24,6 +25,7 @@ impl Operation {
             Self::GetSessionStatus => "GetSessionStatus",
             Self::GetWorkGroup => "GetWorkGroup",
             Self::ListSessions => "ListSessions",
+            Self::ListTagsForResource => "ListTagsForResource",
             Self::StartSession => "StartSession",
             Self::TerminateSession => "TerminateSession",
             Self::GetCallerIdentity => "GetCallerIdentity",

@@ -138,6 +138,8 @@ pub struct SessionStatus {
     pub started_at: Option<Timestamp>,
     pub idle_since: Option<Timestamp>,
     pub ended_at: Option<Timestamp>,
+    /// The session's description, in a page of ListSessions. Other answers don't have it, and the informer doesn't keep it.
+    pub description: Option<Box<str>>,
     /// The marker in the session's description. GetSessionStatus doesn't show descriptions.
     pub marker: Option<Box<Marker>>,
     /// The session's engine, from ListSessions or GetSession. GetSessionStatus doesn't show engines.
@@ -145,11 +147,13 @@ pub struct SessionStatus {
 }
 
 impl SessionStatus {
-    /// Adds the marker and the engine of an earlier answer, where this answer doesn't show them. Both never change.
+    /// Adds the description, the marker and the engine of an earlier answer, where this answer doesn't show them. They never
+    /// change.
     pub fn after(self, before: Option<&Self>) -> Self {
+        let description = self.description.or_else(|| before?.description.clone());
         let marker = self.marker.or_else(|| before?.marker.clone());
         let engine = self.engine.or_else(|| before?.engine.clone());
-        Self { marker, engine, ..self }
+        Self { description, marker, engine, ..self }
     }
 }
 

@@ -1,0 +1,290 @@
+//! `cleanup`: ends the sessions of one work group that rules match, without the operator: from a laptop, a pipeline or a
+//! CronJob. The rules are those of the operator, and nothing is ended without `--enforce`.
+//!
+//! Two complete lists are read, since a session must be matched in both. Right before each end three things are looked up anew:
+//! which object declares the session, the session's status, and with these the verdict.
+
+mod declared;
+mod manifest;
+mod options;
+mod report;
+mod sessions;
+mod terminal;
+
+use std::collections::{HashMap, HashSet};
+use std::io::Write;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use self::declared::Cluster;
+use self::manifest::Task;
+pub use self::options::Options;
+use self::options::Output;
+use self::report::{Fate, Report, Row};
+use self::sessions::Sessions;
+use self::terminal::{Progress, agrees, has_colours};
+use crate::athena::marker::Marker;
+use crate::athena::types::SessionStatus;
+use crate::cleanup::declarations::{Declarations, DeclaredSessions};
+use crate::cleanup::run::{Judged, RunPlan, Turn};
+use crate::cleanup::verdict::{Judge, Listed, Tags, Verdict};
+
+/// After so long an end that was asked for counts as failed.
+const END: Duration = Duration::from_secs(300);
+
+/// Between two looks at a session that is ending.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// Judges the sessions, ends those that are to be ended, and prints the result. Returns the exit code.
+///
+/// # Errors
+/// Why nothing could be judged. Then nothing has been ended.
+pub async fn run(options: &Options) -> Result<u8, String> {
+    let progress = Progress::new();
+    let result = Command::connect(options, &progress).await;
+    let result = match result {
+        Ok(command) => command.report(options, &progress).await,
+        Err(why) => Err(why),
+    };
+    progress.clear();
+    let report = result?;
+    let text = match options.output {
+        Output::Table => report.table(has_colours()),
+        Output::Json => format!("{:#}\n", report.json()),
+    };
+    std::io::stdout().write_all(text.as_bytes()).map_err(|error| format!("the result can't be written: {error}"))?;
+    eprintln!("{}", report.summary());
+    if let Some(held) = &report.held {
+        eprintln!("{held}");
+    }
+    if report.cluster.is_none() {
+        eprintln!(
+            "no cluster was asked which sessions AthenaSessions declare: only sessions that bear a mark are taken for declared; \
+             give --kubeconfig if a cluster has AthenaSessions"
+        );
+    }
+    Ok(report.exit_code())
+}
+
+/// Everything that is asked.
+struct Command {
+    task: Task,
+    cluster: Option<Cluster>,
+    sessions: Sessions,
+}
+
+/// A complete list, with what was declared when it was read.
+struct List {
+    sessions: Vec<(String, SessionStatus)>,
+    declared: DeclaredSessions,
+}
+
+impl Command {
+    async fn connect(options: &Options, progress: &Progress) -> Result<Self, String> {
+        let task = Task::read(options)?;
+        progress.doing("Asking who calls AWS, and which cluster there is");
+        let cluster = Cluster::connect(options.kubeconfig.as_deref()).await?;
+        let sessions = Sessions::connect(&task).await?;
+        Ok(Self { task, cluster, sessions })
+    }
+
+    async fn report(&self, options: &Options, progress: &Progress) -> Result<Report, String> {
+        let first = self.list(progress).await?;
+        let was_matched: HashSet<_> = self
+            .judged(&first, &HashMap::new())
+            .iter()
+            .filter(|judged| matches!(judged.verdict, Verdict::NeedsTags { .. }))
+            .map(|judged| judged.session.id.to_owned())
+            .collect();
+        let list = if was_matched.is_empty() {
+            first
+        } else {
+            progress.doing("Waiting before the second list");
+            sleep(options.between_lists).await;
+            self.list(progress).await?
+        };
+        let tags = self.tags(&list, &was_matched, progress).await;
+        let judged = self.judged(&list, &tags);
+        let plan = RunPlan::of(&judged, &self.task.policy, |id| was_matched.contains(id), 0);
+        let mut rows: Vec<_> = judged.iter().map(|judged| self.row(judged)).collect();
+        for (position, turn) in &plan.turns {
+            rows[*position].fate = Fate::Waits(self.waits(*turn));
+        }
+        self.carry_out(options, &list, &plan, &tags, &mut rows, progress).await?;
+        Ok(Report {
+            work_group: self.task.work_group.clone(),
+            account: self.sessions.account.clone(),
+            region: self.sessions.region.clone(),
+            enforces: options.enforce,
+            cluster: self.cluster.as_ref().map(|cluster| cluster.address.clone()),
+            held: plan.held.map(|held| held.to_string()),
+            rows,
+            now: self.sessions.now(),
+        })
+    }
+
+    fn place(&self) -> (&str, &str) {
+        (&self.sessions.account, &self.sessions.region)
+    }
+
+    async fn list(&self, progress: &Progress) -> Result<List, String> {
+        let work_group = &self.task.work_group;
+        progress.doing(format!("Listing the sessions of {work_group}"));
+        let read = |count| progress.doing(format!("Listing the sessions of {work_group}: {count}"));
+        let sessions = self.sessions.list(read).await.map_err(|error| error.to_string())?;
+        // After the sessions: an object that is applied meanwhile is seen.
+        let declared = match &self.cluster {
+            Some(cluster) => cluster.declared(self.place()).await?,
+            None => DeclaredSessions::default(),
+        };
+        Ok(List { sessions, declared })
+    }
+
+    fn judged<'a>(&self, list: &'a List, tags: &HashMap<String, Tags>) -> Vec<Judged<'a>> {
+        let declared_by = |id: &str, marker: Option<&Marker>| list.declared.declared_by(id, marker);
+        let judge = self.judge(&declared_by);
+        let unread = Tags::Unread;
+        let judged = list.sessions.iter().map(|(id, status)| {
+            let session = Listed { id, status };
+            let verdict = judge.verdict(&session, tags.get(id).unwrap_or(&unread));
+            Judged { session, verdict }
+        });
+        judged.collect()
+    }
+
+    fn judge<'a>(&'a self, declared_by: &'a dyn Fn(&str, Option<&Marker>) -> Option<String>) -> Judge<'a> {
+        let cluster = self.cluster.as_ref().map(|cluster| cluster.id.as_str());
+        let declarations = Declarations { cluster, declared_by };
+        Judge { policy: &self.task.policy, declarations, now: self.sessions.now() }
+    }
+
+    /// The tags of the sessions that both lists show as matched.
+    async fn tags(&self, list: &List, was_matched: &HashSet<String>, progress: &Progress) -> HashMap<String, Tags> {
+        let judged = self.judged(list, &HashMap::new());
+        let is_due = |judged: &&Judged<'_>| {
+            matches!(judged.verdict, Verdict::NeedsTags { .. }) && was_matched.contains(judged.session.id)
+        };
+        let due: Vec<_> = judged.iter().filter(is_due).map(|judged| judged.session.id).collect();
+        progress.begin("Reading tags", due.len());
+        let mut tags = HashMap::new();
+        for id in due {
+            let read = match self.sessions.tags(id).await {
+                Ok(read) => Tags::Read(read),
+                Err(error) => Tags::Unreadable(error.to_string()),
+            };
+            tags.insert(id.to_owned(), read);
+            progress.step();
+        }
+        tags
+    }
+
+    fn row(&self, judged: &Judged<'_>) -> Row {
+        let (rule, why) = match &judged.verdict {
+            Verdict::Ending => (None, "it is being ended".to_owned()),
+            Verdict::Declared(object) => (None, format!("declared by the AthenaSession {object}")),
+            Verdict::Unmatched => (None, "no rule matches".to_owned()),
+            Verdict::Protected { rule, by } => (Some(*rule), format!("protected: {by}")),
+            Verdict::NeedsTags { rule } | Verdict::Matched { rule } => (Some(*rule), String::new()),
+        };
+        let rule = rule.map(|rule| self.task.policy.rule_name(rule).to_owned());
+        let (id, status) = (judged.session.id.to_owned(), judged.session.status.clone());
+        Row { id, status, rule, fate: Fate::Left(why) }
+    }
+
+    fn waits(&self, turn: Turn) -> String {
+        match turn {
+            Turn::Now => String::new(),
+            Turn::NextList | Turn::NeedsTags => {
+                "only the second list shows it as matched: the next run decides".to_owned()
+            }
+            Turn::NextRun => {
+                format!("a run ends {} sessions at the most (maxTerminationsPerRun)", self.task.policy.most_ends)
+            }
+            Turn::Held => "nothing is ended, since the rules match too many sessions (maxMatchedPercent)".to_owned(),
+        }
+    }
+
+    /// Looks at each session that is due once more, ends it with `--enforce`, and waits for the ends.
+    async fn carry_out(
+        &self,
+        options: &Options,
+        list: &List,
+        plan: &RunPlan,
+        tags: &HashMap<String, Tags>,
+        rows: &mut [Row],
+        progress: &Progress,
+    ) -> Result<(), String> {
+        let due: Vec<_> = plan.ends().collect();
+        if due.is_empty() {
+            return Ok(());
+        }
+        if options.enforce && !options.yes {
+            progress.clear();
+            let question = format!("End {} of {} sessions of {}?", due.len(), plan.live, self.task.work_group);
+            if !agrees(&question) {
+                return Err("nothing was ended".to_owned());
+            }
+        }
+        progress.begin(if options.enforce { "Ending sessions" } else { "Looking at sessions" }, due.len());
+        let mut ending = Vec::new();
+        for position in due {
+            let (id, status) = &list.sessions[position];
+            rows[position].fate = self.last_look(id, status, tags, options.enforce).await;
+            if rows[position].fate == Fate::Ended {
+                ending.push(position);
+            }
+            progress.step();
+        }
+        progress.begin("Waiting for the ends", ending.len());
+        let until = Instant::now() + END;
+        for position in ending {
+            if let Err(why) = self.until_ended(&rows[position].id, until).await {
+                rows[position].fate = Fate::Failed(why);
+            }
+            progress.step();
+        }
+        Ok(())
+    }
+
+    /// What becomes of a session that is due, by what is so at this moment. [`Fate::Ended`]: the end was asked for.
+    async fn last_look(&self, id: &str, listed: &SessionStatus, tags: &HashMap<String, Tags>, enforces: bool) -> Fate {
+        let status = match self.sessions.status(id).await {
+            Ok(status) => status.after(Some(listed)),
+            Err(error) => return Fate::Failed(error.to_string()),
+        };
+        // Last, so that an object that is applied in the middle of the run saves its session.
+        let declared = match &self.cluster {
+            Some(cluster) => match cluster.declares(id, status.marker.as_deref(), self.place()).await {
+                Ok(declared) => declared,
+                Err(why) => return Fate::Failed(format!("the cluster can't tell whether it is declared: {why}")),
+            },
+            None => None,
+        };
+        let declared_by = |_: &str, _: Option<&Marker>| declared.clone();
+        let session = Listed { id, status: &status };
+        match self.judge(&declared_by).verdict(&session, tags.get(id).unwrap_or(&Tags::Unread)) {
+            Verdict::Matched { rule } if enforces => {
+                match self.sessions.end(id, self.task.policy.rule_name(rule)).await {
+                    Ok(()) => Fate::Ended,
+                    Err(error) => Fate::Failed(error.to_string()),
+                }
+            }
+            Verdict::Matched { .. } => Fate::WouldEnd,
+            verdict => self.row(&Judged { session, verdict }).fate,
+        }
+    }
+
+    async fn until_ended(&self, id: &str, until: Instant) -> Result<(), String> {
+        loop {
+            let status = self.sessions.status(id).await.map_err(|error| error.to_string())?;
+            if status.state.is_ended() {
+                return Ok(());
+            }
+            if Instant::now() >= until {
+                return Err(format!("it was told to end, and is {} still", status.state));
+            }
+            sleep(LOOK).await;
+        }
+    }
+}
