@@ -18,6 +18,8 @@ mod athena_quotas;
 mod audit_log;
 mod aws_errors;
 mod backup_restore;
+mod cleanup_command;
+mod cleanup_rules;
 mod clients;
 mod condition_advice;
 mod contradictory_answers;
