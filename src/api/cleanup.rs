@@ -15,7 +15,7 @@ pub const RULE_STATES: [&str; 5] = ["CREATING", "CREATED", "IDLE", "BUSY", "DEGR
 /// The most rules, and the most entries of `protect`, of one object.
 pub const MOST_RULES: usize = 50;
 
-/// The tag that the operator puts on a session that it let go by `deletionPolicy: Retain`.
+/// The tag of a session that an AthenaSession let go by `deletionPolicy: Retain`. It protects the session.
 pub const RETAINED_TAG: &str = "athena-operator.dev/retained";
 
 /// The tag that protects a session from clean-up until a moment, which is written as in RFC 3339.

@@ -131,8 +131,8 @@ pub struct AthenaWorkGroupSpec {
     /// with the work group's own settings. Default: no session may be started.
     pub start: Option<StartBounds>,
 
-    /// Rules that end sessions of this work group which no AthenaSession declares. Default: none, only declared sessions are
-    /// ended.
+    /// Rules that end sessions of this work group which no AthenaSession declares. The command `athena-session-operator
+    /// cleanup` applies them. The operator itself doesn't apply them yet, whatever `mode` says. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cleanup: Option<Cleanup>,
 }
