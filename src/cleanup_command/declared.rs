@@ -6,7 +6,7 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{ApiResource, DynamicObject, ListParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Api, Client, Config, ResourceExt};
+use kube::{Api, Client, Config, Resource, ResourceExt};
 
 use crate::api::session::AthenaSession;
 use crate::athena::marker::Marker;
@@ -26,8 +26,9 @@ pub(super) struct Cluster {
 }
 
 impl Cluster {
-    /// The cluster of the kubeconfig, or of the Pod. None where there is neither, or where the cluster doesn't know the kind
-    /// AthenaSession: nothing is declared there.
+    /// The cluster of the kubeconfig, or of the Pod. None where there is neither, or where the API server says that it has no
+    /// kind of the operator: nothing is declared there. A 404 alone doesn't say that, since a proxy may answer so, and the
+    /// sessions that objects declare would be ended.
     ///
     /// # Errors
     /// Why the cluster can't be asked.
@@ -39,12 +40,17 @@ impl Cluster {
         let namespaces: Api<Namespace> = Api::all(client.clone());
         let system = within(DEADLINE, namespaces.get_metadata("kube-system")).await;
         let id = system.map_err(|failure| unusable(failure.words()))?.uid().unwrap_or_default();
-        let objects = Api::all_with(client, &ApiResource::erase::<AthenaSession>(&()));
+        let objects = Api::all_with(client.clone(), &ApiResource::erase::<AthenaSession>(&()));
         let cluster = Self { id, address: address.clone(), objects };
         match within(DEADLINE, cluster.objects.list(&ListParams::default().limit(1))).await {
             Ok(_) => Ok(Some(cluster)),
-            Err(failure) if failure.code() == Some(404) && kubeconfig.is_none() => Ok(None),
-            Err(failure) => Err(unusable(failure.words())),
+            Err(failure) => {
+                let groups = within(DEADLINE, client.list_api_groups()).await.ok().map(|known| known.groups);
+                let lacks_kind =
+                    groups.is_some_and(|groups| groups.iter().all(|it| it.name != AthenaSession::group(&())));
+                let may_lack_it = failure.code() == Some(404) && kubeconfig.is_none();
+                if may_lack_it && lacks_kind { Ok(None) } else { Err(unusable(failure.words())) }
+            }
         }
     }
 

@@ -33,6 +33,9 @@ use crate::cleanup::verdict::{Judge, Listed, Tags, Verdict};
 /// After so long an end that was asked for counts as failed.
 const END: Duration = Duration::from_secs(300);
 
+const NO_CLUSTER: &str = "no cluster is asked which sessions AthenaSessions declare: only sessions that bear a mark are taken \
+                          for declared; give --kubeconfig if a cluster has AthenaSessions";
+
 /// Between two looks at a session that is ending.
 const LOOK: Duration = Duration::from_secs(2);
 
@@ -44,7 +47,14 @@ pub async fn run(options: &Options) -> Result<u8, String> {
     let progress = Progress::new();
     let result = Command::connect(options, &progress).await;
     let result = match result {
-        Ok(command) => command.report(options, &progress).await,
+        Ok(command) => {
+            // Before anything is ended.
+            if command.cluster.is_none() {
+                progress.clear();
+                eprintln!("{NO_CLUSTER}");
+            }
+            command.report(options, &progress).await
+        }
         Err(why) => Err(why),
     };
     progress.clear();
@@ -57,12 +67,6 @@ pub async fn run(options: &Options) -> Result<u8, String> {
     eprintln!("{}", report.summary());
     if let Some(held) = &report.held {
         eprintln!("{held}");
-    }
-    if report.cluster.is_none() {
-        eprintln!(
-            "no cluster was asked which sessions AthenaSessions declare: only sessions that bear a mark are taken for declared; \
-             give --kubeconfig if a cluster has AthenaSessions"
-        );
     }
     Ok(report.exit_code())
 }

@@ -89,7 +89,7 @@ impl Report {
         let would = count(|fate| *fate == Fate::WouldEnd);
         let (waiting, failed) =
             (count(|fate| matches!(fate, Fate::Waits(_))), count(|fate| matches!(fate, Fate::Failed(_))));
-        let mut line = format!("{}: {live} sessions", self.work_group);
+        let mut line = format!("{}: {live} {}", self.work_group, if live == 1 { "session" } else { "sessions" });
         let done = if self.enforces { (ended, "ended") } else { (would, "would be ended with --enforce") };
         for (number, words) in [done, (waiting, "matched and left for now"), (failed, "failed")] {
             if number > 0 || words == done.1 {

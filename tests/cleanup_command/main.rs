@@ -146,8 +146,8 @@ async fn a_table_as_kubectl_prints_it_without_colours_in_a_pipe() {
     assert_eq!(words, [&id, "IDLE", "4h", "4h", "dbt: orders", "would be ended (forgotten-dbt)"]);
     assert!(!table.contains('\u{1b}'));
     let errors = String::from_utf8(output.stderr).unwrap();
-    assert!(errors.starts_with("spark-team-a: 1 sessions, 1 would be ended with --enforce\n"), "{errors}");
-    assert!(errors.contains("no cluster was asked") && !errors.contains('\u{1b}'), "{errors}");
+    assert!(errors.contains("\nspark-team-a: 1 session, 1 would be ended with --enforce\n"), "{errors}");
+    assert!(errors.contains("no cluster is asked") && !errors.contains('\u{1b}'), "{errors}");
 }
 
 #[tokio::test]
