@@ -1,6 +1,6 @@
 //! The informer for Athena: what is known of sessions, without a call for each object.
 //!
-//! Athena has no watch. So each work group in use has one [`Poller`], which looks up all its sessions in the way that takes
+//! Athena has no watch. So each work group in use has one `Poller`, which looks up all its sessions in the way that takes
 //! fewer calls ([`plan`], which is pure), and notifies the objects whose session has changed. That a scan doesn't show a session
 //! proves nothing: a call for that session follows.
 

@@ -218,8 +218,7 @@ impl Entry {
 #[derive(Debug)]
 pub(super) struct Store {
     pub(super) timing: Timing,
-    /// Boxed, since half of the slots of a hash table are empty.
-    pub(super) entries: HashMap<Box<str>, Box<Entry>>,
+    pub(super) entries: HashMap<Box<str>, Entry>,
     /// The sessions whose watchers haven't been told of a change yet.
     pub(super) news: Vec<String>,
 }
@@ -288,7 +287,7 @@ impl Store {
 
     /// The watcher of this session calls Athena for it from now on.
     pub(super) fn leave_to_watcher(&mut self, id: &str) {
-        if self.entries.get_mut(id).is_some_and(|entry| entry.leave_to_watcher()) {
+        if self.entries.get_mut(id).is_some_and(Entry::leave_to_watcher) {
             self.news.push(id.to_owned());
         }
     }

@@ -13,7 +13,7 @@ use std::fmt::Debug;
 use std::hash::Hash;
 
 /// Which call comes first. Within one namespace the order is strict. That delays no call for ever: only polls come
-/// again and again, and they are last. Between namespaces the order isn't strict: see [`FairQueue`].
+/// again and again, and they are last. Between namespaces the order isn't strict: see `FairQueue`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Priority {
     /// Ends a session, or proves that it has ended.

@@ -2,8 +2,8 @@
 //! counts its service quotas by these. So TerminateSession never waits behind polls. GetCallerIdentity is an operation
 //! of STS, and takes no token.
 //!
-//! This module has the clock, the lock and the waking. What one bucket does is in [`bucket`], whose turn it is in
-//! [`fair_queue`], how many calls a second a bucket allows in [`adaptive_rate`]. Crates for token buckets (governor,
+//! This module has the clock, the lock and the waking. What one bucket does is in `bucket`, whose turn it is in
+//! `fair_queue`, how many calls a second a bucket allows in `adaptive_rate`. Crates for token buckets (governor,
 //! say) have neither an order among those who wait nor rates that change.
 
 mod adaptive_rate;
