@@ -110,6 +110,8 @@ async fn an_object_that_cant_be_read_is_told_and_stops_no_other() {
     let mut crd: Value = serde_json::from_str(&crd).unwrap();
     crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"] =
         json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
+    // A field must be in the schema to be selectable.
+    crd["spec"]["versions"][0]["selectableFields"] = json!([]);
     plane.kubectl_with_ok(&["replace", "-f", "-"], &crd.to_string()).await;
     let world = World::on(plane, Config::default()).await;
     let manifest = json!({"apiVersion": "athena-operator.dev/v1alpha1", "kind": "AthenaSession",
