@@ -504,7 +504,7 @@ async fn a_starting_object_that_argo_cd_tracks_is_kept() {
     world.until_reason("tracked", "Running").await;
     world.edit("tracked", json!({"terminate": true})).await;
     let is_kept = |object: &AthenaSession| {
-        condition(object, "Ready").is_some_and(|it| it.1 == "Ended" && it.2.contains("Argo CD tracks it"))
+        condition(object, "Ready").is_some_and(|it| it.1 == "Ended" && it.2.contains("Argo CD tracks the object"))
     };
     world.until("tracked", "says why it stays", is_kept).await;
     sleep(Duration::from_secs(3)).await;
