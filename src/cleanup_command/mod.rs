@@ -45,8 +45,7 @@ const LOOK: Duration = Duration::from_secs(2);
 /// Why nothing could be judged. Then nothing has been ended.
 pub async fn run(options: &Options) -> Result<u8, String> {
     let progress = Progress::new();
-    let result = Command::connect(options, &progress).await;
-    let result = match result {
+    let result = match Command::connect(options, &progress).await {
         Ok(command) => {
             // Before anything is ended.
             if command.cluster.is_none() {

@@ -10,6 +10,8 @@ use tokio::time::sleep;
 
 use super::manifest::Task;
 use crate::athena::aws::{Athena, Aws};
+use crate::athena::informer::MOST_PAGES;
+use crate::athena::informer::proof_of_absence::endless;
 use crate::athena::quota::{Priority, Quotas, Rate};
 use crate::athena::types::{CallError, ErrorClass, Operation, QuotaScope, SessionState, SessionStatus};
 use crate::metrics::Metrics;
@@ -23,9 +25,6 @@ const TRIES: u32 = 8;
 
 /// The lists that together show each session that may be ended.
 const LISTS: [Option<SessionState>; 2] = [None, Some(SessionState::Degraded)];
-
-/// More pages than two hundred thousand sessions take: the tokens most probably go round in a circle.
-const MOST_PAGES: usize = 2_000;
 
 /// The sessions of one work group.
 pub(super) struct Sessions {
@@ -144,16 +143,6 @@ impl Sessions {
 /// Whether the failure may pass by itself.
 fn passes(class: ErrorClass) -> bool {
     matches!(class, ErrorClass::Throttled | ErrorClass::Unavailable)
-}
-
-fn endless() -> CallError {
-    CallError {
-        operation: Operation::ListSessions,
-        class: ErrorClass::Invalid,
-        code: "EndlessList".to_owned(),
-        message: "the list of sessions has no end".to_owned(),
-        request_id: None,
-    }
 }
 
 /// The partition that a Region belongs to.

@@ -6,7 +6,7 @@ use super::types::Task;
 use crate::athena::types::SessionState;
 
 /// More pages than two hundred thousand sessions take: the tokens most probably go round in a circle.
-pub(super) const MOST_PAGES: usize = 2_000;
+pub(crate) const MOST_PAGES: usize = 2_000;
 
 #[derive(Debug)]
 pub(super) struct ListCursor {

@@ -26,6 +26,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
+pub(crate) use self::cursor::MOST_PAGES;
 pub(crate) use self::poller::Poller;
 use self::poller::Shared;
 use self::pool::Pool;
