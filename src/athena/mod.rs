@@ -14,4 +14,5 @@ pub(crate) mod plausible_times;
 #[expect(clippy::disallowed_methods, reason = "tokens come with time")]
 pub mod quota;
 pub(crate) mod recovery;
+pub(crate) mod session_arn;
 pub mod types;

@@ -13,6 +13,7 @@ use crate::athena::aws::{Athena, Aws};
 use crate::athena::informer::MOST_PAGES;
 use crate::athena::informer::proof_of_absence::endless;
 use crate::athena::quota::{Priority, Quotas, Rate};
+use crate::athena::session_arn::session_arn;
 use crate::athena::types::{CallError, ErrorClass, Operation, QuotaScope, SessionState, SessionStatus};
 use crate::metrics::Metrics;
 use crate::timing::Timing;
@@ -106,7 +107,7 @@ impl Sessions {
     /// The tags of a session.
     pub(super) async fn tags(&self, id: &str) -> Result<BTreeMap<String, String>, CallError> {
         let Self { region, account, work_group, .. } = self;
-        let arn = format!("arn:{}:athena:{region}:{account}:workgroup/{work_group}/session/{id}", partition(region));
+        let arn = session_arn(region, account, work_group, id);
         self.call(Operation::ListTagsForResource, || self.athena.list_tags(&arn)).await
     }
 
@@ -143,15 +144,4 @@ impl Sessions {
 /// Whether the failure may pass by itself.
 fn passes(class: ErrorClass) -> bool {
     matches!(class, ErrorClass::Throttled | ErrorClass::Unavailable)
-}
-
-/// The partition that a Region belongs to.
-fn partition(region: &str) -> &'static str {
-    if region.starts_with("cn-") {
-        "aws-cn"
-    } else if region.starts_with("us-gov-") {
-        "aws-us-gov"
-    } else {
-        "aws"
-    }
 }

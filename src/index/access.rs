@@ -35,6 +35,8 @@ pub struct Access {
     /// has to wait for a moment.
     pub lacks_finalizer: bool,
     pub suspension: Option<Suspension>,
+    /// No call is made that changes something in AWS, for whatever reason.
+    pub is_read_only: bool,
     pub owner: Option<Claim>,
     /// Whether another object names the session, or has recorded the session as its own. Only Athena can tell whose it is.
     pub is_contested: bool,
@@ -80,14 +82,15 @@ impl Access {
         labels: Option<&BTreeMap<String, String>>,
         rules: Rules,
     ) -> Self {
-        let suspension = suspension(object, group, rules);
+        let suspended =
+            Self { suspension: suspension(object, group, rules), is_read_only: rules.read_only, ..Self::default() };
         let Some(reference) = &object.spec.work_group_ref else {
             let denied = rules.require_work_group.then_some(Denied::WorkGroupRequired);
-            return Self { denied, suspension, ..Self::default() };
+            return Self { denied, ..suspended };
         };
         let reference = Some(reference.name.clone());
         let Some(group) = group else {
-            return Self { reference, denied: Some(Denied::WorkGroupNotFound), suspension, ..Self::default() };
+            return Self { reference, denied: Some(Denied::WorkGroupNotFound), ..suspended };
         };
         let is_selected = labels.is_some_and(|labels| selects(&group.spec.namespaces, labels));
         let bounds = || group.spec.start.clone().map(Box::new);
@@ -97,9 +100,8 @@ impl Access {
             account: group.account().map(str::to_owned),
             denied: (!is_selected).then_some(Denied::NamespaceNotAllowed),
             is_terminating: group.meta().deletion_timestamp.is_some(),
-            suspension,
             start: object.spec.start.as_ref().map(|_| StartAccess { bounds: bounds(), slot: Slot::Held }),
-            ..Self::default()
+            ..suspended
         }
     }
 

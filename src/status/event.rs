@@ -3,6 +3,9 @@
 /// The reason of the event that reports the end of a session.
 pub const TERMINATED: &str = "Terminated";
 
+/// The reason of the event that reports that a session was left alone when its object went.
+pub const RETAINED: &str = "Retained";
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EventType {
     /// What was asked for happened.

@@ -2,6 +2,7 @@
 //! stands, so a part moves without a change in the tests.
 
 pub use athena_session_operator::api::cached::{CachedSession, TRACKED_BY};
+pub use athena_session_operator::api::cleanup::RETAINED_TAG;
 pub use athena_session_operator::api::session::{
     AthenaSession, AthenaSessionSpec, AthenaSessionStatus, DeletionPolicy, PublishTo, StartAttempt, StartOutcome,
     TerminationReason, WorkGroupRef,
@@ -34,7 +35,7 @@ pub use athena_session_operator::index::session_quota::{QuotaExceeded, Slot, Usa
 pub use athena_session_operator::session::observed::config_map::Found as FoundConfigMap;
 pub use athena_session_operator::session::observed::status_size::{StatusLimit, StatusSize};
 pub use athena_session_operator::session::observed::{
-    ANSWER_LIFE, Absence, Described, Now, Observed, OwnerRead, Seen, Trouble,
+    ANSWER_LIFE, Absence, Described, Now, Observed, OwnerRead, Retain, Seen, Trouble,
 };
 pub use athena_session_operator::session::plan::{Decision, Interest, Prolonged, Step};
 pub use athena_session_operator::session::rules::evidence::{Evidence, Proof};

@@ -11,6 +11,7 @@ use futures::stream::{FuturesUnordered, StreamExt};
 use serde_json::json;
 use tokio::time::timeout;
 
+use crate::api::RETAINED_TAG;
 use crate::launch::Start;
 use crate::proxy::{Key, Script, When, before_athena, kubeconfig_by_way_of};
 use crate::world::{PATIENCE, World, condition};
@@ -26,6 +27,14 @@ enum End {
     TerminatedThenDeleted,
     /// The object has started the session.
     StartedThenDeleted,
+    /// The object has started the session, and leaves it running.
+    StartedThenRetained,
+}
+
+impl End {
+    fn has_started(self) -> bool {
+        matches!(self, Self::StartedThenDeleted | Self::StartedThenRetained)
+    }
 }
 
 /// What happens at a request.
@@ -51,6 +60,12 @@ async fn spec_terminate_is_completed_after_a_crash_at_any_request() {
 #[tokio::test(flavor = "multi_thread")]
 async fn one_session_is_started_and_ended_despite_a_crash_anywhere() {
     sweep(End::StartedThenDeleted, Blow::Kill).await;
+}
+
+/// S2, S3, L1: a crash between the tag and the removal of the finalizer has the session tagged again, and none leaves it untagged.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_retained_session_is_tagged_despite_a_crash_anywhere() {
+    sweep(End::StartedThenRetained, Blow::Kill).await;
 }
 
 /// S2, S3, L1: the operator lives on, and doesn't know whether its request had an effect.
@@ -81,8 +96,10 @@ async fn sweep(end: End, blow: Blow) {
             }
         }
     }
-    let begins = if end == End::StartedThenDeleted { "AmazonAthena.StartSession" } else { "AmazonAthena.GetSession" };
-    let requests = ["PATCH", "PUT", begins, "AmazonAthena.TerminateSession", "GET (watch)"];
+    let begins = if end.has_started() { "AmazonAthena.StartSession" } else { "AmazonAthena.GetSession" };
+    let ends =
+        if end == End::StartedThenRetained { "AmazonAthena.TagResource" } else { "AmazonAthena.TerminateSession" };
+    let requests = ["PATCH", "PUT", begins, ends, "GET (watch)"];
     for request in requests {
         assert!(known.iter().any(|key| key.request.starts_with(request)), "{request} was never seen in {known:?}");
     }
@@ -96,7 +113,7 @@ async fn run(end: End, blow: Blow, strike: Option<(Key, When)>) -> (Option<(Key,
     if let Some((key, when)) = strike.clone() {
         script.strike_at(key, when);
     }
-    if end == End::StartedThenDeleted {
+    if end.has_started() {
         let group = world.register_for_starts("a", json!({})).await;
         world.start_session("crash", &group).await;
     } else {
@@ -109,6 +126,9 @@ async fn run(end: End, blow: Blow, strike: Option<(Key, When)>) -> (Option<(Key,
             world.edit("crash", json!({"terminate": true})).await;
             let ended = world.until_reason("crash", "Ended").await;
             assert_eq!(condition(&ended, "Terminated").unwrap().1, "RequestedBySpec", "struck at {strike:?}");
+        }
+        if end == End::StartedThenRetained {
+            world.edit("crash", json!({"deletionPolicy": "Retain"})).await;
         }
         world.delete("crash").await;
         world.until_gone("crash").await;
@@ -132,8 +152,11 @@ async fn run(end: End, blow: Blow, strike: Option<(Key, When)>) -> (Option<(Key,
     let was_struck = strike.is_some() && script.is_spent();
     let sessions = world.athena.sessions();
     assert_eq!(sessions.len(), 1, "struck at {strike:?}");
-    assert_eq!(sessions[0].state, "TERMINATED", "struck at {strike:?}");
-    assert_eq!(world.terminations(&sessions[0].id), 1, "struck at {strike:?}");
+    let is_retained = end == End::StartedThenRetained;
+    let (state, terminations) = if is_retained { ("IDLE", 0) } else { ("TERMINATED", 1) };
+    assert_eq!(sessions[0].state, state, "struck at {strike:?}");
+    assert_eq!(world.terminations(&sessions[0].id), terminations, "struck at {strike:?}");
+    assert_eq!(sessions[0].tags.contains_key(RETAINED_TAG), is_retained, "struck at {strike:?}");
     (strike, was_struck, script.seen())
 }
 

@@ -7,6 +7,7 @@ use aws_sdk_athena::operation::get_work_group::GetWorkGroupOutput;
 use aws_sdk_athena::operation::list_sessions::ListSessionsOutput;
 use aws_sdk_athena::operation::list_tags_for_resource::ListTagsForResourceOutput;
 use aws_sdk_athena::operation::start_session::StartSessionOutput;
+use aws_sdk_athena::operation::tag_resource::TagResourceOutput;
 use aws_sdk_athena::operation::terminate_session::TerminateSessionOutput;
 use aws_sdk_athena::primitives::DateTime;
 use aws_sdk_athena::types;
@@ -107,6 +108,11 @@ pub(super) fn tags(answer: ListTagsForResourceOutput) -> TagPage {
     let tags = answer.tags.unwrap_or_default().into_iter();
     let tags = tags.filter_map(|tag| Some((tag.key?, tag.value.unwrap_or_default()))).collect();
     (tags, answer.next_token)
+}
+
+/// The id of the request that set a tag.
+pub(super) fn tagged(answer: &TagResourceOutput) -> Option<String> {
+    answer.request_id().map(one_line)
 }
 
 pub(super) fn started(answer: StartSessionOutput) -> Result<StartSessionAnswer, CallError> {

@@ -11,6 +11,7 @@ use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvid
 use aws_sdk_athena::client::customize::CustomizableOperation;
 use aws_sdk_athena::config::IdentityCache;
 use aws_sdk_athena::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_athena::types::Tag;
 use jiff::{SignedDuration, Timestamp};
 
 use super::answers::{self, StartSessionAnswer, TerminateSessionAnswer};
@@ -154,6 +155,15 @@ impl Athena {
             token = next;
         }
         Err(own_error(OPERATION, ErrorClass::Invalid, "EndlessList", "the list of tags has no end"))
+    }
+
+    /// TagResource: sets a tag of the resource with this ARN, or replaces its value. The call is safe to repeat. Returns the id of
+    /// the request.
+    pub(crate) async fn tag(&self, arn: &str, key: &str, value: &str) -> Result<Option<String>, CallError> {
+        let tag = Tag::builder().key(key).value(value).build();
+        let request = self.clients.athena.tag_resource().resource_arn(arn).tags(tag).customize();
+        let read = |answer| Ok(answers::tagged(&answer));
+        self.call(Operation::TagResource, |role| self.prepared(request, role).send(), read).await
     }
 
     /// StartSession. The call is safe to repeat with the same request, as long as Athena remembers the token.

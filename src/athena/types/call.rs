@@ -12,6 +12,7 @@ pub enum Operation {
     ListSessions,
     ListTagsForResource,
     StartSession,
+    TagResource,
     /// Ends a session. A repeated call is harmless: for a session that has ended or is TERMINATING it does nothing.
     TerminateSession,
     /// Tells the account that calls go to. This is an operation of STS; the others are Athena's.
@@ -27,6 +28,7 @@ impl Operation {
             Self::ListSessions => "ListSessions",
             Self::ListTagsForResource => "ListTagsForResource",
             Self::StartSession => "StartSession",
+            Self::TagResource => "TagResource",
             Self::TerminateSession => "TerminateSession",
             Self::GetCallerIdentity => "GetCallerIdentity",
         }

@@ -4,6 +4,7 @@ mod answers;
 pub mod config_map;
 mod object;
 pub mod recorded_status;
+mod retain;
 mod session;
 mod start;
 pub mod status_size;
@@ -13,6 +14,7 @@ pub mod workloads;
 
 pub use self::answers::{ANSWER_LIFE, Absence, Described, Now, OwnerRead, Seen};
 pub use self::object::Observed;
+pub use self::retain::Retain;
 pub use self::session::ObservedSession;
 pub use self::start::{Answered, Start};
 pub use self::trouble::{Retry, Trouble, Undescribed};

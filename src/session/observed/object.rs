@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use super::answers::{Described, Now};
 use super::recorded_status::RecordedStatus;
+use super::retain::Retain;
 use super::session::ObservedSession;
 use super::start::{Answered, Start};
 use super::trouble::Trouble;
@@ -29,6 +30,7 @@ pub struct Observed {
     pub recorded_status: RecordedStatus,
     /// When the object was first found being deleted.
     pub deleted_at: Option<Instant>,
+    pub retain: Retain,
     /// What is known of the session that the object stands for. It is forgotten when that is another one.
     pub session: ObservedSession,
 }
@@ -60,6 +62,7 @@ impl Observed {
         if object.metadata.deletion_timestamp.is_some() {
             self.deleted_at.get_or_insert(now.tick);
         }
+        self.retain.found(object, now);
     }
 
     /// This process has put the finalizer on. A status with an attempt or a session shows that an earlier process had
@@ -190,6 +193,7 @@ impl Observed {
     pub fn failed(&mut self, error: CallError, now: Now, timing: &Timing, jitter: f64) {
         match error.operation {
             Operation::StartSession => self.start.failed(error, now, timing, jitter),
+            Operation::TagResource => self.retain = Retain::NotTagged,
             _ => self.session.failed(error, now, timing, jitter),
         }
     }

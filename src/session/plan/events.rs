@@ -3,11 +3,14 @@
 use crate::api::session::{AthenaSessionStatus, TerminationReason};
 use crate::athena::types::SessionState;
 use crate::session::conditions::{Finding, target, workloads};
+use crate::session::observed::Retain;
+use crate::session::rules::start::StartState;
 use crate::session::rules::{Case, Evidence};
-use crate::status::event::{Event, TERMINATED};
+use crate::status::event::{Event, RETAINED, TERMINATED};
 use crate::status::reason::Reason;
 
 const NOT_STARTED: &str = "NotStarted";
+const UNTAGGED: &str = "It couldn't be tagged as retained, so that a clean-up rule with orphaned: true may end it";
 
 pub(super) fn of_status(case: &Case<'_>, status: &AthenaSessionStatus, finding: &Finding) -> Vec<Event> {
     let mut events = Vec::new();
@@ -78,6 +81,13 @@ pub(super) fn released_event(case: &Case<'_>) -> Option<Event> {
 
 /// What to tell when the object goes and its session is left alone.
 pub(super) fn retained_event(case: &Case<'_>) -> Option<Event> {
+    let event = left_running(case)?;
+    let is_protected = case.facts.observed.retain == Retain::Tagged || case.start.state == StartState::NotAsked;
+    let note = if is_protected { event.note } else { format!("{}. {UNTAGGED}", event.note) };
+    Some(Event { note, ..event })
+}
+
+fn left_running(case: &Case<'_>) -> Option<Event> {
     let is_none_left = case.start.state.is_none_shown() || case.evidence == Evidence::Ended;
     if case.facts.recorded_terminated().is_some() || is_none_left {
         return None;
@@ -85,7 +95,7 @@ pub(super) fn retained_event(case: &Case<'_>) -> Option<Event> {
     if case.start.state.is_pending() {
         let note = "The object is removed, since deletionPolicy is Retain. A session may have been started for it: \
              that session may be running, and billed";
-        return Some(Event::warning("Retained", note));
+        return Some(Event::warning(RETAINED, note));
     }
     let id = case.facts.id();
     Some(if case.requested_end.is_some() {
@@ -101,10 +111,10 @@ pub(super) fn retained_event(case: &Case<'_>) -> Option<Event> {
             "The object is removed, since deletionPolicy is Retain: the operator doesn't wait for the end of session \
              {id}, which was requested before"
         );
-        Event::normal("Retained", note)
+        Event::normal(RETAINED, note)
     } else {
         Event::normal(
-            "Retained",
+            RETAINED,
             format!("Session {id} isn't ended, since deletionPolicy is Retain: it may keep running, and be billed"),
         )
     })

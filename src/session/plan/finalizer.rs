@@ -2,7 +2,7 @@
 
 use super::step::Step;
 use super::waiting::wait_for_others;
-use super::{events, start};
+use super::{events, retain, start};
 use crate::api::session::DeletionPolicy;
 use crate::index::claims::Claim;
 use crate::session::conditions::Findings;
@@ -22,11 +22,11 @@ pub(super) fn take_on(case: &Case<'_>, findings: &Findings) -> Step {
 
 /// The next step for an object with our finalizer, where it doesn't depend on a further look at the session: the object goes,
 /// or the session isn't this object's. None where it does.
-pub(super) fn settled(case: &Case<'_>) -> Option<Step> {
+pub(super) fn settled(case: &Case<'_>, findings: &Findings) -> Option<Step> {
     let facts = case.facts;
     let is_deleted = facts.is_deleted();
     if is_deleted && facts.object.spec.deletion_policy == DeletionPolicy::Retain {
-        return Some(Step::RemoveFinalizer { event: events::retained_event(case) });
+        return Some(retain::next(case, findings));
     }
     // No session was started: the object goes without a word to Athena, whatever else holds it up.
     if is_deleted && case.start.state.is_none_shown() {

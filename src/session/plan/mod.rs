@@ -7,7 +7,8 @@
 //!                   no finalizer ── being deleted ─► wait (not ours)
 //!                        ├───────── no grant, or another object's session ─► wait, and say so
 //!                        └───────── otherwise ─────► add the finalizer
-//!   deleted, Retain ───────────────────────────────► remove the finalizer
+//!   deleted, Retain ── it started the session ─────► try once to tag the session ► remove the finalizer
+//!                   └─ otherwise ──────────────────► remove the finalizer
 //!   another object's session, another work group's ► wait; deleted: remove the finalizer
 //!   another account or Region than recorded ───────► wait, and say so
 //!   ended, or proven absent ── deleted ────────────► remove the finalizer
@@ -26,6 +27,7 @@ mod finalizer;
 mod interest;
 mod poll;
 mod priority;
+mod retain;
 mod start;
 mod status;
 mod step;
@@ -33,6 +35,8 @@ mod ttl;
 mod usage;
 mod waiting;
 mod workloads;
+
+use std::time::Duration;
 
 pub use self::interest::{Interest, Prolonged, of as interest};
 pub use self::priority::of as priority;
@@ -46,6 +50,7 @@ use crate::athena::quota::Priority;
 use crate::athena::types::SessionState;
 use crate::index::access::Denied;
 use crate::index::session_quota::Usage;
+use crate::session::observed::Retain;
 
 /// What to do next for one object, and what follows from that for others.
 #[derive(Debug)]
@@ -53,6 +58,8 @@ pub struct Decision {
     pub step: Step,
     /// How urgent the call is that the step makes.
     pub priority: Priority,
+    /// How long the object waits for the quota of that call, until its next step is decided anew.
+    pub awaits_quota_for: Duration,
     pub interest: Option<Interest>,
     /// Where the object waits only for the poller to show its session again: how that wait is prolonged.
     pub prolonged: Option<Prolonged>,
@@ -71,6 +78,7 @@ pub fn decide(facts: &Facts<'_>) -> Decision {
     let after = if let Step::Wait(after) = step { Some(after) } else { None };
     Decision {
         priority: priority::of(&case, &step),
+        awaits_quota_for: retain::time_left(facts).unwrap_or(facts.timing.steady),
         interest: after.and_then(|_| interest::of(&case, &findings)),
         prolonged: after.and_then(|after| interest::prolonged(&case, &findings, after)),
         usage: usage::of(&case, &findings),
@@ -84,7 +92,8 @@ pub fn decide(facts: &Facts<'_>) -> Decision {
 fn next(case: &Case<'_>, findings: &Findings) -> Step {
     let step = for_session(case, findings);
     let Step::Wait(after) = step else { return step };
-    if !case.facts.is_held() && case.facts.is_deleted() {
+    let is_let_go = !case.facts.is_held() || case.facts.observed.retain != Retain::No;
+    if case.facts.is_deleted() && is_let_go {
         return step;
     }
     if let Some(step) = config_map::due(case, findings).or_else(|| workloads::due(case)) {
@@ -131,7 +140,7 @@ fn for_session(case: &Case<'_>, findings: &Findings) -> Step {
     if !facts.is_held() {
         return finalizer::take_on(case, findings);
     }
-    if let Some(step) = finalizer::settled(case) {
+    if let Some(step) = finalizer::settled(case, findings) {
         return step;
     }
     // A session that the object itself may have started is ended even where its namespace isn't selected any more.

@@ -16,6 +16,7 @@ use crate::status::event::Event;
 /// - `GetSessionStatusBeforeEnd` is called in the object's turn to call TerminateSession, which has to follow the answer at once.
 /// - `ListSessions` asks the informer for a complete list: for the object's session, or for the one that bears the object's mark.
 /// - `ReserveSlot` reserves a slot among the sessions of the namespace; the access tells whether one was free.
+/// - `TagResource` tags the session with this ARN.
 /// - The ConfigMap is that of `spec.publishTo`, the workloads are those of `spec.endWith`.
 /// - Events are sent once the request has succeeded.
 /// - `Wait` does nothing until the object changes, or until so long from now.
@@ -32,6 +33,7 @@ pub enum Step {
     ReserveSlot,
     StartSession { request: Box<StartRequest> },
     TerminateSession { reason: TerminationReason },
+    TagResource { arn: String, key: &'static str, value: String },
     GetConfigMap,
     WriteConfigMap { data: BTreeMap<String, String> },
     DeleteConfigMap { uid: String, resource_version: String },

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use kube::Resource;
 
@@ -17,7 +17,7 @@ use crate::athena::identity::Identity;
 use crate::athena::quota::{Key, Priority};
 use crate::athena::types::{CallError, CallerContext, ErrorClass, Operation, QuotaScope, StartRequest};
 use crate::index::objects::key;
-use crate::session::observed::Observed;
+use crate::session::observed::{Observed, Retain};
 use crate::session::plan::Step;
 use crate::status::event::Event;
 
@@ -33,6 +33,7 @@ impl AthenaCalls {
         &self,
         step: Step,
         priority: Priority,
+        awaits_quota_for: Duration,
         inputs: &Inputs,
         current: &mut Current<'_>,
         state: &mut ObjectState,
@@ -47,7 +48,7 @@ impl AthenaCalls {
             step if !self.has_token(object, &inputs.scope, &step, priority) => {
                 // The arrival of its token wakes the object.
                 state.is_known_to_quotas = true;
-                return ControlFlow::Break(Action::Wait(Some(self.needs.timing.steady)));
+                return ControlFlow::Break(Action::Wait(Some(awaits_quota_for)));
             }
             step => {
                 // A token for TerminateSession is reserved before. Where the answer shows that no end is due, it is
@@ -77,6 +78,7 @@ impl AthenaCalls {
             Step::GetSessionStatus | Step::GetSessionStatusBeforeEnd => Operation::GetSessionStatus,
             Step::StartSession { .. } => Operation::StartSession,
             Step::TerminateSession { .. } => Operation::TerminateSession,
+            Step::TagResource { .. } => Operation::TagResource,
             // GetCallerIdentity is a call to STS, which takes no token. Each other step makes no call to AWS.
             _ => return true,
         };
@@ -103,6 +105,10 @@ impl AthenaCalls {
                 identity.confirm().await.map(|()| observed.session.succeeded(Operation::GetCallerIdentity))
             }
             Step::TerminateSession { reason } => self.terminate(&athena, object, id, observed, reason).await,
+            Step::TagResource { arn, key, value } => {
+                let tagged = tag(&athena, object, id, (&arn, key, &value)).await;
+                tagged.map(|()| observed.retain = Retain::Tagged)
+            }
             _ => Ok(()),
         };
         let scope = identity.caller_context();
@@ -164,5 +170,18 @@ async fn start(
     let call = Audited { session: Some(&started.id), ..call };
     call.accepted(Operation::StartSession, object, started.state.as_str(), started.request_id.as_deref());
     observed.started(started.id, &request.work_group);
+    Ok(())
+}
+
+/// Tags the session, whose ARN is given with the key and the value.
+async fn tag(
+    athena: &Athena,
+    object: &AthenaSession,
+    session: &str,
+    (arn, key, value): (&str, &str, &str),
+) -> Result<(), CallError> {
+    let call = Audited { session: Some(session), reason: None, work_group: None };
+    let request_id = athena.tag(arn, key, value).await.inspect_err(|error| call.failed(object, error))?;
+    call.accepted(Operation::TagResource, object, key, request_id.as_deref());
     Ok(())
 }

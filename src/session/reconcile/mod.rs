@@ -123,7 +123,10 @@ impl Reconciler {
             step @ (Step::GetObject | Step::AddFinalizer | Step::RemoveFinalizer { .. } | Step::WriteStatus { .. }) => {
                 return self.objects.make(step, inputs.now, current, state).await;
             }
-            step => return Ok(self.athena.make(step, decision.priority, inputs, current, state).await),
+            step => {
+                let (priority, awaits_quota_for) = (decision.priority, decision.awaits_quota_for);
+                return Ok(self.athena.make(step, priority, awaits_quota_for, inputs, current, state).await);
+            }
         }
         Ok(ControlFlow::Continue(()))
     }

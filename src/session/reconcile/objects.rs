@@ -23,7 +23,7 @@ use crate::kubernetes::{Answer, RequestError, Requests, within};
 use crate::session::observed::ttl::Ttl;
 use crate::session::observed::{Now, OwnerRead};
 use crate::session::plan::Step;
-use crate::status::event::Event;
+use crate::status::event::{Event, RETAINED};
 use crate::status::reason::Reason;
 
 pub(super) struct ObjectRequests {
@@ -183,7 +183,7 @@ impl ObjectRequests {
             if event.is_end() {
                 self.count_end(status);
             }
-            if event.reason == Reason::ReadOnly.as_str() {
+            if event.reason == Reason::ReadOnly.as_str() || event.reason == RETAINED {
                 let ((namespace, name), session) = (key(object), &object.spec.session_id);
                 info!(namespace, name, session, "{}", event.note);
             }

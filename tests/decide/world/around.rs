@@ -155,6 +155,7 @@ impl World {
             is_terminating: is_there && self.around.closes,
             lacks_finalizer: false,
             suspension: self.around.suspension,
+            is_read_only: self.around.suspension == Some(Suspension::ReadOnly),
             owner: self.around.shown.map(|_| claim("older")),
             is_contested: self.around.shown.is_some() || self.around.is_contested,
             start: object.spec.start.as_ref().map(|_| StartAccess {

@@ -7,8 +7,8 @@ use kube::ResourceExt;
 use super::starts::{VICTIM, is_by_mark};
 use super::{Fault, World};
 use crate::core::{
-    Account, AthenaSession, CallError, DeletionPolicy, ErrorClass, FINALIZER, ListAnswer, Operation, Seen, Session,
-    SessionState, SessionStatus, Shown, Source, Step, TerminationReason,
+    Account, AthenaSession, CallError, DeletionPolicy, ErrorClass, FINALIZER, ListAnswer, Operation, Retain, Seen,
+    Session, SessionState, SessionStatus, Shown, Source, Step, Suspension, TerminationReason,
 };
 use crate::fixtures::{HOME, SESSION, TIMING, at, error, lacking};
 
@@ -21,6 +21,7 @@ impl World {
             Step::StartSession { .. } => Operation::StartSession,
             Step::GetCallerIdentity => Operation::GetCallerIdentity,
             Step::TerminateSession { .. } => Operation::TerminateSession,
+            Step::TagResource { .. } => Operation::TagResource,
             _ => unreachable!("{step:?} is no call"),
         };
         self.calls.push((self.elapsed, operation));
@@ -58,6 +59,9 @@ impl World {
         {
             self.breach(format!("S4: {operation} in account {account}, recorded is {recorded}"));
         }
+        if operation == Operation::TagResource {
+            self.check_tag(object);
+        }
         if operation != Operation::TerminateSession {
             return;
         }
@@ -84,6 +88,18 @@ impl World {
         let last_word = self.observed.session.seen.clone();
         if last_word.as_ref().is_none_or(|it| is_over(it) || it.status.state == SessionState::Terminating) {
             self.breach(format!("TerminateSession where Athena's last word is {last_word:?}"));
+        }
+    }
+
+    /// S7: only a session that the operator started for the object is tagged, and only when the object lets it go.
+    fn check_tag(&mut self, object: &AthenaSession) {
+        let is_deleted = object.metadata.deletion_timestamp.is_some();
+        let is_ours = object.spec.start.is_some() && self.is_ours(object);
+        if !(is_deleted && object.spec.deletion_policy == DeletionPolicy::Retain && is_ours) {
+            self.breach("S7: TagResource for a session that the object doesn't let go, or hasn't started".to_owned());
+        }
+        if self.around.suspension == Some(Suspension::ReadOnly) {
+            self.breach("TagResource in spite of --read-only".to_owned());
         }
     }
 
@@ -156,6 +172,7 @@ impl World {
                 );
             }
             (_, None) => return Err(ErrorClass::NotFoundOrInvalid),
+            (Step::TagResource { .. }, _) => observed.retain = Retain::Tagged,
             (Step::GetSession, Some(status)) => {
                 let work_group = real.to_owned();
                 let session = Session { status, work_group, dpu_execution_millis: Some(7) };

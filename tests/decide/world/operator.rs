@@ -231,6 +231,7 @@ pub fn word(step: &Step) -> String {
         Step::ReserveSlot => "ReserveSlot".to_owned(),
         Step::StartSession { .. } => "StartSession".to_owned(),
         Step::TerminateSession { .. } => "TerminateSession".to_owned(),
+        Step::TagResource { .. } => "TagResource".to_owned(),
         Step::GetConfigMap => "GetConfigMap".to_owned(),
         Step::DeleteObject => "DeleteObject".to_owned(),
         Step::GetWorkloads => "GetWorkloads".to_owned(),
