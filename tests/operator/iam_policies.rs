@@ -2,15 +2,17 @@
 //! needs each of their lines.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use fake_athena::iam::Policy;
 use fake_athena::{Call, Config, NewSession};
 use serde_json::{Value, json};
 
+use crate::api::RETAINED_TAG;
 use crate::docs::pages::block;
 use crate::launch::Start;
 use crate::tenancy::{TEAM_A, TEAM_B, Whole, referring};
-use crate::world::{World, condition, eventually, in_checkout};
+use crate::world::{World, condition, eventually, in_checkout, within};
 
 const ACCOUNT: &str = "555566667777";
 
@@ -232,6 +234,56 @@ async fn with_the_condition_on_tags_only_own_sessions_are_ended() {
     let told = condition(&object, "Stalled").unwrap().2;
     assert!(told.contains(&format!("Allow athena:TerminateSession on arn:aws:athena:{}", site.region)), "{told}");
     assert_eq!(world.athena_session(&session).state, "IDLE");
+}
+
+/// S8: with the same policy, the operator tags only sessions that bear this cluster's tag as retained.
+#[tokio::test]
+async fn with_the_condition_on_tags_only_own_sessions_are_retained() {
+    const CLUSTER_TAG: &str = "aws:ResourceTag/athena-operator.dev/cluster";
+    let (site, world) = (IRELAND, IRELAND.world().await);
+    let cluster = world.plane.kubectl_ok(&["get", "namespace", "kube-system", "-o", "jsonpath={.metadata.uid}"]).await;
+    let documented = site.documented("TagWhatIsRetained").to_string();
+    let ours: Value = serde_json::from_str(&documented.replace("UID-OF-KUBE-SYSTEM", &cluster)).unwrap();
+    let mut of_another_cluster = ours.clone();
+    for statement in of_another_cluster["Statement"].as_array_mut().unwrap() {
+        if statement["Sid"] == "TagWhatIsRetained" {
+            statement["Condition"]["StringEquals"][CLUSTER_TAG] = json!("another");
+        }
+    }
+    let role = site.role(TEAM_A);
+    let [group, _] = register(&world, &role, None).await;
+    for (name, policy, is_tagged) in [("ours", ours, true), ("another", of_another_cluster, false)] {
+        world.give([(site.user(), policy)]);
+        let id = retained(&world, name, &group, &role).await;
+        world.delete(name).await;
+        world.until_gone(name).await;
+        let tags = world.athena_session(&id).tags;
+        assert_eq!(tags.contains_key(RETAINED_TAG), is_tagged, "{name}: {tags:?}");
+    }
+    assert_eq!(world.denials().iter().map(|call| &call.operation).collect::<Vec<_>>(), ["TagResource"]);
+}
+
+/// An object with `deletionPolicy: Retain` that has started a session. Returns the session's id.
+async fn retained(world: &World, name: &str, group: &str, role: &str) -> String {
+    let start = json!({"executionRole": role});
+    world.create(name, json!({"start": start, "workGroupRef": {"name": group}, "deletionPolicy": "Retain"})).await;
+    world.until_reason(name, "Running").await.status.unwrap().session_id.unwrap()
+}
+
+/// L1: the right to tag may be missing, or withdrawn.
+#[tokio::test]
+async fn without_the_right_to_tag_a_retained_object_goes() {
+    let (site, world) = (IRELAND, IRELAND.world().await);
+    let mut policy = site.shipped("iam-policy.json");
+    world.give([(site.user(), policy.clone())]);
+    let role = site.role(TEAM_A);
+    let [group, _] = register(&world, &role, None).await;
+    retained(&world, "kept", &group, &role).await;
+    policy["Statement"].as_array_mut().unwrap().retain(|statement| statement["Action"] != "athena:TagResource");
+    world.give([(site.user(), policy)]);
+    world.delete("kept").await;
+    assert!(within(Duration::from_secs(10), world.until_gone("kept")).await);
+    assert_eq!(world.denials().len(), 1, "{:?}", world.denials());
 }
 
 /// The message names the missing right, and not the call that was made.
