@@ -342,7 +342,7 @@ impl World {
             session.plan_idle(now, &self.config);
         }
         let answer = json!({
-            "EndpointUrl": format!("sc://{id}.fake-athena.invalid:443/;use_ssl=true"),
+            "EndpointUrl": format!("https://{id}.fake-athena.invalid"),
             "AuthToken": format!("fake-token-of-{id}"),
             "AuthTokenExpirationTime": epoch(after(now, minutes(60))),
         });
@@ -364,7 +364,8 @@ impl World {
         }
         let state = session.state_at(now);
         if state != "IDLE" {
-            let message = format!("Session {id} is {state}, a calculation needs it IDLE");
+            // The words that dbt-athena waits for.
+            let message = format!("Session is in the {state} state; needs to be IDLE to accept Calculations.");
             return Err(ApiError::invalid_request(message));
         }
         let ends_at = after(now, self.config.calculation);
