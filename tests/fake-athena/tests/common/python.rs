@@ -4,9 +4,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use tokio::process::Command;
+use tokio::sync::Mutex;
 
-/// The Python of an environment with these requirements, made anew only when they have changed.
+/// The Python of an environment with these requirements, made anew only when they have changed. The requirements must name each
+/// package that is needed: what these packages ask for themselves isn't installed.
 pub async fn environment(name: &str, requirements: &Path) -> PathBuf {
+    // Tests that run side by side use the same environment.
+    static MAKING: Mutex<()> = Mutex::const_new(());
+    let _making = MAKING.lock().await;
     let environment = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     let python = environment.join("bin/python");
     let installed = environment.join("installed.txt");
@@ -17,7 +22,7 @@ pub async fn environment(name: &str, requirements: &Path) -> PathBuf {
     let mut command = Command::new("python3");
     run(command.args(["-m", "venv", "--clear"]).arg(&environment)).await;
     let mut command = Command::new(&python);
-    command.args(["-m", "pip", "install", "--quiet", "--requirement"]);
+    command.args(["-m", "pip", "install", "--quiet", "--no-deps", "--no-compile", "--requirement"]);
     run(command.arg(requirements)).await;
     fs::write(installed, wanted).unwrap();
     python
