@@ -1,32 +1,57 @@
 //! `athena-session-operator cleanup` with a cluster, whose AthenaSessions declare sessions.
 
+use std::path::Path;
+use std::process::Stdio;
 use std::time::Duration;
 
-use fake_athena::{Fault, NewSession};
+use fake_athena::{FakeAthena, Fault, NewSession};
 use serde_json::{Value, json};
 use tokio::process::Command;
 
 use crate::launch::{aws_environment, operator_command};
-use crate::world::{World, eventually, operator_kubeconfig};
+use crate::tenancy::TEAM_A;
+use crate::world::{OPERATOR_NAMESPACE, World, eventually, in_checkout, operator_kubeconfig};
+
+/// Ends the sessions that are older than an hour.
+const OLD: &str = "rules: [{name: old, match: {olderThan: 1h}}]";
+
+/// Runs the command, and returns its report.
+///
+/// # Errors
+/// What it said instead.
+pub async fn cleanup(athena: &FakeAthena, arguments: &[&str]) -> Result<Value, String> {
+    let mut command = Command::from(operator_command());
+    command.args(["cleanup", "--between-lists", "0", "-o", "json"]).args(arguments);
+    command.env("AWS_ENDPOINT_URL", athena.url()).envs(aws_environment()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let output = command.output().await.unwrap();
+    serde_json::from_slice(&output.stdout).map_err(|_| String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+/// Ends the sessions of spark-team-a that are older than an hour.
+///
+/// # Errors
+/// What the command said instead of its report.
+pub async fn end_old_sessions(athena: &FakeAthena, arguments: &[&str]) -> Result<Value, String> {
+    let folder = tempfile::tempdir().unwrap();
+    let rules = folder.path().join("rules.yaml");
+    std::fs::write(&rules, OLD).unwrap();
+    let rules = rules.display().to_string();
+    cleanup(athena, &[&["--enforce", "--work-group", TEAM_A, "--rules", &rules], arguments].concat()).await
+}
 
 impl World {
     fn forgotten(&self, description: Option<String>) -> String {
         let age = Duration::from_secs(4 * 3600);
-        let work_group = Some("spark-team-a".to_owned());
+        let work_group = Some(TEAM_A.to_owned());
         self.athena.add_session(NewSession { age, work_group, description, ..NewSession::default() })
     }
 
-    /// Ends the sessions that are older than an hour.
     async fn clean_up(&self) -> Value {
-        let rules = self.logs.with_extension("rules.yaml");
-        std::fs::write(&rules, "rules: [{name: old, match: {olderThan: 1h}}]").unwrap();
-        let mut command = Command::from(operator_command());
-        command.args(["cleanup", "--between-lists", "0", "-o", "json", "--enforce", "--work-group", "spark-team-a"]);
-        command.arg("--rules").arg(rules).arg("--kubeconfig").arg(operator_kubeconfig(self.plane).await);
-        command.env("AWS_ENDPOINT_URL", self.athena.url()).envs(aws_environment());
-        let output = command.stdout(std::process::Stdio::piped()).output().await.unwrap();
-        serde_json::from_slice(&output.stdout)
-            .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stderr)))
+        self.clean_up_as(&operator_kubeconfig(self.plane).await).await
+    }
+
+    async fn clean_up_as(&self, kubeconfig: &Path) -> Value {
+        end_old_sessions(&self.athena, &["--kubeconfig", &kubeconfig.display().to_string()]).await.unwrap()
     }
 }
 
@@ -61,4 +86,20 @@ async fn an_object_that_is_applied_in_the_middle_of_a_run_saves_its_session() {
     let (report, ()) = tokio::join!(world.clean_up(), apply);
     assert_eq!(world.athena_session(&saved).state, "IDLE", "{report}");
     assert_eq!(world.athena_session(&free).state, "TERMINATED", "{report}");
+}
+
+/// The rights of `deploy/examples/cleanup-cronjob.yaml` are enough.
+#[tokio::test]
+async fn the_cronjob_of_the_example_sees_what_is_declared() {
+    let world = World::new().await;
+    let example = std::fs::read_to_string(in_checkout("deploy/examples/cleanup-cronjob.yaml")).unwrap();
+    // No node is there for its Pods.
+    let rights: Vec<_> = example.split("\n---\n").filter(|object| !object.contains("kind: CronJob")).collect();
+    world.plane.kubectl_with_ok(&["apply", "-n", OPERATOR_NAMESPACE, "-f", "-"], &rights.join("\n---\n")).await;
+    let kubeconfig = world.plane.kubeconfig_for_service_account(OPERATOR_NAMESPACE, "athena-cleanup").await.unwrap();
+    let (named, free) = (world.forgotten(None), world.forgotten(None));
+    world.create("named", json!({"sessionId": named})).await;
+    let report = world.clean_up_as(&kubeconfig).await;
+    let states = [&named, &free].map(|id| world.athena_session(id).state);
+    assert_eq!(states, ["IDLE", "TERMINATED"], "{report}");
 }

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use fake_athena::iam::Policy;
-use fake_athena::{Call, Config, NewSession};
+use fake_athena::{Call, Config, FakeAthena, NewSession};
 use serde_json::{Value, json};
 
 use crate::api::RETAINED_TAG;
+use crate::cleanup_command::end_old_sessions;
 use crate::docs::pages::block;
 use crate::launch::Start;
 use crate::tenancy::{TEAM_A, TEAM_B, Whole, referring};
@@ -60,15 +61,19 @@ impl Site {
 
 impl World {
     fn give<const N: usize>(&self, policies: [(String, Value); N]) {
-        let read = |(identity, policy): (String, Value)| (identity, vec![Policy::read(&policy.to_string()).unwrap()]);
-        let policies = BTreeMap::from_iter(policies.map(read));
-        self.athena.reconfigure(|config| config.policies = Some(policies));
+        give(&self.athena, policies);
     }
 
     fn denials(&self) -> Vec<Call> {
         let is_denial = |call: &Call| call.error.as_deref() == Some("AccessDeniedException");
         self.athena.calls().into_iter().filter(is_denial).collect()
     }
+}
+
+fn give<const N: usize>(athena: &FakeAthena, policies: [(String, Value); N]) {
+    let read = |(identity, policy): (String, Value)| (identity, vec![Policy::read(&policy.to_string()).unwrap()]);
+    let policies = BTreeMap::from_iter(policies.map(read));
+    athena.reconfigure(|config| config.policies = Some(policies));
 }
 
 /// An AthenaWorkGroup for each of two work groups, where sessions may be started.
@@ -161,11 +166,11 @@ async fn the_shipped_policies_are_enough_for_a_role_that_is_assumed() {
 }
 
 /// The policy without each of its actions and resources in turn, each with the name of what is missing. Optional
-/// statements are left out, since the operator works without them.
+/// statements are left out, since the operator works without them, and those that deny something.
 fn without_each_line(policy: &Value) -> Vec<(String, Value)> {
     let mut all = Vec::new();
     for (number, statement) in policy["Statement"].as_array().unwrap().iter().enumerate() {
-        if statement["Sid"].as_str().unwrap().starts_with("Optional") {
+        if statement["Sid"].as_str().unwrap().starts_with("Optional") || statement["Effect"] == "Deny" {
             continue;
         }
         for member in ["Action", "Resource"] {
@@ -301,4 +306,34 @@ async fn a_role_that_may_not_be_passed_is_named_with_its_right() {
     assert!(told.contains(&format!("Allow iam:PassRole on {role} to the operator's own AWS identity")), "{told}");
     world.delete("starts").await;
     world.until_gone("starts").await;
+}
+
+/// The policy of docs/cleanup.md: enough for the command, each line is needed, and what bears the tag isn't ended.
+#[tokio::test]
+async fn the_policy_for_clean_up_bounds_what_is_ended() {
+    let site = IRELAND;
+    let athena = FakeAthena::start(Config { account: ACCOUNT.to_owned(), ..Config::default() }).await.unwrap();
+    let policy = site.documented("NeverEndWhatIsKept");
+    let forgotten = |tags: &[(&str, &str)]| {
+        let tags = tags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        let age = Duration::from_secs(4 * 3600);
+        athena.add_session(NewSession { age, tags, work_group: Some(TEAM_A.to_owned()), ..NewSession::default() })
+    };
+    let state = |id: &str| athena.session(id).unwrap().state;
+    let (kept, free) = (forgotten(&[("keep", "until the audit")]), forgotten(&[]));
+    give(&athena, [(site.user(), policy.clone())]);
+    let report = end_old_sessions(&athena, &[]).await.unwrap();
+    assert_eq!([&kept, &free].map(|id| state(id)), ["IDLE", "TERMINATED"], "{report}");
+    let denials = athena.calls().iter().filter(|call| call.error.as_deref() == Some("AccessDeniedException")).count();
+    assert_eq!((denials, athena.calls_of("TerminateSession", Some(&kept))), (1, 1), "{report}");
+
+    let lines = without_each_line(&policy);
+    assert!(lines.len() >= 8, "{}", lines.len());
+    for (line, rest) in lines {
+        let free = forgotten(&[]);
+        give(&athena, [(site.user(), rest)]);
+        let report = end_old_sessions(&athena, &[]).await;
+        assert_eq!(state(&free), "IDLE", "without {line}: {report:?}");
+        athena.set_state(&free, "TERMINATED");
+    }
 }

@@ -16,7 +16,7 @@ const NOT_RUN: &[(&str, &str, &str)] = &[
     ("backup-and-restore.md", "velero backup create nightly --exclude-resources athenasessions.athena-operator.dev", "needs Velero"),
     ("gitops.md", "resource.customizations.health.athena-operator.dev_AthenaSession: |", "Argo CD reads it"),
     ("troubleshooting.md", "metadata:", "annotations for any manifest"),
-    ("settings.md", "athena-session-operator cleanup --work-group spark-team-a --rules rules.yaml            # a dry run: ends nothing", "tests/cleanup_command runs it"),
+    ("cleanup.md", "aws athena tag-resource --tags Key=athena-operator.dev/keep-until,Value=2027-01-31T00:00:00Z \\", "needs AWS"),
 ];
 
 /// Every block is run, or applied, or read, or listed above.

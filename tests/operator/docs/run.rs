@@ -34,6 +34,7 @@ pages! {
     readme: "README.md";
     adopt: "docs/tasks/adopt.md";
     athenasession: "docs/reference/athenasession.md";
+    cleanup: "docs/cleanup.md";
     first_week: "docs/first-week.md";
     gitops: "docs/tasks/gitops.md";
     installation: "docs/installation.md" begins Empty;
@@ -84,9 +85,14 @@ fn commands(block: &Block) -> Vec<Shown> {
 async fn run(name: &str, path: &str, begin: Begin) {
     let page = Page::at(path);
     let mut stage = Stage::new(name, begin).await;
+    let mut manifest = "";
     for part in &page.parts {
         match part {
-            Part::Hidden(step) => stage.run_hidden(&step.text).await,
+            Part::Hidden(step) => match step.text.strip_prefix("save ") {
+                Some(file) => stage.save(file, manifest),
+                None => stage.run_hidden(&step.text).await,
+            },
+            Part::Code(block) if block.language == "yaml" => manifest = &block.text,
             Part::Code(block) if block.language == "console" => {
                 for shown in commands(block) {
                     if let Err(problem) = follow(&mut stage, &shown).await {

@@ -83,6 +83,11 @@ impl Stage {
         self.shell.run(command).await
     }
 
+    /// Writes a file into the working folder.
+    pub fn save(&self, file: &str, text: &str) {
+        fs::write(self.folder.join(file), text).unwrap();
+    }
+
     /// Runs a step that readers don't see: commands, or first `start-operator FLAGS` or `stop-operator`.
     pub async fn run_hidden(&mut self, step: &str) {
         let (first, rest) = step.split_once(';').unwrap_or((step, ""));
