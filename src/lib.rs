@@ -24,6 +24,7 @@ mod health;
 pub mod index;
 mod kind_deletion;
 mod kubernetes;
+mod live_declarations;
 #[expect(clippy::disallowed_methods, reason = "durations and ages are measured")]
 pub mod metrics;
 mod run;

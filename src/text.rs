@@ -5,6 +5,7 @@ use std::error::Error;
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use jiff::SignedDuration;
 use jiff::fmt::friendly::{Spacing, SpanPrinter};
 
 /// The bound of a text of somebody else's, which is a part of a message.
@@ -89,6 +90,19 @@ pub fn is_hidden(character: char) -> bool {
 /// A duration as people write it in a spec: `30m`, not `1800s`.
 pub fn duration(duration: Duration) -> String {
     SpanPrinter::new().spacing(Spacing::None).unsigned_duration_to_string(&duration)
+}
+
+/// How long something has lasted, as kubectl shows ages: `5d`, `3h20m`, `90s`.
+pub fn age(long: SignedDuration) -> String {
+    let seconds = long.as_secs().max(0);
+    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86400);
+    match seconds {
+        0..120 => format!("{seconds}s"),
+        120..7200 => format!("{minutes}m"),
+        7200..172_800 if minutes % 60 > 0 => format!("{hours}h{}m", minutes % 60),
+        7200..172_800 => format!("{hours}h"),
+        _ => format!("{days}d"),
+    }
 }
 
 #[cfg(test)]

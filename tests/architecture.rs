@@ -19,9 +19,9 @@ const LAYERS: &[(&str, &str, &str)] = &[
     (
         "kubernetes",
         "bodies/trim bodies/pages bodies/rules",
-        "bodies cluster controller events health kind_deletion kubernetes write_refusals write_dry_run",
+        "bodies cluster controller events health kind_deletion kubernetes live_declarations write_refusals write_dry_run",
     ),
-    ("plan", "session/plan work_group/status", ""),
+    ("plan", "session/plan work_group/cleanup work_group/status", ""),
     ("conditions", "session/conditions", ""),
     ("rules", "session/rules", ""),
     ("observed", "session/observed", ""),

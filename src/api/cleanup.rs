@@ -3,10 +3,15 @@
 //! The API server refuses rules without meaning. An object of an earlier version may have such rules all the same, so no rule
 //! makes an object unreadable: the fields are plain texts, which `cleanup::policy` reads.
 
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_with::skip_serializing_none;
 
+use super::readable;
 use super::session::duration;
 
 /// The states that a rule can name. The other three are ends, or an end that is under way.
@@ -163,6 +168,85 @@ pub struct Protect {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
     pub value: Option<String>,
+}
+
+/// What the last run of clean-up found. A run that finds the same as the one before isn't recorded, so that `lastRunAt` may be
+/// long ago.
+#[skip_serializing_none]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CleanupStatus {
+    /// When the run was made whose findings are recorded here. Later runs found the same.
+    pub last_run_at: Option<Time>,
+
+    /// How many sessions that haven't ended the run looked at.
+    #[serde(default)]
+    pub looked_at: u32,
+
+    /// Of these, how many a rule matches, and nothing protects.
+    #[serde(default)]
+    pub matched: u32,
+
+    /// Of these, how many a rule matches, and something protects: by what.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "readable")]
+    pub protected: BTreeMap<String, u32>,
+
+    /// How many sessions the run ends; with mode DryRun, or while clean-up is held, how many it would end.
+    #[serde(default)]
+    pub due: u32,
+
+    /// How many ends Athena has accepted in the run.
+    #[serde(default)]
+    pub ended: u32,
+
+    /// Why sessions that rules match aren't ended; absent where nothing stands in the way.
+    pub held: Option<String>,
+
+    /// What went wrong with a session that was due: the next run tries again.
+    pub problem: Option<String>,
+
+    /// How many ends were reserved for the run, before the first of them. It counts for the next process, too.
+    #[serde(default, deserialize_with = "readable")]
+    pub budget: Option<CleanupBudget>,
+
+    /// The first 20 sessions that a rule matches and nothing protects, the oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "readable")]
+    pub matched_sessions: Vec<MatchedSession>,
+}
+
+/// Ends of sessions that were reserved.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CleanupBudget {
+    /// When they were reserved.
+    pub reserved_at: Time,
+
+    /// How many.
+    pub reserved: u32,
+}
+
+/// A session that a rule matches.
+#[skip_serializing_none]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MatchedSession {
+    /// The session's id.
+    pub id: String,
+
+    /// The rule, after the name of its AthenaWorkGroup.
+    pub rule: String,
+
+    /// The session's state in Athena.
+    pub state: String,
+
+    /// How long ago the session was started, at `lastRunAt`.
+    pub age: Option<String>,
+
+    /// How long the session had been idle, at `lastRunAt`; absent while it isn't.
+    pub idle: Option<String>,
+
+    /// The session's description.
+    pub description: Option<String>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]

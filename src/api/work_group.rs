@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_with::skip_serializing_none;
 
-use super::cleanup::Cleanup;
+use super::cleanup::{Cleanup, CleanupStatus};
 use super::start::StartBounds;
 use super::{readable, written};
 
@@ -61,6 +61,12 @@ use super::{readable, written};
         type_ = "integer",
         json_path = ".status.undeclared",
         description = "its sessions that no AthenaSession names"
+    ),
+    printcolumn(
+        name = "Matched",
+        type_ = "integer",
+        json_path = ".status.cleanup.matched",
+        description = "its sessions that a rule of spec.cleanup matches, and that nothing protects"
     ),
     printcolumn(
         name = "Reason",
@@ -131,8 +137,8 @@ pub struct AthenaWorkGroupSpec {
     /// with the work group's own settings. Default: no session may be started.
     pub start: Option<StartBounds>,
 
-    /// Rules that end sessions of this work group which no AthenaSession declares. The command `athena-session-operator
-    /// cleanup` applies them. The operator itself doesn't apply them yet, whatever `mode` says. Default: none.
+    /// Rules that end sessions of this work group which no AthenaSession declares. The operator applies them after each complete
+    /// list of the work group's sessions, and the command `athena-session-operator cleanup` when it is called. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cleanup: Option<Cleanup>,
 }
@@ -223,8 +229,13 @@ pub struct AthenaWorkGroupStatus {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "readable")]
     pub calls_per_second: BTreeMap<String, String>,
 
+    /// What the rules of spec.cleanup match.
+    #[serde(default, deserialize_with = "readable")]
+    pub cleanup: Option<CleanupStatus>,
+
     /// Ready: the work group can be used. Reconciling: the operator is working on the object. Stalled: the operator
-    /// can't go on without a person. The last two are absent while they aren't true.
+    /// can't go on without a person. CleanupHeld: the rules of spec.cleanup match sessions, or may match some, that aren't
+    /// ended. The last three are absent while they aren't true.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "readable")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,

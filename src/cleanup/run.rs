@@ -5,8 +5,6 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use jiff::Timestamp;
-
 use super::policy::Policy;
 use super::verdict::{Listed, Verdict};
 
@@ -59,15 +57,32 @@ impl fmt::Display for Held {
     }
 }
 
+/// How many sessions got which verdict.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// The sessions that haven't ended and aren't being ended.
+    pub live: usize,
+    /// Of these, how many a rule matches, and something protects; by what.
+    pub protected: BTreeMap<&'static str, usize>,
+}
+
+impl Tally {
+    /// Counts a session.
+    pub fn add(&mut self, verdict: &Verdict) {
+        self.live += usize::from(*verdict != Verdict::Ending);
+        if let Verdict::Protected { by, .. } = verdict {
+            *self.protected.entry(by.kind()).or_default() += 1;
+        }
+    }
+}
+
 /// What one run does.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RunPlan {
-    /// How many sessions the list shows that haven't ended and aren't being ended.
-    pub live: usize,
-    /// Of these, how many a rule matches, and nothing protects.
+    /// All sessions of the list.
+    pub tally: Tally,
+    /// How many live sessions a rule matches, and nothing protects.
     pub matched: usize,
-    /// Of these, how many a rule matches, and something protects; by what.
-    pub protected: BTreeMap<&'static str, usize>,
     /// Why nothing is ended.
     pub held: Option<Held>,
     /// The matched sessions by their position in the list, in the order in which they are ended.
@@ -75,25 +90,31 @@ pub struct RunPlan {
 }
 
 impl RunPlan {
-    /// Plans a run. `was_matched`: whether the complete list before this one showed a session as matched, too. `used`: how many
+    /// Plans a run. `others`: the sessions of the list that aren't in `judged`, none of which a rule matches without
+    /// protection. `was_matched`: whether the complete list before this one showed a session as matched, too. `used`: how many
     /// ends of this run's budget have been used already.
-    pub fn of(judged: &[Judged<'_>], policy: &Policy, was_matched: impl Fn(&str) -> bool, used: usize) -> Self {
-        let mut plan = Self::default();
+    pub fn of(
+        others: Tally,
+        judged: &[Judged<'_>],
+        policy: &Policy,
+        was_matched: impl Fn(&str) -> bool,
+        used: usize,
+    ) -> Self {
+        let mut plan = Self { tally: others, ..Self::default() };
         let mut turns = Vec::new();
         for (position, Judged { session, verdict }) in judged.iter().enumerate() {
-            plan.live += usize::from(*verdict != Verdict::Ending);
+            plan.tally.add(verdict);
             match verdict {
-                Verdict::Protected { by, .. } => *plan.protected.entry(by.kind()).or_default() += 1,
                 Verdict::Matched { .. } if was_matched(session.id) => turns.push((position, Turn::Now)),
                 Verdict::NeedsTags { .. } if was_matched(session.id) => turns.push((position, Turn::NeedsTags)),
                 Verdict::Matched { .. } | Verdict::NeedsTags { .. } => turns.push((position, Turn::NextList)),
-                Verdict::Ending | Verdict::Declared(_) | Verdict::Unmatched => {}
+                Verdict::Ending | Verdict::Declared(_) | Verdict::Unmatched | Verdict::Protected { .. } => {}
             }
         }
         // Tags that haven't been read may protect. As long as they count as if they didn't, the share is never too small.
         plan.matched = turns.len();
-        plan.held = held(plan.matched, plan.live, policy.most_percent);
-        turns.sort_by_key(|(position, _)| age_order(&judged[*position].session));
+        plan.held = held(plan.matched, plan.tally.live, policy.most_percent);
+        turns.sort_by_key(|(position, _)| judged[*position].session.age_order());
         let mut left = policy.most_ends.saturating_sub(used);
         for (_, turn) in &mut turns {
             if *turn == Turn::Now {
@@ -118,10 +139,4 @@ impl RunPlan {
 fn held(matched: usize, live: usize, most_percent: usize) -> Option<Held> {
     let is_too_large = matched > FEW && matched.saturating_mul(100) > live.saturating_mul(most_percent);
     is_too_large.then_some(Held { matched, live, most_percent })
-}
-
-/// The oldest session first: it has most surely been forgotten. One without a start comes last.
-fn age_order<'a>(session: &Listed<'a>) -> (bool, Option<Timestamp>, &'a str) {
-    let started_at = session.status.started_at;
-    (started_at.is_none(), started_at, session.id)
 }

@@ -20,8 +20,23 @@ use crate::athena::types::{SessionState, SessionStatus};
 pub struct Listed<'a> {
     /// The session's id.
     pub id: &'a str,
-    /// The session's status, with its description and its mark.
+    /// The session's status, with its mark.
     pub status: &'a SessionStatus,
+    /// The session's description, where it has one.
+    pub description: Option<&'a str>,
+}
+
+impl<'a> Listed<'a> {
+    /// The session of this id, whose status was read together with the description.
+    pub fn new(id: &'a str, status: &'a SessionStatus) -> Self {
+        Self { id, status, description: status.description.as_deref() }
+    }
+
+    /// The oldest session first: it has most surely been forgotten. One without a start comes last.
+    pub fn age_order(&self) -> (bool, Option<Timestamp>, &'a str) {
+        let started_at = self.status.started_at;
+        (started_at.is_none(), started_at, self.id)
+    }
 }
 
 /// The tags of a session, as far as they are known.
@@ -145,11 +160,8 @@ impl Judge<'_> {
         if let Some(object) = (self.declarations.declared_by)(session.id, marker) {
             return Verdict::Declared(object);
         }
-        let described = Described {
-            policy: self.policy,
-            text: session.status.description.as_deref().unwrap_or_default(),
-            found: OnceCell::new(),
-        };
+        let described =
+            Described { policy: self.policy, text: session.description.unwrap_or_default(), found: OnceCell::new() };
         let subject = Subject {
             state,
             ages: Ages::of(session.status, self.now),
@@ -205,17 +217,13 @@ impl Judge<'_> {
     }
 
     fn by_tags(&self, id: &str, tags: &BTreeMap<String, String>) -> Option<TagVerdict> {
-        let own = |key: &str| tags.get(&format!("{OWN_TAGS}{key}")).cloned();
-        // A session that an operator started bears the mark as tags, too: somebody may have changed the description.
-        if let Some(by) = self.by_cluster(own("cluster").as_deref()) {
+        if let Some(by) = self.by_cluster(tags.get(&own_tag("cluster")).map(String::as_str)) {
             return Some(TagVerdict::Protected(by));
         }
-        if let (Some(cluster), Some(uid)) = (own("cluster"), own("uid")) {
-            let (namespace, name) = (own("namespace").unwrap_or_default(), own("name").unwrap_or_default());
-            let marker = Marker { cluster, namespace, name, uid };
-            if let Some(object) = (self.declarations.declared_by)(id, Some(&marker)) {
-                return Some(TagVerdict::Declared(object));
-            }
+        if let Some(marker) = marker_in(tags)
+            && let Some(object) = (self.declarations.declared_by)(id, Some(&marker))
+        {
+            return Some(TagVerdict::Declared(object));
         }
         if tags.contains_key(RETAINED_TAG) {
             return Some(TagVerdict::Protected(ProtectedBy::Retained));
@@ -237,6 +245,30 @@ impl Judge<'_> {
             value.as_ref().is_none_or(|value| value == found).then(|| ProtectedBy::Tag(key.clone()))
         })
     }
+}
+
+/// The marks that a session bears of objects of this cluster: in its description, and in its tags, where somebody has changed
+/// the description.
+pub fn markers(status: &SessionStatus, tags: Option<&Tags>, cluster: &str) -> Vec<Marker> {
+    let in_tags = match tags {
+        Some(Tags::Read(tags)) => marker_in(tags),
+        Some(Tags::Unread | Tags::Unreadable(_)) | None => None,
+    };
+    let all = status.marker.as_deref().cloned().into_iter().chain(in_tags);
+    all.filter(|marker| marker.cluster == cluster).collect()
+}
+
+/// The mark that a session bears as tags: an operator that starts a session writes the mark there, too.
+fn marker_in(tags: &BTreeMap<String, String>) -> Option<Marker> {
+    let own = |key: &str| tags.get(&own_tag(key)).cloned();
+    let (cluster, uid) = (own("cluster")?, own("uid")?);
+    let (namespace, name) = (own("namespace")?, own("name")?);
+    // Anybody may write tags. So only names that Kubernetes knows count.
+    Marker::parse(&Marker { cluster, namespace, name, uid }.to_string())
+}
+
+fn own_tag(key: &str) -> String {
+    format!("{OWN_TAGS}{key}")
 }
 
 /// What tags say of a session that a rule matches.

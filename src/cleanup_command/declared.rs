@@ -1,17 +1,15 @@
-//! What the AthenaSessions of a cluster declare, by live reads of the API server.
+//! The cluster whose AthenaSessions declare sessions.
 
 use std::path::Path;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Namespace;
-use kube::api::{ApiResource, DynamicObject, ListParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config, Resource, ResourceExt};
 
 use crate::api::session::AthenaSession;
-use crate::athena::marker::Marker;
-use crate::cleanup::declarations::{Declaration, DeclaredSessions};
-use crate::kubernetes::{RequestFailure, within};
+use crate::kubernetes::within;
+use crate::live_declarations::LiveDeclarations;
 
 /// The deadline of each request.
 const DEADLINE: Duration = Duration::from_secs(15);
@@ -22,7 +20,8 @@ pub(super) struct Cluster {
     pub(super) id: String,
     /// The URL of its API server.
     pub(super) address: String,
-    objects: Api<DynamicObject>,
+    /// What its AthenaSessions declare.
+    pub(super) declarations: LiveDeclarations,
 }
 
 impl Cluster {
@@ -40,10 +39,9 @@ impl Cluster {
         let namespaces: Api<Namespace> = Api::all(client.clone());
         let system = within(DEADLINE, namespaces.get_metadata("kube-system")).await;
         let id = system.map_err(|failure| unusable(failure.words()))?.uid().unwrap_or_default();
-        let objects = Api::all_with(client.clone(), &ApiResource::erase::<AthenaSession>(&()));
-        let cluster = Self { id, address: address.clone(), objects };
-        match within(DEADLINE, cluster.objects.list(&ListParams::default().limit(1))).await {
-            Ok(_) => Ok(Some(cluster)),
+        let declarations = LiveDeclarations::new(client.clone(), DEADLINE);
+        match declarations.probe().await {
+            Ok(()) => Ok(Some(Self { id, address, declarations })),
             Err(failure) => {
                 let groups = within(DEADLINE, client.list_api_groups()).await.ok().map(|known| known.groups);
                 let lacks_kind =
@@ -53,66 +51,6 @@ impl Cluster {
             }
         }
     }
-
-    /// What all AthenaSessions declare in this account and Region.
-    ///
-    /// # Errors
-    /// Why they can't be listed.
-    pub(super) async fn declared(&self, place: (&str, &str)) -> Result<DeclaredSessions, String> {
-        self.list(&ListParams::default(), place).await.map_err(|failure| failure.words())
-    }
-
-    /// Which object declares this session at this moment. The session bears `marker`.
-    ///
-    /// # Errors
-    /// Why the API server can't tell.
-    pub(super) async fn declares(
-        &self,
-        id: &str,
-        marker: Option<&Marker>,
-        place: (&str, &str),
-    ) -> Result<Option<String>, String> {
-        // A marked session may be that of an object that names no session. Other characters would have to be escaped.
-        let is_plain = |id: &str| id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-        if marker.is_none() && is_plain(id) {
-            match self.list(&ListParams::default().fields(&format!("spec.sessionId={id}")), place).await {
-                Ok(declared) => return Ok(declared.declared_by(id, marker)),
-                // The kind, as an earlier version installed it, has no selectable field.
-                Err(failure) if failure.code() == Some(400) => {}
-                Err(failure) => return Err(failure.words()),
-            }
-        }
-        Ok(self.declared(place).await?.declared_by(id, marker))
-    }
-
-    async fn list(&self, which: &ListParams, place: (&str, &str)) -> Result<DeclaredSessions, RequestFailure> {
-        let mut declared = DeclaredSessions::default();
-        let mut page = which.clone().limit(500);
-        loop {
-            let list = within(DEADLINE, self.objects.list(&page)).await?;
-            for object in &list.items {
-                add(&mut declared, object, place);
-            }
-            match list.metadata.continue_.filter(|token| !token.is_empty()) {
-                Some(token) => page = page.continue_token(&token),
-                None => return Ok(declared),
-            }
-        }
-    }
-}
-
-/// Read field by field: an object that can't be read as a whole declares its session, too.
-fn add(declared: &mut DeclaredSessions, object: &DynamicObject, place: (&str, &str)) {
-    let text = |path: &str| object.data.pointer(path).and_then(|value| value.as_str());
-    let name = format!("{}/{}", object.namespace().unwrap_or_default(), object.name_any());
-    let declaration = Declaration {
-        object: &name,
-        uid: object.metadata.uid.as_deref().unwrap_or_default(),
-        named: text("/spec/sessionId"),
-        recorded: text("/status/sessionId"),
-        recorded_in: (text("/status/accountId"), text("/status/region")),
-    };
-    declared.add(&declaration, place);
 }
 
 async fn config(kubeconfig: Option<&Path>) -> Result<Option<Config>, String> {

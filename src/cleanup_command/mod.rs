@@ -27,8 +27,8 @@ use self::terminal::{Progress, agrees, has_colours};
 use crate::athena::marker::Marker;
 use crate::athena::types::SessionStatus;
 use crate::cleanup::declarations::{Declarations, DeclaredSessions};
-use crate::cleanup::run::{Judged, RunPlan, Turn};
-use crate::cleanup::verdict::{Judge, Listed, Tags, Verdict};
+use crate::cleanup::run::{Judged, RunPlan, Tally, Turn};
+use crate::cleanup::verdict::{Judge, Listed, Tags, Verdict, markers};
 
 /// After so long an end that was asked for counts as failed.
 const END: Duration = Duration::from_secs(300);
@@ -109,7 +109,7 @@ impl Command {
         };
         let tags = self.tags(&list, &was_matched, progress).await;
         let judged = self.judged(&list, &tags);
-        let plan = RunPlan::of(&judged, &self.task.policy, |id| was_matched.contains(id), 0);
+        let plan = RunPlan::of(Tally::default(), &judged, &self.task.policy, |id| was_matched.contains(id), 0);
         let mut rows: Vec<_> = judged.iter().map(|judged| self.row(judged)).collect();
         for (position, turn) in &plan.turns {
             rows[*position].fate = Fate::Waits(self.waits(*turn));
@@ -138,7 +138,7 @@ impl Command {
         let sessions = self.sessions.list(read).await.map_err(|error| error.to_string())?;
         // After the sessions: an object that is applied meanwhile is seen.
         let declared = match &self.cluster {
-            Some(cluster) => cluster.declared(self.place()).await?,
+            Some(cluster) => cluster.declarations.all(self.place()).await.map_err(|failure| failure.words())?,
             None => DeclaredSessions::default(),
         };
         Ok(List { sessions, declared })
@@ -149,7 +149,7 @@ impl Command {
         let judge = self.judge(&declared_by);
         let unread = Tags::Unread;
         let judged = list.sessions.iter().map(|(id, status)| {
-            let session = Listed { id, status };
+            let session = Listed::new(id, status);
             let verdict = judge.verdict(&session, tags.get(id).unwrap_or(&unread));
             Judged { session, verdict }
         });
@@ -224,7 +224,7 @@ impl Command {
         }
         if options.enforce && !options.yes {
             progress.clear();
-            let question = format!("End {} of {} sessions of {}?", due.len(), plan.live, self.task.work_group);
+            let question = format!("End {} of {} sessions of {}?", due.len(), plan.tally.live, self.task.work_group);
             if !agrees(&question) {
                 return Err("nothing was ended".to_owned());
             }
@@ -257,15 +257,12 @@ impl Command {
             Err(error) => return Fate::Failed(error.to_string()),
         };
         // Last, so that an object that is applied in the middle of the run saves its session.
-        let declared = match &self.cluster {
-            Some(cluster) => match cluster.declares(id, status.marker.as_deref(), self.place()).await {
-                Ok(declared) => declared,
-                Err(why) => return Fate::Failed(format!("the cluster can't tell whether it is declared: {why}")),
-            },
-            None => None,
+        let declared = match self.declared_now(id, &status, tags).await {
+            Ok(declared) => declared,
+            Err(why) => return Fate::Failed(format!("the cluster can't tell whether it is declared: {why}")),
         };
-        let declared_by = |_: &str, _: Option<&Marker>| declared.clone();
-        let session = Listed { id, status: &status };
+        let declared_by = |id: &str, marker: Option<&Marker>| declared.declared_by(id, marker);
+        let session = Listed::new(id, &status);
         match self.judge(&declared_by).verdict(&session, tags.get(id).unwrap_or(&Tags::Unread)) {
             Verdict::Matched { rule } if enforces => {
                 match self.sessions.end(id, self.task.policy.rule_name(rule)).await {
@@ -276,6 +273,18 @@ impl Command {
             Verdict::Matched { .. } => Fate::WouldEnd,
             verdict => self.row(&Judged { session, verdict }).fate,
         }
+    }
+
+    /// What the cluster declares of this session at this moment.
+    async fn declared_now(
+        &self,
+        id: &str,
+        status: &SessionStatus,
+        tags: &HashMap<String, Tags>,
+    ) -> Result<DeclaredSessions, String> {
+        let Some(cluster) = &self.cluster else { return Ok(DeclaredSessions::default()) };
+        let markers = markers(status, tags.get(id), &cluster.id);
+        cluster.declarations.of(id, &markers, self.place()).await.map_err(|failure| failure.words())
     }
 
     async fn until_ended(&self, id: &str, until: Instant) -> Result<(), String> {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::athena::types::SessionStatus;
 use crate::cleanup::conditions::Ages;
-use crate::text::visible;
+use crate::text::{age, visible};
 
 /// What became of a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,7 +106,7 @@ impl Report {
             let ages = Ages::of(&row.status, self.now);
             let description = row.status.description.as_deref().map_or("<none>".to_owned(), shortened);
             let state = row.status.state.to_string();
-            [row.id.clone(), state, age(ages.age), age(ages.idle), description, verdict(row)]
+            [row.id.clone(), state, old(ages.age), old(ages.idle), description, verdict(row)]
         });
         let lines: Vec<_> = std::iter::once(heads).chain(rows).collect();
         let widths: Vec<_> =
@@ -168,24 +168,14 @@ fn colour(fate: &Fate) -> Option<u8> {
     }
 }
 
+fn old(long: Option<SignedDuration>) -> String {
+    long.map_or_else(|| "-".to_owned(), age)
+}
+
 /// A description in a column.
 fn shortened(text: &str) -> String {
     const MOST: usize = 40;
     let text = visible(text);
     let short: String = text.chars().take(MOST).collect();
     if short.len() < text.len() { format!("{short}…") } else { short }
-}
-
-/// As kubectl shows ages: `5d`, `3h20m`, `90s`.
-fn age(long: Option<SignedDuration>) -> String {
-    let Some(long) = long else { return "-".to_owned() };
-    let seconds = long.as_secs().max(0);
-    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86400);
-    match seconds {
-        0..120 => format!("{seconds}s"),
-        120..7200 => format!("{minutes}m"),
-        7200..172_800 if minutes % 60 > 0 => format!("{hours}h{}m", minutes % 60),
-        7200..172_800 => format!("{hours}h"),
-        _ => format!("{days}d"),
-    }
 }

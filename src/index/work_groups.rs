@@ -70,19 +70,27 @@ impl WorkGroups {
 
     /// Where an object's session is, as far as that is known without a call.
     pub(crate) fn location(&self, object: &AthenaSession) -> Location {
-        let own_account = || self.identities.own.caller_context().account.known().map(str::to_owned);
-        let own_region = || self.identities.region().map(str::to_owned);
         let Some(name) = reference(object) else {
-            return Location { region: own_region(), account: own_account(), work_group: None };
+            let region = self.identities.region().map(str::to_owned);
+            return Location { region, account: self.own_account(), work_group: None };
         };
         let group = self.objects.group(name);
-        let Some(group) = group.as_ref().and_then(|group| group.0.as_ref().ok()) else { return Location::default() };
+        let group = group.as_ref().and_then(|group| group.0.as_ref().ok());
+        group.map_or_else(Location::default, |group| self.location_of(group))
+    }
+
+    /// Where calls for an AthenaWorkGroup go, as far as that is known without a call.
+    pub(crate) fn location_of(&self, group: &AthenaWorkGroup) -> Location {
         // arn:aws:iam::ACCOUNT:role/NAME
         let of_role = |arn: &String| arn.split(':').nth(4).map(str::to_owned);
         Location {
-            region: group.region().map(str::to_owned).or_else(own_region),
-            account: group.spec.role_arn.as_ref().map_or_else(own_account, of_role),
+            region: group.region().or(self.identities.region()).map(str::to_owned),
+            account: group.spec.role_arn.as_ref().map_or_else(|| self.own_account(), of_role),
             work_group: Some(group.athena_name()),
         }
+    }
+
+    fn own_account(&self) -> Option<String> {
+        self.identities.own.caller_context().account.known().map(str::to_owned)
     }
 }

@@ -15,9 +15,11 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 use tracing::{info, warn};
 
+use super::clean_up::{CleanUp, CleanupState};
 use super::status::{GroupFacts, due, only_counts_differ, rates_in_words, scope_problem};
 use crate::api::work_group::{AthenaWorkGroup, AthenaWorkGroupStatus};
 use crate::api::{WORK_GROUP_FINALIZER, is_held, is_kept};
+use crate::athena::identity::Identity;
 use crate::athena::informer::{Census, Poller};
 use crate::athena::types::{CallerContext, QuotaScope};
 use crate::controller::{Watched, drive, queue};
@@ -38,6 +40,9 @@ pub(crate) const CONCURRENCY: u16 = 4;
 /// Changed numbers are written no more often than this.
 const COUNTS: Duration = Duration::from_secs(30);
 
+/// What clean-up found is written no more often than this.
+const CLEANUP: Duration = Duration::from_secs(60);
+
 /// The rates in the status are updated no more often than this, since they change with each call.
 const RATES: Duration = Duration::from_secs(300);
 
@@ -53,8 +58,11 @@ pub(crate) struct GroupReconciler {
 struct GroupState {
     counted_by: Option<Arc<Poller>>,
     written_at: Option<Instant>,
+    /// When what clean-up found was last written.
+    report_written_at: Option<Instant>,
     /// The rates that the status has, and since when.
     rates: Option<(Instant, BTreeMap<String, String>)>,
+    cleanup: CleanupState,
     failures: u32,
     refusals: Refusals,
 }
@@ -145,17 +153,25 @@ impl GroupReconciler {
             // The watch shows the change.
             return Ok(self.shared.timing.steady);
         }
-        let (scope, census) = self.observe(group, state).await;
+        let (identity, poller, scope, census) = self.observe(group, state).await;
+        if !is_deleted && scope_problem(group, &scope).is_none() {
+            let shared = &self.shared;
+            let clean_up =
+                CleanUp { shared, requests: &requests, group, identity: &identity, poller: &poller, scope: &scope };
+            clean_up.run(&mut state.cleanup).await;
+        }
         let dependents = if is_deleted { Some(self.remove_finalizer(&requests, group).await?) } else { None };
         if dependents.as_ref().is_some_and(Dependents::is_empty) {
             return Ok(self.shared.timing.steady);
         }
-        let rates =
-            state.rates_to_report(|| rates_in_words(&self.shared.quotas.learned_rates(&QuotaScope::of(&scope))));
+        let learned = || rates_in_words(&self.shared.quotas.learned_rates(&QuotaScope::of(&scope)));
+        let rates = &state.rates_to_report(learned).clone();
         let (dependents, timing, wall) = (dependents.as_ref(), &self.shared.timing, Timestamp::now());
-        let update = due(&GroupFacts { group, scope: &scope, census: &census, rates, dependents, timing, wall });
-        if let Some((status, event)) = update
-            && let Some(wait) = self.write(&requests, group, state, status, event).await?
+        let cleanup = state.cleanup.report.as_ref();
+        let update =
+            due(&GroupFacts { group, scope: &scope, census: &census, rates, cleanup, dependents, timing, wall });
+        if let Some((status, events)) = update
+            && let Some(wait) = self.write(&requests, group, state, status, events).await?
         {
             return Ok(wait);
         }
@@ -165,19 +181,24 @@ impl GroupReconciler {
 
     /// Where calls for the work group go, and what is known of its sessions. Has them counted as long as the object isn't being
     /// deleted.
-    async fn observe(&self, group: &AthenaWorkGroup, state: &mut GroupState) -> (CallerContext, Census) {
+    async fn observe(
+        &self,
+        group: &AthenaWorkGroup,
+        state: &mut GroupState,
+    ) -> (Arc<Identity>, Arc<Poller>, CallerContext, Census) {
         let identity = self.shared.index.work_groups.identities.of(&self.shared.index.work_groups.target_of(group));
         identity.first_answer().await;
         let scope = identity.caller_context();
         let poller = self.shared.informer.poller(&identity, &group.athena_name());
         if let Some(before) = state.counted_by.take_if(|before| !Arc::ptr_eq(before, &poller)) {
             before.count_all(false);
+            state.cleanup = CleanupState::default();
         }
         let is_deleted = group.meta().deletion_timestamp.is_some();
         poller.count_all(!is_deleted && scope_problem(group, &scope).is_none());
         let census = poller.census(|id| self.shared.index.claims.contains(id));
-        state.counted_by = Some(poller);
-        (scope, census)
+        state.counted_by = Some(Arc::clone(&poller));
+        (identity, poller, scope, census)
     }
 
     /// Writes the status, and publishes the event. Returns after how long to try again, where only numbers have changed, and
@@ -188,19 +209,20 @@ impl GroupReconciler {
         group: &AthenaWorkGroup,
         state: &mut GroupState,
         status: AthenaWorkGroupStatus,
-        event: Option<Event>,
+        events: Vec<Event>,
     ) -> Result<Option<Duration>, RequestError> {
-        let since = state.written_at.map_or(COUNTS, |at| at.elapsed());
-        let is_small = group.status.as_ref().is_some_and(|recorded| only_counts_differ(recorded, &status));
-        if is_small && since < COUNTS {
-            return Ok(Some(COUNTS.saturating_sub(since)));
+        let recorded = group.status.as_ref();
+        let tells_cleanup = recorded.is_none_or(|recorded| recorded.cleanup != status.cleanup);
+        let (pause, last) = if tells_cleanup { (CLEANUP, state.report_written_at) } else { (COUNTS, state.written_at) };
+        let since = last.map_or(pause, |at| at.elapsed());
+        if recorded.is_some_and(|recorded| only_counts_differ(recorded, &status)) && since < pause {
+            return Ok(Some(pause.saturating_sub(since)));
         }
         let written = Box::new(AthenaWorkGroup { status: Some(status), ..group.clone() });
         if let Answer::Object(_) = requests.write_status(written).await? {
             state.written_at = Some(Instant::now());
-            if let Some(event) = event {
-                self.shared.events.tell(group.object_ref(&()), event);
-            }
+            state.report_written_at = if tells_cleanup { state.written_at } else { state.report_written_at };
+            events.into_iter().for_each(|event| self.shared.events.tell(group.object_ref(&()), event));
         }
         Ok(None)
     }

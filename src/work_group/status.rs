@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use kube::Resource;
 use kube::core::Selector;
 
+use super::cleanup::report::{CLEANUP_HELD, CleanupReport};
 use crate::api::PAUSED;
 use crate::api::work_group::{AthenaWorkGroup, AthenaWorkGroupStatus, From};
 use crate::athena::engine::{ASKED_HOURLY, Engine};
@@ -13,14 +14,14 @@ use crate::athena::informer::Census;
 use crate::athena::types::{Account, CallerContext, ErrorClass, Operation};
 use crate::index::access::{HOW_TO_RESUME, is_paused};
 use crate::index::dependents::Dependents;
-use crate::status::condition;
+use crate::status::condition::{self, Draft};
 use crate::status::event::Event;
 use crate::status::failure::explain;
-use crate::status::reason::Reason;
+use crate::status::reason::{Reason, Tristate};
 use crate::text::duration;
 use crate::timing::Timing;
 
-const OURS: [&str; 3] = ["Ready", "Reconciling", "Stalled"];
+const OURS: [&str; 4] = ["Ready", "Reconciling", "Stalled", CLEANUP_HELD];
 
 /// Everything that the status follows from.
 pub struct GroupFacts<'a> {
@@ -32,6 +33,8 @@ pub struct GroupFacts<'a> {
     pub census: &'a Census,
     /// How many calls a second were found to be allowed, by operation.
     pub rates: &'a BTreeMap<String, String>,
+    /// What clean-up found; None before the first run.
+    pub cleanup: Option<&'a CleanupReport>,
     /// The AthenaSessions that keep the object from going, where it is being deleted.
     pub dependents: Option<&'a Dependents>,
     /// The intervals.
@@ -40,17 +43,24 @@ pub struct GroupFacts<'a> {
     pub wall: Timestamp,
 }
 
-/// The status to write, if it differs from the recorded one, and the event to publish then.
-pub fn due(facts: &GroupFacts<'_>) -> Option<(AthenaWorkGroupStatus, Option<Event>)> {
+/// The status to write, if it differs from the recorded one, and the events to publish then.
+pub fn due(facts: &GroupFacts<'_>) -> Option<(AthenaWorkGroupStatus, Vec<Event>)> {
     let (reason, message) = finding(facts);
     let status = status(facts, reason, &message);
     let recorded = facts.group.status.as_ref();
     if recorded == Some(&status) {
         return None;
     }
-    let told = recorded.and_then(|recorded| recorded.conditions.iter().find(|it| it.type_ == "Ready"));
-    let is_news = reason.row().warns && told.is_none_or(|told| told.reason != reason.as_str());
-    Some((status, is_news.then(|| Event::warning(reason.as_str(), message))))
+    let is_told = |type_: &str, reason: &str| {
+        let condition = recorded.and_then(|recorded| recorded.conditions.iter().find(|it| it.type_ == type_));
+        condition.is_some_and(|told| told.reason == reason)
+    };
+    let is_news = reason.row().warns && !is_told("Ready", reason.as_str());
+    let held = facts.cleanup.and_then(|report| report.held.as_ref());
+    let held = held.filter(|held| held.warns && !is_told(CLEANUP_HELD, &held.reason));
+    let ready = is_news.then(|| Event::warning(reason.as_str(), message));
+    let held = held.map(|held| Event::warning(CLEANUP_HELD, held.message.clone()));
+    Some((status, ready.into_iter().chain(held).collect()))
 }
 
 fn status(facts: &GroupFacts<'_>, reason: Reason, message: &str) -> AthenaWorkGroupStatus {
@@ -65,7 +75,13 @@ fn status(facts: &GroupFacts<'_>, reason: Reason, message: &str) -> AthenaWorkGr
         }
         None => (recorded.sessions, recorded.declared, recorded.undeclared),
     };
-    let drafts = condition::standing(reason, message, false);
+    let mut drafts = condition::standing(reason, message, false);
+    drafts.extend(held(facts));
+    let cleanup = match facts.cleanup {
+        _ if group.spec.cleanup.is_none() => None,
+        Some(report) => Some(report.to_record(recorded.cleanup)),
+        None => recorded.cleanup,
+    };
     AthenaWorkGroupStatus {
         observed_generation: generation,
         work_group: Some(group.athena_name()),
@@ -78,8 +94,26 @@ fn status(facts: &GroupFacts<'_>, reason: Reason, message: &str) -> AthenaWorkGr
         undeclared,
         // After a restart the rates that an earlier process found stay until this process has found some.
         calls_per_second: if rates.is_empty() { recorded.calls_per_second } else { rates.clone() },
+        cleanup,
         conditions: condition::renewed(&recorded.conditions, &OURS, drafts, generation, wall),
     }
+}
+
+/// The condition `CleanupHeld`. After a restart the recorded one stays until the first run.
+fn held<'a>(facts: &GroupFacts<'a>) -> Option<Draft<'a>> {
+    let draft = |reason: &'a str, message: &str| Draft {
+        type_: CLEANUP_HELD,
+        status: Tristate::True,
+        reason,
+        message: message.to_owned(),
+    };
+    let group = facts.group;
+    group.spec.cleanup.as_ref()?;
+    if let Some(report) = facts.cleanup {
+        return report.held.as_ref().map(|held| draft(&held.reason, &held.message));
+    }
+    let recorded = group.status.as_ref()?.conditions.iter().find(|condition| condition.type_ == CLEANUP_HELD)?;
+    Some(draft(&recorded.reason, &recorded.message))
 }
 
 /// Whether two statuses differ only in numbers. A change of numbers isn't worth a write each time.
@@ -88,11 +122,14 @@ pub fn only_counts_differ(one: &AthenaWorkGroupStatus, other: &AthenaWorkGroupSt
         sessions: Default::default(),
         declared: None,
         undeclared: None,
+        cleanup: None,
+        conditions: status.conditions.iter().filter(|it| it.type_ != CLEANUP_HELD).cloned().collect(),
         calls_per_second: Default::default(),
         ..status.clone()
     };
     // The first numbers are worth a write.
-    one.declared.is_some() && without(one) == without(other)
+    let is_first = one.declared.is_none() || one.cleanup.is_none() && other.cleanup.is_some();
+    !is_first && without(one) == without(other)
 }
 
 /// Rates as text for the status: those below 10 with one decimal place.

@@ -23,7 +23,7 @@ pub struct Session {
 
 impl Session {
     pub fn listed(&self) -> Listed<'_> {
-        Listed { id: &self.id, status: &self.status }
+        Listed::new(&self.id, &self.status)
     }
 
     pub fn described(mut self, description: &str) -> Self {

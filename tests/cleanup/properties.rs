@@ -6,7 +6,7 @@ use athena_session_operator::api::cleanup::{Cleanup, CleanupMode, CleanupRule, K
 use athena_session_operator::athena::marker::Marker;
 use athena_session_operator::cleanup::declarations::{Declaration, Declarations, DeclaredSessions};
 use athena_session_operator::cleanup::policy::{Policy, Source};
-use athena_session_operator::cleanup::run::{Judged, RunPlan};
+use athena_session_operator::cleanup::run::{Judged, RunPlan, Tally};
 use athena_session_operator::cleanup::verdict::{Judge, Tags, Verdict};
 use proptest::prelude::*;
 
@@ -141,7 +141,7 @@ impl Case {
 
     fn plan(&self, cleanup: &Cleanup) -> RunPlan {
         let policy = Policy::read(&[Source { owner: "", cleanup: Some(cleanup) }]);
-        RunPlan::of(&self.judged(&policy), &policy, |id| self.seen_before.contains(id), self.used)
+        RunPlan::of(Tally::default(), &self.judged(&policy), &policy, |id| self.seen_before.contains(id), self.used)
     }
 
     fn ended(&self, cleanup: &Cleanup) -> Vec<&(Session, Tags)> {
@@ -200,7 +200,7 @@ proptest! {
         let plan = case.plan(&case.cleanup);
         let ends: Vec<_> = plan.ends().collect();
         prop_assert!(ends.len() + case.used <= (case.cleanup.max_terminations_per_run as usize).max(case.used));
-        let share = plan.matched * 100 > plan.live * case.cleanup.max_matched_percent as usize;
+        let share = plan.matched * 100 > plan.tally.live * case.cleanup.max_matched_percent as usize;
         prop_assert!(ends.is_empty() || plan.matched <= 5 || !share);
         prop_assert!(ends.iter().all(|position| case.seen_before.contains(&case.sessions[*position].0.id)));
         let starts: Vec<_> = ends.iter().map(|position| case.sessions[*position].0.status.started_at).collect();

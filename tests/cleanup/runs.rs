@@ -3,7 +3,7 @@
 use athena_session_operator::api::cleanup::{Cleanup, CleanupMode};
 use athena_session_operator::cleanup::declarations::DeclaredSessions;
 use athena_session_operator::cleanup::policy::{Policy, Source};
-use athena_session_operator::cleanup::run::{Judged, RunPlan, Turn};
+use athena_session_operator::cleanup::run::{Judged, RunPlan, Tally, Turn};
 use athena_session_operator::cleanup::verdict::{Tags, Verdict};
 
 use crate::fixtures::{Session, all, described, policy, protect, rule, rules, session, tags, verdict};
@@ -29,7 +29,7 @@ fn planned(sessions: &[Session], policy: &Policy, seen: impl Fn(&str) -> bool, u
             Judged { session: session.listed(), verdict }
         })
         .collect();
-    RunPlan::of(&judged, policy, seen, used)
+    RunPlan::of(Tally::default(), &judged, policy, seen, used)
 }
 
 #[test]
@@ -37,7 +37,7 @@ fn a_session_is_ended_only_after_two_lists_in_a_row() {
     let sessions = forgotten(2, 10);
     let plan = planned(&sessions, &policy(&cleanup()), |id| id == "s1", 0);
     assert_eq!(plan.ends().map(|position| sessions[position].id.as_str()).collect::<Vec<_>>(), ["s1"]);
-    assert_eq!((plan.live, plan.matched), (10, 2));
+    assert_eq!((plan.tally.live, plan.matched), (10, 2));
     assert!(plan.turns.contains(&(0, Turn::NextList)));
     assert_eq!(planned(&sessions, &policy(&cleanup()), |_| false, 0).ends().count(), 0);
 }
@@ -73,7 +73,7 @@ fn sessions_that_are_ending_dont_make_the_share_smaller() {
     let mut sessions = forgotten(6, 6);
     sessions.extend((0..100).map(|number| session(&format!("e{number}"), "TERMINATING", 90)));
     let plan = planned(&sessions, &policy(&cleanup()), |_| true, 0);
-    assert!(plan.held.is_some() && plan.live == 6);
+    assert!(plan.held.is_some() && plan.tally.live == 6);
 }
 
 #[test]
@@ -87,7 +87,7 @@ fn tags_that_havent_been_read_count_for_the_share_and_end_nothing() {
             Judged { session: session.listed(), verdict }
         })
         .collect();
-    let plan = RunPlan::of(&unread, &policy, |_| true, 0);
+    let plan = RunPlan::of(Tally::default(), &unread, &policy, |_| true, 0);
     assert!(plan.held.is_some() && plan.ends().count() == 0);
 }
 

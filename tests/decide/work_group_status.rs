@@ -24,7 +24,7 @@ fn written(
     scope: &CallerContext,
     census: &Census,
     dependents: Option<&Dependents>,
-) -> Option<(AthenaWorkGroupStatus, Option<Event>)> {
+) -> Option<(AthenaWorkGroupStatus, Vec<Event>)> {
     with_rates(group, scope, census, dependents, &BTreeMap::new())
 }
 
@@ -34,8 +34,17 @@ fn with_rates(
     census: &Census,
     dependents: Option<&Dependents>,
     rates: &BTreeMap<String, String>,
-) -> Option<(AthenaWorkGroupStatus, Option<Event>)> {
-    due(&GroupFacts { group, scope, census, rates, dependents, timing: &TIMING, wall: at(seconds(0)).wall })
+) -> Option<(AthenaWorkGroupStatus, Vec<Event>)> {
+    due(&GroupFacts {
+        group,
+        scope,
+        census,
+        rates,
+        cleanup: None,
+        dependents,
+        timing: &TIMING,
+        wall: at(seconds(0)).wall,
+    })
 }
 
 /// Dependents of a work group, each given as `namespace/name`.
@@ -63,7 +72,7 @@ fn the_first_status_records_where_it_is_and_the_second_is_none() {
     assert_eq!((status.work_group.as_deref(), status.region.as_deref()), (Some("spark"), Some(REGION)));
     assert_eq!(status.account_id.as_deref(), Some(HOME));
     assert_eq!((status.declared, status.undeclared, reason(&status)), (Some(2), Some(3), "Available"));
-    assert_eq!(event, None);
+    assert_eq!(event, []);
     group.status = Some(status);
     assert_eq!(written(&group, &home(), &census(5, 2), None), None);
     // Where sessions can't be counted the numbers stay.
@@ -99,7 +108,7 @@ fn what_is_worst_is_said_first_and_told_once() {
         (unreadable(), elsewhere(), trouble, Some(&dependents(&["a/one"])), "InUse", false),
     ] {
         let (status, event) = written(&group, &scope, &census, dependents).unwrap();
-        assert_eq!((reason(&status), event.is_some()), (expected, told), "{group:?}");
+        assert_eq!((reason(&status), !event.is_empty()), (expected, told), "{group:?}");
         assert_eq!(status.account_id.as_deref(), Some(HOME), "the record isn't replaced");
         group.status = Some(status);
         assert_eq!(written(&group, &scope, &census, dependents), None);

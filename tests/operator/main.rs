@@ -18,6 +18,7 @@ mod athena_quotas;
 mod audit_log;
 mod aws_errors;
 mod backup_restore;
+mod clean_up;
 mod cleanup_command;
 mod cleanup_rules;
 mod clients;

@@ -27,7 +27,7 @@ pub struct FullScan {
     pub began: Instant,
     pub took: Duration,
     pub counts: BTreeMap<String, u32>,
-    number: u32,
+    pub(super) number: u32,
 }
 
 #[derive(Debug, Default)]
@@ -66,6 +66,11 @@ impl FullScans {
         is_shown && !entry.is_ended()
     }
 
+    /// The last complete scan, unless a later one has begun: then it isn't known any more which sessions that scan showed.
+    pub(super) fn last(&self) -> Option<&FullScan> {
+        self.last_completed.as_ref().filter(|completed| completed.number == self.number)
+    }
+
     pub(super) fn begin(&mut self, store: &Store, now: Instant) {
         self.number += 1;
         self.began = Some(now);
@@ -81,11 +86,12 @@ impl FullScans {
         let Some(mut running) = self.running.take() else { return };
         let (number, began) = (self.number, running.cursor.began);
         let mut shown = 0;
+        let keeping = store.keeping();
         for (id, status) in page.sessions {
             let entry = store.entries.entry(id.as_str().into()).or_default();
             shown += usize::from(is_unseen(entry, number, began));
             entry.shown_by = number;
-            if entry.saw(status, sent, Source::List, &store.timing) {
+            if entry.saw(status, sent, Source::List, keeping) {
                 store.news.push(id);
             }
         }

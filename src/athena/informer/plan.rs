@@ -69,6 +69,11 @@ impl Plan {
         self.parts.counts_all = counts_all;
     }
 
+    /// Whether the descriptions of the sessions are wanted.
+    pub fn keep_descriptions(&mut self, keeps: bool, now: Instant) {
+        self.parts.store.keep_descriptions(keeps, now);
+    }
+
     /// An object asks for a complete list. To say so again changes nothing. True where [`Plan::next`] may now say something
     /// else than before.
     pub fn ask_for_list(&mut self, asker: &Asker, wanted: &ListRequest, now: Instant) -> bool {
@@ -198,6 +203,20 @@ impl Plan {
         counted.filter_map(|(id, entry)| Some((&**id, entry.sighting.as_ref()?)))
     }
 
+    /// When the last complete full scan began, and each session that it showed, with its description. None where a later scan has
+    /// begun, and where the descriptions weren't wanted all the while.
+    pub fn last_list(&self) -> Option<(Instant, impl Iterator<Item = (&str, &SessionStatus, Option<&str>)>)> {
+        let store = &self.parts.store;
+        let scan = self.parts.full_scans.last()?;
+        if store.keeping().descriptions_since.is_none_or(|since| scan.began < since) {
+            return None;
+        }
+        let shown = store.entries.iter().filter(move |(_, entry)| entry.shown_by == scan.number);
+        let sessions = shown
+            .filter_map(|(id, entry)| Some((&**id, &entry.sighting.as_ref()?.status, entry.description.as_deref())));
+        Some((scan.began, sessions))
+    }
+
     pub fn list_backoff(&self) -> Option<&Backoff> {
         self.parts.list_calls.backoff.as_ref()
     }
@@ -211,6 +230,7 @@ impl Plan {
     pub fn reset(&mut self, now: Instant) {
         let mut fresh = Self::new(self.parts.store.timing);
         fresh.parts.counts_all = self.parts.counts_all;
+        fresh.keep_descriptions(self.parts.store.keeping().descriptions_since.is_some(), now);
         fresh.parts.full_scans = FullScans::after(self.parts.full_scans.number);
         fresh.parts.complete_lists = std::mem::take(&mut self.parts.complete_lists);
         fresh.parts.complete_lists.reset();

@@ -125,6 +125,22 @@ impl Poller {
         }
     }
 
+    /// Whether the descriptions of the sessions are wanted.
+    pub(crate) fn keep_descriptions(&self, keeps: bool) {
+        self.inner.lock().plan.keep_descriptions(keeps, Instant::now());
+    }
+
+    /// Takes what the last complete list showed: when it began, and each session with its description. None where there is no
+    /// list, and while a later one is under way.
+    pub(crate) fn last_list<T>(
+        &self,
+        take: impl FnOnce(Instant, &mut dyn Iterator<Item = (&str, &SessionStatus, Option<&str>)>) -> T,
+    ) -> Option<T> {
+        let inner = self.inner.lock();
+        let (began, mut sessions) = inner.plan.last_list()?;
+        Some(take(began, &mut sessions))
+    }
+
     pub(crate) fn engine(&self) -> EngineKnowledge {
         self.inner.lock().engine.known()
     }

@@ -104,6 +104,8 @@ pub(super) struct Entry {
     /// The last full scan that showed the session. Scans count from 1.
     pub(super) shown_by: u32,
     pub(super) watched: Option<Watched>,
+    /// The session's description, where somebody wants the descriptions ([`Store::keep_descriptions`]).
+    pub(super) description: Option<Box<str>>,
     /// A list showed that the session had ended, and a later call for the session showed that it hadn't. From then on only a
     /// call shows its end.
     is_contradicted: bool,
@@ -172,13 +174,18 @@ impl Entry {
     }
 
     /// Athena showed the session. True where its watcher has to hear of that.
-    pub(super) fn saw(&mut self, status: SessionStatus, at: Instant, source: Source, timing: &Timing) -> bool {
+    pub(super) fn saw(&mut self, mut status: SessionStatus, at: Instant, source: Source, keeping: Keeping) -> bool {
+        // Also where the rest of the answer is no news: a description never changes.
+        let description = status.description.take().or_else(|| self.description.take());
+        self.description = if keeping.descriptions_since.is_some() { description } else { None };
+        self.learn(status, at, source, &keeping.timing)
+    }
+
+    fn learn(&mut self, status: SessionStatus, at: Instant, source: Source, timing: &Timing) -> bool {
         if !self.is_news(&status.state, at, source, timing.steady) {
             return false;
         }
         let mut status = status.after(self.sighting.as_ref().map(|sighting| &sighting.status));
-        // Hundreds of bytes for each session, which nothing reads here.
-        status.description = None;
         if self.watched.is_none() {
             status.state_change_reason = None;
         }
@@ -214,10 +221,19 @@ impl Entry {
     }
 }
 
+/// How sessions are kept.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Keeping {
+    pub(super) timing: Timing,
+    /// Since when descriptions have been kept; None while they aren't, since they take hundreds of bytes for each session.
+    pub(super) descriptions_since: Option<Instant>,
+}
+
 /// The sessions of a work group, as far as they are known or watched.
 #[derive(Debug)]
 pub(super) struct Store {
     pub(super) timing: Timing,
+    descriptions_since: Option<Instant>,
     pub(super) entries: HashMap<Box<str>, Entry>,
     /// The sessions whose watchers haven't been told of a change yet.
     pub(super) news: Vec<String>,
@@ -225,7 +241,16 @@ pub(super) struct Store {
 
 impl Store {
     pub(super) fn new(timing: Timing) -> Self {
-        Self { timing, entries: HashMap::new(), news: Vec::new() }
+        Self { timing, descriptions_since: None, entries: HashMap::new(), news: Vec::new() }
+    }
+
+    pub(super) fn keeping(&self) -> Keeping {
+        Keeping { timing: self.timing, descriptions_since: self.descriptions_since }
+    }
+
+    /// Keeps the descriptions of the sessions from now on, or forgets them.
+    pub(super) fn keep_descriptions(&mut self, keeps: bool, now: Instant) {
+        self.descriptions_since = if keeps { self.descriptions_since.or(Some(now)) } else { None };
     }
 
     pub(super) fn watched_mut(&mut self, id: &str) -> Option<&mut Watched> {
@@ -255,7 +280,8 @@ impl Store {
 
     /// An answer of Athena to the informer showed the session. True where that is news.
     pub(super) fn saw(&mut self, id: &str, status: SessionStatus, at: Instant, source: Source) -> bool {
-        let is_news = self.entries.entry(id.into()).or_default().saw(status, at, source, &self.timing);
+        let keeping = self.keeping();
+        let is_news = self.entries.entry(id.into()).or_default().saw(status, at, source, keeping);
         if is_news {
             self.news.push(id.to_owned());
         }
@@ -276,8 +302,9 @@ impl Store {
 
     /// An answer of Athena to the watcher showed the session. The watcher needs no news of it.
     pub(super) fn watcher_saw(&mut self, id: &str, status: SessionStatus, at: Instant, source: Source) {
+        let keeping = self.keeping();
         let entry = self.entries.entry(id.into()).or_default();
-        entry.saw(status, at, source, &self.timing);
+        entry.saw(status, at, source, keeping);
         if let Some(watched) = &mut entry.watched
             && watched.lookup().is_none()
         {

@@ -1,0 +1,361 @@
+//! Applies the rules of `spec.cleanup` after each complete list: makes the requests that a run names. All rules are in
+//! [`super::cleanup`], none is here.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use jiff::Timestamp;
+use kube::api::ListParams;
+use kube::{Resource, ResourceExt};
+use tracing::{info, warn};
+
+use super::cleanup::hold::Hold;
+use super::cleanup::memory::CleanupMemory;
+use super::cleanup::registrations::{Place, Registered, Registrations};
+use super::cleanup::report::CleanupReport;
+use super::cleanup::run::{CleanupStep, Run, Surroundings};
+use crate::api::cleanup::{CleanupBudget, CleanupStatus};
+use crate::api::work_group::{AthenaWorkGroup, AthenaWorkGroupStatus};
+use crate::athena::identity::Identity;
+use crate::athena::informer::Poller;
+use crate::athena::marker::Marker;
+use crate::athena::quota::Priority;
+use crate::athena::session_arn::session_arn;
+use crate::athena::types::{CallError, CallerContext, ErrorClass, Operation, QuotaScope};
+use crate::cleanup::conditions::Ages;
+use crate::cleanup::declarations::{Declaration, Declarations, DeclaredSessions};
+use crate::cleanup::verdict::Listed;
+use crate::index::objects::Group;
+use crate::kubernetes::{Answer, Requests, within};
+use crate::live_declarations::LiveDeclarations;
+use crate::session::reconcile::Dependencies;
+use crate::status::condition::time;
+use crate::status::event::Event;
+use crate::text::{age, cut};
+
+/// The most bytes of a description in an event.
+const DESCRIPTION_BYTES: usize = 200;
+
+/// What is kept of clean-up between two reconciliations of an AthenaWorkGroup.
+#[derive(Default)]
+pub(super) struct CleanupState {
+    /// Only where this AthenaWorkGroup's reconciliation applies the rules.
+    memory: Option<CleanupMemory>,
+    /// What the last run found; None before the first.
+    pub(super) report: Option<CleanupReport>,
+}
+
+/// The clean-up of one work group.
+pub(super) struct CleanUp<'a> {
+    pub(super) shared: &'a Dependencies,
+    pub(super) requests: &'a Requests<AthenaWorkGroup>,
+    pub(super) group: &'a AthenaWorkGroup,
+    pub(super) identity: &'a Arc<Identity>,
+    pub(super) poller: &'a Arc<Poller>,
+    /// Where calls went when the reconciliation began.
+    pub(super) scope: &'a CallerContext,
+}
+
+/// What holds during a run.
+struct Terms<'a> {
+    account: &'a str,
+    region: &'a str,
+    hold: Option<Hold>,
+    used: usize,
+}
+
+impl CleanUp<'_> {
+    /// Applies the rules, if there are some, and a complete list that they haven't been applied to.
+    pub(super) async fn run(&self, state: &mut CleanupState) {
+        let groups = self.shared.index.objects.groups();
+        let (Some(account), Some(region)) = (self.scope.account.known(), self.scope.region.as_deref()) else { return };
+        let place = Place { account, region, work_group: self.poller.work_group() };
+        let registrations = self.registrations(place, &groups);
+        let leader = registrations.leader();
+        self.poller.keep_descriptions(leader.is_some());
+        match leader {
+            Some(leader) if leader.uid() == self.group.uid() => {
+                self.lead(state, &registrations, (account, region)).await;
+            }
+            Some(leader) if self.group.spec.cleanup.is_some() => {
+                *state = CleanupState { memory: None, report: CleanupReport::of_leader(leader) };
+            }
+            Some(_) | None => *state = CleanupState::default(),
+        }
+    }
+
+    fn registrations<'g>(&self, place: Place<'_>, groups: &'g [Arc<Group>]) -> Registrations<'g> {
+        let work_groups = &self.shared.index.work_groups;
+        let registered = groups.iter().map(|group| match &group.0 {
+            Ok(group) => Registered::Readable { group, location: work_groups.location_of(group) },
+            Err(_) => Registered::Unreadable(group.name_any()),
+        });
+        Registrations::of(place, registered)
+    }
+
+    async fn lead(&self, state: &mut CleanupState, registrations: &Registrations<'_>, (account, region): (&str, &str)) {
+        if !self.shared.index.objects.is_complete() {
+            return;
+        }
+        let (rules, since) = (registrations.sources(), self.scope.since);
+        let memory = match state.memory.take() {
+            Some(memory) if memory.fits(&rules, since) => memory,
+            _ => CleanupMemory::new(rules, since),
+        };
+        let memory = state.memory.insert(memory);
+        let hold = registrations.hold(self.shared.index.work_groups.rules.read_only);
+        let budget = self.group.status.as_ref().and_then(|status| status.cleanup.as_ref()?.budget.as_ref());
+        let used = memory.used(budget, self.shared.timing.steady, Timestamp::now());
+        let mut terms = Terms { account, region, hold, used };
+        let Some(mut run) = self.begin(memory, &terms) else { return };
+        self.take_steps(&mut run, memory, &mut terms).await;
+        let is_second = memory.has_judged();
+        run.finish(memory);
+        if !is_second {
+            return;
+        }
+        let report = self.surrounded(memory, &terms, |surroundings| {
+            CleanupReport::of(&run, surroundings, terms.hold.clone(), Timestamp::now())
+        });
+        self.tell_hold(state.report.as_ref(), &report);
+        state.report = Some(report);
+    }
+
+    /// Judges the last complete list, if that is due.
+    fn begin(&self, memory: &CleanupMemory, terms: &Terms<'_>) -> Option<Run> {
+        self.poller.last_list(|began, sessions| {
+            if !memory.is_due(began, self.shared.timing.steady) {
+                return None;
+            }
+            let sessions = sessions.map(|(id, status, description)| Listed { id, status, description });
+            Some(self.surrounded(memory, terms, |surroundings| Run::begin(began, sessions, memory, surroundings)))
+        })?
+    }
+
+    async fn take_steps(&self, run: &mut Run, memory: &mut CleanupMemory, terms: &mut Terms<'_>) {
+        // The AthenaWorkGroup as it was read last.
+        let mut current = None;
+        loop {
+            if self.poller.full_scan_at().is_some_and(|latest| latest > run.list()) {
+                run.overtaken();
+            }
+            match self.surrounded(memory, terms, |surroundings| run.next(surroundings)) {
+                CleanupStep::Done => return,
+                CleanupStep::ListTags { id } => {
+                    let arn = session_arn(terms.region, terms.account, self.poller.work_group(), &id);
+                    let scope = QuotaScope::of(self.scope);
+                    self.shared.quotas.take(&scope, Operation::ListTagsForResource, Priority::Poll).await;
+                    let answer = self.identity.athena.list_tags(&arn).await;
+                    self.notice_throttling(answer.as_ref().err());
+                    self.surrounded(memory, terms, |surroundings| run.tags_read(&id, answer, surroundings));
+                }
+                CleanupStep::GetCallerIdentity => {
+                    // Where STS doesn't answer, an account that was known before still counts elsewhere, and not here.
+                    let is_confirmed = self.identity.confirm().await.is_ok();
+                    run.account_confirmed(is_confirmed && self.is_same_account());
+                }
+                CleanupStep::ReadWorkGroups => {
+                    current = self.read_work_groups(memory, terms).await;
+                    run.work_groups_read(current.is_some());
+                }
+                CleanupStep::Reserve { ends } => {
+                    let report = self.surrounded(memory, terms, |surroundings| {
+                        CleanupReport::of(run, surroundings, None, Timestamp::now())
+                    });
+                    let is_recorded = match current.take() {
+                        Some(current) => self.reserve(memory, current, &report, ends).await,
+                        None => false,
+                    };
+                    run.reserved(is_recorded);
+                }
+                CleanupStep::GetSessionStatus { id, before_end } => {
+                    let scope = QuotaScope::of(self.scope);
+                    if before_end {
+                        self.shared.quotas.take(&scope, Operation::TerminateSession, Priority::End).await;
+                    }
+                    self.shared.quotas.take(&scope, Operation::GetSessionStatus, Priority::FreshLook).await;
+                    let sent = Instant::now();
+                    let answer = self.identity.athena.get_session_status(&id).await;
+                    self.notice_throttling(answer.as_ref().err());
+                    run.status_read(&id, answer, sent);
+                }
+                CleanupStep::ReadDeclarations { id, markers } => {
+                    let declarations = LiveDeclarations::new(self.shared.client.clone(), self.shared.deadline);
+                    let sent = Instant::now();
+                    let answer = declarations.of(&id, &markers, (terms.account, terms.region)).await;
+                    run.declarations_read(&id, answer.map_err(|failure| failure.words()), sent);
+                }
+                CleanupStep::TerminateSession { id, rule } => {
+                    let answer = if self.is_same_account() { self.terminate(run, &id, &rule).await } else { return };
+                    run.terminated(&id, answer);
+                }
+            }
+        }
+    }
+
+    /// Whether calls have gone to one account since the reconciliation began.
+    fn is_same_account(&self) -> bool {
+        let now = self.identity.caller_context();
+        now.since == self.scope.since && now.account == self.scope.account && now.region == self.scope.region
+    }
+
+    /// Calls `ask` with everything that a run asks about at this moment.
+    fn surrounded<T>(&self, memory: &CleanupMemory, terms: &Terms<'_>, ask: impl FnOnce(&Surroundings<'_>) -> T) -> T {
+        let index = &self.shared.index;
+        let declared_by =
+            |id: &str, marker: Option<&Marker>| self.declared_by(id, marker, (terms.account, terms.region));
+        ask(&Surroundings {
+            policy: &memory.policy,
+            declarations: Declarations { cluster: Some(&index.cluster), declared_by: &declared_by },
+            athena_time: self.identity.caller_context().athena_time(Timestamp::now()),
+            tick: Instant::now(),
+            may_end: memory.policy.enforces && terms.hold.is_none(),
+            used: terms.used,
+        })
+    }
+
+    /// The AthenaSession that declares a session, as the watches show it.
+    fn declared_by(&self, id: &str, marker: Option<&Marker>, place: (&str, &str)) -> Option<String> {
+        let index = &self.shared.index;
+        let marked = marker.filter(|marker| marker.cluster == index.cluster);
+        let marked = marked.map(|marker| (marker.namespace.clone(), marker.name.clone()));
+        let mut declared = DeclaredSessions::default();
+        for key in index.claims.claimants(id).into_iter().chain(marked) {
+            let Some(object) = index.objects.session(&key) else { continue };
+            let name = format!("{}/{}", key.0, key.1);
+            // What can't be read of the object may be anywhere.
+            let status = object.outline().ok().and_then(|object| object.status);
+            let recorded_in = status.as_ref().map(|it| (it.account_id.as_deref(), it.region.as_deref()));
+            declared.add(
+                &Declaration {
+                    object: &name,
+                    uid: object.meta().uid.as_deref().unwrap_or_default(),
+                    named: object.session_id(),
+                    recorded: None,
+                    recorded_in: recorded_in.unwrap_or_default(),
+                },
+                place,
+            );
+        }
+        declared.declared_by(id, marker)
+    }
+
+    /// Reads all AthenaWorkGroups anew: an administrator may have protected sessions a moment ago. Returns this one, if the rules,
+    /// and who applies them, are the same as in the watch's copies, and nothing holds them up.
+    async fn read_work_groups(&self, memory: &CleanupMemory, terms: &mut Terms<'_>) -> Option<AthenaWorkGroup> {
+        let groups = match within(self.shared.deadline, self.requests.api.list(&ListParams::default())).await {
+            Ok(listed) => listed.items.into_iter().map(Arc::new).collect::<Vec<_>>(),
+            Err(failure) => {
+                warn!(problem = failure.words(), "the AthenaWorkGroups can't be listed; no session is cleaned up");
+                return None;
+            }
+        };
+        let place = Place { account: terms.account, region: terms.region, work_group: self.poller.work_group() };
+        let registrations = self.registrations(place, &groups);
+        let leader = registrations.leader().filter(|leader| leader.uid() == self.group.uid())?;
+        let budget = leader.status.as_ref().and_then(|status| status.cleanup.as_ref()?.budget.as_ref());
+        terms.used = terms.used.max(memory.used(budget, self.shared.timing.steady, Timestamp::now()));
+        let is_held = registrations.hold(self.shared.index.work_groups.rules.read_only).is_some();
+        let is_same = memory.fits(&registrations.sources(), self.scope.since);
+        (is_same && !is_held).then(|| leader.clone())
+    }
+
+    /// Records how many ends follow, on the copy that was read a moment ago. Of two operators that try, one succeeds.
+    async fn reserve(
+        &self,
+        memory: &mut CleanupMemory,
+        current: AthenaWorkGroup,
+        report: &CleanupReport,
+        ends: usize,
+    ) -> bool {
+        let reserved_at = time(Timestamp::now());
+        let budget =
+            CleanupBudget { reserved_at: reserved_at.clone(), reserved: u32::try_from(ends).unwrap_or(u32::MAX) };
+        let recorded = current.status.unwrap_or_default();
+        let cleanup = CleanupStatus { budget: Some(budget), ..report.to_record(recorded.cleanup.clone()) };
+        let status = AthenaWorkGroupStatus { cleanup: Some(cleanup), ..recorded };
+        match self.requests.write_status(Box::new(AthenaWorkGroup { status: Some(status), ..current })).await {
+            Ok(Answer::Object(_)) => {
+                memory.reserved_at = Some(reserved_at.0);
+                true
+            }
+            Ok(Answer::Conflict { .. } | Answer::Gone) => false,
+            Err(error) => {
+                warn!(name = self.group.name_any(), problem = %error, "no session is cleaned up: the ends can't be recorded");
+                false
+            }
+        }
+    }
+
+    async fn terminate(&self, run: &Run, id: &str, rule: &str) -> Result<(), CallError> {
+        let answer = self.identity.athena.on_behalf_of_rule(rule).terminate_session(id).await;
+        self.notice_throttling(answer.as_ref().err());
+        let Some(session) = run.session(id) else { return answer.map(drop) };
+        let ages = Ages::of(session.status, self.identity.caller_context().athena_time(Timestamp::now()));
+        let (old, idle) = (ages.age.map_or_else(unknown, age), ages.idle.map_or_else(|| "not idle".to_owned(), age));
+        let description = cut(session.description.unwrap_or_default(), DESCRIPTION_BYTES);
+        let (name, work_group) = (self.group.name_any(), self.poller.work_group());
+        match &answer {
+            Ok(accepted) => {
+                let answer = accepted.state.as_ref().map_or("none", |state| state.as_str());
+                let aws_request_id = accepted.request_id.as_deref().unwrap_or("none");
+                info!(
+                    name,
+                    work_group,
+                    rule,
+                    session = id,
+                    age = old,
+                    idle,
+                    description,
+                    answer,
+                    aws_request_id,
+                    "TerminateSession"
+                );
+                let note = format!(
+                    "Athena accepted the end of session {id}, which no AthenaSession declares, by the rule {rule}: age {old}, \
+                     idle {idle}, description {description:?}"
+                );
+                self.shared.events.tell(self.group.object_ref(&()), Event::normal("SessionCleanedUp", note));
+            }
+            Err(error) => {
+                let aws_request_id = error.request_id.as_deref().unwrap_or("none");
+                let (answer, error) = (&error.code, &error.message);
+                warn!(
+                    name,
+                    work_group,
+                    rule,
+                    session = id,
+                    age = old,
+                    idle,
+                    description,
+                    answer,
+                    error,
+                    aws_request_id,
+                    "TerminateSession"
+                );
+            }
+        }
+        answer.map(drop)
+    }
+
+    fn notice_throttling(&self, error: Option<&CallError>) {
+        if let Some(error) = error.filter(|error| error.class == ErrorClass::Throttled) {
+            self.shared.quotas.throttled(&QuotaScope::of(self.scope), error.operation);
+        }
+    }
+
+    /// Says in the log what holds the rules up, once.
+    fn tell_hold(&self, before: Option<&CleanupReport>, now: &CleanupReport) {
+        let reason = |report: &CleanupReport| report.held.as_ref().map(|held| held.reason.clone());
+        if let Some(held) = &now.held
+            && before.and_then(reason).as_ref() != Some(&held.reason)
+        {
+            let (name, reason, message) = (self.group.name_any(), &held.reason, &held.message);
+            warn!(name, reason, message, "clean-up is held");
+        }
+    }
+}
+
+fn unknown() -> String {
+    "unknown".to_owned()
+}

@@ -1,0 +1,89 @@
+//! Why sessions that rules match aren't ended: the condition `CleanupHeld`. PURE.
+
+use std::fmt;
+
+use crate::api::PAUSED;
+use crate::cleanup::run::Held;
+use crate::index::access::HOW_TO_RESUME;
+
+/// Why nothing is ended, or less than the rules match.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Hold {
+    /// The operator watches only some namespaces.
+    NotAllNamespaces,
+    /// The operator runs with `--read-only`.
+    ReadOnly,
+    /// This AthenaWorkGroup has the annotation `paused`.
+    Paused(String),
+    /// This AthenaWorkGroup is being deleted.
+    WorkGroupTerminating(String),
+    /// It isn't known whether this AthenaWorkGroup stands for the same work group, and protects its sessions.
+    WorkGroupUnclear(String),
+    /// This AthenaWorkGroup stands for the same work group, and hasn't `mode: Enforce`.
+    NotEnforcedByAll(String),
+    /// The rules match too large a share of the sessions.
+    TooManyMatched(Held),
+    /// More sessions are due than one run may end.
+    BudgetUsed {
+        /// How many are left to later runs.
+        left: usize,
+        /// How many a run ends at the most.
+        most: usize,
+    },
+    /// Rules, or entries of `protect`, can't be read. They end nothing, and protect.
+    UnreadableRules(Vec<String>),
+}
+
+impl Hold {
+    /// The reason of the condition.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::NotAllNamespaces => "NotAllNamespaces",
+            Self::ReadOnly => "ReadOnly",
+            Self::Paused(_) => "Paused",
+            Self::WorkGroupTerminating(_) => "WorkGroupTerminating",
+            Self::WorkGroupUnclear(_) => "WorkGroupUnclear",
+            Self::NotEnforcedByAll(_) => "NotEnforcedByAll",
+            Self::TooManyMatched(_) => "TooManyMatched",
+            Self::BudgetUsed { .. } => "BudgetUsed",
+            Self::UnreadableRules(_) => "UnreadableRules",
+        }
+    }
+}
+
+impl fmt::Display for Hold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotAllNamespaces => f.write_str(
+                "The operator runs with --watch-namespace: it doesn't see the AthenaSessions of all namespaces, so it can't \
+                 tell which sessions are declared. No session is cleaned up",
+            ),
+            Self::ReadOnly => f.write_str("The operator runs with --read-only: no session is cleaned up"),
+            Self::Paused(name) => write!(
+                f,
+                "The annotation {PAUSED} on AthenaWorkGroup {name} holds up the clean-up of sessions{HOW_TO_RESUME}"
+            ),
+            Self::WorkGroupTerminating(name) => {
+                write!(f, "AthenaWorkGroup {name} is being deleted: no session is cleaned up until it is gone")
+            }
+            Self::WorkGroupUnclear(name) => write!(
+                f,
+                "The operator can't tell whether AthenaWorkGroup {name} stands for this work group, too, and protects its \
+                 sessions, since the object can't be read or its AWS account isn't known. No session is cleaned up"
+            ),
+            Self::NotEnforcedByAll(name) => write!(
+                f,
+                "AthenaWorkGroup {name} stands for this work group, too, and doesn't have spec.cleanup.mode Enforce: no session \
+                 is cleaned up. Sessions are ended only where all AthenaWorkGroups of a work group have that mode"
+            ),
+            Self::TooManyMatched(held) => write!(f, "Clean-up is held: {held}"),
+            Self::BudgetUsed { left, most } => write!(
+                f,
+                "A run ends {most} sessions at the most (maxTerminationsPerRun): {left} more are left to later runs"
+            ),
+            Self::UnreadableRules(faults) => {
+                write!(f, "What can't be read ends nothing, and protects sessions. {}", faults.join("; "))
+            }
+        }
+    }
+}

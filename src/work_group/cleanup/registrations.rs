@@ -1,0 +1,125 @@
+//! Which AthenaWorkGroups stand for the same work group of Athena: whose rules hold, who applies them, and what holds them up.
+//! PURE.
+
+use jiff::Timestamp;
+use kube::{Resource, ResourceExt};
+
+use super::hold::Hold;
+use crate::api::cleanup::{Cleanup, CleanupMode};
+use crate::api::work_group::AthenaWorkGroup;
+use crate::cleanup::policy::Source;
+use crate::index::access::is_paused;
+use crate::index::claims::Location;
+
+/// A work group of Athena.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place<'a> {
+    /// The AWS account.
+    pub account: &'a str,
+    /// The AWS Region.
+    pub region: &'a str,
+    /// The work group's name.
+    pub work_group: &'a str,
+}
+
+/// An AthenaWorkGroup of the cluster.
+#[derive(Clone, Debug)]
+pub enum Registered<'a> {
+    /// One that can be read.
+    Readable {
+        /// The object.
+        group: &'a AthenaWorkGroup,
+        /// Where calls for it go, as far as that is known.
+        location: Location,
+    },
+    /// It can't be read, and may stand for any work group. Holds its name.
+    Unreadable(String),
+}
+
+/// The AthenaWorkGroups that stand for one work group.
+#[derive(Debug, Default)]
+pub struct Registrations<'a> {
+    /// The oldest first.
+    groups: Vec<&'a AthenaWorkGroup>,
+    /// Those that may stand for the work group, too.
+    unclear: Vec<String>,
+}
+
+impl<'a> Registrations<'a> {
+    /// Those among `all` that stand for the work group at this place.
+    pub fn of(place: Place<'_>, all: impl IntoIterator<Item = Registered<'a>>) -> Self {
+        let mut found = Self::default();
+        for registered in all {
+            match registered {
+                Registered::Unreadable(name) => found.unclear.push(name),
+                Registered::Readable { group, location } => match stands_for(group, &location, place) {
+                    Some(true) => found.groups.push(group),
+                    Some(false) => {}
+                    None => found.unclear.push(group.name_any()),
+                },
+            }
+        }
+        found.groups.sort_by_key(|group| age_order(group));
+        found
+    }
+
+    /// The AthenaWorkGroup whose reconciliation applies the rules of all: the oldest that has rules.
+    pub fn leader(&self) -> Option<&'a AthenaWorkGroup> {
+        self.groups.iter().copied().find(|group| group.spec.cleanup.is_some())
+    }
+
+    /// The rules of each.
+    pub fn sources(&self) -> Vec<(String, Option<Cleanup>)> {
+        self.groups.iter().map(|group| (group.name_any(), group.spec.cleanup.clone())).collect()
+    }
+
+    /// What keeps the rules from ending anything, whatever they match.
+    pub fn hold(&self, is_read_only: bool) -> Option<Hold> {
+        let named =
+            |is: fn(&AthenaWorkGroup) -> bool| self.groups.iter().find(|group| is(group)).map(|it| it.name_any());
+        let is_terminating = |group: &AthenaWorkGroup| group.meta().deletion_timestamp.is_some();
+        let checks: [&dyn Fn() -> Option<Hold>; 5] = [
+            &|| is_read_only.then_some(Hold::ReadOnly),
+            &|| named(is_paused).map(Hold::Paused),
+            &|| named(is_terminating).map(Hold::WorkGroupTerminating),
+            &|| self.unclear.first().cloned().map(Hold::WorkGroupUnclear),
+            &|| self.not_enforced_by_all(),
+        ];
+        checks.iter().find_map(|check| check())
+    }
+
+    /// One asks for ends, and another one doesn't.
+    fn not_enforced_by_all(&self) -> Option<Hold> {
+        let enforces = |group: &&&AthenaWorkGroup| {
+            group.spec.cleanup.as_ref().is_some_and(|cleanup| cleanup.mode == CleanupMode::Enforce)
+        };
+        self.groups.iter().find(enforces)?;
+        let other = self.groups.iter().find(|group| !enforces(group))?;
+        Some(Hold::NotEnforcedByAll(other.name_any()))
+    }
+}
+
+/// Whether an AthenaWorkGroup stands for the work group at this place; None where that isn't known.
+fn stands_for(group: &AthenaWorkGroup, location: &Location, place: Place<'_>) -> Option<bool> {
+    if group.athena_name() != place.work_group {
+        return Some(false);
+    }
+    // Where calls go to another account than the recorded one, the object counts in both.
+    let mut accounts = [location.account.as_deref(), group.account()].into_iter().flatten().peekable();
+    let in_account = accounts.peek().is_some().then(|| accounts.any(|account| account == place.account));
+    let in_region = location.region.as_ref().map(|region| region == place.region);
+    match (in_account, in_region) {
+        (Some(false), _) | (_, Some(false)) => Some(false),
+        (Some(true), Some(true)) => Some(true),
+        (None, _) | (_, None) => None,
+    }
+}
+
+/// The rules, as a policy is read from them.
+pub fn as_sources(rules: &[(String, Option<Cleanup>)]) -> Vec<Source<'_>> {
+    rules.iter().map(|(owner, cleanup)| Source { owner, cleanup: cleanup.as_ref() }).collect()
+}
+
+fn age_order(group: &AthenaWorkGroup) -> (Option<Timestamp>, Option<String>) {
+    (group.meta().creation_timestamp.as_ref().map(|created| created.0), group.uid())
+}

@@ -1,0 +1,131 @@
+//! What a run found, for `status.cleanup` and for the condition `CleanupHeld`. PURE.
+
+use jiff::Timestamp;
+
+use super::hold::Hold;
+use super::run::{Run, Surroundings};
+use crate::api::cleanup::{CleanupStatus, MatchedSession};
+use crate::api::work_group::AthenaWorkGroup;
+use crate::cleanup::conditions::Ages;
+use crate::cleanup::policy::Policy;
+use crate::cleanup::run::{Judged, RunPlan, Turn};
+use crate::cleanup::verdict::Verdict;
+use crate::status::condition::time;
+use crate::text::{age, cut};
+
+/// The condition that says why matched sessions aren't ended.
+pub const CLEANUP_HELD: &str = "CleanupHeld";
+
+/// So many matched sessions are told one by one.
+const MOST_TOLD: usize = 20;
+
+/// The most bytes of a description that are told.
+const DESCRIPTION_BYTES: usize = 200;
+
+/// What a run found.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct CleanupReport {
+    /// For `status.cleanup`.
+    pub status: CleanupStatus,
+    /// The condition `CleanupHeld`; None where nothing is held.
+    pub held: Option<HeldReport>,
+}
+
+/// The condition `CleanupHeld`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeldReport {
+    /// Its reason.
+    pub reason: String,
+    /// Its message.
+    pub message: String,
+    /// Whether a Warning event tells it, too.
+    pub warns: bool,
+}
+
+impl CleanupReport {
+    /// What a run found so far. `hold`: what keeps the run from ending anything, whatever the rules match.
+    pub fn of(run: &Run, surroundings: &Surroundings<'_>, hold: Option<Hold>, wall: Timestamp) -> Self {
+        let plan = run.plan(surroundings);
+        let holds: Vec<_> = hold.into_iter().chain(holds(&plan, surroundings.policy)).collect();
+        let message: Vec<_> = holds.iter().map(|hold| format!("{hold}.")).collect();
+        let held = holds.first().map(|first| HeldReport {
+            reason: first.reason().to_owned(),
+            message: message.join(" "),
+            // The next runs end the rest.
+            warns: !matches!(first, Hold::BudgetUsed { .. }),
+        });
+        let told = plan.turns.iter().take(MOST_TOLD).filter_map(|(position, _)| run.judged(*position));
+        let status = CleanupStatus {
+            last_run_at: Some(time(wall)),
+            looked_at: number(plan.tally.live),
+            matched: number(plan.matched),
+            protected: plan.tally.protected.iter().map(|(by, count)| ((*by).to_owned(), number(*count))).collect(),
+            due: number(plan.ends().count()),
+            ended: number(run.ended()),
+            held: held.as_ref().map(|held| held.message.clone()),
+            problem: run.problem(),
+            budget: None,
+            matched_sessions: told.map(|judged| matched(&judged, surroundings)).collect(),
+        };
+        Self { status, held }
+    }
+
+    /// What another AthenaWorkGroup reports, whose reconciliation applies the rules of both.
+    pub fn of_leader(leader: &AthenaWorkGroup) -> Option<Self> {
+        let recorded = leader.status.as_ref()?;
+        let condition = recorded.conditions.iter().find(|condition| condition.type_ == CLEANUP_HELD);
+        let held = condition.map(|condition| HeldReport {
+            reason: condition.reason.clone(),
+            message: condition.message.clone(),
+            warns: false,
+        });
+        Some(Self { status: recorded.cleanup.clone()?, held })
+    }
+
+    /// The status to record: what is recorded, where the report differs from that in nothing but times.
+    pub fn to_record(&self, recorded: Option<CleanupStatus>) -> CleanupStatus {
+        let Some(recorded) = recorded else { return CleanupStatus { budget: None, ..self.status.clone() } };
+        if timeless(&recorded) == timeless(&self.status) {
+            return recorded;
+        }
+        CleanupStatus { budget: recorded.budget, ..self.status.clone() }
+    }
+}
+
+/// What the plan of a run leaves undone.
+fn holds(plan: &RunPlan, policy: &Policy) -> Vec<Hold> {
+    let left = plan.turns.iter().filter(|(_, turn)| *turn == Turn::NextRun).count();
+    let share = plan.held.map(Hold::TooManyMatched);
+    let budget = (left > 0).then_some(Hold::BudgetUsed { left, most: policy.most_ends });
+    let faults: Vec<_> = policy.faults.iter().map(ToString::to_string).collect();
+    let unreadable = if faults.is_empty() { None } else { Some(Hold::UnreadableRules(faults)) };
+    share.into_iter().chain(budget).chain(unreadable).collect()
+}
+
+fn matched(judged: &Judged<'_>, surroundings: &Surroundings<'_>) -> MatchedSession {
+    let status = judged.session.status;
+    let ages = Ages::of(status, surroundings.athena_time);
+    let rule = match judged.verdict {
+        Verdict::Matched { rule } | Verdict::NeedsTags { rule } => surroundings.policy.rule_name(rule),
+        _ => "",
+    };
+    MatchedSession {
+        id: judged.session.id.to_owned(),
+        rule: rule.to_owned(),
+        state: status.state.to_string(),
+        age: ages.age.map(age),
+        idle: ages.idle.map(age),
+        description: judged.session.description.map(|text| cut(text, DESCRIPTION_BYTES)),
+    }
+}
+
+fn number(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}
+
+/// A status without its times, which change with each run, and without the budget, which isn't a finding.
+fn timeless(status: &CleanupStatus) -> CleanupStatus {
+    let session = |session: &MatchedSession| MatchedSession { age: None, idle: None, ..session.clone() };
+    let matched_sessions = status.matched_sessions.iter().map(session).collect();
+    CleanupStatus { last_run_at: None, budget: None, matched_sessions, ..status.clone() }
+}
