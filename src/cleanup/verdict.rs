@@ -248,23 +248,21 @@ impl Judge<'_> {
 }
 
 /// The marks that a session bears of objects of this cluster: in its description, and in its tags, where somebody has changed
-/// the description.
+/// the description. Anybody may write tags, so only marks with names that Kubernetes takes count.
 pub fn markers(status: &SessionStatus, tags: Option<&Tags>, cluster: &str) -> Vec<Marker> {
     let in_tags = match tags {
         Some(Tags::Read(tags)) => marker_in(tags),
         Some(Tags::Unread | Tags::Unreadable(_)) | None => None,
     };
     let all = status.marker.as_deref().cloned().into_iter().chain(in_tags);
-    all.filter(|marker| marker.cluster == cluster).collect()
+    all.filter(|marker| marker.cluster == cluster && Marker::parse(&marker.to_string()).is_some()).collect()
 }
 
 /// The mark that a session bears as tags: an operator that starts a session writes the mark there, too.
 fn marker_in(tags: &BTreeMap<String, String>) -> Option<Marker> {
     let own = |key: &str| tags.get(&own_tag(key)).cloned();
-    let (cluster, uid) = (own("cluster")?, own("uid")?);
-    let (namespace, name) = (own("namespace")?, own("name")?);
-    // Anybody may write tags. So only names that Kubernetes knows count.
-    Marker::parse(&Marker { cluster, namespace, name, uid }.to_string())
+    let (namespace, name) = (own("namespace").unwrap_or_default(), own("name").unwrap_or_default());
+    Some(Marker { cluster: own("cluster")?, namespace, name, uid: own("uid")? })
 }
 
 fn own_tag(key: &str) -> String {
