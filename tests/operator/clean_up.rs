@@ -195,7 +195,8 @@ async fn an_object_that_is_applied_in_the_middle_of_a_run_saves_its_session() {
     whole.athena.fault(Fault::delay(Duration::from_millis(2500)).on("GetSessionStatus").session(&id));
     whole.start(&["--require-work-group"]).await;
     whole.clean("a", rules("Enforce")).await;
-    let is_looked_at = || async { whole.calls_about(&id).iter().any(|it| it.operation == "GetSessionStatus").then_some(()) };
+    let is_looked_at =
+        || async { whole.calls_about(&id).iter().any(|it| it.operation == "GetSessionStatus").then_some(()) };
     eventually("the session is looked at", is_looked_at).await;
     // Without a grant.
     whole.create("late", json!({"sessionId": id})).await;

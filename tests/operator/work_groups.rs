@@ -44,7 +44,10 @@ async fn the_status_tells_where_it_is_and_how_its_sessions_stand() {
     let table = whole.plane.kubectl_ok(&["get", "atwg"]).await;
     let (head, row) = table.trim().split_once('\n').unwrap();
     let columns: Vec<_> = head.split_whitespace().collect();
-    assert_eq!(columns, ["NAME", "WORKGROUP", "REGION", "ACCOUNT", "DECLARED", "UNDECLARED", "MATCHED", "REASON", "AGE"]);
+    assert_eq!(
+        columns,
+        ["NAME", "WORKGROUP", "REGION", "ACCOUNT", "DECLARED", "UNDECLARED", "MATCHED", "REASON", "AGE"]
+    );
     let cells: Vec<_> = row.split_whitespace().collect();
     assert_eq!(cells[..7], [&group, TEAM_A, "eu-west-1", HOME, "1", "2", "Available"]);
 }
