@@ -8,5 +8,7 @@ mod session;
 mod target;
 
 pub use self::call::{CallError, ErrorClass, Operation};
-pub use self::session::{Polled, Session, SessionPage, SessionState, SessionStatus, Source, StartRequest};
+pub use self::session::{
+    ListedSession, Polled, Session, SessionPage, SessionState, SessionStatus, Source, StartRequest,
+};
 pub use self::target::{Account, AwsTarget, CallerContext, QuotaScope, Role};

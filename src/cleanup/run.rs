@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::policy::Policy;
-use super::verdict::{Listed, Verdict};
+use super::verdict::Verdict;
+use crate::athena::types::ListedSession;
 
 /// So many matched sessions never are too large a share.
 const FEW: usize = 5;
@@ -15,7 +16,7 @@ const FEW: usize = 5;
 #[derive(Clone, Debug)]
 pub struct Judged<'a> {
     /// The session.
-    pub session: Listed<'a>,
+    pub session: ListedSession<'a>,
     /// The verdict on it.
     pub verdict: Verdict,
 }

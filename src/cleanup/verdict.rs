@@ -13,31 +13,7 @@ use super::policy::{Policy, Protection, Rule};
 use crate::api::cleanup::{KEEP_UNTIL_TAG, RETAINED_TAG};
 use crate::api::start::OWN_TAGS;
 use crate::athena::marker::Marker;
-use crate::athena::types::{SessionState, SessionStatus};
-
-/// A session as a complete list shows it.
-#[derive(Clone, Copy, Debug)]
-pub struct Listed<'a> {
-    /// The session's id.
-    pub id: &'a str,
-    /// The session's status, with its mark.
-    pub status: &'a SessionStatus,
-    /// The session's description, where it has one.
-    pub description: Option<&'a str>,
-}
-
-impl<'a> Listed<'a> {
-    /// The session of this id, whose status was read together with the description.
-    pub fn new(id: &'a str, status: &'a SessionStatus) -> Self {
-        Self { id, status, description: status.description.as_deref() }
-    }
-
-    /// The oldest session first: it has most surely been forgotten. One without a start comes last.
-    pub fn age_order(&self) -> (bool, Option<Timestamp>, &'a str) {
-        let started_at = self.status.started_at;
-        (started_at.is_none(), started_at, self.id)
-    }
-}
+use crate::athena::types::{ListedSession, SessionState, SessionStatus};
 
 /// The tags of a session, as far as they are known.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -151,7 +127,7 @@ pub struct Judge<'a> {
 
 impl Judge<'_> {
     /// The verdict on a session. The first of these that answers decides: the state, a declaration, the rules, a protection.
-    pub fn verdict(&self, session: &Listed<'_>, tags: &Tags) -> Verdict {
+    pub fn verdict(&self, session: &ListedSession<'_>, tags: &Tags) -> Verdict {
         let state = &session.status.state;
         if state.is_ended() || *state == SessionState::Terminating {
             return Verdict::Ending;
@@ -192,7 +168,7 @@ impl Judge<'_> {
     }
 
     /// The protections that no call is needed for.
-    fn unasked(&self, session: &Listed<'_>, described: &Described<'_>) -> Option<ProtectedBy> {
+    fn unasked(&self, session: &ListedSession<'_>, described: &Described<'_>) -> Option<ProtectedBy> {
         if let SessionState::Unknown(word) = &session.status.state {
             return Some(ProtectedBy::UnknownState(word.clone()));
         }

@@ -25,10 +25,10 @@ use self::report::{Fate, Report, Row};
 use self::sessions::Sessions;
 use self::terminal::{Progress, agrees, has_colours};
 use crate::athena::marker::Marker;
-use crate::athena::types::SessionStatus;
+use crate::athena::types::{ListedSession, SessionStatus};
 use crate::cleanup::declarations::{Declarations, DeclaredSessions};
 use crate::cleanup::run::{Judged, RunPlan, Tally, Turn};
-use crate::cleanup::verdict::{Judge, Listed, Tags, Verdict, markers};
+use crate::cleanup::verdict::{Judge, Tags, Verdict, markers};
 
 /// After so long an end that was asked for counts as failed.
 const END: Duration = Duration::from_secs(300);
@@ -149,7 +149,7 @@ impl Command {
         let judge = self.judge(&declared_by);
         let unread = Tags::Unread;
         let judged = list.sessions.iter().map(|(id, status)| {
-            let session = Listed::new(id, status);
+            let session = ListedSession::new(id, status);
             let verdict = judge.verdict(&session, tags.get(id).unwrap_or(&unread));
             Judged { session, verdict }
         });
@@ -262,7 +262,7 @@ impl Command {
             Err(why) => return Fate::Failed(format!("the cluster can't tell whether it is declared: {why}")),
         };
         let declared_by = |id: &str, marker: Option<&Marker>| declared.declared_by(id, marker);
-        let session = Listed::new(id, &status);
+        let session = ListedSession::new(id, &status);
         match self.judge(&declared_by).verdict(&session, tags.get(id).unwrap_or(&Tags::Unread)) {
             Verdict::Matched { rule } if enforces => {
                 match self.sessions.end(id, self.task.policy.rule_name(rule)).await {

@@ -24,7 +24,6 @@ use crate::athena::session_arn::session_arn;
 use crate::athena::types::{CallError, CallerContext, ErrorClass, Operation, QuotaScope};
 use crate::cleanup::conditions::Ages;
 use crate::cleanup::declarations::{Declaration, Declarations, DeclaredSessions};
-use crate::cleanup::verdict::Listed;
 use crate::index::objects::Group;
 use crate::kubernetes::{Answer, Requests, within};
 use crate::live_declarations::LiveDeclarations;
@@ -127,7 +126,6 @@ impl CleanUp<'_> {
             if !memory.is_due(began, self.shared.timing.steady) {
                 return None;
             }
-            let sessions = sessions.map(|(id, status, description)| Listed { id, status, description });
             Some(self.surrounded(memory, terms, |surroundings| Run::begin(began, sessions, memory, surroundings)))
         })?
     }

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use athena_session_operator::api::cleanup::{Cleanup, CleanupRule, Protect, SessionMatch};
 use athena_session_operator::athena::marker::Marker;
-use athena_session_operator::athena::types::{SessionState, SessionStatus};
+use athena_session_operator::athena::types::{ListedSession, SessionState, SessionStatus};
 use athena_session_operator::cleanup::declarations::{Declaration, Declarations, DeclaredSessions};
 use athena_session_operator::cleanup::policy::{Policy, Source};
-use athena_session_operator::cleanup::verdict::{Judge, Listed, Tags, Verdict};
+use athena_session_operator::cleanup::verdict::{Judge, Tags, Verdict};
 use jiff::{SignedDuration, Timestamp};
 
 pub const NOW: Timestamp = Timestamp::constant(1_795_910_400, 0);
@@ -22,8 +22,8 @@ pub struct Session {
 }
 
 impl Session {
-    pub fn listed(&self) -> Listed<'_> {
-        Listed::new(&self.id, &self.status)
+    pub fn listed(&self) -> ListedSession<'_> {
+        ListedSession::new(&self.id, &self.status)
     }
 
     pub fn described(mut self, description: &str) -> Self {

@@ -30,7 +30,7 @@ use super::proof_of_absence::{ListAnswer, ListRequest};
 use super::schedule::Schedule;
 use super::store::Sighting;
 use super::types::{Asker, CallFailure, Interest, Task};
-use crate::athena::types::{Polled, SessionPage, SessionStatus, Source};
+use crate::athena::types::{ListedSession, Polled, SessionPage, SessionStatus, Source};
 use crate::timing::Timing;
 
 /// The sessions of a work group, and what to ask about them.
@@ -205,15 +205,17 @@ impl Plan {
 
     /// When the last complete full scan began, and each session that it showed, with its description. None where a later scan has
     /// begun, and where the descriptions weren't wanted all the while.
-    pub fn last_list(&self) -> Option<(Instant, impl Iterator<Item = (&str, &SessionStatus, Option<&str>)>)> {
+    pub fn last_list(&self) -> Option<(Instant, impl Iterator<Item = ListedSession<'_>>)> {
         let store = &self.parts.store;
         let scan = self.parts.full_scans.last()?;
         if store.keeping().descriptions_since.is_none_or(|since| scan.began < since) {
             return None;
         }
         let shown = store.entries.iter().filter(move |(_, entry)| entry.shown_by == scan.number);
-        let sessions = shown
-            .filter_map(|(id, entry)| Some((&**id, &entry.sighting.as_ref()?.status, entry.description.as_deref())));
+        let sessions = shown.filter_map(|(id, entry)| {
+            let status = &entry.sighting.as_ref()?.status;
+            Some(ListedSession { id, status, description: entry.description.as_deref() })
+        });
         Some((scan.began, sessions))
     }
 

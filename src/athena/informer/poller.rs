@@ -18,7 +18,8 @@ use crate::athena::engine::EngineKnowledge;
 use crate::athena::identity::Identity;
 use crate::athena::quota::{Priority, Quotas};
 use crate::athena::types::{
-    CallError, CallerContext, ErrorClass, Operation, Polled, QuotaScope, SessionState, SessionStatus, Source,
+    CallError, CallerContext, ErrorClass, ListedSession, Operation, Polled, QuotaScope, SessionState, SessionStatus,
+    Source,
 };
 use crate::metrics::{Metrics, WorkGroup};
 use crate::timing::Timing;
@@ -134,7 +135,7 @@ impl Poller {
     /// list, and while a later one is under way.
     pub(crate) fn last_list<T>(
         &self,
-        take: impl FnOnce(Instant, &mut dyn Iterator<Item = (&str, &SessionStatus, Option<&str>)>) -> T,
+        take: impl FnOnce(Instant, &mut dyn Iterator<Item = ListedSession<'_>>) -> T,
     ) -> Option<T> {
         let inner = self.inner.lock();
         let (began, mut sessions) = inner.plan.last_list()?;

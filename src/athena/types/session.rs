@@ -157,6 +157,30 @@ impl SessionStatus {
     }
 }
 
+/// A session as a complete list shows it.
+#[derive(Clone, Copy, Debug)]
+pub struct ListedSession<'a> {
+    /// The session's id.
+    pub id: &'a str,
+    /// The session's status, with its mark.
+    pub status: &'a SessionStatus,
+    /// The session's description, where it has one.
+    pub description: Option<&'a str>,
+}
+
+impl<'a> ListedSession<'a> {
+    /// The session of this id, whose status was read together with the description.
+    pub fn new(id: &'a str, status: &'a SessionStatus) -> Self {
+        Self { id, status, description: status.description.as_deref() }
+    }
+
+    /// The oldest session first: it has most surely been forgotten. One without a start comes last.
+    pub fn age_order(&self) -> (bool, Option<Timestamp>, &'a str) {
+        let started_at = self.status.started_at;
+        (started_at.is_none(), started_at, self.id)
+    }
+}
+
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct StartRequest {
     pub work_group: String,

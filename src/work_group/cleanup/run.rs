@@ -7,11 +7,11 @@ use jiff::Timestamp;
 
 use super::memory::{CleanupMemory, LOOK_LIFE, Look, LookResult};
 use crate::athena::marker::Marker;
-use crate::athena::types::{CallError, ErrorClass, SessionStatus};
+use crate::athena::types::{CallError, ErrorClass, ListedSession, SessionStatus};
 use crate::cleanup::declarations::{Declarations, DeclaredSessions};
 use crate::cleanup::policy::Policy;
 use crate::cleanup::run::{Judged, RunPlan, Tally};
-use crate::cleanup::verdict::{Judge, Listed, Tags, Verdict, markers};
+use crate::cleanup::verdict::{Judge, Tags, Verdict, markers};
 use crate::session::observed::ANSWER_LIFE;
 
 /// So many sessions' tags are read in one run at the most, besides those of sessions that are ended.
@@ -121,7 +121,7 @@ impl Run {
     /// Begins a run after the list that began at `list`.
     pub fn begin<'s>(
         list: Instant,
-        sessions: impl Iterator<Item = Listed<'s>>,
+        sessions: impl Iterator<Item = ListedSession<'s>>,
         memory: &CleanupMemory,
         surroundings: &Surroundings<'_>,
     ) -> Self {
@@ -242,7 +242,7 @@ impl Run {
     }
 
     /// The session of this id, if it is a candidate.
-    pub fn session(&self, id: &str) -> Option<Listed<'_>> {
+    pub fn session(&self, id: &str) -> Option<ListedSession<'_>> {
         self.candidates.iter().find(|candidate| candidate.id == id).map(Candidate::session)
     }
 
@@ -366,8 +366,8 @@ impl Surroundings<'_> {
 }
 
 impl Candidate {
-    fn of(session: &Listed<'_>, memory: &CleanupMemory, surroundings: &Surroundings<'_>) -> Self {
-        let Listed { id, status, description } = *session;
+    fn of(session: &ListedSession<'_>, memory: &CleanupMemory, surroundings: &Surroundings<'_>) -> Self {
+        let ListedSession { id, status, description } = *session;
         let look = memory.looks.get(id).filter(|look| surroundings.tick < look.at + LOOK_LIFE);
         let outcome = match look.map(|look| &look.result) {
             Some(LookResult::WouldEnd) if !surroundings.may_end => Outcome::WouldEnd,
@@ -388,8 +388,8 @@ impl Candidate {
         }
     }
 
-    fn session(&self) -> Listed<'_> {
-        Listed::new(&self.id, self.fresh.as_ref().map_or(&self.listed, |(status, _)| status))
+    fn session(&self) -> ListedSession<'_> {
+        ListedSession::new(&self.id, self.fresh.as_ref().map_or(&self.listed, |(status, _)| status))
     }
 
     /// Judges the session by what is known of it now.
