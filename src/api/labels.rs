@@ -12,8 +12,9 @@ macro_rules! labels {
 }
 
 labels! {
-    /// Prevents the start and the end of the session; on an AthenaWorkGroup, of all sessions whose AthenaSessions
-    /// refer to it. Only the value `false` counts as not paused.
+    /// Prevents the start and the end of the session, but not an end by a limit of its AthenaWorkGroup; on an
+    /// AthenaWorkGroup, each start and end of all sessions whose AthenaSessions refer to it. Only the value `false` counts
+    /// as not paused.
     PAUSED = "athena-operator.dev/paused": Annotation on "AthenaSession, AthenaWorkGroup" by User;
     /// With the value `true`, lets an AthenaSession that was restored from a backup start its session.
     START_RESTORED = "athena-operator.dev/start-restored": Annotation on "AthenaSession" by User;

@@ -160,7 +160,7 @@ pub struct AthenaSessionSpec {
 
     /// How long the session may live, from its start by Athena's clock. Then it is ended, and this object stays as a
     /// record. A duration in Go's notation, in whole seconds, such as `90m`, `8h` or `1h30m`; there are no days. It may
-    /// change at any time. Default: no limit.
+    /// change at any time. A smaller limits.maxLifetime of the AthenaWorkGroup holds instead. Default: no limit but that.
     #[schemars(with = "Option<String>")]
     #[x_kube(validation = duration("maxLifetime"))]
     pub max_lifetime: Option<Duration>,
@@ -168,7 +168,7 @@ pub struct AthenaSessionSpec {
     /// How long the session may be IDLE without a break. Then it is ended, and this object stays as a record. A
     /// duration in Go's notation, in whole seconds, such as `90s`, `30m` or `1h30m`; there are no days. With start it
     /// must be 1m to 8h, and is also Athena's own idle timeout of the session, in whole minutes. It may change at any
-    /// time. Default: no limit but Athena's own.
+    /// time. A smaller limits.maxIdle of the AthenaWorkGroup holds instead. Default: no limit but that and Athena's own.
     #[schemars(with = "Option<String>")]
     #[x_kube(validation = duration("maxIdle"))]
     pub max_idle: Option<Duration>,
@@ -351,7 +351,8 @@ pub enum StartOutcome {
     Started,
 }
 
-/// Why the operator ends the session: ObjectDeleted, RequestedBySpec, WorkloadFinished, MaxLifetime or MaxIdle.
+/// Why the operator ends the session: ObjectDeleted, RequestedBySpec, WorkloadFinished, MaxLifetime, MaxIdle or
+/// WorkGroupLimit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum TerminationReason {
     /// The object was deleted, with `deletionPolicy: Terminate`.
@@ -364,6 +365,8 @@ pub enum TerminationReason {
     MaxLifetime,
     /// The session has been idle for `spec.maxIdle`.
     MaxIdle,
+    /// A limit of the AthenaWorkGroup, in its `spec.limits`, is reached.
+    WorkGroupLimit,
 }
 
 impl TerminationReason {
@@ -375,6 +378,7 @@ impl TerminationReason {
             Self::WorkloadFinished => "WorkloadFinished",
             Self::MaxLifetime => "MaxLifetime",
             Self::MaxIdle => "MaxIdle",
+            Self::WorkGroupLimit => "WorkGroupLimit",
         }
     }
 
@@ -386,11 +390,13 @@ impl TerminationReason {
             Self::WorkloadFinished => "the workloads of spec.endWith have finished",
             Self::MaxLifetime => "spec.maxLifetime is reached",
             Self::MaxIdle => "spec.maxIdle is reached",
+            Self::WorkGroupLimit => "a limit of its AthenaWorkGroup (spec.limits) is reached",
         }
     }
 
-    /// Whether it is a limit of the session's life, which the object's spec sets and Athena shows to be reached.
+    /// Whether it is a limit of the session's life, which the object or its AthenaWorkGroup sets and Athena shows to be
+    /// reached.
     pub fn is_limit(self) -> bool {
-        matches!(self, Self::MaxLifetime | Self::MaxIdle)
+        matches!(self, Self::MaxLifetime | Self::MaxIdle | Self::WorkGroupLimit)
     }
 }

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector};
+use kube::core::Duration;
 use kube::{CustomResource, KubeSchema, ResourceExt};
 use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Serialize};
@@ -14,6 +15,7 @@ use serde_json::Value;
 use serde_with::skip_serializing_none;
 
 use super::cleanup::{Cleanup, CleanupStatus};
+use super::session::duration;
 use super::start::StartBounds;
 use super::{readable, written};
 
@@ -137,6 +139,11 @@ pub struct AthenaWorkGroupSpec {
     /// with the work group's own settings. Default: no session may be started.
     pub start: Option<StartBounds>,
 
+    /// Limits of each session whose AthenaSession refers to this AthenaWorkGroup, adopted or started. Of the
+    /// AthenaSession's own limit and this one the smaller one ends the session, and nothing in the AthenaSession takes it
+    /// out of the limit. A limit that is set or lowered applies to the sessions that run, too. Default: no limits.
+    pub limits: Option<SessionLimits>,
+
     /// Rules that end sessions of this work group which no AthenaSession declares. The operator applies them after each complete
     /// list of the work group's sessions, and the command `athena-session-operator cleanup` when it is called. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -188,6 +195,28 @@ pub enum From {
     None,
     /// Those that the selector matches.
     Selector,
+}
+
+/// How long the sessions of a work group may live.
+#[skip_serializing_none]
+#[derive(KubeSchema, Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SessionLimits {
+    /// How long a session may live, from its start by Athena's clock. Then it is ended, with the reason WorkGroupLimit. A
+    /// session that is BUSY has the AthenaSession's terminationGracePeriod, but no more time than this limit once again. A
+    /// duration in Go's notation, in whole seconds, such as `90m`, `8h` or `1h30m`; there are no days. It may change at any
+    /// time. Default: no limit.
+    #[schemars(with = "Option<String>")]
+    #[x_kube(validation = duration("maxLifetime"))]
+    pub max_lifetime: Option<Duration>,
+
+    /// How long a session may be IDLE without a break. Then it is ended, with the reason WorkGroupLimit. A duration in Go's
+    /// notation, in whole seconds, such as `90s`, `30m` or `1h30m`; there are no days. Athena's own idle timeout of a session
+    /// that is started is this limit, in whole minutes, or the AthenaSession's maxIdle if that is smaller. Without maxIdle
+    /// it is Athena's default, 20 minutes, if that is smaller. It may change at any time. Default: no limit.
+    #[schemars(with = "Option<String>")]
+    #[x_kube(validation = duration("maxIdle"))]
+    pub max_idle: Option<Duration>,
 }
 
 /// What the operator last recorded of the work group.

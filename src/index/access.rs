@@ -6,14 +6,14 @@
 
 use std::collections::BTreeMap;
 
-use kube::core::{Selector, SelectorExt};
+use kube::core::{Duration, Selector, SelectorExt};
 use kube::{Resource, ResourceExt};
 
 use super::claims::Claim;
 use super::session_quota::Slot;
 use crate::api::session::AthenaSession;
 use crate::api::start::StartBounds;
-use crate::api::work_group::{AthenaWorkGroup, From, Namespaces};
+use crate::api::work_group::{AthenaWorkGroup, From, Namespaces, SessionLimits};
 use crate::api::{PAUSED, is_held};
 use crate::athena::engine::EngineKnowledge;
 
@@ -41,13 +41,35 @@ pub struct Access {
     /// Whether another object names the session, or has recorded the session as its own. Only Athena can tell whose it is.
     pub is_contested: bool,
     pub start: Option<StartAccess>,
+    /// Limits of the session's life. None without a grant: an AthenaWorkGroup ends no session of an object that may not use it.
+    pub limits: Option<WorkGroupLimits>,
     pub engine: EngineKnowledge,
+}
+
+/// The limits that an AthenaWorkGroup sets for each of its sessions.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct WorkGroupLimits {
+    pub limits: SessionLimits,
+    /// What holds up an end by these limits. The annotation `paused` of an AthenaSession doesn't: otherwise its author could do
+    /// without the limits.
+    pub suspension: Option<Suspension>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct StartAccess {
     pub bounds: Option<Box<StartBounds>>,
     pub slot: Slot,
+}
+
+impl WorkGroupLimits {
+    /// The limits that two copies of the AthenaWorkGroup have in common: the longer of each. Either copy holds up an end.
+    pub fn in_common_with(self, other: Self) -> Self {
+        let longer = |one: Option<Duration>, other: Option<Duration>| one.zip(other).map(|(one, other)| one.max(other));
+        let max_lifetime = longer(self.limits.max_lifetime, other.limits.max_lifetime);
+        let max_idle = longer(self.limits.max_idle, other.limits.max_idle);
+        let suspension = self.suspension.or(other.suspension);
+        Self { limits: SessionLimits { max_lifetime, max_idle }, suspension }
+    }
 }
 
 /// Why an object may neither adopt nor end a session.
@@ -101,6 +123,7 @@ impl Access {
             denied: (!is_selected).then_some(Denied::NamespaceNotAllowed),
             is_terminating: group.meta().deletion_timestamp.is_some(),
             start: object.spec.start.as_ref().map(|_| StartAccess { bounds: bounds(), slot: Slot::Held }),
+            limits: if is_selected { limits(group, rules) } else { None },
             ..suspended
         }
     }
@@ -130,12 +153,19 @@ pub fn is_paused(object: &impl ResourceExt) -> bool {
 }
 
 fn suspension(object: &AthenaSession, group: Option<&AthenaWorkGroup>, rules: Rules) -> Option<Suspension> {
-    if is_paused(object) {
-        Some(Suspension::ObjectPaused)
-    } else if group.is_some_and(is_paused) {
+    if is_paused(object) { Some(Suspension::ObjectPaused) } else { suspension_by_administrator(group, rules) }
+}
+
+fn suspension_by_administrator(group: Option<&AthenaWorkGroup>, rules: Rules) -> Option<Suspension> {
+    if group.is_some_and(is_paused) {
         Some(Suspension::WorkGroupPaused)
     } else {
         // The annotation comes first: with --read-only the forecast must not promise a call that the annotation holds up.
         rules.read_only.then_some(Suspension::ReadOnly)
     }
+}
+
+fn limits(group: &AthenaWorkGroup, rules: Rules) -> Option<WorkGroupLimits> {
+    let limits = group.spec.limits?;
+    Some(WorkGroupLimits { limits, suspension: suspension_by_administrator(Some(group), rules) })
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use kube::{Resource, ResourceExt};
 
-use super::access::{Access, Rules};
+use super::access::{Access, Rules, WorkGroupLimits};
 use super::claims::Location;
 use super::objects::{Objects, reference};
 use crate::api::is_kept;
@@ -27,7 +27,15 @@ impl WorkGroups {
     /// The access of an object, without other objects that claim its session, and without the quota of its namespace.
     pub(crate) fn access(&self, object: &AthenaSession) -> Access {
         let group = reference(object).and_then(|name| self.objects.group(name));
-        let group = group.as_ref().and_then(|group| group.0.as_ref().ok());
+        self.access_by(group.as_ref().and_then(|group| group.0.as_ref().ok()), object)
+    }
+
+    /// The limits that a copy of the object's AthenaWorkGroup sets for the object's session.
+    pub(crate) fn limits_by(&self, group: &AthenaWorkGroup, object: &AthenaSession) -> Option<WorkGroupLimits> {
+        self.access_by(Some(group), object).limits
+    }
+
+    fn access_by(&self, group: Option<&AthenaWorkGroup>, object: &AthenaSession) -> Access {
         let namespace = self.objects.namespace(object.meta().namespace.as_deref().unwrap_or_default());
         let labels = namespace.as_ref().map(|namespace| namespace.labels());
         let access = Access::of(object, group, labels, self.rules);

@@ -11,7 +11,7 @@ pub use athena_session_operator::api::start::{
     Classification, EngineConfiguration, Monitoring, MonitoringConfiguration, SessionStart, StartBounds,
 };
 pub use athena_session_operator::api::work_group::{
-    AthenaWorkGroup, AthenaWorkGroupSpec, AthenaWorkGroupStatus, Namespaces,
+    AthenaWorkGroup, AthenaWorkGroupSpec, AthenaWorkGroupStatus, From, Namespaces, SessionLimits,
 };
 pub use athena_session_operator::api::workload::{
     Workload, WorkloadKind, WorkloadOutcome, WorkloadRecord, WorkloadState,
@@ -28,14 +28,16 @@ pub use athena_session_operator::athena::types::{
     Account, CallError, CallerContext, ErrorClass, Operation, Polled, Session, SessionPage, SessionState,
     SessionStatus, Source, StartRequest,
 };
-pub use athena_session_operator::index::access::{Access, Denied, Rules, StartAccess, Suspension, selects};
+pub use athena_session_operator::index::access::{
+    Access, Denied, Rules, StartAccess, Suspension, WorkGroupLimits, selects,
+};
 pub use athena_session_operator::index::claims::{Claim, Location};
 pub use athena_session_operator::index::dependents::Dependents;
 pub use athena_session_operator::index::session_quota::{QuotaExceeded, Slot, Usage};
 pub use athena_session_operator::session::observed::config_map::Found as FoundConfigMap;
 pub use athena_session_operator::session::observed::status_size::{StatusLimit, StatusSize};
 pub use athena_session_operator::session::observed::{
-    ANSWER_LIFE, Absence, Described, Now, Observed, OwnerRead, Retain, Seen, Trouble,
+    ANSWER_LIFE, Absence, Described, LimitsRead, Now, Observed, OwnerRead, Retain, Seen, Trouble,
 };
 pub use athena_session_operator::session::plan::{Decision, Interest, Prolonged, Step};
 pub use athena_session_operator::session::rules::evidence::{Evidence, Proof};

@@ -38,6 +38,7 @@ fn event() -> impl Strategy<Value = Event> {
         3 => some_time().prop_map(Event::SetGrace),
         3 => some_time().prop_map(Event::SetLifetime),
         3 => some_time().prop_map(Event::SetIdle),
+        3 => (some_time(), some_time()).prop_map(|(lifetime, idle)| Event::GroupLimits(lifetime, idle)),
         8 => prop::sample::select(states.to_vec()).prop_map(Event::Becomes),
         2 => Just(Event::Restart),
         2 => prop::sample::select(forgeries.to_vec()).prop_map(Event::Forge),
@@ -83,7 +84,9 @@ fn heal(world: &mut World) {
     if world.session == Some(SessionState::Creating) {
         world.event(&Event::Becomes(SessionState::Idle));
     }
-    for event in [Event::GroupAllows(true), Event::Suspension(None)] {
+    // An object that is paused reaches the limit of its AthenaWorkGroup all the same.
+    let paused = world.around.limits.lifetime().map(|_| Suspension::ObjectPaused);
+    for event in [Event::GroupAllows(true), Event::Suspension(paused)] {
         world.event(&event);
     }
 }
@@ -92,7 +95,13 @@ fn heal(world: &mut World) {
 fn is_due(world: &World) -> bool {
     let Some(object) = &world.object else { return false };
     let is_idle = world.session == Some(SessionState::Idle) && object.spec.max_idle.is_some();
-    object.spec.terminate || object.spec.max_lifetime.is_some() || is_idle
+    let of_group = &world.around.limits;
+    let is_idle_in_group = world.session == Some(SessionState::Idle) && of_group.idle().is_some();
+    object.spec.terminate
+        || object.spec.max_lifetime.is_some()
+        || of_group.lifetime().is_some()
+        || is_idle
+        || is_idle_in_group
 }
 
 proptest! {

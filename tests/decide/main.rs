@@ -54,6 +54,7 @@ mod termination;
 mod timing;
 mod ttl_after_ended;
 mod two_operators;
+mod work_group_limits;
 mod work_group_status;
 mod workload_stories;
 mod workloads;

@@ -526,7 +526,8 @@ async fn kubectl_shows_and_explains_the_kind() {
         ("athenasession.spec.terminationGracePeriod", "a deletion, terminate, endWith or maxLifetime"),
         ("athenasession.spec.maxLifetime", "`90m`, `8h` or `1h30m`; there are no days"),
         ("athenasession.spec.ttlAfterEnded", "up to 16 characters, such as `90m`, `24h` or `1h30m`"),
-        ("athenasession.status.terminationReason", "WorkloadFinished, MaxLifetime or MaxIdle"),
+        ("athenasession.status.terminationReason", "MaxLifetime, MaxIdle or WorkGroupLimit"),
+        ("athenaworkgroup.spec.limits.maxLifetime", "with the reason WorkGroupLimit"),
         ("athenasession.status.workloads.outcome", "Completed, Failed or Gone"),
     ] {
         let explained = world.plane.kubectl_ok(&["explain", path]).await;

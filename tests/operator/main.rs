@@ -59,6 +59,7 @@ mod tenancy;
 mod termination;
 mod two_operators;
 mod watches;
+mod work_group_limits;
 mod work_groups;
 mod workloads;
 mod world;

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::finding::{Finding, Findings};
-use super::words::with_way_out;
-use super::workloads;
+use super::words::{reference, with_way_out};
+use super::{limits, workloads};
 use crate::api::session::TerminationReason;
 use crate::athena::types::SessionState;
 use crate::session::rules::limits::Grace;
@@ -23,6 +23,9 @@ pub(super) fn awaited(case: &Case<'_>, sentence: &str) -> Finding {
 pub(super) fn why(case: &Case<'_>, reason: TerminationReason) -> String {
     match reason {
         TerminationReason::ObjectDeleted => "The object was deleted".to_owned(),
+        TerminationReason::WorkGroupLimit if case.ending_limit.is_none() => {
+            format!("A limit of AthenaWorkGroup {} (spec.limits) is reached", reference(case))
+        }
         reason => clause(case, reason),
     }
 }
@@ -31,6 +34,10 @@ pub(super) fn why(case: &Case<'_>, reason: TerminationReason) -> String {
 pub(super) fn clause(case: &Case<'_>, reason: TerminationReason) -> String {
     match reason {
         TerminationReason::WorkloadFinished => workloads::finished(case),
+        TerminationReason::WorkGroupLimit => match case.ending_limit {
+            Some(limit) => format!("{} is reached", limits::name(case, limit.bound)),
+            None => format!("a limit of AthenaWorkGroup {} (spec.limits) is reached", reference(case)),
+        },
         reason => reason.clause().to_owned(),
     }
 }

@@ -14,7 +14,8 @@ pub(super) fn end_blocker(case: &Case<'_>) -> Option<Finding> {
     if let Some(refusal) = case.end_denied_by {
         return Some(refused(case, refusal));
     }
-    let (reason, message) = match case.facts.access.suspension? {
+    let suspension = case.suspension()?;
+    let (reason, message) = match suspension {
         Suspension::ReadOnly
             if case.requested_end.is_some_and(|asked| asked != TerminationReason::WorkloadFinished) =>
         {
@@ -29,13 +30,13 @@ pub(super) fn end_blocker(case: &Case<'_>) -> Option<Finding> {
              workloads have finished, and then call TerminateSession."
                 .to_owned(),
         ),
-        Suspension::ObjectPaused | Suspension::WorkGroupPaused => (Reason::Paused, paused(case, "end")?),
+        Suspension::ObjectPaused | Suspension::WorkGroupPaused => (Reason::Paused, paused(case, suspension, "end")?),
     };
     Some(Finding { reason, message: with_way_out(case, message) })
 }
 
 pub(super) fn start_paused(case: &Case<'_>) -> Option<Finding> {
-    let message = paused(case, "start")?;
+    let message = paused(case, case.facts.access.suspension?, "start")?;
     Some(Finding { reason: Reason::Paused, message })
 }
 
@@ -48,8 +49,8 @@ pub(super) fn start_read_only(case: &Case<'_>) -> Option<Finding> {
 }
 
 /// The message where the annotation `paused` holds up the `start` or the `end` of the session; None where it doesn't.
-fn paused(case: &Case<'_>, held_up: &str) -> Option<String> {
-    let bearer = match case.facts.access.suspension? {
+fn paused(case: &Case<'_>, suspension: Suspension, held_up: &str) -> Option<String> {
+    let bearer = match suspension {
         Suspension::ReadOnly => return None,
         Suspension::ObjectPaused => "this object".to_owned(),
         Suspension::WorkGroupPaused => format!("AthenaWorkGroup {}", reference(case)),

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 
 use crate::athena::types::{CallError, SessionStatus, Source};
+use crate::index::access::WorkGroupLimits;
 
 /// An answer counts as one of now for so long: longer than one reconciliation takes between two answers.
 pub const ANSWER_LIFE: Duration = Duration::from_secs(10);
@@ -44,6 +45,14 @@ pub struct Absence {
     pub error: CallError,
     /// When its work group's sessions were listed in every state, completely, without it.
     pub unlisted_at: Option<Instant>,
+}
+
+/// The limits of the object's AthenaWorkGroup, as it was read from the API server.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LimitsRead {
+    pub at: Instant,
+    /// None where it sets no limits for the object's session, can't be read, or doesn't exist.
+    pub limits: Option<WorkGroupLimits>,
 }
 
 /// Another object, which a session belongs to, as it was read from the API server.

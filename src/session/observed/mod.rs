@@ -12,7 +12,7 @@ mod trouble;
 pub mod ttl;
 pub mod workloads;
 
-pub use self::answers::{ANSWER_LIFE, Absence, Described, Now, OwnerRead, Seen};
+pub use self::answers::{ANSWER_LIFE, Absence, Described, LimitsRead, Now, OwnerRead, Seen};
 pub use self::object::Observed;
 pub use self::retain::Retain;
 pub use self::session::ObservedSession;

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::answers::{ANSWER_LIFE, Absence, Described, Now, OwnerRead, Seen};
+use super::answers::{ANSWER_LIFE, Absence, Described, LimitsRead, Now, OwnerRead, Seen};
 use super::config_map::ObservedConfigMap;
 use super::status_size::StatusLimit;
 use super::trouble::{Trouble, Undescribed};
@@ -36,6 +36,7 @@ pub struct ObservedSession {
     pub wanted_since: Option<Instant>,
     /// The other object that the session belongs to, as it was read from the API server.
     pub owner: Option<Box<OwnerRead>>,
+    pub work_group_limits: Option<Box<LimitsRead>>,
     /// The account that calls went to when the session was seen.
     pub account: Option<String>,
     /// The Region that calls went to when the session was seen.

@@ -51,7 +51,7 @@ fn is_certain_end(case: &Case<'_>) -> bool {
         Some(TerminationReason::WorkloadFinished) => case.workloads.is_end_confirmed(),
         Some(reason) if reason.is_limit() => {
             // A list can't be wrong about how long the session has lived, so no call is needed.
-            let drains = reason == TerminationReason::MaxLifetime && case.draining.is_some();
+            let drains = case.draining.is_some();
             drains || case.is_certain
         }
         Some(_) => true,

@@ -2,13 +2,13 @@
 
 use super::poll::look_when_due;
 use super::step::Step;
-use super::waiting::{by_then, call, wait_after};
+use super::waiting::{by_then, call, sooner, wait_after};
 use super::{config_map, status, workloads};
 use crate::api::session::TerminationReason;
 use crate::athena::types::{ErrorClass, SessionState};
 use crate::session::conditions::Findings;
 use crate::session::observed::{ANSWER_LIFE, Seen};
-use crate::session::rules::{Case, Facts};
+use crate::session::rules::{Case, Facts, limits};
 
 /// The next step towards the end of a session that hasn't ended.
 pub(super) fn end(case: &Case<'_>, findings: &Findings, seen: &Seen, reason: TerminationReason) -> Step {
@@ -50,20 +50,29 @@ fn with_grace(case: &Case<'_>, findings: &Findings, seen: &Seen) -> Option<Step>
     }
     let rest = Some(grace.rest);
     if case.draining.is_some() {
-        return Some(by_then(look_when_due(case.facts, findings, seen), rest));
+        let wait = sooner(rest, case.next_limit_in());
+        return Some(by_then(look_when_due(case.facts, findings, seen), wait));
     }
-    (!case.is_certain).then(|| by_then(look_before_end(case.facts, seen), rest))
+    (!case.is_certain).then(|| by_then(look_before_end(case, seen), rest))
 }
 
-/// Before an end by a limit, a call in this very reconciliation must show that the limit is reached.
+/// Before an end by a limit, requests of this very reconciliation must show that the limit is reached.
 fn make_sure(case: &Case<'_>, seen: &Seen, reason: TerminationReason) -> Option<Step> {
-    (reason.is_limit() && !case.is_certain).then(|| look_before_end(case.facts, seen))
+    (reason.is_limit() && !case.is_certain).then(|| look_before_end(case, seen))
 }
 
 /// The call that must come right before TerminateSession. While TerminateSession waits for its retry, that call waits,
 /// too: otherwise its answer would be too old when TerminateSession is due.
-fn look_before_end(facts: &Facts<'_>, seen: &Seen) -> Step {
-    until_end_is_tried(facts, seen).unwrap_or_else(|| call(facts, Step::GetSessionStatusBeforeEnd))
+fn look_before_end(case: &Case<'_>, seen: &Seen) -> Step {
+    until_end_is_tried(case.facts, seen)
+        .or_else(|| read_work_group_limits(case))
+        .unwrap_or_else(|| call(case.facts, Step::GetSessionStatusBeforeEnd))
+}
+
+/// The read of the AthenaWorkGroup, where its limit asks for the end and it hasn't been read in this reconciliation.
+fn read_work_group_limits(case: &Case<'_>) -> Option<Step> {
+    let is_needed = case.end_reason == Some(TerminationReason::WorkGroupLimit);
+    (is_needed && !limits::is_work_group_read_anew(case.facts)).then_some(Step::GetWorkGroupLimits)
 }
 
 /// What to do until TerminateSession may be called again, where it failed a moment ago.
@@ -73,7 +82,11 @@ fn until_end_is_tried(facts: &Facts<'_>, seen: &Seen) -> Option<Step> {
 }
 
 fn record_why(case: &Case<'_>, findings: &Findings) -> Option<Step> {
-    if case.facts.is_end_recorded() { None } else { status::due(case, findings) }
+    if case.is_end_recorded() {
+        return None;
+    }
+    // What the watch alone shows isn't recorded: it may be out of date.
+    read_work_group_limits(case).or_else(|| status::due(case, findings))
 }
 
 /// Whether the session may have ended by itself since it was seen. Then GetSessionStatus may save a TerminateSession.

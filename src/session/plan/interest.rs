@@ -59,7 +59,6 @@ pub(super) fn prolonged(case: &Case<'_>, findings: &Findings, after: Option<Dura
 /// reached later than the next sight is due would be missed.
 fn due_beside_sights(case: &Case<'_>, findings: &Findings, seen: &Seen) -> Option<Duration> {
     let facts = case.facts;
-    let limit = case.limit.and_then(|limit| limit.due_in(facts));
-    let of_session = [limit, until_described(facts), until_throttling_is_over(facts, seen)];
+    let of_session = [case.next_limit_in(), until_described(facts), until_throttling_is_over(facts, seen)];
     of_session.into_iter().fold(sooner(due_beside_session(case, findings), ttl::wait(case)), sooner)
 }

@@ -181,7 +181,7 @@ fn by_evidence(case: &Case<'_>, findings: &Findings) -> Step {
             None if engine::needs_get_session(facts, seen) && facts.observed.session.undescribed.is_none() => {
                 call(facts, Step::GetSession)
             }
-            _ => by_then(poll::look_at_alive(facts, findings, seen), case.limit.and_then(|limit| limit.due_in(facts))),
+            _ => by_then(poll::look_at_alive(facts, findings, seen), case.next_limit_in()),
         },
     }
 }

@@ -91,7 +91,7 @@ fn end_to_record(case: &Case<'_>, recorded: &AthenaSessionStatus) -> (Option<Tim
         facts.is_held() && case.end_denied_by.is_none() && facts.access.owner.is_none() && !case.whose.is_foreign;
     let (requested_at, reason) = match case.end_reason {
         Some(reason) if is_ours && case.evidence != Evidence::Ended => {
-            let before = if facts.is_end_recorded() { recorded.termination_reason } else { None };
+            let before = if case.is_end_recorded() { recorded.termination_reason } else { None };
             (Some(condition::time(limits::requested_at(facts))), before.or(Some(reason)))
         }
         _ if case.end_cause.is_some() => (recorded.termination_requested_at.clone(), recorded.termination_reason),

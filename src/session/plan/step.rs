@@ -13,6 +13,7 @@ use crate::status::event::Event;
 /// One thing to do, named by the request that it makes.
 ///
 /// - `GetObject` reads the object from the API server, not from a cache; `GetOwner` reads the object that the session belongs to.
+/// - `GetWorkGroupLimits` reads the object's AthenaWorkGroup from the API server, for its `spec.limits`.
 /// - `GetSessionStatusBeforeEnd` is called in the object's turn to call TerminateSession, which has to follow the answer at once.
 /// - `ListSessions` asks the informer for a complete list: for the object's session, or for the one that bears the object's mark.
 /// - `ReserveSlot` reserves a slot among the sessions of the namespace; the access tells whether one was free.
@@ -25,6 +26,7 @@ pub enum Step {
     AddFinalizer,
     GetObject,
     GetOwner { owner: Claim },
+    GetWorkGroupLimits,
     GetSession,
     GetSessionStatus,
     GetSessionStatusBeforeEnd,

@@ -115,6 +115,9 @@ impl Reconciler {
             }
             Step::ReserveSlot => self.observer.needs.index.reserve(object),
             Step::GetOwner { owner } => observed.session.owner = Some(Box::new(self.objects.read_owner(owner).await?)),
+            Step::GetWorkGroupLimits => {
+                observed.session.work_group_limits = Some(Box::new(self.objects.read_limits(object).await?));
+            }
             step @ (Step::GetConfigMap | Step::WriteConfigMap { .. } | Step::DeleteConfigMap { .. }) => {
                 self.config_maps.make(object, &mut observed.session.config_map, step).await;
             }

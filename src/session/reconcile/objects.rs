@@ -18,10 +18,10 @@ use crate::api::session::{AthenaSession, AthenaSessionStatus, DeletionPolicy};
 use crate::api::{FINALIZER, is_held};
 use crate::athena::quota::Key;
 use crate::index::claims::Claim;
-use crate::index::objects::key;
+use crate::index::objects::{Group, key, reference};
 use crate::kubernetes::{Answer, RequestError, Requests, within};
 use crate::session::observed::ttl::Ttl;
-use crate::session::observed::{Now, OwnerRead};
+use crate::session::observed::{LimitsRead, Now, OwnerRead};
 use crate::session::plan::Step;
 use crate::status::event::{Event, RETAINED};
 use crate::status::reason::Reason;
@@ -166,6 +166,21 @@ impl ObjectRequests {
             Err(failure) => return Err(failure.while_doing(DOING)),
         };
         Ok(OwnerRead { uid: owner.uid, at: Instant::now(), stands })
+    }
+
+    /// Reads which limits the object's AthenaWorkGroup sets for the object's session now.
+    pub(super) async fn read_limits(&self, object: &AthenaSession) -> Result<LimitsRead, RequestError> {
+        const DOING: &str = "reading the object's AthenaWorkGroup";
+        let api: Api<Group> = Api::all(self.needs.client.clone());
+        let limits = match within(self.needs.deadline, api.get(reference(object).unwrap_or_default())).await {
+            Ok(read) => {
+                let group = read.0.as_ref().ok();
+                group.and_then(|group| self.needs.index.work_groups.limits_by(group, object))
+            }
+            Err(failure) if failure.code() == Some(404) => None,
+            Err(failure) => return Err(failure.while_doing(DOING)),
+        };
+        Ok(LimitsRead { at: Instant::now(), limits })
     }
 
     fn requests(&self, namespace: &str) -> Requests<AthenaSession> {

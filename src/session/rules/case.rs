@@ -1,5 +1,7 @@
 //! What follows from the facts, worked out once for each step. PURE.
 
+use std::time::Duration;
+
 use super::evidence::{self, Evidence};
 use super::facts::Facts;
 use super::limits::{self, Grace, Limit};
@@ -8,7 +10,7 @@ use super::start::{Start, StartState};
 use super::workloads::FollowedWorkloads;
 use crate::api::session::{DeletionPolicy, TerminationReason};
 use crate::athena::types::SessionState;
-use crate::index::access::Denied;
+use crate::index::access::{Denied, Suspension};
 use crate::session::observed::Seen;
 
 #[derive(Clone, Copy)]
@@ -18,17 +20,21 @@ pub struct Case<'a> {
     pub whose: Ownership,
     pub evidence: Evidence<'a>,
     pub workloads: FollowedWorkloads<'a>,
-    /// The limit of the spec that the session reaches first.
+    /// The limit that the session reaches first.
     pub limit: Option<Limit>,
+    /// The limit of the AthenaWorkGroup that the session reaches first.
+    work_group_limit: Option<Limit>,
+    /// The limit that asks for the end, where one does.
+    pub ending_limit: Option<Limit>,
     /// Which end the object's metadata and spec ask for.
     pub requested_end: Option<TerminationReason>,
-    /// Why the session is to be ended: that is asked for, its workloads have finished, or a limit of the spec is reached. What
-    /// the status says asks for nothing.
+    /// Why the session is to be ended: that is asked for, its workloads have finished, or a limit is reached. What the status
+    /// says asks for nothing.
     pub end_reason: Option<TerminationReason>,
     /// Why the session is to be ended, or was ended. Once the session ends, Athena doesn't show any more that a limit
     /// was reached, so the recorded reason counts. A recorded reason never causes an end.
     pub end_cause: Option<TerminationReason>,
-    /// The reason `MaxIdle`, where Athena's own idle timeout has ended a session that this object started.
+    /// Whose limit it is, where Athena's own idle timeout has ended a session that this object started.
     pub idled_out: Option<TerminationReason>,
     /// Why the session may not be ended: what the object itself started is ended also where its namespace isn't selected any
     /// more.
@@ -47,16 +53,15 @@ impl<'a> Case<'a> {
         let evidence = Evidence::of(facts, &whose);
         let workloads = FollowedWorkloads::of(facts, start.state, &whose, evidence);
         let limit = Limit::first(facts, evidence);
-        let reached = limit.and_then(|limit| limit.reached_for(facts).map(|_| limit.reason));
+        let work_group_limit = Limit::first_of_work_group(facts, evidence);
         let requested_end = requested_end(facts, &workloads);
-        let end_reason = requested_end.or(reached);
-        let is_idled_out = limits::is_idled_out(facts, start.state, evidence);
-        let idled_out = is_idled_out.then_some(TerminationReason::MaxIdle);
+        let ending_limit = ending_limit(facts, evidence, requested_end, limit, work_group_limit);
+        let end_reason = ending_limit.map(|limit| limit.bound.reason()).or(requested_end);
+        let idled_out = limits::idled_out(facts, start.state, evidence);
         let is_begun = matches!(evidence, Evidence::Alive(seen) if limits::has_begun(facts, seen));
-        let grace = Grace::of(facts, end_reason);
-        let is_busy = matches!(evidence, Evidence::Alive(seen) if seen.status.state == SessionState::Busy);
+        let grace = if end_reason.is_some() { Grace::of(facts, ending_limit) } else { None };
         let is_certain = match evidence {
-            Evidence::Alive(seen) => limits::is_certain(facts, limit, end_reason, seen),
+            Evidence::Alive(seen) => limits::is_certain(facts, ending_limit, seen),
             _ => false,
         };
         Self {
@@ -66,15 +71,41 @@ impl<'a> Case<'a> {
             evidence,
             workloads,
             limit,
+            work_group_limit,
+            ending_limit,
             requested_end,
             end_reason,
             end_cause: end_reason.or(recorded_limit(facts, evidence, is_begun)).or(idled_out),
             idled_out,
             end_denied_by: facts.access.denied.filter(|it| !(start.is_started() && *it == Denied::NamespaceNotAllowed)),
             grace,
-            draining: if is_busy && !is_begun { grace } else { None },
+            draining: if is_busy(evidence) && !is_begun { grace } else { None },
             is_certain,
         }
+    }
+
+    /// How long from now until the session reaches the next limit. The AthenaWorkGroup's limit may end a session whose own
+    /// limit is reached and held up.
+    pub fn next_limit_in(&self) -> Option<Duration> {
+        let limits = [self.limit, self.work_group_limit].into_iter().flatten();
+        limits.filter_map(|limit| limit.due_in(self.facts)).min()
+    }
+
+    /// What holds up the end that is asked for.
+    pub fn suspension(&self) -> Option<Suspension> {
+        match self.facts.work_group_limits() {
+            Some(of_work_group) if self.end_reason == Some(TerminationReason::WorkGroupLimit) => {
+                of_work_group.suspension
+            }
+            _ => self.facts.access.suspension,
+        }
+    }
+
+    /// Whether the status says that an end is asked for, and that the AthenaWorkGroup's limit asks for it where it does.
+    pub fn is_end_recorded(&self) -> bool {
+        let is_by_work_group = |it| it == Some(TerminationReason::WorkGroupLimit);
+        let recorded = self.facts.recorded().and_then(|status| status.termination_reason);
+        self.facts.is_end_recorded() && (!is_by_work_group(self.end_reason) || is_by_work_group(recorded))
     }
 
     /// Whether an end is asked for of what the object may have started: our finalizer alone, which anybody may write on
@@ -116,6 +147,27 @@ impl<'a> Case<'a> {
     pub fn ends_nothing(&self) -> bool {
         self.start.state.is_none_shown() && self.end_reason.is_some()
     }
+}
+
+/// The limit that asks for the end: the one that is reached first, if no end is asked for otherwise; and the AthenaWorkGroup's
+/// wherever the object holds up its own end, by the annotation `paused` or by its grace period. Otherwise an object could put
+/// off the AthenaWorkGroup's limit.
+fn ending_limit(
+    facts: &Facts<'_>,
+    evidence: Evidence<'_>,
+    requested_end: Option<TerminationReason>,
+    limit: Option<Limit>,
+    work_group_limit: Option<Limit>,
+) -> Option<Limit> {
+    let reached = |limit: &Limit| limit.reached_for(facts).is_some();
+    let own = if requested_end.is_some() { None } else { limit.filter(reached) };
+    let is_paused = facts.access.suspension == Some(Suspension::ObjectPaused);
+    let is_held_up = is_paused || is_busy(evidence) && Grace::of(facts, own).is_some();
+    work_group_limit.filter(|limit| is_held_up && reached(limit)).or(own)
+}
+
+fn is_busy(evidence: Evidence<'_>) -> bool {
+    matches!(evidence, Evidence::Alive(seen) if seen.status.state == SessionState::Busy)
 }
 
 fn requested_end(facts: &Facts<'_>, workloads: &FollowedWorkloads<'_>) -> Option<TerminationReason> {

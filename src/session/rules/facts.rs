@@ -8,7 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use crate::api;
 use crate::api::session::{AthenaSession, AthenaSessionStatus};
 use crate::athena::types::CallerContext;
-use crate::index::access::Access;
+use crate::index::access::{Access, WorkGroupLimits};
 use crate::session::observed::{Now, Observed};
 use crate::timing::Timing;
 
@@ -116,6 +116,14 @@ impl<'a> Facts<'a> {
     /// The moment by Athena's clock, which Athena's times are compared with.
     pub fn athena_now(&self) -> Timestamp {
         self.scope.athena_time(self.now.wall)
+    }
+
+    /// The limits that the object's AthenaWorkGroup sets for the session. The watch may lag behind what was read in this very
+    /// reconciliation, and may be ahead of it a moment later. So a limit counts only where both have it.
+    pub fn work_group_limits(&self) -> Option<WorkGroupLimits> {
+        let shown = self.access.limits?;
+        let read = self.observed.session.work_group_limits.as_ref().filter(|read| read.at >= self.began);
+        read.map_or(Some(shown), |read| read.limits.map(|read| shown.in_common_with(read)))
     }
 
     /// How long from now until a moment; zero where it has passed.

@@ -1,18 +1,20 @@
 //! What StartSession is asked for on behalf of an object, and whether its AthenaWorkGroup allows that. PURE.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use kube::ResourceExt;
 use uuid::Uuid;
 
 use super::facts::Facts;
-use super::limits;
+use super::limits::{Bound, Counted, positive};
 use crate::api::session::StartAttempt;
 use crate::api::start::{EngineConfiguration, Monitoring, OWN_TAGS, SessionStart, StartBounds};
 use crate::athena::engine::Engine;
 use crate::athena::marker::Marker;
 use crate::athena::types::StartRequest;
+
+/// The minutes after which Athena ends an idle session, where StartSession doesn't say.
+const DEFAULT_IDLE_TIMEOUT: i32 = 20;
 
 /// Why an AthenaWorkGroup doesn't allow this start, as the second half of a sentence; None where it allows the start.
 pub fn breach(start: &SessionStart, bounds: Option<&StartBounds>) -> Option<String> {
@@ -57,15 +59,19 @@ pub fn request(facts: &Facts<'_>, attempt: &StartAttempt) -> Option<StartRequest
         monitoring: start.monitoring_configuration.clone(),
         tags: tags(start, &marker),
         copy_work_group_tags: start.copy_work_group_tags,
-        idle_timeout_minutes: facts.object.spec.max_idle.and_then(limits::positive).map(idle_timeout),
+        idle_timeout_minutes: idle_timeout(facts),
     })
 }
 
-/// Athena's idle timeout for `maxIdle`: rounded up to whole minutes, so that it never comes before the operator's own
-/// limit, and within Athena's bounds.
-fn idle_timeout(max_idle: Duration) -> i32 {
-    let minutes = max_idle.as_millis().div_ceil(60_000).clamp(1, 480);
-    i32::try_from(minutes).unwrap_or(480)
+/// Athena's idle timeout, by the limit that is smaller, the object's own or its AthenaWorkGroup's. Rounded up to whole minutes, so
+/// that it never comes before the operator ends the session, and within Athena's bounds. None: Athena's default. A limit of the
+/// AthenaWorkGroup that is longer than the default doesn't replace it: no limit lets a session live longer.
+fn idle_timeout(facts: &Facts<'_>) -> Option<i32> {
+    let bound = Bound::smaller(facts, Counted::IdleTime)?;
+    let has_own = facts.object.spec.max_idle.and_then(positive).is_some();
+    let minutes = bound.long.as_millis().div_ceil(60_000).clamp(1, 480);
+    let minutes = i32::try_from(minutes).unwrap_or(480);
+    (has_own || minutes < DEFAULT_IDLE_TIMEOUT).then_some(minutes)
 }
 
 /// The ClientRequestToken: always the same for one object of one cluster, and different for each other object. It is a

@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use kube::ResourceExt;
 
+use super::work_group_limits::GroupLimits;
 use super::{Event, World};
 use crate::core::{
     ANSWER_LIFE, Access, Account, AthenaSession, AthenaSessionStatus, CallerContext, Claim, Denied, FINALIZER,
-    Interest, Now, Operation, OwnerRead, Polled, SessionState, SessionStatus, Source, StartAccess, Suspension,
+    Interest, Now, Operation, OwnerRead, Polled, SessionState, SessionStatus, Source, StartAccess, Step, Suspension,
+    TerminationReason,
 };
 use crate::fixtures::{HOME, SESSION, TIMING, WORK_GROUP, at, claim, condition, seconds};
 
@@ -52,6 +54,7 @@ pub struct Around {
     /// Another object names the session.
     pub is_contested: bool,
     pub suspension: Option<Suspension>,
+    pub limits: GroupLimits,
     pub owner: Option<Owner>,
     /// The owner that the watch shows.
     pub shown: Option<Owner>,
@@ -81,6 +84,7 @@ impl Default for Around {
             is_required: false,
             is_contested: false,
             suspension: None,
+            limits: GroupLimits::default(),
             owner: None,
             shown: None,
             poller: Poller::Off,
@@ -162,6 +166,7 @@ impl World {
                 bounds: self.starts.bounds.clone().filter(|_| is_there).map(Box::new),
                 slot: self.starts.slot(),
             }),
+            limits: self.shown_group_limits(object),
             engine: self.starts.engine.clone(),
         }
     }
@@ -301,7 +306,7 @@ impl World {
     }
 
     /// S1 and S5, at each call.
-    pub(super) fn check_access(&mut self, object: &AthenaSession, operation: Operation) {
+    pub(super) fn check_access(&mut self, object: &AthenaSession, operation: Operation, step: &Step) {
         let knows_foreign = self.is_foreign(object)
             && self.around.exists
             && self.observed.session.work_group.as_deref() == Some(self.around.real);
@@ -323,7 +328,10 @@ impl World {
             if let Some(refusal) = self.refusal(object).filter(|refusal| !ends_its_own(refusal)) {
                 self.breach(format!("S5: TerminateSession in spite of {refusal:?}"));
             }
-            if self.around.suspension.is_some() {
+            // The object's author can't hold up the end by the AthenaWorkGroup's limit.
+            let is_by_group = *step == Step::TerminateSession { reason: TerminationReason::WorkGroupLimit };
+            let is_own_pause = self.around.suspension == Some(Suspension::ObjectPaused);
+            if self.around.suspension.is_some() && !(is_own_pause && is_by_group) {
                 self.breach("TerminateSession in spite of a suspension".to_owned());
             }
             if self.is_foreign(object) && self.is_ours(object) {

@@ -51,7 +51,7 @@ impl World {
         if !object.finalizers().iter().any(|name| name == FINALIZER) {
             self.breach(format!("{operation} without our finalizer"));
         }
-        self.check_access(object, operation);
+        self.check_access(object, operation, step);
         let recorded = object.status.as_ref().and_then(|status| status.account_id.as_deref());
         if self.observed.session.seen.is_none()
             && let (Some(recorded), Account::Known(account)) = (recorded, &self.scope.account)
@@ -72,13 +72,21 @@ impl World {
         };
         match &self.read {
             Some(read) if read.uid() != object.uid() => self.breach("S1: another object asks for the end".to_owned()),
-            Some(read) if asks(read) || self.is_limit_reached(read) => {
+            Some(read) if asks(read) || self.is_limit_reached(read) || self.is_group_limit_reached() => {
                 if read.status.as_ref().is_none_or(|status| status.termination_requested_at.is_none()) {
                     self.breach("TerminateSession before its reason was recorded".to_owned());
                 }
             }
             Some(_) => self.breach("S1: TerminateSession, and nobody asks for it".to_owned()),
             None => self.breach("S1: TerminateSession by a cached object alone".to_owned()),
+        }
+        if let Step::TerminateSession { reason: TerminationReason::WorkGroupLimit } = step
+            && (!self.is_group_limit_reached() || self.refusal(object).is_some())
+        {
+            self.breach(
+                "S1: TerminateSession for a limit of the AthenaWorkGroup that isn't reached, or without a grant"
+                    .to_owned(),
+            );
         }
         if let Step::TerminateSession { reason: TerminationReason::WorkloadFinished } = step {
             self.objects.was_called = true;

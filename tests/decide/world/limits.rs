@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use kube::ResourceExt;
+use kube::core::Duration as Asked;
 
 use super::World;
 use crate::core::{AthenaSession, SessionState, SessionStatus};
@@ -54,24 +55,35 @@ impl World {
 
     /// Whether a limit of the object is reached in truth, as far as a look could tell.
     pub(super) fn is_limit_reached(&self, object: &AthenaSession) -> bool {
+        self.are_reached(object.spec.max_lifetime, object.spec.max_idle)
+    }
+
+    /// Whether one of these limits is reached in truth, as far as a look could tell.
+    pub(super) fn are_reached(&self, lifetime: Option<Asked>, idle: Option<Asked>) -> bool {
         let Some((looked_at, state, idle_since)) = &self.truth.looked else { return false };
         let is_young = self.elapsed <= *looked_at + STEPS;
-        let reached = |limit: Option<kube::core::Duration>, since: Duration| {
+        let reached = |limit: Option<Asked>, since: Duration| {
             limit.is_some_and(|limit| since + Duration::from(limit) <= *looked_at + SLACK)
         };
         let is_idle = *state == Some(SessionState::Idle);
-        let (lifetime, idle) = (object.spec.max_lifetime, object.spec.max_idle);
         is_young && (reached(lifetime, self.truth.started_at) || is_idle && reached(idle, *idle_since))
     }
 
+    /// When the first limit of the session's lifetime is reached, the object's own or the AthenaWorkGroup's.
     fn lifetime_over_at(&self) -> Option<Duration> {
-        let limit = self.object.as_ref()?.spec.max_lifetime?;
-        Some(self.truth.started_at + Duration::from(limit))
+        let own = self.object.as_ref()?.spec.max_lifetime.map(Duration::from);
+        let limit = own.into_iter().chain(self.around.limits.lifetime()).min()?;
+        Some(self.truth.started_at + limit)
+    }
+
+    /// Notes that a limit of the lifetime is reached, before it changes.
+    pub(super) fn note_lapsed_lifetime(&mut self) {
+        let lapsed_at = self.lifetime_over_at().filter(|over_at| *over_at <= self.elapsed);
+        self.truth.lapsed_at = self.truth.lapsed_at.or(lapsed_at);
     }
 
     pub(super) fn set_lifetime(&mut self, lifetime: Option<Duration>) {
-        let lapsed_at = self.lifetime_over_at().filter(|over_at| *over_at <= self.elapsed);
-        self.truth.lapsed_at = self.truth.lapsed_at.or(lapsed_at);
+        self.note_lapsed_lifetime();
         self.set(|spec| spec.max_lifetime = lifetime.map(Into::into));
     }
 
@@ -80,6 +92,7 @@ impl World {
     pub(super) fn note_idle_limit(&mut self) {
         let limit = self.object.as_ref().and_then(|object| object.spec.max_idle).map(Duration::from);
         let is_idle = self.session == Some(SessionState::Idle);
+        self.truth.was_idle_too_long |= self.is_idle_beyond_group_limit();
         self.truth.was_idle_too_long |=
             is_idle && limit.is_some_and(|limit| self.truth.idle_since + limit <= self.elapsed);
     }
@@ -87,6 +100,9 @@ impl World {
     /// Checks that TerminateSession isn't called for a BUSY session within its grace period.
     pub(super) fn check_grace(&mut self, object: &AthenaSession) {
         let Some(grace) = object.spec.termination_grace_period.map(Duration::from) else { return };
+        // An end by the AthenaWorkGroup's limit waits no longer than that limit is.
+        let of_group = self.around.limits.lifetime().filter(|limit| self.truth.started_at + *limit <= self.elapsed);
+        let grace = of_group.map_or(grace, |limit| limit.min(grace));
         // Two cases aren't checked. Where only the record says since when an end is asked for, a forged record can
         // shorten the period. And this world doesn't keep when workloads have finished.
         if !object.spec.end_with.is_empty() || self.truth.was_idle_too_long {

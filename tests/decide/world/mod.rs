@@ -6,11 +6,13 @@
 mod around;
 mod athena;
 mod false_answers;
+mod forgery;
 mod limits;
 mod objects;
 mod operator;
 mod starts;
 mod story;
+mod work_group_limits;
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -19,6 +21,7 @@ use kube::ResourceExt;
 
 pub use self::around::{Around, Owner, Poller};
 pub use self::false_answers::Lies;
+pub use self::forgery::Forgery;
 pub use self::limits::Truth;
 pub use self::objects::{NOBODY, Objects, Webhook, completed, failed, job, suspended, unfinished};
 pub use self::operator::{ends, message, reason, word, written};
@@ -26,9 +29,9 @@ pub use self::starts::{Starts, VICTIM};
 pub use self::story::{Line, config, fault, poller};
 use crate::core::{
     AthenaSession, AthenaSessionSpec, AthenaSessionStatus, CallerContext, DeletionPolicy, EngineKnowledge, ErrorClass,
-    FINALIZER, Observed, Operation, QuotaExceeded, SessionState, Step, Suspension, TerminationReason, WorkGroupRef,
+    FINALIZER, Observed, Operation, QuotaExceeded, SessionState, Step, Suspension, WorkGroupRef,
 };
-use crate::fixtures::{home, object, seconds, time, unwritten};
+use crate::fixtures::{home, object, seconds, time};
 
 /// What happens to one call to Athena.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +57,8 @@ pub enum Event {
     SetGrace(Option<Duration>),
     SetLifetime(Option<Duration>),
     SetIdle(Option<Duration>),
+    /// The AthenaWorkGroup limits the lifetime and the idle time of its sessions.
+    GroupLimits(Option<Duration>, Option<Duration>),
     /// An object of the same name is created once the name is free.
     Create(Box<AthenaSessionSpec>),
     Forge(Forgery),
@@ -91,21 +96,6 @@ pub enum Event {
     QuotaExceeded(bool),
     /// What is known of the work group's engine changes.
     Learns(EngineKnowledge),
-}
-
-/// How somebody forges a status.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Forgery {
-    Emptied,
-    Ended,
-    OtherSession,
-    OtherWorkGroup,
-    OtherRegion,
-    OtherAccount,
-    EndRequested,
-    EndRequestedLongAgo,
-    EndRequestedInTheFuture,
-    EndedByALimit,
 }
 
 enum Answer {
@@ -236,6 +226,7 @@ impl World {
             Event::SetGrace(grace) => self.set(|spec| spec.termination_grace_period = grace.map(Into::into)),
             Event::SetLifetime(lifetime) => self.set_lifetime(*lifetime),
             Event::SetIdle(idle) => self.set(|spec| spec.max_idle = idle.map(Into::into)),
+            Event::GroupLimits(lifetime, idle) => self.set_group_limits(*lifetime, *idle),
             Event::SetPolicy(policy) => self.edit(|object, _| {
                 object.spec.deletion_policy = *policy;
                 object.metadata.generation = object.metadata.generation.map(|generation| generation + 1);
@@ -275,7 +266,7 @@ impl World {
             Event::Learns(engine) => self.starts.engine = engine.clone(),
             Event::Forge(forgery) => {
                 self.around.is_forged = true;
-                self.edit(|object, now| forge(object, *forgery, now));
+                self.edit(|object, now| forgery.apply(object, now));
             }
             Event::Restart => {
                 self.observed = Observed::default();
@@ -419,32 +410,5 @@ impl World {
 
     fn breach(&mut self, what: String) {
         self.breach.get_or_insert(what);
-    }
-}
-
-fn forge(object: &mut AthenaSession, forgery: Forgery, now: Duration) {
-    let status = object.status.get_or_insert_default();
-    match forgery {
-        Forgery::Emptied => *status = unwritten(),
-        Forgery::Ended => {
-            status.state = Some("TERMINATED".to_owned());
-            status.ended_at = Some(time(now));
-            for condition in &mut status.conditions {
-                if condition.type_ == "Terminated" {
-                    condition.status = "True".to_owned();
-                }
-            }
-        }
-        Forgery::OtherSession => status.session_id = Some("another".to_owned()),
-        Forgery::OtherWorkGroup => status.work_group = Some("another".to_owned()),
-        Forgery::OtherRegion => status.region = Some("us-east-1".to_owned()),
-        Forgery::OtherAccount => status.account_id = Some("000000000000".to_owned()),
-        Forgery::EndRequested => status.termination_requested_at = Some(time(now)),
-        Forgery::EndRequestedLongAgo => status.termination_requested_at = Some(time(Duration::ZERO)),
-        Forgery::EndRequestedInTheFuture => status.termination_requested_at = Some(time(now + seconds(36_000))),
-        Forgery::EndedByALimit => {
-            status.termination_requested_at = Some(time(now));
-            status.termination_reason = Some(TerminationReason::MaxIdle);
-        }
     }
 }

@@ -62,6 +62,7 @@ impl World {
         if !self.cache_frozen {
             self.cache = self.object.clone();
         }
+        self.around.limits.begin_pass(self.cache_frozen);
         self.read = None;
         self.killed = false;
         let Some(cached) = self.cache.clone() else { return Outcome::Done };
@@ -147,6 +148,14 @@ impl World {
                     }
                     continue;
                 }
+                Step::GetWorkGroupLimits => {
+                    let is_answered = self.read_group_limits(&object);
+                    self.spring();
+                    if self.killed || !is_answered {
+                        return Outcome::Broken;
+                    }
+                    continue;
+                }
                 Step::GetOwner { owner } => {
                     self.confirm(owner);
                     self.spring();
@@ -224,6 +233,7 @@ pub fn word(step: &Step) -> String {
         Step::AddFinalizer => "AddFinalizer".to_owned(),
         Step::GetObject => "GetObject".to_owned(),
         Step::GetOwner { .. } => "GetOwner".to_owned(),
+        Step::GetWorkGroupLimits => "GetWorkGroupLimits".to_owned(),
         Step::GetSession => "GetSession".to_owned(),
         Step::GetSessionStatus | Step::GetSessionStatusBeforeEnd => "GetSessionStatus".to_owned(),
         Step::GetCallerIdentity => "GetCallerIdentity".to_owned(),
