@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 
 use super::clean_up::{CleanUp, CleanupState};
+use super::namespaced::tell_no_cleanup;
 use super::status::{GroupFacts, due, only_counts_differ, rates_in_words, scope_problem};
 use crate::api::work_group::{AthenaWorkGroup, AthenaWorkGroupStatus};
 use crate::api::{WORK_GROUP_FINALIZER, is_held, is_kept};
@@ -63,6 +64,8 @@ struct GroupState {
     /// The rates that the status has, and since when.
     rates: Option<(Instant, BTreeMap<String, String>)>,
     cleanup: CleanupState,
+    /// The generation for which it was said that clean-up isn't done.
+    told_no_cleanup: Option<i64>,
     failures: u32,
     refusals: Refusals,
 }
@@ -88,6 +91,9 @@ pub(crate) async fn run(
 async fn reconcile(object: Arc<Group>, reconciler: Arc<GroupReconciler>) -> Result<Action, Infallible> {
     let Ok(group) = &object.0 else { return Ok(Action::await_change()) };
     if !reconciler.shared.index.work_groups.is_cluster_wide {
+        let mut told = reconciler.states.lock().entry(group.name_any()).or_default().told_no_cleanup;
+        tell_no_cleanup(&reconciler.requests(), group, &mut told).await;
+        reconciler.states.lock().entry(group.name_any()).or_default().told_no_cleanup = told;
         return Ok(Action::await_change());
     }
     let reconciliation = reconciler.shared.metrics.reconciliation(NAME);
@@ -138,13 +144,14 @@ impl GroupReconciler {
         self.shared.informer.retain(|target| targets.contains(target) || *target == identities.own.target);
     }
 
+    fn requests(&self) -> Requests<AthenaWorkGroup> {
+        let api = Api::all(self.shared.client.clone());
+        Requests { api, deadline: self.shared.deadline, writes: self.shared.writes.clone() }
+    }
+
     /// Reconciles an object. Returns after how long to do that again.
     async fn reconcile(&self, group: &AthenaWorkGroup, state: &mut GroupState) -> Result<Duration, RequestError> {
-        let requests = Requests {
-            api: Api::all(self.shared.client.clone()),
-            deadline: self.shared.deadline,
-            writes: self.shared.writes.clone(),
-        };
+        let requests = self.requests();
         let is_deleted = group.meta().deletion_timestamp.is_some();
         if !is_kept(group) {
             if !is_deleted {

@@ -5,4 +5,6 @@ mod clean_up;
 pub mod cleanup;
 #[expect(clippy::disallowed_methods, reason = "it gives the time to the pure status")]
 pub(crate) mod controller;
+#[expect(clippy::disallowed_methods, reason = "a condition bears the time")]
+mod namespaced;
 pub mod status;

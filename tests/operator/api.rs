@@ -8,3 +8,4 @@ pub use athena_session_operator::api::workload::WorkloadOutcome;
 pub use athena_session_operator::api::{FINALIZER, PAUSED, RESTORED, START_RESTORED, WORK_GROUP_FINALIZER, crds};
 pub use athena_session_operator::session::conditions::ORDER;
 pub use athena_session_operator::status::reason::{Kinds, Pace, Reason, Standing};
+pub use athena_session_operator::work_group::cleanup::hold::REASONS as HOLD_REASONS;

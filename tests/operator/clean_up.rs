@@ -345,3 +345,28 @@ async fn only_the_work_groups_own_undeclared_sessions_count() {
     assert!(started.finalizers().iter().any(|name| name == FINALIZER));
     assert_eq!(whole.athena_session(&elsewhere).state, "IDLE");
 }
+
+/// The operator of some namespaces doesn't see what is declared in the others.
+#[tokio::test]
+async fn an_operator_of_some_namespaces_cleans_nothing_up_and_says_so() {
+    let whole = Whole::new().await;
+    let id = whole.forgotten();
+    let group = whole.clean("a", rules("Enforce")).await;
+    whole.world.start_operator().await;
+    let message = whole.until_held(&group, "NotAllNamespaces").await;
+    assert!(message.contains("--watch-namespace"), "{message}");
+    assert!(whole.log().contains("the rules of spec.cleanup aren't applied"));
+    sleep(SEVERAL_LISTS).await;
+    assert_eq!(whole.ended(), BTreeSet::new());
+    let kept = whole.group(&group).await.unwrap();
+    assert!(kept.finalizers().is_empty() && kept.status.unwrap().account_id.is_none(), "nothing else is written");
+    // An operator of all namespaces takes over.
+    whole.kill_operator();
+    whole.start(&[]).await;
+    whole.until_ended(&[id]).await;
+    whole
+        .until_group(&group, "nothing is held", |group| {
+            group.status.as_ref().is_some_and(|status| status.conditions.iter().all(|it| it.type_ != "CleanupHeld"))
+        })
+        .await;
+}

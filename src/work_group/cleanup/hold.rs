@@ -34,6 +34,37 @@ pub enum Hold {
     UnreadableRules(Vec<String>),
 }
 
+/// Each reason of the condition, and what it means, in the order in which they are told.
+pub const REASONS: [(&str, &str); 9] = [
+    (
+        "NotAllNamespaces",
+        "The operator runs with `--watch-namespace`, and can't tell what is declared: nothing is ended.",
+    ),
+    ("ReadOnly", "The operator runs with `--read-only`: nothing is ended."),
+    (
+        "Paused",
+        "An AthenaWorkGroup of the work group has the annotation `athena-operator.dev/paused`: nothing is ended.",
+    ),
+    ("WorkGroupTerminating", "An AthenaWorkGroup of the work group is being deleted: nothing is ended."),
+    (
+        "WorkGroupUnclear",
+        "It isn't known whether another AthenaWorkGroup stands for the same work group: nothing is ended.",
+    ),
+    (
+        "NotEnforcedByAll",
+        "Another AthenaWorkGroup stands for the same work group, and hasn't `mode: Enforce`: nothing is ended.",
+    ),
+    (
+        "TooManyMatched",
+        "The rules match more than five sessions, and a larger share than `maxMatchedPercent`: nothing is ended.",
+    ),
+    ("BudgetUsed", "More sessions are due than a run may end (`maxTerminationsPerRun`): later runs end the others."),
+    (
+        "UnreadableRules",
+        "A rule or an entry of `protect` can't be read: it ends nothing, and protects what it may be about.",
+    ),
+];
+
 impl Hold {
     /// The reason of the condition.
     pub fn reason(&self) -> &'static str {

@@ -1,7 +1,7 @@
 //! The reference of the reasons, from `src/status/reason.rs`, and their order, from `src/session/conditions/mod.rs`.
 
 use super::{escaped, keep, table};
-use crate::api::{Kinds, ORDER, Pace, Reason, Standing};
+use crate::api::{HOLD_REASONS, Kinds, ORDER, Pace, Reason, Standing};
 use crate::docs::pages::{Page, heading, slug};
 
 #[test]
@@ -40,7 +40,9 @@ fn the_reference_of_the_reasons_is_up_to_date() {
         ]
     });
     let head = ["reason", "of", "meaning", "what to do", "stands", "Active", "looked at again", "Warning"];
-    keep("conditions.md", &[("reasons", table(head, rows)), ("order", order())]);
+    let held = HOLD_REASONS.map(|(reason, meaning)| [format!("`{reason}`"), meaning.to_owned()]);
+    let held = table(["reason of `CleanupHeld`", "meaning"], held);
+    keep("conditions.md", &[("reasons", table(head, rows)), ("order", order()), ("cleanup", held)]);
 }
 
 /// The checks of all groups, numbered.
