@@ -23,7 +23,7 @@ endef
 help: ## Says what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: kubernetes ## Shows the operator start and end sessions: a real Kubernetes API server, a fake Athena; half a minute once built
+demo: kubernetes ## Shows the operator start and end sessions: a real Kubernetes API server, a fake Athena; a minute once built
 	@$(programs)/examples/demo
 
 playground: kubernetes ## The same stage, left running until Ctrl-C; prints what to try next

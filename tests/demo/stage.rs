@@ -28,6 +28,9 @@ const HTTP: &str = "--http-address=127.0.0.1:0";
 const END_WITH: &str = "--end-with";
 const DELAY: &str = "--end-with-delay=2s";
 
+/// The rules of clean-up are applied after each complete list, and a list follows each interval. By default it is a minute.
+const INTERVAL: &str = "--poll-interval=5s";
+
 /// Athena takes its time, so that one can watch it.
 const TERMINATING: Duration = Duration::from_secs(8);
 const COMMAND: Duration = Duration::from_secs(90);
@@ -84,12 +87,12 @@ impl Stage {
         screen::tell("\nNo node is here to run the Deployment: the operator runs as a process, as its ServiceAccount.");
         screen::command(&format!(
             "KUBECONFIG={} AWS_ENDPOINT_URL={url} AWS_REGION={REGION} AWS_ACCESS_KEY_ID=demo AWS_SECRET_ACCESS_KEY=demo \
-             athena-session-operator run {HTTP} {END_WITH} {DELAY}",
+             athena-session-operator run {HTTP} {INTERVAL} {END_WITH} {DELAY}",
             kubeconfig.display()
         ));
         // Nothing of the user's own AWS settings: this must reach no real account.
         let operator = Command::new(program)
-            .args(["run", HTTP, END_WITH, DELAY])
+            .args(["run", HTTP, INTERVAL, END_WITH, DELAY])
             .env_clear()
             .env("KUBECONFIG", kubeconfig)
             .env("AWS_ENDPOINT_URL", url)

@@ -1,5 +1,6 @@
-//! The story: sessions that somebody forgot, ended by `kubectl delete` and by `spec.terminate`; a tenant who is
-//! refused; and a session that is started for a Job, and ends with it. What each scene shows is also checked.
+//! The story: sessions that somebody forgot, ended by `kubectl delete` and by `spec.terminate`; a tenant who is refused; a
+//! session that is started for a Job, and ends with it; and rules for the session that no manifest names. What each scene
+//! shows is also checked.
 
 use std::time::Duration;
 
@@ -21,8 +22,9 @@ pub async fn play(stage: &mut Stage) -> Outcome {
     granted(stage).await?;
     refused(stage).await?;
     let started = handed_over(stage).await?;
+    cleaned_up(stage).await?;
     audited(stage)?;
-    untouched(stage, &started)?;
+    in_the_end(stage, &started);
     check(stage.operator_runs(), || "the operator has ended by itself".to_owned())
 }
 
@@ -193,6 +195,40 @@ async fn handed_over(stage: &Stage) -> Outcome<String> {
     Ok(id)
 }
 
+/// The session that nobody's manifest names: rules end it, after a dry run.
+async fn cleaned_up(stage: &Stage) -> Outcome {
+    const GROUP: &str = "atwg/team-a-spark";
+    screen::chapter("Rules end what no object names: first a dry run says what they would end");
+    check(calls_about(stage, UNDECLARED) == 0, || {
+        format!("no object names {UNDECLARED}, and Athena got calls about it")
+    })?;
+    let rules = json!({"mode": "DryRun", "rules": [{"name": "idle", "match": {"states": ["IDLE"], "idleFor": "2h"}}]});
+    let patch = |cleanup: &serde_json::Value| json!({"spec": {"cleanup": cleanup}}).to_string();
+    stage.kubectl(&["patch", GROUP, "--type=merge", "-p", &patch(&rules)]).await?;
+    stage.kubectl(&["wait", GROUP, "--for=jsonpath={.status.cleanup.due}=1", "--timeout=60s"]).await?;
+    stage.kubectl(&["get", GROUP]).await?;
+    let told = stage.kubectl(&["get", GROUP, "-o", "jsonpath={.status.cleanup.matchedSessions}"]).await?;
+    check(told.contains(UNDECLARED), || format!("the dry run doesn't tell {UNDECLARED}: {told}"))?;
+    expect_state(stage, UNDECLARED, "IDLE", "after a dry run")?;
+    check(stage.athena.calls_of("TerminateSession", Some(UNDECLARED)) == 0, || "a dry run ended a session".to_owned())?;
+    screen::good("One session is forgotten. The dry run has looked at it, and ended nothing.");
+
+    screen::tell("\nWith mode Enforce the operator ends it:");
+    stage.kubectl(&["patch", GROUP, "--type=merge", "-p", &patch(&json!({"mode": "Enforce"}))]).await?;
+    for _ in 0..300 {
+        if stage.athena.session(UNDECLARED).is_some_and(|session| session.state == "TERMINATED") {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    expect_state(stage, UNDECLARED, "TERMINATED", "once the rules are enforced")?;
+    expect_one_end(stage, UNDECLARED)?;
+    show_calls(stage, UNDECLARED);
+    stage.kubectl(&["events", "--for", "athenaworkgroup/team-a-spark"]).await?;
+    screen::good("It was matched in two lists, looked at once more, and ended by one call, on behalf of the rule.");
+    Ok(())
+}
+
 fn audited(stage: &Stage) -> Outcome {
     screen::chapter("The operator logs each call that changes something in AWS, and on whose behalf");
     let log = stage.read_operator_log();
@@ -201,15 +237,12 @@ fn audited(stage: &Stage) -> Outcome {
     for line in &audit {
         screen::tell(line);
     }
-    check(audit.len() == 4, || format!("the operator's log has {} such lines, not 4", audit.len()))
+    check(audit.len() == 5, || format!("the operator's log has {} such lines, not 5", audit.len()))
 }
 
-fn untouched(stage: &Stage, started: &str) -> Outcome {
+fn in_the_end(stage: &Stage, started: &str) {
     screen::chapter("In the end");
     show_sessions(stage, &[&SESSIONS[..], &[started]].concat());
-    expect_state(stage, UNDECLARED, "IDLE", "as no object names it")?;
-    let calls = calls_about(stage, UNDECLARED);
-    check(calls == 0, || format!("no object names {UNDECLARED}, and Athena got {calls} calls about it"))
 }
 
 fn calls_about(stage: &Stage, id: &str) -> usize {
