@@ -221,7 +221,7 @@ pub struct CleanupBudget {
     /// When they were reserved.
     pub reserved_at: Time,
 
-    /// How many.
+    /// How many, with those that another process reserved a moment before.
     pub reserved: u32,
 }
 

@@ -28,7 +28,6 @@ use crate::index::objects::Group;
 use crate::kubernetes::{Answer, Requests, within};
 use crate::live_declarations::LiveDeclarations;
 use crate::session::reconcile::Dependencies;
-use crate::status::condition::time;
 use crate::status::event::Event;
 use crate::text::{age, cut};
 
@@ -103,8 +102,7 @@ impl CleanUp<'_> {
         };
         let memory = state.memory.insert(memory);
         let hold = registrations.hold(self.shared.index.work_groups.rules.read_only);
-        let budget = self.group.status.as_ref().and_then(|status| status.cleanup.as_ref()?.budget.as_ref());
-        let used = memory.used(budget, self.shared.timing.steady, Timestamp::now());
+        let used = memory.used(registrations.budget(), self.shared.timing.steady, Timestamp::now());
         let mut terms = Terms { account, region, hold, used };
         let Some(mut run) = self.begin(memory, &terms) else { return };
         self.take_steps(&mut run, memory, &mut terms).await;
@@ -136,6 +134,9 @@ impl CleanUp<'_> {
         loop {
             if self.poller.full_scan_at().is_some_and(|latest| latest > run.list()) {
                 run.overtaken();
+            }
+            if !self.is_unchanged(memory, terms) {
+                run.work_groups_changed();
             }
             match self.surrounded(memory, terms, |surroundings| run.next(surroundings)) {
                 CleanupStep::Done => return,
@@ -191,6 +192,18 @@ impl CleanUp<'_> {
         }
     }
 
+    /// Whether the watch shows the rules, and what holds them up, as they were when the run began.
+    fn is_unchanged(&self, memory: &CleanupMemory, terms: &Terms<'_>) -> bool {
+        let groups = self.shared.index.objects.groups();
+        let registrations = self.registrations(self.place(terms), &groups);
+        memory.fits(&registrations.sources(), self.scope.since)
+            && registrations.hold(self.shared.index.work_groups.rules.read_only) == terms.hold
+    }
+
+    fn place<'p>(&'p self, terms: &Terms<'p>) -> Place<'p> {
+        Place { account: terms.account, region: terms.region, work_group: self.poller.work_group() }
+    }
+
     /// Whether calls have gone to one account since the reconciliation began.
     fn is_same_account(&self) -> bool {
         let now = self.identity.caller_context();
@@ -239,8 +252,12 @@ impl CleanUp<'_> {
     }
 
     /// Reads all AthenaWorkGroups anew: an administrator may have protected sessions a moment ago. Returns this one, if the rules,
-    /// and who applies them, are the same as in the watch's copies, and nothing holds them up.
-    async fn read_work_groups(&self, memory: &CleanupMemory, terms: &mut Terms<'_>) -> Option<AthenaWorkGroup> {
+    /// and who applies them, are the same as in the watch's copies, and nothing holds them up; and the ends that were reserved last.
+    async fn read_work_groups(
+        &self,
+        memory: &CleanupMemory,
+        terms: &mut Terms<'_>,
+    ) -> Option<(AthenaWorkGroup, Option<CleanupBudget>)> {
         let groups = match within(self.shared.deadline, self.requests.api.list(&ListParams::default())).await {
             Ok(listed) => listed.items.into_iter().map(Arc::new).collect::<Vec<_>>(),
             Err(failure) => {
@@ -248,33 +265,31 @@ impl CleanUp<'_> {
                 return None;
             }
         };
-        let place = Place { account: terms.account, region: terms.region, work_group: self.poller.work_group() };
-        let registrations = self.registrations(place, &groups);
+        let registrations = self.registrations(self.place(terms), &groups);
         let leader = registrations.leader().filter(|leader| leader.uid() == self.group.uid())?;
-        let budget = leader.status.as_ref().and_then(|status| status.cleanup.as_ref()?.budget.as_ref());
+        let budget = registrations.budget();
         terms.used = terms.used.max(memory.used(budget, self.shared.timing.steady, Timestamp::now()));
         let is_held = registrations.hold(self.shared.index.work_groups.rules.read_only).is_some();
         let is_same = memory.fits(&registrations.sources(), self.scope.since);
-        (is_same && !is_held).then(|| leader.clone())
+        (is_same && !is_held).then(|| (leader.clone(), budget.cloned()))
     }
 
     /// Records how many ends follow, on the copy that was read a moment ago. Of two operators that try, one succeeds.
     async fn reserve(
         &self,
         memory: &mut CleanupMemory,
-        current: AthenaWorkGroup,
+        (current, budget): (AthenaWorkGroup, Option<CleanupBudget>),
         report: &CleanupReport,
         ends: usize,
     ) -> bool {
-        let reserved_at = time(Timestamp::now());
-        let budget =
-            CleanupBudget { reserved_at: reserved_at.clone(), reserved: u32::try_from(ends).unwrap_or(u32::MAX) };
+        let reservation = memory.reserve(budget.as_ref(), ends, self.shared.timing.steady, Timestamp::now());
         let recorded = current.status.unwrap_or_default();
-        let cleanup = CleanupStatus { budget: Some(budget), ..report.to_record(recorded.cleanup.clone()) };
+        let cleanup =
+            CleanupStatus { budget: Some(reservation.budget.clone()), ..report.to_record(recorded.cleanup.clone()) };
         let status = AthenaWorkGroupStatus { cleanup: Some(cleanup), ..recorded };
         match self.requests.write_status(Box::new(AthenaWorkGroup { status: Some(status), ..current })).await {
             Ok(Answer::Object(_)) => {
-                memory.reserved_at = Some(reserved_at.0);
+                memory.reserved(reservation);
                 true
             }
             Ok(Answer::Conflict { .. } | Answer::Gone) => false,

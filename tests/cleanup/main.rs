@@ -4,6 +4,7 @@
 //! - [`verdicts`]: a table of sessions and the verdict on each.
 //! - [`bad_rules`]: rules that can't be read, each of which protects.
 //! - [`runs`]: share, budget, order, and two lists in a row.
+//! - [`stories`]: random stories of two operators, in a [`world`] of lists that lag, faults and restarts.
 //! - [`properties`]: what holds for random sessions and rules. `PROPTEST_CASES` says how many are tried.
 
 #![allow(missing_docs, reason = "the tests' names say what they show")]
@@ -13,4 +14,6 @@ mod bad_rules;
 mod fixtures;
 mod properties;
 mod runs;
+mod stories;
 mod verdicts;
+mod world;

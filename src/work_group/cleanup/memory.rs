@@ -11,6 +11,7 @@ use super::registrations::as_sources;
 use crate::api::cleanup::{Cleanup, CleanupBudget};
 use crate::cleanup::policy::Policy;
 use crate::cleanup::verdict::Tags;
+use crate::status::condition::time;
 
 /// What requests showed of a session that isn't ended now counts for so long. Otherwise a dry run, or a session that a tag
 /// protects, would cost the requests anew after each list.
@@ -35,6 +36,15 @@ pub(super) enum LookResult {
     Failed(String),
 }
 
+/// Ends that this process reserves.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reservation {
+    /// What is recorded.
+    pub budget: CleanupBudget,
+    /// The part of the budget that other processes reserved.
+    others: Option<CleanupBudget>,
+}
+
 /// What holds for a work group as long as rules and account stay the same.
 #[derive(Debug)]
 pub struct CleanupMemory {
@@ -44,8 +54,8 @@ pub struct CleanupMemory {
     since: Option<Instant>,
     /// The rules, read.
     pub policy: Policy,
-    /// When the ends of the last run were reserved.
-    pub reserved_at: Option<Timestamp>,
+    /// The ends that were reserved last.
+    reservation: Option<Reservation>,
     /// When the complete list began that was judged last.
     judged: Option<Instant>,
     /// The sessions that this list showed as matched.
@@ -57,8 +67,8 @@ impl CleanupMemory {
     /// Of nothing but these rules.
     pub fn new(rules: Vec<(String, Option<Cleanup>)>, since: Option<Instant>) -> Self {
         let policy = Policy::read(&as_sources(&rules));
-        let (judged, reserved_at, matched, looks) = Default::default();
-        Self { rules, since, policy, judged, reserved_at, matched, looks }
+        let (judged, reservation, matched, looks) = Default::default();
+        Self { rules, since, policy, reservation, judged, matched, looks }
     }
 
     /// Whether what is kept was learned under these rules, in the account that calls have gone to since this moment. Otherwise
@@ -73,13 +83,46 @@ impl CleanupMemory {
         self.since.is_none_or(|since| list >= since) && self.judged.is_none_or(|judged| list >= judged + steady / 2)
     }
 
-    /// How many ends the recorded budget takes from the next run: those that another process reserved a moment ago. A moment that
-    /// is far ahead isn't true, and takes nothing.
+    /// How many ends the recorded budget takes from the next run: those that other processes reserved a moment ago.
     pub fn used(&self, budget: Option<&CleanupBudget>, steady: Duration, wall: Timestamp) -> usize {
-        let Some(CleanupBudget { reserved_at, reserved }) = budget else { return 0 };
-        let is_own = self.reserved_at == Some(reserved_at.0);
-        let is_past = wall.duration_since(reserved_at.0).unsigned_abs() >= steady;
-        if is_own || is_past { 0 } else { usize::try_from(*reserved).unwrap_or(usize::MAX) }
+        let others = self.others(budget, steady, wall);
+        others.map_or(0, |others| usize::try_from(others.reserved).unwrap_or(usize::MAX))
+    }
+
+    /// What is to be recorded in place of this budget before so many ends. The ends that other processes reserved a moment ago
+    /// are recorded again. Otherwise a third process would count only the last reservation.
+    pub fn reserve(
+        &self,
+        budget: Option<&CleanupBudget>,
+        ends: usize,
+        steady: Duration,
+        wall: Timestamp,
+    ) -> Reservation {
+        let others = self.others(budget, steady, wall).cloned();
+        let used = others.as_ref().map_or(0, |others| others.reserved);
+        let reserved = u32::try_from(ends).unwrap_or(u32::MAX).saturating_add(used);
+        Reservation { budget: CleanupBudget { reserved_at: time(wall), reserved }, others }
+    }
+
+    /// The reservation has been recorded.
+    pub fn reserved(&mut self, reservation: Reservation) {
+        self.reservation = Some(reservation);
+    }
+
+    /// Of a recorded budget, what other processes reserved a moment ago. A moment that is far ahead isn't true, and counts as
+    /// past.
+    fn others<'b>(
+        &'b self,
+        budget: Option<&'b CleanupBudget>,
+        steady: Duration,
+        wall: Timestamp,
+    ) -> Option<&'b CleanupBudget> {
+        let others = match &self.reservation {
+            Some(own) if Some(&own.budget) == budget => own.others.as_ref()?,
+            _ => budget?,
+        };
+        let is_past = wall.duration_since(others.reserved_at.0).unsigned_abs() >= steady;
+        if is_past { None } else { Some(others) }
     }
 
     /// Whether a list has been judged. Before, no session is due, so that a report would say too little.

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use kube::{Resource, ResourceExt};
 
 use super::hold::Hold;
-use crate::api::cleanup::{Cleanup, CleanupMode};
+use crate::api::cleanup::{Cleanup, CleanupBudget, CleanupMode};
 use crate::api::work_group::AthenaWorkGroup;
 use crate::cleanup::policy::Source;
 use crate::index::access::is_paused;
@@ -71,6 +71,12 @@ impl<'a> Registrations<'a> {
     /// The rules of each.
     pub fn sources(&self) -> Vec<(String, Option<Cleanup>)> {
         self.groups.iter().map(|group| (group.name_any(), group.spec.cleanup.clone())).collect()
+    }
+
+    /// The ends that were reserved last, under whichever AthenaWorkGroup: another one may have led a moment ago.
+    pub fn budget(&self) -> Option<&'a CleanupBudget> {
+        let budgets = self.groups.iter().filter_map(|group| group.status.as_ref()?.cleanup.as_ref()?.budget.as_ref());
+        budgets.max_by_key(|budget| budget.reserved_at.0)
     }
 
     /// What keeps the rules from ending anything, whatever they match.

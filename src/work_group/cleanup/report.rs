@@ -47,7 +47,7 @@ impl CleanupReport {
     pub fn of(run: &Run, surroundings: &Surroundings<'_>, hold: Option<Hold>, wall: Timestamp) -> Self {
         let plan = run.plan(surroundings);
         let holds: Vec<_> = hold.into_iter().chain(holds(&plan, surroundings.policy)).collect();
-        let message: Vec<_> = holds.iter().map(|hold| format!("{hold}.")).collect();
+        let message: Vec<_> = holds.iter().map(|hold| format!("{}.", hold.to_string().trim_end_matches('.'))).collect();
         let held = holds.first().map(|first| HeldReport {
             reason: first.reason().to_owned(),
             message: message.join(" "),

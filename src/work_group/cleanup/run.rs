@@ -354,6 +354,11 @@ impl Run {
         self.stopped.get_or_insert_with(|| "the run took too long; the next run goes on".to_owned());
     }
 
+    /// The watch shows that somebody has changed the rules, or what holds them up: the run ends nothing more.
+    pub fn work_groups_changed(&mut self) {
+        self.stopped.get_or_insert_with(|| "the AthenaWorkGroups have changed; the next run goes on".to_owned());
+    }
+
     fn candidate(&mut self, id: &str) -> Option<&mut Candidate> {
         self.candidates.iter_mut().find(|candidate| candidate.id == id)
     }
