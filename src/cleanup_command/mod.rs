@@ -49,8 +49,7 @@ pub async fn run(options: &Options) -> Result<u8, String> {
         Ok(command) => {
             // Before anything is ended.
             if command.cluster.is_none() {
-                progress.clear();
-                eprintln!("{NO_CLUSTER}");
+                progress.aside(|| eprintln!("{NO_CLUSTER}"));
             }
             command.report(options, &progress).await
         }
@@ -223,9 +222,8 @@ impl Command {
             return Ok(());
         }
         if options.enforce && !options.yes {
-            progress.clear();
             let question = format!("End {} of {} sessions of {}?", due.len(), plan.tally.live, self.task.work_group);
-            if !agrees(&question) {
+            if !progress.aside(|| agrees(&question)) {
                 return Err("nothing was ended".to_owned());
             }
         }

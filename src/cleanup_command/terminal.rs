@@ -37,7 +37,12 @@ impl Progress {
         self.0.inc(1);
     }
 
-    /// Shows nothing any more.
+    /// Takes the progress away while something else is written or asked.
+    pub(super) fn aside<T>(&self, other: impl FnOnce() -> T) -> T {
+        self.0.suspend(other)
+    }
+
+    /// Shows nothing any more, for good.
     pub(super) fn clear(&self) {
         self.0.finish_and_clear();
     }

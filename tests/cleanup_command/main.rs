@@ -3,6 +3,8 @@
 #![allow(missing_docs, reason = "the tests' names say what they show")]
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+mod terminal;
+
 use std::path::PathBuf;
 use std::process::{Output, Stdio};
 use std::time::Duration;
@@ -48,12 +50,20 @@ impl World {
         self.athena.add_session(NewSession { work_group: Some("spark-team-a".to_owned()), ..session })
     }
 
+    fn environment(&self) -> [(&'static str, String); 6] {
+        [
+            ("HOME", "/nonexistent".to_owned()),
+            ("AWS_EC2_METADATA_DISABLED", "true".to_owned()),
+            ("AWS_ENDPOINT_URL", self.athena.url()),
+            ("AWS_REGION", "eu-west-1".to_owned()),
+            ("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE".to_owned()),
+            ("AWS_SECRET_ACCESS_KEY", "planted-secret".to_owned()),
+        ]
+    }
+
     fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_athena-session-operator"));
-        command.env_clear().env("HOME", "/nonexistent").env("AWS_EC2_METADATA_DISABLED", "true");
-        command.env("AWS_ENDPOINT_URL", self.athena.url()).env("AWS_REGION", "eu-west-1");
-        command.env("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE").env("AWS_SECRET_ACCESS_KEY", "planted-secret");
-        command.stdin(Stdio::null()).arg("cleanup").args(["--between-lists", "0"]);
+        command.env_clear().envs(self.environment()).stdin(Stdio::null()).arg("cleanup").args(["--between-lists", "0"]);
         command
     }
 
