@@ -4,13 +4,14 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
+use control_plane::ControlPlane;
 use fake_athena::{FakeAthena, Fault, NewSession};
 use serde_json::{Value, json};
 use tokio::process::Command;
 
 use crate::launch::{aws_environment, operator_command};
-use crate::tenancy::TEAM_A;
-use crate::world::{OPERATOR_NAMESPACE, World, eventually, in_checkout, operator_kubeconfig};
+use crate::tenancy::{TEAM_A, brisk};
+use crate::world::{OPERATOR_NAMESPACE, World, eventually, in_checkout, install, operator_kubeconfig};
 
 /// Ends the sessions that are older than an hour.
 const OLD: &str = "rules: [{name: old, match: {olderThan: 1h}}]";
@@ -99,7 +100,30 @@ async fn the_cronjob_of_the_example_sees_what_is_declared() {
     let kubeconfig = world.plane.kubeconfig_for_service_account(OPERATOR_NAMESPACE, "athena-cleanup").await.unwrap();
     let (named, free) = (world.forgotten(None), world.forgotten(None));
     world.create("named", json!({"sessionId": named})).await;
+    let cluster = world.plane.kubectl_ok(&["get", "namespace", "kube-system", "-o", "jsonpath={.metadata.uid}"]).await;
+    let orphan = world.forgotten(Some(format!("[athena-operator {cluster} {}/gone uid]", world.namespace)));
     let report = world.clean_up_as(&kubeconfig).await;
+    let states = [&named, &free, &orphan].map(|id| world.athena_session(id).state);
+    assert_eq!(states, ["IDLE", "TERMINATED", "TERMINATED"], "{report}");
+}
+
+/// The kind as an earlier version installed it, without a selectable field: all objects are read instead.
+#[tokio::test]
+async fn a_kind_without_a_selectable_field_declares_sessions_all_the_same() {
+    let plane: &'static ControlPlane = Box::leak(Box::new(ControlPlane::start(Default::default()).await.unwrap()));
+    install(plane).await;
+    let field = r#"[{"op": "remove", "path": "/spec/versions/0/selectableFields"}]"#;
+    let kind = "crd/athenasessions.athena-operator.dev";
+    plane.kubectl_ok(&["patch", kind, "--type=json", "-p", field]).await;
+    let world = World::on(plane, brisk()).await;
+    eventually("the field can't be selected by", || async {
+        let list = ["get", "ats", "-A", "--field-selector=spec.sessionId=x"];
+        (!plane.kubectl(&list).await.unwrap().status.success()).then_some(())
+    })
+    .await;
+    let (named, free) = (world.forgotten(None), world.forgotten(None));
+    world.create("named", json!({"sessionId": named})).await;
+    let report = world.clean_up().await;
     let states = [&named, &free].map(|id| world.athena_session(id).state);
     assert_eq!(states, ["IDLE", "TERMINATED"], "{report}");
 }
