@@ -77,4 +77,4 @@ ifndef CONTROL_PLANE
 endif
 
 need-python:
-	$(call need,Python,python3 --version,3.9,which tests the fake Athena with boto3)
+	$(call need,Python,python3 --version,3.11,which tests the fake Athena with boto3)
