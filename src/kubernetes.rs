@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use json_patch::jsonptr::PointerBuf;
 use json_patch::{AddOperation, PatchOperation, RemoveOperation, TestOperation};
-use kube::api::{Patch, PatchParams, PostParams};
+use kube::api::{ListParams, Patch, PatchParams, PostParams};
 use kube::core::Status;
 use kube::{Api, Resource, ResourceExt};
 use serde::Serialize;
@@ -125,6 +125,30 @@ pub(crate) async fn within<T>(
     match timeout(deadline, request).await {
         Err(_) => Err(RequestFailure::Silent(deadline)),
         Ok(answer) => answer.map_err(|error| RequestFailure::Error(Box::new(error))),
+    }
+}
+
+/// How many objects a page of a list has.
+const PAGE: u32 = 500;
+
+/// Hands each object of a list to `take`, page by page. The deadline is that of one page.
+pub(crate) async fn for_each_listed<K>(
+    api: &Api<K>,
+    which: &ListParams,
+    deadline: Duration,
+    mut take: impl FnMut(&K),
+) -> Result<(), RequestFailure>
+where
+    K: Clone + Debug + DeserializeOwned,
+{
+    let mut page = which.clone().limit(PAGE);
+    loop {
+        let list = within(deadline, api.list(&page)).await?;
+        list.items.iter().for_each(&mut take);
+        match list.metadata.continue_.filter(|token| !token.is_empty()) {
+            Some(token) => page = page.continue_token(&token),
+            None => return Ok(()),
+        }
     }
 }
 

@@ -9,10 +9,7 @@ use kube::{Api, Client, ResourceExt};
 use crate::api::session::AthenaSession;
 use crate::athena::marker::Marker;
 use crate::cleanup::declarations::{Declaration, DeclaredSessions};
-use crate::kubernetes::{RequestFailure, within};
-
-/// How many AthenaSessions are read with one request.
-const PAGE: u32 = 500;
+use crate::kubernetes::{RequestFailure, for_each_listed, within};
 
 /// Asks the API server what is declared.
 #[derive(Clone)]
@@ -71,17 +68,10 @@ impl LiveDeclarations {
     }
 
     async fn list(&self, which: &ListParams, place: (&str, &str)) -> Result<DeclaredSessions, RequestFailure> {
-        let objects = self.everywhere();
         let mut declared = DeclaredSessions::default();
-        let mut page = which.clone().limit(PAGE);
-        loop {
-            let list = within(self.deadline, objects.list(&page)).await?;
-            list.items.iter().for_each(|object| add(&mut declared, object, place));
-            match list.metadata.continue_.filter(|token| !token.is_empty()) {
-                Some(token) => page = page.continue_token(&token),
-                None => return Ok(declared),
-            }
-        }
+        let take = |object: &DynamicObject| add(&mut declared, object, place);
+        for_each_listed(&self.everywhere(), which, self.deadline, take).await?;
+        Ok(declared)
     }
 
     fn everywhere(&self) -> Api<DynamicObject> {

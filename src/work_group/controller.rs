@@ -27,7 +27,7 @@ use crate::controller::{Watched, drive, queue};
 use crate::health::Pulse;
 use crate::index::dependents::Dependents;
 use crate::index::objects::{Group, Session, Watch, depends_on};
-use crate::kubernetes::{Answer, RequestError, Requests, within};
+use crate::kubernetes::{Answer, RequestError, Requests, for_each_listed};
 use crate::metrics::ReconcileResult;
 use crate::session::reconcile::Dependencies;
 use crate::status::event::{Event, Refusals};
@@ -257,21 +257,18 @@ impl GroupReconciler {
 
     /// Asks the API server, since the cache may not show an AthenaSession that was adopted a moment ago.
     async fn list_dependents(&self, name: &str) -> Result<Dependents, RequestError> {
-        const DOING: &str = "listing the AthenaSessions";
         let api: Api<Session> = Api::all(self.shared.client.clone());
-        let mut page = ListParams::default().limit(500);
         let mut dependents = Dependents::default();
-        loop {
-            let list =
-                within(self.shared.deadline, api.list(&page)).await.map_err(|failure| failure.while_doing(DOING))?;
-            // An object that can't be read may refer to this AthenaWorkGroup.
-            let may_depend = |object: &&Session| depends_on(object, name) || is_held(*object) && !object.is_legible();
-            list.items.iter().filter(may_depend).for_each(|object| dependents.add(object));
-            match list.metadata.continue_.filter(|token| !token.is_empty()) {
-                Some(token) => page = page.continue_token(&token),
-                None => return Ok(dependents),
+        // An object that can't be read may refer to this AthenaWorkGroup.
+        let may_depend = |object: &Session| depends_on(object, name) || is_held(object) && !object.is_legible();
+        let take = |object: &Session| {
+            if may_depend(object) {
+                dependents.add(object);
             }
-        }
+        };
+        let listed = for_each_listed(&api, &ListParams::default(), self.shared.deadline, take).await;
+        listed.map_err(|failure| failure.while_doing("listing the AthenaSessions"))?;
+        Ok(dependents)
     }
 
     fn forget(&self, name: &str) {
