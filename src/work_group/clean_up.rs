@@ -91,6 +91,10 @@ impl CleanUp<'_> {
         Registrations::of(place, registered)
     }
 
+    fn hold(&self, registrations: &Registrations<'_>) -> Option<Hold> {
+        registrations.hold(self.shared.index.work_groups.rules.read_only)
+    }
+
     async fn lead(&self, state: &mut CleanupState, registrations: &Registrations<'_>, (account, region): (&str, &str)) {
         if !self.shared.index.objects.is_complete() {
             return;
@@ -101,7 +105,7 @@ impl CleanUp<'_> {
             _ => CleanupMemory::new(rules, since),
         };
         let memory = state.memory.insert(memory);
-        let hold = registrations.hold(self.shared.index.work_groups.rules.read_only);
+        let hold = self.hold(registrations);
         let used = memory.used(registrations.budget(), self.shared.timing.steady, Timestamp::now());
         let mut terms = Terms { account, region, hold, used };
         let Some(mut run) = self.begin(memory, &terms) else { return };
@@ -196,8 +200,7 @@ impl CleanUp<'_> {
     fn is_unchanged(&self, memory: &CleanupMemory, terms: &Terms<'_>) -> bool {
         let groups = self.shared.index.objects.groups();
         let registrations = self.registrations(self.place(terms), &groups);
-        memory.fits(&registrations.sources(), self.scope.since)
-            && registrations.hold(self.shared.index.work_groups.rules.read_only) == terms.hold
+        memory.fits(&registrations.sources(), self.scope.since) && self.hold(&registrations) == terms.hold
     }
 
     fn place<'p>(&'p self, terms: &Terms<'p>) -> Place<'p> {
@@ -269,7 +272,7 @@ impl CleanUp<'_> {
         let leader = registrations.leader().filter(|leader| leader.uid() == self.group.uid())?;
         let budget = registrations.budget();
         terms.used = terms.used.max(memory.used(budget, self.shared.timing.steady, Timestamp::now()));
-        let is_held = registrations.hold(self.shared.index.work_groups.rules.read_only).is_some();
+        let is_held = self.hold(&registrations).is_some();
         let is_same = memory.fits(&registrations.sources(), self.scope.since);
         (is_same && !is_held).then(|| (leader.clone(), budget.cloned()))
     }

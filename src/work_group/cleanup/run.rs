@@ -59,7 +59,7 @@ pub enum CleanupStep {
 }
 
 /// How far the reservation of ends has come. Each step is needed before the first end.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Reservation {
     #[default]
     None,
