@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::policy::Policy;
-use super::verdict::Verdict;
+use super::verdict::{ProtectedBy, Verdict};
 use crate::athena::types::ListedSession;
 
 /// So many matched sessions never are too large a share.
@@ -102,19 +102,23 @@ impl RunPlan {
         used: usize,
     ) -> Self {
         let mut plan = Self { tally: others, ..Self::default() };
-        let mut turns = Vec::new();
+        let (mut turns, mut unreadable) = (Vec::new(), 0);
         for (position, Judged { session, verdict }) in judged.iter().enumerate() {
             plan.tally.add(verdict);
             match verdict {
                 Verdict::Matched { .. } if was_matched(session.id) => turns.push((position, Turn::Now)),
                 Verdict::NeedsTags { .. } if was_matched(session.id) => turns.push((position, Turn::NeedsTags)),
                 Verdict::Matched { .. } | Verdict::NeedsTags { .. } => turns.push((position, Turn::NextList)),
+                Verdict::Protected { by: ProtectedBy::UnreadableTags(_), .. } => unreadable += 1,
                 Verdict::Ending | Verdict::Declared(_) | Verdict::Unmatched | Verdict::Protected { .. } => {}
             }
         }
-        // Tags that haven't been read may protect. As long as they count as if they didn't, the share is never too small.
         plan.matched = turns.len();
-        plan.held = held(plan.matched, plan.tally.live, policy.most_percent);
+        // Tags that haven't been read, or can't be, may protect. As long as they count as if they didn't, the share is never too
+        // small. Otherwise failures of ListTagsForResource would hide that the rules match too much.
+        if plan.matched > 0 {
+            plan.held = held(plan.matched + unreadable, plan.tally.live, policy.most_percent);
+        }
         turns.sort_by_key(|(position, _)| judged[*position].session.age_order());
         let mut left = policy.most_ends.saturating_sub(used);
         for (_, turn) in &mut turns {

@@ -117,3 +117,29 @@ fn two_work_groups_on_one_add_up_and_the_smaller_limits_hold() {
     assert!(!Policy::read(&[]).enforces || Policy::read(&[]).most_ends == 0);
     assert_eq!(planned(&forgotten(3, 3), &policy(&all()), |_| true, 0).turns.len(), 3);
 }
+
+/// The brake counts what the rules match. While tags can't be read, most sessions that a rule matches by mistake are protected:
+/// without them the others would be a small share, and would be ended.
+#[test]
+fn tags_that_cant_be_read_dont_make_the_share_smaller() {
+    let planned = |unreadable: usize, of: usize| {
+        let sessions = forgotten(of, of);
+        let policy = policy(&cleanup());
+        let judged: Vec<_> = sessions
+            .iter()
+            .enumerate()
+            .map(|(number, session)| {
+                let tags = if number < unreadable { Tags::Unreadable("throttled".to_owned()) } else { tags(&[]) };
+                let verdict = verdict(&policy, &DeclaredSessions::default(), session, &tags);
+                Judged { session: session.listed(), verdict }
+            })
+            .collect();
+        RunPlan::of(Tally::default(), &judged, &policy, |_| true, 0)
+    };
+    let plan = planned(60, 100);
+    assert_eq!(plan.ends().count(), 0);
+    assert!(plan.held.unwrap().to_string().contains("the rules match 100 of 100 sessions"));
+    assert_eq!(plan.matched, 40, "those that nothing protects");
+    assert!(planned(100, 100).held.is_none(), "nothing would be ended: the tags are what is told");
+    assert!(planned(1, 5).held.is_none(), "few");
+}
