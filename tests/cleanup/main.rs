@@ -4,6 +4,7 @@
 //! - [`verdicts`]: a table of sessions and the verdict on each.
 //! - [`bad_rules`]: rules that can't be read, each of which protects.
 //! - [`runs`]: share, budget, order, and two lists in a row.
+//! - [`starvation`]: what fails for good, and the sessions that are to be ended all the same.
 //! - [`stories`]: random stories of two operators, in a [`world`] of lists that lag, faults and restarts.
 //! - [`properties`]: what holds for random sessions and rules. `PROPTEST_CASES` says how many are tried.
 
@@ -14,6 +15,7 @@ mod bad_rules;
 mod fixtures;
 mod properties;
 mod runs;
+mod starvation;
 mod stories;
 mod verdicts;
 mod world;

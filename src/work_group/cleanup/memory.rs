@@ -14,7 +14,8 @@ use crate::cleanup::verdict::Tags;
 use crate::status::condition::time;
 
 /// What requests showed of a session that isn't ended now counts for so long. Otherwise a dry run, or a session that a tag
-/// protects, would cost the requests anew after each list.
+/// protects, would cost the requests anew after each list. Tags count until they are read again: a run reads few tags, and if it
+/// forgot those of the protected sessions it would never come to the tags of the others.
 pub const LOOK_LIFE: Duration = Duration::from_secs(600);
 
 /// What a look at a session showed.
@@ -34,6 +35,8 @@ pub(super) enum LookResult {
     WouldEnd,
     /// A request failed, in a way that doesn't pass by itself.
     Failed(String),
+    /// Athena didn't say whether the session is ended.
+    Unanswered(String),
 }
 
 /// Ends that this process reserves.

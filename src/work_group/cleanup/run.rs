@@ -75,8 +75,10 @@ enum Outcome {
     Open,
     /// A dry run ends here.
     WouldEnd,
-    /// Athena accepted the end; or whether Athena did isn't known.
-    Asked { is_accepted: bool },
+    /// Athena accepted the end.
+    Accepted,
+    /// Whether Athena accepted the end isn't known.
+    Unanswered(String),
     /// It isn't ended in this run.
     Failed {
         why: String,
@@ -98,6 +100,8 @@ struct Candidate {
     /// What the API server says is declared, and when it was asked.
     declared: Option<(DeclaredSessions, Instant)>,
     outcome: Outcome,
+    /// The first status and declarations of this run were too old when both were known.
+    was_slow: bool,
     /// By what was known when the session was judged last.
     verdict: Verdict,
 }
@@ -153,7 +157,10 @@ impl Run {
             if self.stopped.is_some() {
                 return CleanupStep::Done;
             }
-            if let Some(id) = self.unread_tags() {
+            // Not after the reservation: tags that have been taken off would make more sessions due than are reserved.
+            if self.reservation == Reservation::None
+                && let Some(id) = self.unread_tags(surroundings.tick)
+            {
                 return CleanupStep::ListTags { id };
             }
             let due = self.due(surroundings);
@@ -202,24 +209,28 @@ impl Run {
             return None;
         }
         if !candidate.is_looked_at_since(tick.checked_sub(ANSWER_LIFE)) {
-            (candidate.fresh, candidate.declared) = (None, None);
+            candidate.look_again();
             return None;
         }
         Some(CleanupStep::TerminateSession { id, rule: surroundings.policy.rule_name(rule).to_owned() })
     }
 
-    /// The first session whose tags decide whether it is matched, and aren't known.
-    fn unread_tags(&self) -> Option<String> {
+    /// The session whose tags decide whether it is matched, and aren't known, or were read the longest ago.
+    fn unread_tags(&self, tick: Instant) -> Option<String> {
         if self.tags_read >= MOST_TAGS {
             return None;
         }
-        let needs_tags = |candidate: &&Candidate| {
-            candidate.has_turn()
-                && candidate.tags == Tags::Unread
-                && matches!(candidate.verdict, Verdict::NeedsTags { .. })
+        let is_old = |candidate: &Candidate| candidate.tags_read_at.is_some_and(|at| tick >= at + LOOK_LIFE);
+        let needs_tags = |candidate: &&Candidate| match candidate.verdict {
+            Verdict::NeedsTags { .. } => candidate.tags == Tags::Unread,
+            // Somebody may have taken the tag off that protects the session.
+            Verdict::Protected { .. } => is_old(candidate),
+            _ => false,
         };
-        let oldest = self.candidates.iter().filter(needs_tags).min_by_key(|candidate| candidate.session().age_order());
-        oldest.map(|candidate| candidate.id.clone())
+        let waiting = self.candidates.iter().filter(|candidate| candidate.has_turn()).filter(needs_tags);
+        // Those whose tags were never read come first.
+        let next = waiting.min_by(|one, other| one.tags_order().cmp(&other.tags_order()));
+        next.map(|candidate| candidate.id.clone())
     }
 
     /// The sessions that this run ends, by their position, the oldest first. A session whose look or end failed leaves its turn
@@ -248,14 +259,13 @@ impl Run {
 
     /// How many ends Athena has accepted.
     pub fn ended(&self) -> usize {
-        let is_accepted = |candidate: &&Candidate| candidate.outcome == Outcome::Asked { is_accepted: true };
-        self.candidates.iter().filter(is_accepted).count()
+        self.candidates.iter().filter(|candidate| candidate.outcome == Outcome::Accepted).count()
     }
 
     /// What went wrong, if anything did.
     pub fn problem(&self) -> Option<String> {
         let failed = self.candidates.iter().find_map(|candidate| match &candidate.outcome {
-            Outcome::Failed { why, .. } => Some(format!("session {}: {why}", candidate.id)),
+            Outcome::Failed { why, .. } | Outcome::Unanswered(why) => Some(format!("session {}: {why}", candidate.id)),
             _ => None,
         });
         self.stopped.clone().or(failed)
@@ -339,11 +349,10 @@ impl Run {
     pub fn terminated(&mut self, id: &str, answer: Result<(), CallError>) {
         let Some(candidate) = self.candidate(id) else { return };
         match answer {
-            Ok(()) => candidate.outcome = Outcome::Asked { is_accepted: true },
-            // The call may have had its effect.
+            Ok(()) => candidate.outcome = Outcome::Accepted,
+            // The call may have had its effect, so it counts in the budget.
             Err(error) if error.class == ErrorClass::Unavailable => {
-                candidate.outcome = Outcome::Asked { is_accepted: false };
-                self.stopped = Some(format!("{error}: the next run tries again"));
+                candidate.outcome = Outcome::Unanswered(error.to_string());
             }
             Err(error) => candidate.failed(&error),
         }
@@ -373,10 +382,13 @@ impl Surroundings<'_> {
 impl Candidate {
     fn of(session: &ListedSession<'_>, memory: &CleanupMemory, surroundings: &Surroundings<'_>) -> Self {
         let ListedSession { id, status, description } = *session;
-        let look = memory.looks.get(id).filter(|look| surroundings.tick < look.at + LOOK_LIFE);
-        let outcome = match look.map(|look| &look.result) {
+        let look = memory.looks.get(id);
+        let young = look.filter(|look| surroundings.tick < look.at + LOOK_LIFE);
+        let outcome = match young.map(|look| &look.result) {
             Some(LookResult::WouldEnd) if !surroundings.may_end => Outcome::WouldEnd,
             Some(LookResult::Failed(why)) => Outcome::Failed { why: why.clone(), lasts: true },
+            // Other sessions have their turn before Athena is asked again.
+            Some(LookResult::Unanswered(why)) => Outcome::Failed { why: why.clone(), lasts: false },
             Some(LookResult::WouldEnd | LookResult::Tags) | None => Outcome::Open,
         };
         let (fresh, declared) = (None, None);
@@ -389,12 +401,18 @@ impl Candidate {
             fresh,
             declared,
             outcome,
+            was_slow: false,
             verdict: Verdict::Unmatched,
         }
     }
 
     fn session(&self) -> ListedSession<'_> {
         ListedSession::new(&self.id, self.fresh.as_ref().map_or(&self.listed, |(status, _)| status))
+    }
+
+    /// In which order tags are read.
+    fn tags_order(&self) -> impl Ord + '_ {
+        (self.tags_read_at, self.session().age_order())
     }
 
     /// Judges the session by what is known of it now.
@@ -422,6 +440,16 @@ impl Candidate {
         is_since(self.fresh.as_ref().map(|(_, at)| *at)) && is_since(self.declared.as_ref().map(|(_, at)| *at))
     }
 
+    /// What is known of the session is too old. Where that is so twice, it would be so a third time, too.
+    fn look_again(&mut self) {
+        (self.fresh, self.declared) = (None, None);
+        if std::mem::replace(&mut self.was_slow, true) {
+            let why = "a last look at it took too long: Athena's answer and the API server's must be close together"
+                .to_owned();
+            self.outcome = Outcome::Failed { why, lasts: true };
+        }
+    }
+
     fn failed(&mut self, error: &CallError) {
         self.outcome = Outcome::Failed { why: error.to_string(), lasts: lasts(error) };
     }
@@ -431,7 +459,8 @@ impl Candidate {
         let result = match &self.outcome {
             Outcome::WouldEnd => LookResult::WouldEnd,
             Outcome::Failed { why, lasts: true } => LookResult::Failed(why.clone()),
-            Outcome::Open | Outcome::Asked { .. } | Outcome::Failed { lasts: false, .. } => LookResult::Tags,
+            Outcome::Unanswered(why) => LookResult::Unanswered(why.clone()),
+            Outcome::Open | Outcome::Accepted | Outcome::Failed { lasts: false, .. } => LookResult::Tags,
         };
         Some(Look { at: self.tags_read_at?, tags: self.tags.clone(), result })
     }

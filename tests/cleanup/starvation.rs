@@ -1,0 +1,226 @@
+//! What can't be read or ended for good doesn't keep the other sessions from being ended: run after run, with the requests of each.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use athena_session_operator::api::cleanup::{Cleanup, CleanupMode};
+use athena_session_operator::athena::marker::Marker;
+use athena_session_operator::athena::types::{CallError, ErrorClass, Operation, SessionStatus};
+use athena_session_operator::cleanup::declarations::{Declarations, DeclaredSessions};
+use athena_session_operator::work_group::cleanup::memory::CleanupMemory;
+use athena_session_operator::work_group::cleanup::run::{CleanupStep, Run, Surroundings};
+
+use crate::fixtures::{CLUSTER, NOW, Session, all, protect_tag, session};
+
+type Tags = BTreeMap<String, String>;
+
+/// An operator whose requests all succeed, but for those that a test says.
+struct Operator<'a> {
+    memory: CleanupMemory,
+    tick: Instant,
+    /// Between two lists.
+    interval: Duration,
+    tags: &'a dyn Fn(&str) -> Result<Tags, CallError>,
+    end: &'a dyn Fn(&str) -> Result<(), CallError>,
+    /// How long the API server takes to say what is declared.
+    api_server_takes: Duration,
+    /// How long it takes to record the reservation of ends.
+    reservation_takes: Duration,
+    reserved: usize,
+    problem: Option<String>,
+    steps: usize,
+}
+
+fn no_tags(_: &str) -> Result<Tags, CallError> {
+    Ok(Tags::new())
+}
+
+fn ends(_: &str) -> Result<(), CallError> {
+    Ok(())
+}
+
+fn enforce() -> Cleanup {
+    Cleanup { mode: CleanupMode::Enforce, max_matched_percent: 100, ..all() }
+}
+
+fn unavailable(operation: Operation) -> CallError {
+    let (class, code, message) = (ErrorClass::Unavailable, "InternalServerException".to_owned(), "a fault".to_owned());
+    CallError { operation, class, code, message, request_id: None }
+}
+
+impl<'a> Operator<'a> {
+    fn new(cleanup: Cleanup) -> Self {
+        Self {
+            memory: CleanupMemory::new(vec![("a".to_owned(), Some(cleanup))], None),
+            tick: Instant::now(),
+            interval: Duration::from_secs(60),
+            tags: &no_tags,
+            end: &ends,
+            api_server_takes: Duration::ZERO,
+            reservation_takes: Duration::ZERO,
+            reserved: 0,
+            problem: None,
+            steps: 0,
+        }
+    }
+
+    /// Makes a run after a list of these sessions. Returns those that were ended.
+    fn run(&mut self, sessions: &[Session]) -> Vec<String> {
+        self.tick += self.interval;
+        let (list, mut ended) = (self.tick, Vec::new());
+        let mut run = self.surrounded(|memory, surroundings| {
+            Run::begin(list, sessions.iter().map(Session::listed), memory, surroundings)
+        });
+        self.steps = 0;
+        loop {
+            let step = self.surrounded(|_, surroundings| run.next(surroundings));
+            self.steps += 1;
+            self.tick += Duration::from_millis(100);
+            match step {
+                CleanupStep::Done => break,
+                CleanupStep::ListTags { id } => {
+                    let answer = (self.tags)(&id);
+                    self.surrounded(|_, surroundings| run.tags_read(&id, answer, surroundings));
+                }
+                CleanupStep::GetCallerIdentity => run.account_confirmed(true),
+                CleanupStep::ReadWorkGroups => run.work_groups_read(true),
+                CleanupStep::Reserve { ends } => {
+                    (self.reserved, self.tick) = (ends, self.tick + self.reservation_takes);
+                    run.reserved(true);
+                }
+                CleanupStep::GetSessionStatus { id, .. } => {
+                    let status = sessions.iter().find(|session| session.id == id).unwrap().status.clone();
+                    let status = SessionStatus { description: None, marker: None, ..status };
+                    run.status_read(&id, Ok(status), self.tick);
+                }
+                CleanupStep::ReadDeclarations { id, .. } => {
+                    let sent = self.tick;
+                    self.tick += self.api_server_takes;
+                    run.declarations_read(&id, Ok(DeclaredSessions::default()), sent);
+                }
+                CleanupStep::TerminateSession { id, .. } => {
+                    let answer = (self.end)(&id);
+                    if answer.is_ok() {
+                        ended.push(id.clone());
+                    }
+                    run.terminated(&id, answer);
+                }
+            }
+        }
+        run.finish(&mut self.memory);
+        self.problem = run.problem();
+        ended
+    }
+
+    fn surrounded<T>(&self, ask: impl FnOnce(&CleanupMemory, &Surroundings<'_>) -> T) -> T {
+        let declared_by = |_: &str, _: Option<&Marker>| None;
+        let surroundings = Surroundings {
+            policy: &self.memory.policy,
+            declarations: Declarations { cluster: Some(CLUSTER), declared_by: &declared_by },
+            athena_time: NOW,
+            tick: self.tick,
+            may_end: self.memory.policy.enforces,
+            used: 0,
+        };
+        ask(&self.memory, &surroundings)
+    }
+}
+
+/// Sessions of which the first is the oldest.
+fn sessions(count: i64) -> Vec<Session> {
+    (0..count).map(|number| session(&format!("s{number}"), "IDLE", 5000 - number)).collect()
+}
+
+fn number(id: &str) -> usize {
+    id[1..].parse().unwrap()
+}
+
+/// Each run reads the tags of so many sessions, the oldest first. What tags protect comes first, and stays for ever.
+#[test]
+fn sessions_that_a_tag_protects_dont_keep_the_tags_of_others_from_being_read() {
+    for (protected, interval) in [(300, 60), (25, 600), (45, 600)] {
+        let tags = |id: &str| {
+            let is_kept = number(id) < protected;
+            Ok(is_kept.then(|| ("keep".to_owned(), String::new())).into_iter().collect())
+        };
+        let mut operator = Operator::new(Cleanup { protect: vec![protect_tag("keep", None)], ..enforce() });
+        (operator.tags, operator.interval) = (&tags, Duration::from_secs(interval));
+        let sessions = sessions(i64::try_from(protected).unwrap() + 1);
+        let ended: Vec<_> = (0..40).flat_map(|_| operator.run(&sessions)).collect();
+        assert!(ended.contains(&format!("s{protected}")), "{protected} are protected; a list each {interval} s");
+        assert!(ended.iter().all(|id| number(id) >= protected), "{ended:?}");
+    }
+}
+
+/// A tag that is taken off stops protecting, though it was read once.
+#[test]
+fn a_tag_that_is_taken_off_is_noticed() {
+    let is_kept = std::cell::Cell::new(true);
+    let tags = |_: &str| Ok(is_kept.get().then(|| ("keep".to_owned(), String::new())).into_iter().collect());
+    let mut operator = Operator::new(Cleanup { protect: vec![protect_tag("keep", None)], ..enforce() });
+    operator.tags = &tags;
+    let sessions = sessions(3);
+    for _ in 0..5 {
+        assert!(operator.run(&sessions).is_empty());
+    }
+    is_kept.set(false);
+    let ended: Vec<_> = (0..12).flat_map(|_| operator.run(&sessions)).collect();
+    assert!(ended.contains(&"s2".to_owned()));
+}
+
+/// A process that stands still after the reservation may find that tags have become old, and that one has been taken off.
+#[test]
+fn no_more_sessions_are_ended_than_were_reserved() {
+    let kept = std::cell::Cell::new(true);
+    let tags = |id: &str| {
+        let is_kept = kept.get() && number(id) == 0;
+        Ok(is_kept.then(|| ("keep".to_owned(), String::new())).into_iter().collect())
+    };
+    let end = |_: &str| {
+        kept.set(false);
+        Err(unavailable(Operation::TerminateSession))
+    };
+    let mut operator = Operator::new(Cleanup { protect: vec![protect_tag("keep", None)], ..enforce() });
+    (operator.tags, operator.end) = (&tags, &end);
+    let sessions = sessions(2);
+    for _ in 0..2 {
+        operator.run(&sessions);
+    }
+    (operator.end, operator.reservation_takes) = (&ends, Duration::from_secs(700));
+    for _ in 0..3 {
+        let ended = operator.run(&sessions);
+        assert!(ended.len() <= operator.reserved, "{ended:?}, {} reserved", operator.reserved);
+        operator.reserved = 0;
+    }
+}
+
+#[test]
+fn sessions_that_athena_fails_to_end_for_good_dont_keep_others_from_being_ended() {
+    let end = |id: &str| if number(id) < 3 { Err(unavailable(Operation::TerminateSession)) } else { Ok(()) };
+    let mut operator = Operator::new(Cleanup { max_terminations_per_run: 3, ..enforce() });
+    operator.end = &end;
+    let mut sessions = sessions(9);
+    for _ in 0..8 {
+        let ended = operator.run(&sessions);
+        assert!(ended.len() <= 3);
+        sessions.retain(|session| !ended.contains(&session.id));
+    }
+    let left: Vec<_> = sessions.iter().map(|session| session.id.as_str()).collect();
+    assert_eq!(left, ["s0", "s1", "s2"]);
+    assert!(operator.problem.unwrap().contains("InternalServerException"));
+}
+
+/// The kind as an earlier version installed it has no selectable field: then all AthenaSessions are read for each end.
+#[test]
+fn an_api_server_that_takes_too_long_isnt_asked_again_and_again() {
+    let mut operator = Operator::new(enforce());
+    operator.api_server_takes = Duration::from_secs(11);
+    let sessions = sessions(2);
+    operator.run(&sessions);
+    assert!(operator.run(&sessions).is_empty());
+    assert!(operator.steps < 16, "{} requests", operator.steps);
+    assert!(operator.problem.as_ref().unwrap().contains("took too long"));
+    operator.api_server_takes = Duration::ZERO;
+    let ended: Vec<_> = (0..12).flat_map(|_| operator.run(&sessions)).collect();
+    assert!(ended.contains(&"s0".to_owned()) && ended.contains(&"s1".to_owned()));
+}
