@@ -5,6 +5,7 @@
 //! - [`table`]: what the targets of the design cost, in calls.
 //! - [`properties`]: what must hold, in thousands of random stories. A failure prints the smallest story that shows
 //!   it; PROPTEST_CASES sets how many are tried.
+//! - [`last_list`]: what the last complete list showed, while the next one is under way.
 //! - [`model`]: a work group, and objects that watch its sessions through the plan.
 
 #![allow(missing_docs, reason = "the tests' names say what they show")]
@@ -12,6 +13,7 @@
 
 mod core;
 mod engine;
+mod last_list;
 mod model;
 mod proofs_of_absence;
 mod properties;

@@ -66,9 +66,14 @@ impl FullScans {
         is_shown && !entry.is_ended()
     }
 
-    /// The last complete scan, unless a later one has begun: then it isn't known any more which sessions that scan showed.
+    /// The last complete scan, unless two later ones have begun: then it isn't known any more which sessions that scan showed.
     pub(super) fn last(&self) -> Option<&FullScan> {
-        self.last_completed.as_ref().filter(|completed| completed.number == self.number)
+        self.last_completed.as_ref().filter(|completed| self.number <= completed.number + 1)
+    }
+
+    /// How long the last complete scan took.
+    pub(super) fn took(&self) -> Duration {
+        self.last_completed.as_ref().map_or(Duration::ZERO, |scan| scan.took)
     }
 
     pub(super) fn begin(&mut self, store: &Store, now: Instant) {
@@ -90,7 +95,7 @@ impl FullScans {
         for (id, status) in page.sessions {
             let entry = store.entries.entry(id.as_str().into()).or_default();
             shown += usize::from(is_unseen(entry, number, began));
-            entry.shown_by = number;
+            entry.set_shown_by(number);
             if entry.saw(status, sent, Source::List, keeping) {
                 store.news.push(id);
             }

@@ -86,7 +86,9 @@ impl Parts {
     /// Forgets the sessions that nobody watches and no full scan shows any more, and what was learned long ago.
     pub(super) fn forget_old(&mut self, now: Instant) {
         let steady = self.store.timing.steady;
-        let is_young = |entry: &Entry| entry.sighting.as_ref().is_some_and(|sighting| now < sighting.at + steady * 2);
+        // Before a long scan shows a session again, twice as much time passes as the scan takes.
+        let life = steady * 2 + self.full_scans.took() * 2;
+        let is_young = |entry: &Entry| entry.sighting.as_ref().is_some_and(|sighting| now < sighting.at + life);
         self.store.entries.retain(|_, entry| entry.watched.is_some() || is_young(entry));
         self.complete_lists.forget_unfinished(&self.store.timing, now);
         self.full_scans.doubt_calls(steady, now);

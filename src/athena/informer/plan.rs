@@ -203,15 +203,15 @@ impl Plan {
         counted.filter_map(|(id, entry)| Some((&**id, entry.sighting.as_ref()?)))
     }
 
-    /// When the last complete full scan began, and each session that it showed, with its description. None where a later scan has
-    /// begun, and where the descriptions weren't wanted all the while.
+    /// When the last complete full scan began, and each session that it showed, with its description. None where the descriptions
+    /// weren't wanted all the while. The next scan may be under way: where a scan takes longer than the interval, one always is.
     pub fn last_list(&self) -> Option<(Instant, impl Iterator<Item = ListedSession<'_>>)> {
         let store = &self.parts.store;
         let scan = self.parts.full_scans.last()?;
         if store.keeping().descriptions_since.is_none_or(|since| scan.began < since) {
             return None;
         }
-        let shown = store.entries.iter().filter(move |(_, entry)| entry.shown_by == scan.number);
+        let shown = store.entries.iter().filter(move |(_, entry)| entry.was_shown_by(scan.number));
         let sessions = shown.filter_map(|(id, entry)| {
             let status = &entry.sighting.as_ref()?.status;
             Some(ListedSession { id, status, description: entry.description.as_deref() })

@@ -132,7 +132,7 @@ impl Poller {
     }
 
     /// Takes what the last complete list showed: when it began, and each session with its description. None where there is no
-    /// list, and while a later one is under way.
+    /// list.
     pub(crate) fn last_list<T>(
         &self,
         take: impl FnOnce(Instant, &mut dyn Iterator<Item = ListedSession<'_>>) -> T,

@@ -103,6 +103,8 @@ pub(super) struct Entry {
     pub(super) sighting: Option<Sighting>,
     /// The last full scan that showed the session. Scans count from 1.
     pub(super) shown_by: u32,
+    /// The last full scan before that one that showed the session.
+    shown_before: u32,
     pub(super) watched: Option<Watched>,
     /// The session's description, where somebody wants the descriptions ([`Store::keep_descriptions`]).
     pub(super) description: Option<Box<str>>,
@@ -140,6 +142,19 @@ impl Entry {
     /// Whether a full scan of this number, which began then, showed the session, or a later answer did.
     pub(super) fn is_shown_since(&self, scan: u32, began: Instant) -> bool {
         self.shown_by == scan || self.sighting.as_ref().is_some_and(|sighting| sighting.at >= began)
+    }
+
+    /// The full scan of this number showed the session.
+    pub(super) fn set_shown_by(&mut self, scan: u32) {
+        if self.shown_by != scan {
+            (self.shown_before, self.shown_by) = (self.shown_by, scan);
+        }
+    }
+
+    /// Whether the full scan of this number showed the session. That is known while that scan is the last one, or the next one is
+    /// under way.
+    pub(super) fn was_shown_by(&self, scan: u32) -> bool {
+        self.shown_by == scan || self.shown_by == scan + 1 && self.shown_before == scan
     }
 
     /// The watcher calls Athena for the session from now on. True where the watcher doesn't know this yet.
