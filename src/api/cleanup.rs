@@ -139,7 +139,11 @@ pub struct SessionMatch {
     /// session without a description has an empty one, which `^$` matches.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 512))]
-    #[x_kube(validation = regular_expression())]
+    #[x_kube(
+        validation = Rule::new("self.size() > 0")
+            .message("an empty expression is found in every description: write ^$ for sessions without a description, or leave the field out"),
+        validation = regular_expression(),
+    )]
     pub description: Option<String>,
 
     /// With true: the session was started for an AthenaSession of this cluster that is gone. Default: false, no condition.

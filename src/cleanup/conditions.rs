@@ -65,7 +65,7 @@ impl Conditions {
         };
         let idle_for = duration("idleFor", &asked.idle_for);
         let older_than = duration("olderThan", &asked.older_than);
-        let pattern = match asked.description.as_deref().map(|text| patterns.add(text)) {
+        let pattern = match asked.description.as_deref().map(|text| read_pattern(text, patterns)) {
             Some(Err(problem)) => {
                 told("description", problem);
                 None
@@ -103,6 +103,18 @@ fn read_states(words: &[String]) -> Result<Option<Vec<SessionState>>, String> {
         None if words.is_empty() => Ok(None),
         None => Ok(Some(words.iter().map(|word| SessionState::from(word.as_str())).collect())),
     }
+}
+
+fn read_pattern(text: &str, patterns: &mut Patterns) -> Result<Pattern, String> {
+    if text.is_empty() {
+        // Somebody most probably means the sessions without a description.
+        return Err(
+            "an empty expression is found in every description: write ^$ for sessions without a description, or \
+                    leave the field out"
+                .to_owned(),
+        );
+    }
+    patterns.add(text)
 }
 
 fn read_duration(text: &str) -> Result<SignedDuration, String> {

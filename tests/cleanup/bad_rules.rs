@@ -17,6 +17,7 @@ fn each_fault_is_told_with_its_place_and_what_to_do() {
     let text = |text: &str| Some(text.to_owned());
     for (asked, place, words) in [
         (SessionMatch::default(), "rules[0].match:", "an empty match would match every session"),
+        (described(""), "rules[0].match.description:", "write ^$ for sessions without a description"),
         (described("("), "rules[0].match.description:", "can't be read: unclosed group"),
         (described("(x{1000}){1000}"), "rules[0].match.description:", "too large"),
         (SessionMatch { idle_for: text("0s"), ..described("x") }, "rules[0].match.idleFor:", "write 90s"),
@@ -43,7 +44,7 @@ fn each_fault_is_told_with_its_place_and_what_to_do() {
 
 #[test]
 fn a_rule_that_cant_be_read_protects_what_it_would_have_matched() {
-    let broken = |matches| policy(&rules([rule("broken", matches), rule("all", described(""))]));
+    let broken = |matches| policy(&rules([rule("broken", matches), rule("all", described("^"))]));
     let judged = |broken: SessionMatch, id: &str, state: &str| {
         verdict(&broken_policy(broken), &DeclaredSessions::default(), &session(id, state, 90), &tags(&[]))
     };
@@ -58,7 +59,7 @@ fn a_rule_that_cant_be_read_protects_what_it_would_have_matched() {
 }
 
 fn broken_policy(matches: SessionMatch) -> athena_session_operator::cleanup::policy::Policy {
-    policy(&rules([rule("broken", matches), rule("all", described(""))]))
+    policy(&rules([rule("broken", matches), rule("all", described("^"))]))
 }
 
 #[test]

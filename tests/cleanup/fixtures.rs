@@ -64,7 +64,7 @@ pub fn rules(rules: impl IntoIterator<Item = CleanupRule>) -> Cleanup {
 
 /// One rule that matches each session.
 pub fn all() -> Cleanup {
-    rules([rule("all", described(""))])
+    rules([rule("all", described("^"))])
 }
 
 pub fn protect(description: &str) -> Protect {

@@ -100,7 +100,8 @@ fn two_work_groups_on_one_add_up_and_the_smaller_limits_hold() {
         protect: vec![protect("^b")],
         ..rules([rule("it", described("^a"))])
     };
-    let two = Cleanup { mode: CleanupMode::Enforce, max_terminations_per_run: 4, ..rules([rule("it", described(""))]) };
+    let two =
+        Cleanup { mode: CleanupMode::Enforce, max_terminations_per_run: 4, ..rules([rule("it", described("^"))]) };
     let source = |owner, cleanup| Source { owner, cleanup };
     let both = Policy::read(&[source("one", Some(&one)), source("two", Some(&two))]);
     assert!(both.faults.is_empty(), "a name counts within its object");

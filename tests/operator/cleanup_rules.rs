@@ -24,6 +24,7 @@ async fn rules_without_meaning_are_refused_at_apply() {
         (rule(json!({})), "an empty match would match every session: set one or more of"),
         (rule(json!({"orphaned": false})), "an empty match would match every session"),
         (rule(json!({"states": []})), "an empty match would match every session"),
+        (rule(json!({"description": ""})), "write ^$ for sessions without a description"),
         (rule(json!({"description": "("})), "missing closing )"),
         (rule(json!({"description": "("})), "description is a regular expression"),
         (rule(json!({"idleFor": "0s"})), "idleFor is a duration in whole seconds, from 1s"),
