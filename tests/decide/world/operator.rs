@@ -59,6 +59,8 @@ impl World {
 
     /// One pass over the object.
     pub fn pass(&mut self) -> Outcome {
+        // Two passes never begin at one instant: what the last one read isn't of this one.
+        self.elapsed += Duration::from_nanos(1);
         if !self.cache_frozen {
             self.cache = self.object.clone();
         }
