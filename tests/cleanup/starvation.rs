@@ -8,7 +8,8 @@ use athena_session_operator::athena::marker::Marker;
 use athena_session_operator::athena::types::{CallError, ErrorClass, Operation, SessionStatus};
 use athena_session_operator::cleanup::declarations::{Declarations, DeclaredSessions};
 use athena_session_operator::work_group::cleanup::memory::CleanupMemory;
-use athena_session_operator::work_group::cleanup::run::{CleanupStep, Run, Surroundings};
+use athena_session_operator::work_group::cleanup::run::{CleanupStep, Run};
+use athena_session_operator::work_group::cleanup::surroundings::Surroundings;
 
 use crate::fixtures::{CLUSTER, NOW, Session, all, protect_tag, session};
 

@@ -10,8 +10,10 @@
 //! A run makes one request at a time: [`run::Run::next`] names it, and the answer is handed in. A dry run differs in one thing: where
 //! a session would be ended, the run notes that. So what a dry run reports is what would be done.
 
+mod candidate;
 pub mod hold;
 pub mod memory;
 pub mod registrations;
 pub mod report;
 pub mod run;
+pub mod surroundings;

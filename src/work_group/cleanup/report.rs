@@ -3,7 +3,8 @@
 use jiff::Timestamp;
 
 use super::hold::Hold;
-use super::run::{Run, Surroundings};
+use super::run::Run;
+use super::surroundings::Surroundings;
 use crate::api::cleanup::{CleanupStatus, MatchedSession};
 use crate::api::work_group::AthenaWorkGroup;
 use crate::cleanup::conditions::Ages;

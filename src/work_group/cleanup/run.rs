@@ -3,15 +3,14 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Instant;
 
-use jiff::Timestamp;
-
-use super::memory::{CleanupMemory, LOOK_LIFE, Look, LookResult};
+use super::candidate::{Candidate, Outcome};
+use super::memory::{CleanupMemory, LOOK_LIFE};
+use super::surroundings::Surroundings;
 use crate::athena::marker::Marker;
-use crate::athena::types::{CallError, ErrorClass, ListedSession, SessionStatus};
-use crate::cleanup::declarations::{Declarations, DeclaredSessions};
-use crate::cleanup::policy::Policy;
+use crate::athena::types::{CallError, ListedSession, SessionStatus};
+use crate::cleanup::declarations::DeclaredSessions;
 use crate::cleanup::run::{Judged, RunPlan, Tally};
-use crate::cleanup::verdict::{Judge, Tags, Verdict, markers};
+use crate::cleanup::verdict::{Tags, Verdict, markers};
 use crate::session::observed::ANSWER_LIFE;
 
 /// So many sessions' tags are read in one run at the most, besides those of sessions that are ended.
@@ -19,23 +18,6 @@ const MOST_TAGS: usize = 20;
 
 /// So many sessions are looked at in one run at the most, besides those that are ended.
 const MOST_LOOKS: usize = 20;
-
-/// Everything that a run asks about, besides what its requests show.
-#[derive(Clone, Copy)]
-pub struct Surroundings<'a> {
-    /// The rules.
-    pub policy: &'a Policy,
-    /// What the watches show of the cluster's AthenaSessions.
-    pub declarations: Declarations<'a>,
-    /// What Athena's clock shows.
-    pub athena_time: Timestamp,
-    /// The moment.
-    pub tick: Instant,
-    /// Whether sessions are ended: the rules are enforced, and nothing holds them up.
-    pub may_end: bool,
-    /// How many ends were reserved for another run a moment ago, maybe by another process.
-    pub used: usize,
-}
 
 /// The next request of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,44 +48,6 @@ enum Reservation {
     AccountConfirmed,
     WorkGroupsUnchanged,
     Made,
-}
-
-/// What has become of a session that is due.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-enum Outcome {
-    #[default]
-    Open,
-    /// A dry run ends here.
-    WouldEnd,
-    /// Athena accepted the end.
-    Accepted,
-    /// Whether Athena accepted the end isn't known.
-    Unanswered(String),
-    /// It isn't ended in this run.
-    Failed {
-        why: String,
-        /// The failure doesn't pass by itself.
-        lasts: bool,
-    },
-}
-
-/// A session that a rule matches, as the list shows it, and no protection that costs no request.
-#[derive(Clone, Debug)]
-struct Candidate {
-    id: String,
-    listed: SessionStatus,
-    was_matched: bool,
-    tags: Tags,
-    tags_read_at: Option<Instant>,
-    /// The session's status at this moment, and when it was asked for.
-    fresh: Option<(SessionStatus, Instant)>,
-    /// What the API server says is declared, and when it was asked.
-    declared: Option<(DeclaredSessions, Instant)>,
-    outcome: Outcome,
-    /// The first status and declarations of this run were too old when both were known.
-    was_slow: bool,
-    /// By what was known when the session was judged last.
-    verdict: Verdict,
 }
 
 /// A run.
@@ -290,10 +234,7 @@ impl Run {
     ) {
         self.tags_read += 1;
         let Some(candidate) = self.candidate(id) else { return };
-        (candidate.tags_read_at, candidate.tags) = match answer {
-            Ok(tags) => (Some(surroundings.tick), Tags::Read(tags)),
-            Err(error) => (lasts(&error).then_some(surroundings.tick), Tags::Unreadable(error.to_string())),
-        };
+        candidate.tags_read(answer, surroundings.tick);
         candidate.judge(surroundings);
     }
 
@@ -326,35 +267,22 @@ impl Run {
 
     /// The status of a session at this moment. `sent`: when it was asked for.
     pub fn status_read(&mut self, id: &str, answer: Result<SessionStatus, CallError>, sent: Instant) {
-        let Some(candidate) = self.candidate(id) else { return };
-        match answer {
-            Ok(status) => candidate.fresh = Some((status.after(Some(&candidate.listed)), sent)),
-            Err(error) => candidate.failed(&error),
+        if let Some(candidate) = self.candidate(id) {
+            candidate.status_read(answer, sent);
         }
     }
 
     /// What the API server says is declared. `sent`: when it was asked.
     pub fn declarations_read(&mut self, id: &str, answer: Result<DeclaredSessions, String>, sent: Instant) {
-        let Some(candidate) = self.candidate(id) else { return };
-        match answer {
-            Ok(declared) => candidate.declared = Some((declared, sent)),
-            Err(why) => {
-                let why = format!("the API server can't tell whether it is declared: {why}");
-                candidate.outcome = Outcome::Failed { why, lasts: false };
-            }
+        if let Some(candidate) = self.candidate(id) {
+            candidate.declarations_read(answer, sent);
         }
     }
 
     /// TerminateSession was called.
     pub fn terminated(&mut self, id: &str, answer: Result<(), CallError>) {
-        let Some(candidate) = self.candidate(id) else { return };
-        match answer {
-            Ok(()) => candidate.outcome = Outcome::Accepted,
-            // The call may have had its effect, so it counts in the budget.
-            Err(error) if error.class == ErrorClass::Unavailable => {
-                candidate.outcome = Outcome::Unanswered(error.to_string());
-            }
-            Err(error) => candidate.failed(&error),
+        if let Some(candidate) = self.candidate(id) {
+            candidate.terminated(answer);
         }
     }
 
@@ -371,102 +299,4 @@ impl Run {
     fn candidate(&mut self, id: &str) -> Option<&mut Candidate> {
         self.candidates.iter_mut().find(|candidate| candidate.id == id)
     }
-}
-
-impl Surroundings<'_> {
-    fn judge<'a>(&'a self, declarations: Declarations<'a>) -> Judge<'a> {
-        Judge { policy: self.policy, declarations, now: self.athena_time }
-    }
-}
-
-impl Candidate {
-    fn of(session: &ListedSession<'_>, memory: &CleanupMemory, surroundings: &Surroundings<'_>) -> Self {
-        let ListedSession { id, status, description } = *session;
-        let look = memory.looks.get(id);
-        let young = look.filter(|look| surroundings.tick < look.at + LOOK_LIFE);
-        let outcome = match young.map(|look| &look.result) {
-            Some(LookResult::WouldEnd) if !surroundings.may_end => Outcome::WouldEnd,
-            Some(LookResult::Failed(why)) => Outcome::Failed { why: why.clone(), lasts: true },
-            // Other sessions have their turn before Athena is asked again.
-            Some(LookResult::Unanswered(why)) => Outcome::Failed { why: why.clone(), lasts: false },
-            Some(LookResult::WouldEnd | LookResult::Tags) | None => Outcome::Open,
-        };
-        let (fresh, declared) = (None, None);
-        Self {
-            id: id.to_owned(),
-            listed: SessionStatus { description: description.map(Box::from), ..status.clone() },
-            was_matched: memory.matched.contains(id),
-            tags: look.map_or(Tags::Unread, |look| look.tags.clone()),
-            tags_read_at: look.map(|look| look.at),
-            fresh,
-            declared,
-            outcome,
-            was_slow: false,
-            verdict: Verdict::Unmatched,
-        }
-    }
-
-    fn session(&self) -> ListedSession<'_> {
-        ListedSession::new(&self.id, self.fresh.as_ref().map_or(&self.listed, |(status, _)| status))
-    }
-
-    /// In which order tags are read.
-    fn tags_order(&self) -> impl Ord + '_ {
-        (self.tags_read_at, self.session().age_order())
-    }
-
-    /// Judges the session by what is known of it now.
-    fn judge(&mut self, surroundings: &Surroundings<'_>) {
-        let declared_by = |id: &str, marker: Option<&Marker>| {
-            let live = || self.declared.as_ref()?.0.declared_by(id, marker);
-            (surroundings.declarations.declared_by)(id, marker).or_else(live)
-        };
-        let declarations = Declarations { declared_by: &declared_by, ..surroundings.declarations };
-        let verdict = surroundings.judge(declarations).verdict(&self.session(), &self.tags);
-        self.verdict = verdict;
-    }
-
-    fn judged(&self) -> Judged<'_> {
-        Judged { session: self.session(), verdict: self.verdict.clone() }
-    }
-
-    /// Whether the session may be ended in this run, as far as two lists and failures say.
-    fn has_turn(&self) -> bool {
-        self.was_matched && !matches!(self.outcome, Outcome::Failed { .. })
-    }
-
-    fn is_looked_at_since(&self, moment: Option<Instant>) -> bool {
-        let is_since = |at: Option<Instant>| at.is_some_and(|at| moment.is_none_or(|moment| at >= moment));
-        is_since(self.fresh.as_ref().map(|(_, at)| *at)) && is_since(self.declared.as_ref().map(|(_, at)| *at))
-    }
-
-    /// What is known of the session is too old. Where that is so twice, it would be so a third time, too.
-    fn look_again(&mut self) {
-        (self.fresh, self.declared) = (None, None);
-        if std::mem::replace(&mut self.was_slow, true) {
-            let why = "a last look at it took too long: Athena's answer and the API server's must be close together"
-                .to_owned();
-            self.outcome = Outcome::Failed { why, lasts: true };
-        }
-    }
-
-    fn failed(&mut self, error: &CallError) {
-        self.outcome = Outcome::Failed { why: error.to_string(), lasts: lasts(error) };
-    }
-
-    /// What is kept for the next runs.
-    fn look(&self) -> Option<Look> {
-        let result = match &self.outcome {
-            Outcome::WouldEnd => LookResult::WouldEnd,
-            Outcome::Failed { why, lasts: true } => LookResult::Failed(why.clone()),
-            Outcome::Unanswered(why) => LookResult::Unanswered(why.clone()),
-            Outcome::Open | Outcome::Accepted | Outcome::Failed { lasts: false, .. } => LookResult::Tags,
-        };
-        Some(Look { at: self.tags_read_at?, tags: self.tags.clone(), result })
-    }
-}
-
-/// Whether a failure doesn't pass by itself.
-fn lasts(error: &CallError) -> bool {
-    !matches!(error.class, ErrorClass::Throttled | ErrorClass::Unavailable)
 }

@@ -14,7 +14,8 @@ use athena_session_operator::work_group::cleanup::hold::Hold;
 use athena_session_operator::work_group::cleanup::memory::CleanupMemory;
 use athena_session_operator::work_group::cleanup::registrations::{Place, Registered, Registrations};
 use athena_session_operator::work_group::cleanup::report::CleanupReport;
-use athena_session_operator::work_group::cleanup::run::{CleanupStep, Run, Surroundings};
+use athena_session_operator::work_group::cleanup::run::{CleanupStep, Run};
+use athena_session_operator::work_group::cleanup::surroundings::Surroundings;
 use jiff::Timestamp;
 use kube::ResourceExt;
 

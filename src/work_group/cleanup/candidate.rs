@@ -1,0 +1,177 @@
+//! A session that a run of clean-up may end: what its requests have shown of it, and what has become of it. PURE.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use super::memory::{CleanupMemory, LOOK_LIFE, Look, LookResult};
+use super::surroundings::Surroundings;
+use crate::athena::marker::Marker;
+use crate::athena::types::{CallError, ErrorClass, ListedSession, SessionStatus};
+use crate::cleanup::declarations::{Declarations, DeclaredSessions};
+use crate::cleanup::run::Judged;
+use crate::cleanup::verdict::{Tags, Verdict};
+
+/// What has become of a session that is due.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) enum Outcome {
+    #[default]
+    Open,
+    /// A dry run ends here.
+    WouldEnd,
+    /// Athena accepted the end.
+    Accepted,
+    /// Whether Athena accepted the end isn't known.
+    Unanswered(String),
+    /// It isn't ended in this run.
+    Failed {
+        why: String,
+        /// The failure doesn't pass by itself.
+        lasts: bool,
+    },
+}
+
+/// A session that a rule matches, as the list shows it, and no protection that costs no request.
+#[derive(Clone, Debug)]
+pub(super) struct Candidate {
+    pub(super) id: String,
+    pub(super) listed: SessionStatus,
+    was_matched: bool,
+    pub(super) tags: Tags,
+    pub(super) tags_read_at: Option<Instant>,
+    /// The session's status at this moment, and when it was asked for.
+    pub(super) fresh: Option<(SessionStatus, Instant)>,
+    /// What the API server says is declared, and when it was asked.
+    pub(super) declared: Option<(DeclaredSessions, Instant)>,
+    pub(super) outcome: Outcome,
+    /// The first status and declarations of this run were too old when both were known.
+    was_slow: bool,
+    /// By what was known when the session was judged last.
+    pub(super) verdict: Verdict,
+}
+
+impl Candidate {
+    pub(super) fn of(session: &ListedSession<'_>, memory: &CleanupMemory, surroundings: &Surroundings<'_>) -> Self {
+        let ListedSession { id, status, description } = *session;
+        let look = memory.looks.get(id);
+        let young = look.filter(|look| surroundings.tick < look.at + LOOK_LIFE);
+        let outcome = match young.map(|look| &look.result) {
+            Some(LookResult::WouldEnd) if !surroundings.may_end => Outcome::WouldEnd,
+            Some(LookResult::Failed(why)) => Outcome::Failed { why: why.clone(), lasts: true },
+            // Other sessions have their turn before Athena is asked again.
+            Some(LookResult::Unanswered(why)) => Outcome::Failed { why: why.clone(), lasts: false },
+            Some(LookResult::WouldEnd | LookResult::Tags) | None => Outcome::Open,
+        };
+        let (fresh, declared) = (None, None);
+        Self {
+            id: id.to_owned(),
+            listed: SessionStatus { description: description.map(Box::from), ..status.clone() },
+            was_matched: memory.matched.contains(id),
+            tags: look.map_or(Tags::Unread, |look| look.tags.clone()),
+            tags_read_at: look.map(|look| look.at),
+            fresh,
+            declared,
+            outcome,
+            was_slow: false,
+            verdict: Verdict::Unmatched,
+        }
+    }
+
+    pub(super) fn session(&self) -> ListedSession<'_> {
+        ListedSession::new(&self.id, self.fresh.as_ref().map_or(&self.listed, |(status, _)| status))
+    }
+
+    /// In which order tags are read.
+    pub(super) fn tags_order(&self) -> impl Ord + '_ {
+        (self.tags_read_at, self.session().age_order())
+    }
+
+    /// Judges the session by what is known of it now.
+    pub(super) fn judge(&mut self, surroundings: &Surroundings<'_>) {
+        let declared_by = |id: &str, marker: Option<&Marker>| {
+            let live = || self.declared.as_ref()?.0.declared_by(id, marker);
+            (surroundings.declarations.declared_by)(id, marker).or_else(live)
+        };
+        let declarations = Declarations { declared_by: &declared_by, ..surroundings.declarations };
+        let verdict = surroundings.judge(declarations).verdict(&self.session(), &self.tags);
+        self.verdict = verdict;
+    }
+
+    pub(super) fn judged(&self) -> Judged<'_> {
+        Judged { session: self.session(), verdict: self.verdict.clone() }
+    }
+
+    /// Whether the session may be ended in this run, as far as two lists and failures say.
+    pub(super) fn has_turn(&self) -> bool {
+        self.was_matched && !matches!(self.outcome, Outcome::Failed { .. })
+    }
+
+    pub(super) fn is_looked_at_since(&self, moment: Option<Instant>) -> bool {
+        let is_since = |at: Option<Instant>| at.is_some_and(|at| moment.is_none_or(|moment| at >= moment));
+        is_since(self.fresh.as_ref().map(|(_, at)| *at)) && is_since(self.declared.as_ref().map(|(_, at)| *at))
+    }
+
+    /// What is known of the session is too old. Where that is so twice, it would be so a third time, too.
+    pub(super) fn look_again(&mut self) {
+        (self.fresh, self.declared) = (None, None);
+        if std::mem::replace(&mut self.was_slow, true) {
+            let why = "a last look at it took too long: Athena's answer and the API server's must be close together"
+                .to_owned();
+            self.outcome = Outcome::Failed { why, lasts: true };
+        }
+    }
+
+    pub(super) fn tags_read(&mut self, answer: Result<BTreeMap<String, String>, CallError>, tick: Instant) {
+        (self.tags_read_at, self.tags) = match answer {
+            Ok(tags) => (Some(tick), Tags::Read(tags)),
+            Err(error) => (lasts(&error).then_some(tick), Tags::Unreadable(error.to_string())),
+        };
+    }
+
+    pub(super) fn status_read(&mut self, answer: Result<SessionStatus, CallError>, sent: Instant) {
+        match answer {
+            Ok(status) => self.fresh = Some((status.after(Some(&self.listed)), sent)),
+            Err(error) => self.failed(&error),
+        }
+    }
+
+    pub(super) fn declarations_read(&mut self, answer: Result<DeclaredSessions, String>, sent: Instant) {
+        match answer {
+            Ok(declared) => self.declared = Some((declared, sent)),
+            Err(why) => {
+                let why = format!("the API server can't tell whether it is declared: {why}");
+                self.outcome = Outcome::Failed { why, lasts: false };
+            }
+        }
+    }
+
+    pub(super) fn terminated(&mut self, answer: Result<(), CallError>) {
+        match answer {
+            Ok(()) => self.outcome = Outcome::Accepted,
+            // The call may have had its effect, so it counts in the budget.
+            Err(error) if error.class == ErrorClass::Unavailable => {
+                self.outcome = Outcome::Unanswered(error.to_string());
+            }
+            Err(error) => self.failed(&error),
+        }
+    }
+
+    fn failed(&mut self, error: &CallError) {
+        self.outcome = Outcome::Failed { why: error.to_string(), lasts: lasts(error) };
+    }
+
+    /// What is kept for the next runs.
+    pub(super) fn look(&self) -> Option<Look> {
+        let result = match &self.outcome {
+            Outcome::WouldEnd => LookResult::WouldEnd,
+            Outcome::Failed { why, lasts: true } => LookResult::Failed(why.clone()),
+            Outcome::Unanswered(why) => LookResult::Unanswered(why.clone()),
+            Outcome::Open | Outcome::Accepted | Outcome::Failed { lasts: false, .. } => LookResult::Tags,
+        };
+        Some(Look { at: self.tags_read_at?, tags: self.tags.clone(), result })
+    }
+}
+
+/// Whether a failure doesn't pass by itself.
+fn lasts(error: &CallError) -> bool {
+    !matches!(error.class, ErrorClass::Throttled | ErrorClass::Unavailable)
+}
