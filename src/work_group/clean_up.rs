@@ -7,6 +7,7 @@ use std::time::Instant;
 use jiff::Timestamp;
 use kube::api::ListParams;
 use kube::{Resource, ResourceExt};
+use tokio::sync::Semaphore;
 use tracing::{info, warn};
 
 use super::cleanup::hold::Hold;
@@ -53,6 +54,17 @@ pub(super) struct CleanUp<'a> {
     pub(super) poller: &'a Arc<Poller>,
     /// Where calls went when the reconciliation began.
     pub(super) scope: &'a CallerContext,
+    /// One permit for each run that may be under way.
+    pub(super) permits: &'a Semaphore,
+}
+
+/// Whether the rules have been applied to the last complete list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum CleanupTurn {
+    /// They have, or nothing is to be applied.
+    Done,
+    /// Runs of other work groups come first.
+    Waits,
 }
 
 /// What holds during a run.
@@ -65,22 +77,25 @@ struct Terms<'a> {
 
 impl CleanUp<'_> {
     /// Applies the rules, if there are some, and a complete list that they haven't been applied to.
-    pub(super) async fn run(&self, state: &mut CleanupState) {
+    pub(super) async fn run(&self, state: &mut CleanupState) -> CleanupTurn {
         let groups = self.shared.index.objects.groups();
-        let (Some(account), Some(region)) = (self.scope.account.known(), self.scope.region.as_deref()) else { return };
+        let (Some(account), Some(region)) = (self.scope.account.known(), self.scope.region.as_deref()) else {
+            return CleanupTurn::Done;
+        };
         let place = Place { account, region, work_group: self.poller.work_group() };
         let registrations = self.registrations(place, &groups);
         let leader = registrations.leader();
         self.poller.keep_descriptions(leader.is_some());
         match leader {
             Some(leader) if leader.uid() == self.group.uid() => {
-                self.lead(state, &registrations, (account, region)).await;
+                return self.lead(state, &registrations, (account, region)).await;
             }
             Some(leader) if self.group.spec.cleanup.is_some() => {
                 *state = CleanupState { memory: None, report: CleanupReport::of_leader(leader) };
             }
             Some(_) | None => *state = CleanupState::default(),
         }
+        CleanupTurn::Done
     }
 
     fn registrations<'g>(&self, place: Place<'_>, groups: &'g [Arc<Group>]) -> Registrations<'g> {
@@ -96,10 +111,16 @@ impl CleanUp<'_> {
         registrations.hold(self.shared.index.work_groups.rules.read_only)
     }
 
-    async fn lead(&self, state: &mut CleanupState, registrations: &Registrations<'_>, (account, region): (&str, &str)) {
+    async fn lead(
+        &self,
+        state: &mut CleanupState,
+        registrations: &Registrations<'_>,
+        (account, region): (&str, &str),
+    ) -> CleanupTurn {
         if !self.shared.index.objects.is_complete() {
-            return;
+            return CleanupTurn::Done;
         }
+        let Ok(_permit) = self.permits.try_acquire() else { return CleanupTurn::Waits };
         let (rules, since) = (registrations.sources(), self.scope.since);
         let memory = match state.memory.take() {
             Some(memory) if memory.fits(&rules, since) => memory,
@@ -109,18 +130,18 @@ impl CleanUp<'_> {
         let hold = self.hold(registrations);
         let used = memory.used(registrations.budget(), self.shared.timing.steady, Timestamp::now());
         let mut terms = Terms { account, region, hold, used };
-        let Some(mut run) = self.begin(memory, &terms) else { return };
+        let Some(mut run) = self.begin(memory, &terms) else { return CleanupTurn::Done };
         self.take_steps(&mut run, memory, &mut terms).await;
         let is_second = memory.has_judged();
         run.finish(memory);
-        if !is_second {
-            return;
+        if is_second {
+            let report = self.surrounded(memory, &terms, |surroundings| {
+                CleanupReport::of(&run, surroundings, terms.hold.clone(), Timestamp::now())
+            });
+            self.tell_hold(state.report.as_ref(), &report);
+            state.report = Some(report);
         }
-        let report = self.surrounded(memory, &terms, |surroundings| {
-            CleanupReport::of(&run, surroundings, terms.hold.clone(), Timestamp::now())
-        });
-        self.tell_hold(state.report.as_ref(), &report);
-        state.report = Some(report);
+        CleanupTurn::Done
     }
 
     /// Judges the last complete list, if that is due.

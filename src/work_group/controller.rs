@@ -12,10 +12,10 @@ use kube::runtime::controller::{Action, Config, applier};
 use kube::runtime::watcher;
 use kube::{Api, Resource, ResourceExt};
 use parking_lot::Mutex;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tracing::{info, warn};
 
-use super::clean_up::{CleanUp, CleanupState};
+use super::clean_up::{CleanUp, CleanupState, CleanupTurn};
 use super::namespaced::tell_no_cleanup;
 use super::status::{GroupFacts, due, only_counts_differ, rates_in_words, scope_problem};
 use crate::api::work_group::{AthenaWorkGroup, AthenaWorkGroupStatus};
@@ -38,6 +38,10 @@ pub(crate) const NAME: &str = "athenaworkgroup";
 /// How many AthenaWorkGroups are reconciled at once.
 pub(crate) const CONCURRENCY: u16 = 4;
 
+/// So many work groups' sessions are cleaned up at once at the most. A run waits for its turn with Athena, and other
+/// AthenaWorkGroups are to be reconciled meanwhile.
+const CLEANUP_RUNS: usize = 2;
+
 /// Changed numbers are written no more often than this.
 const COUNTS: Duration = Duration::from_secs(30);
 
@@ -52,6 +56,8 @@ pub(crate) struct GroupReconciler {
     shared: Dependencies,
     /// What is kept of each object between its reconciliations.
     states: Mutex<HashMap<String, GroupState>>,
+    /// For runs of clean-up.
+    permits: Semaphore,
 }
 
 /// What is kept of an object between its reconciliations.
@@ -128,7 +134,7 @@ impl GroupState {
 
 impl GroupReconciler {
     pub(crate) fn new(shared: Dependencies) -> Self {
-        Self { shared, states: Mutex::default() }
+        Self { shared, states: Mutex::default(), permits: Semaphore::new(CLEANUP_RUNS) }
     }
 
     fn event(&self, event: &watcher::Event<Group>) {
@@ -161,11 +167,12 @@ impl GroupReconciler {
             return Ok(self.shared.timing.steady);
         }
         let (identity, poller, scope, census) = self.observe(group, state).await;
+        let mut turn = CleanupTurn::Done;
         if !is_deleted && scope_problem(group, &scope).is_none() {
-            let shared = &self.shared;
+            let (shared, requests, permits) = (&self.shared, &requests, &self.permits);
             let clean_up =
-                CleanUp { shared, requests: &requests, group, identity: &identity, poller: &poller, scope: &scope };
-            clean_up.run(&mut state.cleanup).await;
+                CleanUp { shared, requests, group, identity: &identity, poller: &poller, scope: &scope, permits };
+            turn = clean_up.run(&mut state.cleanup).await;
         }
         let dependents = if is_deleted { Some(self.remove_finalizer(&requests, group).await?) } else { None };
         if dependents.as_ref().is_some_and(Dependents::is_empty) {
@@ -182,8 +189,8 @@ impl GroupReconciler {
         {
             return Ok(wait);
         }
-        let is_usable = scope_problem(group, &scope).is_none();
-        Ok(if is_usable { self.shared.timing.steady } else { self.shared.timing.changing })
+        let is_settled = scope_problem(group, &scope).is_none() && turn == CleanupTurn::Done;
+        Ok(if is_settled { self.shared.timing.steady } else { self.shared.timing.changing })
     }
 
     /// Where calls for the work group go, and what is known of its sessions. Has them counted as long as the object isn't being

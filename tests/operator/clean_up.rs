@@ -346,6 +346,33 @@ async fn only_the_work_groups_own_undeclared_sessions_count() {
     assert_eq!(whole.athena_session(&elsewhere).state, "IDLE");
 }
 
+/// A run waits for Athena. AthenaWorkGroups beside it are reconciled meanwhile, however many have rules.
+#[tokio::test]
+async fn slow_runs_of_many_work_groups_hold_up_no_other() {
+    let whole = Whole::new().await;
+    let names = ["clean-1", "clean-2", "clean-3", "clean-4"];
+    whole.athena.reconfigure(|config: &mut Config| {
+        config.work_groups.extend(names.map(fake_athena::WorkGroup::named));
+    });
+    whole.athena.fault(Fault::hang().on("ListTagsForResource").times(1000));
+    whole.start(&[]).await;
+    for name in names {
+        whole.left(NewSession { work_group: Some(name.to_owned()), ..dbt() });
+        let spec = json!({"workGroup": name, "namespaces": {"from": "All"}, "cleanup": rules("Enforce")});
+        whole.register(name, spec).await;
+    }
+    let asked = || {
+        let calls = whole.athena.calls().into_iter().filter(|call| call.operation == "ListTagsForResource");
+        calls.filter_map(|call| call.session).collect::<BTreeSet<_>>().len()
+    };
+    eventually("runs wait for Athena", || async { (asked() >= 2).then_some(()) }).await;
+    let another = whole.register_for_all("another", TEAM_B).await;
+    whole.until_group_reason(&another, "Available").await;
+    // Several lists of each work group.
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!(asked(), 2, "two runs at once at the most");
+}
+
 /// The operator of some namespaces doesn't see what is declared in the others.
 #[tokio::test]
 async fn an_operator_of_some_namespaces_cleans_nothing_up_and_says_so() {
