@@ -1,7 +1,7 @@
 //! The kinds of the operator, their fields and the words of their conditions, as far as these tests use them. Only this
 //! file knows in which module of the operator each of them stands.
 
-pub use athena_session_operator::api::cleanup::RETAINED_TAG;
+pub use athena_session_operator::api::cleanup::{CleanupBudget, RETAINED_TAG};
 pub use athena_session_operator::api::session::{AthenaSession, AthenaSessionStatus, StartOutcome, TerminationReason};
 pub use athena_session_operator::api::work_group::{AthenaWorkGroup, AthenaWorkGroupStatus};
 pub use athena_session_operator::api::workload::WorkloadOutcome;

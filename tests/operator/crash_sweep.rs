@@ -74,28 +74,47 @@ async fn one_session_is_started_and_ended_despite_a_cut_connection() {
     sweep(End::StartedThenDeleted, Blow::Cut).await;
 }
 
-async fn sweep(end: End, blow: Blow) {
+/// A request, and whether the blow falls before or after its effect.
+pub type Strike = (Key, When);
+
+/// Makes a run without a blow, and then one for each strike that `strikes_at` says of a request that some run has seen. Returns all
+/// requests, and how many blows fell. A run returns whether its blow fell, and all its requests.
+pub async fn strike_each<R>(
+    at_once: usize,
+    strikes_at: impl Fn(Key) -> Vec<Strike>,
+    run: impl Fn(Option<Strike>) -> R,
+) -> (HashSet<Key>, usize)
+where
+    R: Future<Output = (bool, Vec<Key>)>,
+{
     let mut known = HashSet::new();
     let mut waiting = VecDeque::from([None]);
     let mut running = FuturesUnordered::new();
     let mut struck = 0;
     loop {
-        while running.len() < AT_ONCE
+        while running.len() < at_once
             && let Some(strike) = waiting.pop_front()
         {
-            running.push(run(end, blow, strike));
+            running.push(run(strike));
         }
-        let Some((strike, was_struck, seen)) = running.next().await else { break };
+        let Some((was_struck, seen)) = running.next().await else { break };
         struck += usize::from(was_struck);
-        assert!(strike.is_some() || !was_struck);
         // A request that was seen for the first time is struck in a run of its own.
-        for key in seen.into_iter().filter(|key| key.occurrence <= OCCURRENCES) {
+        for key in seen {
             if known.insert(key.clone()) {
-                waiting.push_back(Some((key.clone(), When::Before)));
-                waiting.push_back(Some((key, When::After)));
+                waiting.extend(strikes_at(key).into_iter().map(Some));
             }
         }
     }
+    (known, struck)
+}
+
+async fn sweep(end: End, blow: Blow) {
+    let strikes_at = |key: Key| match key.occurrence {
+        ..=OCCURRENCES => vec![(key.clone(), When::Before), (key, When::After)],
+        _ => Vec::new(),
+    };
+    let (known, struck) = strike_each(AT_ONCE, strikes_at, |strike| run(end, blow, strike)).await;
     let begins = if end.has_started() { "AmazonAthena.StartSession" } else { "AmazonAthena.GetSession" };
     let ends =
         if end == End::StartedThenRetained { "AmazonAthena.TagResource" } else { "AmazonAthena.TerminateSession" };
@@ -106,8 +125,8 @@ async fn sweep(end: End, blow: Blow) {
     assert!(struck >= 2 * requests.len(), "only {struck} blows");
 }
 
-/// One life of a session, with the blow at `strike`. Returns the strike, whether the blow fell, and all requests.
-async fn run(end: End, blow: Blow, strike: Option<(Key, When)>) -> (Option<(Key, When)>, bool, Vec<Key>) {
+/// One life of a session, with the blow at `strike`. Returns whether the blow fell, and all requests.
+async fn run(end: End, blow: Blow, strike: Option<Strike>) -> (bool, Vec<Key>) {
     let world = World::with(Config { terminating: Some(Duration::from_millis(300)), ..Config::default() }).await;
     let script = Arc::new(if blow == Blow::Cut { Script::cutting() } else { Script::default() });
     if let Some((key, when)) = strike.clone() {
@@ -157,7 +176,7 @@ async fn run(end: End, blow: Blow, strike: Option<(Key, When)>) -> (Option<(Key,
     assert_eq!(sessions[0].state, state, "struck at {strike:?}");
     assert_eq!(world.terminations(&sessions[0].id), terminations, "struck at {strike:?}");
     assert_eq!(sessions[0].tags.contains_key(RETAINED_TAG), is_retained, "struck at {strike:?}");
-    (strike, was_struck, script.seen())
+    (was_struck, script.seen())
 }
 
 async fn start(world: &World, script: &Arc<Script>) {

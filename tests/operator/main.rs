@@ -25,6 +25,7 @@ mod clients;
 mod condition_advice;
 mod contradictory_answers;
 mod crash_sweep;
+mod crash_sweep_of_clean_up;
 mod crd_validation;
 mod deploy_manifests;
 mod deployment_guards;

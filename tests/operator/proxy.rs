@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{Request, StatusCode};
+use axum::http::{Request, StatusCode, Uri};
 use axum::response::Response;
 use control_plane::ControlPlane;
 use futures::StreamExt;
@@ -54,6 +54,7 @@ pub struct Script {
     strike: Mutex<Option<(Key, When)>>,
     struck: Notify,
     cuts: bool,
+    only_group: Option<String>,
     hold: Mutex<Option<Hold>>,
 }
 
@@ -75,12 +76,22 @@ impl Hold {
 impl Script {
     /// A script that answers some requests itself.
     pub fn meddling(meddler: impl Fn(&str, &str) -> Option<Meddle> + Send + Sync + 'static) -> Arc<Self> {
-        Arc::new(Self { meddler: Some(Box::new(meddler)), ..Self::default() })
+        Arc::new(Self::default().with_meddler(meddler))
+    }
+
+    pub fn with_meddler(self, meddler: impl Fn(&str, &str) -> Option<Meddle> + Send + Sync + 'static) -> Self {
+        Self { meddler: Some(Box::new(meddler)), ..self }
     }
 
     /// A script whose strike cuts the connection. Otherwise the request stays without an answer.
     pub fn cutting() -> Self {
         Self { cuts: true, ..Self::default() }
+    }
+
+    /// Lists and watches show this AthenaWorkGroup and no other, and the AthenaSessions of the test's namespace. So several operators of
+    /// all namespaces share an API server, and none of them acts on the objects of another test.
+    pub fn showing_only(self, group: &str) -> Self {
+        Self { only_group: Some(group.to_owned()), ..self }
     }
 
     /// Lets watches stand still: their connections stay open, and nothing arrives.
@@ -192,7 +203,10 @@ async fn pass(State(proxy): State<Arc<Proxy>>, request: Request<Body>) -> Respon
     if strike == Some(When::Before) {
         return proxy.strike().await;
     }
-    let (head, body) = request.into_parts();
+    let (mut head, body) = request.into_parts();
+    if let Some(narrower) = proxy.narrower(&head.uri) {
+        head.uri = narrower;
+    }
     let body = axum::body::to_bytes(body, MOST_BYTES).await.unwrap();
     let meddler = proxy.script.meddler.as_ref();
     match meddler.and_then(|meddler| meddler(&name, &String::from_utf8_lossy(&body))) {
@@ -236,6 +250,22 @@ impl Proxy {
             return Response::new(Body::from_stream(futures::stream::once(async { Err::<Vec<u8>, _>(broken) })));
         }
         std::future::pending().await
+    }
+
+    /// The URI of a list or a watch of all AthenaSessions or AthenaWorkGroups, where it is to show only those of the test.
+    fn narrower(&self, uri: &Uri) -> Option<Uri> {
+        let group = self.script.only_group.as_ref()?;
+        let selector = match uri.path().strip_prefix("/apis/athena-operator.dev/v1alpha1/")? {
+            "athenasessions" => format!("metadata.namespace%3D{}", self.namespace),
+            "athenaworkgroups" => format!("metadata.name%3D{group}"),
+            _ => return None,
+        };
+        let query = uri.query().unwrap_or_default();
+        let query = match query.split_once("fieldSelector=") {
+            Some((before, after)) => format!("{before}fieldSelector={selector}%2C{after}"),
+            None => format!("{query}&fieldSelector={selector}"),
+        };
+        Some(format!("{}?{query}", uri.path()).parse().unwrap())
     }
 
     /// The name of a request, which is the same in each run.

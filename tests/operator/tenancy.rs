@@ -182,21 +182,7 @@ impl Whole {
         static PLANE: OnceCell<ControlPlane> = OnceCell::const_new();
         static TURN: Mutex<()> = Mutex::const_new(());
         let turn = TURN.lock().await;
-        let plane = PLANE
-            .get_or_init(async || {
-                let plane = ControlPlane::start(Default::default()).await.unwrap();
-                install(&plane).await;
-                // The API server takes a moment to serve a new kind.
-                for kind in ["ats", "atwg"] {
-                    eventually("the kind is served", || async {
-                        let answer = plane.kubectl(&["get", kind, "--all-namespaces"]).await.unwrap();
-                        answer.status.success().then_some(())
-                    })
-                    .await;
-                }
-                plane
-            })
-            .await;
+        let plane = installed(&PLANE).await;
         tidy(plane).await;
         Self { world: World::on(plane, brisk()).await, _turn: turn }
     }
@@ -204,6 +190,25 @@ impl Whole {
     pub async fn start(&self, arguments: &[&str]) {
         self.world.start_operator_with(Start { all_namespaces: true, ..Start::with(arguments) }).await;
     }
+}
+
+/// A control plane besides the shared one, with `crds/` and the RBAC rules of `deploy/`.
+pub async fn installed(plane: &'static OnceCell<ControlPlane>) -> &'static ControlPlane {
+    plane
+        .get_or_init(async || {
+            let plane = ControlPlane::start(Default::default()).await.unwrap();
+            install(&plane).await;
+            // The API server takes a moment to serve a new kind.
+            for kind in ["ats", "atwg"] {
+                eventually("the kind is served", || async {
+                    let answer = plane.kubectl(&["get", kind, "--all-namespaces"]).await.unwrap();
+                    answer.status.success().then_some(())
+                })
+                .await;
+            }
+            plane
+        })
+        .await
 }
 
 impl Deref for Whole {
