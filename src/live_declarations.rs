@@ -30,9 +30,9 @@ impl LiveDeclarations {
         within(self.deadline, self.everywhere().list(&ListParams::default().limit(1))).await.map(drop)
     }
 
-    /// What all AthenaSessions declare. `place`: the account and the Region that the answer is for.
-    pub(crate) async fn all(&self, place: (&str, &str)) -> Result<DeclaredSessions, RequestFailure> {
-        self.list(&ListParams::default(), place).await
+    /// What all AthenaSessions declare. `account_and_region`: the account and the Region that the answer is for.
+    pub(crate) async fn all(&self, account_and_region: (&str, &str)) -> Result<DeclaredSessions, RequestFailure> {
+        self.list(&ListParams::default(), account_and_region).await
     }
 
     /// What those AthenaSessions declare that name this session, or that one of these marks names.
@@ -40,13 +40,13 @@ impl LiveDeclarations {
         &self,
         id: &str,
         markers: &[Marker],
-        place: (&str, &str),
+        account_and_region: (&str, &str),
     ) -> Result<DeclaredSessions, RequestFailure> {
-        let mut declared = self.naming(id, place).await?;
+        let mut declared = self.naming(id, account_and_region).await?;
         for marker in markers {
             let objects: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), &marker.namespace, &self.kind);
             match within(self.deadline, objects.get(&marker.name)).await {
-                Ok(object) => add(&mut declared, &object, place),
+                Ok(object) => add(&mut declared, &object, account_and_region),
                 // Only the API server's own words count: a proxy on the way may answer with a 404, too.
                 Err(failure) if failure.is_not_found() => {}
                 Err(failure) => return Err(failure),
@@ -55,21 +55,25 @@ impl LiveDeclarations {
         Ok(declared)
     }
 
-    async fn naming(&self, id: &str, place: (&str, &str)) -> Result<DeclaredSessions, RequestFailure> {
+    async fn naming(&self, id: &str, account_and_region: (&str, &str)) -> Result<DeclaredSessions, RequestFailure> {
         // Other characters would have to be escaped.
         if !id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
-            return self.all(place).await;
+            return self.all(account_and_region).await;
         }
-        match self.list(&ListParams::default().fields(&format!("spec.sessionId={id}")), place).await {
+        match self.list(&ListParams::default().fields(&format!("spec.sessionId={id}")), account_and_region).await {
             // The kind, as an earlier version installed it, has no selectable field.
-            Err(failure) if failure.code() == Some(400) => self.all(place).await,
+            Err(failure) if failure.code() == Some(400) => self.all(account_and_region).await,
             answer => answer,
         }
     }
 
-    async fn list(&self, which: &ListParams, place: (&str, &str)) -> Result<DeclaredSessions, RequestFailure> {
+    async fn list(
+        &self,
+        which: &ListParams,
+        account_and_region: (&str, &str),
+    ) -> Result<DeclaredSessions, RequestFailure> {
         let mut declared = DeclaredSessions::default();
-        let take = |object: &DynamicObject| add(&mut declared, object, place);
+        let take = |object: &DynamicObject| add(&mut declared, object, account_and_region);
         for_each_listed(&self.everywhere(), which, self.deadline, take).await?;
         Ok(declared)
     }
@@ -80,7 +84,7 @@ impl LiveDeclarations {
 }
 
 /// Read field by field: an object that can't be read as a whole declares its session, too.
-fn add(declared: &mut DeclaredSessions, object: &DynamicObject, place: (&str, &str)) {
+fn add(declared: &mut DeclaredSessions, object: &DynamicObject, account_and_region: (&str, &str)) {
     let text = |path: &str| object.data.pointer(path).and_then(|value| value.as_str());
     let name = format!("{}/{}", object.namespace().unwrap_or_default(), object.name_any());
     let declaration = Declaration {
@@ -90,5 +94,5 @@ fn add(declared: &mut DeclaredSessions, object: &DynamicObject, place: (&str, &s
         recorded: text("/status/sessionId"),
         recorded_in: (text("/status/accountId"), text("/status/region")),
     };
-    declared.add(&declaration, place);
+    declared.add(&declaration, account_and_region);
 }

@@ -42,23 +42,23 @@ pub(super) struct Subject<'a, F> {
     pub(super) ages: Ages,
     pub(super) is_orphaned: bool,
     /// Whether a pattern is found in the description.
-    pub(super) describes: F,
+    pub(super) description_has: F,
 }
 
 impl Conditions {
     /// Reads the conditions of a rule at this place. Each condition that can't be read is left out, and told as a fault.
-    pub(super) fn read(place: &str, asked: &SessionMatch, patterns: &mut Patterns, faults: &mut Vec<Fault>) -> Self {
-        let mut told = |field: &str, problem| faults.push(Fault::new(format!("{place}.{field}"), problem));
+    pub(super) fn read(path: &str, asked: &SessionMatch, patterns: &mut Patterns, faults: &mut Vec<Fault>) -> Self {
+        let mut add_fault = |field: &str, problem| faults.push(Fault::new(format!("{path}.{field}"), problem));
         let states = match read_states(&asked.states) {
             Ok(states) => states,
             Err(problem) => {
-                told("states", problem);
+                add_fault("states", problem);
                 None
             }
         };
         let mut duration = |field: &str, text: &Option<String>| match text.as_deref().map(read_duration) {
             Some(Err(problem)) => {
-                told(field, problem);
+                add_fault(field, problem);
                 None
             }
             read => read.and_then(Result::ok),
@@ -67,7 +67,7 @@ impl Conditions {
         let older_than = duration("olderThan", &asked.older_than);
         let pattern = match asked.description.as_deref().map(|text| read_pattern(text, patterns)) {
             Some(Err(problem)) => {
-                told("description", problem);
+                add_fault("description", problem);
                 None
             }
             read => read.and_then(Result::ok),
@@ -85,7 +85,7 @@ impl Conditions {
             && (!self.orphaned || session.is_orphaned)
             && lasted(self.older_than, session.ages.age)
             && lasted(self.idle_for, session.ages.idle)
-            && self.pattern.is_none_or(|pattern| (session.describes)(pattern))
+            && self.pattern.is_none_or(|pattern| (session.description_has)(pattern))
     }
 }
 

@@ -36,13 +36,13 @@ pub struct Declaration<'a> {
 }
 
 impl DeclaredSessions {
-    /// Takes in an AthenaSession, with or without a grant. `place`: the account and the Region that the rules are for. An object
+    /// Takes in an AthenaSession, with or without a grant. `account_and_region`: those that the rules are for. An object
     /// whose recorded account or Region is another one names another session; what isn't recorded may be here.
-    pub fn add(&mut self, declaration: &Declaration<'_>, place: (&str, &str)) {
+    pub fn add(&mut self, declaration: &Declaration<'_>, account_and_region: (&str, &str)) {
         let Declaration { object, uid, named, recorded, recorded_in: (account, region) } = *declaration;
         self.by_uid.insert(uid.to_owned(), object.to_owned());
-        let is_elsewhere =
-            account.is_some_and(|account| account != place.0) || region.is_some_and(|region| region != place.1);
+        let is_elsewhere = account.is_some_and(|account| account != account_and_region.0)
+            || region.is_some_and(|region| region != account_and_region.1);
         if !is_elsewhere {
             for id in named.into_iter().chain(recorded) {
                 self.by_session.insert(id.to_owned(), object.to_owned());

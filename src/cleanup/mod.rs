@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! spec.cleanup ─► policy ─┐
-//!                         ├─► verdict (one session) ─► run (all sessions of a complete list): share, budget, order
+//!                         ├─► verdict (one session) ─► plan (all sessions of a complete list): share, budget, order
 //! list, tags, objects ────┘
 //! ```
 //!
@@ -14,6 +14,6 @@ pub mod conditions;
 pub mod declarations;
 pub mod fault;
 mod patterns;
+pub mod plan;
 pub mod policy;
-pub mod run;
 pub mod verdict;

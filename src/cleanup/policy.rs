@@ -23,9 +23,9 @@ pub struct Policy {
     /// carried out. No verdict and no plan depends on it.
     pub enforces: bool,
     /// How many sessions are ended in one run at the most.
-    pub most_ends: usize,
+    pub max_terminations_per_run: usize,
     /// The largest share of the sessions, in percent, that the rules may match.
-    pub most_percent: usize,
+    pub max_matched_percent: usize,
     /// What is wrong with the rules.
     pub faults: Vec<Fault>,
     rules: Vec<Rule>,
@@ -79,8 +79,8 @@ impl Policy {
         let number = |number: Option<u32>| number.map_or(0, |number| usize::try_from(number).unwrap_or(usize::MAX));
         Self {
             enforces: sources.iter().all(|source| source.cleanup.is_some_and(|it| it.mode == CleanupMode::Enforce)),
-            most_ends: number(all().map(|cleanup| cleanup.max_terminations_per_run).min()),
-            most_percent: number(all().map(|cleanup| cleanup.max_matched_percent).min()),
+            max_terminations_per_run: number(all().map(|cleanup| cleanup.max_terminations_per_run).min()),
+            max_matched_percent: number(all().map(|cleanup| cleanup.max_matched_percent).min()),
             faults,
             rules,
             skipped,
@@ -121,16 +121,16 @@ impl Rule {
 impl Reading {
     fn read(&mut self, source: &Source<'_>) {
         let Some(cleanup) = source.cleanup else { return };
-        let within = |place: String| if source.owner.is_empty() { place } else { format!("{}: {place}", source.owner) };
+        let within = |path: String| if source.owner.is_empty() { path } else { format!("{}: {path}", source.owner) };
         let mut names = HashSet::new();
         let twice: HashSet<_> =
             cleanup.rules.iter().map(|rule| rule.name.as_str()).filter(|name| !names.insert(*name)).collect();
         for (number, rule) in cleanup.rules.iter().enumerate() {
-            let place = within(format!("rules[{number}]"));
+            let path = within(format!("rules[{number}]"));
             let before = self.faults.len();
             let conditions =
-                Conditions::read(&format!("{place}.match"), &rule.matches, &mut self.patterns, &mut self.faults);
-            self.faults.extend(fault_of(rule, number, twice.contains(rule.name.as_str()), &place));
+                Conditions::read(&format!("{path}.match"), &rule.matches, &mut self.patterns, &mut self.faults);
+            self.faults.extend(fault_of(rule, number, twice.contains(rule.name.as_str()), &path));
             let is_usable = self.faults.len() == before;
             let name = if rule.name.is_empty() { format!("rules[{number}]") } else { rule.name.clone() };
             let label = if source.owner.is_empty() { name } else { format!("{}/{name}", source.owner) };
@@ -150,14 +150,14 @@ impl Reading {
         }
     }
 
-    fn protect(&mut self, entry: &Protect, place: String) {
+    fn protect(&mut self, entry: &Protect, path: String) {
         let Protect { description, tag, value } = entry;
         if let Some(text) = description {
             match self.patterns.add(text) {
                 Ok(pattern) => self.protections.push(Protection::Description { text: text.clone(), pattern }),
                 Err(problem) => {
-                    self.faults.push(Fault::new(format!("{place}.description"), problem));
-                    self.protections.push(Protection::Everything(place.clone()));
+                    self.faults.push(Fault::new(format!("{path}.description"), problem));
+                    self.protections.push(Protection::Everything(path.clone()));
                 }
             }
         }
@@ -166,28 +166,28 @@ impl Reading {
         }
         if description.is_some() == tag.is_some() || value.is_some() && tag.is_none() {
             let problem = "an entry has either description or tag, and value only together with tag";
-            self.faults.push(Fault::new(place.clone(), problem));
+            self.faults.push(Fault::new(path.clone(), problem));
         }
         if description.is_none() && tag.is_none() {
-            self.protections.push(Protection::Everything(place));
+            self.protections.push(Protection::Everything(path));
         }
     }
 }
 
 /// What is wrong with a rule, apart from its conditions.
-fn fault_of(rule: &CleanupRule, number: usize, is_twice: bool, place: &str) -> Option<Fault> {
+fn fault_of(rule: &CleanupRule, number: usize, is_twice: bool, path: &str) -> Option<Fault> {
     if !is_name(&rule.name) {
         let problem = "a rule needs a name: lower-case letters, digits and hyphens, such as forgotten-dbt";
-        Some(Fault::new(format!("{place}.name"), problem))
+        Some(Fault::new(format!("{path}.name"), problem))
     } else if is_twice {
         let problem = format!("another rule has the name {}, too: give each rule a name of its own", rule.name);
-        Some(Fault::new(format!("{place}.name"), problem))
+        Some(Fault::new(format!("{path}.name"), problem))
     } else if number >= MOST_RULES {
-        Some(Fault::new(place, format!("there are more than {MOST_RULES} rules: write fewer")))
+        Some(Fault::new(path, format!("there are more than {MOST_RULES} rules: write fewer")))
     } else if is_empty(&rule.matches) {
         let problem = "an empty match would match every session: set one or more of states, idleFor, olderThan, \
                        description and orphaned: true";
-        Some(Fault::new(format!("{place}.match"), problem))
+        Some(Fault::new(format!("{path}.match"), problem))
     } else {
         None
     }

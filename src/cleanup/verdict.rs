@@ -142,20 +142,22 @@ impl Judge<'_> {
             state,
             ages: Ages::of(session.status, self.now),
             is_orphaned: marker.is_some_and(|marker| self.is_ours(&marker.cluster)),
-            describes: |pattern: Pattern| described.matches(pattern),
+            description_has: |pattern: Pattern| described.matches(pattern),
         };
         let Some((rule, _)) = self.policy.rules().find(|(_, rule)| rule.conditions.hold(&subject)) else {
             return Verdict::Unmatched;
         };
         let skipped = || self.policy.skipped().iter().find(|rule| rule.conditions.hold(&subject)).map(Rule::label);
-        let by = self.unasked(session, &described).or_else(|| Some(ProtectedBy::Unreadable(skipped()?.to_owned())));
+        let by = self
+            .protected_without_tags(session, &described)
+            .or_else(|| Some(ProtectedBy::Unreadable(skipped()?.to_owned())));
         if let Some(by) = by {
             return Verdict::Protected { rule, by };
         }
         match tags {
             Tags::Unread => Verdict::NeedsTags { rule },
             Tags::Unreadable(why) => Verdict::Protected { rule, by: ProtectedBy::UnreadableTags(why.clone()) },
-            Tags::Read(tags) => match self.by_tags(session.id, tags) {
+            Tags::Read(tags) => match self.judge_tags(session.id, tags) {
                 Some(TagVerdict::Declared(object)) => Verdict::Declared(object),
                 Some(TagVerdict::Protected(by)) => Verdict::Protected { rule, by },
                 None => Verdict::Matched { rule },
@@ -168,12 +170,12 @@ impl Judge<'_> {
     }
 
     /// The protections that no call is needed for.
-    fn unasked(&self, session: &ListedSession<'_>, described: &Described<'_>) -> Option<ProtectedBy> {
+    fn protected_without_tags(&self, session: &ListedSession<'_>, described: &Described<'_>) -> Option<ProtectedBy> {
         if let SessionState::Unknown(word) = &session.status.state {
             return Some(ProtectedBy::UnknownState(word.clone()));
         }
         let marker = session.status.marker.as_deref();
-        self.by_cluster(marker.map(|marker| marker.cluster.as_str())).or_else(|| {
+        self.protected_by_mark(marker.map(|marker| marker.cluster.as_str())).or_else(|| {
             self.policy.protections().iter().find_map(|protection| match protection {
                 Protection::Description { text, pattern } if described.matches(*pattern) => {
                     Some(ProtectedBy::Description(text.clone()))
@@ -184,7 +186,7 @@ impl Judge<'_> {
         })
     }
 
-    fn by_cluster(&self, marked: Option<&str>) -> Option<ProtectedBy> {
+    fn protected_by_mark(&self, marked: Option<&str>) -> Option<ProtectedBy> {
         match (marked, self.declarations.cluster) {
             (None, _) => None,
             (Some(_), None) => Some(ProtectedBy::Mark),
@@ -192,8 +194,8 @@ impl Judge<'_> {
         }
     }
 
-    fn by_tags(&self, id: &str, tags: &BTreeMap<String, String>) -> Option<TagVerdict> {
-        if let Some(by) = self.by_cluster(tags.get(&own_tag("cluster")).map(String::as_str)) {
+    fn judge_tags(&self, id: &str, tags: &BTreeMap<String, String>) -> Option<TagVerdict> {
+        if let Some(by) = self.protected_by_mark(tags.get(&own_tag("cluster")).map(String::as_str)) {
             return Some(TagVerdict::Protected(by));
         }
         if let Some(marker) = marker_in(tags)
@@ -204,17 +206,17 @@ impl Judge<'_> {
         if tags.contains_key(RETAINED_TAG) {
             return Some(TagVerdict::Protected(ProtectedBy::Retained));
         }
-        self.keep_until(tags).or_else(|| self.by_listed_tag(tags)).map(TagVerdict::Protected)
+        self.protected_by_keep_until(tags).or_else(|| self.protected_by_tag(tags)).map(TagVerdict::Protected)
     }
 
-    fn keep_until(&self, tags: &BTreeMap<String, String>) -> Option<ProtectedBy> {
+    fn protected_by_keep_until(&self, tags: &BTreeMap<String, String>) -> Option<ProtectedBy> {
         match tags.get(KEEP_UNTIL_TAG)?.trim().parse::<Timestamp>() {
             Ok(until) => (until > self.now).then_some(ProtectedBy::KeepUntil(until)),
             Err(_) => Some(ProtectedBy::UnreadableKeepUntil),
         }
     }
 
-    fn by_listed_tag(&self, tags: &BTreeMap<String, String>) -> Option<ProtectedBy> {
+    fn protected_by_tag(&self, tags: &BTreeMap<String, String>) -> Option<ProtectedBy> {
         self.policy.protections().iter().find_map(|protection| {
             let Protection::Tag { key, value } = protection else { return None };
             let found = tags.get(key)?;

@@ -64,17 +64,17 @@ fn yaml(path: &Path) -> Result<Value, String> {
 }
 
 /// Reads rules, each of whose faults is an error.
-fn policy(place: &str, value: &Value) -> Result<Policy, String> {
-    let cleanup: Cleanup = serde_json::from_value(value.clone()).map_err(|error| format!("{place}: {error}"))?;
-    let known = serde_json::to_value(&cleanup).map_err(|error| format!("{place}: {error}"))?;
+fn policy(path: &str, value: &Value) -> Result<Policy, String> {
+    let cleanup: Cleanup = serde_json::from_value(value.clone()).map_err(|error| format!("{path}: {error}"))?;
+    let known = serde_json::to_value(&cleanup).map_err(|error| format!("{path}: {error}"))?;
     if let Some(field) = unknown_field(value, &known, "") {
-        return Err(format!("{place}: there is no field {field}: correct or remove it"));
+        return Err(format!("{path}: there is no field {field}: correct or remove it"));
     }
     let policy = Policy::read(&[Source { owner: "", cleanup: Some(&cleanup) }]);
     if policy.faults.is_empty() {
         return Ok(policy);
     }
-    let faults: Vec<_> = policy.faults.iter().map(|fault| format!("{place}: {fault}")).collect();
+    let faults: Vec<_> = policy.faults.iter().map(|fault| format!("{path}: {fault}")).collect();
     Err(faults.join("\n"))
 }
 
@@ -90,7 +90,7 @@ fn unknown_field(written: &Value, read: &Value, path: &str) -> Option<String> {
             let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
             match read.get(name) {
                 Some(read) => unknown_field(value, read, &path),
-                None if is_nothing(value) && KNOWN.contains(&name.as_str()) => None,
+                None if is_nothing(value) && OMITTED_WHEN_EMPTY.contains(&name.as_str()) => None,
                 None => Some(path),
             }
         }),
@@ -105,5 +105,5 @@ fn unknown_field(written: &Value, read: &Value, path: &str) -> Option<String> {
 }
 
 /// The fields that aren't written out again where they are empty.
-const KNOWN: [&str; 9] =
+const OMITTED_WHEN_EMPTY: [&str; 9] =
     ["rules", "protect", "states", "idleFor", "olderThan", "description", "orphaned", "tag", "value"];

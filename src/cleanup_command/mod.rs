@@ -21,23 +21,23 @@ use self::declared::Cluster;
 use self::manifest::Task;
 pub use self::options::Options;
 use self::options::Output;
-use self::report::{Fate, Report, Row};
+use self::report::{Outcome, Report, Row};
 use self::sessions::Sessions;
 use self::terminal::{Progress, agrees, has_colours};
 use crate::athena::marker::Marker;
 use crate::athena::types::{ListedSession, SessionStatus};
 use crate::cleanup::declarations::{Declarations, DeclaredSessions};
-use crate::cleanup::run::{Judged, RunPlan, Tally, Turn};
+use crate::cleanup::plan::{Judged, RunPlan, Tally, Turn};
 use crate::cleanup::verdict::{Judge, Tags, Verdict, markers};
 
 /// After so long an end that was asked for counts as failed.
-const END: Duration = Duration::from_secs(300);
+const END_DEADLINE: Duration = Duration::from_secs(300);
 
 const NO_CLUSTER: &str = "no cluster is asked which sessions AthenaSessions declare: only sessions that bear a mark are taken \
                           for declared; give --kubeconfig if a cluster has AthenaSessions";
 
 /// Between two looks at a session that is ending.
-const LOOK: Duration = Duration::from_secs(2);
+const LOOK_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Judges the sessions, ends those that are to be ended, and prints the result. Returns the exit code.
 ///
@@ -111,7 +111,7 @@ impl Command {
         let plan = RunPlan::of(Tally::default(), &judged, &self.task.policy, |id| was_matched.contains(id), 0);
         let mut rows: Vec<_> = judged.iter().map(|judged| self.row(judged)).collect();
         for (position, turn) in &plan.turns {
-            rows[*position].fate = Fate::Waits(self.waits(*turn));
+            rows[*position].outcome = Outcome::Waits(self.why_it_waits(*turn));
         }
         self.carry_out(options, &list, &plan, &tags, &mut rows, progress).await?;
         Ok(Report {
@@ -126,7 +126,7 @@ impl Command {
         })
     }
 
-    fn place(&self) -> (&str, &str) {
+    fn account_and_region(&self) -> (&str, &str) {
         (&self.sessions.account, &self.sessions.region)
     }
 
@@ -137,7 +137,9 @@ impl Command {
         let sessions = self.sessions.list(read).await.map_err(|error| error.to_string())?;
         // After the sessions: an object that is applied meanwhile is seen.
         let declared = match &self.cluster {
-            Some(cluster) => cluster.declarations.all(self.place()).await.map_err(|failure| failure.words())?,
+            Some(cluster) => {
+                cluster.declarations.all(self.account_and_region()).await.map_err(|failure| failure.words())?
+            }
             None => DeclaredSessions::default(),
         };
         Ok(List { sessions, declared })
@@ -191,17 +193,20 @@ impl Command {
         };
         let rule = rule.map(|rule| self.task.policy.rule_name(rule).to_owned());
         let (id, status) = (judged.session.id.to_owned(), judged.session.status.clone());
-        Row { id, status, rule, fate: Fate::Left(why) }
+        Row { id, status, rule, outcome: Outcome::Left(why) }
     }
 
-    fn waits(&self, turn: Turn) -> String {
+    fn why_it_waits(&self, turn: Turn) -> String {
         match turn {
             Turn::Now => String::new(),
             Turn::NextList | Turn::NeedsTags => {
                 "only the second list shows it as matched: the next run decides".to_owned()
             }
             Turn::NextRun => {
-                format!("a run ends {} sessions at the most (maxTerminationsPerRun)", self.task.policy.most_ends)
+                format!(
+                    "a run ends {} sessions at the most (maxTerminationsPerRun)",
+                    self.task.policy.max_terminations_per_run
+                )
             }
             Turn::Held => "nothing is ended, since the rules match too many sessions (maxMatchedPercent)".to_owned(),
         }
@@ -231,45 +236,51 @@ impl Command {
         let mut ending = Vec::new();
         for position in due {
             let (id, status) = &list.sessions[position];
-            rows[position].fate = self.last_look(id, status, tags, options.enforce).await;
-            if rows[position].fate == Fate::Ended {
+            rows[position].outcome = self.last_look(id, status, tags, options.enforce).await;
+            if rows[position].outcome == Outcome::Ended {
                 ending.push(position);
             }
             progress.step();
         }
         progress.begin("Waiting for the ends", ending.len());
-        let until = Instant::now() + END;
+        let until = Instant::now() + END_DEADLINE;
         for position in ending {
             if let Err(why) = self.until_ended(&rows[position].id, until).await {
-                rows[position].fate = Fate::Failed(why);
+                rows[position].outcome = Outcome::Failed(why);
             }
             progress.step();
         }
         Ok(())
     }
 
-    /// What becomes of a session that is due, by what is so at this moment. [`Fate::Ended`]: the end was asked for.
-    async fn last_look(&self, id: &str, listed: &SessionStatus, tags: &HashMap<String, Tags>, enforces: bool) -> Fate {
+    /// What becomes of a session that is due, by what is so at this moment. [`Outcome::Ended`]: the end was asked for.
+    async fn last_look(
+        &self,
+        id: &str,
+        listed: &SessionStatus,
+        tags: &HashMap<String, Tags>,
+        enforces: bool,
+    ) -> Outcome {
         let status = match self.sessions.status(id).await {
             Ok(status) => status.after(Some(listed)),
-            Err(error) => return Fate::Failed(error.to_string()),
+            Err(error) => return Outcome::Failed(error.to_string()),
         };
         // Last, so that an object that is applied in the middle of the run saves its session.
         let declared = match self.declared_now(id, &status, tags).await {
             Ok(declared) => declared,
-            Err(why) => return Fate::Failed(format!("the cluster can't tell whether it is declared: {why}")),
+            Err(why) => return Outcome::Failed(format!("the cluster can't tell whether it is declared: {why}")),
         };
         let declared_by = |id: &str, marker: Option<&Marker>| declared.declared_by(id, marker);
         let session = ListedSession::new(id, &status);
         match self.judge(&declared_by).verdict(&session, tags.get(id).unwrap_or(&Tags::Unread)) {
             Verdict::Matched { rule } if enforces => {
                 match self.sessions.end(id, self.task.policy.rule_name(rule)).await {
-                    Ok(()) => Fate::Ended,
-                    Err(error) => Fate::Failed(error.to_string()),
+                    Ok(()) => Outcome::Ended,
+                    Err(error) => Outcome::Failed(error.to_string()),
                 }
             }
-            Verdict::Matched { .. } => Fate::WouldEnd,
-            verdict => self.row(&Judged { session, verdict }).fate,
+            Verdict::Matched { .. } => Outcome::WouldEnd,
+            verdict => self.row(&Judged { session, verdict }).outcome,
         }
     }
 
@@ -282,7 +293,7 @@ impl Command {
     ) -> Result<DeclaredSessions, String> {
         let Some(cluster) = &self.cluster else { return Ok(DeclaredSessions::default()) };
         let markers = markers(status, tags.get(id), &cluster.id);
-        cluster.declarations.of(id, &markers, self.place()).await.map_err(|failure| failure.words())
+        cluster.declarations.of(id, &markers, self.account_and_region()).await.map_err(|failure| failure.words())
     }
 
     async fn until_ended(&self, id: &str, until: Instant) -> Result<(), String> {
@@ -294,7 +305,7 @@ impl Command {
             if Instant::now() >= until {
                 return Err(format!("it was told to end, and is {} still", status.state));
             }
-            sleep(LOOK).await;
+            sleep(LOOK_INTERVAL).await;
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::text::{age, visible};
 
 /// What became of a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Fate {
+pub(super) enum Outcome {
     /// No rule matches, its end is under way, an object declares it, or something protects it: nothing is to be done.
     Left(String),
     /// A dry run: with --enforce it would be ended.
@@ -24,7 +24,7 @@ pub(super) enum Fate {
     Failed(String),
 }
 
-impl Fate {
+impl Outcome {
     fn word(&self) -> &'static str {
         match self {
             Self::Left(_) => "Left",
@@ -50,7 +50,7 @@ pub(super) struct Row {
     pub(super) status: SessionStatus,
     /// The rule that matches.
     pub(super) rule: Option<String>,
-    pub(super) fate: Fate,
+    pub(super) outcome: Outcome,
 }
 
 /// The report of one run.
@@ -72,23 +72,25 @@ impl Report {
     /// 0: no rule matches, or all matched sessions have ended. 2: a dry run, and rules match. 1: something isn't ended that
     /// should be.
     pub(super) fn exit_code(&self) -> u8 {
-        let any = |is: fn(&Fate) -> bool| self.rows.iter().any(|row| is(&row.fate));
-        if any(|fate| matches!(fate, Fate::Failed(_))) {
+        let any = |is: fn(&Outcome) -> bool| self.rows.iter().any(|row| is(&row.outcome));
+        if any(|outcome| matches!(outcome, Outcome::Failed(_))) {
             1
-        } else if !self.enforces && any(|fate| matches!(fate, Fate::WouldEnd | Fate::Waits(_))) {
+        } else if !self.enforces && any(|outcome| matches!(outcome, Outcome::WouldEnd | Outcome::Waits(_))) {
             2
         } else {
-            u8::from(any(|fate| matches!(fate, Fate::Waits(_))))
+            u8::from(any(|outcome| matches!(outcome, Outcome::Waits(_))))
         }
     }
 
     /// One line that says how many sessions there are, and what became of them.
     pub(super) fn summary(&self) -> String {
-        let count = |is: fn(&Fate) -> bool| self.rows.iter().filter(|row| is(&row.fate)).count();
-        let (live, ended) = (self.rows.len(), count(|fate| *fate == Fate::Ended));
-        let would = count(|fate| *fate == Fate::WouldEnd);
-        let (waiting, failed) =
-            (count(|fate| matches!(fate, Fate::Waits(_))), count(|fate| matches!(fate, Fate::Failed(_))));
+        let count = |is: fn(&Outcome) -> bool| self.rows.iter().filter(|row| is(&row.outcome)).count();
+        let (live, ended) = (self.rows.len(), count(|outcome| *outcome == Outcome::Ended));
+        let would = count(|outcome| *outcome == Outcome::WouldEnd);
+        let (waiting, failed) = (
+            count(|outcome| matches!(outcome, Outcome::Waits(_))),
+            count(|outcome| matches!(outcome, Outcome::Failed(_))),
+        );
         let mut line = format!("{}: {live} {}", self.work_group, if live == 1 { "session" } else { "sessions" });
         let done = if self.enforces { (ended, "ended") } else { (would, "would be ended with --enforce") };
         for (number, words) in [done, (waiting, "matched and left for now"), (failed, "failed")] {
@@ -101,14 +103,14 @@ impl Report {
 
     /// The sessions as kubectl prints objects. `is_coloured`: with colours for a terminal.
     pub(super) fn table(&self, is_coloured: bool) -> String {
-        let heads = ["SESSION", "STATE", "AGE", "IDLE", "DESCRIPTION", "VERDICT"].map(str::to_owned);
+        let header = ["SESSION", "STATE", "AGE", "IDLE", "DESCRIPTION", "VERDICT"].map(str::to_owned);
         let rows = self.rows.iter().map(|row| {
             let ages = Ages::of(&row.status, self.now);
             let description = row.status.description.as_deref().map_or("<none>".to_owned(), shortened);
             let state = row.status.state.to_string();
-            [row.id.clone(), state, old(ages.age), old(ages.idle), description, verdict(row)]
+            [row.id.clone(), state, age_or_dash(ages.age), age_or_dash(ages.idle), description, verdict(row)]
         });
-        let lines: Vec<_> = std::iter::once(heads).chain(rows).collect();
+        let lines: Vec<_> = std::iter::once(header).chain(rows).collect();
         let widths: Vec<_> =
             (0..5).map(|column| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0) + 3).collect();
         let mut table = String::new();
@@ -116,9 +118,9 @@ impl Report {
             for (text, width) in line.iter().zip(&widths) {
                 let _ = write!(table, "{text:<width$}");
             }
-            let fate = number.checked_sub(1).and_then(|row| self.rows.get(row)).map(|row| &row.fate);
+            let outcome = number.checked_sub(1).and_then(|row| self.rows.get(row)).map(|row| &row.outcome);
             let last = &line[5];
-            let _ = match (is_coloured, fate.map(colour)) {
+            let _ = match (is_coloured, outcome.map(colour)) {
                 (true, Some(Some(code))) => writeln!(table, "\u{1b}[{code}m{last}\u{1b}[0m"),
                 _ => writeln!(table, "{last}"),
             };
@@ -137,7 +139,7 @@ impl Report {
                 json!({
                     "sessionId": row.id, "state": row.status.state.as_str(), "ageSeconds": seconds(ages.age),
                     "idleSeconds": seconds(ages.idle), "description": row.status.description, "rule": row.rule,
-                    "verdict": row.fate.word(), "why": row.fate.why(),
+                    "verdict": row.outcome.word(), "why": row.outcome.why(),
                 })
             })
             .collect();
@@ -150,25 +152,25 @@ impl Report {
 
 fn verdict(row: &Row) -> String {
     let rule = row.rule.as_ref().map(|rule| format!(" ({rule})")).unwrap_or_default();
-    match &row.fate {
-        Fate::Left(why) => format!("left{rule}: {why}"),
-        Fate::WouldEnd => format!("would be ended{rule}"),
-        Fate::Ended => format!("ended{rule}"),
-        Fate::Waits(why) => format!("matched{rule}: {why}"),
-        Fate::Failed(why) => format!("FAILED{rule}: {why}"),
+    match &row.outcome {
+        Outcome::Left(why) => format!("left{rule}: {why}"),
+        Outcome::WouldEnd => format!("would be ended{rule}"),
+        Outcome::Ended => format!("ended{rule}"),
+        Outcome::Waits(why) => format!("matched{rule}: {why}"),
+        Outcome::Failed(why) => format!("FAILED{rule}: {why}"),
     }
 }
 
-fn colour(fate: &Fate) -> Option<u8> {
-    match fate {
-        Fate::Left(_) => None,
-        Fate::WouldEnd | Fate::Waits(_) => Some(33),
-        Fate::Ended => Some(32),
-        Fate::Failed(_) => Some(31),
+fn colour(outcome: &Outcome) -> Option<u8> {
+    match outcome {
+        Outcome::Left(_) => None,
+        Outcome::WouldEnd | Outcome::Waits(_) => Some(33),
+        Outcome::Ended => Some(32),
+        Outcome::Failed(_) => Some(31),
     }
 }
 
-fn old(long: Option<SignedDuration>) -> String {
+fn age_or_dash(long: Option<SignedDuration>) -> String {
     long.map_or_else(|| "-".to_owned(), age)
 }
 

@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Semaphore, watch};
 use tracing::{info, warn};
 
-use super::clean_up::{CleanUp, CleanupState, CleanupTurn};
+use super::cleanup_reconciler::{CleanupProgress, CleanupReconciler, CleanupState};
 use super::namespaced::tell_no_cleanup;
 use super::status::{GroupFacts, due, only_counts_differ, rates_in_words, scope_problem};
 use crate::api::work_group::{AthenaWorkGroup, AthenaWorkGroupStatus};
@@ -167,12 +167,19 @@ impl GroupReconciler {
             return Ok(self.shared.timing.steady);
         }
         let (identity, poller, scope, census) = self.observe(group, state).await;
-        let mut turn = CleanupTurn::Done;
+        let mut turn = CleanupProgress::Done;
         if !is_deleted && scope_problem(group, &scope).is_none() {
             let (shared, requests, permits) = (&self.shared, &requests, &self.permits);
-            let clean_up =
-                CleanUp { shared, requests, group, identity: &identity, poller: &poller, scope: &scope, permits };
-            turn = clean_up.run(&mut state.cleanup).await;
+            let cleanup_reconciler = CleanupReconciler {
+                shared,
+                requests,
+                group,
+                identity: &identity,
+                poller: &poller,
+                scope: &scope,
+                permits,
+            };
+            turn = cleanup_reconciler.reconcile(&mut state.cleanup).await;
         }
         let dependents = if is_deleted { Some(self.remove_finalizer(&requests, group).await?) } else { None };
         if dependents.as_ref().is_some_and(Dependents::is_empty) {
@@ -189,7 +196,7 @@ impl GroupReconciler {
         {
             return Ok(wait);
         }
-        let is_settled = scope_problem(group, &scope).is_none() && turn == CleanupTurn::Done;
+        let is_settled = scope_problem(group, &scope).is_none() && turn == CleanupProgress::Done;
         Ok(if is_settled { self.shared.timing.steady } else { self.shared.timing.changing })
     }
 

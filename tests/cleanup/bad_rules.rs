@@ -15,7 +15,7 @@ fn faults(cleanup: &Cleanup) -> Vec<String> {
 fn each_fault_is_told_with_its_place_and_what_to_do() {
     let of = |matches: SessionMatch| faults(&rules([rule("it", matches)])).join("; ");
     let text = |text: &str| Some(text.to_owned());
-    for (asked, place, words) in [
+    for (asked, path, words) in [
         (SessionMatch::default(), "rules[0].match:", "an empty match would match every session"),
         (described(""), "rules[0].match.description:", "write ^$ for sessions without a description"),
         (described("("), "rules[0].match.description:", "can't be read: unclosed group"),
@@ -29,7 +29,7 @@ fn each_fault_is_told_with_its_place_and_what_to_do() {
         (SessionMatch { states: vec!["FAILED".to_owned()], ..described("x") }, "rules[0].match.states:", "\"FAILED\""),
     ] {
         let said = of(asked);
-        assert!(said.starts_with(place) && said.contains(words) && !said.contains('\n'), "{said}");
+        assert!(said.starts_with(path) && said.contains(words) && !said.contains('\n'), "{said}");
     }
     let names = |names: &[&str]| faults(&rules(names.iter().map(|name| rule(name, described("x")))));
     assert!(names(&[""])[0].starts_with("rules[0].name: a rule needs a name"));

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, HashSet};
 use athena_session_operator::api::cleanup::{Cleanup, CleanupMode, CleanupRule, KEEP_UNTIL_TAG, Protect, SessionMatch};
 use athena_session_operator::athena::marker::Marker;
 use athena_session_operator::cleanup::declarations::{Declaration, Declarations, DeclaredSessions};
+use athena_session_operator::cleanup::plan::{Judged, RunPlan, Tally};
 use athena_session_operator::cleanup::policy::{Policy, Source};
-use athena_session_operator::cleanup::run::{Judged, RunPlan, Tally};
 use athena_session_operator::cleanup::verdict::{Judge, Tags, Verdict};
 use proptest::prelude::*;
 

@@ -2,8 +2,8 @@
 
 use athena_session_operator::api::cleanup::{Cleanup, CleanupMode};
 use athena_session_operator::cleanup::declarations::DeclaredSessions;
+use athena_session_operator::cleanup::plan::{Judged, RunPlan, Tally, Turn};
 use athena_session_operator::cleanup::policy::{Policy, Source};
-use athena_session_operator::cleanup::run::{Judged, RunPlan, Tally, Turn};
 use athena_session_operator::cleanup::verdict::{Tags, Verdict};
 
 use crate::fixtures::{Session, all, described, policy, protect, rule, rules, session, tags, verdict};
@@ -105,7 +105,7 @@ fn two_work_groups_on_one_add_up_and_the_smaller_limits_hold() {
     let source = |owner, cleanup| Source { owner, cleanup };
     let both = Policy::read(&[source("one", Some(&one)), source("two", Some(&two))]);
     assert!(both.faults.is_empty(), "a name counts within its object");
-    assert_eq!((both.enforces, both.most_ends, both.most_percent), (true, 4, 20));
+    assert_eq!((both.enforces, both.max_terminations_per_run, both.max_matched_percent), (true, 4, 20));
     let judged =
         |text| verdict(&both, &DeclaredSessions::default(), &session("s", "IDLE", 9).described(text), &tags(&[]));
     assert_eq!(judged("a"), Verdict::Matched { rule: 0 });
@@ -115,7 +115,7 @@ fn two_work_groups_on_one_add_up_and_the_smaller_limits_hold() {
     let dry = Cleanup { mode: CleanupMode::DryRun, ..two.clone() };
     assert!(!Policy::read(&[source("one", Some(&one)), source("two", Some(&dry))]).enforces);
     assert!(!Policy::read(&[source("one", Some(&one)), source("two", None)]).enforces, "the other one has not agreed");
-    assert!(!Policy::read(&[]).enforces || Policy::read(&[]).most_ends == 0);
+    assert!(!Policy::read(&[]).enforces || Policy::read(&[]).max_terminations_per_run == 0);
     assert_eq!(planned(&forgotten(3, 3), &policy(&all()), |_| true, 0).turns.len(), 3);
 }
 

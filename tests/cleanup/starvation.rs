@@ -7,9 +7,9 @@ use athena_session_operator::api::cleanup::{Cleanup, CleanupMode};
 use athena_session_operator::athena::marker::Marker;
 use athena_session_operator::athena::types::{CallError, ErrorClass, Operation, SessionStatus};
 use athena_session_operator::cleanup::declarations::{Declarations, DeclaredSessions};
+use athena_session_operator::work_group::cleanup::facts::CleanupFacts;
 use athena_session_operator::work_group::cleanup::memory::CleanupMemory;
 use athena_session_operator::work_group::cleanup::run::{CleanupStep, Run};
-use athena_session_operator::work_group::cleanup::surroundings::Surroundings;
 
 use crate::fixtures::{CLUSTER, NOW, Session, all, protect_tag, session};
 
@@ -69,19 +69,18 @@ impl<'a> Operator<'a> {
     fn run(&mut self, sessions: &[Session]) -> Vec<String> {
         self.tick += self.interval;
         let (list, mut ended) = (self.tick, Vec::new());
-        let mut run = self.surrounded(|memory, surroundings| {
-            Run::begin(list, sessions.iter().map(Session::listed), memory, surroundings)
-        });
+        let mut run =
+            self.with_facts(|memory, facts| Run::begin(list, sessions.iter().map(Session::listed), memory, facts));
         self.steps = 0;
         loop {
-            let step = self.surrounded(|_, surroundings| run.next(surroundings));
+            let step = self.with_facts(|_, facts| run.next(facts));
             self.steps += 1;
             self.tick += Duration::from_millis(100);
             match step {
                 CleanupStep::Done => break,
                 CleanupStep::ListTags { id } => {
                     let answer = (self.tags)(&id);
-                    self.surrounded(|_, surroundings| run.tags_read(&id, answer, surroundings));
+                    self.with_facts(|_, facts| run.tags_read(&id, answer, facts));
                 }
                 CleanupStep::GetCallerIdentity => run.account_confirmed(true),
                 CleanupStep::ReadWorkGroups => run.work_groups_read(true),
@@ -113,17 +112,17 @@ impl<'a> Operator<'a> {
         ended
     }
 
-    fn surrounded<T>(&self, ask: impl FnOnce(&CleanupMemory, &Surroundings<'_>) -> T) -> T {
+    fn with_facts<T>(&self, ask: impl FnOnce(&CleanupMemory, &CleanupFacts<'_>) -> T) -> T {
         let declared_by = |_: &str, _: Option<&Marker>| None;
-        let surroundings = Surroundings {
+        let facts = CleanupFacts {
             policy: &self.memory.policy,
             declarations: Declarations { cluster: Some(CLUSTER), declared_by: &declared_by },
             athena_time: NOW,
             tick: self.tick,
             may_end: self.memory.policy.enforces,
-            used: 0,
+            reserved_by_others: 0,
         };
-        ask(&self.memory, &surroundings)
+        ask(&self.memory, &facts)
     }
 }
 

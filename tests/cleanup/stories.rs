@@ -24,12 +24,12 @@ enum Line {
         operator: usize,
         lag: i64,
         missing: Option<usize>,
-        ambush: Option<(u8, Event)>,
+        meanwhile: Option<(u8, Event)>,
     },
     /// An interval passes, and then both operators make their runs at once: whose request is next is given.
     Both {
         turns: Vec<bool>,
-        ambush: Option<(u8, Event)>,
+        meanwhile: Option<(u8, Event)>,
     },
 }
 
@@ -92,15 +92,15 @@ fn event() -> impl Strategy<Value = Event> {
 }
 
 fn line() -> impl Strategy<Value = Line> {
-    let ambush = || prop::option::of((0..25_u8, event()));
+    let meanwhile = || prop::option::of((0..25_u8, event()));
     let lag = prop::sample::select(vec![0, 0, 30, 130, 4000]);
     let missing = prop::option::weighted(0.2, 0..14_usize);
     prop_oneof![
         4 => event().prop_map(Line::Event),
         1 => (0..2_usize, 1..20_u8).prop_map(|(operator, steps)| Line::Steps(operator, steps)),
-        6 => (0..2_usize, lag, missing, ambush())
-            .prop_map(|(operator, lag, missing, ambush)| Line::Run { operator, lag, missing, ambush }),
-        4 => (prop::collection::vec(any::<bool>(), 40), ambush()).prop_map(|(turns, ambush)| Line::Both { turns, ambush }),
+        6 => (0..2_usize, lag, missing, meanwhile())
+            .prop_map(|(operator, lag, missing, meanwhile)| Line::Run { operator, lag, missing, meanwhile }),
+        4 => (prop::collection::vec(any::<bool>(), 40), meanwhile()).prop_map(|(turns, meanwhile)| Line::Both { turns, meanwhile }),
     ]
 }
 
@@ -121,23 +121,23 @@ impl World {
             Line::Steps(operator, steps) => (0..*steps).for_each(|_| {
                 self.step(*operator);
             }),
-            Line::Run { operator, lag, missing, ambush } => {
+            Line::Run { operator, lag, missing, meanwhile } => {
                 self.event(&Event::Wait(STEADY.as_secs() / 2));
                 self.list(*operator, *lag, *missing);
-                self.ambushed(ambush.as_ref(), |_| *operator);
+                self.run_with(meanwhile.as_ref(), |_| *operator);
             }
-            Line::Both { turns, ambush } => {
+            Line::Both { turns, meanwhile } => {
                 self.event(&Event::Wait(STEADY.as_secs()));
                 (0..2).for_each(|operator| self.list(operator, 0, None));
-                self.ambushed(ambush.as_ref(), |step| usize::from(turns[step % turns.len()]));
+                self.run_with(meanwhile.as_ref(), |step| usize::from(turns[step % turns.len()]));
                 (0..2).for_each(|operator| self.run(operator));
             }
         }
     }
 
-    fn ambushed(&mut self, ambush: Option<&(u8, Event)>, whose: impl Fn(usize) -> usize) {
+    fn run_with(&mut self, meanwhile: Option<&(u8, Event)>, whose: impl Fn(usize) -> usize) {
         for step in 0.. {
-            if let Some((_, event)) = ambush.filter(|(at, _)| usize::from(*at) == step) {
+            if let Some((_, event)) = meanwhile.filter(|(at, _)| usize::from(*at) == step) {
                 self.event(event);
             }
             if !self.step(whose(step)) {

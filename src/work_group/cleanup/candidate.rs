@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use super::memory::{CleanupMemory, LOOK_LIFE, Look, LookResult};
-use super::surroundings::Surroundings;
+use super::facts::CleanupFacts;
+use super::memory::{CleanupMemory, Look, LookResult, RECHECK_AFTER};
 use crate::athena::marker::Marker;
 use crate::athena::types::{CallError, ErrorClass, ListedSession, SessionStatus};
 use crate::cleanup::declarations::{Declarations, DeclaredSessions};
-use crate::cleanup::run::Judged;
+use crate::cleanup::plan::Judged;
 use crate::cleanup::verdict::{Tags, Verdict};
 
 /// What has become of a session that is due.
@@ -50,12 +50,12 @@ pub(super) struct Candidate {
 }
 
 impl Candidate {
-    pub(super) fn of(session: &ListedSession<'_>, memory: &CleanupMemory, surroundings: &Surroundings<'_>) -> Self {
+    pub(super) fn of(session: &ListedSession<'_>, memory: &CleanupMemory, facts: &CleanupFacts<'_>) -> Self {
         let ListedSession { id, status, description } = *session;
         let look = memory.looks.get(id);
-        let young = look.filter(|look| surroundings.tick < look.at + LOOK_LIFE);
+        let young = look.filter(|look| facts.tick < look.at + RECHECK_AFTER);
         let outcome = match young.map(|look| &look.result) {
-            Some(LookResult::WouldEnd) if !surroundings.may_end => Outcome::WouldEnd,
+            Some(LookResult::WouldEnd) if !facts.may_end => Outcome::WouldEnd,
             Some(LookResult::Failed(why)) => Outcome::Failed { why: why.clone(), lasts: true },
             // Other sessions have their turn before Athena is asked again.
             Some(LookResult::Unanswered(why)) => Outcome::Failed { why: why.clone(), lasts: false },
@@ -86,13 +86,13 @@ impl Candidate {
     }
 
     /// Judges the session by what is known of it now.
-    pub(super) fn judge(&mut self, surroundings: &Surroundings<'_>) {
+    pub(super) fn judge(&mut self, facts: &CleanupFacts<'_>) {
         let declared_by = |id: &str, marker: Option<&Marker>| {
             let live = || self.declared.as_ref()?.0.declared_by(id, marker);
-            (surroundings.declarations.declared_by)(id, marker).or_else(live)
+            (facts.declarations.declared_by)(id, marker).or_else(live)
         };
-        let declarations = Declarations { declared_by: &declared_by, ..surroundings.declarations };
-        let verdict = surroundings.judge(declarations).verdict(&self.session(), &self.tags);
+        let declarations = Declarations { declared_by: &declared_by, ..facts.declarations };
+        let verdict = facts.judge(declarations).verdict(&self.session(), &self.tags);
         self.verdict = verdict;
     }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::api::PAUSED;
-use crate::cleanup::run::Held;
+use crate::cleanup::plan::TooManyMatched;
 use crate::index::access::HOW_TO_RESUME;
 
 /// Why nothing is ended, or less than the rules match.
@@ -22,7 +22,7 @@ pub enum Hold {
     /// This AthenaWorkGroup stands for the same work group, and hasn't `mode: Enforce`.
     NotEnforcedByAll(String),
     /// The rules match too large a share of the sessions.
-    TooManyMatched(Held),
+    TooManyMatched(TooManyMatched),
     /// More sessions are due than one run may end.
     BudgetUsed {
         /// How many are left to later runs.

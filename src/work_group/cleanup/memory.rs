@@ -16,7 +16,7 @@ use crate::status::condition::time;
 /// What requests showed of a session that isn't ended now counts for so long. Otherwise a dry run, or a session that a tag
 /// protects, would cost the requests anew after each list. Tags count until they are read again: a run reads few tags, and if it
 /// forgot those of the protected sessions it would never come to the tags of the others.
-pub const LOOK_LIFE: Duration = Duration::from_secs(600);
+pub const RECHECK_AFTER: Duration = Duration::from_secs(600);
 
 /// What a look at a session showed.
 #[derive(Clone, Debug)]
@@ -87,7 +87,7 @@ impl CleanupMemory {
     }
 
     /// How many ends the recorded budget takes from the next run: those that other processes reserved a moment ago.
-    pub fn used(&self, budget: Option<&CleanupBudget>, steady: Duration, wall: Timestamp) -> usize {
+    pub fn reserved_by_others(&self, budget: Option<&CleanupBudget>, steady: Duration, wall: Timestamp) -> usize {
         let others = self.others(budget, steady, wall);
         others.map_or(0, |others| usize::try_from(others.reserved).unwrap_or(usize::MAX))
     }
@@ -102,8 +102,8 @@ impl CleanupMemory {
         wall: Timestamp,
     ) -> Reservation {
         let others = self.others(budget, steady, wall).cloned();
-        let used = others.as_ref().map_or(0, |others| others.reserved);
-        let reserved = u32::try_from(ends).unwrap_or(u32::MAX).saturating_add(used);
+        let reserved_by_others = others.as_ref().map_or(0, |others| others.reserved);
+        let reserved = u32::try_from(ends).unwrap_or(u32::MAX).saturating_add(reserved_by_others);
         Reservation { budget: CleanupBudget { reserved_at: time(wall), reserved }, others }
     }
 

@@ -11,9 +11,9 @@
 //! a session would be ended, the run notes that. So what a dry run reports is what would be done.
 
 mod candidate;
+pub mod facts;
 pub mod hold;
 pub mod memory;
 pub mod registrations;
 pub mod report;
 pub mod run;
-pub mod surroundings;

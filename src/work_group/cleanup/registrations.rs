@@ -13,7 +13,7 @@ use crate::index::claims::Location;
 
 /// A work group of Athena.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place<'a> {
+pub struct WorkGroupId<'a> {
     /// The AWS account.
     pub account: &'a str,
     /// The AWS Region.
@@ -46,13 +46,13 @@ pub struct Registrations<'a> {
 }
 
 impl<'a> Registrations<'a> {
-    /// Those among `all` that stand for the work group at this place.
-    pub fn of(place: Place<'_>, all: impl IntoIterator<Item = Registered<'a>>) -> Self {
+    /// Those among `all` that stand for the work group of this id.
+    pub fn of(id: WorkGroupId<'_>, all: impl IntoIterator<Item = Registered<'a>>) -> Self {
         let mut found = Self::default();
         for registered in all {
             match registered {
                 Registered::Unreadable(name) => found.unclear.push(name),
-                Registered::Readable { group, location } => match stands_for(group, &location, place) {
+                Registered::Readable { group, location } => match stands_for(group, &location, id) {
                     Some(true) => found.groups.push(group),
                     Some(false) => {}
                     None => found.unclear.push(group.name_any()),
@@ -105,15 +105,15 @@ impl<'a> Registrations<'a> {
     }
 }
 
-/// Whether an AthenaWorkGroup stands for the work group at this place; None where that isn't known.
-fn stands_for(group: &AthenaWorkGroup, location: &Location, place: Place<'_>) -> Option<bool> {
-    if group.athena_name() != place.work_group {
+/// Whether an AthenaWorkGroup stands for the work group of this id; None where that isn't known.
+fn stands_for(group: &AthenaWorkGroup, location: &Location, id: WorkGroupId<'_>) -> Option<bool> {
+    if group.athena_name() != id.work_group {
         return Some(false);
     }
     // Where calls go to another account than the recorded one, the object counts in both.
     let mut accounts = [location.account.as_deref(), group.account()].into_iter().flatten().peekable();
-    let in_account = accounts.peek().is_some().then(|| accounts.any(|account| account == place.account));
-    let in_region = location.region.as_ref().map(|region| region == place.region);
+    let in_account = accounts.peek().is_some().then(|| accounts.any(|account| account == id.account));
+    let in_region = location.region.as_ref().map(|region| region == id.region);
     match (in_account, in_region) {
         (Some(false), _) | (_, Some(false)) => Some(false),
         (Some(true), Some(true)) => Some(true),

@@ -2,14 +2,14 @@
 
 use jiff::Timestamp;
 
+use super::facts::CleanupFacts;
 use super::hold::Hold;
 use super::run::Run;
-use super::surroundings::Surroundings;
 use crate::api::cleanup::{CleanupStatus, MatchedSession};
 use crate::api::work_group::AthenaWorkGroup;
 use crate::cleanup::conditions::Ages;
+use crate::cleanup::plan::{Judged, RunPlan, Turn};
 use crate::cleanup::policy::Policy;
-use crate::cleanup::run::{Judged, RunPlan, Turn};
 use crate::cleanup::verdict::Verdict;
 use crate::status::condition::time;
 use crate::text::{age, cut};
@@ -18,7 +18,7 @@ use crate::text::{age, cut};
 pub const CLEANUP_HELD: &str = "CleanupHeld";
 
 /// So many matched sessions are told one by one.
-const MOST_TOLD: usize = 20;
+const MOST_REPORTED: usize = 20;
 
 /// The most bytes of a description that are told.
 const DESCRIPTION_BYTES: usize = 200;
@@ -45,9 +45,9 @@ pub struct HeldReport {
 
 impl CleanupReport {
     /// What a run found so far. `hold`: what keeps the run from ending anything, whatever the rules match.
-    pub fn of(run: &Run, surroundings: &Surroundings<'_>, hold: Option<Hold>, wall: Timestamp) -> Self {
-        let plan = run.plan(surroundings);
-        let holds: Vec<_> = hold.into_iter().chain(holds(&plan, surroundings.policy)).collect();
+    pub fn of(run: &Run, facts: &CleanupFacts<'_>, hold: Option<Hold>, wall: Timestamp) -> Self {
+        let plan = run.plan(facts);
+        let holds: Vec<_> = hold.into_iter().chain(holds(&plan, facts.policy)).collect();
         let message: Vec<_> = holds.iter().map(|hold| format!("{}.", hold.to_string().trim_end_matches('.'))).collect();
         let held = holds.first().map(|first| HeldReport {
             reason: first.reason().to_owned(),
@@ -55,7 +55,7 @@ impl CleanupReport {
             // The next runs end the rest.
             warns: !matches!(first, Hold::BudgetUsed { .. }),
         });
-        let told = plan.turns.iter().take(MOST_TOLD).filter_map(|(position, _)| run.judged(*position));
+        let told = plan.turns.iter().take(MOST_REPORTED).filter_map(|(position, _)| run.judged(*position));
         let status = CleanupStatus {
             last_run_at: Some(time(wall)),
             looked_at: number(plan.tally.live),
@@ -66,7 +66,7 @@ impl CleanupReport {
             held: held.as_ref().map(|held| held.message.clone()),
             problem: run.problem(),
             budget: None,
-            matched_sessions: told.map(|judged| matched(&judged, surroundings)).collect(),
+            matched_sessions: told.map(|judged| matched(&judged, facts)).collect(),
         };
         Self { status, held }
     }
@@ -97,17 +97,17 @@ impl CleanupReport {
 fn holds(plan: &RunPlan, policy: &Policy) -> Vec<Hold> {
     let left = plan.turns.iter().filter(|(_, turn)| *turn == Turn::NextRun).count();
     let share = plan.held.map(Hold::TooManyMatched);
-    let budget = (left > 0).then_some(Hold::BudgetUsed { left, most: policy.most_ends });
+    let budget = (left > 0).then_some(Hold::BudgetUsed { left, most: policy.max_terminations_per_run });
     let faults: Vec<_> = policy.faults.iter().map(ToString::to_string).collect();
     let unreadable = if faults.is_empty() { None } else { Some(Hold::UnreadableRules(faults)) };
     share.into_iter().chain(budget).chain(unreadable).collect()
 }
 
-fn matched(judged: &Judged<'_>, surroundings: &Surroundings<'_>) -> MatchedSession {
+fn matched(judged: &Judged<'_>, facts: &CleanupFacts<'_>) -> MatchedSession {
     let status = judged.session.status;
-    let ages = Ages::of(status, surroundings.athena_time);
+    let ages = Ages::of(status, facts.athena_time);
     let rule = match judged.verdict {
-        Verdict::Matched { rule } | Verdict::NeedsTags { rule } => surroundings.policy.rule_name(rule),
+        Verdict::Matched { rule } | Verdict::NeedsTags { rule } => facts.policy.rule_name(rule),
         _ => "",
     };
     MatchedSession {

@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Instant;
 
 use super::candidate::{Candidate, Outcome};
-use super::memory::{CleanupMemory, LOOK_LIFE};
-use super::surroundings::Surroundings;
+use super::facts::CleanupFacts;
+use super::memory::{CleanupMemory, RECHECK_AFTER};
 use crate::athena::marker::Marker;
 use crate::athena::types::{CallError, ListedSession, SessionStatus};
 use crate::cleanup::declarations::DeclaredSessions;
-use crate::cleanup::run::{Judged, RunPlan, Tally};
+use crate::cleanup::plan::{Judged, RunPlan, Tally};
 use crate::cleanup::verdict::{Tags, Verdict, markers};
 use crate::session::observed::ANSWER_LIFE;
 
@@ -71,21 +71,21 @@ impl Run {
         list: Instant,
         sessions: impl Iterator<Item = ListedSession<'s>>,
         memory: &CleanupMemory,
-        surroundings: &Surroundings<'_>,
+        facts: &CleanupFacts<'_>,
     ) -> Self {
-        let judge = surroundings.judge(surroundings.declarations);
+        let judge = facts.judge(facts.declarations);
         let (mut others, mut candidates) = (Tally::default(), Vec::new());
         for session in sessions {
             let verdict = judge.verdict(&session, &Tags::Unread);
             if matches!(verdict, Verdict::NeedsTags { .. }) {
-                let mut candidate = Candidate::of(&session, memory, surroundings);
-                candidate.judge(surroundings);
+                let mut candidate = Candidate::of(&session, memory, facts);
+                candidate.judge(facts);
                 candidates.push(candidate);
             } else {
                 others.add(&verdict);
             }
         }
-        let began = surroundings.tick;
+        let began = facts.tick;
         let (reservation, tags_read, looks, stopped) = Default::default();
         Self { list, began, others, candidates, reservation, tags_read, looks, stopped }
     }
@@ -96,39 +96,39 @@ impl Run {
     }
 
     /// The next request. The answer is to be handed in before this is asked again.
-    pub fn next(&mut self, surroundings: &Surroundings<'_>) -> CleanupStep {
+    pub fn next(&mut self, facts: &CleanupFacts<'_>) -> CleanupStep {
         loop {
             if self.stopped.is_some() {
                 return CleanupStep::Done;
             }
             // Not after the reservation: tags that have been taken off would make more sessions due than are reserved.
             if self.reservation == Reservation::None
-                && let Some(id) = self.unread_tags(surroundings.tick)
+                && let Some(id) = self.unread_tags(facts.tick)
             {
                 return CleanupStep::ListTags { id };
             }
-            let due = self.due(surroundings);
+            let due = self.due(facts);
             let Some(&first) = due.iter().find(|position| self.candidates[**position].outcome == Outcome::Open) else {
                 return CleanupStep::Done;
             };
-            if surroundings.may_end && self.reservation != Reservation::Made {
+            if facts.may_end && self.reservation != Reservation::Made {
                 return match self.reservation {
                     Reservation::None => CleanupStep::GetCallerIdentity,
                     Reservation::AccountConfirmed => CleanupStep::ReadWorkGroups,
                     Reservation::WorkGroupsUnchanged | Reservation::Made => CleanupStep::Reserve { ends: due.len() },
                 };
             }
-            if let Some(step) = self.look_or_end(first, surroundings) {
+            if let Some(step) = self.look_or_end(first, facts) {
                 return step;
             }
         }
     }
 
     /// The next request for a session that is due; None where the session has its outcome, and needs none.
-    fn look_or_end(&mut self, position: usize, surroundings: &Surroundings<'_>) -> Option<CleanupStep> {
-        let (tick, may_end) = (surroundings.tick, surroundings.may_end);
+    fn look_or_end(&mut self, position: usize, facts: &CleanupFacts<'_>) -> Option<CleanupStep> {
+        let (tick, may_end) = (facts.tick, facts.may_end);
         let candidate = &mut self.candidates[position];
-        candidate.judge(surroundings);
+        candidate.judge(facts);
         // With any other verdict it is another session's turn.
         let Verdict::Matched { rule } = candidate.verdict else { return None };
         let id = candidate.id.clone();
@@ -137,14 +137,14 @@ impl Run {
         }
         if candidate.fresh.is_none() {
             self.looks += 1;
-            if self.looks > MOST_LOOKS + surroundings.policy.most_ends {
+            if self.looks > MOST_LOOKS + facts.policy.max_terminations_per_run {
                 self.stopped = Some("many sessions are due no more by a second look; the next run goes on".to_owned());
                 return None;
             }
             return Some(CleanupStep::GetSessionStatus { id, before_end: may_end });
         }
         if candidate.declared.is_none() {
-            let cluster = surroundings.declarations.cluster.unwrap_or_default();
+            let cluster = facts.declarations.cluster.unwrap_or_default();
             let markers = markers(&candidate.listed, Some(&candidate.tags), cluster);
             return Some(CleanupStep::ReadDeclarations { id, markers });
         }
@@ -156,7 +156,7 @@ impl Run {
             candidate.look_again();
             return None;
         }
-        Some(CleanupStep::TerminateSession { id, rule: surroundings.policy.rule_name(rule).to_owned() })
+        Some(CleanupStep::TerminateSession { id, rule: facts.policy.rule_name(rule).to_owned() })
     }
 
     /// The session whose tags decide whether it is matched, and aren't known, or were read the longest ago.
@@ -164,7 +164,7 @@ impl Run {
         if self.tags_read >= MOST_TAGS {
             return None;
         }
-        let is_old = |candidate: &Candidate| candidate.tags_read_at.is_some_and(|at| tick >= at + LOOK_LIFE);
+        let is_old = |candidate: &Candidate| candidate.tags_read_at.is_some_and(|at| tick >= at + RECHECK_AFTER);
         let needs_tags = |candidate: &&Candidate| match candidate.verdict {
             Verdict::NeedsTags { .. } => candidate.tags == Tags::Unread,
             // Somebody may have taken the tag off that protects the session.
@@ -179,16 +179,16 @@ impl Run {
 
     /// The sessions that this run ends, by their position, the oldest first. A session whose look or end failed leaves its turn
     /// to the next one.
-    fn due(&self, surroundings: &Surroundings<'_>) -> Vec<usize> {
-        self.plan(surroundings).ends().collect()
+    fn due(&self, facts: &CleanupFacts<'_>) -> Vec<usize> {
+        self.plan(facts).ends().collect()
     }
 
     /// What the run does, as far as its answers show.
-    pub fn plan(&self, surroundings: &Surroundings<'_>) -> RunPlan {
+    pub fn plan(&self, facts: &CleanupFacts<'_>) -> RunPlan {
         let has_turn: HashSet<_> =
             self.candidates.iter().filter(|it| it.has_turn()).map(|candidate| candidate.id.as_str()).collect();
         let judged: Vec<_> = self.candidates.iter().map(Candidate::judged).collect();
-        RunPlan::of(self.others.clone(), &judged, surroundings.policy, |id| has_turn.contains(id), surroundings.used)
+        RunPlan::of(self.others.clone(), &judged, facts.policy, |id| has_turn.contains(id), facts.reserved_by_others)
     }
 
     /// The session at this position of the plan, and the verdict on it.
@@ -230,12 +230,12 @@ impl Run {
         &mut self,
         id: &str,
         answer: Result<BTreeMap<String, String>, CallError>,
-        surroundings: &Surroundings<'_>,
+        facts: &CleanupFacts<'_>,
     ) {
         self.tags_read += 1;
         let Some(candidate) = self.candidate(id) else { return };
-        candidate.tags_read(answer, surroundings.tick);
-        candidate.judge(surroundings);
+        candidate.tags_read(answer, facts.tick);
+        candidate.judge(facts);
     }
 
     /// Whether calls go to the account that the list was read from.

@@ -1,4 +1,4 @@
-//! An operator that cleans up: it makes one request at a time, in the order in which `src/work_group/clean_up.rs` does.
+//! An operator that cleans up: it makes one request at a time, in the order in which `src/work_group/cleanup_reconciler.rs` does.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Instant;
@@ -10,12 +10,12 @@ use athena_session_operator::athena::types::{CallError, ErrorClass, Operation, S
 use athena_session_operator::cleanup::declarations::{Declarations, DeclaredSessions};
 use athena_session_operator::index::claims::Location;
 use athena_session_operator::session::observed::ANSWER_LIFE;
+use athena_session_operator::work_group::cleanup::facts::CleanupFacts;
 use athena_session_operator::work_group::cleanup::hold::Hold;
 use athena_session_operator::work_group::cleanup::memory::CleanupMemory;
-use athena_session_operator::work_group::cleanup::registrations::{Place, Registered, Registrations};
+use athena_session_operator::work_group::cleanup::registrations::{Registered, Registrations, WorkGroupId};
 use athena_session_operator::work_group::cleanup::report::CleanupReport;
 use athena_session_operator::work_group::cleanup::run::{CleanupStep, Run};
-use athena_session_operator::work_group::cleanup::surroundings::Surroundings;
 use jiff::Timestamp;
 use kube::ResourceExt;
 
@@ -68,7 +68,7 @@ struct Running {
     list: List,
     list_wall: Timestamp,
     hold: Option<Hold>,
-    used: usize,
+    reserved_by_others: usize,
     /// The AthenaWorkGroups as they were read.
     confirmed: Option<Vec<AthenaWorkGroup>>,
     reserved: Option<usize>,
@@ -133,7 +133,7 @@ impl World {
     }
 
     fn registrations<'g>(&self, groups: &'g [AthenaWorkGroup]) -> Registrations<'g> {
-        let place = Place { account: PLACE.0, region: PLACE.1, work_group: "spark" };
+        let place = WorkGroupId { account: PLACE.0, region: PLACE.1, work_group: "spark" };
         let located = groups.iter().zip(self.is_located).map(|(group, is_located)| {
             let account = is_located.then(|| PLACE.0.to_owned());
             Registered::Readable {
@@ -160,34 +160,47 @@ impl World {
         }
         let this = &self.operators[operator];
         let kept = this.memories.get(&group)?;
-        let used = kept.memory.used(budget.as_ref(), STEADY, self.wall);
+        let reserved_by_others = kept.memory.reserved_by_others(budget.as_ref(), STEADY, self.wall);
         let list = this.latest.clone().filter(|list| kept.memory.is_due(list.began, STEADY))?;
-        let begin = |surroundings: &Surroundings<'_>| {
-            Run::begin(list.began, list.sessions.iter().map(Session::listed), &kept.memory, surroundings)
+        let begin = |facts: &CleanupFacts<'_>| {
+            Run::begin(list.began, list.sessions.iter().map(Session::listed), &kept.memory, facts)
         };
-        let run = self.surrounded(operator, &kept.memory, hold.is_none(), used, begin);
+        let run = self.with_facts(operator, &kept.memory, hold.is_none(), reserved_by_others, begin);
         let (list_wall, looks) = (self.wall, HashMap::new());
         let (confirmed, reserved, ended, steps, is_given_up) = Default::default();
-        Some(Running { group, run, list, list_wall, hold, used, confirmed, reserved, ended, looks, steps, is_given_up })
+        Some(Running {
+            group,
+            run,
+            list,
+            list_wall,
+            hold,
+            reserved_by_others,
+            confirmed,
+            reserved,
+            ended,
+            looks,
+            steps,
+            is_given_up,
+        })
     }
 
-    fn surrounded<T>(
+    fn with_facts<T>(
         &self,
         operator: usize,
         memory: &CleanupMemory,
         is_free: bool,
-        used: usize,
-        ask: impl FnOnce(&Surroundings<'_>) -> T,
+        reserved_by_others: usize,
+        ask: impl FnOnce(&CleanupFacts<'_>) -> T,
     ) -> T {
         let declared = &self.operators[operator].declared;
         let declared_by = |id: &str, marker: Option<&Marker>| declared.declared_by(id, marker);
-        ask(&Surroundings {
+        ask(&CleanupFacts {
             policy: &memory.policy,
             declarations: Declarations { cluster: Some(CLUSTER), declared_by: &declared_by },
             athena_time: self.wall,
             tick: self.tick,
             may_end: memory.policy.enforces && is_free,
-            used,
+            reserved_by_others,
         })
     }
 
@@ -197,8 +210,8 @@ impl World {
         kept.judged = Some(running.list);
         if is_second {
             let report =
-                self.surrounded(operator, &kept.memory, running.hold.is_none(), running.used, |surroundings| {
-                    CleanupReport::of(&running.run, surroundings, running.hold.clone(), self.wall)
+                self.with_facts(operator, &kept.memory, running.hold.is_none(), running.reserved_by_others, |facts| {
+                    CleanupReport::of(&running.run, facts, running.hold.clone(), self.wall)
                 });
             self.operators[operator].report = Some(report);
         }
@@ -220,8 +233,9 @@ impl World {
         {
             running.run.work_groups_changed();
         }
-        let (is_free, used, memory) = (running.hold.is_none(), running.used, &mut kept.memory);
-        let step = self.surrounded(operator, memory, is_free, used, |surroundings| running.run.next(surroundings));
+        let (is_free, reserved_by_others, memory) =
+            (running.hold.is_none(), running.reserved_by_others, &mut kept.memory);
+        let step = self.with_facts(operator, memory, is_free, reserved_by_others, |facts| running.run.next(facts));
         self.told.push(format!("{:?} operator {operator}: {step:?}", self.wall));
         if step == CleanupStep::Done {
             return false;
@@ -237,8 +251,8 @@ impl World {
                 }
                 let tags = self.sessions[index(&id)].tags.clone();
                 running.looks.entry(id.clone()).or_default().tags = answer.is_ok().then(|| tags.clone());
-                self.surrounded(operator, memory, is_free, used, |surroundings| {
-                    running.run.tags_read(&id, answer.map(|()| tags), surroundings);
+                self.with_facts(operator, memory, is_free, reserved_by_others, |facts| {
+                    running.run.tags_read(&id, answer.map(|()| tags), facts);
                 });
             }
             CleanupStep::GetCallerIdentity => {
@@ -249,7 +263,11 @@ impl World {
                 let is_leader = registrations.leader().is_some_and(|leader| leader.name_any() == running.group);
                 let is_held = registrations.hold(self.operators[operator].is_read_only).is_some();
                 let is_same = kept.memory.fits(&registrations.sources(), self.operators[operator].since);
-                running.used = running.used.max(kept.memory.used(registrations.budget(), STEADY, self.wall));
+                running.reserved_by_others = running.reserved_by_others.max(kept.memory.reserved_by_others(
+                    registrations.budget(),
+                    STEADY,
+                    self.wall,
+                ));
                 let is_so = fault == Fault::None && is_leader && is_same && !is_held;
                 running.confirmed = is_so.then(|| self.groups.clone());
                 running.run.work_groups_read(is_so);
@@ -316,11 +334,13 @@ impl World {
     fn check_budget(&mut self, operator: usize, running: &Running, kept: &Remembered, ends: usize) {
         let (at, process) = (self.tick, self.operators[operator].number);
         let others = |one: &&Reserved| one.process != process && one.at + STEADY > at;
-        let used: usize = self.reservations.iter().filter(others).map(|one| one.ends).sum();
-        let most = kept.memory.policy.most_ends;
+        let reserved_by_others: usize = self.reservations.iter().filter(others).map(|one| one.ends).sum();
+        let most = kept.memory.policy.max_terminations_per_run;
         self.reservations.push(Reserved { process, at, ends });
-        if used + ends > most {
-            self.breached(|| format!("{ends} ends are reserved, and others reserved {used} of {most} a moment ago"));
+        if reserved_by_others + ends > most {
+            self.breached(|| {
+                format!("{ends} ends are reserved, and others reserved {reserved_by_others} of {most} a moment ago")
+            });
         }
         let rules = oracle::rules_of(running.confirmed.as_deref().unwrap_or_default());
         let declared = &self.operators[operator].declared;
@@ -335,7 +355,7 @@ impl World {
                 && !self.was_unreadable.contains(&session.id)
         };
         let (matched, live) = (live.iter().filter(is_matched).count(), live.len());
-        if matched > 5 && matched * 100 > live * kept.memory.policy.most_percent {
+        if matched > 5 && matched * 100 > live * kept.memory.policy.max_matched_percent {
             self.breached(|| format!("{matched} of {live} sessions are matched, and sessions are ended"));
         }
     }

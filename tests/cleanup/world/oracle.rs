@@ -16,7 +16,12 @@ use crate::fixtures::{CLUSTER, protect, protect_tag, rule};
 const HOUR: SignedDuration = SignedDuration::from_hours(1);
 
 /// The rules `idle`, `dbt` and `lost`, as far as they are chosen, and a protection by description and one by tag.
-pub fn cleanup(mode: CleanupMode, chosen: [bool; 3], most_ends: u32, most_percent: u32) -> Cleanup {
+pub fn cleanup(
+    mode: CleanupMode,
+    chosen: [bool; 3],
+    max_terminations_per_run: u32,
+    max_matched_percent: u32,
+) -> Cleanup {
     let hour = || Some("1h".to_owned());
     let rules = [
         ("idle", SessionMatch { states: vec!["IDLE".to_owned()], idle_for: hour(), ..SessionMatch::default() }),
@@ -36,8 +41,8 @@ pub fn cleanup(mode: CleanupMode, chosen: [bool; 3], most_ends: u32, most_percen
         mode,
         rules: chosen.map(|((name, matches), _)| rule(name, matches)).collect(),
         protect: vec![protect("prod"), protect_tag("team", Some("risk"))],
-        max_terminations_per_run: most_ends,
-        max_matched_percent: most_percent,
+        max_terminations_per_run,
+        max_matched_percent,
     }
 }
 

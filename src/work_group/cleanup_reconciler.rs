@@ -10,12 +10,12 @@ use kube::{Resource, ResourceExt};
 use tokio::sync::Semaphore;
 use tracing::{info, warn};
 
+use super::cleanup::facts::CleanupFacts;
 use super::cleanup::hold::Hold;
 use super::cleanup::memory::CleanupMemory;
-use super::cleanup::registrations::{Place, Registered, Registrations};
+use super::cleanup::registrations::{Registered, Registrations, WorkGroupId};
 use super::cleanup::report::CleanupReport;
 use super::cleanup::run::{CleanupStep, Run};
-use super::cleanup::surroundings::Surroundings;
 use crate::api::cleanup::{CleanupBudget, CleanupStatus};
 use crate::api::work_group::{AthenaWorkGroup, AthenaWorkGroupStatus};
 use crate::athena::identity::Identity;
@@ -46,7 +46,7 @@ pub(super) struct CleanupState {
 }
 
 /// The clean-up of one work group.
-pub(super) struct CleanUp<'a> {
+pub(super) struct CleanupReconciler<'a> {
     pub(super) shared: &'a Dependencies,
     pub(super) requests: &'a Requests<AthenaWorkGroup>,
     pub(super) group: &'a AthenaWorkGroup,
@@ -60,11 +60,11 @@ pub(super) struct CleanUp<'a> {
 
 /// Whether the rules have been applied to the last complete list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum CleanupTurn {
+pub(super) enum CleanupProgress {
     /// They have, or nothing is to be applied.
     Done,
     /// Runs of other work groups come first.
-    Waits,
+    WaitsForPermit,
 }
 
 /// What holds during a run.
@@ -72,33 +72,33 @@ struct Terms<'a> {
     account: &'a str,
     region: &'a str,
     hold: Option<Hold>,
-    used: usize,
+    reserved_by_others: usize,
 }
 
-impl CleanUp<'_> {
+impl CleanupReconciler<'_> {
     /// Applies the rules, if there are some, and a complete list that they haven't been applied to.
-    pub(super) async fn run(&self, state: &mut CleanupState) -> CleanupTurn {
+    pub(super) async fn reconcile(&self, state: &mut CleanupState) -> CleanupProgress {
         let groups = self.shared.index.objects.groups();
         let (Some(account), Some(region)) = (self.scope.account.known(), self.scope.region.as_deref()) else {
-            return CleanupTurn::Done;
+            return CleanupProgress::Done;
         };
-        let place = Place { account, region, work_group: self.poller.work_group() };
+        let place = WorkGroupId { account, region, work_group: self.poller.work_group() };
         let registrations = self.registrations(place, &groups);
         let leader = registrations.leader();
         self.poller.keep_descriptions(leader.is_some());
         match leader {
             Some(leader) if leader.uid() == self.group.uid() => {
-                return self.lead(state, &registrations, (account, region)).await;
+                return self.apply_rules(state, &registrations, (account, region)).await;
             }
             Some(leader) if self.group.spec.cleanup.is_some() => {
                 *state = CleanupState { memory: None, report: CleanupReport::of_leader(leader) };
             }
             Some(_) | None => *state = CleanupState::default(),
         }
-        CleanupTurn::Done
+        CleanupProgress::Done
     }
 
-    fn registrations<'g>(&self, place: Place<'_>, groups: &'g [Arc<Group>]) -> Registrations<'g> {
+    fn registrations<'g>(&self, place: WorkGroupId<'_>, groups: &'g [Arc<Group>]) -> Registrations<'g> {
         let work_groups = &self.shared.index.work_groups;
         let registered = groups.iter().map(|group| match &group.0 {
             Ok(group) => Registered::Readable { group, location: work_groups.location_of(group) },
@@ -111,16 +111,16 @@ impl CleanUp<'_> {
         registrations.hold(self.shared.index.work_groups.rules.read_only)
     }
 
-    async fn lead(
+    async fn apply_rules(
         &self,
         state: &mut CleanupState,
         registrations: &Registrations<'_>,
         (account, region): (&str, &str),
-    ) -> CleanupTurn {
+    ) -> CleanupProgress {
         if !self.shared.index.objects.is_complete() {
-            return CleanupTurn::Done;
+            return CleanupProgress::Done;
         }
-        let Ok(_permit) = self.permits.try_acquire() else { return CleanupTurn::Waits };
+        let Ok(_permit) = self.permits.try_acquire() else { return CleanupProgress::WaitsForPermit };
         let (rules, since) = (registrations.sources(), self.scope.since);
         let memory = match state.memory.take() {
             Some(memory) if memory.fits(&rules, since) => memory,
@@ -128,20 +128,21 @@ impl CleanUp<'_> {
         };
         let memory = state.memory.insert(memory);
         let hold = self.hold(registrations);
-        let used = memory.used(registrations.budget(), self.shared.timing.steady, Timestamp::now());
-        let mut terms = Terms { account, region, hold, used };
-        let Some(mut run) = self.begin(memory, &terms) else { return CleanupTurn::Done };
+        let reserved_by_others =
+            memory.reserved_by_others(registrations.budget(), self.shared.timing.steady, Timestamp::now());
+        let mut terms = Terms { account, region, hold, reserved_by_others };
+        let Some(mut run) = self.begin(memory, &terms) else { return CleanupProgress::Done };
         self.take_steps(&mut run, memory, &mut terms).await;
         let is_second = memory.has_judged();
         run.finish(memory);
         if is_second {
-            let report = self.surrounded(memory, &terms, |surroundings| {
-                CleanupReport::of(&run, surroundings, terms.hold.clone(), Timestamp::now())
+            let report = self.with_facts(memory, &terms, |facts| {
+                CleanupReport::of(&run, facts, terms.hold.clone(), Timestamp::now())
             });
             self.tell_hold(state.report.as_ref(), &report);
             state.report = Some(report);
         }
-        CleanupTurn::Done
+        CleanupProgress::Done
     }
 
     /// Judges the last complete list, if that is due.
@@ -150,7 +151,7 @@ impl CleanUp<'_> {
             if !memory.is_due(began, self.shared.timing.steady) {
                 return None;
             }
-            Some(self.surrounded(memory, terms, |surroundings| Run::begin(began, sessions, memory, surroundings)))
+            Some(self.with_facts(memory, terms, |facts| Run::begin(began, sessions, memory, facts)))
         })?
     }
 
@@ -164,7 +165,7 @@ impl CleanUp<'_> {
             if !self.is_unchanged(memory, terms) {
                 run.work_groups_changed();
             }
-            match self.surrounded(memory, terms, |surroundings| run.next(surroundings)) {
+            match self.with_facts(memory, terms, |facts| run.next(facts)) {
                 CleanupStep::Done => return,
                 CleanupStep::ListTags { id } => {
                     let arn = session_arn(terms.region, terms.account, self.poller.work_group(), &id);
@@ -172,7 +173,7 @@ impl CleanUp<'_> {
                     self.shared.quotas.take(&scope, Operation::ListTagsForResource, Priority::Poll).await;
                     let answer = self.identity.athena.list_tags(&arn).await;
                     self.notice_throttling(answer.as_ref().err());
-                    self.surrounded(memory, terms, |surroundings| run.tags_read(&id, answer, surroundings));
+                    self.with_facts(memory, terms, |facts| run.tags_read(&id, answer, facts));
                 }
                 CleanupStep::GetCallerIdentity => {
                     // Where STS doesn't answer, an account that was known before still counts elsewhere, and not here.
@@ -184,9 +185,8 @@ impl CleanUp<'_> {
                     run.work_groups_read(current.is_some());
                 }
                 CleanupStep::Reserve { ends } => {
-                    let report = self.surrounded(memory, terms, |surroundings| {
-                        CleanupReport::of(run, surroundings, None, Timestamp::now())
-                    });
+                    let report =
+                        self.with_facts(memory, terms, |facts| CleanupReport::of(run, facts, None, Timestamp::now()));
                     let is_recorded = match current.take() {
                         Some(current) => self.reserve(memory, current, &report, ends).await,
                         None => false,
@@ -225,8 +225,8 @@ impl CleanUp<'_> {
         memory.fits(&registrations.sources(), self.scope.since) && self.hold(&registrations) == terms.hold
     }
 
-    fn place<'p>(&'p self, terms: &Terms<'p>) -> Place<'p> {
-        Place { account: terms.account, region: terms.region, work_group: self.poller.work_group() }
+    fn place<'p>(&'p self, terms: &Terms<'p>) -> WorkGroupId<'p> {
+        WorkGroupId { account: terms.account, region: terms.region, work_group: self.poller.work_group() }
     }
 
     /// Whether calls have gone to one account since the reconciliation began.
@@ -236,17 +236,17 @@ impl CleanUp<'_> {
     }
 
     /// Calls `ask` with everything that a run asks about at this moment.
-    fn surrounded<T>(&self, memory: &CleanupMemory, terms: &Terms<'_>, ask: impl FnOnce(&Surroundings<'_>) -> T) -> T {
+    fn with_facts<T>(&self, memory: &CleanupMemory, terms: &Terms<'_>, ask: impl FnOnce(&CleanupFacts<'_>) -> T) -> T {
         let index = &self.shared.index;
         let declared_by =
             |id: &str, marker: Option<&Marker>| self.declared_by(id, marker, (terms.account, terms.region));
-        ask(&Surroundings {
+        ask(&CleanupFacts {
             policy: &memory.policy,
             declarations: Declarations { cluster: Some(&index.cluster), declared_by: &declared_by },
             athena_time: self.identity.caller_context().athena_time(Timestamp::now()),
             tick: Instant::now(),
             may_end: memory.policy.enforces && terms.hold.is_none(),
-            used: terms.used,
+            reserved_by_others: terms.reserved_by_others,
         })
     }
 
@@ -293,7 +293,11 @@ impl CleanUp<'_> {
         let registrations = self.registrations(self.place(terms), &groups);
         let leader = registrations.leader().filter(|leader| leader.uid() == self.group.uid())?;
         let budget = registrations.budget();
-        terms.used = terms.used.max(memory.used(budget, self.shared.timing.steady, Timestamp::now()));
+        terms.reserved_by_others = terms.reserved_by_others.max(memory.reserved_by_others(
+            budget,
+            self.shared.timing.steady,
+            Timestamp::now(),
+        ));
         let is_held = self.hold(&registrations).is_some();
         let is_same = memory.fits(&registrations.sources(), self.scope.since);
         (is_same && !is_held).then(|| (leader.clone(), budget.cloned()))

@@ -10,7 +10,7 @@ use crate::cleanup::verdict::Judge;
 
 /// Everything that a run asks about, besides what its requests show.
 #[derive(Clone, Copy)]
-pub struct Surroundings<'a> {
+pub struct CleanupFacts<'a> {
     /// The rules.
     pub policy: &'a Policy,
     /// What the watches show of the cluster's AthenaSessions.
@@ -22,10 +22,10 @@ pub struct Surroundings<'a> {
     /// Whether sessions are ended: the rules are enforced, and nothing holds them up.
     pub may_end: bool,
     /// How many ends were reserved for another run a moment ago, maybe by another process.
-    pub used: usize,
+    pub reserved_by_others: usize,
 }
 
-impl Surroundings<'_> {
+impl CleanupFacts<'_> {
     /// Judges sessions by the rules, and by these declarations.
     pub(super) fn judge<'a>(&'a self, declarations: Declarations<'a>) -> Judge<'a> {
         Judge { policy: self.policy, declarations, now: self.athena_time }

@@ -38,21 +38,21 @@ pub enum Turn {
 
 /// Why a run ends nothing, although rules match.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Held {
+pub struct TooManyMatched {
     /// How many sessions the rules match.
     pub matched: usize,
     /// Of so many.
     pub live: usize,
     /// The largest share that may be matched, in percent.
-    pub most_percent: usize,
+    pub max_matched_percent: usize,
 }
 
-impl fmt::Display for Held {
+impl fmt::Display for TooManyMatched {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { matched, live, most_percent } = self;
+        let Self { matched, live, max_matched_percent } = self;
         write!(
             f,
-            "the rules match {matched} of {live} sessions, which is more than maxMatchedPercent ({most_percent}): nothing is \
+            "the rules match {matched} of {live} sessions, which is more than maxMatchedPercent ({max_matched_percent}): nothing is \
              ended. If that many are to be ended, raise maxMatchedPercent; otherwise make the rules narrower"
         )
     }
@@ -85,7 +85,7 @@ pub struct RunPlan {
     /// How many live sessions a rule matches, and nothing protects.
     pub matched: usize,
     /// Why nothing is ended.
-    pub held: Option<Held>,
+    pub held: Option<TooManyMatched>,
     /// The matched sessions by their position in the list, in the order in which they are ended.
     pub turns: Vec<(usize, Turn)>,
 }
@@ -117,10 +117,10 @@ impl RunPlan {
         // Tags that haven't been read, or can't be, may protect. As long as they count as if they didn't, the share is never too
         // small. Otherwise failures of ListTagsForResource would hide that the rules match too much.
         if plan.matched > 0 {
-            plan.held = held(plan.matched + unreadable, plan.tally.live, policy.most_percent);
+            plan.held = held(plan.matched + unreadable, plan.tally.live, policy.max_matched_percent);
         }
         turns.sort_by_key(|(position, _)| judged[*position].session.age_order());
-        let mut left = policy.most_ends.saturating_sub(used);
+        let mut left = policy.max_terminations_per_run.saturating_sub(used);
         for (_, turn) in &mut turns {
             if *turn == Turn::Now {
                 *turn = match (&plan.held, left) {
@@ -141,7 +141,7 @@ impl RunPlan {
     }
 }
 
-fn held(matched: usize, live: usize, most_percent: usize) -> Option<Held> {
-    let is_too_large = matched > FEW && matched.saturating_mul(100) > live.saturating_mul(most_percent);
-    is_too_large.then_some(Held { matched, live, most_percent })
+fn held(matched: usize, live: usize, max_matched_percent: usize) -> Option<TooManyMatched> {
+    let is_too_large = matched > FEW && matched.saturating_mul(100) > live.saturating_mul(max_matched_percent);
+    is_too_large.then_some(TooManyMatched { matched, live, max_matched_percent })
 }
