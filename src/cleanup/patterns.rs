@@ -1,4 +1,11 @@
-//! The regular expressions of all rules and protections, which are matched against a description in one pass. PURE.
+//! The regular expressions of all rules and protections. PURE.
+//!
+//! 50 of them against each of 10,000 descriptions, after each list: in one pass that takes milliseconds. But crate regex leaves its
+//! fast way, and takes a second or more, where a pattern has `\b` and the description isn't ASCII, and where many patterns with
+//! classes such as `\w` need more memory than it may use. So a description that isn't ASCII is matched by one pattern after the
+//! other, and a pass may use more memory than by default.
+
+use std::sync::OnceLock;
 
 use regex::{Regex, RegexBuilder, RegexSet, RegexSetBuilder, SetMatches};
 
@@ -6,6 +13,9 @@ use crate::text::one_line;
 
 /// The most bytes that a compiled pattern may take. Patterns such as `(x{1000}){1000}` would take all memory.
 const PATTERN_BYTES: usize = 128 * 1024;
+
+/// The most bytes that a pass may keep to be fast. 50 patterns such as `\d+ of \w+ in team 7$` need more than the default of 2 MiB.
+const PASS_BYTES: usize = 8 * 1024 * 1024;
 
 /// Which pattern, by its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,11 +42,8 @@ impl Patterns {
     pub(super) fn build(self) -> PatternSet {
         let bound = PATTERN_BYTES * self.texts.len().max(1) * 2;
         // Each has been compiled by itself, within half of this bound.
-        let set = RegexSetBuilder::new(&self.texts).size_limit(bound).build();
-        match set {
-            Ok(set) => PatternSet::Set(set),
-            Err(_) => PatternSet::Each(self.texts.iter().filter_map(|text| compile(text).ok()).collect()),
-        }
+        let together = RegexSetBuilder::new(&self.texts).size_limit(bound).dfa_size_limit(PASS_BYTES).build().ok();
+        PatternSet { texts: self.texts, together, each: OnceLock::new() }
     }
 }
 
@@ -56,32 +63,37 @@ fn compile(text: &str) -> Result<Regex, String> {
 
 /// The patterns, ready to match.
 #[derive(Debug)]
-pub(super) enum PatternSet {
-    /// All in one pass.
-    Set(RegexSet),
-    /// Together they are too large for one pass.
-    Each(Vec<Regex>),
+pub(super) struct PatternSet {
+    texts: Vec<String>,
+    /// For one pass; None where they are too large together.
+    together: Option<RegexSet>,
+    /// One by one, from the first description on that needs them.
+    each: OnceLock<Vec<Regex>>,
 }
 
 /// Which patterns match a description.
 pub(super) enum Matches<'a> {
-    Set(SetMatches),
+    Together(SetMatches),
     Each(&'a [Regex], &'a str),
 }
 
 impl PatternSet {
     pub(super) fn of<'a>(&'a self, description: &'a str) -> Matches<'a> {
-        match self {
-            Self::Set(set) => Matches::Set(set.matches(description)),
-            Self::Each(patterns) => Matches::Each(patterns, description),
+        match &self.together {
+            Some(together) if description.is_ascii() => Matches::Together(together.matches(description)),
+            Some(_) | None => Matches::Each(self.each(), description),
         }
+    }
+
+    fn each(&self) -> &[Regex] {
+        self.each.get_or_init(|| self.texts.iter().filter_map(|text| compile(text).ok()).collect())
     }
 }
 
 impl Matches<'_> {
     pub(super) fn has(&self, pattern: Pattern) -> bool {
         match self {
-            Self::Set(found) => found.matched(pattern.0),
+            Self::Together(found) => found.matched(pattern.0),
             Self::Each(patterns, description) => patterns[pattern.0].is_match(description),
         }
     }

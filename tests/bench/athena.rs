@@ -20,7 +20,7 @@ pub fn quota(kind: Kind) -> Option<Quota> {
     match kind {
         Kind::Quota => Some(Quota { rate: 5.0, burst: 10.0 }),
         Kind::Found => Some(Quota { rate: 20.0, burst: 40.0 }),
-        Kind::Deleted | Kind::Default | Kind::Idle | Kind::Flips | Kind::Attack(_) => None,
+        Kind::Deleted | Kind::Default | Kind::Idle | Kind::Flips | Kind::Cleanup | Kind::Attack(_) => None,
     }
 }
 

@@ -5,6 +5,7 @@
 mod athena;
 mod attack;
 mod chart;
+mod cleanup;
 mod figure;
 mod objects;
 mod operator;
@@ -38,8 +39,9 @@ type Outcome<T = ()> = Result<T, String>;
 /// Measures the operator with many objects, against a real Kubernetes API server and a fake Athena.
 #[derive(Parser)]
 struct Arguments {
-    /// Runs only this scenario; may be repeated: deleted-N, default-N, quota-N, found-N, idle-N, flips-N or
-    /// attack-KIND-N, for N objects [default: deleted-1000, deleted-10000, default-1000, quota-300, found-600, idle-10000, flips-10000]
+    /// Runs only this scenario; may be repeated: deleted-N, default-N, quota-N, found-N, idle-N, flips-N, cleanup-N or
+    /// attack-KIND-N, for N objects [default: deleted-1000, deleted-10000, default-1000, quota-300, found-600, idle-10000, flips-10000,
+    /// cleanup-10000]
     #[arg(long, value_name = "SCENARIO")]
     only: Vec<Scenario>,
     /// Where bench.json, bench.svg and the operator's logs go
@@ -85,6 +87,10 @@ async fn bench(arguments: &Arguments) -> Outcome {
         let played = match scenario.kind {
             Kind::Attack(attack) => {
                 attack.run(scenario, &stage, &progress).await.map(|figures| report.figures.extend(figures))
+            }
+            Kind::Cleanup => {
+                progress.phase(&format!("{scenario}: rules are applied to {} sessions", scenario.objects));
+                cleanup::measure(scenario).map(|figures| report.figures.extend(figures))
             }
             _ => run::run(scenario, &stage, &progress).await.map(|results| report.add(results)),
         };

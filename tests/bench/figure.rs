@@ -24,6 +24,7 @@ pub struct Figure {
 #[serde(rename_all = "snake_case")]
 pub enum Unit {
     Seconds,
+    Milliseconds,
     Count,
     Percent,
     Mebibytes,
@@ -35,6 +36,7 @@ impl Unit {
     pub fn print(self, figure: f64) -> String {
         match self {
             Self::Seconds => format!("{figure:.2} s"),
+            Self::Milliseconds => format!("{figure:.1} ms"),
             Self::Count if figure.fract() == 0.0 => format!("{figure}"),
             Self::Count => format!("{figure:.2}"),
             Self::Percent => format!("{figure:.1} %"),

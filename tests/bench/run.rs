@@ -59,8 +59,8 @@ async fn play(scenario: Scenario, stage: &Stage, progress: &Progress) -> Outcome
         }
         Kind::Idle => idle = Some(run.idle().await?),
         Kind::Flips => flips = Some(run.flip().await?),
-        // See `crate::attack`.
-        Kind::Attack(_) => {}
+        // See `crate::attack` and `crate::cleanup`.
+        Kind::Attack(_) | Kind::Cleanup => {}
     }
     run.operator.check()?;
     Ok(Results {

@@ -20,6 +20,8 @@ pub enum Kind {
     Idle,
     /// The sessions of half of them change between IDLE and BUSY.
     Flips,
+    /// There are none: rules of clean-up are applied to sessions that nobody declared.
+    Cleanup,
     /// They are what a hostile tenant makes.
     Attack(Attack),
 }
@@ -28,7 +30,7 @@ pub enum Kind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Scenario {
     pub kind: Kind,
-    /// How many objects.
+    /// How many objects; of [`Kind::Cleanup`], how many sessions.
     pub objects: usize,
 }
 
@@ -43,6 +45,7 @@ impl Scenario {
             (Kind::Found, 600),
             (Kind::Idle, 10_000),
             (Kind::Flips, 10_000),
+            (Kind::Cleanup, 10_000),
         ];
         sizes.map(|(kind, objects)| Self { kind, objects }).to_vec()
     }
@@ -57,6 +60,7 @@ impl fmt::Display for Scenario {
             Kind::Found => "found",
             Kind::Idle => "idle",
             Kind::Flips => "flips",
+            Kind::Cleanup => "cleanup",
             Kind::Attack(attack) => return write!(out, "attack-{}-{}", attack.name(), self.objects),
         };
         write!(out, "{kind}-{}", self.objects)
@@ -70,7 +74,9 @@ impl FromStr for Scenario {
         let wrong = || {
             let attacks: Vec<_> = Attack::ALL.iter().map(|attack| format!("attack-{}-N", attack.name())).collect();
             let attacks = attacks.join(", ");
-            format!("not deleted-N, default-N, quota-N, found-N, idle-N, flips-N or {attacks}, with N from 1 to 100000")
+            format!(
+                "not deleted-N, default-N, quota-N, found-N, idle-N, flips-N, cleanup-N or {attacks}, with N from 1 to 100000"
+            )
         };
         let (kind, objects) = text.rsplit_once('-').ok_or_else(wrong)?;
         let kind = match kind {
@@ -80,6 +86,7 @@ impl FromStr for Scenario {
             "found" => Kind::Found,
             "idle" => Kind::Idle,
             "flips" => Kind::Flips,
+            "cleanup" => Kind::Cleanup,
             kind => Kind::Attack(kind.strip_prefix("attack-").and_then(Attack::named).ok_or_else(wrong)?),
         };
         let objects = objects.parse().ok().filter(|objects| (1..=100_000).contains(objects));

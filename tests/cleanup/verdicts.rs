@@ -200,3 +200,23 @@ fn tags_are_asked_for_only_where_they_matter() {
     assert_eq!(verdict(&policy, &none(), &session, &denied), Verdict::Protected { rule: 0, by });
     assert!(matches!(verdict(&policy, &naming("a"), &session, &Tags::Unread), Verdict::Declared(_)));
 }
+
+/// Descriptions in ASCII are matched by all patterns in one pass, and others by one pattern after the other.
+#[test]
+fn patterns_match_alike_whether_a_description_is_ascii_or_not() {
+    let patterns = [r"^prod-\w+$", r"\bjob\b", "é"];
+    let cleanup = rules(patterns.iter().enumerate().map(|(number, it)| rule(&format!("r{number}"), described(it))));
+    for (description, matched) in [
+        ("prod-jurgen", Some(0)),
+        ("prod-jürgen", Some(0)),
+        ("a job of jurgen", Some(1)),
+        ("a job of jürgen", Some(1)),
+        ("üjob", None),
+        ("xjob", None),
+        ("café", Some(2)),
+    ] {
+        let session = session("a", "IDLE", 90).described(description);
+        let found = verdict(&policy(&cleanup), &DeclaredSessions::default(), &session, &tags(&[]));
+        assert_eq!(found, matched.map_or(Verdict::Unmatched, |rule| Verdict::Matched { rule }), "{description}");
+    }
+}
