@@ -136,13 +136,14 @@ pub struct SessionMatch {
     pub older_than: Option<String>,
 
     /// A regular expression that is found in the session's description; `^` and `$` stand for its beginning and end. A
-    /// session without a description has an empty one, which `^$` matches.
+    /// session without a description has an empty one, which `^$` matches. The syntax is that of Rust's crate regex.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 512))]
     #[x_kube(
         validation = Rule::new("self.size() > 0")
             .message("an empty expression is found in every description: write ^$ for sessions without a description, or leave the field out"),
         validation = regular_expression(),
+        validation = read_alike(),
     )]
     pub description: Option<String>,
 
@@ -157,10 +158,10 @@ pub struct SessionMatch {
 #[x_kube(validation = Rule::new("has(self.description) != has(self.tag) && (!has(self.value) || has(self.tag))")
     .message("an entry of protect has either description or tag, and value only together with tag: write two entries for two conditions"))]
 pub struct Protect {
-    /// A regular expression that is found in the session's description.
+    /// A regular expression that is found in the session's description. The syntax is that of Rust's crate regex.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 512))]
-    #[x_kube(validation = regular_expression())]
+    #[x_kube(validation = regular_expression(), validation = read_alike())]
     pub description: Option<String>,
 
     /// The key of a tag of the session.
@@ -263,3 +264,24 @@ fn regular_expression() -> kube::core::Rule {
     kube::core::Rule::new("''.matches(self) ? true : true")
         .message("description is a regular expression, as Go and Rust read them: correct it where the error says")
 }
+
+/// The rule of such a field about what Go and Rust read differently.
+fn read_alike() -> kube::core::Rule {
+    kube::core::Rule::new(format!("!self.matches(r'{READ_DIFFERENTLY}')")).message(HOW_TO_BE_READ_ALIKE)
+}
+
+/// Finds regular expressions that Go and crate regex both take, and read differently. Inside of a class `[…]`, crate regex takes
+/// `&&`, `--` and `~~` for operations on sets, and `[` for a class in the class, but for names such as `[:alpha:]`; Go takes all for
+/// plain characters. Outside, crate regex takes `\<` and `\>` for the ends of a word. A `protect` that the API server, which is
+/// written in Go, has checked could protect less than its author meant.
+///
+/// The parts: from the beginning, whole characters and whole classes; then `\<`, or a class that isn't over yet with one of these.
+pub const READ_DIFFERENTLY: &str = concat!(
+    r"(?s)^(?:\\.|[^\\\[]|\[\^?\]?(?:\\.|\[:\^?[a-z]+:\]|[^\\\]\[])*\])*",
+    r"(?:\\[<>]|\[\^?\]?(?:\\.|\[:\^?[a-z]+:\]|[^\\\]\[])*",
+    r"(?:&&|--|~~|\[(?:[^:]|:(?:(?:\^[a-z]*|[a-z]+)(?:[^a-z:]|:[^\]])|[^a-z:^]|:[^\]]))))",
+);
+
+/// What to do about them.
+pub const HOW_TO_BE_READ_ALIKE: &str = "Go and Rust read this expression differently: inside of [ ], write \\[ for the character [, \
+                                        and neither &&, -- nor ~~; elsewhere, write < and > without a backslash";

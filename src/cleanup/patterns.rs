@@ -5,11 +5,15 @@
 //! classes such as `\w` need more memory than it may use. So a description that isn't ASCII is matched by one pattern after the
 //! other, and a pass may use more memory than by default.
 
-use std::sync::OnceLock;
+use std::sync::{LazyLock, OnceLock};
 
 use regex::{Regex, RegexBuilder, RegexSet, RegexSetBuilder, SetMatches};
 
+use crate::api::cleanup::{HOW_TO_BE_READ_ALIKE, READ_DIFFERENTLY};
 use crate::text::one_line;
+
+/// None would mean that the expression itself can't be read. The tests would notice.
+static DIFFERENCE: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(READ_DIFFERENTLY).ok());
 
 /// The most bytes that a compiled pattern may take. Patterns such as `(x{1000}){1000}` would take all memory.
 const PATTERN_BYTES: usize = 128 * 1024;
@@ -34,6 +38,9 @@ impl Patterns {
     /// Why the pattern can't be used, in one line.
     pub(super) fn add(&mut self, text: &str) -> Result<Pattern, String> {
         compile(text)?;
+        if DIFFERENCE.as_ref().is_none_or(|difference| difference.is_match(text)) {
+            return Err(HOW_TO_BE_READ_ALIKE.to_owned());
+        }
         self.texts.push(text.to_owned());
         Ok(Pattern(self.texts.len() - 1))
     }

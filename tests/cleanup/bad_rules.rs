@@ -83,3 +83,33 @@ fn whatever_stands_in_an_object_it_can_be_read() {
     assert_eq!((read.max_terminations_per_run, read.max_matched_percent), (10, 50));
     assert_eq!(policy(&read).faults.len(), 4, "{:?}", policy(&read).faults);
 }
+
+#[test]
+fn a_pattern_that_go_and_rust_read_differently_protects_every_session() {
+    for text in
+        ["[a&&b]", "x[^a--b]", "[a~~]", "[[a]", "[[:alpha]", "[]&&a]", "[^]--]", r"[\]&&a]", r"a[b]\[[c&&]", r"\<x"]
+    {
+        let said = faults(&Cleanup { protect: vec![protect(text)], ..all() });
+        // Some of these can't be read at all by Rust.
+        assert!(said[0].contains("Go and Rust read this") || said[0].contains("can't be read"), "{text}: {said:?}");
+        let said = faults(&rules([rule("it", described(text))]));
+        assert!(!said.is_empty(), "{text}");
+        let policy = policy(&Cleanup { protect: vec![protect(text)], ..all() });
+        let found = verdict(&policy, &DeclaredSessions::default(), &session("a", "IDLE", 90), &tags(&[]));
+        assert!(matches!(found, Verdict::Protected { .. }), "{text}: {found:?}");
+    }
+    for text in [
+        r"[a&b]",
+        "a&&b--c~~d",
+        "[[:alpha:]_-]",
+        "[^[:^digit:]]",
+        r"[\[a]",
+        r"\[a&&b]",
+        "[]a]&&[^]b]",
+        r"\\[<>]--",
+        "[a-z&~-]",
+    ] {
+        let said = faults(&Cleanup { protect: vec![protect(text)], ..rules([rule("it", described(text))]) });
+        assert!(said.is_empty(), "{text}: {said:?}");
+    }
+}

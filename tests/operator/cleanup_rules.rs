@@ -43,6 +43,11 @@ async fn rules_without_meaning_are_refused_at_apply() {
         (json!({"protect": [{"description": "x", "tag": "y"}]}), "write two entries for two conditions"),
         (json!({"protect": [{"description": "x", "value": "y"}]}), "value only together with tag"),
         (json!({"protect": [{"description": "[a"}]}), "missing closing ]"),
+        (rule(json!({"description": "[a&&b]"})), "Go and Rust read this expression differently"),
+        (rule(json!({"description": "^x [^a--b]"})), "neither &&, -- nor ~~"),
+        (json!({"protect": [{"description": "[a~~b]"}]}), "Go and Rust read this expression differently"),
+        (json!({"protect": [{"description": "x[y][[a]"}]}), "write \\[ for the character ["),
+        (json!({"protect": [{"description": "\\<prod"}]}), "write < and > without a backslash"),
         (json!({"mode": "Maybe"}), "DryRun"),
         (json!({"maxTerminationsPerRun": 0}), "greater than or equal to 1"),
         (json!({"maxMatchedPercent": 101}), "less than or equal to 100"),
@@ -62,7 +67,8 @@ async fn the_rules_of_the_docs_are_taken_with_their_defaults() {
             {"name": "lost", "match": {"orphaned": true, "olderThan": "1h"}},
             {"name": "nameless", "match": {"description": "^$", "idleFor": "8h"}},
         ],
-        "protect": [{"description": "^prod-"}, {"tag": "team", "value": "risk"}, {"tag": "keep"}],
+        "protect": [{"description": "^prod-"}, {"tag": "team", "value": "risk"}, {"tag": "keep"},
+                    {"description": "a&&b--c~~ [[:alpha:]&_-] \\[x"}],
     });
     let (taken, said) = created(&world, "good", cleanup).await;
     assert!(taken, "{said}");
