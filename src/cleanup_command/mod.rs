@@ -23,7 +23,7 @@ pub use self::options::Options;
 use self::options::Output;
 use self::report::{Outcome, Report, Row};
 use self::sessions::Sessions;
-use self::terminal::{Progress, agrees, has_colours};
+use self::terminal::{Person, Progress, agrees, has_colours};
 use crate::athena::marker::Marker;
 use crate::athena::types::{ListedSession, SessionStatus};
 use crate::cleanup::declarations::{Declarations, DeclaredSessions};
@@ -36,6 +36,9 @@ const END_DEADLINE: Duration = Duration::from_secs(300);
 const NO_CLUSTER: &str = "no cluster is asked which sessions AthenaSessions declare: only sessions that bear a mark are taken \
                           for declared; give --kubeconfig if a cluster has AthenaSessions";
 
+const QUESTION_UNSEEN: &str = "nothing was ended: stderr isn't a terminal, so nobody would see the question of --enforce; give --yes to end \
+                               sessions without it";
+
 /// Between two looks at a session that is ending.
 const LOOK_INTERVAL: Duration = Duration::from_secs(2);
 
@@ -44,6 +47,10 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(2);
 /// # Errors
 /// Why nothing could be judged. Then nothing has been ended.
 pub async fn run(options: &Options) -> Result<u8, String> {
+    let asks = options.enforce && !options.yes;
+    if asks && Person::at_terminal() == Person::SeesNoQuestion {
+        return Err(QUESTION_UNSEEN.to_owned());
+    }
     let progress = Progress::new();
     let result = match Command::connect(options, &progress).await {
         Ok(command) => {
@@ -226,7 +233,7 @@ impl Command {
         if due.is_empty() {
             return Ok(());
         }
-        if options.enforce && !options.yes {
+        if options.enforce && !options.yes && Person::at_terminal() == Person::CanBeAsked {
             let question = format!("End {} of {} sessions of {}?", due.len(), plan.tally.live, self.task.work_group);
             if !progress.aside(|| agrees(&question)) {
                 return Err("nothing was ended".to_owned());

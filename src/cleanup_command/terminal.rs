@@ -53,11 +53,30 @@ pub(super) fn has_colours() -> bool {
     std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none()
 }
 
-/// Asks a person at the terminal. True where nobody sits there.
-pub(super) fn agrees(question: &str) -> bool {
-    if !std::io::stdin().is_terminal() {
-        return true;
+/// Whether a person can be asked before sessions are ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Person {
+    /// Nobody answers: stdin isn't a terminal.
+    Absent,
+    /// A person could answer, and wouldn't see the question: stdin is a terminal, and stderr isn't.
+    SeesNoQuestion,
+    /// A person sees the question, and can answer.
+    CanBeAsked,
+}
+
+impl Person {
+    /// By what stdin and stderr are.
+    pub(super) fn at_terminal() -> Self {
+        match (std::io::stdin().is_terminal(), std::io::stderr().is_terminal()) {
+            (false, _) => Self::Absent,
+            (true, false) => Self::SeesNoQuestion,
+            (true, true) => Self::CanBeAsked,
+        }
     }
+}
+
+/// Asks the person at the terminal.
+pub(super) fn agrees(question: &str) -> bool {
     eprint!("{question} [y/N] ");
     let _ = std::io::stderr().flush();
     let mut answer = String::new();

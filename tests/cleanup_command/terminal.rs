@@ -142,3 +142,16 @@ async fn yes_and_a_dry_run_ask_nothing() {
     assert_eq!((run.code, world.state(&id).as_str()), (0, "TERMINATED"), "{}", run.shown);
     assert!(!run.shown.contains("[y/N]"), "{:?}", run.shown);
 }
+
+#[tokio::test]
+async fn a_question_that_nobody_would_see_isnt_asked_and_nothing_is_ended() {
+    let (world, id) = World::with_a_match().await;
+    let run = world.on_terminal(&["--enforce"], None, |command| command.stderr(Stdio::piped())).await;
+    assert_eq!((run.code, world.state(&id).as_str()), (1, "IDLE"), "{}", run.stderr);
+    let lines: Vec<_> = run.stderr.lines().collect();
+    assert!(matches!(lines[..], [line] if line.contains("give --yes")), "{:?}", run.stderr);
+    assert_eq!(world.athena.calls_of("ListSessions", None), 0, "it is told at once");
+
+    let run = world.on_terminal(&["--enforce", "--yes"], None, |command| command.stderr(Stdio::piped())).await;
+    assert_eq!((run.code, world.state(&id).as_str()), (0, "TERMINATED"), "{}", run.stderr);
+}
