@@ -89,6 +89,14 @@ async fn an_object_that_is_applied_in_the_middle_of_a_run_saves_its_session() {
     assert_eq!(world.athena_session(&free).state, "TERMINATED", "{report}");
 }
 
+/// Somebody who tries the example without having read it loses no session.
+#[test]
+fn the_cronjob_of_the_example_ends_nothing() {
+    let example = std::fs::read_to_string(in_checkout("deploy/examples/cleanup-cronjob.yaml")).unwrap();
+    let arguments = example.lines().find(|line| line.trim_start().starts_with("args:")).unwrap();
+    assert!(arguments.contains("cleanup") && !arguments.contains("--enforce"), "{arguments}");
+}
+
 /// The rights of `deploy/examples/cleanup-cronjob.yaml` are enough.
 #[tokio::test]
 async fn the_cronjob_of_the_example_sees_what_is_declared() {
