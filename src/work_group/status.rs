@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use kube::Resource;
 use kube::core::Selector;
 
-use super::cleanup::report::{CLEANUP_HELD, CleanupReport};
+use super::cleanup::report::{CLEANUP_HELD, CleanupReport, without_rules};
 use crate::api::PAUSED;
 use crate::api::work_group::{AthenaWorkGroup, AthenaWorkGroupStatus, From};
 use crate::athena::engine::{ASKED_HOURLY, Engine};
@@ -78,7 +78,7 @@ fn status(facts: &GroupFacts<'_>, reason: Reason, message: &str) -> AthenaWorkGr
     let mut drafts = condition::standing(reason, message, false);
     drafts.extend(held(facts));
     let cleanup = match facts.cleanup {
-        _ if group.spec.cleanup.is_none() => None,
+        _ if group.spec.cleanup.is_none() => without_rules(recorded.cleanup, facts.timing.steady, wall),
         Some(report) => Some(report.to_record(recorded.cleanup)),
         None => recorded.cleanup,
     };

@@ -2,6 +2,7 @@
 //! a clock.
 //!
 //! - [`verdicts`]: a table of sessions and the verdict on each.
+//! - [`budget`]: ends that were reserved, and who counts them.
 //! - [`bad_rules`]: rules that can't be read, each of which protects.
 //! - [`runs`]: share, budget, order, and two lists in a row.
 //! - [`starvation`]: what fails for good, and the sessions that are to be ended all the same.
@@ -12,10 +13,13 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod bad_rules;
+mod budget;
 mod fixtures;
 mod properties;
 mod runs;
 mod starvation;
 mod stories;
+#[path = "../shared/timing.rs"]
+mod timing;
 mod verdicts;
 mod world;

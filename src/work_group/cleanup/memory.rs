@@ -112,8 +112,7 @@ impl CleanupMemory {
         self.reservation = Some(reservation);
     }
 
-    /// Of a recorded budget, what other processes reserved a moment ago. A moment that is far ahead isn't true, and counts as
-    /// past.
+    /// Of a recorded budget, what other processes reserved a moment ago.
     fn others<'b>(
         &'b self,
         budget: Option<&'b CleanupBudget>,
@@ -124,8 +123,7 @@ impl CleanupMemory {
             Some(own) if Some(&own.budget) == budget => own.others.as_ref()?,
             _ => budget?,
         };
-        let is_past = wall.duration_since(others.reserved_at.0).unsigned_abs() >= steady;
-        if is_past { None } else { Some(others) }
+        counts(others, steady, wall).then_some(others)
     }
 
     /// Whether a list has been judged. Before, no session is due, so that a report would say too little.
@@ -138,4 +136,9 @@ impl CleanupMemory {
         self.matched = matched;
         self.looks = looks;
     }
+}
+
+/// Whether ends that were reserved still count for other processes. A moment that is far ahead isn't true, and counts as past.
+pub fn counts(budget: &CleanupBudget, steady: Duration, wall: Timestamp) -> bool {
+    wall.duration_since(budget.reserved_at.0).unsigned_abs() < steady
 }

@@ -1,9 +1,12 @@
 //! What a run found, for `status.cleanup` and for the condition `CleanupHeld`. PURE.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 
 use super::facts::CleanupFacts;
 use super::hold::Hold;
+use super::memory::counts;
 use super::run::Run;
 use crate::api::cleanup::{CleanupStatus, MatchedSession};
 use crate::api::work_group::AthenaWorkGroup;
@@ -91,6 +94,13 @@ impl CleanupReport {
         }
         CleanupStatus { budget: recorded.budget, ..self.status.clone() }
     }
+}
+
+/// The status to record where the rules have been taken away: nothing but ends that were reserved a moment ago. Whoever sets the rules
+/// again would otherwise have the whole budget anew, within one interval.
+pub fn without_rules(recorded: Option<CleanupStatus>, steady: Duration, wall: Timestamp) -> Option<CleanupStatus> {
+    let budget = recorded?.budget.filter(|budget| counts(budget, steady, wall))?;
+    Some(CleanupStatus { budget: Some(budget), ..CleanupStatus::default() })
 }
 
 /// What the plan of a run leaves undone.

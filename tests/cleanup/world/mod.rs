@@ -263,7 +263,8 @@ impl World {
     }
 }
 
-fn group(number: usize, cleanup: Option<Cleanup>) -> AthenaWorkGroup {
+/// The AthenaWorkGroup of this number: the lower, the older.
+pub fn group(number: usize, cleanup: Option<Cleanup>) -> AthenaWorkGroup {
     let spec = AthenaWorkGroupSpec {
         work_group: Some("spark".to_owned()),
         region: Some(PLACE.1.to_owned()),
