@@ -1,8 +1,13 @@
-//! The files that say which sessions are ended. A field that isn't known is an error: a misspelt `protect` would protect nobody.
+//! The files that say which sessions are ended. A field that isn't known is an error: a misspelt `protect` would protect nobody,
+//! and a misspelt `region` would lead to the sessions of another one.
 
 use std::path::Path;
 
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{JSONSchemaProps, JSONSchemaPropsOrArray};
+use kube::{CustomResourceExt, Resource};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
+use serde_saphyr::UserMessageFormatter;
 
 use super::options::Options;
 use crate::api::cleanup::Cleanup;
@@ -29,7 +34,7 @@ impl Task {
     pub(super) fn read(options: &Options) -> Result<Self, String> {
         match (&options.work_group, &options.rules, &options.filename) {
             (Some(work_group), Some(rules), _) => {
-                let policy = policy(&rules.display().to_string(), &yaml(rules)?)?;
+                let policy = Self::policy_of_rules(rules)?;
                 Ok(Self { work_group: work_group.clone(), target: AwsTarget::default(), account: None, policy })
             }
             (_, _, Some(manifest)) => Self::of_manifest(manifest),
@@ -37,19 +42,33 @@ impl Task {
         }
     }
 
+    fn policy_of_rules(path: &Path) -> Result<Policy, String> {
+        let (file, text) = (path.display(), text(path)?);
+        let written: Value = yaml(path, &text)?;
+        if !written.is_object() {
+            return Err(format!("{file} has no rules: write the fields of spec.cleanup of an AthenaWorkGroup"));
+        }
+        if written.get("kind").is_some() {
+            return Err(format!("{file} is a manifest: give it with -f, without --work-group and --rules"));
+        }
+        only_known_fields(path, &written, &["spec", "cleanup"], "")?;
+        let cleanup: Cleanup = typed(path, &text, written)?;
+        policy(&file.to_string(), &cleanup)
+    }
+
     fn of_manifest(path: &Path) -> Result<Self, String> {
-        let (file, mut value) = (path.display(), yaml(path)?);
-        if value["kind"] != "AthenaWorkGroup" {
-            return Err(format!(
-                "{file} is no AthenaWorkGroup: give -f a file with one AthenaWorkGroup, and nothing else"
-            ));
+        let (file, text) = (path.display(), text(path)?);
+        let written: Value = yaml(path, &text)?;
+        let (version, kind) = (AthenaWorkGroup::api_version(&()), AthenaWorkGroup::kind(&()));
+        if written["apiVersion"] != *version || written["kind"] != *kind {
+            return Err(format!("{file} is no {kind} of {version}: give -f a file with one {kind}, and nothing else"));
         }
-        let cleanup = value["spec"]["cleanup"].take();
-        if cleanup.is_null() {
+        only_known_fields(path, &written["spec"], &["spec"], "spec")?;
+        let group: AthenaWorkGroup = typed(path, &text, written)?;
+        let Some(cleanup) = &group.spec.cleanup else {
             return Err(format!("{file} has no rules: write them in spec.cleanup, or give --work-group and --rules"));
-        }
-        let policy = policy(&format!("{file}: spec.cleanup"), &cleanup)?;
-        let group: AthenaWorkGroup = serde_json::from_value(value).map_err(|error| format!("{file}: {error}"))?;
+        };
+        let policy = policy(&format!("{file}: spec.cleanup"), cleanup)?;
         let role = group.spec.role_arn.clone().map(|arn| Role { arn, external_id: group.spec.external_id.clone() });
         let target = AwsTarget { role, region: group.region().map(str::to_owned) };
         let account = group.account().map(str::to_owned);
@@ -57,53 +76,63 @@ impl Task {
     }
 }
 
-fn yaml(path: &Path) -> Result<Value, String> {
-    let file = path.display();
-    let text = std::fs::read_to_string(path).map_err(|error| format!("{file} can't be read: {error}"))?;
-    serde_saphyr::from_str(&text).map_err(|error| format!("{file} is no YAML: {error}"))
+fn text(path: &Path) -> Result<String, String> {
+    std::fs::read_to_string(path).map_err(|error| format!("{} can't be read: {error}", path.display()))
+}
+
+fn yaml<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, String> {
+    serde_saphyr::from_str(text).map_err(|error| {
+        let error = error.without_snippet().render_with_formatter(&UserMessageFormatter);
+        format!("{}: {error}", path.display())
+    })
+}
+
+/// Reads what was written as a `T`. A text isn't taken for a number, nor a number for a text.
+fn typed<T: DeserializeOwned>(path: &Path, text: &str, written: Value) -> Result<T, String> {
+    serde_json::from_value(written).map_err(|error| {
+        // This error says what is wrong, and not where.
+        let place = serde_saphyr::from_str::<T>(text).err().and_then(|error| error.location());
+        let place = place.map(|at| format!("line {}, column {}: ", at.line(), at.column())).unwrap_or_default();
+        format!("{}: {place}{error}", path.display())
+    })
 }
 
 /// Reads rules, each of whose faults is an error.
-fn policy(path: &str, value: &Value) -> Result<Policy, String> {
-    let cleanup: Cleanup = serde_json::from_value(value.clone()).map_err(|error| format!("{path}: {error}"))?;
-    let known = serde_json::to_value(&cleanup).map_err(|error| format!("{path}: {error}"))?;
-    if let Some(field) = unknown_field(value, &known, "") {
-        return Err(format!("{path}: there is no field {field}: correct or remove it"));
-    }
-    let policy = Policy::read(&[Source { owner: "", cleanup: Some(&cleanup) }]);
+fn policy(place: &str, cleanup: &Cleanup) -> Result<Policy, String> {
+    let policy = Policy::read(&[Source { owner: "", cleanup: Some(cleanup) }]);
     if policy.faults.is_empty() {
         return Ok(policy);
     }
-    let faults: Vec<_> = policy.faults.iter().map(|fault| format!("{path}: {fault}")).collect();
+    let faults: Vec<_> = policy.faults.iter().map(|fault| format!("{place}: {fault}")).collect();
     Err(faults.join("\n"))
 }
 
-/// The path of a field that was written and isn't among those that were read.
-fn unknown_field(written: &Value, read: &Value, path: &str) -> Option<String> {
-    let is_nothing = |value: &Value| match value {
-        Value::Null | Value::Bool(false) => true,
-        Value::Array(items) => items.is_empty(),
-        _ => false,
-    };
-    match (written, read) {
-        (Value::Object(written), Value::Object(read)) => written.iter().find_map(|(name, value)| {
-            let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
-            match read.get(name) {
-                Some(read) => unknown_field(value, read, &path),
-                None if is_nothing(value) && OMITTED_WHEN_EMPTY.contains(&name.as_str()) => None,
-                None => Some(path),
-            }
-        }),
-        (Value::Array(written), Value::Array(read)) => {
-            let pairs = written.iter().zip(read).enumerate();
-            pairs
-                .into_iter()
-                .find_map(|(number, (written, read))| unknown_field(written, read, &format!("{path}[{number}]")))
-        }
-        _ => None,
+/// Refuses fields that the part `part` of an AthenaWorkGroup doesn't have. `place`: how the part is called.
+fn only_known_fields(path: &Path, written: &Value, part: &[&str], place: &str) -> Result<(), String> {
+    let kind = AthenaWorkGroup::crd();
+    let root = kind.spec.versions.first().and_then(|version| version.schema.as_ref()?.open_api_v3_schema.as_ref());
+    let schema =
+        root.and_then(|root| part.iter().try_fold(root, |schema, field| schema.properties.as_ref()?.get(*field)));
+    match schema.and_then(|schema| unknown_field(written, schema, place)) {
+        Some(field) => Err(format!("{}: there is no field {field}: correct or remove it", path.display())),
+        None => Ok(()),
     }
 }
 
-/// The fields that aren't written out again where they are empty.
-const OMITTED_WHEN_EMPTY: [&str; 9] =
-    ["rules", "protect", "states", "idleFor", "olderThan", "description", "orphaned", "tag", "value"];
+/// The path of a field that was written, and that the schema doesn't have.
+fn unknown_field(written: &Value, schema: &JSONSchemaProps, place: &str) -> Option<String> {
+    match (written, &schema.properties, &schema.items) {
+        (Value::Object(written), Some(known), _) => written.iter().find_map(|(name, value)| {
+            let place = if place.is_empty() { name.clone() } else { format!("{place}.{name}") };
+            match known.get(name) {
+                Some(schema) => unknown_field(value, schema, &place),
+                None => Some(place),
+            }
+        }),
+        (Value::Array(written), _, Some(JSONSchemaPropsOrArray::Schema(item))) => written
+            .iter()
+            .enumerate()
+            .find_map(|(number, value)| unknown_field(value, item, &format!("{place}[{number}]"))),
+        _ => None,
+    }
+}

@@ -14,7 +14,7 @@ pub struct Options {
     pub work_group: Option<String>,
 
     /// A YAML file with the rules, written as spec.cleanup of an AthenaWorkGroup
-    #[arg(long, value_name = "FILE", requires = "work_group")]
+    #[arg(long, value_name = "FILE", requires = "work_group", conflicts_with = "filename")]
     pub rules: Option<PathBuf>,
 
     /// The manifest of an AthenaWorkGroup: its work group, Region, role and rules

@@ -222,6 +222,34 @@ async fn a_manifest_gives_work_group_role_and_rules() {
     assert!(world.athena.calls_of("AssumeRole", None) > 0);
 }
 
+/// A misspelt Region or role would lead to other sessions.
+#[tokio::test]
+async fn a_manifest_that_isnt_one_of_this_kind_is_refused() {
+    let world = World::new(RULES).await;
+    let file = world.folder.path().join("group.yaml");
+    let manifest = "apiVersion: athena-operator.dev/v1alpha1\nkind: AthenaWorkGroup\nmetadata: {name: spark-team-a}\nspec: \
+                    {region: eu-west-1, cleanup: {protect: [{tag: keep}]}, namespaces: {from: Selector, selector: \
+                    {matchLabels: {team: a}}}}";
+    for (from, to, words) in [
+        ("region", "regin", "there is no field spec.regin"),
+        ("protect", "protekt", "there is no field spec.cleanup.protekt"),
+        ("v1alpha1", "v9", "is no AthenaWorkGroup of athena-operator.dev/v1alpha1"),
+        ("kind: Athena", "kind: Other", "is no AthenaWorkGroup of"),
+        ("cleanup: {protect: [{tag: keep}]}", "workGroup: a", "has no rules"),
+        ("from: Selector", "from: Somewhere", "line 4, column "),
+        ("}}}}", "}}}}\n---\na: b", "at line 6, column 1"),
+    ] {
+        std::fs::write(&file, manifest.replace(from, to)).unwrap();
+        let output = world.command().arg("-f").arg(&file).output().await.unwrap();
+        assert!(output.status.code() == Some(1) && said(&output).contains(words), "{from}: {}", said(&output));
+        assert_eq!(said(&output).lines().count(), 1, "{}", said(&output));
+    }
+    assert!(world.athena.calls().is_empty());
+    std::fs::write(&file, manifest).unwrap();
+    let output = world.command().arg("-f").arg(&file).output().await.unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+}
+
 #[tokio::test]
 async fn bad_rules_and_bad_flags_fail_with_one_line_each() {
     for (rules, words) in [
@@ -230,16 +258,24 @@ async fn bad_rules_and_bad_flags_fail_with_one_line_each() {
         ("rules: [{name: x, match: {idelFor: 1h}}]", "there is no field rules[0].match.idelFor"),
         ("protekt: [{tag: keep}]", "there is no field protekt"),
         ("rules: [{match: {description: x}}]", "rules[0].name: a rule needs a name"),
-        ("mode: Maybe", "unknown variant"),
+        ("mode: Maybe", "line 1, column 7: unknown variant"),
+        ("rules: [{name: x, match: {states: IDLE}}]", "line 1, column 35: invalid type: string \"IDLE\""),
+        ("rules: [{name: x, match: {orphaned: 'yes'}}]", "invalid type: string \"yes\", expected a boolean"),
+        ("rules: []\n---\nrules: []", "at line 3, column 1"),
+        ("rules: []\nrules: []", "at line 2, column 1"),
+        ("", "has no rules: write the fields of spec.cleanup"),
+        ("cleanup: {rules: []}", "there is no field cleanup"),
+        ("kind: AthenaWorkGroup", "is a manifest: give it with -f"),
     ] {
         let world = World::new(rules).await;
         let output = world.run(&["--enforce"]).await;
         assert_eq!(output.status.code(), Some(1), "{rules}");
         assert!(said(&output).contains(words), "{}", said(&output));
+        assert_eq!(said(&output).lines().count(), 1, "{}", said(&output));
         assert!(world.athena.calls().is_empty());
     }
     let world = World::new(RULES).await;
-    for arguments in [&["--work-group", "x"][..], &["--wrong"], &[]] {
+    for arguments in [&["--work-group", "x"][..], &["-f", "x", "--rules", "y"], &["--wrong"], &[]] {
         let output = world.command().args(arguments).output().await.unwrap();
         assert_eq!(output.status.code(), Some(1), "2 means that rules match: {}", said(&output));
     }
