@@ -36,7 +36,7 @@ test: need-python kubernetes ## Runs every test
 
 optimized = cargo --config 'profile.dev.package.athena-session-operator.opt-level=2'
 # Optimized, since each one is an hour or more of an object's life.
-stories: need-rust ## Plays 100,000 random stories of each of four kinds, and 3,000 of each of two of clean-up; STORIES=1000: fewer; SEED=1: others
+stories: need-rust ## Plays 100,000 random stories of each of four kinds, 3,000 of each kind of clean-up; STORIES=1000: fewer; SEED=1: others
 	PROPTEST_CASES=$(STORIES) PROPTEST_RNG_SEED=$(SEED) $(optimized) \
 		test --test decide -- holds at_most_one_session before_its_time go_with_their_workloads
 	PROPTEST_CASES=$(CLEANUP_STORIES) PROPTEST_RNG_SEED=$(SEED) $(optimized) test --test cleanup -- stories

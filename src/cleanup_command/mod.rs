@@ -36,8 +36,8 @@ const END_DEADLINE: Duration = Duration::from_secs(300);
 const NO_CLUSTER: &str = "no cluster is asked which sessions AthenaSessions declare: only sessions that bear a mark are taken \
                           for declared; give --kubeconfig if a cluster has AthenaSessions";
 
-const QUESTION_UNSEEN: &str = "nothing was ended: stderr isn't a terminal, so nobody would see the question of --enforce; give --yes to end \
-                               sessions without it";
+const QUESTION_UNSEEN: &str = "nothing was ended: stderr isn't a terminal, so nobody would see the question of --enforce; \
+                               give --yes to end sessions without it";
 
 /// Between two looks at a session that is ending.
 const LOOK_INTERVAL: Duration = Duration::from_secs(2);
@@ -233,7 +233,7 @@ impl Command {
         if due.is_empty() {
             return Ok(());
         }
-        if options.enforce && !options.yes && Person::at_terminal() == Person::CanBeAsked {
+        if options.enforce && !options.yes && Person::at_terminal() != Person::Absent {
             let question = format!("End {} of {} sessions of {}?", due.len(), plan.tally.live, self.task.work_group);
             if !progress.aside(|| agrees(&question)) {
                 return Err("nothing was ended".to_owned());
