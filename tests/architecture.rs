@@ -34,7 +34,7 @@ const LAYERS: &[(&str, &str, &str)] = &[
     ),
     ("metrics", "", "metrics"),
     (
-        "words",
+        "types",
         "api status athena/types athena/denial athena/engine athena/marker athena/plausible_times timing text",
         "",
     ),

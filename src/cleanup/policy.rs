@@ -8,7 +8,7 @@ use super::patterns::{Pattern, PatternSet, Patterns};
 use crate::api::cleanup::{Cleanup, CleanupMode, CleanupRule, MOST_RULES, Protect};
 
 /// `spec.cleanup` of one AthenaWorkGroup.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Source<'a> {
     /// The name of the AthenaWorkGroup; empty where the rules come from a file.
     pub owner: &'a str,

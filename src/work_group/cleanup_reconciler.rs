@@ -1,6 +1,7 @@
 //! Applies the rules of `spec.cleanup` after each complete list: makes the requests that a run names. All rules are in
 //! [`super::cleanup`], none is here.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -8,7 +9,7 @@ use jiff::Timestamp;
 use kube::api::ListParams;
 use kube::{Resource, ResourceExt};
 use tokio::sync::Semaphore;
-use tracing::{info, warn};
+use tracing::warn;
 
 use super::cleanup::facts::CleanupFacts;
 use super::cleanup::hold::Hold;
@@ -16,6 +17,7 @@ use super::cleanup::memory::CleanupMemory;
 use super::cleanup::registrations::{Registered, Registrations, WorkGroupId};
 use super::cleanup::report::CleanupReport;
 use super::cleanup::run::{CleanupStep, Run};
+use super::cleanup_audit_log::EndByRule;
 use crate::api::cleanup::{CleanupBudget, CleanupStatus};
 use crate::api::work_group::{AthenaWorkGroup, AthenaWorkGroupStatus};
 use crate::athena::identity::Identity;
@@ -23,18 +25,13 @@ use crate::athena::informer::Poller;
 use crate::athena::marker::Marker;
 use crate::athena::quota::Priority;
 use crate::athena::session_arn::session_arn;
-use crate::athena::types::{CallError, CallerContext, ErrorClass, Operation, QuotaScope};
+use crate::athena::types::{CallError, CallerContext, ErrorClass, Operation, QuotaScope, SessionStatus};
 use crate::cleanup::conditions::Ages;
 use crate::cleanup::declarations::{Declaration, Declarations, DeclaredSessions};
 use crate::index::objects::Group;
 use crate::kubernetes::{Answer, Requests, within};
 use crate::live_declarations::LiveDeclarations;
 use crate::session::reconcile::Dependencies;
-use crate::status::event::Event;
-use crate::text::{age, cut};
-
-/// The most bytes of a description in an event.
-const DESCRIPTION_BYTES: usize = 200;
 
 /// What is kept of clean-up between two reconciliations of an AthenaWorkGroup.
 #[derive(Default)]
@@ -61,34 +58,35 @@ pub(super) struct CleanupReconciler<'a> {
 /// Whether the rules have been applied to the last complete list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum CleanupProgress {
-    /// They have, or nothing is to be applied.
+    /// The rules have been applied, or there are none to apply here.
     Done,
-    /// Runs of other work groups come first.
+    /// The rules haven't been applied: as many runs as may be are under way for other work groups.
     WaitsForPermit,
 }
 
-/// What holds during a run.
-struct Terms<'a> {
-    account: &'a str,
-    region: &'a str,
+/// What holds during a run, besides the rules.
+struct RunContext<'a> {
+    work_group: WorkGroupId<'a>,
+    /// What kept the run from ending anything when it began.
     hold: Option<Hold>,
     reserved_by_others: usize,
 }
 
 impl CleanupReconciler<'_> {
-    /// Applies the rules, if there are some, and a complete list that they haven't been applied to.
+    /// Applies the rules to the last complete list, unless that was done before. Of several AthenaWorkGroups that stand for one
+    /// work group, only the oldest with rules does that, and each of the others that has rules reports the same.
     pub(super) async fn reconcile(&self, state: &mut CleanupState) -> CleanupProgress {
         let groups = self.shared.index.objects.groups();
         let (Some(account), Some(region)) = (self.scope.account.known(), self.scope.region.as_deref()) else {
             return CleanupProgress::Done;
         };
-        let place = WorkGroupId { account, region, work_group: self.poller.work_group() };
-        let registrations = self.registrations(place, &groups);
+        let id = WorkGroupId { account, region, work_group: self.poller.work_group() };
+        let registrations = self.registrations(id, &groups);
         let leader = registrations.leader();
         self.poller.keep_descriptions(leader.is_some());
         match leader {
             Some(leader) if leader.uid() == self.group.uid() => {
-                return self.apply_rules(state, &registrations, (account, region)).await;
+                return self.apply_rules(state, &registrations, id).await;
             }
             Some(leader) if self.group.spec.cleanup.is_some() => {
                 *state = CleanupState { memory: None, report: CleanupReport::of_leader(leader) };
@@ -98,13 +96,13 @@ impl CleanupReconciler<'_> {
         CleanupProgress::Done
     }
 
-    fn registrations<'g>(&self, place: WorkGroupId<'_>, groups: &'g [Arc<Group>]) -> Registrations<'g> {
+    fn registrations<'g>(&self, id: WorkGroupId<'_>, groups: &'g [Arc<Group>]) -> Registrations<'g> {
         let work_groups = &self.shared.index.work_groups;
         let registered = groups.iter().map(|group| match &group.0 {
             Ok(group) => Registered::Readable { group, location: work_groups.location_of(group) },
             Err(_) => Registered::Unreadable(group.name_any()),
         });
-        Registrations::of(place, registered)
+        Registrations::of(id, registered)
     }
 
     fn hold(&self, registrations: &Registrations<'_>) -> Option<Hold> {
@@ -115,29 +113,29 @@ impl CleanupReconciler<'_> {
         &self,
         state: &mut CleanupState,
         registrations: &Registrations<'_>,
-        (account, region): (&str, &str),
+        work_group: WorkGroupId<'_>,
     ) -> CleanupProgress {
         if !self.shared.index.objects.is_complete() {
             return CleanupProgress::Done;
         }
         let Ok(_permit) = self.permits.try_acquire() else { return CleanupProgress::WaitsForPermit };
-        let (rules, since) = (registrations.sources(), self.scope.since);
+        let (sources, since) = (registrations.sources(), self.scope.since);
         let memory = match state.memory.take() {
-            Some(memory) if memory.fits(&rules, since) => memory,
-            _ => CleanupMemory::new(rules, since),
+            Some(memory) if memory.fits(&sources, since) => memory,
+            _ => CleanupMemory::new(&sources, since),
         };
         let memory = state.memory.insert(memory);
         let hold = self.hold(registrations);
         let reserved_by_others =
             memory.reserved_by_others(registrations.budget(), self.shared.timing.steady, Timestamp::now());
-        let mut terms = Terms { account, region, hold, reserved_by_others };
-        let Some(mut run) = self.begin(memory, &terms) else { return CleanupProgress::Done };
-        self.take_steps(&mut run, memory, &mut terms).await;
+        let mut context = RunContext { work_group, hold, reserved_by_others };
+        let Some(mut run) = self.begin(memory, &context) else { return CleanupProgress::Done };
+        self.take_steps(&mut run, memory, &mut context).await;
         let is_second = memory.has_judged();
         run.finish(memory);
         if is_second {
-            let report = self.with_facts(memory, &terms, |facts| {
-                CleanupReport::of(&run, facts, terms.hold.clone(), Timestamp::now())
+            let report = self.with_facts(memory, &context, |facts| {
+                CleanupReport::of(&run, facts, context.hold.clone(), Timestamp::now())
             });
             self.tell_hold(state.report.as_ref(), &report);
             state.report = Some(report);
@@ -146,87 +144,95 @@ impl CleanupReconciler<'_> {
     }
 
     /// Judges the last complete list, if that is due.
-    fn begin(&self, memory: &CleanupMemory, terms: &Terms<'_>) -> Option<Run> {
+    fn begin(&self, memory: &CleanupMemory, context: &RunContext<'_>) -> Option<Run> {
         self.poller.last_list(|began, sessions| {
             if !memory.is_due(began, self.shared.timing.steady) {
                 return None;
             }
-            Some(self.with_facts(memory, terms, |facts| Run::begin(began, sessions, memory, facts)))
+            Some(self.with_facts(memory, context, |facts| Run::begin(began, sessions, memory, facts)))
         })?
     }
 
-    async fn take_steps(&self, run: &mut Run, memory: &mut CleanupMemory, terms: &mut Terms<'_>) {
+    async fn take_steps(&self, run: &mut Run, memory: &mut CleanupMemory, context: &mut RunContext<'_>) {
         // The AthenaWorkGroup as it was read last.
         let mut current = None;
         loop {
             if self.poller.full_scan_at().is_some_and(|latest| latest > run.list()) {
                 run.overtaken();
             }
-            if !self.is_unchanged(memory, terms) {
+            if !self.is_unchanged(memory, context) {
                 run.work_groups_changed();
             }
-            match self.with_facts(memory, terms, |facts| run.next(facts)) {
+            match self.with_facts(memory, context, |facts| run.next(facts)) {
                 CleanupStep::Done => return,
                 CleanupStep::ListTags { id } => {
-                    let arn = session_arn(terms.region, terms.account, self.poller.work_group(), &id);
-                    let scope = QuotaScope::of(self.scope);
-                    self.shared.quotas.take(&scope, Operation::ListTagsForResource, Priority::Poll).await;
-                    let answer = self.identity.athena.list_tags(&arn).await;
-                    self.notice_throttling(answer.as_ref().err());
-                    self.with_facts(memory, terms, |facts| run.tags_read(&id, answer, facts));
+                    let answer = self.list_tags(&id, context.work_group).await;
+                    self.with_facts(memory, context, |facts| run.tags_read(&id, answer, facts));
                 }
                 CleanupStep::GetCallerIdentity => {
-                    // Where STS doesn't answer, an account that was known before still counts elsewhere, and not here.
+                    // Other reconciliations go on with the account that was known before, where STS doesn't answer. An end needs
+                    // an answer of this moment.
                     let is_confirmed = self.identity.confirm().await.is_ok();
                     run.account_confirmed(is_confirmed && self.is_same_account());
                 }
                 CleanupStep::ReadWorkGroups => {
-                    current = self.read_work_groups(memory, terms).await;
+                    current = self.read_work_groups(memory, context).await;
                     run.work_groups_read(current.is_some());
                 }
                 CleanupStep::Reserve { ends } => {
-                    let report =
-                        self.with_facts(memory, terms, |facts| CleanupReport::of(run, facts, None, Timestamp::now()));
                     let is_recorded = match current.take() {
-                        Some(current) => self.reserve(memory, current, &report, ends).await,
+                        Some(current) => self.reserve(run, memory, context, current, ends).await,
                         None => false,
                     };
                     run.reserved(is_recorded);
                 }
                 CleanupStep::GetSessionStatus { id, before_end } => {
-                    let scope = QuotaScope::of(self.scope);
-                    if before_end {
-                        self.shared.quotas.take(&scope, Operation::TerminateSession, Priority::End).await;
-                    }
-                    self.shared.quotas.take(&scope, Operation::GetSessionStatus, Priority::FreshLook).await;
-                    let sent = Instant::now();
-                    let answer = self.identity.athena.get_session_status(&id).await;
-                    self.notice_throttling(answer.as_ref().err());
+                    let (answer, sent) = self.get_session_status(&id, before_end).await;
                     run.status_read(&id, answer, sent);
                 }
                 CleanupStep::ReadDeclarations { id, markers } => {
                     let declarations = LiveDeclarations::new(self.shared.client.clone(), self.shared.deadline);
                     let sent = Instant::now();
-                    let answer = declarations.of(&id, &markers, (terms.account, terms.region)).await;
+                    let answer = declarations.of(&id, &markers, context.work_group.account_and_region()).await;
                     run.declarations_read(&id, answer.map_err(|failure| failure.words()), sent);
                 }
+                // The list that the run is about shows the sessions of the account before.
+                CleanupStep::TerminateSession { .. } if !self.is_same_account() => return,
                 CleanupStep::TerminateSession { id, rule } => {
-                    let answer = if self.is_same_account() { self.terminate(run, &id, &rule).await } else { return };
+                    let answer = self.terminate(run, &id, &rule).await;
                     run.terminated(&id, answer);
                 }
             }
         }
     }
 
-    /// Whether the watch shows the rules, and what holds them up, as they were when the run began.
-    fn is_unchanged(&self, memory: &CleanupMemory, terms: &Terms<'_>) -> bool {
-        let groups = self.shared.index.objects.groups();
-        let registrations = self.registrations(self.place(terms), &groups);
-        memory.fits(&registrations.sources(), self.scope.since) && self.hold(&registrations) == terms.hold
+    async fn list_tags(&self, id: &str, of: WorkGroupId<'_>) -> Result<BTreeMap<String, String>, CallError> {
+        let scope = QuotaScope::of(self.scope);
+        self.shared.quotas.take(&scope, Operation::ListTagsForResource, Priority::Poll).await;
+        let answer = self.identity.athena.list_tags(&session_arn(of.region, of.account, of.work_group, id)).await;
+        self.notice_throttling(answer.as_ref().err());
+        answer
     }
 
-    fn place<'p>(&'p self, terms: &Terms<'p>) -> WorkGroupId<'p> {
-        WorkGroupId { account: terms.account, region: terms.region, work_group: self.poller.work_group() }
+    /// The session's status, and when it was asked for. Before an end the token of TerminateSession is waited for first: waited
+    /// for after the status had been read, it would make the status too old.
+    async fn get_session_status(&self, id: &str, before_end: bool) -> (Result<SessionStatus, CallError>, Instant) {
+        let scope = QuotaScope::of(self.scope);
+        if before_end {
+            self.shared.quotas.take(&scope, Operation::TerminateSession, Priority::End).await;
+        }
+        self.shared.quotas.take(&scope, Operation::GetSessionStatus, Priority::FreshLook).await;
+        let sent = Instant::now();
+        let answer = self.identity.athena.get_session_status(id).await;
+        self.notice_throttling(answer.as_ref().err());
+        (answer, sent)
+    }
+
+    /// Whether the watch shows the rules, and what holds them up, as they were when the run began.
+    fn is_unchanged(&self, memory: &CleanupMemory, context: &RunContext<'_>) -> bool {
+        let groups = self.shared.index.objects.groups();
+        let registrations = self.registrations(context.work_group, &groups);
+        memory.fits(&registrations.sources(), self.scope.since) && self.hold(&registrations) == context.hold
     }
 
     /// Whether calls have gone to one account since the reconciliation began.
@@ -235,18 +241,23 @@ impl CleanupReconciler<'_> {
         now.since == self.scope.since && now.account == self.scope.account && now.region == self.scope.region
     }
 
-    /// Calls `ask` with everything that a run asks about at this moment.
-    fn with_facts<T>(&self, memory: &CleanupMemory, terms: &Terms<'_>, ask: impl FnOnce(&CleanupFacts<'_>) -> T) -> T {
+    /// Calls `ask` with the facts of this moment.
+    fn with_facts<T>(
+        &self,
+        memory: &CleanupMemory,
+        context: &RunContext<'_>,
+        ask: impl FnOnce(&CleanupFacts<'_>) -> T,
+    ) -> T {
         let index = &self.shared.index;
         let declared_by =
-            |id: &str, marker: Option<&Marker>| self.declared_by(id, marker, (terms.account, terms.region));
+            |id: &str, marker: Option<&Marker>| self.declared_by(id, marker, context.work_group.account_and_region());
         ask(&CleanupFacts {
             policy: &memory.policy,
             declarations: Declarations { cluster: Some(&index.cluster), declared_by: &declared_by },
             athena_time: self.identity.caller_context().athena_time(Timestamp::now()),
             tick: Instant::now(),
-            may_end: memory.policy.enforces && terms.hold.is_none(),
-            reserved_by_others: terms.reserved_by_others,
+            may_end: memory.policy.enforces && context.hold.is_none(),
+            reserved_by_others: context.reserved_by_others,
         })
     }
 
@@ -276,24 +287,25 @@ impl CleanupReconciler<'_> {
         declared.declared_by(id, marker)
     }
 
-    /// Reads all AthenaWorkGroups anew: an administrator may have protected sessions a moment ago. Returns this one, if the rules,
-    /// and who applies them, are the same as in the watch's copies, and nothing holds them up; and the ends that were reserved last.
+    /// Reads all AthenaWorkGroups anew: an administrator may have protected sessions a moment ago, and the watch may lag behind.
+    /// Returns this AthenaWorkGroup and the ends that were reserved last; None where the rules have changed, another
+    /// AthenaWorkGroup is to apply them, or something holds the run.
     async fn read_work_groups(
         &self,
         memory: &CleanupMemory,
-        terms: &mut Terms<'_>,
+        context: &mut RunContext<'_>,
     ) -> Option<(AthenaWorkGroup, Option<CleanupBudget>)> {
         let groups = match within(self.shared.deadline, self.requests.api.list(&ListParams::default())).await {
             Ok(listed) => listed.items.into_iter().map(Arc::new).collect::<Vec<_>>(),
             Err(failure) => {
-                warn!(problem = failure.words(), "the AthenaWorkGroups can't be listed; no session is cleaned up");
+                warn!(problem = failure.words(), "the AthenaWorkGroups can't be listed: this run ends no session");
                 return None;
             }
         };
-        let registrations = self.registrations(self.place(terms), &groups);
+        let registrations = self.registrations(context.work_group, &groups);
         let leader = registrations.leader().filter(|leader| leader.uid() == self.group.uid())?;
         let budget = registrations.budget();
-        terms.reserved_by_others = terms.reserved_by_others.max(memory.reserved_by_others(
+        context.reserved_by_others = context.reserved_by_others.max(memory.reserved_by_others(
             budget,
             self.shared.timing.steady,
             Timestamp::now(),
@@ -306,11 +318,13 @@ impl CleanupReconciler<'_> {
     /// Records how many ends follow, on the copy that was read a moment ago. Of two operators that try, one succeeds.
     async fn reserve(
         &self,
+        run: &Run,
         memory: &mut CleanupMemory,
+        context: &RunContext<'_>,
         (current, budget): (AthenaWorkGroup, Option<CleanupBudget>),
-        report: &CleanupReport,
         ends: usize,
     ) -> bool {
+        let report = self.with_facts(memory, context, |facts| CleanupReport::of(run, facts, None, Timestamp::now()));
         let reservation = memory.reserve(budget.as_ref(), ends, self.shared.timing.steady, Timestamp::now());
         let recorded = current.status.unwrap_or_default();
         let cleanup =
@@ -323,7 +337,8 @@ impl CleanupReconciler<'_> {
             }
             Ok(Answer::Conflict { .. } | Answer::Gone) => false,
             Err(error) => {
-                warn!(name = self.group.name_any(), problem = %error, "no session is cleaned up: the ends can't be recorded");
+                let name = self.group.name_any();
+                warn!(name, problem = %error, "status.cleanup.budget can't be written: this run ends no session");
                 false
             }
         }
@@ -332,49 +347,16 @@ impl CleanupReconciler<'_> {
     async fn terminate(&self, run: &Run, id: &str, rule: &str) -> Result<(), CallError> {
         let answer = self.identity.athena.on_behalf_of_rule(rule).terminate_session(id).await;
         self.notice_throttling(answer.as_ref().err());
-        let Some(session) = run.session(id) else { return answer.map(drop) };
-        let ages = Ages::of(session.status, self.identity.caller_context().athena_time(Timestamp::now()));
-        let (old, idle) = (ages.age.map_or_else(unknown, age), ages.idle.map_or_else(|| "not idle".to_owned(), age));
-        let description = cut(session.description.unwrap_or_default(), DESCRIPTION_BYTES);
-        let (name, work_group) = (self.group.name_any(), self.poller.work_group());
-        match &answer {
-            Ok(accepted) => {
-                let answer = accepted.state.as_ref().map_or("none", |state| state.as_str());
-                let aws_request_id = accepted.request_id.as_deref().unwrap_or("none");
-                info!(
-                    name,
-                    work_group,
-                    rule,
-                    session = id,
-                    age = old,
-                    idle,
-                    description,
-                    answer,
-                    aws_request_id,
-                    "TerminateSession"
-                );
-                let note = format!(
-                    "Athena accepted the end of session {id}, which no AthenaSession declares, by the rule {rule}: age {old}, \
-                     idle {idle}, description {description:?}"
-                );
-                self.shared.events.tell(self.group.object_ref(&()), Event::normal("SessionCleanedUp", note));
-            }
-            Err(error) => {
-                let aws_request_id = error.request_id.as_deref().unwrap_or("none");
-                let (answer, error) = (&error.code, &error.message);
-                warn!(
-                    name,
-                    work_group,
-                    rule,
-                    session = id,
-                    age = old,
-                    idle,
-                    description,
-                    answer,
-                    error,
-                    aws_request_id,
-                    "TerminateSession"
-                );
+        if let Some(session) = run.session(id) {
+            let ages = Ages::of(session.status, self.identity.caller_context().athena_time(Timestamp::now()));
+            let end = EndByRule::of(self.group, self.poller.work_group(), rule, &session, ages);
+            match &answer {
+                Ok(accepted) => {
+                    let answer = accepted.state.as_ref().map_or("none", |state| state.as_str());
+                    end.log_accepted(answer, accepted.request_id.as_deref().unwrap_or("none"));
+                    self.shared.events.tell(self.group.object_ref(&()), end.event());
+                }
+                Err(error) => end.log_failed(error),
             }
         }
         answer.map(drop)
@@ -396,8 +378,4 @@ impl CleanupReconciler<'_> {
             warn!(name, reason, message, "clean-up is held");
         }
     }
-}
-
-fn unknown() -> String {
-    "unknown".to_owned()
 }

@@ -7,6 +7,7 @@ use std::time::Instant;
 use athena_session_operator::api::cleanup::{Cleanup, CleanupMode, CleanupRule, SessionMatch};
 use athena_session_operator::athena::types::{ListedSession, SessionState, SessionStatus};
 use athena_session_operator::cleanup::declarations::{Declarations, DeclaredSessions};
+use athena_session_operator::cleanup::policy::Source;
 use athena_session_operator::work_group::cleanup::facts::CleanupFacts;
 use athena_session_operator::work_group::cleanup::memory::CleanupMemory;
 use athena_session_operator::work_group::cleanup::run::{CleanupStep, Run};
@@ -87,7 +88,7 @@ fn cpu_of_a_run(sessions: &[(String, SessionStatus)], rules: Vec<CleanupRule>) -
     let started = Instant::now();
     let mut memories: Vec<_> = (0..RUNS)
         .map(|_| {
-            let mut memory = CleanupMemory::new(vec![("bench".to_owned(), Some(cleanup.clone()))], None);
+            let mut memory = CleanupMemory::new(&[Source { owner: "bench", cleanup: Some(&cleanup) }], None);
             run(started, sessions, &mut memory);
             memory
         })

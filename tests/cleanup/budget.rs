@@ -18,7 +18,7 @@ use crate::timing::TIMING;
 use crate::world::group;
 
 fn memory() -> CleanupMemory {
-    CleanupMemory::new(Vec::new(), None)
+    CleanupMemory::new(&[], None)
 }
 
 fn later(seconds: i64) -> Timestamp {

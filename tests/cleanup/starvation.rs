@@ -7,6 +7,7 @@ use athena_session_operator::api::cleanup::{Cleanup, CleanupMode};
 use athena_session_operator::athena::marker::Marker;
 use athena_session_operator::athena::types::{CallError, ErrorClass, Operation, SessionStatus};
 use athena_session_operator::cleanup::declarations::{Declarations, DeclaredSessions};
+use athena_session_operator::cleanup::policy::Source;
 use athena_session_operator::work_group::cleanup::facts::CleanupFacts;
 use athena_session_operator::work_group::cleanup::memory::CleanupMemory;
 use athena_session_operator::work_group::cleanup::run::{CleanupStep, Run};
@@ -50,9 +51,9 @@ fn unavailable(operation: Operation) -> CallError {
 }
 
 impl<'a> Operator<'a> {
-    fn new(cleanup: Cleanup) -> Self {
+    fn new(cleanup: &Cleanup) -> Self {
         Self {
-            memory: CleanupMemory::new(vec![("a".to_owned(), Some(cleanup))], None),
+            memory: CleanupMemory::new(&[Source { owner: "a", cleanup: Some(cleanup) }], None),
             tick: Instant::now(),
             interval: Duration::from_secs(60),
             tags: &no_tags,
@@ -143,7 +144,7 @@ fn sessions_that_a_tag_protects_dont_keep_the_tags_of_others_from_being_read() {
             let is_kept = number(id) < protected;
             Ok(is_kept.then(|| ("keep".to_owned(), String::new())).into_iter().collect())
         };
-        let mut operator = Operator::new(Cleanup { protect: vec![protect_tag("keep", None)], ..enforce() });
+        let mut operator = Operator::new(&Cleanup { protect: vec![protect_tag("keep", None)], ..enforce() });
         (operator.tags, operator.interval) = (&tags, Duration::from_secs(interval));
         let sessions = sessions(i64::try_from(protected).unwrap() + 1);
         let ended: Vec<_> = (0..40).flat_map(|_| operator.run(&sessions)).collect();
@@ -157,7 +158,7 @@ fn sessions_that_a_tag_protects_dont_keep_the_tags_of_others_from_being_read() {
 fn a_tag_that_is_taken_off_is_noticed() {
     let is_kept = std::cell::Cell::new(true);
     let tags = |_: &str| Ok(is_kept.get().then(|| ("keep".to_owned(), String::new())).into_iter().collect());
-    let mut operator = Operator::new(Cleanup { protect: vec![protect_tag("keep", None)], ..enforce() });
+    let mut operator = Operator::new(&Cleanup { protect: vec![protect_tag("keep", None)], ..enforce() });
     operator.tags = &tags;
     let sessions = sessions(3);
     for _ in 0..5 {
@@ -180,7 +181,7 @@ fn no_more_sessions_are_ended_than_were_reserved() {
         kept.set(false);
         Err(unavailable(Operation::TerminateSession))
     };
-    let mut operator = Operator::new(Cleanup { protect: vec![protect_tag("keep", None)], ..enforce() });
+    let mut operator = Operator::new(&Cleanup { protect: vec![protect_tag("keep", None)], ..enforce() });
     (operator.tags, operator.end) = (&tags, &end);
     let sessions = sessions(2);
     for _ in 0..2 {
@@ -197,7 +198,7 @@ fn no_more_sessions_are_ended_than_were_reserved() {
 #[test]
 fn sessions_that_athena_fails_to_end_for_good_dont_keep_others_from_being_ended() {
     let end = |id: &str| if number(id) < 3 { Err(unavailable(Operation::TerminateSession)) } else { Ok(()) };
-    let mut operator = Operator::new(Cleanup { max_terminations_per_run: 3, ..enforce() });
+    let mut operator = Operator::new(&Cleanup { max_terminations_per_run: 3, ..enforce() });
     operator.end = &end;
     let mut sessions = sessions(9);
     for _ in 0..8 {
@@ -213,7 +214,7 @@ fn sessions_that_athena_fails_to_end_for_good_dont_keep_others_from_being_ended(
 /// The kind as an earlier version installed it has no selectable field: then all AthenaSessions are read for each end.
 #[test]
 fn an_api_server_that_takes_too_long_isnt_asked_again_and_again() {
-    let mut operator = Operator::new(enforce());
+    let mut operator = Operator::new(&enforce());
     operator.api_server_takes = Duration::from_secs(11);
     let sessions = sessions(2);
     operator.run(&sessions);

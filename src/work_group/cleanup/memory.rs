@@ -7,9 +7,8 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use super::registrations::as_sources;
 use crate::api::cleanup::{Cleanup, CleanupBudget};
-use crate::cleanup::policy::Policy;
+use crate::cleanup::policy::{Policy, Source};
 use crate::cleanup::verdict::Tags;
 use crate::status::condition::time;
 
@@ -67,17 +66,19 @@ pub struct CleanupMemory {
 }
 
 impl CleanupMemory {
-    /// Of nothing but these rules.
-    pub fn new(rules: Vec<(String, Option<Cleanup>)>, since: Option<Instant>) -> Self {
-        let policy = Policy::read(&as_sources(&rules));
+    /// A memory of nothing but these rules.
+    pub fn new(sources: &[Source<'_>], since: Option<Instant>) -> Self {
+        let policy = Policy::read(sources);
+        let rules = sources.iter().map(|source| (source.owner.to_owned(), source.cleanup.cloned())).collect();
         let (judged, reservation, matched, looks) = Default::default();
         Self { rules, since, policy, reservation, judged, matched, looks }
     }
 
     /// Whether what is kept was learned under these rules, in the account that calls have gone to since this moment. Otherwise
     /// two complete lists are needed anew.
-    pub fn fits(&self, rules: &[(String, Option<Cleanup>)], since: Option<Instant>) -> bool {
-        self.rules == rules && self.since == since
+    pub fn fits(&self, sources: &[Source<'_>], since: Option<Instant>) -> bool {
+        let rules = self.rules.iter().map(|(owner, cleanup)| Source { owner, cleanup: cleanup.as_ref() });
+        self.since == since && rules.eq(sources.iter().copied())
     }
 
     /// Whether the complete list that began at this moment is to be judged. Two lists that follow each other closely may lack the

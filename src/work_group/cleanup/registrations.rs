@@ -5,13 +5,13 @@ use jiff::Timestamp;
 use kube::{Resource, ResourceExt};
 
 use super::hold::Hold;
-use crate::api::cleanup::{Cleanup, CleanupBudget, CleanupMode};
+use crate::api::cleanup::{CleanupBudget, CleanupMode};
 use crate::api::work_group::AthenaWorkGroup;
 use crate::cleanup::policy::Source;
 use crate::index::access::is_paused;
 use crate::index::claims::Location;
 
-/// A work group of Athena.
+/// What tells one work group of Athena from all others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WorkGroupId<'a> {
     /// The AWS account.
@@ -20,6 +20,13 @@ pub struct WorkGroupId<'a> {
     pub region: &'a str,
     /// The work group's name.
     pub work_group: &'a str,
+}
+
+impl<'a> WorkGroupId<'a> {
+    /// The account and the Region, where alone a session's id is unique.
+    pub fn account_and_region(self) -> (&'a str, &'a str) {
+        (self.account, self.region)
+    }
 }
 
 /// An AthenaWorkGroup of the cluster.
@@ -32,7 +39,7 @@ pub enum Registered<'a> {
         /// Where calls for it go, as far as that is known.
         location: Location,
     },
-    /// It can't be read, and may stand for any work group. Holds its name.
+    /// An AthenaWorkGroup of this name that can't be read: it may stand for any work group of Athena.
     Unreadable(String),
 }
 
@@ -68,9 +75,13 @@ impl<'a> Registrations<'a> {
         self.groups.iter().copied().find(|group| group.spec.cleanup.is_some())
     }
 
-    /// The rules of each.
-    pub fn sources(&self) -> Vec<(String, Option<Cleanup>)> {
-        self.groups.iter().map(|group| (group.name_any(), group.spec.cleanup.clone())).collect()
+    /// The rules of each AthenaWorkGroup, the oldest first.
+    pub fn sources(&self) -> Vec<Source<'a>> {
+        let source = |group: &&'a AthenaWorkGroup| Source {
+            owner: group.metadata.name.as_deref().unwrap_or_default(),
+            cleanup: group.spec.cleanup.as_ref(),
+        };
+        self.groups.iter().map(source).collect()
     }
 
     /// The ends that were reserved last, under whichever AthenaWorkGroup: another one may have led a moment ago.
@@ -119,11 +130,6 @@ fn stands_for(group: &AthenaWorkGroup, location: &Location, id: WorkGroupId<'_>)
         (Some(true), Some(true)) => Some(true),
         (None, _) | (_, None) => None,
     }
-}
-
-/// The rules, as a policy is read from them.
-pub fn as_sources(rules: &[(String, Option<Cleanup>)]) -> Vec<Source<'_>> {
-    rules.iter().map(|(owner, cleanup)| Source { owner, cleanup: cleanup.as_ref() }).collect()
 }
 
 fn age_order(group: &AthenaWorkGroup) -> (Option<Timestamp>, Option<String>) {

@@ -20,10 +20,10 @@ use crate::text::{age, cut};
 /// The condition that says why matched sessions aren't ended.
 pub const CLEANUP_HELD: &str = "CleanupHeld";
 
-/// So many matched sessions are told one by one.
+/// The status has so many matched sessions at the most.
 const MOST_REPORTED: usize = 20;
 
-/// The most bytes of a description that are told.
+/// The most bytes of a description that are shown.
 const DESCRIPTION_BYTES: usize = 200;
 
 /// What a run found.
@@ -126,8 +126,13 @@ fn matched(judged: &Judged<'_>, facts: &CleanupFacts<'_>) -> MatchedSession {
         state: status.state.to_string(),
         age: ages.age.map(age),
         idle: ages.idle.map(age),
-        description: judged.session.description.map(|text| cut(text, DESCRIPTION_BYTES)),
+        description: judged.session.description.map(shown_description),
     }
+}
+
+/// A session's description, as far as the status, the log and events show it.
+pub fn shown_description(description: &str) -> String {
+    cut(description, DESCRIPTION_BYTES)
 }
 
 fn number(count: usize) -> u32 {

@@ -149,13 +149,13 @@ impl World {
         let groups = self.operators[operator].groups.clone();
         let registrations = self.registrations(&groups);
         let leader = registrations.leader().map(ResourceExt::name_any);
-        let (rules, hold) = (registrations.sources(), registrations.hold(self.operators[operator].is_read_only));
+        let (sources, hold) = (registrations.sources(), registrations.hold(self.operators[operator].is_read_only));
         let budget = registrations.budget().cloned();
         let this = &mut self.operators[operator];
         this.memories.retain(|name, _| Some(name) == leader.as_ref());
         let group = leader?;
-        if this.memories.get(&group).is_none_or(|kept| !kept.memory.fits(&rules, this.since)) {
-            let memory = CleanupMemory::new(rules, this.since);
+        if this.memories.get(&group).is_none_or(|kept| !kept.memory.fits(&sources, this.since)) {
+            let memory = CleanupMemory::new(&sources, this.since);
             this.memories.insert(group.clone(), Remembered { memory, judged: None });
         }
         let this = &self.operators[operator];
