@@ -20,11 +20,25 @@ pub const RULE_STATES: [&str; 5] = ["CREATING", "CREATED", "IDLE", "BUSY", "DEGR
 /// The most rules, and the most entries of `protect`, of one object.
 pub const MOST_RULES: usize = 50;
 
-/// The tag of a session that an AthenaSession let go by `deletionPolicy: Retain`. It protects the session.
+/// The tag that protects a session from clean-up for good: an AthenaSession let the session go by `deletionPolicy: Retain`.
 pub const RETAINED_TAG: &str = "athena-operator.dev/retained";
 
 /// The tag that protects a session from clean-up until a moment, which is written as in RFC 3339.
 pub const KEEP_UNTIL_TAG: &str = "athena-operator.dev/keep-until";
+
+// What is said of bad rules, at apply and by whoever reads them later.
+
+pub(crate) const NAME_NEEDED: &str =
+    "a rule needs a name: lower-case letters, digits and hyphens, such as forgotten-dbt";
+
+pub(crate) const EMPTY_MATCH: &str = "an empty match would match every session: set one or more of states, idleFor, olderThan, \
+                                      description and orphaned: true";
+
+pub(crate) const EMPTY_EXPRESSION: &str = "an empty expression is found in every description: write ^$ for sessions without a \
+                                           description, or leave the field out";
+
+pub(crate) const DESCRIPTION_OR_TAG: &str = "an entry of protect has either description or tag, and value only together with \
+                                             tag: write two entries for two conditions";
 
 /// Which sessions of the work group are ended although no AthenaSession declares them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
@@ -35,7 +49,8 @@ pub struct Cleanup {
     pub mode: CleanupMode,
 
     /// Which sessions are ended: those that a rule matches in two complete lists in a row. The first rule that matches a
-    /// session is named as the reason. No rule ever matches a session that an AthenaSession declares. Default: none.
+    /// session is named as the reason. No rule ends a session that an AthenaSession names, or that was started for an
+    /// AthenaSession that exists. Default: none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = MOST_RULES))]
     #[x_kube(validation = Rule::new("self.all(rule, self.exists_one(other, other.name == rule.name))")
@@ -47,13 +62,14 @@ pub struct Cleanup {
     #[schemars(length(max = MOST_RULES))]
     pub protect: Vec<Protect>,
 
-    /// How many sessions are ended after one complete list at the most, those that were started first. Default: 10.
+    /// How many sessions one run ends at the most, the oldest first. A run follows each complete list of the work group's
+    /// sessions. Default: 10.
     #[serde(default = "ends_by_default")]
     #[schemars(range(min = 1, max = 1000))]
     pub max_terminations_per_run: u32,
 
-    /// When the rules match more than five sessions and more than this share of the work group's sessions, nothing is ended
-    /// until the share is smaller. Such rules are most probably a mistake. Default: 50.
+    /// When the rules match more than five sessions and more than this share of the work group's sessions, in percent, nothing
+    /// is ended until the share is smaller: such rules are most probably a mistake. Default: 50.
     #[serde(default = "percent_by_default")]
     #[schemars(range(min = 1, max = 100))]
     pub max_matched_percent: u32,
@@ -78,25 +94,25 @@ impl Default for Cleanup {
 /// Whether sessions are ended, or only told.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum CleanupMode {
-    /// Nothing is ended.
+    /// The status says which sessions would be ended, and nothing is ended.
     #[default]
     DryRun,
-    /// Sessions are ended.
+    /// The sessions that the rules match are ended.
     Enforce,
 }
 
-/// A rule.
+/// A rule, which says what sessions are ended.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 // These stand here, since the API server would check the fields' own rules against the fields' defaults.
 #[x_kube(
     validation = Rule::new("has(self.name) && self.name.matches('^[a-z0-9]([a-z0-9-]*[a-z0-9])?$')")
-        .message("a rule needs a name: lower-case letters, digits and hyphens, such as forgotten-dbt")
+        .message(NAME_NEEDED)
         .field_path(".name"),
     validation = Rule::new("has(self.match) && ((has(self.match.states) && self.match.states.size() > 0) || \
             has(self.match.idleFor) || has(self.match.olderThan) || has(self.match.description) || \
             (has(self.match.orphaned) && self.match.orphaned))")
-        .message("an empty match would match every session: set one or more of states, idleFor, olderThan, description and orphaned: true")
+        .message(EMPTY_MATCH)
         .field_path(".match"),
 )]
 pub struct CleanupRule {
@@ -114,7 +130,8 @@ pub struct CleanupRule {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SessionMatch {
-    /// The session is in one of these states: CREATING, CREATED, IDLE, BUSY or DEGRADED. Default: in any state but an end.
+    /// The session is in one of these states: CREATING, CREATED, IDLE, BUSY or DEGRADED. Default: any state but the
+    /// three of a session that has ended or is being ended.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8), inner(length(max = 16)))]
     #[x_kube(validation = Rule::new("self.all(state, state in ['CREATING', 'CREATED', 'IDLE', 'BUSY', 'DEGRADED'])")
@@ -141,7 +158,7 @@ pub struct SessionMatch {
     #[schemars(length(max = 512))]
     #[x_kube(
         validation = Rule::new("self.size() > 0")
-            .message("an empty expression is found in every description: write ^$ for sessions without a description, or leave the field out"),
+            .message(EMPTY_EXPRESSION),
         validation = regular_expression(),
         validation = read_alike(),
     )]
@@ -156,7 +173,7 @@ pub struct SessionMatch {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("has(self.description) != has(self.tag) && (!has(self.value) || has(self.tag))")
-    .message("an entry of protect has either description or tag, and value only together with tag: write two entries for two conditions"))]
+    .message(DESCRIPTION_OR_TAG))]
 pub struct Protect {
     /// A regular expression that is found in the session's description. The syntax is that of Rust's crate regex.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -169,7 +186,7 @@ pub struct Protect {
     #[schemars(length(min = 1, max = 128))]
     pub tag: Option<String>,
 
-    /// The value of that tag. Default: any value.
+    /// The value that the tag must have. Default: any value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
     pub value: Option<String>,
@@ -184,33 +201,34 @@ pub struct CleanupStatus {
     /// When the run was made whose findings are recorded here. Later runs found the same.
     pub last_run_at: Option<Time>,
 
-    /// How many sessions that haven't ended the run looked at.
+    /// How many sessions the run looked at: those that haven't ended and aren't being ended.
     #[serde(default)]
     pub looked_at: u32,
 
-    /// Of these, how many a rule matches, and nothing protects.
+    /// How many of the sessions a rule matches and nothing protects.
     #[serde(default)]
     pub matched: u32,
 
-    /// Of these, how many a rule matches, and something protects: by what.
+    /// How many of the sessions a rule matches and something protects, by what protects them.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "readable")]
     pub protected: BTreeMap<String, u32>,
 
-    /// How many sessions the run ends; with mode DryRun, or while clean-up is held, how many it would end.
+    /// How many sessions the run ends. With mode DryRun, or while clean-up is paused, how many it would end. 0 while the rules
+    /// match too large a share (`maxMatchedPercent`).
     #[serde(default)]
     pub due: u32,
 
-    /// How many ends Athena has accepted in the run.
+    /// How many sessions the run has ended: Athena accepted the end.
     #[serde(default)]
     pub ended: u32,
 
-    /// Why sessions that rules match aren't ended; absent where nothing stands in the way.
+    /// Why sessions that rules match aren't ended; absent while nothing holds clean-up.
     pub held: Option<String>,
 
-    /// What went wrong with a session that was due: the next run tries again.
+    /// What went wrong in the run, such as a request that failed. The next run tries again.
     pub problem: Option<String>,
 
-    /// How many ends were reserved for the run, before the first of them. It counts for the next process, too.
+    /// How many ends were reserved before the first of them. The reservation counts for the next process, too.
     #[serde(default, deserialize_with = "readable")]
     pub budget: Option<CleanupBudget>,
 
@@ -219,14 +237,14 @@ pub struct CleanupStatus {
     pub matched_sessions: Vec<MatchedSession>,
 }
 
-/// Ends of sessions that were reserved.
+/// How many ends of sessions were reserved, and when.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CleanupBudget {
-    /// When they were reserved.
+    /// When the ends were reserved.
     pub reserved_at: Time,
 
-    /// How many, with those that another process reserved a moment before.
+    /// How many ends were reserved, with those that another process reserved a moment before.
     pub reserved: u32,
 }
 
@@ -238,7 +256,7 @@ pub struct MatchedSession {
     /// The session's id.
     pub id: String,
 
-    /// The rule, after the name of its AthenaWorkGroup.
+    /// The rule that matches the session, after the name of its AthenaWorkGroup: `team-a-spark/forgotten-dbt`.
     pub rule: String,
 
     /// The session's state in Athena.
@@ -247,7 +265,7 @@ pub struct MatchedSession {
     /// How long ago the session was started, at `lastRunAt`.
     pub age: Option<String>,
 
-    /// How long the session had been idle, at `lastRunAt`; absent while it isn't.
+    /// How long the session had been idle, at `lastRunAt`; absent for a session that isn't IDLE.
     pub idle: Option<String>,
 
     /// The session's description.
@@ -259,7 +277,8 @@ fn is_false(is_set: &bool) -> bool {
     !is_set
 }
 
-/// The rule of a field that is a regular expression. Where CEL can't read the text, the API server's error says why and where.
+/// The CEL rule of a field that is a regular expression. The result of `matches` doesn't count. Where CEL can't read the text, the
+/// API server's error says why and where.
 fn regular_expression() -> kube::core::Rule {
     kube::core::Rule::new("''.matches(self) ? true : true")
         .message("description is a regular expression, as Go and Rust read them: correct it where the error says")

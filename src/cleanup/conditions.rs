@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::fault::Fault;
 use super::patterns::{Pattern, Patterns};
-use crate::api::cleanup::{RULE_STATES, SessionMatch};
+use crate::api::cleanup::{EMPTY_EXPRESSION, RULE_STATES, SessionMatch};
 use crate::athena::plausible_times::PlausibleTimes;
 use crate::athena::types::{SessionState, SessionStatus};
 
@@ -107,12 +107,7 @@ fn read_states(words: &[String]) -> Result<Option<Vec<SessionState>>, String> {
 
 fn read_pattern(text: &str, patterns: &mut Patterns) -> Result<Pattern, String> {
     if text.is_empty() {
-        // Somebody most probably means the sessions without a description.
-        return Err(
-            "an empty expression is found in every description: write ^$ for sessions without a description, or \
-                    leave the field out"
-                .to_owned(),
-        );
+        return Err(EMPTY_EXPRESSION.to_owned());
     }
     patterns.add(text)
 }

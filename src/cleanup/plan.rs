@@ -9,7 +9,7 @@ use super::policy::Policy;
 use super::verdict::{ProtectedBy, Verdict};
 use crate::athena::types::ListedSession;
 
-/// So many matched sessions never are too large a share.
+/// So many matched sessions are never too many, whatever their share.
 const FEW: usize = 5;
 
 /// A session with its verdict.
@@ -24,24 +24,24 @@ pub struct Judged<'a> {
 /// What becomes of a matched session in this run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Turn {
-    /// It is ended, after a last look at it.
+    /// The session is ended in this run, after a last look.
     Now,
-    /// The list before didn't show it as matched: the next list decides.
+    /// The list before this one didn't show the session as matched: the next list decides.
     NextList,
-    /// Its tags have to be read.
+    /// The session's tags have to be read before it may be ended.
     NeedsTags,
-    /// As many sessions are ended in this run as may be: a later run ends it.
+    /// This run already ends as many sessions as it may: a later run ends this one.
     NextRun,
-    /// The run is held.
+    /// The rules match too many sessions: the run ends none.
     Held,
 }
 
-/// Why a run ends nothing, although rules match.
+/// The rules match too large a share of the sessions, so the run ends none: the rules are most probably a mistake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooManyMatched {
     /// How many sessions the rules match.
     pub matched: usize,
-    /// Of so many.
+    /// How many sessions haven't ended and aren't being ended.
     pub live: usize,
     /// The largest share that may be matched, in percent.
     pub max_matched_percent: usize,
@@ -52,8 +52,8 @@ impl fmt::Display for TooManyMatched {
         let Self { matched, live, max_matched_percent } = self;
         write!(
             f,
-            "the rules match {matched} of {live} sessions, which is more than maxMatchedPercent ({max_matched_percent}): nothing is \
-             ended. If that many are to be ended, raise maxMatchedPercent; otherwise make the rules narrower"
+            "the rules match {matched} of {live} sessions, more than {max_matched_percent} % (maxMatchedPercent): nothing is \
+             ended. Make the rules narrower. Raise maxMatchedPercent only if all of these sessions are to be ended"
         )
     }
 }
@@ -84,7 +84,7 @@ pub struct RunPlan {
     pub tally: Tally,
     /// How many live sessions a rule matches, and nothing protects.
     pub matched: usize,
-    /// Why nothing is ended.
+    /// Why the run ends nothing; None where nothing holds it.
     pub held: Option<TooManyMatched>,
     /// The matched sessions by their position in the list, in the order in which they are ended.
     pub turns: Vec<(usize, Turn)>,

@@ -5,7 +5,9 @@ use std::collections::HashSet;
 use super::conditions::{Conditions, is_empty};
 use super::fault::Fault;
 use super::patterns::{Pattern, PatternSet, Patterns};
-use crate::api::cleanup::{Cleanup, CleanupMode, CleanupRule, MOST_RULES, Protect};
+use crate::api::cleanup::{
+    Cleanup, CleanupMode, CleanupRule, DESCRIPTION_OR_TAG, EMPTY_MATCH, MOST_RULES, NAME_NEEDED, Protect,
+};
 
 /// `spec.cleanup` of one AthenaWorkGroup.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -140,13 +142,13 @@ impl Reading {
         for (number, entry) in cleanup.protect.iter().enumerate() {
             self.protect(entry, within(format!("protect[{number}]")));
         }
-        for (field, value) in [
-            ("maxTerminationsPerRun", cleanup.max_terminations_per_run),
-            ("maxMatchedPercent", cleanup.max_matched_percent),
-        ] {
-            if value == 0 {
-                self.faults.push(Fault::new(within(field.to_owned()), "with 0 nothing is ever ended: write 1 or more"));
-            }
+        if cleanup.max_terminations_per_run == 0 {
+            let problem = "with 0 nothing is ever ended: write 1 or more";
+            self.faults.push(Fault::new(within("maxTerminationsPerRun".to_owned()), problem));
+        }
+        if cleanup.max_matched_percent == 0 {
+            let problem = "with 0 nothing is ended while the rules match more than five sessions: write 1 or more";
+            self.faults.push(Fault::new(within("maxMatchedPercent".to_owned()), problem));
         }
     }
 
@@ -165,8 +167,7 @@ impl Reading {
             self.protections.push(Protection::Tag { key: key.clone(), value: value.clone() });
         }
         if description.is_some() == tag.is_some() || value.is_some() && tag.is_none() {
-            let problem = "an entry has either description or tag, and value only together with tag";
-            self.faults.push(Fault::new(path.clone(), problem));
+            self.faults.push(Fault::new(path.clone(), DESCRIPTION_OR_TAG));
         }
         if description.is_none() && tag.is_none() {
             self.protections.push(Protection::Everything(path));
@@ -177,17 +178,14 @@ impl Reading {
 /// What is wrong with a rule, apart from its conditions.
 fn fault_of(rule: &CleanupRule, number: usize, is_twice: bool, path: &str) -> Option<Fault> {
     if !is_name(&rule.name) {
-        let problem = "a rule needs a name: lower-case letters, digits and hyphens, such as forgotten-dbt";
-        Some(Fault::new(format!("{path}.name"), problem))
+        Some(Fault::new(format!("{path}.name"), NAME_NEEDED))
     } else if is_twice {
         let problem = format!("another rule has the name {}, too: give each rule a name of its own", rule.name);
         Some(Fault::new(format!("{path}.name"), problem))
     } else if number >= MOST_RULES {
         Some(Fault::new(path, format!("there are more than {MOST_RULES} rules: write fewer")))
     } else if is_empty(&rule.matches) {
-        let problem = "an empty match would match every session: set one or more of states, idleFor, olderThan, \
-                       description and orphaned: true";
-        Some(Fault::new(format!("{path}.match"), problem))
+        Some(Fault::new(format!("{path}.match"), EMPTY_MATCH))
     } else {
         None
     }

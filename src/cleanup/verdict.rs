@@ -18,12 +18,12 @@ use crate::athena::types::{ListedSession, SessionState, SessionStatus};
 /// The tags of a session, as far as they are known.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Tags {
-    /// Nobody has asked for them. Only those of sessions that a rule matches are asked for.
+    /// The tags haven't been read. Only those of sessions that a rule matches are read.
     #[default]
     Unread,
-    /// These.
+    /// The session's tags.
     Read(BTreeMap<String, String>),
-    /// They can't be read, for this reason.
+    /// The tags can't be read, for this reason.
     Unreadable(String),
 }
 

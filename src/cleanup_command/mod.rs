@@ -29,12 +29,15 @@ use crate::athena::types::{ListedSession, SessionStatus};
 use crate::cleanup::declarations::{Declarations, DeclaredSessions};
 use crate::cleanup::plan::{Judged, RunPlan, Tally, Turn};
 use crate::cleanup::verdict::{Judge, Tags, Verdict, markers};
+use crate::text::duration;
 
-/// After so long an end that was asked for counts as failed.
+/// After so long, an end that Athena accepted counts as failed.
 const END_DEADLINE: Duration = Duration::from_secs(300);
 
-const NO_CLUSTER: &str = "no cluster is asked which sessions AthenaSessions declare: only sessions that bear a mark are taken \
-                          for declared; give --kubeconfig if a cluster has AthenaSessions";
+/// What is told before the first session is judged, where there is no cluster.
+const NO_CLUSTER: &str = "no cluster is asked which sessions AthenaSessions declare: a rule may match, and --enforce may end, a \
+                          session that an AthenaSession names in spec.sessionId. Only sessions that an operator started are \
+                          left alone, by their mark. Give --kubeconfig if a cluster has AthenaSessions";
 
 const QUESTION_UNSEEN: &str = "nothing was ended: stderr isn't a terminal, so nobody would see the question of --enforce; \
                                give --yes to end sessions without it";
@@ -76,7 +79,7 @@ pub async fn run(options: &Options) -> Result<u8, String> {
     Ok(report.exit_code())
 }
 
-/// Everything that is asked.
+/// What is to be judged, and who is asked about it.
 struct Command {
     task: Task,
     cluster: Option<Cluster>,
@@ -207,13 +210,11 @@ impl Command {
         match turn {
             Turn::Now => String::new(),
             Turn::NextList | Turn::NeedsTags => {
-                "only the second list shows it as matched: the next run decides".to_owned()
+                "the first of the two lists didn't show it as matched: a later run decides".to_owned()
             }
             Turn::NextRun => {
-                format!(
-                    "a run ends {} sessions at the most (maxTerminationsPerRun)",
-                    self.task.policy.max_terminations_per_run
-                )
+                let most = self.task.policy.max_terminations_per_run;
+                format!("left to a later run, since a run ends {most} sessions at the most (maxTerminationsPerRun)")
             }
             Turn::Held => "nothing is ended, since the rules match too many sessions (maxMatchedPercent)".to_owned(),
         }
@@ -310,7 +311,10 @@ impl Command {
                 return Ok(());
             }
             if Instant::now() >= until {
-                return Err(format!("it was told to end, and is {} still", status.state));
+                let (waited, state) = (duration(END_DEADLINE), status.state);
+                return Err(format!(
+                    "Athena accepted its end {waited} ago, and it is {state} still: run the command again"
+                ));
             }
             sleep(LOOK_INTERVAL).await;
         }

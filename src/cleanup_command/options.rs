@@ -34,7 +34,7 @@ pub struct Options {
     pub output: Output,
 
     /// The kubeconfig of the cluster whose AthenaSessions declare sessions [default: as kubectl finds it; without any, no
-    /// cluster is asked]
+    /// cluster is asked, and --enforce may end sessions that AthenaSessions name]
     #[arg(long, value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
 

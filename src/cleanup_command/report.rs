@@ -1,4 +1,4 @@
-//! What is told in the end: a line for each session, as a table or as JSON, and the exit code. PURE.
+//! The report of `cleanup`: a line for each session, as a table or as JSON, and the exit code. PURE.
 
 use std::fmt::Write as _;
 
@@ -12,15 +12,15 @@ use crate::text::{age, visible};
 /// What became of a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
-    /// No rule matches, its end is under way, an object declares it, or something protects it: nothing is to be done.
+    /// No rule ends the session: none matches, an AthenaSession declares it, something protects it, or its end is under way.
     Left(String),
-    /// A dry run: with --enforce it would be ended.
+    /// A dry run: with --enforce the session would be ended.
     WouldEnd,
-    /// It has ended.
+    /// The session has ended.
     Ended,
-    /// It is matched, and isn't ended: why.
+    /// A rule matches the session, and this run doesn't end it: why.
     Waits(String),
-    /// It was to be ended, and couldn't be: why.
+    /// The session was to be ended, and it isn't certain that it has ended: why.
     Failed(String),
 }
 
@@ -128,7 +128,7 @@ impl Report {
         table
     }
 
-    /// The same for programs.
+    /// The report as JSON, for programs.
     pub(super) fn json(&self) -> Value {
         let sessions: Vec<_> = self
             .rows

@@ -14,7 +14,7 @@ use crate::athena::informer::MOST_PAGES;
 use crate::athena::informer::proof_of_absence::endless;
 use crate::athena::quota::{Priority, Quotas, Rate};
 use crate::athena::session_arn::session_arn;
-use crate::athena::types::{CallError, ErrorClass, Operation, QuotaScope, SessionState, SessionStatus};
+use crate::athena::types::{CallError, Operation, QuotaScope, SessionState, SessionStatus};
 use crate::metrics::Metrics;
 use crate::timing::Timing;
 
@@ -33,7 +33,7 @@ pub(super) struct Sessions {
     quotas: Arc<Quotas>,
     scope: QuotaScope,
     work_group: String,
-    /// The account and the Region.
+    /// The account and the Region that calls go to.
     pub(super) account: String,
     pub(super) region: String,
 }
@@ -131,7 +131,7 @@ impl Sessions {
             self.quotas.take(&self.scope, operation, Priority::Poll).await;
             let answer = call().await;
             match &answer {
-                Err(error) if tries < TRIES && passes(error.class) => {
+                Err(error) if tries < TRIES && error.class.may_pass() => {
                     sleep(Duration::from_millis(250 << tries.min(6)).mul_f64(0.5 + fastrand::f64() / 2.0)).await;
                     tries += 1;
                 }
@@ -139,9 +139,4 @@ impl Sessions {
             }
         }
     }
-}
-
-/// Whether the failure may pass by itself.
-fn passes(class: ErrorClass) -> bool {
-    matches!(class, ErrorClass::Throttled | ErrorClass::Unavailable)
 }

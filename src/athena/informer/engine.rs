@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::athena::engine::{Engine, EngineKnowledge};
-use crate::athena::types::{CallError, ErrorClass, SessionPage};
+use crate::athena::types::{CallError, SessionPage};
 use crate::timing::Timing;
 
 /// The time from an answer of GetWorkGroup to the next call, since a work group hardly ever changes its engine.
@@ -36,7 +36,7 @@ impl EngineWatch {
 
     /// Whether a start may still wait for the engine: GetWorkGroup has failed a few times, for a reason that passes.
     fn may_pass(&self) -> bool {
-        self.failures < PATIENCE && self.failure.as_ref().is_some_and(|error| passes(error))
+        self.failures < PATIENCE && self.failure.as_ref().is_some_and(|error| error.class.may_pass())
     }
 
     pub fn is_due(&self, now: Instant) -> bool {
@@ -51,7 +51,7 @@ impl EngineWatch {
                 HOUR
             }
             Err(error) => {
-                let wait = if passes(&error) {
+                let wait = if error.class.may_pass() {
                     timing.after(error.class, self.failures, jitter)
                 } else {
                     // Each refusal is a line in CloudTrail.
@@ -77,8 +77,4 @@ impl EngineWatch {
     pub fn refused(&mut self, error: &CallError) {
         self.from_lists = Engine::of_refusal(error).or(self.from_lists.take());
     }
-}
-
-fn passes(error: &CallError) -> bool {
-    matches!(error.class, ErrorClass::Throttled | ErrorClass::Unavailable)
 }

@@ -248,7 +248,7 @@ impl CompleteLists {
     /// ListSessions fails. All objects that wait are told so, since no list can be had: they tell people, and ask again. A
     /// failure that probably passes is told only when it lasts. Until then the list goes on by itself.
     pub(super) fn fail(&mut self, backoff: &Backoff) {
-        let may_pass = matches!(backoff.class, ErrorClass::Throttled | ErrorClass::Unavailable);
+        let may_pass = backoff.class.may_pass();
         if !may_pass || backoff.attempts >= TOLD_AFTER {
             self.answer_all(&ListAnswer::Failed, |_, _| true);
         }

@@ -68,6 +68,11 @@ pub enum ErrorClass {
 }
 
 impl ErrorClass {
+    /// Whether the failure may pass by itself, without anybody's doing.
+    pub fn may_pass(self) -> bool {
+        matches!(self, Self::Throttled | Self::Unavailable)
+    }
+
     /// Every class, for tests that go through all of them.
     pub const ALL: [Self; 8] = [
         Self::NotFoundOrInvalid,

@@ -16,16 +16,16 @@ use crate::cleanup::verdict::{Tags, Verdict};
 pub(super) enum Outcome {
     #[default]
     Open,
-    /// A dry run ends here.
+    /// A run that enforces the rules would end the session now.
     WouldEnd,
     /// Athena accepted the end.
     Accepted,
     /// Whether Athena accepted the end isn't known.
     Unanswered(String),
-    /// It isn't ended in this run.
+    /// The session isn't ended in this run.
     Failed {
         why: String,
-        /// The failure doesn't pass by itself.
+        /// Whether the failure doesn't pass by itself.
         lasts: bool,
     },
 }
@@ -123,7 +123,7 @@ impl Candidate {
     pub(super) fn tags_read(&mut self, answer: Result<BTreeMap<String, String>, CallError>, tick: Instant) {
         (self.tags_read_at, self.tags) = match answer {
             Ok(tags) => (Some(tick), Tags::Read(tags)),
-            Err(error) => (lasts(&error).then_some(tick), Tags::Unreadable(error.to_string())),
+            Err(error) => ((!error.class.may_pass()).then_some(tick), Tags::Unreadable(error.to_string())),
         };
     }
 
@@ -156,7 +156,7 @@ impl Candidate {
     }
 
     fn failed(&mut self, error: &CallError) {
-        self.outcome = Outcome::Failed { why: error.to_string(), lasts: lasts(error) };
+        self.outcome = Outcome::Failed { why: error.to_string(), lasts: !error.class.may_pass() };
     }
 
     /// What is kept for the next runs.
@@ -169,9 +169,4 @@ impl Candidate {
         };
         Some(Look { at: self.tags_read_at?, tags: self.tags.clone(), result })
     }
-}
-
-/// Whether a failure doesn't pass by itself.
-fn lasts(error: &CallError) -> bool {
-    !matches!(error.class, ErrorClass::Throttled | ErrorClass::Unavailable)
 }

@@ -1,4 +1,4 @@
-//! Everything that a run of clean-up asks about, besides what its requests show. PURE.
+//! Everything that a run of clean-up depends on, besides the answers to its requests. PURE.
 
 use std::time::Instant;
 
@@ -8,7 +8,7 @@ use crate::cleanup::declarations::Declarations;
 use crate::cleanup::policy::Policy;
 use crate::cleanup::verdict::Judge;
 
-/// Everything that a run asks about, besides what its requests show.
+/// Everything that a run depends on, besides the answers to its requests.
 #[derive(Clone, Copy)]
 pub struct CleanupFacts<'a> {
     /// The rules.
@@ -17,11 +17,11 @@ pub struct CleanupFacts<'a> {
     pub declarations: Declarations<'a>,
     /// What Athena's clock shows.
     pub athena_time: Timestamp,
-    /// The moment.
+    /// The moment, by the clock that nobody sets.
     pub tick: Instant,
     /// Whether sessions are ended: the rules are enforced, and nothing holds them up.
     pub may_end: bool,
-    /// How many ends were reserved for another run a moment ago, maybe by another process.
+    /// How many ends other processes reserved a moment ago: the budget of this run is smaller by them.
     pub reserved_by_others: usize,
 }
 

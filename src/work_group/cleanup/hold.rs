@@ -17,7 +17,8 @@ pub enum Hold {
     Paused(String),
     /// This AthenaWorkGroup is being deleted.
     WorkGroupTerminating(String),
-    /// It isn't known whether this AthenaWorkGroup stands for the same work group, and protects its sessions.
+    /// This AthenaWorkGroup may stand for the same work group, and protect its sessions: its AWS account isn't known, or the
+    /// object can't be read.
     WorkGroupUnclear(String),
     /// This AthenaWorkGroup stands for the same work group, and hasn't `mode: Enforce`.
     NotEnforcedByAll(String),
@@ -30,7 +31,7 @@ pub enum Hold {
         /// How many a run ends at the most.
         most: usize,
     },
-    /// Rules, or entries of `protect`, can't be read. They end nothing, and protect.
+    /// Rules, or entries of `protect`, can't be read. A rule that can't be read ends nothing, and protects what it may be about.
     UnreadableRules(Vec<String>),
 }
 
@@ -113,7 +114,8 @@ impl fmt::Display for Hold {
                 "A run ends {most} sessions at the most (maxTerminationsPerRun): {left} more are left to later runs"
             ),
             Self::UnreadableRules(faults) => {
-                write!(f, "What can't be read ends nothing, and protects sessions. {}", faults.join("; "))
+                let faults = faults.join("; ");
+                write!(f, "A rule that can't be read ends nothing, and protects what it may be about: {faults}")
             }
         }
     }

@@ -138,7 +138,8 @@ impl Run {
         if candidate.fresh.is_none() {
             self.looks += 1;
             if self.looks > MOST_LOOKS + facts.policy.max_terminations_per_run {
-                self.stopped = Some("many sessions are due no more by a second look; the next run goes on".to_owned());
+                let why = "a last look shows many sessions that no rule matches any more; the next run goes on";
+                self.stopped = Some(why.to_owned());
                 return None;
             }
             return Some(CleanupStep::GetSessionStatus { id, before_end: may_end });
@@ -240,7 +241,11 @@ impl Run {
 
     /// Whether calls go to the account that the list was read from.
     pub fn account_confirmed(&mut self, is_same: bool) {
-        self.reserving(Reservation::AccountConfirmed, is_same, "the AWS account isn't certain");
+        self.reserving(
+            Reservation::AccountConfirmed,
+            is_same,
+            "STS doesn't confirm the AWS account that the sessions were listed in",
+        );
     }
 
     /// Whether the AthenaWorkGroups of the work group are those that the run began with.
@@ -254,7 +259,11 @@ impl Run {
 
     /// Whether the ends were recorded.
     pub fn reserved(&mut self, is_recorded: bool) {
-        self.reserving(Reservation::Made, is_recorded, "the ends can't be recorded in the status before they are made");
+        self.reserving(
+            Reservation::Made,
+            is_recorded,
+            "status.cleanup.budget can't be written, where the number of ends is recorded before the first",
+        );
     }
 
     fn reserving(&mut self, to: Reservation, is_so: bool, otherwise: &str) {
@@ -288,7 +297,9 @@ impl Run {
 
     /// A later complete list is there: it decides about the rest.
     pub fn overtaken(&mut self) {
-        self.stopped.get_or_insert_with(|| "the run took too long; the next run goes on".to_owned());
+        self.stopped.get_or_insert_with(|| {
+            "a newer complete list is there, since the run took too long; the next run goes on".to_owned()
+        });
     }
 
     /// The watch shows that somebody has changed the rules, or what holds them up: the run ends nothing more.
