@@ -1,5 +1,5 @@
-//! Ends that were reserved count for whoever ends sessions next: another process, under another AthenaWorkGroup, or with rules that
-//! were taken away and set again.
+//! Ends that were reserved count for whoever ends sessions next: another process, under another AthenaWorkGroup, or with
+//! rules that were taken away and set again.
 
 use athena_session_operator::api::cleanup::{Cleanup, CleanupBudget, CleanupStatus};
 use athena_session_operator::api::work_group::{AthenaWorkGroup, AthenaWorkGroupStatus};

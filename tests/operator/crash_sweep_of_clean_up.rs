@@ -1,6 +1,6 @@
-//! The crash sweep of clean-up: the operator is killed at each request of its runs, before and after the request takes effect, and
-//! another one begins, or runs already. Or the answer is cut off. In each case exactly the forgotten sessions end, each end was reserved
-//! before, and all operators together stay within the budget.
+//! The crash sweep of clean-up: the operator is killed at each request of its runs, before and after the request takes
+//! effect, and another one begins, or runs already. Or the answer is cut off. In each case exactly the forgotten sessions
+//! end, each end was reserved before, and all operators together stay within the budget.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -57,14 +57,14 @@ enum Blow {
 impl Blow {
     /// Between two complete lists.
     fn interval(self) -> Duration {
-        // The operator that runs already makes its run a third of an interval after the one that is killed, and a budget is recorded
-        // in whole seconds.
+        // The operator that runs already makes its run a third of an interval after the one that is killed, and a budget is
+        // recorded in whole seconds.
         Duration::from_secs(if self == Self::KillBesideAnother { 3 } else { 1 })
     }
 }
 
-/// The operator is killed at each request of clean-up. A read has no effect: a blow before a read would find what a blow after the
-/// request before the read finds.
+/// The operator is killed at each request of clean-up. A read has no effect: a blow before a read would find what a blow
+/// after the request before the read finds.
 #[tokio::test(flavor = "multi_thread")]
 async fn exactly_the_forgotten_sessions_end_after_a_crash_at_any_request() {
     let whens = |request: &str| match request.starts_with("PUT") || request.ends_with("TerminateSession") {
@@ -103,7 +103,8 @@ async fn sweep(blow: Blow, is_struck: impl Fn(&str) -> bool, whens: impl Fn(&str
     assert!(struck >= 2 * kinds, "only {struck} blows");
 }
 
-/// Clean-up of one work group, with the blow at `strike`. Returns whether the blow fell, and all requests of the first operator.
+/// Clean-up of one work group, with the blow at `strike`. Returns whether the blow fell, and all requests of the first
+/// operator.
 async fn run(blow: Blow, strike: Option<Strike>) -> (bool, Vec<Key>) {
     static PLANE: OnceCell<ControlPlane> = OnceCell::const_new();
     let world = World::on(installed(&PLANE).await, brisk()).await;
