@@ -24,12 +24,12 @@ enum Line {
         operator: usize,
         lag: i64,
         missing: Option<usize>,
-        meanwhile: Option<(u8, Event)>,
+        meanwhile: Option<(u8, Vec<Event>)>,
     },
     /// An interval passes, and then both operators make their runs at once: whose request is next is given.
     Both {
         turns: Vec<bool>,
-        meanwhile: Option<(u8, Event)>,
+        meanwhile: Option<(u8, Vec<Event>)>,
     },
 }
 
@@ -91,8 +91,19 @@ fn event() -> impl Strategy<Value = Event> {
     ]
 }
 
+/// Somebody changes an AthenaWorkGroup, and the watches of both operators show the change at once.
+fn shown_change() -> impl Strategy<Value = Vec<Event>> {
+    let which = 0..2_usize;
+    let change = prop_oneof![
+        which.clone().prop_map(|which| Event::Pause(which, true)),
+        (which, cleanup()).prop_map(|(which, cleanup)| Event::Edit(which, cleanup)),
+    ];
+    change.prop_map(|change| vec![change, Event::Sync(0), Event::Sync(1)])
+}
+
 fn line() -> impl Strategy<Value = Line> {
-    let meanwhile = || prop::option::of((0..25_u8, event()));
+    let events = || prop_oneof![3 => event().prop_map(|event| vec![event]), 1 => shown_change()];
+    let meanwhile = || prop::option::of((0..25_u8, events()));
     let lag = prop::sample::select(vec![0, 0, 30, 130, 4000]);
     let missing = prop::option::weighted(0.2, 0..14_usize);
     prop_oneof![
@@ -135,10 +146,10 @@ impl World {
         }
     }
 
-    fn run_with(&mut self, meanwhile: Option<&(u8, Event)>, whose: impl Fn(usize) -> usize) {
+    fn run_with(&mut self, meanwhile: Option<&(u8, Vec<Event>)>, whose: impl Fn(usize) -> usize) {
         for step in 0.. {
-            if let Some((_, event)) = meanwhile.filter(|(at, _)| usize::from(*at) == step) {
-                self.event(event);
+            if let Some((_, events)) = meanwhile.filter(|(at, _)| usize::from(*at) == step) {
+                events.iter().for_each(|event| self.event(event));
             }
             if !self.step(whose(step)) {
                 break;
