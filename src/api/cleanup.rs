@@ -15,10 +15,10 @@ use super::readable;
 use super::session::duration;
 
 /// The states that a rule can name. The other three are ends, or an end that is under way.
-pub const RULE_STATES: [&str; 5] = ["CREATING", "CREATED", "IDLE", "BUSY", "DEGRADED"];
+pub(crate) const RULE_STATES: [&str; 5] = ["CREATING", "CREATED", "IDLE", "BUSY", "DEGRADED"];
 
 /// The most rules, and the most entries of `protect`, of one object.
-pub const MOST_RULES: usize = 50;
+pub(crate) const MOST_RULES: usize = 50;
 
 /// The tag that protects a session from clean-up for good: an AthenaSession let the session go by `deletionPolicy: Retain`.
 pub const RETAINED_TAG: &str = "athena-operator.dev/retained";

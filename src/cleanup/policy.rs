@@ -30,16 +30,20 @@ pub struct Policy {
     pub max_matched_percent: usize,
     /// What is wrong with the rules.
     pub faults: Vec<Fault>,
-    rules: Vec<Rule>,
-    skipped: Vec<Rule>,
-    protections: Vec<Protection>,
-    patterns: PatternSet,
+    /// The rules that are applied, in their order.
+    pub(super) rules: Vec<Rule>,
+    /// The rules that can't be used as they are written. Each of them protects what it may be about.
+    pub(super) skipped: Vec<Rule>,
+    pub(super) protections: Vec<Protection>,
+    /// The regular expressions of all rules and protections.
+    pub(super) patterns: PatternSet,
 }
 
 /// A rule.
 #[derive(Debug)]
 pub(super) struct Rule {
-    label: String,
+    /// The rule's name, after that of its AthenaWorkGroup.
+    pub(super) label: String,
     pub(super) conditions: Conditions,
 }
 
@@ -54,7 +58,7 @@ pub(super) enum Protection {
         key: String,
         value: Option<String>,
     },
-    /// An entry that can't be read, at this place: it may have been meant for any session.
+    /// An entry at this path can't be read. It may have been meant for any session, so it protects all of them.
     Everything(String),
 }
 
@@ -91,32 +95,9 @@ impl Policy {
         }
     }
 
-    /// The rule of this number, as people are told: its name, after that of its AthenaWorkGroup.
+    /// The name of the rule of this number, after that of its AthenaWorkGroup.
     pub fn rule_name(&self, rule: usize) -> &str {
-        self.rules.get(rule).map_or("", Rule::label)
-    }
-
-    pub(super) fn rules(&self) -> impl Iterator<Item = (usize, &Rule)> {
-        self.rules.iter().enumerate()
-    }
-
-    /// The rules that can't be used.
-    pub(super) fn skipped(&self) -> &[Rule] {
-        &self.skipped
-    }
-
-    pub(super) fn protections(&self) -> &[Protection] {
-        &self.protections
-    }
-
-    pub(super) fn patterns(&self) -> &PatternSet {
-        &self.patterns
-    }
-}
-
-impl Rule {
-    pub(super) fn label(&self) -> &str {
-        &self.label
+        self.rules.get(rule).map_or("", |rule| &rule.label)
     }
 }
 

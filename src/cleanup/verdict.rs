@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use super::conditions::{Ages, Subject};
 use super::declarations::Declarations;
 use super::patterns::{Matches, Pattern};
-use super::policy::{Policy, Protection, Rule};
+use super::policy::{Policy, Protection};
 use crate::api::cleanup::{KEEP_UNTIL_TAG, RETAINED_TAG};
 use crate::api::start::OWN_TAGS;
 use crate::athena::marker::Marker;
@@ -144,13 +144,13 @@ impl Judge<'_> {
             is_orphaned: marker.is_some_and(|marker| self.is_ours(&marker.cluster)),
             description_has: |pattern: Pattern| described.matches(pattern),
         };
-        let Some((rule, _)) = self.policy.rules().find(|(_, rule)| rule.conditions.hold(&subject)) else {
+        let Some(rule) = self.policy.rules.iter().position(|rule| rule.conditions.hold(&subject)) else {
             return Verdict::Unmatched;
         };
-        let skipped = || self.policy.skipped().iter().find(|rule| rule.conditions.hold(&subject)).map(Rule::label);
+        let skipped = || self.policy.skipped.iter().find(|rule| rule.conditions.hold(&subject));
         let by = self
             .protected_without_tags(session, &described)
-            .or_else(|| Some(ProtectedBy::Unreadable(skipped()?.to_owned())));
+            .or_else(|| Some(ProtectedBy::Unreadable(skipped()?.label.clone())));
         if let Some(by) = by {
             return Verdict::Protected { rule, by };
         }
@@ -176,7 +176,7 @@ impl Judge<'_> {
         }
         let marker = session.status.marker.as_deref();
         self.protected_by_mark(marker.map(|marker| marker.cluster.as_str())).or_else(|| {
-            self.policy.protections().iter().find_map(|protection| match protection {
+            self.policy.protections.iter().find_map(|protection| match protection {
                 Protection::Description { text, pattern } if described.matches(*pattern) => {
                     Some(ProtectedBy::Description(text.clone()))
                 }
@@ -217,7 +217,7 @@ impl Judge<'_> {
     }
 
     fn protected_by_tag(&self, tags: &BTreeMap<String, String>) -> Option<ProtectedBy> {
-        self.policy.protections().iter().find_map(|protection| {
+        self.policy.protections.iter().find_map(|protection| {
             let Protection::Tag { key, value } = protection else { return None };
             let found = tags.get(key)?;
             value.as_ref().is_none_or(|value| value == found).then(|| ProtectedBy::Tag(key.clone()))
@@ -227,7 +227,7 @@ impl Judge<'_> {
 
 /// The marks that a session bears of objects of this cluster: in its description, and in its tags, where somebody has changed
 /// the description. Anybody may write tags, so only marks with names that Kubernetes takes count.
-pub fn markers(status: &SessionStatus, tags: Option<&Tags>, cluster: &str) -> Vec<Marker> {
+pub(crate) fn markers(status: &SessionStatus, tags: Option<&Tags>, cluster: &str) -> Vec<Marker> {
     let in_tags = match tags {
         Some(Tags::Read(tags)) => marker_in(tags),
         Some(Tags::Unread | Tags::Unreadable(_)) | None => None,
@@ -262,6 +262,6 @@ struct Described<'a> {
 
 impl Described<'_> {
     fn matches(&self, pattern: Pattern) -> bool {
-        self.found.get_or_init(|| self.policy.patterns().of(self.text)).has(pattern)
+        self.found.get_or_init(|| self.policy.patterns.of(self.text)).has(pattern)
     }
 }

@@ -48,7 +48,8 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(2);
 /// Judges the sessions, ends those that are to be ended, and prints the result. Returns the exit code.
 ///
 /// # Errors
-/// Why nothing could be judged. Then nothing has been ended.
+/// Why nothing could be judged: then nothing has been ended. Or why the result can't be written to stdout: the summary on stderr
+/// says how many sessions have ended.
 pub async fn run(options: &Options) -> Result<u8, String> {
     let asks = options.enforce && !options.yes;
     if asks && Person::at_terminal() == Person::SeesNoQuestion {
@@ -71,11 +72,12 @@ pub async fn run(options: &Options) -> Result<u8, String> {
         Output::Table => report.table(has_colours()),
         Output::Json => format!("{:#}\n", report.json()),
     };
-    std::io::stdout().write_all(text.as_bytes()).map_err(|error| format!("the result can't be written: {error}"))?;
+    let written = std::io::stdout().write_all(text.as_bytes());
     eprintln!("{}", report.summary());
     if let Some(held) = &report.held {
         eprintln!("{held}");
     }
+    written.map_err(|error| format!("the result can't be written: {error}"))?;
     Ok(report.exit_code())
 }
 

@@ -43,13 +43,13 @@ pub(crate) const CONCURRENCY: u16 = 4;
 const CLEANUP_RUNS: usize = 2;
 
 /// Changed numbers are written no more often than this.
-const COUNTS: Duration = Duration::from_secs(30);
+const COUNTS_INTERVAL: Duration = Duration::from_secs(30);
 
 /// What clean-up found is written no more often than this.
-const CLEANUP: Duration = Duration::from_secs(60);
+const REPORT_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The rates in the status are updated no more often than this, since they change with each call.
-const RATES: Duration = Duration::from_secs(300);
+const RATES_INTERVAL: Duration = Duration::from_secs(300);
 
 /// Reconciles AthenaWorkGroups.
 pub(crate) struct GroupReconciler {
@@ -127,7 +127,7 @@ async fn reconcile(object: Arc<Group>, reconciler: Arc<GroupReconciler>) -> Resu
 
 impl GroupState {
     fn rates_to_report(&mut self, found: impl FnOnce() -> BTreeMap<String, String>) -> &BTreeMap<String, String> {
-        let before = self.rates.take().filter(|(since, rates)| since.elapsed() < RATES && !rates.is_empty());
+        let before = self.rates.take().filter(|(since, rates)| since.elapsed() < RATES_INTERVAL && !rates.is_empty());
         &self.rates.insert(before.unwrap_or_else(|| (Instant::now(), found()))).1
     }
 }
@@ -234,7 +234,11 @@ impl GroupReconciler {
     ) -> Result<Option<Duration>, RequestError> {
         let recorded = group.status.as_ref();
         let tells_cleanup = recorded.is_none_or(|recorded| recorded.cleanup != status.cleanup);
-        let (pause, last) = if tells_cleanup { (CLEANUP, state.report_written_at) } else { (COUNTS, state.written_at) };
+        let (pause, last) = if tells_cleanup {
+            (REPORT_INTERVAL, state.report_written_at)
+        } else {
+            (COUNTS_INTERVAL, state.written_at)
+        };
         let since = last.map_or(pause, |at| at.elapsed());
         if recorded.is_some_and(|recorded| only_counts_differ(recorded, &status)) && since < pause {
             return Ok(Some(pause.saturating_sub(since)));

@@ -163,7 +163,7 @@ fn unreachable(facts: &GroupFacts<'_>) -> Option<(Reason, String)> {
 }
 
 /// Why no call can be made for the work group; None where calls can be made.
-pub fn scope_problem(group: &AthenaWorkGroup, scope: &CallerContext) -> Option<(Reason, String)> {
+pub(crate) fn scope_problem(group: &AthenaWorkGroup, scope: &CallerContext) -> Option<(Reason, String)> {
     if scope.region.is_none() {
         let message = "No AWS Region is known: set spec.region, or AWS_REGION where the operator runs.";
         return Some((Reason::AwsNotConfigured, message.to_owned()));

@@ -1,4 +1,4 @@
-//! What is told of when a session that is up is ended: maxIdle, maxLifetime, and what else ends it. PURE.
+//! When a session that is up will be ended, as messages say it: by maxIdle, by maxLifetime, or when somebody asks for it. PURE.
 
 use jiff::Timestamp;
 
@@ -9,6 +9,7 @@ use crate::session::rules::{Case, Evidence};
 use crate::status::condition;
 use crate::text::duration;
 
+/// All that ends the session, as a part of a sentence: "when spec.terminate is set, or at …".
 pub(super) fn ways_to_end(case: &Case<'_>) -> String {
     let spec = &case.facts.object.spec;
     let mut ways = Vec::new();

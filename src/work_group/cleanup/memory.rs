@@ -15,7 +15,7 @@ use crate::status::condition::time;
 /// What requests showed of a session that isn't ended now counts for so long. Otherwise a dry run, or a session that a tag
 /// protects, would cost the requests anew after each list. Tags count until they are read again: a run reads few tags, and if it
 /// forgot those of the protected sessions it would never come to the tags of the others.
-pub const RECHECK_AFTER: Duration = Duration::from_secs(600);
+pub(super) const RECHECK_AFTER: Duration = Duration::from_secs(600);
 
 /// What a look at a session showed.
 #[derive(Clone, Debug)]

@@ -24,7 +24,7 @@ pub struct WorkGroupId<'a> {
 
 impl<'a> WorkGroupId<'a> {
     /// The account and the Region, where alone a session's id is unique.
-    pub fn account_and_region(self) -> (&'a str, &'a str) {
+    pub(crate) fn account_and_region(self) -> (&'a str, &'a str) {
         (self.account, self.region)
     }
 }

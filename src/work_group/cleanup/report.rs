@@ -18,7 +18,7 @@ use crate::status::condition::time;
 use crate::text::{age, cut};
 
 /// The condition that says why matched sessions aren't ended.
-pub const CLEANUP_HELD: &str = "CleanupHeld";
+pub(crate) const CLEANUP_HELD: &str = "CleanupHeld";
 
 /// The status has so many matched sessions at the most.
 const MOST_REPORTED: usize = 20;
@@ -75,7 +75,7 @@ impl CleanupReport {
     }
 
     /// What another AthenaWorkGroup reports, whose reconciliation applies the rules of both.
-    pub fn of_leader(leader: &AthenaWorkGroup) -> Option<Self> {
+    pub(crate) fn of_leader(leader: &AthenaWorkGroup) -> Option<Self> {
         let recorded = leader.status.as_ref()?;
         let condition = recorded.conditions.iter().find(|condition| condition.type_ == CLEANUP_HELD);
         let held = condition.map(|condition| HeldReport {
@@ -87,7 +87,7 @@ impl CleanupReport {
     }
 
     /// The status to record: what is recorded, where the report differs from that in nothing but times.
-    pub fn to_record(&self, recorded: Option<CleanupStatus>) -> CleanupStatus {
+    pub(crate) fn to_record(&self, recorded: Option<CleanupStatus>) -> CleanupStatus {
         let Some(recorded) = recorded else { return CleanupStatus { budget: None, ..self.status.clone() } };
         if timeless(&recorded) == timeless(&self.status) {
             return recorded;
@@ -98,7 +98,11 @@ impl CleanupReport {
 
 /// The status to record where the rules have been taken away: nothing but ends that were reserved a moment ago. Whoever sets the rules
 /// again would otherwise have the whole budget anew, within one interval.
-pub fn without_rules(recorded: Option<CleanupStatus>, steady: Duration, wall: Timestamp) -> Option<CleanupStatus> {
+pub(crate) fn without_rules(
+    recorded: Option<CleanupStatus>,
+    steady: Duration,
+    wall: Timestamp,
+) -> Option<CleanupStatus> {
     let budget = recorded?.budget.filter(|budget| counts(budget, steady, wall))?;
     Some(CleanupStatus { budget: Some(budget), ..CleanupStatus::default() })
 }
@@ -131,7 +135,7 @@ fn matched(judged: &Judged<'_>, facts: &CleanupFacts<'_>) -> MatchedSession {
 }
 
 /// A session's description, as far as the status, the log and events show it.
-pub fn shown_description(description: &str) -> String {
+pub(crate) fn shown_description(description: &str) -> String {
     cut(description, DESCRIPTION_BYTES)
 }
 
