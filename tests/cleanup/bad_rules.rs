@@ -44,22 +44,18 @@ fn each_fault_is_told_with_its_place_and_what_to_do() {
 
 #[test]
 fn a_rule_that_cant_be_read_protects_what_it_would_have_matched() {
-    let broken = |matches| policy(&rules([rule("broken", matches), rule("all", described("^"))]));
+    let with_broken = |matches| policy(&rules([rule("broken", matches), rule("all", described("^"))]));
     let judged = |broken: SessionMatch, id: &str, state: &str| {
-        verdict(&broken_policy(broken), &DeclaredSessions::default(), &session(id, state, 90), &tags(&[]))
+        verdict(&with_broken(broken), &DeclaredSessions::default(), &session(id, state, 90), &tags(&[]))
     };
     let asked = SessionMatch { states: vec!["BUSY".to_owned()], ..described("(") };
     let Verdict::Protected { rule, by } = judged(asked.clone(), "a", "BUSY") else { panic!("it isn't protected") };
-    assert_eq!((broken(asked.clone()).rule_name(rule), by.kind()), ("all", "UnreadableRule"));
+    assert_eq!((with_broken(asked.clone()).rule_name(rule), by.kind()), ("all", "UnreadableRule"));
     assert_eq!(judged(asked, "a", "IDLE"), Verdict::Matched { rule: 0 }, "the broken rule isn't about this session");
     assert!(
         matches!(judged(SessionMatch::default(), "a", "IDLE"), Verdict::Protected { .. }),
         "it was about each session"
     );
-}
-
-fn broken_policy(matches: SessionMatch) -> athena_session_operator::cleanup::policy::Policy {
-    policy(&rules([rule("broken", matches), rule("all", described("^"))]))
 }
 
 #[test]

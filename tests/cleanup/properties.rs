@@ -207,18 +207,20 @@ proptest! {
         prop_assert!(starts.is_sorted(), "the oldest first");
     }
 
-    /// The order of the rules decides only which of them is named.
+    /// The order of the rules decides only which of them is named: the first that matches.
     #[test]
-    fn the_order_of_rules_names_but_doesnt_choose(case in case()) {
+    fn the_order_of_rules_decides_only_which_one_is_named(case in case()) {
         let mut reversed = case.cleanup.clone();
         reversed.rules.reverse();
         prop_assert_eq!(case.plan(&case.cleanup).turns, case.plan(&reversed).turns);
         let policy = Policy::read(&[Source { owner: "", cleanup: Some(&case.cleanup) }]);
-        let matched = |judged: &Judged<'_>| matches!(judged.verdict, Verdict::Matched { .. });
-        for judged in case.judged(&policy).iter().filter(|judged| matched(judged)) {
+        for (position, judged) in case.judged(&policy).iter().enumerate() {
             let Verdict::Matched { rule } = judged.verdict else { continue };
-            let first = Cleanup { rules: case.cleanup.rules.clone(), ..case.cleanup.clone() };
-            prop_assert!(!policy.rule_name(rule).is_empty() && first.rules.iter().any(|it| it.name == policy.rule_name(rule)));
+            let named = policy.rule_name(rule);
+            let earlier = case.cleanup.rules.iter().take_while(|rule| rule.name != named).cloned().collect();
+            let earlier = Cleanup { rules: earlier, ..case.cleanup.clone() };
+            let earlier = Policy::read(&[Source { owner: "", cleanup: Some(&earlier) }]);
+            prop_assert_eq!(&case.judged(&earlier)[position].verdict, &Verdict::Unmatched);
         }
     }
 }

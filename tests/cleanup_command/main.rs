@@ -158,6 +158,21 @@ async fn a_table_as_kubectl_prints_it_without_colours_in_a_pipe() {
     let errors = String::from_utf8(output.stderr).unwrap();
     assert!(errors.contains("\nspark-team-a: 1 session, 1 would be ended with --enforce\n"), "{errors}");
     assert!(errors.contains("no cluster is asked") && !errors.contains('\u{1b}'), "{errors}");
+    assert!(errors.contains("--enforce may end, a session that an AthenaSession names"), "the danger: {errors}");
+}
+
+/// The disk is full, or the program that reads the table has gone: people learn all the same what was ended.
+#[tokio::test]
+async fn the_summary_is_told_where_the_table_cant_be_written() {
+    let world = World::new(RULES).await;
+    world.session(Some("dbt: orders"), 4);
+    let mut command = world.command();
+    command.args(["--work-group", "spark-team-a", "--enforce", "--yes", "--rules"]).arg(world.rules());
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let output = command.stdout(full).stderr(Stdio::piped()).spawn().unwrap().wait_with_output().await.unwrap();
+    let said = said(&output);
+    assert!(said.contains("1 session, 1 ended") && said.contains("the result can't be written"), "{said}");
+    assert_eq!(output.status.code(), Some(1));
 }
 
 #[tokio::test]

@@ -245,52 +245,18 @@ impl World {
         match step {
             CleanupStep::Done => return false,
             CleanupStep::ListTags { id } => {
-                let answer = self.answer(fault, Operation::ListTagsForResource, self.bad_tags.contains(&index(&id)));
-                if answer.is_err() {
-                    self.was_unreadable.insert(id.clone());
-                }
-                let tags = self.sessions[index(&id)].tags.clone();
-                running.looks.entry(id.clone()).or_default().tags = answer.is_ok().then(|| tags.clone());
+                let answer = self.list_tags(running, &id, fault);
                 self.with_facts(operator, memory, is_free, reserved_by_others, |facts| {
-                    running.run.tags_read(&id, answer.map(|()| tags), facts);
+                    running.run.tags_read(&id, answer, facts);
                 });
             }
             CleanupStep::GetCallerIdentity => {
                 running.run.account_confirmed(fault == Fault::None && !self.operators[operator].is_elsewhere);
             }
-            CleanupStep::ReadWorkGroups => {
-                let registrations = self.registrations(&self.groups);
-                let is_leader = registrations.leader().is_some_and(|leader| leader.name_any() == running.group);
-                let is_held = registrations.hold(self.operators[operator].is_read_only).is_some();
-                let is_same = kept.memory.fits(&registrations.sources(), self.operators[operator].since);
-                running.reserved_by_others = running.reserved_by_others.max(kept.memory.reserved_by_others(
-                    registrations.budget(),
-                    STEADY,
-                    self.wall,
-                ));
-                let is_so = fault == Fault::None && is_leader && is_same && !is_held;
-                running.confirmed = is_so.then(|| self.groups.clone());
-                running.run.work_groups_read(is_so);
-            }
+            CleanupStep::ReadWorkGroups => self.read_work_groups(operator, running, kept, fault),
             CleanupStep::Reserve { ends } => self.reserve(operator, running, kept, ends, fault),
-            CleanupStep::GetSessionStatus { id, .. } => {
-                let sent = self.tick;
-                let answer = self.answer(fault, Operation::GetSessionStatus, self.bad_status.contains(&index(&id)));
-                // GetSessionStatus shows neither description nor mark.
-                let truth = self.sessions[index(&id)].now.status.clone();
-                running.looks.entry(id.clone()).or_default().status = answer.is_ok().then(|| (sent, truth.clone()));
-                let shown = SessionStatus { description: None, marker: None, ..truth };
-                running.run.status_read(&id, answer.map(|()| shown), sent);
-            }
-            CleanupStep::ReadDeclarations { id, markers } => {
-                let (sent, declared) = (self.tick, self.declared());
-                let marker = self.sessions[index(&id)].now.status.marker.clone();
-                let is_declared = declared.declared_by(&id, marker.as_deref()).is_some();
-                assert!(marker.is_none_or(|marker| markers.contains(&marker)), "the mark's object is to be read");
-                let answer = if fault == Fault::None { Ok(declared) } else { Err("no answer".to_owned()) };
-                running.looks.entry(id.clone()).or_default().declared = answer.is_ok().then_some((sent, is_declared));
-                running.run.declarations_read(&id, answer, sent);
-            }
+            CleanupStep::GetSessionStatus { id, .. } => self.get_session_status(running, &id, fault),
+            CleanupStep::ReadDeclarations { id, markers } => self.read_declarations(running, &id, &markers, fault),
             CleanupStep::TerminateSession { id, .. } => {
                 if self.operators[operator].is_elsewhere {
                     running.is_given_up = true;
@@ -304,6 +270,53 @@ impl World {
             }
         }
         true
+    }
+
+    fn list_tags(
+        &mut self,
+        running: &mut Running,
+        id: &str,
+        fault: Fault,
+    ) -> Result<BTreeMap<String, String>, CallError> {
+        let answer = self.answer(fault, Operation::ListTagsForResource, self.bad_tags.contains(&index(id)));
+        if answer.is_err() {
+            self.was_unreadable.insert(id.to_owned());
+        }
+        let tags = self.sessions[index(id)].tags.clone();
+        running.looks.entry(id.to_owned()).or_default().tags = answer.is_ok().then(|| tags.clone());
+        answer.map(|()| tags)
+    }
+
+    fn read_work_groups(&mut self, operator: usize, running: &mut Running, kept: &Remembered, fault: Fault) {
+        let registrations = self.registrations(&self.groups);
+        let is_leader = registrations.leader().is_some_and(|leader| leader.name_any() == running.group);
+        let is_held = registrations.hold(self.operators[operator].is_read_only).is_some();
+        let is_same = kept.memory.fits(&registrations.sources(), self.operators[operator].since);
+        let others = kept.memory.reserved_by_others(registrations.budget(), STEADY, self.wall);
+        running.reserved_by_others = running.reserved_by_others.max(others);
+        let is_so = fault == Fault::None && is_leader && is_same && !is_held;
+        running.confirmed = is_so.then(|| self.groups.clone());
+        running.run.work_groups_read(is_so);
+    }
+
+    fn get_session_status(&self, running: &mut Running, id: &str, fault: Fault) {
+        let sent = self.tick;
+        let answer = self.answer(fault, Operation::GetSessionStatus, self.bad_status.contains(&index(id)));
+        let truth = self.sessions[index(id)].now.status.clone();
+        running.looks.entry(id.to_owned()).or_default().status = answer.is_ok().then(|| (sent, truth.clone()));
+        // GetSessionStatus shows neither description nor mark.
+        let shown = SessionStatus { description: None, marker: None, ..truth };
+        running.run.status_read(id, answer.map(|()| shown), sent);
+    }
+
+    fn read_declarations(&self, running: &mut Running, id: &str, markers: &[Marker], fault: Fault) {
+        let (sent, declared) = (self.tick, self.declared());
+        let marker = self.sessions[index(id)].now.status.marker.clone();
+        let is_declared = declared.declared_by(id, marker.as_deref()).is_some();
+        assert!(marker.is_none_or(|marker| markers.contains(&marker)), "the mark's object is to be read");
+        let answer = if fault == Fault::None { Ok(declared) } else { Err("no answer".to_owned()) };
+        running.looks.entry(id.to_owned()).or_default().declared = answer.is_ok().then_some((sent, is_declared));
+        running.run.declarations_read(id, answer, sent);
     }
 
     fn reserve(&mut self, operator: usize, running: &mut Running, kept: &mut Remembered, ends: usize, fault: Fault) {
