@@ -101,7 +101,8 @@ impl fmt::Display for Hold {
             Self::WorkGroupUnclear(name) => write!(
                 f,
                 "The operator can't tell whether AthenaWorkGroup {name} stands for this work group, too, and protects its \
-                 sessions, since the object can't be read or its AWS account isn't known. No session is cleaned up"
+                 sessions, since the object can't be read, or its AWS account isn't known or isn't the recorded one. No session \
+                 is cleaned up"
             ),
             Self::NotEnforcedByAll(name) => write!(
                 f,

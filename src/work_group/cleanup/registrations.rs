@@ -70,9 +70,10 @@ impl<'a> Registrations<'a> {
         found
     }
 
-    /// The AthenaWorkGroup whose reconciliation applies the rules of all: the oldest that has rules.
+    /// The AthenaWorkGroup whose reconciliation applies the rules of all: the oldest that has rules. One that is being deleted
+    /// applies none, so another one has to say that nothing is ended.
     pub fn leader(&self) -> Option<&'a AthenaWorkGroup> {
-        self.groups.iter().copied().find(|group| group.spec.cleanup.is_some())
+        self.groups.iter().copied().find(|group| group.spec.cleanup.is_some() && !is_terminating(group))
     }
 
     /// The rules of each AthenaWorkGroup, the oldest first.
@@ -94,7 +95,6 @@ impl<'a> Registrations<'a> {
     pub fn hold(&self, is_read_only: bool) -> Option<Hold> {
         let named =
             |is: fn(&AthenaWorkGroup) -> bool| self.groups.iter().find(|group| is(group)).map(|it| it.name_any());
-        let is_terminating = |group: &AthenaWorkGroup| group.meta().deletion_timestamp.is_some();
         let checks: [&dyn Fn() -> Option<Hold>; 5] = [
             &|| is_read_only.then_some(Hold::ReadOnly),
             &|| named(is_paused).map(Hold::Paused),
@@ -121,15 +121,22 @@ fn stands_for(group: &AthenaWorkGroup, location: &Location, id: WorkGroupId<'_>)
     if group.athena_name() != id.work_group {
         return Some(false);
     }
-    // Where calls go to another account than the recorded one, the object counts in both.
-    let mut accounts = [location.account.as_deref(), group.account()].into_iter().flatten().peekable();
-    let in_account = accounts.peek().is_some().then(|| accounts.any(|account| account == id.account));
+    let is_here = |account: &str| account == id.account;
+    let in_account = match (location.account.as_deref().map(is_here), group.account().map(is_here)) {
+        // Calls would go to another account than the recorded one: none is made, and the rules may be meant for either.
+        (Some(goes), Some(recorded)) if goes != recorded => None,
+        (goes, recorded) => goes.or(recorded),
+    };
     let in_region = location.region.as_ref().map(|region| region == id.region);
     match (in_account, in_region) {
         (Some(false), _) | (_, Some(false)) => Some(false),
         (Some(true), Some(true)) => Some(true),
         (None, _) | (_, None) => None,
     }
+}
+
+fn is_terminating(group: &AthenaWorkGroup) -> bool {
+    group.meta().deletion_timestamp.is_some()
 }
 
 fn age_order(group: &AthenaWorkGroup) -> (Option<Timestamp>, Option<String>) {
