@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Instant;
 
 use super::policy::Policy;
 use super::verdict::{ProtectedBy, Verdict};
@@ -19,6 +20,8 @@ pub struct Judged<'a> {
     pub session: ListedSession<'a>,
     /// The verdict on it.
     pub verdict: Verdict,
+    /// When a run looked at the session last, to end it. The session is there still.
+    pub tried_at: Option<Instant>,
 }
 
 /// What becomes of a matched session in this run.
@@ -103,7 +106,7 @@ impl RunPlan {
     ) -> Self {
         let mut plan = Self { tally: others, ..Self::default() };
         let (mut turns, mut unreadable) = (Vec::new(), 0);
-        for (position, Judged { session, verdict }) in judged.iter().enumerate() {
+        for (position, Judged { session, verdict, .. }) in judged.iter().enumerate() {
             plan.tally.add(verdict);
             match verdict {
                 Verdict::Matched { .. } if was_matched(session.id) => turns.push((position, Turn::Now)),
@@ -119,7 +122,9 @@ impl RunPlan {
         if plan.matched > 0 {
             plan.held = held(plan.matched + unreadable, plan.tally.live, policy.max_matched_percent);
         }
-        turns.sort_by_key(|(position, _)| judged[*position].session.age_order());
+        // Sessions that don't end, whatever is asked, come last. Otherwise they would take the budget of each run, and the others
+        // would never end.
+        turns.sort_by_key(|(position, _)| (judged[*position].tried_at, judged[*position].session.age_order()));
         let mut left = policy.max_terminations_per_run.saturating_sub(used);
         for (_, turn) in &mut turns {
             if *turn == Turn::Now {

@@ -164,7 +164,7 @@ impl Command {
         let judged = list.sessions.iter().map(|(id, status)| {
             let session = ListedSession::new(id, status);
             let verdict = judge.verdict(&session, tags.get(id).unwrap_or(&unread));
-            Judged { session, verdict }
+            Judged { session, verdict, tried_at: None }
         });
         judged.collect()
     }
@@ -290,7 +290,7 @@ impl Command {
                 }
             }
             Verdict::Matched { .. } => Outcome::WouldEnd,
-            verdict => self.row(&Judged { session, verdict }).outcome,
+            verdict => self.row(&Judged { session, verdict, tried_at: None }).outcome,
         }
     }
 

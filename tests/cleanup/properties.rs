@@ -134,7 +134,7 @@ impl Case {
         };
         let judged = self.sessions.iter().map(|(session, tags)| {
             let session = session.listed();
-            Judged { verdict: judge.verdict(&session, tags), session }
+            Judged { verdict: judge.verdict(&session, tags), session, tried_at: None }
         });
         judged.collect()
     }

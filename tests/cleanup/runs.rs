@@ -26,7 +26,7 @@ fn planned(sessions: &[Session], policy: &Policy, seen: impl Fn(&str) -> bool, u
         .iter()
         .map(|session| {
             let verdict = verdict(policy, &DeclaredSessions::default(), session, &tags(&[]));
-            Judged { session: session.listed(), verdict }
+            Judged { session: session.listed(), verdict, tried_at: None }
         })
         .collect();
     RunPlan::of(Tally::default(), &judged, policy, seen, used)
@@ -84,7 +84,7 @@ fn tags_that_havent_been_read_count_for_the_share_and_end_nothing() {
         .map(|session| {
             let verdict = verdict(&policy, &DeclaredSessions::default(), session, &Tags::Unread);
             assert_eq!(verdict, Verdict::NeedsTags { rule: 0 });
-            Judged { session: session.listed(), verdict }
+            Judged { session: session.listed(), verdict, tried_at: None }
         })
         .collect();
     let plan = RunPlan::of(Tally::default(), &unread, &policy, |_| true, 0);
@@ -132,7 +132,7 @@ fn tags_that_cant_be_read_dont_make_the_share_smaller() {
             .map(|(number, session)| {
                 let tags = if number < unreadable { Tags::Unreadable("throttled".to_owned()) } else { tags(&[]) };
                 let verdict = verdict(&policy, &DeclaredSessions::default(), session, &tags);
-                Judged { session: session.listed(), verdict }
+                Judged { session: session.listed(), verdict, tried_at: None }
             })
             .collect();
         RunPlan::of(Tally::default(), &judged, &policy, |_| true, 0)

@@ -3,16 +3,16 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use athena_session_operator::api::cleanup::{Cleanup, CleanupMode};
+use athena_session_operator::api::cleanup::{Cleanup, CleanupMode, SessionMatch};
 use athena_session_operator::athena::marker::Marker;
-use athena_session_operator::athena::types::{CallError, ErrorClass, Operation, SessionStatus};
+use athena_session_operator::athena::types::{CallError, ErrorClass, Operation, SessionState, SessionStatus};
 use athena_session_operator::cleanup::declarations::{Declarations, DeclaredSessions};
 use athena_session_operator::cleanup::policy::Source;
 use athena_session_operator::work_group::cleanup::facts::CleanupFacts;
 use athena_session_operator::work_group::cleanup::memory::CleanupMemory;
 use athena_session_operator::work_group::cleanup::run::{CleanupStep, Run};
 
-use crate::fixtures::{CLUSTER, NOW, Session, all, protect_tag, session};
+use crate::fixtures::{CLUSTER, NOW, Session, all, protect_tag, rule, session};
 
 type Tags = BTreeMap<String, String>;
 
@@ -24,6 +24,8 @@ struct Operator<'a> {
     interval: Duration,
     tags: &'a dyn Fn(&str) -> Result<Tags, CallError>,
     end: &'a dyn Fn(&str) -> Result<(), CallError>,
+    /// The sessions that are at work, though the lists say that they aren't.
+    is_busy: &'a dyn Fn(&str) -> bool,
     /// How long the API server takes to say what is declared.
     api_server_takes: Duration,
     /// How long it takes to record the reservation of ends.
@@ -58,6 +60,7 @@ impl<'a> Operator<'a> {
             interval: Duration::from_secs(60),
             tags: &no_tags,
             end: &ends,
+            is_busy: &|_| false,
             api_server_takes: Duration::ZERO,
             reservation_takes: Duration::ZERO,
             reserved: 0,
@@ -91,7 +94,8 @@ impl<'a> Operator<'a> {
                 }
                 CleanupStep::GetSessionStatus { id, .. } => {
                     let status = sessions.iter().find(|session| session.id == id).unwrap().status.clone();
-                    let status = SessionStatus { description: None, marker: None, ..status };
+                    let state = if (self.is_busy)(&id) { SessionState::Busy } else { status.state.clone() };
+                    let status = SessionStatus { state, description: None, marker: None, ..status };
                     run.status_read(&id, Ok(status), self.tick);
                 }
                 CleanupStep::ReadDeclarations { id, .. } => {
@@ -195,20 +199,58 @@ fn no_more_sessions_are_ended_than_were_reserved() {
     }
 }
 
+/// Three sessions are ended in a run at the most.
 #[test]
 fn sessions_that_athena_fails_to_end_for_good_dont_keep_others_from_being_ended() {
-    let end = |id: &str| if number(id) < 3 { Err(unavailable(Operation::TerminateSession)) } else { Ok(()) };
+    for failing in [3, 8] {
+        let end = |id: &str| if number(id) < failing { Err(unavailable(Operation::TerminateSession)) } else { Ok(()) };
+        let mut operator = Operator::new(&Cleanup { max_terminations_per_run: 3, ..enforce() });
+        operator.end = &end;
+        let mut sessions = sessions(i64::try_from(failing).unwrap() + 6);
+        for _ in 0..8 {
+            let ended = operator.run(&sessions);
+            assert!(ended.len() <= 3);
+            sessions.retain(|session| !ended.contains(&session.id));
+        }
+        let left: Vec<_> = sessions.iter().map(|session| number(&session.id)).collect();
+        assert_eq!(left, (0..failing).collect::<Vec<_>>());
+        assert!(operator.problem.unwrap().contains("InternalServerException"));
+    }
+}
+
+#[test]
+fn sessions_that_go_on_after_an_accepted_end_dont_keep_others_from_being_ended() {
     let mut operator = Operator::new(&Cleanup { max_terminations_per_run: 3, ..enforce() });
-    operator.end = &end;
-    let mut sessions = sessions(9);
+    let mut sessions = sessions(14);
     for _ in 0..8 {
         let ended = operator.run(&sessions);
         assert!(ended.len() <= 3);
-        sessions.retain(|session| !ended.contains(&session.id));
+        sessions.retain(|session| number(&session.id) < 8 || !ended.contains(&session.id));
     }
-    let left: Vec<_> = sessions.iter().map(|session| session.id.as_str()).collect();
-    assert_eq!(left, ["s0", "s1", "s2"]);
-    assert!(operator.problem.unwrap().contains("InternalServerException"));
+    assert_eq!(sessions.len(), 8);
+    let again: Vec<_> = (0..3).flat_map(|_| operator.run(&sessions)).collect();
+    assert!((0..8).all(|number| again.contains(&format!("s{number}"))), "they are asked to end again: {again:?}");
+}
+
+/// A run looks at so many sessions at the most.
+#[test]
+fn sessions_that_lists_take_for_idle_dont_keep_others_from_being_ended() {
+    let match_idle = SessionMatch { states: vec!["IDLE".to_owned()], ..SessionMatch::default() };
+    let mut operator = Operator::new(&Cleanup { rules: vec![rule("idle", match_idle)], ..enforce() });
+    operator.is_busy = &|id| number(id) < 70;
+    let sessions = sessions(71);
+    let ended: Vec<_> = (0..12).flat_map(|_| operator.run(&sessions)).collect();
+    assert!(ended.contains(&"s70".to_owned()) && ended.iter().all(|id| number(id) == 70), "{ended:?}");
+}
+
+#[test]
+fn tags_that_athena_fails_to_list_for_good_dont_keep_others_from_being_read() {
+    let tags = |id: &str| if number(id) < 45 { Err(unavailable(Operation::ListTagsForResource)) } else { no_tags(id) };
+    let mut operator = Operator::new(&enforce());
+    operator.tags = &tags;
+    let sessions = sessions(46);
+    let ended: Vec<_> = (0..8).flat_map(|_| operator.run(&sessions)).collect();
+    assert!(ended.contains(&"s45".to_owned()) && ended.iter().all(|id| number(id) == 45), "{ended:?}");
 }
 
 /// The kind as an earlier version installed it has no selectable field: then all AthenaSessions are read for each end.

@@ -37,7 +37,13 @@ pub(super) struct Candidate {
     pub(super) listed: SessionStatus,
     was_matched: bool,
     pub(super) tags: Tags,
+    tags_asked_at: Option<Instant>,
     pub(super) tags_read_at: Option<Instant>,
+    /// When an earlier run looked at the session last, to end it. What this run does changes nothing: the order of the sessions
+    /// stays, and so does the number of those that are ended.
+    tried_at: Option<Instant>,
+    /// When this run looked at it, to end it.
+    looked_at: Option<Instant>,
     /// The session's status at this moment, and when it was asked for.
     pub(super) fresh: Option<(SessionStatus, Instant)>,
     /// What the API server says is declared, and when it was asked.
@@ -52,22 +58,23 @@ pub(super) struct Candidate {
 impl Candidate {
     pub(super) fn of(session: &ListedSession<'_>, memory: &CleanupMemory, facts: &CleanupFacts<'_>) -> Self {
         let ListedSession { id, status, description } = *session;
-        let look = memory.looks.get(id);
-        let young = look.filter(|look| facts.tick < look.at + RECHECK_AFTER);
-        let outcome = match young.map(|look| &look.result) {
-            Some(LookResult::WouldEnd) if !facts.may_end => Outcome::WouldEnd,
-            Some(LookResult::Failed(why)) => Outcome::Failed { why: why.clone(), lasts: true },
-            // Other sessions have their turn before Athena is asked again.
-            Some(LookResult::Unanswered(why)) => Outcome::Failed { why: why.clone(), lasts: false },
-            Some(LookResult::WouldEnd | LookResult::Tags) | None => Outcome::Open,
+        let look = memory.looks.get(id).cloned().unwrap_or_default();
+        let is_young = look.tags_read_at.is_some_and(|at| facts.tick < at + RECHECK_AFTER);
+        let outcome = match look.result {
+            LookResult::WouldEnd if is_young && !facts.may_end => Outcome::WouldEnd,
+            LookResult::Failed(why) if is_young => Outcome::Failed { why, lasts: true },
+            LookResult::WouldEnd | LookResult::Failed(_) | LookResult::Open => Outcome::Open,
         };
         let (fresh, declared) = (None, None);
         Self {
             id: id.to_owned(),
             listed: SessionStatus { description: description.map(Box::from), ..status.clone() },
             was_matched: memory.matched.contains(id),
-            tags: look.map_or(Tags::Unread, |look| look.tags.clone()),
-            tags_read_at: look.map(|look| look.at),
+            tags: look.tags,
+            tags_asked_at: look.tags_asked_at,
+            tags_read_at: look.tags_read_at,
+            tried_at: look.tried_at,
+            looked_at: None,
             fresh,
             declared,
             outcome,
@@ -82,7 +89,7 @@ impl Candidate {
 
     /// In which order tags are read.
     pub(super) fn tags_order(&self) -> impl Ord + '_ {
-        (self.tags_read_at, self.session().age_order())
+        (self.tags_asked_at, self.session().age_order())
     }
 
     /// Judges the session by what is known of it now.
@@ -97,7 +104,7 @@ impl Candidate {
     }
 
     pub(super) fn judged(&self) -> Judged<'_> {
-        Judged { session: self.session(), verdict: self.verdict.clone() }
+        Judged { session: self.session(), verdict: self.verdict.clone(), tried_at: self.tried_at }
     }
 
     /// Whether the session may be ended in this run, as far as two lists and failures say.
@@ -121,6 +128,7 @@ impl Candidate {
     }
 
     pub(super) fn tags_read(&mut self, answer: Result<BTreeMap<String, String>, CallError>, tick: Instant) {
+        self.tags_asked_at = Some(tick);
         (self.tags_read_at, self.tags) = match answer {
             Ok(tags) => (Some(tick), Tags::Read(tags)),
             Err(error) => ((!error.class.may_pass()).then_some(tick), Tags::Unreadable(error.to_string())),
@@ -128,6 +136,7 @@ impl Candidate {
     }
 
     pub(super) fn status_read(&mut self, answer: Result<SessionStatus, CallError>, sent: Instant) {
+        self.looked_at = Some(sent);
         match answer {
             Ok(status) => self.fresh = Some((status.after(Some(&self.listed)), sent)),
             Err(error) => self.failed(&error),
@@ -160,13 +169,21 @@ impl Candidate {
     }
 
     /// What is kept for the next runs.
-    pub(super) fn look(&self) -> Option<Look> {
+    pub(super) fn look(&self) -> Look {
         let result = match &self.outcome {
             Outcome::WouldEnd => LookResult::WouldEnd,
             Outcome::Failed { why, lasts: true } => LookResult::Failed(why.clone()),
-            Outcome::Unanswered(why) => LookResult::Unanswered(why.clone()),
-            Outcome::Open | Outcome::Accepted | Outcome::Failed { lasts: false, .. } => LookResult::Tags,
+            Outcome::Open | Outcome::Accepted | Outcome::Unanswered(_) | Outcome::Failed { lasts: false, .. } => {
+                LookResult::Open
+            }
         };
-        Some(Look { at: self.tags_read_at?, tags: self.tags.clone(), result })
+        let looked_at = if self.outcome == Outcome::WouldEnd { None } else { self.looked_at };
+        Look {
+            tags_asked_at: self.tags_asked_at,
+            tags_read_at: self.tags_read_at,
+            tags: if self.tags_read_at.is_some() { self.tags.clone() } else { Tags::Unread },
+            tried_at: looked_at.or(self.tried_at),
+            result,
+        }
     }
 }

@@ -17,25 +17,29 @@ use crate::status::condition::time;
 /// forgot those of the protected sessions it would never come to the tags of the others.
 pub(super) const RECHECK_AFTER: Duration = Duration::from_secs(600);
 
-/// What a look at a session showed.
-#[derive(Clone, Debug)]
+/// What requests of earlier runs showed of a session.
+#[derive(Clone, Debug, Default)]
 pub(super) struct Look {
-    pub(super) at: Instant,
+    /// When the tags were asked for last.
+    pub(super) tags_asked_at: Option<Instant>,
+    /// When they were read last.
+    pub(super) tags_read_at: Option<Instant>,
     pub(super) tags: Tags,
+    /// When a run looked at the session last, to end it.
+    pub(super) tried_at: Option<Instant>,
     pub(super) result: LookResult,
 }
 
-/// How far the look went.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// How far the last look went.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) enum LookResult {
-    /// Only tags were read.
-    Tags,
+    /// The next run may look again.
+    #[default]
+    Open,
     /// The session would be ended.
     WouldEnd,
     /// A request failed, in a way that doesn't pass by itself.
     Failed(String),
-    /// Athena didn't say whether the session is ended.
-    Unanswered(String),
 }
 
 /// Ends that this process reserves.

@@ -58,7 +58,9 @@ impl CleanupReport {
             // The next runs end the rest.
             warns: !matches!(first, Hold::BudgetUsed { .. }),
         });
-        let told = plan.turns.iter().take(MOST_REPORTED).filter_map(|(position, _)| run.judged(*position));
+        let mut told: Vec<_> = plan.turns.iter().filter_map(|(position, _)| run.judged(*position)).collect();
+        // Not in the order of their turns, which changes from run to run.
+        told.sort_by(|one, other| one.session.age_order().cmp(&other.session.age_order()));
         let status = CleanupStatus {
             last_run_at: Some(time(wall)),
             looked_at: number(plan.tally.live),
@@ -69,7 +71,7 @@ impl CleanupReport {
             held: held.as_ref().map(|held| held.message.clone()),
             problem: run.problem(),
             budget: None,
-            matched_sessions: told.map(|judged| matched(&judged, facts)).collect(),
+            matched_sessions: told.iter().take(MOST_REPORTED).map(|judged| matched(judged, facts)).collect(),
         };
         Self { status, held }
     }

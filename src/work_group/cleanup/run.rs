@@ -160,7 +160,7 @@ impl Run {
         Some(CleanupStep::TerminateSession { id, rule: facts.policy.rule_name(rule).to_owned() })
     }
 
-    /// The session whose tags decide whether it is matched, and aren't known, or were read the longest ago.
+    /// The session whose tags decide whether it is matched, and aren't known, or were asked for the longest ago.
     fn unread_tags(&self, tick: Instant) -> Option<String> {
         if self.tags_read >= MOST_TAGS {
             return None;
@@ -173,13 +173,13 @@ impl Run {
             _ => false,
         };
         let waiting = self.candidates.iter().filter(|candidate| candidate.has_turn()).filter(needs_tags);
-        // Those whose tags were never read come first.
+        // Those whose tags were never asked for come first.
         let next = waiting.min_by(|one, other| one.tags_order().cmp(&other.tags_order()));
         next.map(|candidate| candidate.id.clone())
     }
 
-    /// The sessions that this run ends, by their position, the oldest first. A session whose look or end failed leaves its turn
-    /// to the next one.
+    /// The sessions that this run ends, by their position: those first that no run has tried to end, and the oldest of these
+    /// first. A session whose look or end failed leaves its turn to the next one.
     fn due(&self, facts: &CleanupFacts<'_>) -> Vec<usize> {
         self.plan(facts).ends().collect()
     }
@@ -220,7 +220,7 @@ impl Run {
     pub fn finish(&self, memory: &mut CleanupMemory) {
         let matched = self.candidates.iter().map(|candidate| candidate.id.clone()).collect();
         let looks: HashMap<_, _> =
-            self.candidates.iter().filter_map(|candidate| Some((candidate.id.clone(), candidate.look()?))).collect();
+            self.candidates.iter().map(|candidate| (candidate.id.clone(), candidate.look())).collect();
         memory.judged(self.list, matched, looks);
     }
 
