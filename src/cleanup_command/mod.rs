@@ -22,13 +22,14 @@ use self::manifest::Task;
 pub use self::options::Options;
 use self::options::Output;
 use self::report::{Outcome, Report, Row};
-use self::sessions::Sessions;
+use self::sessions::{Sessions, TRIES, pause};
 use self::terminal::{Person, Progress, agrees, has_colours};
 use crate::athena::marker::Marker;
-use crate::athena::types::{ListedSession, SessionStatus};
+use crate::athena::types::{ErrorClass, ListedSession, SessionStatus};
 use crate::cleanup::declarations::{Declarations, DeclaredSessions};
 use crate::cleanup::plan::{Judged, RunPlan, Tally, Turn};
 use crate::cleanup::verdict::{Judge, Tags, Verdict, markers};
+use crate::session::observed::ANSWER_LIFE;
 use crate::text::duration;
 
 /// After so long, an end that Athena accepted counts as failed.
@@ -185,14 +186,14 @@ impl Command {
         progress.begin("Reading tags", due.len());
         let mut tags = HashMap::new();
         for id in due {
-            let read = match self.sessions.tags(id).await {
-                Ok(read) => Tags::Read(read),
-                Err(error) => Tags::Unreadable(error.to_string()),
-            };
-            tags.insert(id.to_owned(), read);
+            tags.insert(id.to_owned(), self.read_tags(id).await);
             progress.step();
         }
         tags
+    }
+
+    async fn read_tags(&self, id: &str) -> Tags {
+        self.sessions.tags(id).await.map_or_else(|error| Tags::Unreadable(error.to_string()), Tags::Read)
     }
 
     fn row(&self, judged: &Judged<'_>) -> Row {
@@ -246,7 +247,8 @@ impl Command {
         let mut ending = Vec::new();
         for position in due {
             let (id, status) = &list.sessions[position];
-            rows[position].outcome = self.last_look(id, status, tags, options.enforce).await;
+            let tags = tags.get(id).unwrap_or(&Tags::Unread);
+            rows[position].outcome = self.look_and_end(id, status, tags, options.enforce).await;
             if rows[position].outcome == Outcome::Ended {
                 ending.push(position);
             }
@@ -263,52 +265,70 @@ impl Command {
         Ok(())
     }
 
-    /// What becomes of a session that is due, by what is so at this moment. [`Outcome::Ended`]: the end was asked for.
-    async fn last_look(
-        &self,
-        id: &str,
-        listed: &SessionStatus,
-        tags: &HashMap<String, Tags>,
-        enforces: bool,
-    ) -> Outcome {
-        let status = match self.sessions.status(id).await {
-            Ok(status) => status.after(Some(listed)),
-            Err(error) => return Outcome::Failed(error.to_string()),
-        };
-        // Last, so that an object that is applied in the middle of the run saves its session.
-        let declared = match self.declared_now(id, &status, tags).await {
-            Ok(declared) => declared,
-            Err(why) => return Outcome::Failed(format!("the cluster can't tell whether it is declared: {why}")),
-        };
-        let declared_by = |id: &str, marker: Option<&Marker>| declared.declared_by(id, marker);
-        let session = ListedSession::new(id, &status);
-        match self.judge(&declared_by).verdict(&session, tags.get(id).unwrap_or(&Tags::Unread)) {
-            Verdict::Matched { rule } if enforces => {
-                match self.sessions.end(id, self.task.policy.rule_name(rule)).await {
-                    Ok(()) => Outcome::Ended,
-                    Err(error) => Outcome::Failed(error.to_string()),
+    /// Looks at a session that is due, and ends it with `enforces`. [`Outcome::Ended`]: the end was asked for.
+    async fn look_and_end(&self, id: &str, listed: &SessionStatus, tags: &Tags, enforces: bool) -> Outcome {
+        let listed_as = |verdict| Judged { session: ListedSession::new(id, listed), verdict, tried_at: None };
+        let outcome_by = |verdict| self.row(&listed_as(verdict)).outcome;
+        if !enforces {
+            return match self.last_look(id, listed, tags).await {
+                Ok(Verdict::Matched { .. }) => Outcome::WouldEnd,
+                Ok(verdict) => outcome_by(verdict),
+                Err(why) => Outcome::Failed(why),
+            };
+        }
+        let (mut tries, mut may_have_begun) = (1, false);
+        loop {
+            // Before the look, whose answers would be too old after a wait.
+            self.sessions.take_token_to_end().await;
+            // Somebody may have protected the session by a tag since the tags were read: to read many takes minutes, and so may
+            // the answer to the question of `--enforce`.
+            let tags = self.read_tags(id).await;
+            let rule = match self.last_look(id, listed, &tags).await {
+                Ok(Verdict::Matched { rule }) => rule,
+                Ok(Verdict::Ending) if may_have_begun => return Outcome::Ended,
+                Ok(verdict) => return outcome_by(verdict),
+                Err(why) => return Outcome::Failed(why),
+            };
+            match self.sessions.end(id, self.task.policy.rule_name(rule)).await {
+                Ok(()) => return Outcome::Ended,
+                // Somebody may have begun to use the session meanwhile, or have declared it: another try needs another look.
+                Err(error) if tries < TRIES && error.class.may_pass() => {
+                    may_have_begun |= error.class == ErrorClass::Unavailable;
+                    pause(tries).await;
                 }
+                Err(error) => return Outcome::Failed(error.to_string()),
             }
-            Verdict::Matched { .. } => Outcome::WouldEnd,
-            verdict => self.row(&Judged { session, verdict, tried_at: None }).outcome,
+            tries += 1;
         }
     }
 
+    /// The verdict on a session, by what is so at this moment.
+    async fn last_look(&self, id: &str, listed: &SessionStatus, tags: &Tags) -> Result<Verdict, String> {
+        let (status, sent) = self.sessions.status(id).await.map_err(|error| error.to_string())?;
+        let status = status.after(Some(listed));
+        // Last, so that an object that is applied in the middle of the run saves its session.
+        let declared = self.declared_now(id, &status, tags).await;
+        let declared = declared.map_err(|why| format!("the cluster can't tell whether it is declared: {why}"))?;
+        let declared_by = |id: &str, marker: Option<&Marker>| declared.declared_by(id, marker);
+        let verdict = self.judge(&declared_by).verdict(&ListedSession::new(id, &status), tags);
+        if matches!(verdict, Verdict::Matched { .. }) && sent.elapsed() > ANSWER_LIFE {
+            return Err(
+                "a last look at it took too long: Athena's answer and the cluster's must be close together".to_owned()
+            );
+        }
+        Ok(verdict)
+    }
+
     /// What the cluster declares of this session at this moment.
-    async fn declared_now(
-        &self,
-        id: &str,
-        status: &SessionStatus,
-        tags: &HashMap<String, Tags>,
-    ) -> Result<DeclaredSessions, String> {
+    async fn declared_now(&self, id: &str, status: &SessionStatus, tags: &Tags) -> Result<DeclaredSessions, String> {
         let Some(cluster) = &self.cluster else { return Ok(DeclaredSessions::default()) };
-        let markers = markers(status, tags.get(id), &cluster.id);
+        let markers = markers(status, Some(tags), &cluster.id);
         cluster.declarations.of(id, &markers, self.account_and_region()).await.map_err(|failure| failure.words())
     }
 
     async fn until_ended(&self, id: &str, until: Instant) -> Result<(), String> {
         loop {
-            let status = self.sessions.status(id).await.map_err(|error| error.to_string())?;
+            let (status, _) = self.sessions.status(id).await.map_err(|error| error.to_string())?;
             if status.state.is_ended() {
                 return Ok(());
             }

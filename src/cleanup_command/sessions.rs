@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use tokio::sync::mpsc;
@@ -22,7 +22,7 @@ use crate::timing::Timing;
 const DEADLINE: Duration = Duration::from_secs(15);
 
 /// How often a call is made that is throttled or isn't answered.
-const TRIES: u32 = 8;
+pub(super) const TRIES: u32 = 8;
 
 /// The lists that together show each session that may be ended.
 const LISTS: [Option<SessionState>; 2] = [None, Some(SessionState::Degraded)];
@@ -111,32 +111,48 @@ impl Sessions {
         self.call(Operation::ListTagsForResource, || self.athena.list_tags(&arn)).await
     }
 
-    /// The status of a session at this moment.
-    pub(super) async fn status(&self, id: &str) -> Result<SessionStatus, CallError> {
-        self.call(Operation::GetSessionStatus, || self.athena.get_session_status(id)).await
+    /// The status of a session at this moment, and when it was asked for.
+    pub(super) async fn status(&self, id: &str) -> Result<(SessionStatus, Instant), CallError> {
+        self.call(Operation::GetSessionStatus, async || {
+            let sent = Instant::now();
+            self.athena.get_session_status(id).await.map(|status| (status, sent))
+        })
+        .await
     }
 
-    /// Ends a session, on behalf of this rule.
+    /// Waits until TerminateSession may be called.
+    pub(super) async fn take_token_to_end(&self) {
+        self.quotas.take(&self.scope, Operation::TerminateSession, Priority::Poll).await;
+    }
+
+    /// Ends a session, on behalf of this rule. The call is made once: what is known of the session must be looked up anew
+    /// before another try.
     pub(super) async fn end(&self, id: &str, rule: &str) -> Result<(), CallError> {
-        let athena = self.athena.on_behalf_of_rule(rule);
-        self.call(Operation::TerminateSession, || athena.terminate_session(id)).await.map(drop)
+        let answer = self.athena.on_behalf_of_rule(rule).terminate_session(id).await;
+        answer.map(drop)
     }
 
-    async fn call<T, C>(&self, operation: Operation, call: impl Fn() -> C) -> Result<T, CallError>
-    where
-        C: Future<Output = Result<T, CallError>>,
-    {
+    async fn call<T>(
+        &self,
+        operation: Operation,
+        call: impl AsyncFn() -> Result<T, CallError>,
+    ) -> Result<T, CallError> {
         let mut tries = 1;
         loop {
             self.quotas.take(&self.scope, operation, Priority::Poll).await;
             let answer = call().await;
             match &answer {
                 Err(error) if tries < TRIES && error.class.may_pass() => {
-                    sleep(Duration::from_millis(250 << tries.min(6)).mul_f64(0.5 + fastrand::f64() / 2.0)).await;
+                    pause(tries).await;
                     tries += 1;
                 }
                 _ => return answer,
             }
         }
     }
+}
+
+/// Waits before another try.
+pub(super) async fn pause(tries: u32) {
+    sleep(Duration::from_millis(250 << tries.min(6)).mul_f64(0.5 + fastrand::f64() / 2.0)).await;
 }

@@ -187,6 +187,49 @@ async fn a_session_that_is_at_work_again_isnt_ended() {
     assert_eq!(of(&report, &id)["verdict"], "Left");
 }
 
+/// Athena refuses the first TerminateSession for being too fast. The session goes to work before the next try.
+#[tokio::test]
+async fn a_session_that_goes_to_work_between_two_tries_isnt_ended() {
+    let world = World::new(RULES).await;
+    let id = world.session(Some("dbt: orders"), 4);
+    world.athena.fault(Fault::throttled().on("TerminateSession").times(1));
+    let goes_to_work = async {
+        while world.athena.calls_of("TerminateSession", None) == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        world.athena.set_state(&id, "BUSY");
+    };
+    let ((report, code), ()) = tokio::join!(world.json(&["--enforce"]), goes_to_work);
+    assert_eq!((code, world.state(&id).as_str()), (0, "BUSY"), "{report}");
+    assert_eq!(of(&report, &id)["verdict"], "Left");
+}
+
+#[tokio::test]
+async fn an_end_whose_answer_is_lost_counts_as_an_end() {
+    let world = World::new(RULES).await;
+    let id = world.session(Some("dbt: orders"), 4);
+    world.athena.fault(Fault::cut().on("TerminateSession").after_effect().times(1));
+    let (report, code) = world.json(&["--enforce"]).await;
+    assert_eq!((code, world.state(&id).as_str()), (0, "TERMINATED"), "{report}");
+    assert_eq!(of(&report, &id)["verdict"], "Ended");
+}
+
+/// Tags of many sessions are read in minutes, and a person at a terminal may answer in an hour.
+#[tokio::test]
+async fn a_tag_that_is_put_on_while_others_are_read_protects() {
+    let world = World::new(RULES).await;
+    let id = world.add(NewSession {
+        description: Some("dbt: orders".to_owned()),
+        tags: [("team".to_owned(), "risk".to_owned())].into(),
+        ..aged(4)
+    });
+    let untagged = serde_json::json!({"Tags": []});
+    world.athena.fault(Fault::says(untagged).on("ListTagsForResource").times(1));
+    let (report, code) = world.json(&["--enforce"]).await;
+    assert_eq!((code, world.state(&id).as_str()), (0, "IDLE"), "{report}");
+    assert!(of(&report, &id)["why"].as_str().unwrap().contains("protect: tag team"), "{report}");
+}
+
 #[tokio::test]
 async fn tags_that_cant_be_read_protect() {
     let world = World::new(RULES).await;
