@@ -8,12 +8,13 @@ use std::time::Instant;
 use jiff::Timestamp;
 use kube::api::ListParams;
 use kube::{Resource, ResourceExt};
-use tokio::sync::Semaphore;
+use parking_lot::Mutex;
 use tracing::warn;
 
 use super::cleanup::facts::CleanupFacts;
 use super::cleanup::hold::Hold;
 use super::cleanup::memory::CleanupMemory;
+use super::cleanup::queue::RunQueue;
 use super::cleanup::registrations::{Registered, Registrations, WorkGroupId};
 use super::cleanup::report::CleanupReport;
 use super::cleanup::run::{CleanupStep, Run};
@@ -51,8 +52,8 @@ pub(super) struct CleanupReconciler<'a> {
     pub(super) poller: &'a Arc<Poller>,
     /// Where calls went when the reconciliation began.
     pub(super) scope: &'a CallerContext,
-    /// One permit for each run that may be under way.
-    pub(super) permits: &'a Semaphore,
+    /// The runs of all work groups.
+    pub(super) queue: &'a Mutex<RunQueue>,
 }
 
 /// Whether the rules have been applied to the last complete list.
@@ -60,8 +61,20 @@ pub(super) struct CleanupReconciler<'a> {
 pub(super) enum CleanupProgress {
     /// The rules have been applied, or there are none to apply here.
     Done,
-    /// The rules haven't been applied: as many runs as may be are under way for other work groups.
-    WaitsForPermit,
+    /// The rules haven't been applied: runs of other work groups come first.
+    WaitsForTurn,
+}
+
+/// A run is under way.
+struct UnderWay<'a> {
+    queue: &'a Mutex<RunQueue>,
+    name: String,
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.queue.lock().ended(&self.name);
+    }
 }
 
 /// What holds during a run, besides the rules.
@@ -118,13 +131,16 @@ impl CleanupReconciler<'_> {
         if !self.shared.index.objects.is_complete() {
             return CleanupProgress::Done;
         }
-        let Ok(_permit) = self.permits.try_acquire() else { return CleanupProgress::WaitsForPermit };
         let (sources, since) = (registrations.sources(), self.scope.since);
         let memory = match state.memory.take() {
             Some(memory) if memory.fits(&sources, since) => memory,
             _ => CleanupMemory::new(&sources, since),
         };
         let memory = state.memory.insert(memory);
+        if self.poller.last_list(|began, _| memory.is_due(began, self.shared.timing.steady)) != Some(true) {
+            return CleanupProgress::Done;
+        }
+        let Some(_under_way) = self.take_turn() else { return CleanupProgress::WaitsForTurn };
         let hold = self.hold(registrations);
         let reserved_by_others =
             memory.reserved_by_others(registrations.budget(), self.shared.timing.steady, Timestamp::now());
@@ -141,6 +157,12 @@ impl CleanupReconciler<'_> {
             state.report = Some(report);
         }
         CleanupProgress::Done
+    }
+
+    fn take_turn(&self) -> Option<UnderWay<'_>> {
+        let name = self.group.name_any();
+        let begins = self.queue.lock().begin(&name, Instant::now());
+        begins.then(|| UnderWay { queue: self.queue, name })
     }
 
     /// Judges the last complete list, if that is due.

@@ -12,9 +12,10 @@ use kube::runtime::controller::{Action, Config, applier};
 use kube::runtime::watcher;
 use kube::{Api, Resource, ResourceExt};
 use parking_lot::Mutex;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tracing::{info, warn};
 
+use super::cleanup::queue::RunQueue;
 use super::cleanup_reconciler::{CleanupProgress, CleanupReconciler, CleanupState};
 use super::namespaced::tell_no_cleanup;
 use super::status::{GroupFacts, due, only_counts_differ, rates_in_words, scope_problem};
@@ -56,8 +57,7 @@ pub(crate) struct GroupReconciler {
     shared: Dependencies,
     /// What is kept of each object between its reconciliations.
     states: Mutex<HashMap<String, GroupState>>,
-    /// For runs of clean-up.
-    permits: Semaphore,
+    cleanup_runs: Mutex<RunQueue>,
 }
 
 /// What is kept of an object between its reconciliations.
@@ -134,7 +134,7 @@ impl GroupState {
 
 impl GroupReconciler {
     pub(crate) fn new(shared: Dependencies) -> Self {
-        Self { shared, states: Mutex::default(), permits: Semaphore::new(CLEANUP_RUNS) }
+        Self { shared, states: Mutex::default(), cleanup_runs: Mutex::new(RunQueue::new(CLEANUP_RUNS)) }
     }
 
     fn event(&self, event: &watcher::Event<Group>) {
@@ -169,7 +169,7 @@ impl GroupReconciler {
         let (identity, poller, scope, census) = self.observe(group, state).await;
         let mut turn = CleanupProgress::Done;
         if !is_deleted && scope_problem(group, &scope).is_none() {
-            let (shared, requests, permits) = (&self.shared, &requests, &self.permits);
+            let (shared, requests, queue) = (&self.shared, &requests, &self.cleanup_runs);
             let cleanup_reconciler = CleanupReconciler {
                 shared,
                 requests,
@@ -177,7 +177,7 @@ impl GroupReconciler {
                 identity: &identity,
                 poller: &poller,
                 scope: &scope,
-                permits,
+                queue,
             };
             turn = cleanup_reconciler.reconcile(&mut state.cleanup).await;
         }
@@ -191,13 +191,14 @@ impl GroupReconciler {
         let cleanup = state.cleanup.report.as_ref();
         let update =
             due(&GroupFacts { group, scope: &scope, census: &census, rates, cleanup, dependents, timing, wall });
+        let is_settled = scope_problem(group, &scope).is_none() && turn == CleanupProgress::Done;
+        let again = if is_settled { self.shared.timing.steady } else { self.shared.timing.changing };
         if let Some((status, events)) = update
             && let Some(wait) = self.write(&requests, group, state, status, events).await?
         {
-            return Ok(wait);
+            return Ok(wait.min(again));
         }
-        let is_settled = scope_problem(group, &scope).is_none() && turn == CleanupProgress::Done;
-        Ok(if is_settled { self.shared.timing.steady } else { self.shared.timing.changing })
+        Ok(again)
     }
 
     /// Where calls for the work group go, and what is known of its sessions. Has them counted as long as the object isn't being

@@ -6,6 +6,7 @@
 //! - [`bad_rules`]: rules that can't be read, each of which protects.
 //! - [`runs`]: share, budget, order, and two lists in a row.
 //! - [`registrations`]: which AthenaWorkGroups stand for one work group, and which of them applies the rules.
+//! - [`run_queue`]: whose run is next, where many are due.
 //! - [`starvation`]: what fails for good, and the sessions that are to be ended all the same.
 //! - [`stories`]: random stories of two operators, in a [`world`] of lists that lag, faults and restarts.
 //! - [`properties`]: what holds for random sessions and rules. `PROPTEST_CASES` says how many are tried.
@@ -18,6 +19,7 @@ mod budget;
 mod fixtures;
 mod properties;
 mod registrations;
+mod run_queue;
 mod runs;
 mod starvation;
 mod stories;

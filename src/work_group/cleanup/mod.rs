@@ -14,6 +14,7 @@ mod candidate;
 pub mod facts;
 pub mod hold;
 pub mod memory;
+pub mod queue;
 pub mod registrations;
 pub mod report;
 pub mod run;
