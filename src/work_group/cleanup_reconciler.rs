@@ -179,8 +179,8 @@ impl CleanupReconciler<'_> {
         // The AthenaWorkGroup as it was read last.
         let mut current = None;
         loop {
-            if self.poller.full_scan_at().is_some_and(|latest| latest > run.list()) {
-                run.overtaken();
+            if let Some(latest) = self.poller.full_scan_at() {
+                run.overtaken_by(latest, self.shared.timing.steady);
             }
             if !self.is_unchanged(memory, context) {
                 run.work_groups_changed();

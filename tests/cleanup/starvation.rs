@@ -14,6 +14,8 @@ use athena_session_operator::work_group::cleanup::run::{CleanupStep, Run};
 
 use crate::fixtures::{CLUSTER, NOW, Session, all, protect_tag, rule, session};
 
+const STEADY: Duration = Duration::from_secs(60);
+
 type Tags = BTreeMap<String, String>;
 
 /// An operator whose requests all succeed, but for those that a test says.
@@ -28,6 +30,8 @@ struct Operator<'a> {
     is_busy: &'a dyn Fn(&str) -> bool,
     /// How long the API server takes to say what is declared.
     api_server_takes: Duration,
+    /// Between the lists that are read while a run goes on.
+    list_each: Duration,
     /// How long it takes to record the reservation of ends.
     reservation_takes: Duration,
     reserved: usize,
@@ -62,6 +66,7 @@ impl<'a> Operator<'a> {
             end: &ends,
             is_busy: &|_| false,
             api_server_takes: Duration::ZERO,
+            list_each: Duration::from_secs(100_000),
             reservation_takes: Duration::ZERO,
             reserved: 0,
             problem: None,
@@ -77,6 +82,8 @@ impl<'a> Operator<'a> {
             self.with_facts(|memory, facts| Run::begin(list, sessions.iter().map(Session::listed), memory, facts));
         self.steps = 0;
         loop {
+            let lists = (self.tick - list).as_millis() / self.list_each.as_millis();
+            run.overtaken_by(list + self.list_each * u32::try_from(lists).unwrap(), STEADY);
             let step = self.with_facts(|_, facts| run.next(facts));
             self.steps += 1;
             self.tick += Duration::from_millis(100);
@@ -266,4 +273,18 @@ fn an_api_server_that_takes_too_long_isnt_asked_again_and_again() {
     operator.api_server_takes = Duration::ZERO;
     let ended: Vec<_> = (0..12).flat_map(|_| operator.run(&sessions)).collect();
     assert!(ended.contains(&"s0".to_owned()) && ended.contains(&"s1".to_owned()));
+}
+
+/// While many objects adopt sessions, one complete list follows the other.
+#[test]
+fn lists_that_follow_each_other_closely_dont_keep_sessions_from_being_ended() {
+    let mut operator = Operator::new(&enforce());
+    operator.list_each = Duration::from_millis(500);
+    let sessions = sessions(10);
+    let ended: Vec<_> = (0..2).flat_map(|_| operator.run(&sessions)).collect();
+    assert_eq!(ended.len(), 10, "{:?}", operator.problem);
+    // The rules are to be applied to a list that began half an interval later, so that this one is over.
+    operator.api_server_takes = Duration::from_secs(9);
+    assert!(operator.run(&sessions).len() < 10);
+    assert!(operator.problem.unwrap().contains("the run took too long"));
 }

@@ -85,10 +85,10 @@ impl CleanupMemory {
         self.since == since && rules.eq(sources.iter().copied())
     }
 
-    /// Whether the complete list that began at this moment is to be judged. Two lists that follow each other closely may lack the
-    /// same change, so that they count as one.
+    /// Whether the complete list that began at this moment is to be judged.
     pub fn is_due(&self, list: Instant, steady: Duration) -> bool {
-        self.since.is_none_or(|since| list >= since) && self.judged.is_none_or(|judged| list >= judged + steady / 2)
+        self.since.is_none_or(|since| list >= since)
+            && self.judged.is_none_or(|judged| counts_after(list, judged, steady))
     }
 
     /// How many ends the recorded budget takes from the next run: those that other processes reserved a moment ago.
@@ -146,4 +146,10 @@ impl CleanupMemory {
 /// Whether ends that were reserved still count for other processes. A moment that is far ahead isn't true, and counts as past.
 pub fn counts(budget: &CleanupBudget, steady: Duration, wall: Timestamp) -> bool {
     wall.duration_since(budget.reserved_at.0).unsigned_abs() < steady
+}
+
+/// Whether a list that began at `later` counts as the next one after a list that began at `earlier`. Two lists that follow each other
+/// closely may lack the same change, so that they count as one.
+pub(super) fn counts_after(later: Instant, earlier: Instant, steady: Duration) -> bool {
+    later >= earlier + steady / 2
 }

@@ -1,11 +1,11 @@
 //! One run of clean-up, after one complete list: which request is next. PURE.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::candidate::{Candidate, Outcome};
 use super::facts::CleanupFacts;
-use super::memory::{CleanupMemory, RECHECK_AFTER};
+use super::memory::{CleanupMemory, RECHECK_AFTER, counts_after};
 use crate::athena::marker::Marker;
 use crate::athena::types::{CallError, ListedSession, SessionStatus};
 use crate::cleanup::declarations::DeclaredSessions;
@@ -295,8 +295,12 @@ impl Run {
         }
     }
 
-    /// A later complete list is there: it decides about the rest.
-    pub fn overtaken(&mut self) {
+    /// The last complete list began at `latest`. If the rules are to be applied to that list, it decides about the rest. Lists may
+    /// follow each other within a second, while many objects adopt sessions: a run that ended then would never end a session.
+    pub fn overtaken_by(&mut self, latest: Instant, steady: Duration) {
+        if !counts_after(latest, self.list, steady) {
+            return;
+        }
         self.stopped.get_or_insert_with(|| {
             "a newer complete list is there, since the run took too long; the next run goes on".to_owned()
         });

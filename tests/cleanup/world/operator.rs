@@ -224,8 +224,8 @@ impl World {
             self.breached(|| "a run makes requests without end".to_owned());
             return false;
         }
-        if self.operators[operator].latest.as_ref().is_some_and(|latest| latest.began > running.list.began) {
-            running.run.overtaken();
+        if let Some(latest) = &self.operators[operator].latest {
+            running.run.overtaken_by(latest.began, STEADY);
         }
         let shown = self.registrations(&self.operators[operator].groups);
         if !kept.memory.fits(&shown.sources(), self.operators[operator].since)
