@@ -1,7 +1,7 @@
 //! Random stories of clean-up: two operators, whose lists lag and lack sessions, whose requests fail, and which are restarted
 //! between any two requests, while people apply, tag, edit and pause, and sessions go to work.
 //!
-//! - At each end: [`crate::world`] checks what had to be known then (S8), and the budget over all processes.
+//! - At each end: [`crate::world`] checks what had to be known then (S1.16), and the budget over all processes.
 //! - L1: what the rules match is ended, once nothing fails. A run makes a bounded number of requests.
 //! - A dry run reports exactly what is ended where the rules are enforced.
 
