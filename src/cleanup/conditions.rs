@@ -18,12 +18,12 @@ pub(super) struct Conditions {
     orphaned: bool,
 }
 
-/// How old a session is, and how long it has been idle.
+/// The age of a session, and its idle time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ages {
-    /// Since its start; None where Athena tells no start that can be true.
+    /// How long ago the session was started; None where Athena tells no start that can be true.
     pub age: Option<SignedDuration>,
-    /// Since when it is IDLE; None while it isn't.
+    /// How long the session has been IDLE; None while it is in another state.
     pub idle: Option<SignedDuration>,
 }
 
@@ -46,7 +46,7 @@ pub(super) struct Subject<'a, F> {
 }
 
 impl Conditions {
-    /// Reads the conditions of a rule at this place. Each condition that can't be read is left out, and told as a fault.
+    /// Reads the conditions of the rule at this path. Each condition that can't be read is left out, and becomes a fault.
     pub(super) fn read(path: &str, asked: &SessionMatch, patterns: &mut Patterns, faults: &mut Vec<Fault>) -> Self {
         let mut add_fault = |field: &str, problem| faults.push(Fault::new(format!("{path}.{field}"), problem));
         let states = match read_states(&asked.states) {

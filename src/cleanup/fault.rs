@@ -6,7 +6,7 @@ use std::fmt;
 /// its readable conditions match.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// Where it is written, such as `rules[1].match.description`.
+    /// The path of the field, such as `rules[1].match.description`.
     pub path: String,
     /// What is wrong, and what to do.
     pub problem: String,

@@ -14,7 +14,7 @@ use crate::api::cleanup::{
 pub struct Source<'a> {
     /// The name of the AthenaWorkGroup; empty where the rules come from a file.
     pub owner: &'a str,
-    /// Its rules; None where it has none.
+    /// The AthenaWorkGroup's rules; None where it has none.
     pub cleanup: Option<&'a Cleanup>,
 }
 

@@ -4,7 +4,7 @@
 //! Two complete lists are read, since a session must be matched in both. Right before each end three things are looked up anew:
 //! which object declares the session, the session's status, and with these the verdict.
 
-mod declared;
+mod cluster;
 mod manifest;
 mod options;
 mod report;
@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use self::declared::Cluster;
+use self::cluster::Cluster;
 use self::manifest::Task;
 pub use self::options::Options;
 use self::options::Output;

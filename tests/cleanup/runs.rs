@@ -119,7 +119,7 @@ fn two_work_groups_on_one_add_up_and_the_smaller_limits_hold() {
     assert_eq!(planned(&forgotten(3, 3), &policy(&all()), |_| true, 0).turns.len(), 3);
 }
 
-/// The brake counts what the rules match. While tags can't be read, most sessions that a rule matches by mistake are protected:
+/// The share counts what the rules match. While tags can't be read, most sessions that a rule matches by mistake are protected:
 /// without them the others would be a small share, and would be ended.
 #[test]
 fn tags_that_cant_be_read_dont_make_the_share_smaller() {

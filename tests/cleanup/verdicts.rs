@@ -135,7 +135,7 @@ fn an_object_that_names_the_session_declares_it() {
 }
 
 #[test]
-fn a_mark_declares_orphans_or_protects() {
+fn a_mark_declares_a_session_makes_an_orphan_or_protects() {
     let orphaned = rules([rule("lost", SessionMatch { orphaned: true, ..SessionMatch::default() })]);
     let (orphaned, all) = (policy(&orphaned), policy(&all()));
     let ours = session("a", "IDLE", 90).described(&marked(CLUSTER, "u1"));

@@ -92,7 +92,7 @@ impl Candidate {
         (self.tags_asked_at, self.session().age_order())
     }
 
-    /// Judges the session by what is known of it now.
+    /// Judges the session by all that is known by now.
     pub(super) fn judge(&mut self, facts: &CleanupFacts<'_>) {
         let declared_by = |id: &str, marker: Option<&Marker>| {
             let live = || self.declared.as_ref()?.0.declared_by(id, marker);
@@ -112,12 +112,14 @@ impl Candidate {
         self.was_matched && !matches!(self.outcome, Outcome::Failed { .. })
     }
 
+    /// Whether the session's status and its declarations were both read since this moment.
     pub(super) fn is_looked_at_since(&self, moment: Option<Instant>) -> bool {
         let is_since = |at: Option<Instant>| at.is_some_and(|at| moment.is_none_or(|moment| at >= moment));
         is_since(self.fresh.as_ref().map(|(_, at)| *at)) && is_since(self.declared.as_ref().map(|(_, at)| *at))
     }
 
-    /// What is known of the session is too old. Where that is so twice, it would be so a third time, too.
+    /// Forgets the session's status and declarations, since they are too old for an end. The second time the session isn't ended in
+    /// this run: the API server or Athena is so slow that a third look would be too old as well.
     pub(super) fn look_again(&mut self) {
         (self.fresh, self.declared) = (None, None);
         if std::mem::replace(&mut self.was_slow, true) {

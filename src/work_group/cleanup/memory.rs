@@ -12,9 +12,9 @@ use crate::cleanup::policy::{Policy, Source};
 use crate::cleanup::verdict::Tags;
 use crate::status::condition::time;
 
-/// What requests showed of a session that isn't ended now counts for so long. Otherwise a dry run, or a session that a tag
-/// protects, would cost the requests anew after each list. Tags count until they are read again: a run reads few tags, and if it
-/// forgot those of the protected sessions it would never come to the tags of the others.
+/// After so long, a session that an earlier run looked at and didn't end is looked at anew. Without this pause a dry run, and each
+/// session that a tag protects, would cost the same requests after each list. Tags count until they are read again, since a run
+/// reads few tags: a run that forgot those of the protected sessions would never come to the tags of the others.
 pub(super) const RECHECK_AFTER: Duration = Duration::from_secs(600);
 
 /// What requests of earlier runs showed of a session.
@@ -51,14 +51,14 @@ pub struct Reservation {
     others: Option<CleanupBudget>,
 }
 
-/// What holds for a work group as long as rules and account stay the same.
+/// What the runs for a work group remember, as long as the rules and the account stay the same.
 #[derive(Debug)]
 pub struct CleanupMemory {
     /// The rules of all AthenaWorkGroups of the work group, by their names.
     rules: Vec<(String, Option<Cleanup>)>,
     /// Since when calls go to the account.
     since: Option<Instant>,
-    /// The rules, read.
+    /// The rules, as they are applied.
     pub policy: Policy,
     /// The ends that were reserved last.
     reservation: Option<Reservation>,

@@ -288,7 +288,7 @@ impl Run {
         }
     }
 
-    /// TerminateSession was called.
+    /// What Athena answered to TerminateSession.
     pub fn terminated(&mut self, id: &str, answer: Result<(), CallError>) {
         if let Some(candidate) = self.candidate(id) {
             candidate.terminated(answer);

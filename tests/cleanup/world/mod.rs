@@ -94,11 +94,12 @@ pub struct World {
     pub operators: [Operator; 2],
     processes: u32,
     pub faults: VecDeque<Fault>,
-    /// Faults that a session has for good: those that are read of it.
+    /// The sessions whose tags can never be read.
     pub bad_tags: Vec<usize>,
-    /// The sessions whose tags couldn't be read once.
-    pub was_unreadable: HashSet<String>,
+    /// The sessions whose status can never be read.
     pub bad_status: Vec<usize>,
+    /// The sessions whose tags couldn't be read at least once.
+    pub was_unreadable: HashSet<String>,
     reservations: Vec<Reserved>,
     /// Each request that was made.
     pub told: Vec<String>,

@@ -1,4 +1,4 @@
-//! The cluster whose AthenaSessions declare sessions.
+//! Finds the cluster whose AthenaSessions declare sessions.
 
 use std::path::Path;
 use std::time::Duration;
