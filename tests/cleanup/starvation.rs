@@ -28,6 +28,8 @@ struct Operator<'a> {
     end: &'a dyn Fn(&str) -> Result<(), CallError>,
     /// The sessions that are at work, though the lists say that they aren't.
     is_busy: &'a dyn Fn(&str) -> bool,
+    /// How long Athena takes to list the tags of a session.
+    tags_take: Duration,
     /// How long the API server takes to say what is declared.
     api_server_takes: Duration,
     /// Between the lists that are read while a run goes on.
@@ -65,6 +67,7 @@ impl<'a> Operator<'a> {
             tags: &no_tags,
             end: &ends,
             is_busy: &|_| false,
+            tags_take: Duration::ZERO,
             api_server_takes: Duration::ZERO,
             list_each: Duration::from_secs(100_000),
             reservation_takes: Duration::ZERO,
@@ -91,6 +94,7 @@ impl<'a> Operator<'a> {
                 CleanupStep::Done => break,
                 CleanupStep::ListTags { id } => {
                     let answer = (self.tags)(&id);
+                    self.tick += self.tags_take;
                     self.with_facts(|_, facts| run.tags_read(&id, answer, facts));
                 }
                 CleanupStep::GetCallerIdentity => run.account_confirmed(true),
@@ -287,4 +291,16 @@ fn lists_that_follow_each_other_closely_dont_keep_sessions_from_being_ended() {
     operator.api_server_takes = Duration::from_secs(9);
     assert!(operator.run(&sessions).len() < 10);
     assert!(operator.problem.unwrap().contains("the run took too long"));
+}
+
+/// The next list comes before the tags of so many sessions are read.
+#[test]
+fn an_athena_that_is_slow_to_list_tags_doesnt_keep_sessions_from_being_ended() {
+    let mut operator = Operator::new(&enforce());
+    (operator.tags_take, operator.list_each) = (Duration::from_secs(5), STEADY);
+    let sessions = sessions(100);
+    operator.run(&sessions);
+    for _ in 0..3 {
+        assert!(!operator.run(&sessions).is_empty(), "{:?}", operator.problem);
+    }
 }

@@ -16,6 +16,10 @@ use crate::session::observed::ANSWER_LIFE;
 /// So many sessions' tags are read in one run at the most, besides those of sessions that are ended.
 const MOST_TAGS: usize = 20;
 
+/// After so long, sessions that are due have their turn before more tags are read. Where Athena is slow, the next list would come
+/// before any session is ended, run after run.
+const MOST_TAGS_TIME: Duration = Duration::from_secs(20);
+
 /// So many sessions are looked at in one run at the most, besides those that are ended.
 const MOST_LOOKS: usize = 20;
 
@@ -104,6 +108,7 @@ impl Run {
             // Not after the reservation: tags that have been taken off would make more sessions due than are reserved.
             if self.reservation == Reservation::None
                 && let Some(id) = self.unread_tags(facts.tick)
+                && (facts.tick < self.began + MOST_TAGS_TIME || self.due(facts).is_empty())
             {
                 return CleanupStep::ListTags { id };
             }
