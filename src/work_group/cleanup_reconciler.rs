@@ -396,8 +396,8 @@ impl CleanupReconciler<'_> {
         if let Some(held) = &now.held
             && before.and_then(reason).as_ref() != Some(&held.reason)
         {
-            let (name, reason, message) = (self.group.name_any(), &held.reason, &held.message);
-            warn!(name, reason, message, "clean-up is held");
+            let (name, reason, why) = (self.group.name_any(), &held.reason, &held.message);
+            warn!(name, reason, why, "clean-up is held");
         }
     }
 }

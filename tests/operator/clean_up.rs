@@ -252,7 +252,9 @@ async fn tags_that_cant_be_read_protect() {
         let cleanup = group.status.as_ref().and_then(|status| status.cleanup.as_ref());
         cleanup.is_some_and(|cleanup| cleanup.protected.contains_key("UnreadableTags"))
     });
-    group.await;
+    let group = group.await.metadata.name.unwrap();
+    let message = whole.until_held(&group, "UnreadableTags").await;
+    assert!(message.starts_with("The tags of 1 session that rules match can't be read (ListTags"), "{message}");
     sleep(SEVERAL_LISTS).await;
     assert_eq!(whole.ended(), BTreeSet::new());
     assert_eq!(whole.athena.calls_of("ListTagsForResource", None), 1, "the denial isn't asked for again and again");

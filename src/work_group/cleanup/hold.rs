@@ -2,9 +2,11 @@
 
 use std::fmt;
 
+use super::memory::RECHECK_AFTER;
 use crate::api::PAUSED;
 use crate::cleanup::plan::TooManyMatched;
 use crate::index::access::HOW_TO_RESUME;
+use crate::text::duration;
 
 /// Why nothing is ended, or less than the rules match.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +26,13 @@ pub enum Hold {
     NotEnforcedByAll(String),
     /// The rules match too large a share of the sessions.
     TooManyMatched(TooManyMatched),
+    /// The tags of sessions that rules match can't be read, so that these sessions are protected.
+    UnreadableTags {
+        /// Of how many sessions.
+        sessions: usize,
+        /// What Athena answers for the first of them.
+        why: String,
+    },
     /// More sessions are due than one run may end.
     BudgetUsed {
         /// How many are left to later runs.
@@ -36,7 +45,7 @@ pub enum Hold {
 }
 
 /// Each reason of the condition, and what it means, in the order in which they are told.
-pub const REASONS: [(&str, &str); 9] = [
+pub const REASONS: [(&str, &str); 10] = [
     (
         "NotAllNamespaces",
         "The operator runs with `--watch-namespace`, and can't tell what is declared: nothing is ended.",
@@ -59,6 +68,10 @@ pub const REASONS: [(&str, &str); 9] = [
         "TooManyMatched",
         "The rules match more than five sessions, and a larger share than `maxMatchedPercent`: nothing is ended.",
     ),
+    (
+        "UnreadableTags",
+        "The tags of sessions that the rules match can't be read: these sessions aren't ended, since a tag may protect them.",
+    ),
     ("BudgetUsed", "More sessions are due than a run may end (`maxTerminationsPerRun`): later runs end the others."),
     (
         "UnreadableRules",
@@ -77,6 +90,7 @@ impl Hold {
             Self::WorkGroupUnclear(_) => "WorkGroupUnclear",
             Self::NotEnforcedByAll(_) => "NotEnforcedByAll",
             Self::TooManyMatched(_) => "TooManyMatched",
+            Self::UnreadableTags { .. } => "UnreadableTags",
             Self::BudgetUsed { .. } => "BudgetUsed",
             Self::UnreadableRules(_) => "UnreadableRules",
         }
@@ -110,6 +124,14 @@ impl fmt::Display for Hold {
                  is cleaned up. Sessions are ended only where all AthenaWorkGroups of a work group have that mode"
             ),
             Self::TooManyMatched(held) => write!(f, "Clean-up is held: {held}"),
+            Self::UnreadableTags { sessions, why } => write!(
+                f,
+                "The tags of {sessions} {} that rules match can't be read ({why}). A tag may protect a session, so none of \
+                 these is ended. The AWS role needs athena:ListTagsForResource on the sessions; a change of the role shows within \
+                 about {}",
+                if *sessions == 1 { "session" } else { "sessions" },
+                duration(RECHECK_AFTER),
+            ),
             Self::BudgetUsed { left, most } => write!(
                 f,
                 "A run ends {most} sessions at the most (maxTerminationsPerRun): {left} more are left to later runs"

@@ -50,7 +50,7 @@ impl CleanupReport {
     /// What a run found so far. `hold`: what keeps the run from ending anything, whatever the rules match.
     pub fn of(run: &Run, facts: &CleanupFacts<'_>, hold: Option<Hold>, wall: Timestamp) -> Self {
         let plan = run.plan(facts);
-        let holds: Vec<_> = hold.into_iter().chain(holds(&plan, facts.policy)).collect();
+        let holds: Vec<_> = hold.into_iter().chain(holds(run, &plan, facts.policy)).collect();
         let message: Vec<_> = holds.iter().map(|hold| format!("{}.", hold.to_string().trim_end_matches('.'))).collect();
         let held = holds.first().map(|first| HeldReport {
             reason: first.reason().to_owned(),
@@ -110,13 +110,14 @@ pub(crate) fn without_rules(
 }
 
 /// What the plan of a run leaves undone.
-fn holds(plan: &RunPlan, policy: &Policy) -> Vec<Hold> {
+fn holds(run: &Run, plan: &RunPlan, policy: &Policy) -> Vec<Hold> {
     let left = plan.turns.iter().filter(|(_, turn)| *turn == Turn::NextRun).count();
     let share = plan.held.map(Hold::TooManyMatched);
+    let tags = run.unreadable_tags().map(|(sessions, why)| Hold::UnreadableTags { sessions, why: why.to_owned() });
     let budget = (left > 0).then_some(Hold::BudgetUsed { left, most: policy.max_terminations_per_run });
     let faults: Vec<_> = policy.faults.iter().map(ToString::to_string).collect();
     let unreadable = if faults.is_empty() { None } else { Some(Hold::UnreadableRules(faults)) };
-    share.into_iter().chain(budget).chain(unreadable).collect()
+    share.into_iter().chain(tags).chain(budget).chain(unreadable).collect()
 }
 
 fn matched(judged: &Judged<'_>, facts: &CleanupFacts<'_>) -> MatchedSession {

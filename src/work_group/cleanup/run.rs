@@ -10,7 +10,7 @@ use crate::athena::marker::Marker;
 use crate::athena::types::{CallError, ListedSession, SessionStatus};
 use crate::cleanup::declarations::DeclaredSessions;
 use crate::cleanup::plan::{Judged, RunPlan, Tally};
-use crate::cleanup::verdict::{Tags, Verdict, markers};
+use crate::cleanup::verdict::{ProtectedBy, Tags, Verdict, markers};
 use crate::session::observed::ANSWER_LIFE;
 
 /// So many sessions' tags are read in one run at the most, besides those of sessions that are ended.
@@ -205,6 +205,16 @@ impl Run {
     /// The session of this id, if it is a candidate.
     pub fn session(&self, id: &str) -> Option<ListedSession<'_>> {
         self.candidates.iter().find(|candidate| candidate.id == id).map(Candidate::session)
+    }
+
+    /// How many sessions rules match whose tags can't be read, and why those of the first can't; None where there is none.
+    pub fn unreadable_tags(&self) -> Option<(usize, &str)> {
+        let mut reasons = self.candidates.iter().filter_map(|candidate| match &candidate.verdict {
+            Verdict::Protected { by: ProtectedBy::UnreadableTags(why), .. } => Some(why.as_str()),
+            _ => None,
+        });
+        let first = reasons.next()?;
+        Some((1 + reasons.count(), first))
     }
 
     /// How many ends Athena has accepted.
