@@ -238,7 +238,14 @@ impl Command {
             return Ok(());
         }
         if options.enforce && !options.yes && Person::at_terminal() != Person::Absent {
-            let question = format!("End {} of {} sessions of {}?", due.len(), plan.tally.live, self.task.work_group);
+            let (live, work_group) = (plan.tally.live, &self.task.work_group);
+            let Sessions { account, region, .. } = &self.sessions;
+            let sessions: String =
+                due.iter().map(|position| rows[*position].in_question(self.sessions.now())).collect();
+            let question = format!(
+                "{sessions}End {} of {live} sessions of {work_group}, account {account}, Region {region}?",
+                due.len()
+            );
             if !progress.aside(|| agrees(&question)) {
                 return Err("nothing was ended".to_owned());
             }

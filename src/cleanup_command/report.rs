@@ -53,6 +53,17 @@ pub(super) struct Row {
     pub(super) outcome: Outcome,
 }
 
+impl Row {
+    /// The line for a person who is asked whether the session is to be ended.
+    pub(super) fn in_question(&self, now: Timestamp) -> String {
+        let Ages { age, idle } = Ages::of(&self.status, now);
+        let idle = idle.map(|idle| format!(", idle {}", age_or_dash(Some(idle)))).unwrap_or_default();
+        let description = self.status.description.as_deref().map_or("<none>".to_owned(), shortened);
+        let (id, state, rule) = (&self.id, &self.status.state, self.rule.as_deref().unwrap_or_default());
+        format!("{id}   {state}, age {}{idle}, rule {rule}: {description}\n", age_or_dash(age))
+    }
+}
+
 /// The report of one run.
 #[derive(Clone, Debug)]
 pub(super) struct Report {

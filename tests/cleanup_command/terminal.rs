@@ -14,7 +14,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// What the bar shows while tags are read.
 const BAR: &str = "Reading tags [";
 const YELLOW: &str = "\u{1b}[33m";
-const QUESTION: &str = "End 1 of 1 sessions of spark-team-a? [y/N] ";
+const QUESTION: &str = "End 1 of 1 sessions of spark-team-a, account 123456789012, Region eu-west-1? [y/N] ";
 const END_OF_INPUT: &str = "\u{4}";
 
 /// What a run did that had a terminal.
@@ -118,6 +118,8 @@ async fn enforce_asks_once_and_ends_on_yes() {
         assert_eq!((run.code, world.state(&id).as_str()), (0, "TERMINATED"), "{}", run.shown);
         assert_eq!(run.shown.matches("[y/N]").count(), 1, "{:?}", run.shown);
         assert!(run.shown.contains(QUESTION), "{:?}", run.shown);
+        let which = format!("{id}   IDLE, age 4h, idle 4h, rule forgotten-dbt: dbt: orders");
+        assert!(run.shown.contains(&which), "{:?}", run.shown);
         assert!(run.shown.contains("Waiting for the ends ["), "the bar goes on: {:?}", run.shown);
     }
 }
