@@ -6,7 +6,7 @@ use crate::stage::Stage;
 use crate::{Outcome, screen};
 
 /// What to try next: what it shows, the page about it, and the commands, which work in this order.
-const TO_TRY: [(&str, &str, &[&str]); 8] = [
+const TO_TRY: [(&str, &str, &[&str]); 9] = [
     (
         "adopt a session that somebody forgot, and end it; the deletion returns when the session has ended",
         "docs/tasks/adopt.md",
@@ -52,6 +52,17 @@ const TO_TRY: [(&str, &str, &[&str]); 8] = [
             "kubectl apply -n team-a -f deploy/examples/limits.yaml",
             "kubectl patch ats bounded-exploration -n team-a --type merge --patch '{\"spec\":{\"maxIdle\":\"1m\"}}'",
             "kubectl get ats bounded-exploration -n team-a -o wide -w",
+        ],
+    ),
+    (
+        "let rules find the sessions that no object names; MATCHED counts them, and the dry run ends none",
+        "docs/cleanup.md",
+        &[
+            "kubectl apply -n team-a -f deploy/examples/tenants",
+            "kubectl patch atwg team-a-spark --type merge --patch \
+             '{\"spec\":{\"cleanup\":{\"rules\":[{\"name\":\"idle\",\"match\":{\"idleFor\":\"2h\"}}]}}}'",
+            "kubectl get atwg team-a-spark -w",
+            "kubectl describe atwg team-a-spark",
         ],
     ),
     (
