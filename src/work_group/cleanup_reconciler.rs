@@ -179,12 +179,7 @@ impl CleanupReconciler<'_> {
         // The AthenaWorkGroup as it was read last.
         let mut current = None;
         loop {
-            if let Some(latest) = self.poller.full_scan_at() {
-                run.overtaken_by(latest, self.shared.timing.steady);
-            }
-            if !self.is_unchanged(memory, context) {
-                run.work_groups_changed();
-            }
+            self.stop_where_due(run, memory, context);
             match self.with_facts(memory, context, |facts| run.next(facts)) {
                 CleanupStep::Done => return,
                 CleanupStep::ListTags { id } => {
@@ -213,10 +208,8 @@ impl CleanupReconciler<'_> {
                     run.status_read(&id, answer, sent);
                 }
                 CleanupStep::ReadDeclarations { id, markers } => {
-                    let declarations = LiveDeclarations::new(self.shared.client.clone(), self.shared.deadline);
-                    let sent = Instant::now();
-                    let answer = declarations.of(&id, &markers, context.work_group.account_and_region()).await;
-                    run.declarations_read(&id, answer.map_err(|failure| failure.words()), sent);
+                    let (answer, sent) = self.read_declarations(&id, &markers, context.work_group).await;
+                    run.declarations_read(&id, answer, sent);
                 }
                 // The list that the run is about shows the sessions of the account before.
                 CleanupStep::TerminateSession { .. } if !self.is_same_account() => return,
@@ -225,6 +218,16 @@ impl CleanupReconciler<'_> {
                     run.terminated(&id, answer);
                 }
             }
+        }
+    }
+
+    /// Stops the run where a later list decides about the rest, or the rules or what holds them up have changed.
+    fn stop_where_due(&self, run: &mut Run, memory: &CleanupMemory, context: &RunContext<'_>) {
+        if let Some(latest) = self.poller.full_scan_at() {
+            run.overtaken_by(latest, self.shared.timing.steady);
+        }
+        if !self.is_unchanged(memory, context) {
+            run.work_groups_changed();
         }
     }
 
@@ -248,6 +251,19 @@ impl CleanupReconciler<'_> {
         let answer = self.identity.athena.get_session_status(id).await;
         self.notice_throttling(answer.as_ref().err());
         (answer, sent)
+    }
+
+    /// What AthenaSessions declare of the session, as the API server says, and when it was asked.
+    async fn read_declarations(
+        &self,
+        id: &str,
+        markers: &[Marker],
+        of: WorkGroupId<'_>,
+    ) -> (Result<DeclaredSessions, String>, Instant) {
+        let declarations = LiveDeclarations::new(self.shared.client.clone(), self.shared.deadline);
+        let sent = Instant::now();
+        let answer = declarations.of(id, markers, of.account_and_region()).await;
+        (answer.map_err(|failure| failure.words()), sent)
     }
 
     /// Whether the watch shows the rules, and what holds them up, as they were when the run began.
