@@ -19,7 +19,7 @@ static DIFFERENCE: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(READ_DI
 const PATTERN_BYTES: usize = 128 * 1024;
 
 /// The most bytes that a pass may keep to be fast. 50 patterns such as `\d+ of \w+ in team 7$` need more than the default of 2 MiB.
-const PASS_BYTES: usize = 8 * 1024 * 1024;
+const PASS_BYTES: usize = 4 * 1024 * 1024;
 
 /// Which pattern, by its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
