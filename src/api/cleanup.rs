@@ -218,7 +218,7 @@ pub struct CleanupStatus {
     #[serde(default)]
     pub due: u32,
 
-    /// How many sessions the run has ended: Athena accepted the end.
+    /// How many sessions this run and those before have ended, since `spec.cleanup` was set: Athena accepted the end.
     #[serde(default)]
     pub ended: u32,
 

@@ -28,7 +28,7 @@ use crate::athena::marker::Marker;
 use crate::athena::types::{ErrorClass, ListedSession, SessionStatus};
 use crate::cleanup::declarations::{Declarations, DeclaredSessions};
 use crate::cleanup::plan::{Judged, RunPlan, Tally, Turn};
-use crate::cleanup::verdict::{Judge, Tags, Verdict, markers};
+use crate::cleanup::verdict::{Judge, ProtectedBy, Tags, Verdict, markers};
 use crate::session::observed::ANSWER_LIFE;
 use crate::text::duration;
 
@@ -197,16 +197,21 @@ impl Command {
     }
 
     fn row(&self, judged: &Judged<'_>) -> Row {
-        let (rule, why) = match &judged.verdict {
-            Verdict::Ending => (None, "it is being ended".to_owned()),
-            Verdict::Declared(object) => (None, format!("declared by the AthenaSession {object}")),
-            Verdict::Unmatched => (None, "no rule matches".to_owned()),
-            Verdict::Protected { rule, by } => (Some(*rule), format!("protected: {by}")),
-            Verdict::NeedsTags { rule } | Verdict::Matched { rule } => (Some(*rule), String::new()),
+        let left = |why: &str| Outcome::Left(why.to_owned());
+        let (rule, outcome) = match &judged.verdict {
+            Verdict::Ending => (None, left("it is being ended")),
+            Verdict::Declared(object) => (None, Outcome::Left(format!("declared by the AthenaSession {object}"))),
+            Verdict::Unmatched => (None, left("no rule matches")),
+            // A role that may never read tags would end nothing for ever, and each run would seem to have done its work.
+            Verdict::Protected { rule, by: by @ ProtectedBy::UnreadableTags(_) } => {
+                (Some(*rule), Outcome::Failed(by.to_string()))
+            }
+            Verdict::Protected { rule, by } => (Some(*rule), Outcome::Left(format!("protected: {by}"))),
+            Verdict::NeedsTags { rule } | Verdict::Matched { rule } => (Some(*rule), left("")),
         };
         let rule = rule.map(|rule| self.task.policy.rule_name(rule).to_owned());
         let (id, status) = (judged.session.id.to_owned(), judged.session.status.clone());
-        Row { id, status, rule, outcome: Outcome::Left(why) }
+        Row { id, status, rule, outcome }
     }
 
     fn why_it_waits(&self, turn: Turn) -> String {

@@ -83,6 +83,7 @@ struct RunContext<'a> {
     /// What kept the run from ending anything when it began.
     hold: Option<Hold>,
     reserved_by_others: usize,
+    ended_before: u32,
 }
 
 impl CleanupReconciler<'_> {
@@ -131,6 +132,7 @@ impl CleanupReconciler<'_> {
         if !self.shared.index.objects.is_complete() {
             return CleanupProgress::Done;
         }
+        let ended_before = self.ended_before(state);
         let (sources, since) = (registrations.sources(), self.scope.since);
         let memory = match state.memory.take() {
             Some(memory) if memory.fits(&sources, since) => memory,
@@ -144,7 +146,7 @@ impl CleanupReconciler<'_> {
         let hold = self.hold(registrations);
         let reserved_by_others =
             memory.reserved_by_others(registrations.budget(), self.shared.timing.steady, Timestamp::now());
-        let mut context = RunContext { work_group, hold, reserved_by_others };
+        let mut context = RunContext { work_group, hold, reserved_by_others, ended_before };
         let Some(mut run) = self.begin(memory, &context) else { return CleanupProgress::Done };
         self.take_steps(&mut run, memory, &mut context).await;
         let is_second = memory.has_judged();
@@ -157,6 +159,14 @@ impl CleanupReconciler<'_> {
             state.report = Some(report);
         }
         CleanupProgress::Done
+    }
+
+    /// How many sessions the runs before have ended. What this process has counted isn't recorded at once, and what is recorded
+    /// may be of another process.
+    fn ended_before(&self, state: &CleanupState) -> u32 {
+        let recorded = self.group.status.as_ref().and_then(|status| status.cleanup.as_ref());
+        let reported = state.report.as_ref().map(|report| &report.status);
+        recorded.into_iter().chain(reported).map(|status| status.ended).max().unwrap_or_default()
     }
 
     fn take_turn(&self) -> Option<UnderWay<'_>> {
@@ -296,6 +306,7 @@ impl CleanupReconciler<'_> {
             tick: Instant::now(),
             may_end: memory.policy.enforces && context.hold.is_none(),
             reserved_by_others: context.reserved_by_others,
+            ended_before: context.ended_before,
         })
     }
 

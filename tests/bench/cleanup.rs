@@ -110,6 +110,7 @@ fn run(list: Instant, sessions: &[(String, SessionStatus)], memory: &mut Cleanup
         tick: list,
         may_end: true,
         reserved_by_others: 0,
+        ended_before: 0,
     };
     let listed = sessions.iter().map(|(id, status)| ListedSession::new(id, status));
     let mut run = Run::begin(list, listed, memory, &facts);

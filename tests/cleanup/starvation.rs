@@ -137,6 +137,7 @@ impl<'a> Operator<'a> {
             tick: self.tick,
             may_end: self.memory.policy.enforces,
             reserved_by_others: 0,
+            ended_before: 0,
         };
         ask(&self.memory, &facts)
     }

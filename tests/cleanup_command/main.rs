@@ -231,12 +231,12 @@ async fn a_tag_that_is_put_on_while_others_are_read_protects() {
 }
 
 #[tokio::test]
-async fn tags_that_cant_be_read_protect() {
+async fn tags_that_cant_be_read_protect_and_fail_the_run() {
     let world = World::new(RULES).await;
     let id = world.session(Some("dbt: orders"), 4);
     world.athena.fault(Fault::error("AccessDeniedException", "no").on("ListTagsForResource"));
     let (report, code) = world.json(&["--enforce"]).await;
-    assert_eq!((code, world.state(&id).as_str()), (0, "IDLE"), "{report}");
+    assert_eq!((code, world.state(&id).as_str()), (1, "IDLE"), "{report}");
     assert!(of(&report, &id)["why"].as_str().unwrap().contains("its tags can't be read"), "{report}");
 }
 

@@ -23,6 +23,8 @@ pub struct CleanupFacts<'a> {
     pub may_end: bool,
     /// How many ends other processes reserved a moment ago: the budget of this run is smaller by them.
     pub reserved_by_others: usize,
+    /// How many sessions the runs before this one have ended.
+    pub ended_before: u32,
 }
 
 impl CleanupFacts<'_> {

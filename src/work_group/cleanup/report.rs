@@ -67,7 +67,7 @@ impl CleanupReport {
             matched: number(plan.matched),
             protected: plan.tally.protected.iter().map(|(by, count)| ((*by).to_owned(), number(*count))).collect(),
             due: number(plan.ends().count()),
-            ended: number(run.ended()),
+            ended: facts.ended_before.saturating_add(number(run.ended())),
             held: held.as_ref().map(|held| held.message.clone()),
             problem: run.problem(),
             budget: None,

@@ -201,6 +201,7 @@ impl World {
             tick: self.tick,
             may_end: memory.policy.enforces && is_free,
             reserved_by_others,
+            ended_before: 0,
         })
     }
 
