@@ -59,8 +59,11 @@ impl World {
 
     /// One pass over the object.
     pub fn pass(&mut self) -> Outcome {
-        // Two passes never begin at one instant: what the last one read isn't of this one.
-        self.elapsed += Duration::from_nanos(1);
+        // A pass never begins at the instant at which the one before read the AthenaWorkGroup: that read isn't of this pass.
+        let read = self.observed.session.work_group_limits.as_ref();
+        if read.is_some_and(|read| read.at == at(self.elapsed).tick) {
+            self.elapsed += Duration::from_nanos(1);
+        }
         if !self.cache_frozen {
             self.cache = self.object.clone();
         }
