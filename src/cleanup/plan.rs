@@ -95,14 +95,14 @@ pub struct RunPlan {
 
 impl RunPlan {
     /// Plans a run. `others`: the sessions of the list that aren't in `judged`, none of which a rule matches without
-    /// protection. `was_matched`: whether the complete list before this one showed a session as matched, too. `used`: how many
-    /// ends of this run's budget have been used already.
+    /// protection. `was_matched`: whether the complete list before this one showed a session as matched, too. `reserved_by_others`:
+    /// how many ends other processes reserved a moment ago. The budget of this run is smaller by them.
     pub fn of(
         others: Tally,
         judged: &[Judged<'_>],
         policy: &Policy,
         was_matched: impl Fn(&str) -> bool,
-        used: usize,
+        reserved_by_others: usize,
     ) -> Self {
         let mut plan = Self { tally: others, ..Self::default() };
         let (mut turns, mut unreadable) = (Vec::new(), 0);
@@ -125,7 +125,7 @@ impl RunPlan {
         // Sessions that don't end, whatever is asked, come last. Otherwise they would take the budget of each run, and the others
         // would never end.
         turns.sort_by_key(|(position, _)| (judged[*position].tried_at, judged[*position].session.age_order()));
-        let mut left = policy.max_terminations_per_run.saturating_sub(used);
+        let mut left = policy.max_terminations_per_run.saturating_sub(reserved_by_others);
         for (_, turn) in &mut turns {
             if *turn == Turn::Now {
                 *turn = match (&plan.held, left) {

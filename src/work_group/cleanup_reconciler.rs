@@ -175,14 +175,11 @@ impl CleanupReconciler<'_> {
         begins.then(|| UnderWay { queue: self.queue, name })
     }
 
-    /// Judges the last complete list, if that is due.
+    /// Judges the last complete list.
     fn begin(&self, memory: &CleanupMemory, context: &RunContext<'_>) -> Option<Run> {
         self.poller.last_list(|began, sessions| {
-            if !memory.is_due(began, self.shared.timing.steady) {
-                return None;
-            }
-            Some(self.with_facts(memory, context, |facts| Run::begin(began, sessions, memory, facts)))
-        })?
+            self.with_facts(memory, context, |facts| Run::begin(began, sessions, memory, facts))
+        })
     }
 
     async fn take_steps(&self, run: &mut Run, memory: &mut CleanupMemory, context: &mut RunContext<'_>) {
@@ -311,7 +308,7 @@ impl CleanupReconciler<'_> {
     }
 
     /// The AthenaSession that declares a session, as the watches show it.
-    fn declared_by(&self, id: &str, marker: Option<&Marker>, place: (&str, &str)) -> Option<String> {
+    fn declared_by(&self, id: &str, marker: Option<&Marker>, account_and_region: (&str, &str)) -> Option<String> {
         let index = &self.shared.index;
         let marked = marker.filter(|marker| marker.cluster == index.cluster);
         let marked = marked.map(|marker| (marker.namespace.clone(), marker.name.clone()));
@@ -330,7 +327,7 @@ impl CleanupReconciler<'_> {
                     recorded: None,
                     recorded_in: recorded_in.unwrap_or_default(),
                 },
-                place,
+                account_and_region,
             );
         }
         declared.declared_by(id, marker)

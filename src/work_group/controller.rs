@@ -57,6 +57,7 @@ pub(crate) struct GroupReconciler {
     shared: Dependencies,
     /// What is kept of each object between its reconciliations.
     states: Mutex<HashMap<String, GroupState>>,
+    /// The runs of clean-up that are under way, and the AthenaWorkGroups that wait for one.
     cleanup_runs: Mutex<RunQueue>,
 }
 
@@ -167,7 +168,7 @@ impl GroupReconciler {
             return Ok(self.shared.timing.steady);
         }
         let (identity, poller, scope, census) = self.observe(group, state).await;
-        let mut turn = CleanupProgress::Done;
+        let mut progress = CleanupProgress::Done;
         if !is_deleted && scope_problem(group, &scope).is_none() {
             let (shared, requests, queue) = (&self.shared, &requests, &self.cleanup_runs);
             let cleanup_reconciler = CleanupReconciler {
@@ -179,7 +180,7 @@ impl GroupReconciler {
                 scope: &scope,
                 queue,
             };
-            turn = cleanup_reconciler.reconcile(&mut state.cleanup).await;
+            progress = cleanup_reconciler.reconcile(&mut state.cleanup).await;
         }
         let dependents = if is_deleted { Some(self.remove_finalizer(&requests, group).await?) } else { None };
         if dependents.as_ref().is_some_and(Dependents::is_empty) {
@@ -191,7 +192,7 @@ impl GroupReconciler {
         let cleanup = state.cleanup.report.as_ref();
         let update =
             due(&GroupFacts { group, scope: &scope, census: &census, rates, cleanup, dependents, timing, wall });
-        let is_settled = scope_problem(group, &scope).is_none() && turn == CleanupProgress::Done;
+        let is_settled = scope_problem(group, &scope).is_none() && progress == CleanupProgress::Done;
         let again = if is_settled { self.shared.timing.steady } else { self.shared.timing.changing };
         if let Some((status, events)) = update
             && let Some(wait) = self.write(&requests, group, state, status, events).await?
