@@ -128,3 +128,19 @@ proptest! {
         prop_assert!(world.breach.is_none(), "{:?}\n{}", world.breach, world.told());
     }
 }
+
+#[test]
+fn a_limit_that_is_raised_while_it_is_enforced_is_no_breach() {
+    let lines = vec![
+        Line::Ambush(1, Event::SetGrace(Some(minutes(2)))),
+        Line::Event(Event::GroupLimits(Some(seconds(20)), Some(minutes(2)))),
+        Line::Run(seconds(70)),
+        Line::Ambush(4, Event::GroupLimits(Some(minutes(2)), None)),
+        Line::Event(Event::Becomes(SessionState::Busy)),
+        Line::Run(seconds(1)),
+        Line::Run(seconds(10)),
+    ];
+    let faults = vec![Fault::Fails(crate::core::ErrorClass::Denied), Fault::None];
+    let world = told(&Story { starts: false, faults, poller: Poller::Shows { lag: Duration::ZERO }, skew: 0, lines });
+    assert!(world.breach.is_none(), "{:?}\n{}", world.breach, world.told());
+}

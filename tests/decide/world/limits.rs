@@ -69,16 +69,17 @@ impl World {
         is_young && (reached(lifetime, self.truth.started_at) || is_idle && reached(idle, *idle_since))
     }
 
-    /// When the first limit of the session's lifetime is reached, the object's own or the AthenaWorkGroup's.
-    fn lifetime_over_at(&self) -> Option<Duration> {
+    /// When the first limit of the session's lifetime is reached, the object's own or `of_group`, the AthenaWorkGroup's.
+    fn lifetime_over_at(&self, of_group: Option<Duration>) -> Option<Duration> {
         let own = self.object.as_ref()?.spec.max_lifetime.map(Duration::from);
-        let limit = own.into_iter().chain(self.around.limits.lifetime()).min()?;
+        let limit = own.into_iter().chain(of_group).min()?;
         Some(self.truth.started_at + limit)
     }
 
     /// Notes that a limit of the lifetime is reached, before it changes.
     pub(super) fn note_lapsed_lifetime(&mut self) {
-        let lapsed_at = self.lifetime_over_at().filter(|over_at| *over_at <= self.elapsed);
+        let of_group = self.around.limits.lifetime();
+        let lapsed_at = self.lifetime_over_at(of_group).filter(|over_at| *over_at <= self.elapsed);
         self.truth.lapsed_at = self.truth.lapsed_at.or(lapsed_at);
     }
 
@@ -100,9 +101,11 @@ impl World {
     /// Checks that TerminateSession isn't called for a BUSY session within its grace period.
     pub(super) fn check_grace(&mut self, object: &AthenaSession) {
         let Some(grace) = object.spec.termination_grace_period.map(Duration::from) else { return };
-        // An end by the AthenaWorkGroup's limit waits no longer than that limit is.
-        let of_group = self.around.limits.lifetime().filter(|limit| self.truth.started_at + *limit <= self.elapsed);
-        let grace = of_group.map_or(grace, |limit| limit.min(grace));
+        // An end by the AthenaWorkGroup's limit waits no longer than that limit is. An administrator may change the limit
+        // between the operator's last read and TerminateSession: the limit that was read counts.
+        let of_group = self.around.limits.lifetime_in_pass();
+        let reached = of_group.filter(|limit| self.truth.started_at + *limit <= self.elapsed);
+        let grace = reached.map_or(grace, |limit| limit.min(grace));
         // Two cases aren't checked. Where only the record says since when an end is asked for, a forged record can
         // shorten the period. And this world doesn't keep when workloads have finished.
         if !object.spec.end_with.is_empty() || self.truth.was_idle_too_long {
@@ -112,7 +115,8 @@ impl World {
         if self.around.is_forged && !is_deletion {
             return;
         }
-        let earliest = [self.truth.asked_at, self.truth.lapsed_at, self.lifetime_over_at()].into_iter().flatten().min();
+        let earliest =
+            [self.truth.asked_at, self.truth.lapsed_at, self.lifetime_over_at(of_group)].into_iter().flatten().min();
         let is_over = earliest.is_none_or(|earliest| earliest + grace <= self.elapsed + SLACK);
         let was_busy = match &self.truth.looked {
             Some((looked_at, state, _)) if self.elapsed <= *looked_at + STEPS => *state == Some(SessionState::Busy),

@@ -27,6 +27,11 @@ impl GroupLimits {
         self.real.max_lifetime.map(Duration::from)
     }
 
+    /// The lifetime that the operator goes by: as it was read in this pass, or else as it is.
+    pub fn lifetime_in_pass(&self) -> Option<Duration> {
+        self.read.unwrap_or(self.real).max_lifetime.map(Duration::from)
+    }
+
     pub fn idle(&self) -> Option<Duration> {
         self.real.max_idle.map(Duration::from)
     }
