@@ -95,6 +95,25 @@ fn a_session_that_went_to_work_just_before_its_end_goes_on() {
     }
 }
 
+/// A denied TerminateSession says nothing of a session that must not be ended any more: it can be used.
+#[test]
+fn a_denied_end_isnt_told_any_more_when_nobody_asks_for_the_end() {
+    let mut world = with(SessionState::Idle, &[Event::SetIdle(Some(minutes(5)))]);
+    world.outages = vec![(TERMINATE, ErrorClass::Denied)];
+    world.run_for(minutes(6));
+    let (reason, message) = ready(&world);
+    assert_eq!(reason, "AccessDenied", "{message}");
+    world.event(&Event::Becomes(SessionState::Busy));
+    world.run_for(minutes(10));
+    let active = condition(world.recorded(), "Active").unwrap();
+    assert_eq!((ready(&world).0.as_str(), active.status.as_str()), ("Running", "True"), "{}", ready(&world).1);
+    let tries = world.count(TERMINATE);
+    world.event(&Event::Becomes(SessionState::Idle));
+    world.run_for(minutes(7));
+    assert!(world.count(TERMINATE) > tries, "the next idle time is over");
+    assert_eq!((ready(&world).0.as_str(), world.breach), ("AccessDenied", None));
+}
+
 /// S1: reads are denied.
 #[test]
 fn no_limit_ends_a_session_without_a_fresh_look() {

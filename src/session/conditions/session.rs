@@ -82,12 +82,15 @@ pub(super) fn trouble(case: &Case<'_>) -> Option<Finding> {
     if case.is_end_final() {
         return None;
     }
-    // A failure of TerminateSession comes first: somebody waits for the end.
     let session = &case.facts.observed.session;
     // A session that perhaps doesn't exist is looked at before that counts as trouble.
     let in_doubt = session.absence.is_some() || session.seen.as_ref().is_some_and(|seen| seen.doubtful);
-    let end_trouble =
-        session.end_trouble.as_deref().filter(|it| !(in_doubt && it.error.class == ErrorClass::NotFoundOrInvalid));
+    // A failure of TerminateSession comes first: somebody waits for the end. When nobody asks for the end any more, for example
+    // where an idle session has gone to work, TerminateSession isn't tried again.
+    let end_trouble = session
+        .end_trouble
+        .as_deref()
+        .filter(|it| case.end_reason.is_some() && !(in_doubt && it.error.class == ErrorClass::NotFoundOrInvalid));
     if end_trouble.is_none_or(|trouble| !is_told(trouble))
         && let Some(unplaced) = unplaced(case)
     {
