@@ -91,6 +91,20 @@ use super::{readable, written};
         description = "the AWS role that the operator assumes for it",
         priority = "1"
     ),
+    printcolumn(
+        name = "Cleanup",
+        type_ = "string",
+        json_path = ".spec.cleanup.mode",
+        description = "whether the rules of spec.cleanup end sessions",
+        priority = "1"
+    ),
+    printcolumn(
+        name = "Held",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="CleanupHeld")].reason"#,
+        description = "the reason of the condition CleanupHeld: why sessions that rules match aren't ended",
+        priority = "1"
+    ),
     validation = Rule::new("has(self.spec.workGroup) || self.metadata.name.size() <= 128")
         .message("without spec.workGroup the object's name is the work group's name in Athena, which has 128 characters at the most: set spec.workGroup")
 )]

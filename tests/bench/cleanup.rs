@@ -27,7 +27,13 @@ const NOW: Timestamp = Timestamp::constant(1_795_910_400, 0);
 /// Measures runs over so many sessions.
 pub fn measure(scenario: Scenario) -> Outcome<Vec<Figure>> {
     let sessions: Vec<_> = (0..scenario.objects).map(session).collect();
-    let target = (scenario.objects == 10_000).then_some(50.0);
+    let target = |most: f64| (scenario.objects == 10_000).then_some(most);
+    let unmatched: Vec<_> = (0..RULES).map(unmatched).collect();
+    let idle = SessionMatch { states: vec!["IDLE".to_owned()], ..SessionMatch::default() };
+    let mut half = unmatched.clone();
+    half[RULES - 1] = CleanupRule { name: "idle".to_owned(), matches: idle };
+    // The memory first, since what the runs give back to the allocator is used again.
+    let memory = memory_of_rules(&sessions, &half)?;
     let mut list = List::of(scenario.to_string());
     let mut add = |name, rules, target, note: &str| {
         let milliseconds = cpu_of_a_run(&sessions, rules)?;
@@ -36,11 +42,15 @@ pub fn measure(scenario: Scenario) -> Outcome<Vec<Figure>> {
     };
     add("floor: no rules", vec![], None, "CPU of a run")?;
     let unmatched: Vec<_> = (0..RULES).map(unmatched).collect();
-    add("50 rules match none", unmatched.clone(), target, "CPU of a run")?;
-    let idle = SessionMatch { states: vec!["IDLE".to_owned()], ..SessionMatch::default() };
-    let mut half = unmatched;
-    half[RULES - 1] = CleanupRule { name: "idle".to_owned(), matches: idle };
-    add("50 rules match half", half, target, "CPU of a run that ends 10 sessions")?;
+    add("50 rules match none", unmatched, target(50.0), "CPU of a run")?;
+    add("50 rules match half", half, target(50.0), "CPU of a run that ends 10 sessions")?;
+    list.add(
+        "RSS of 50 rules",
+        Unit::Mebibytes,
+        memory,
+        target(10.0),
+        "at the peak of the runs of two AthenaWorkGroups",
+    );
     Ok(list.figures)
 }
 
@@ -81,18 +91,38 @@ fn unmatched(number: usize) -> CleanupRule {
     CleanupRule { name: format!("rule-{number}"), matches }
 }
 
+/// The most resident memory that the rules of two AthenaWorkGroups take, in MiB: both keep their rules, and two runs follow each
+/// other, of which the second one ends sessions.
+fn memory_of_rules(sessions: &[(String, SessionStatus)], rules: &[CleanupRule]) -> Outcome<f64> {
+    let before = usage(std::process::id())?;
+    let started = Instant::now();
+    let mut memories = after_first_run(started, 2, sessions, rules.to_vec());
+    memories.iter_mut().for_each(|memory| run(started, sessions, memory));
+    let peak = usage(std::process::id())?.peak_rss;
+    Ok(peak.saturating_sub(before.rss) as f64 / f64::from(1 << 20))
+}
+
+/// What so many AthenaWorkGroups with these rules remember after their first run.
+fn after_first_run(
+    list: Instant,
+    work_groups: usize,
+    sessions: &[(String, SessionStatus)],
+    rules: Vec<CleanupRule>,
+) -> Vec<CleanupMemory> {
+    let cleanup = Cleanup { mode: CleanupMode::Enforce, rules, ..Cleanup::default() };
+    let remember = |_| {
+        let mut memory = CleanupMemory::new(&[Source { owner: "bench", cleanup: Some(&cleanup) }], None);
+        run(list, sessions, &mut memory);
+        memory
+    };
+    (0..work_groups).map(remember).collect()
+}
+
 /// The CPU time of a run over these sessions, in milliseconds. Each run is the second one under rules that were read anew: sessions
 /// are ended in the second run, and nothing is left from many runs before.
 fn cpu_of_a_run(sessions: &[(String, SessionStatus)], rules: Vec<CleanupRule>) -> Outcome<f64> {
-    let cleanup = Cleanup { mode: CleanupMode::Enforce, rules, ..Cleanup::default() };
     let started = Instant::now();
-    let mut memories: Vec<_> = (0..RUNS)
-        .map(|_| {
-            let mut memory = CleanupMemory::new(&[Source { owner: "bench", cleanup: Some(&cleanup) }], None);
-            run(started, sessions, &mut memory);
-            memory
-        })
-        .collect();
+    let mut memories = after_first_run(started, RUNS, sessions, rules);
     let cpu = || usage(std::process::id()).map(|usage| usage.cpu);
     let before = cpu()?;
     memories.iter_mut().for_each(|memory| run(started, sessions, memory));

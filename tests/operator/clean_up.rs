@@ -276,6 +276,9 @@ async fn what_holds_clean_up_is_told_and_nothing_is_ended() {
     });
     let group = group.await;
     let message = whole.until_held(&group, "TooManyMatched").await;
+    let wide = whole.plane.kubectl_ok(&["get", "atwg", &group, "-o", "wide"]).await;
+    let row: Vec<_> = wide.lines().last().unwrap().split_whitespace().collect();
+    assert!(row.ends_with(&["Enforce", "TooManyMatched"]), "{wide}");
     assert!(message.contains("6 of 7 sessions"), "{message}");
     let events = whole.plane.kubectl_ok(&["get", "events", "-A", "--field-selector", "reason=CleanupHeld"]).await;
     assert!(events.contains(&group), "{events}");
