@@ -44,10 +44,11 @@ pub(super) struct Candidate {
     tried_at: Option<Instant>,
     /// When this run looked at it, to end it.
     looked_at: Option<Instant>,
-    /// The session's status at this moment, and when it was asked for.
-    pub(super) fresh: Option<(SessionStatus, Instant)>,
+    /// The session's status at this moment, and when it was asked for. Few of many candidates have this and the next field, so a
+    /// candidate without them takes no room for them.
+    pub(super) fresh: Option<Box<(SessionStatus, Instant)>>,
     /// What the API server says is declared, and when it was asked.
-    pub(super) declared: Option<(DeclaredSessions, Instant)>,
+    pub(super) declared: Option<Box<(DeclaredSessions, Instant)>>,
     pub(super) outcome: Outcome,
     /// The first status and declarations of this run were too old when both were known.
     was_slow: bool,
@@ -58,7 +59,9 @@ pub(super) struct Candidate {
 impl Candidate {
     pub(super) fn of(session: &ListedSession<'_>, memory: &CleanupMemory, facts: &CleanupFacts<'_>) -> Self {
         let ListedSession { id, status, description } = *session;
-        let look = memory.looks.get(id).cloned().unwrap_or_default();
+        let earlier = memory.looks.get(id);
+        let was_matched = earlier.is_some();
+        let look = earlier.cloned().unwrap_or_default();
         let is_young = look.tags_read_at.is_some_and(|at| facts.tick < at + RECHECK_AFTER);
         let outcome = match look.result {
             LookResult::WouldEnd if is_young && !facts.may_end => Outcome::WouldEnd,
@@ -69,7 +72,7 @@ impl Candidate {
         Self {
             id: id.to_owned(),
             listed: SessionStatus { description: description.map(Box::from), ..status.clone() },
-            was_matched: memory.matched.contains(id),
+            was_matched,
             tags: look.tags,
             tags_asked_at: look.tags_asked_at,
             tags_read_at: look.tags_read_at,
@@ -84,7 +87,7 @@ impl Candidate {
     }
 
     pub(super) fn session(&self) -> ListedSession<'_> {
-        ListedSession::new(&self.id, self.fresh.as_ref().map_or(&self.listed, |(status, _)| status))
+        ListedSession::new(&self.id, self.fresh.as_deref().map_or(&self.listed, |(status, _)| status))
     }
 
     /// In which order tags are read.
@@ -115,7 +118,7 @@ impl Candidate {
     /// Whether the session's status and its declarations were both read since this moment.
     pub(super) fn is_looked_at_since(&self, moment: Option<Instant>) -> bool {
         let is_since = |at: Option<Instant>| at.is_some_and(|at| moment.is_none_or(|moment| at >= moment));
-        is_since(self.fresh.as_ref().map(|(_, at)| *at)) && is_since(self.declared.as_ref().map(|(_, at)| *at))
+        is_since(self.fresh.as_deref().map(|(_, at)| *at)) && is_since(self.declared.as_deref().map(|(_, at)| *at))
     }
 
     /// Forgets the session's status and declarations, since they are too old for an end. The second time the session isn't ended in
@@ -140,14 +143,14 @@ impl Candidate {
     pub(super) fn status_read(&mut self, answer: Result<SessionStatus, CallError>, sent: Instant) {
         self.looked_at = Some(sent);
         match answer {
-            Ok(status) => self.fresh = Some((status.after(Some(&self.listed)), sent)),
+            Ok(status) => self.fresh = Some(Box::new((status.after(Some(&self.listed)), sent))),
             Err(error) => self.failed(&error),
         }
     }
 
     pub(super) fn declarations_read(&mut self, answer: Result<DeclaredSessions, String>, sent: Instant) {
         match answer {
-            Ok(declared) => self.declared = Some((declared, sent)),
+            Ok(declared) => self.declared = Some(Box::new((declared, sent))),
             Err(why) => {
                 let why = format!("the API server can't tell whether it is declared: {why}");
                 self.outcome = Outcome::Failed { why, lasts: false };

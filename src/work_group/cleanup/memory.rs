@@ -2,7 +2,7 @@
 //!
 //! Nothing of this is saved: after a restart nothing is ended before two complete lists have been read.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -64,8 +64,7 @@ pub struct CleanupMemory {
     reservation: Option<Reservation>,
     /// When the complete list began that was judged last.
     judged: Option<Instant>,
-    /// The sessions that this list showed as matched.
-    pub(super) matched: HashSet<String>,
+    /// The sessions that this list showed as matched, and what is known of each.
     pub(super) looks: HashMap<String, Look>,
 }
 
@@ -74,8 +73,8 @@ impl CleanupMemory {
     pub fn new(sources: &[Source<'_>], since: Option<Instant>) -> Self {
         let policy = Policy::read(sources);
         let rules = sources.iter().map(|source| (source.owner.to_owned(), source.cleanup.cloned())).collect();
-        let (judged, reservation, matched, looks) = Default::default();
-        Self { rules, since, policy, reservation, judged, matched, looks }
+        let (judged, reservation, looks) = Default::default();
+        Self { rules, since, policy, reservation, judged, looks }
     }
 
     /// Whether what is kept was learned under these rules, in the account that calls have gone to since this moment. Otherwise
@@ -136,10 +135,11 @@ impl CleanupMemory {
         self.judged.is_some()
     }
 
-    pub(super) fn judged(&mut self, list: Instant, matched: HashSet<String>, looks: HashMap<String, Look>) {
+    pub(super) fn judged(&mut self, list: Instant, looks: impl Iterator<Item = (String, Look)>) {
         self.judged = Some(list);
-        self.matched = matched;
-        self.looks = looks;
+        // The old ones go first: with thousands of matched sessions both together would take megabytes.
+        self.looks.clear();
+        self.looks.extend(looks);
     }
 }
 

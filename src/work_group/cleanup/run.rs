@@ -1,6 +1,6 @@
 //! One run of clean-up, after one complete list: which request is next. PURE.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::time::{Duration, Instant};
 
 use super::candidate::{Candidate, Outcome};
@@ -233,10 +233,8 @@ impl Run {
 
     /// Keeps what the next run needs.
     pub fn finish(&self, memory: &mut CleanupMemory) {
-        let matched = self.candidates.iter().map(|candidate| candidate.id.clone()).collect();
-        let looks: HashMap<_, _> =
-            self.candidates.iter().map(|candidate| (candidate.id.clone(), candidate.look())).collect();
-        memory.judged(self.list, matched, looks);
+        let looks = self.candidates.iter().map(|candidate| (candidate.id.clone(), candidate.look()));
+        memory.judged(self.list, looks);
     }
 
     // Answers.
