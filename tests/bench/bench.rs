@@ -72,7 +72,7 @@ async fn main() -> ExitCode {
 /// A missed target is no failure: the machine may have had other work.
 async fn bench(arguments: &Arguments) -> Outcome {
     let mut scenarios = if arguments.only.is_empty() { Scenario::usual() } else { arguments.only.clone() };
-    // The bench measures its own memory for these. What other scenarios leave in it would be counted.
+    // Those of clean-up first: the bench measures its own memory there, and would count what other scenarios leave behind.
     scenarios.sort_by_key(|scenario| scenario.kind != Kind::Cleanup);
     let program = match &arguments.operator {
         Some(program) => program.clone(),

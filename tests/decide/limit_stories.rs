@@ -9,7 +9,7 @@ use std::time::Duration;
 use jiff::SignedDuration;
 use proptest::prelude::*;
 
-use crate::core::{DeletionPolicy, SessionState, Suspension};
+use crate::core::{DeletionPolicy, ErrorClass, SessionState, Suspension};
 use crate::fixtures::{minutes, seconds};
 use crate::world::{Event, Fault, Forgery, Line, Poller, World, config, fault, poller};
 
@@ -129,6 +129,8 @@ proptest! {
     }
 }
 
+/// An administrator raises the limit between the operator's read and TerminateSession. Athena has no call that ends a session
+/// only if an AthenaWorkGroup is unchanged.
 #[test]
 fn a_limit_that_is_raised_while_it_is_enforced_is_no_breach() {
     let lines = vec![
@@ -140,7 +142,7 @@ fn a_limit_that_is_raised_while_it_is_enforced_is_no_breach() {
         Line::Run(seconds(1)),
         Line::Run(seconds(10)),
     ];
-    let faults = vec![Fault::Fails(crate::core::ErrorClass::Denied), Fault::None];
+    let faults = vec![Fault::Fails(ErrorClass::Denied), Fault::None];
     let world = told(&Story { starts: false, faults, poller: Poller::Shows { lag: Duration::ZERO }, skew: 0, lines });
     assert!(world.breach.is_none(), "{:?}\n{}", world.breach, world.told());
 }

@@ -11,7 +11,7 @@ use control_plane::ControlPlane;
 use fake_athena::NewSession;
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use tokio::sync::{Mutex as Turn, OnceCell};
+use tokio::sync::OnceCell;
 use tokio::time::{sleep, timeout};
 
 use crate::api::CleanupBudget;
@@ -90,8 +90,8 @@ async fn exactly_the_forgotten_sessions_end_despite_a_cut_connection() {
 async fn sweep(blow: Blow, is_struck: impl Fn(&str) -> bool, whens: impl Fn(&str) -> Vec<When>) {
     // One sweep after the other: with too many operators side by side a run takes longer than the interval between two lists,
     // and each list ends the run before.
-    static TURN: Turn<()> = Turn::const_new(());
-    let _turn = TURN.lock().await;
+    static UNDER_WAY: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+    let _under_way = UNDER_WAY.lock().await;
     let most = |request: &str| STRUCK.iter().find(|(name, _)| *name == request).map_or(0, |(_, most)| *most);
     let strikes_at = |key: Key| {
         let is_struck = key.occurrence <= most(&key.request) && is_struck(&key.request);

@@ -44,8 +44,8 @@ pub(super) struct Candidate {
     tried_at: Option<Instant>,
     /// When this run looked at it, to end it.
     looked_at: Option<Instant>,
-    /// The session's status at this moment, and when it was asked for. Few of many candidates have this and the next field, so a
-    /// candidate without them takes no room for them.
+    // The next two are boxed: of thousands of candidates, a run reads them for a few.
+    /// The session's status at this moment, and when it was asked for.
     pub(super) fresh: Option<Box<(SessionStatus, Instant)>>,
     /// What the API server says is declared, and when it was asked.
     pub(super) declared: Option<Box<(DeclaredSessions, Instant)>>,
@@ -60,7 +60,6 @@ impl Candidate {
     pub(super) fn of(session: &ListedSession<'_>, memory: &CleanupMemory, facts: &CleanupFacts<'_>) -> Self {
         let ListedSession { id, status, description } = *session;
         let earlier = memory.looks.get(id);
-        let was_matched = earlier.is_some();
         let look = earlier.cloned().unwrap_or_default();
         let is_young = look.tags_read_at.is_some_and(|at| facts.tick < at + RECHECK_AFTER);
         let outcome = match look.result {
@@ -72,7 +71,7 @@ impl Candidate {
         Self {
             id: id.to_owned(),
             listed: SessionStatus { description: description.map(Box::from), ..status.clone() },
-            was_matched,
+            was_matched: earlier.is_some(),
             tags: look.tags,
             tags_asked_at: look.tags_asked_at,
             tags_read_at: look.tags_read_at,

@@ -137,7 +137,7 @@ impl CleanupMemory {
 
     pub(super) fn judged(&mut self, list: Instant, looks: impl Iterator<Item = (String, Look)>) {
         self.judged = Some(list);
-        // The old ones go first: with thousands of matched sessions both together would take megabytes.
+        // The looks of the run before go first: with thousands of matched sessions, both together would take megabytes.
         self.looks.clear();
         self.looks.extend(looks);
     }
